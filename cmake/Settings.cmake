@@ -1,0 +1,34 @@
+# Compiler and linker settings every target of the project shares, as two interface targets.
+
+add_library(cooper_settings INTERFACE)
+# -iquote: "sys/mount.h" is ours, <sys/mount.h> stays the system's.
+target_compile_options(cooper_settings INTERFACE "SHELL:-iquote ${CMAKE_SOURCE_DIR}/src")
+target_compile_definitions(cooper_settings INTERFACE _GNU_SOURCE FMT_HEADER_ONLY=1 COOPER_VERSION="${PROJECT_VERSION}")
+target_compile_options(cooper_settings INTERFACE
+  -fno-rtti -fvisibility=hidden -fstack-protector-strong -ffunction-sections -fdata-sections -fno-plt)
+if(NOT COOPER_SANITIZE AND NOT COOPER_FUZZ)
+  target_compile_definitions(cooper_settings INTERFACE $<$<CONFIG:Release>:_FORTIFY_SOURCE=2>)
+endif()
+# libstdc++ as a shared object costs more than the rest of a minimal exec (docs/adr/0002), so it is always linked in.
+target_link_options(cooper_settings INTERFACE -static-libstdc++ -static-libgcc -Wl,--gc-sections -Wl,-z,relro,-z,now -Wl,--as-needed)
+
+add_library(cooper_warnings INTERFACE)
+target_compile_options(cooper_warnings INTERFACE -Wall -Wextra -Wpedantic -Wshadow
+  $<$<COMPILE_LANGUAGE:CXX>:-Wconversion -Wold-style-cast -Wnon-virtual-dtor -Woverloaded-virtual>
+  $<$<BOOL:${COOPER_WERROR}>:-Werror>)
+
+if(COOPER_SANITIZE)
+  target_compile_options(cooper_settings INTERFACE -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer)
+  target_link_options(cooper_settings INTERFACE -fsanitize=address,undefined)
+endif()
+if(COOPER_COVERAGE)
+  target_compile_options(cooper_settings INTERFACE --coverage -O0)
+  target_link_options(cooper_settings INTERFACE --coverage)
+endif()
+if(COOPER_FUZZ)
+  if(NOT CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
+    message(FATAL_ERROR "COOPER_FUZZ needs clang (use the 'fuzz' preset)")
+  endif()
+  target_compile_options(cooper_settings INTERFACE -fsanitize=fuzzer-no-link,address,undefined -fno-omit-frame-pointer)
+  target_link_options(cooper_settings INTERFACE -fsanitize=address,undefined)
+endif()

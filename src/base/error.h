@@ -1,0 +1,175 @@
+// Result<T> and Error: how every room reports failure. No exception crosses a room's interface.
+//
+// An Error is one pointer wide. It carries a stable code, the errno that caused it (or 0), and a message chain that reads
+// as one sentence: outermost context first, joined with ": ". Messages are lower case, end without a period, and quote
+// names. The OK path allocates nothing.
+#pragma once
+
+#include <cerrno>
+#include <cstdlib>
+#include <memory>
+#include <new>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <type_traits>
+#include <utility>
+#include <variant>
+
+namespace cooper {
+
+// Stable failure classes. Tests and callers compare these, never prose.
+enum class Errc {
+  kInvalidArgument,  // the caller's input is wrong (flag, config field, reference)
+  kNotFound,         // the named thing does not exist
+  kAlreadyExists,    // the name or id is taken
+  kPermission,       // the kernel or a policy refused
+  kUnsupported,      // valid, but this build or kernel cannot do it
+  kBusy,             // locked or in use by somebody else
+  kWrongState,       // the container, pod or image is not in a state that allows the call
+  kCorrupt,          // stored or received bytes do not match their digest or format
+  kNoSpace,          // disk or quota full
+  kLimit,            // a documented limit was exceeded
+  kTimeout,          // a bounded wait ended
+  kCancelled,        // the caller asked to stop
+  kSystem,           // any other system call failure; see errno_value()
+  kInternal,         // a defect of ours
+};
+
+std::string_view to_string(Errc code);
+
+class [[nodiscard]] Error {
+ public:
+  Error(Errc code, std::string message, int errno_value = 0, const char* file = __builtin_FILE(),
+        int line = __builtin_LINE());
+
+  // `errno_value` is given explicitly: save errno on the line after the failing call.
+  static Error from_errno(int errno_value, std::string_view what, const char* file = __builtin_FILE(),
+                          int line = __builtin_LINE());
+
+  Errc code() const { return detail_->code; }
+  int errno_value() const { return detail_->errno_value; }
+  // The whole sentence, context first.
+  const std::string& message() const { return detail_->message; }
+  // What to try, when known; the program edge prints it as a second clause.
+  const std::string& hint() const { return detail_->hint; }
+  const char* file() const { return detail_->file; }
+  int line() const { return detail_->line; }
+
+  // Adds context in front: "context: message".
+  Error with(std::string_view context) &&;
+  Error with_code(Errc code) &&;
+  Error with_hint(std::string hint) &&;
+
+ private:
+  struct Detail {
+    Errc code;
+    int errno_value;
+    std::string message;
+    std::string hint;
+    const char* file;
+    int line;
+  };
+  std::unique_ptr<Detail> detail_;
+};
+
+// Maps an errno to the failure class it usually means.
+Errc errc_from_errno(int errno_value);
+// strerror without locale: "no such file or directory (ENOENT)".
+std::string describe_errno(int errno_value);
+// "ENOENT", or "errno 999".
+std::string errno_name(int errno_value);
+
+[[noreturn]] void assert_fail(const char* expression, const char* file, int line);
+
+template <typename T>
+class [[nodiscard]] Result {
+ public:
+  using value_type = T;
+  Result(T value) : state_(std::in_place_index<0>, std::move(value)) {}
+  Result(Error error) : state_(std::in_place_index<1>, std::move(error)) {}
+  template <typename U>
+    requires(std::is_convertible_v<U, T> && !std::is_same_v<std::remove_cvref_t<U>, Result> &&
+             !std::is_same_v<std::remove_cvref_t<U>, T> && !std::is_same_v<std::remove_cvref_t<U>, Error>)
+  Result(U&& value) : state_(std::in_place_index<0>, std::forward<U>(value)) {}
+
+  bool ok() const { return state_.index() == 0; }
+  explicit operator bool() const { return ok(); }
+
+  T& value() & {
+    check();
+    return *std::get_if<0>(&state_);
+  }
+  const T& value() const& {
+    check();
+    return *std::get_if<0>(&state_);
+  }
+  T&& value() && {
+    check();
+    return std::move(*std::get_if<0>(&state_));
+  }
+  T& operator*() & { return value(); }
+  const T& operator*() const& { return value(); }
+  T&& operator*() && { return std::move(*this).value(); }
+  T* operator->() { return &value(); }
+  const T* operator->() const { return &value(); }
+  T value_or(T fallback) && { return ok() ? std::move(*this).value() : std::move(fallback); }
+
+  const Error& error() const& {
+    if (ok()) assert_fail("error() on an ok Result", __FILE__, __LINE__);
+    return *std::get_if<1>(&state_);
+  }
+  Error&& error() && {
+    if (ok()) assert_fail("error() on an ok Result", __FILE__, __LINE__);
+    return std::move(*std::get_if<1>(&state_));
+  }
+
+ private:
+  void check() const {
+    if (!ok()) assert_fail(std::get_if<1>(&state_)->message().c_str(), __FILE__, __LINE__);
+  }
+  std::variant<T, Error> state_;
+};
+
+template <>
+class [[nodiscard]] Result<void> {
+ public:
+  using value_type = void;
+  Result() = default;
+  Result(Error error) : error_(std::move(error)) {}
+  bool ok() const { return !error_.has_value(); }
+  explicit operator bool() const { return ok(); }
+  const Error& error() const& { return *error_; }
+  Error&& error() && { return std::move(*error_); }
+
+ private:
+  std::optional<Error> error_;
+};
+
+using Status = Result<void>;
+inline Status ok_status() { return {}; }
+
+}  // namespace cooper
+
+#define COOPER_CONCAT_INNER(a, b) a##b
+#define COOPER_CONCAT(a, b) COOPER_CONCAT_INNER(a, b)
+
+#define RETURN_IF_ERROR(expr)                                                     \
+  do {                                                                            \
+    if (auto cooper_status_ = (expr); !cooper_status_.ok()) [[unlikely]]          \
+      return std::move(cooper_status_).error();                                   \
+  } while (false)
+
+#define COOPER_ASSIGN_OR_RETURN_IMPL(tmp, decl, expr)            \
+  auto tmp = (expr);                                             \
+  if (!tmp.ok()) [[unlikely]] return std::move(tmp).error();     \
+  decl = std::move(tmp).value()
+
+// ASSIGN_OR_RETURN(auto fd, open(...)); ASSIGN_OR_RETURN(member_, ...);
+#define ASSIGN_OR_RETURN(decl, expr) COOPER_ASSIGN_OR_RETURN_IMPL(COOPER_CONCAT(cooper_result_, __LINE__), decl, expr)
+
+// Programming errors: on in release too.
+#define COOPER_ASSERT(expr) \
+  do {                      \
+    if (!(expr)) [[unlikely]] ::cooper::assert_fail(#expr, __FILE__, __LINE__); \
+  } while (false)

@@ -1,0 +1,91 @@
+#include "base/ids.h"
+
+#include <sys/random.h>
+
+#include <algorithm>
+#include <array>
+
+#include "base/strings.h"
+
+namespace cooper {
+namespace {
+
+bool is_lower_alnum(char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9'); }
+bool is_alnum(char c) { return is_lower_alnum(c) || (c >= 'A' && c <= 'Z'); }
+bool is_lower_hex(char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'); }
+
+}  // namespace
+
+Result<ContainerId> ContainerId::parse(std::string_view text) {
+  if (text.empty()) return Error(Errc::kInvalidArgument, "container id must not be empty");
+  if (text.size() > 1024) return Error(Errc::kInvalidArgument, "container id is longer than 1024 bytes");
+  const auto allowed = [](char c) { return is_alnum(c) || c == '_' || c == '+' || c == '.' || c == '-'; };
+  if (!std::ranges::all_of(text, allowed) || !(is_alnum(text[0]) || text[0] == '_')) {
+    return Error(Errc::kInvalidArgument, "invalid container id format: " + quoted(text) +
+                                             " (use letters, digits, '_', '+', '.', '-', starting with a letter or digit)");
+  }
+  return ContainerId(std::string(text));
+}
+
+Result<PodUuid> PodUuid::parse(std::string_view text) {
+  std::string lower = to_lower(text);
+  bool good = lower.size() == 36;
+  for (std::size_t i = 0; good && i < lower.size(); ++i) {
+    const bool dash = i == 8 || i == 13 || i == 18 || i == 23;
+    good = dash ? lower[i] == '-' : is_lower_hex(lower[i]);
+  }
+  if (!good) return Error(Errc::kInvalidArgument, quoted(text) + " is not a pod UUID");
+  return PodUuid(std::move(lower));
+}
+
+PodUuid PodUuid::random() {
+  std::array<char, 16> bytes{};
+  std::size_t done = 0;
+  while (done < bytes.size()) {
+    const ssize_t n = ::getrandom(bytes.data() + done, bytes.size() - done, 0);
+    if (n > 0) done += static_cast<std::size_t>(n);
+  }
+  bytes[6] = static_cast<char>((bytes[6] & 0x0f) | 0x40);
+  bytes[8] = static_cast<char>((bytes[8] & 0x3f) | 0x80);
+  std::string hex = hex_encode({bytes.data(), bytes.size()});
+  for (const std::size_t at : {8U, 13U, 18U, 23U}) hex.insert(at, 1, '-');
+  return PodUuid(std::move(hex));
+}
+
+Result<AppName> AppName::parse(std::string_view text) {
+  bool good = !text.empty() && text.size() <= 63 && text.front() != '-' && text.back() != '-';
+  for (std::size_t i = 0; good && i < text.size(); ++i) {
+    good = is_lower_alnum(text[i]) || (text[i] == '-' && text[i - 1] != '-');
+  }
+  if (!good) {
+    return Error(Errc::kInvalidArgument,
+                 "app name " + quoted(text) + " must be lower-case letters and digits joined by single dashes, at most 63 bytes");
+  }
+  return AppName(std::string(text));
+}
+
+AppName AppName::sanitize(std::string_view text) {
+  if (const auto slash = text.rfind('/'); slash != std::string_view::npos) text = text.substr(slash + 1);
+  std::string out;
+  for (const char c : to_lower(text)) {
+    if (is_lower_alnum(c)) {
+      out += c;
+    } else if (!out.empty() && out.back() != '-') {
+      out += '-';
+    }
+    if (out.size() == 63) break;
+  }
+  while (!out.empty() && out.back() == '-') out.pop_back();
+  return AppName(out.empty() ? "app" : std::move(out));
+}
+
+Result<Digest> Digest::parse(std::string_view text) {
+  const auto parts = split_once(text, ':');
+  const std::size_t want = !parts ? 0 : parts->first == "sha256" ? 64 : parts->first == "sha512" ? 128 : 0;
+  if (want == 0 || parts->second.size() != want || !std::ranges::all_of(parts->second, is_lower_hex)) {
+    return Error(Errc::kInvalidArgument, quoted(text) + " is not a digest (sha256:<64 hex> or sha512:<128 hex>)");
+  }
+  return Digest(std::string(text));
+}
+
+}  // namespace cooper

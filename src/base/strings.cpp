@@ -1,0 +1,137 @@
+#include "base/strings.h"
+
+#include <array>
+#include <cmath>
+
+namespace cooper {
+
+std::vector<std::string_view> split(std::string_view text, char separator) {
+  std::vector<std::string_view> parts;
+  std::size_t start = 0;
+  while (true) {
+    const std::size_t end = text.find(separator, start);
+    if (end == std::string_view::npos) break;
+    parts.push_back(text.substr(start, end - start));
+    start = end + 1;
+  }
+  parts.push_back(text.substr(start));
+  return parts;
+}
+
+std::optional<std::pair<std::string_view, std::string_view>> split_once(std::string_view text, char separator) {
+  const std::size_t at = text.find(separator);
+  if (at == std::string_view::npos) return std::nullopt;
+  return std::pair{text.substr(0, at), text.substr(at + 1)};
+}
+
+std::string_view trim(std::string_view text) {
+  constexpr std::string_view kSpace = " \t\r\n\v\f";
+  const std::size_t first = text.find_first_not_of(kSpace);
+  if (first == std::string_view::npos) return {};
+  return text.substr(first, text.find_last_not_of(kSpace) - first + 1);
+}
+
+std::string to_lower(std::string_view text) {
+  std::string out(text);
+  for (char& c : out) {
+    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+  }
+  return out;
+}
+
+std::string join(const std::vector<std::string>& parts, std::string_view separator) {
+  std::string out;
+  for (std::size_t i = 0; i < parts.size(); ++i) {
+    if (i != 0) out += separator;
+    out += parts[i];
+  }
+  return out;
+}
+
+Result<std::uint64_t> parse_bytes(std::string_view text) {
+  const auto bad = [&] {
+    return Error(Errc::kInvalidArgument, "size " + quoted(text) + " is not a number with an optional unit (b, k, m, g, t)");
+  };
+  std::size_t digits = 0;
+  bool dot = false;
+  while (digits < text.size() && ((text[digits] >= '0' && text[digits] <= '9') || (text[digits] == '.' && !dot))) {
+    dot = dot || text[digits] == '.';
+    ++digits;
+  }
+  const std::string_view number = text.substr(0, digits);
+  std::string unit = to_lower(text.substr(digits));
+  if (number.empty() || number == ".") return bad();
+  if (unit.ends_with("ib")) {
+    unit.resize(unit.size() - 2);
+    if (unit.empty()) return bad();
+  } else if (unit.size() > 1 && unit.ends_with('b')) {
+    unit.resize(unit.size() - 1);
+  }
+  constexpr std::string_view kUnits = "bkmgtp";
+  std::uint64_t scale = 1;
+  if (!unit.empty()) {
+    const std::size_t at = unit.size() == 1 ? kUnits.find(unit[0]) : std::string_view::npos;
+    if (at == std::string_view::npos) return bad();
+    scale = std::uint64_t{1} << (10 * at);
+  }
+  if (!dot) {
+    const auto whole = parse_number<std::uint64_t>(number);
+    if (!whole || (*whole != 0 && *whole > UINT64_MAX / scale)) return bad();
+    return *whole * scale;
+  }
+  double value = 0;
+  const auto [end, ec] = std::from_chars(number.data(), number.data() + number.size(), value);
+  if (ec != std::errc{} || end != number.data() + number.size()) return bad();
+  value *= static_cast<double>(scale);
+  if (value >= 9.2e18) return bad();
+  return static_cast<std::uint64_t>(std::llround(value));
+}
+
+std::string format_bytes(std::uint64_t bytes) {
+  constexpr std::array<const char*, 6> kUnits{"B", "KiB", "MiB", "GiB", "TiB", "PiB"};
+  std::size_t unit = 0;
+  double value = static_cast<double>(bytes);
+  while (value >= 1024 && unit + 1 < kUnits.size()) {
+    value /= 1024;
+    ++unit;
+  }
+  std::array<char, 32> buffer{};
+  const auto end = unit == 0 ? std::to_chars(buffer.data(), buffer.data() + buffer.size(), bytes).ptr
+                             : std::to_chars(buffer.data(), buffer.data() + buffer.size(), value,
+                                             std::chars_format::fixed, value < 10 ? 2 : 1).ptr;
+  return std::string(buffer.data(), end) + " " + kUnits[unit];
+}
+
+std::string quoted(std::string_view text) {
+  constexpr std::string_view kHex = "0123456789abcdef";
+  std::string out = "'";
+  for (const char c : text) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (c == '\'' || c == '\\') {
+      out += '\\';
+      out += c;
+    } else if (byte < 0x20 || byte == 0x7f) {
+      out += "\\x";
+      out += kHex[byte >> 4];
+      out += kHex[byte & 15];
+    } else {
+      out += c;
+    }
+  }
+  out += '\'';
+  return out;
+}
+
+std::string hex_encode(std::string_view bytes) {
+  constexpr std::string_view kHex = "0123456789abcdef";
+  std::string out;
+  out.reserve(bytes.size() * 2);
+  for (const char c : bytes) {
+    const auto byte = static_cast<unsigned char>(c);
+    out += kHex[byte >> 4];
+    out += kHex[byte & 15];
+  }
+  return out;
+}
+
+}  // namespace cooper

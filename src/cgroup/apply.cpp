@@ -1,0 +1,177 @@
+// Group::apply and Group::update: settings to files.
+#include <algorithm>
+
+#include "base/strings.h"
+#include "cgroup/cgroup.h"
+#include "cgroup/internal/device_filter.h"
+#include "cgroup/internal/files.h"
+#include "cgroup/internal/settings.h"
+#include "log/log.h"
+#include "sys/file.h"
+
+namespace cooper::cgroup {
+namespace {
+
+Error missing_controller(const Setting& setting) {
+  return Error(Errc::kUnsupported,
+               "cannot set " + quoted(setting.file) + " to " + quoted(setting.value) + ": cgroup controller " + quoted(setting.controller) + " is not available",
+               ENOENT)
+      .with_hint("remove the limit or enable the controller");
+}
+
+// Realtime runtime is handed down: a group gets none while its parents have none.
+Status give_rt_to_parents(const std::string& mount_point, const std::string& directory, const std::string& runtime) {
+  const std::string parent = directory.substr(0, directory.rfind('/'));
+  if (parent.size() <= mount_point.size()) return {};
+  ASSIGN_OR_RETURN(const std::string current, read_control(parent + "/cpu.rt_runtime_us"));
+  if (trim(current) != "0") return {};
+  RETURN_IF_ERROR(give_rt_to_parents(mount_point, parent, runtime));
+  ASSIGN_OR_RETURN(const std::string period, read_control(directory + "/cpu.rt_period_us"));
+  RETURN_IF_ERROR(write_control(parent + "/cpu.rt_period_us", trim(period)));
+  return write_control(parent + "/cpu.rt_runtime_us", runtime);
+}
+
+// Values the kernel keeps in whole pages read back smaller than they were written.
+bool same_memory(const Setting& setting, std::string_view text) {
+  if (setting.controller != "memory" || !setting.file.ends_with("in_bytes")) return false;
+  const auto old_bytes = parse_number<std::int64_t>(trim(text));
+  const auto new_bytes = parse_number<std::int64_t>(setting.value);
+  if (!old_bytes || !new_bytes) return false;
+  const std::int64_t page = ::sysconf(_SC_PAGESIZE);
+  const std::int64_t unlimited = INT64_MAX / page * page;
+  return *old_bytes == (*new_bytes < 0 ? unlimited : *new_bytes / page * page);
+}
+
+}  // namespace
+
+// One file. With `undo`, a value that is already there is not written, and the old one is remembered.
+Status Group::write_setting(const Setting& setting, std::vector<Undo>* undo) {
+  const Dir* dir = pure_v2() ? v2_dir() : find(setting.controller);
+  if (dir == nullptr) {
+    if (setting.missing == Setting::Missing::kError) return missing_controller(setting);
+    return {};
+  }
+  const std::string path = dir->directory + "/" + setting.file;
+  if (undo != nullptr) {
+    if (auto old_text = read_control(path); old_text.ok()) {
+      if (is_current(setting, *old_text) || same_memory(setting, *old_text)) return {};
+      undo->push_back({path, undo_value(setting, *old_text)});
+    }
+  }
+  Status written = write_control(path, setting.value);
+  if (!written.ok() && written.error().errno_value() == EINVAL && setting.file == "cpu.rt_runtime_us" &&
+      give_rt_to_parents(dir->hierarchy.mount_point, dir->directory, setting.value).ok()) {
+    written = write_control(path, setting.value);
+  }
+  if (written.ok() || written.error().errno_value() != ENOENT) return written;
+  if (!setting.other_file.empty()) {
+    Setting other = setting;
+    other.file = setting.other_file;
+    other.value = setting.other_value;
+    other.other_file.clear();
+    return write_setting(other, undo);
+  }
+  switch (setting.missing) {
+    case Setting::Missing::kIgnore: return {};
+    case Setting::Missing::kWarn: log::warning("limit not set: " + written.error().message()); return {};
+    case Setting::Missing::kError: break;
+  }
+  if (pure_v2()) return missing_controller(setting);
+  return std::move(written).error().with_code(Errc::kUnsupported).with("this kernel has no " + quoted(setting.file));
+}
+
+Status Group::write_settings(std::vector<Setting> settings, std::vector<Undo>* undo) {
+  std::vector<Setting> later;
+  const auto write = [&](const Setting& setting) -> Status {
+    Status written = write_setting(setting, undo);
+    if (written.ok() || policy_ == Policy::kRequired) return written;
+    // Without privileges limits are granted as far as the host delegated them.
+    if (!is_permission(written.error().errno_value()) && written.error().code() != Errc::kUnsupported) return written;
+    log::warning("limit not set: " + written.error().message());
+    return {};
+  };
+  for (Setting& setting : settings) {
+    Status written = write(setting);
+    if (!written.ok() && setting.retry_last && written.error().errno_value() == EINVAL) {
+      later.push_back(std::move(setting));
+    } else if (!written.ok()) {
+      return written;
+    }
+  }
+  for (const Setting& setting : later) RETURN_IF_ERROR(write(setting));
+  return {};
+}
+
+Status Group::write_devices(const std::vector<oci::DeviceRule>& rules) {
+  if (rules.empty()) return {};
+  Status done;
+  if (pure_v2()) {
+    const Dir* dir = v2_dir();
+    if (dir == nullptr) return {};
+    ASSIGN_OR_RETURN(const UniqueFd fd, sys::openat(sys::kCwd, dir->directory, O_RDONLY | O_DIRECTORY));
+    done = attach_device_filter(fd, rules);
+  } else if (const Dir* dir = find("devices"); dir != nullptr) {
+    done = write_device_rules_v1(dir->directory, rules);
+  } else {
+    // Nothing to enforce with; rules that only allow are fulfilled.
+    const bool denies = std::any_of(rules.begin(), rules.end(), [](const oci::DeviceRule& rule) { return !rule.allow; });
+    if (denies) done = Error(Errc::kUnsupported, "device rules need the cgroup controller 'devices', which is not available", ENOENT);
+  }
+  if (done.ok() || policy_ == Policy::kRequired) return done;
+  if (!is_permission(done.error().errno_value()) && done.error().code() != Errc::kUnsupported) return done;
+  log::debug("device rules not set: " + done.error().message());
+  return {};
+}
+
+Status Group::apply(const oci::Resources& resources) {
+  ASSIGN_OR_RETURN(auto settings, pure_v2() ? settings_v2(resources) : settings_v1(resources));
+  if (pure_v2()) births_refused_ = resources.pids_limit == 0;
+  const Dir* memory = pure_v2() ? nullptr : find("memory");
+  // A group that was there before may have limits; memory and memory+swap then depend on the old values.
+  if (memory != nullptr && !memory->created) {
+    std::vector<Undo> ignored;
+    RETURN_IF_ERROR(order_memory(settings));
+    RETURN_IF_ERROR(write_settings(std::move(settings), &ignored));
+  } else {
+    RETURN_IF_ERROR(write_settings(std::move(settings), nullptr));
+  }
+  return write_devices(resources.devices);
+}
+
+Status Group::order_memory(std::vector<Setting>& settings) const {
+  const Dir* dir = find("memory");
+  if (dir == nullptr) return {};
+  const auto sum = std::find_if(settings.begin(), settings.end(), [](const Setting& s) { return s.file == "memory.memsw.limit_in_bytes"; });
+  if (sum == settings.end()) return {};
+  auto current = read_control(dir->directory + "/memory.memsw.limit_in_bytes");
+  if (!current.ok()) return {};  // no swap accounting: the write itself decides
+  order_memory_v1(settings, parse_number<std::int64_t>(trim(*current)).value_or(-1));
+  return {};
+}
+
+// Refuses a limit below what is in use, which would call the OOM killer.
+Status Group::check_before_update(const oci::Memory& memory) const {
+  if (!memory.check_before_update.value_or(false) || memory.limit.value_or(0) <= 0) return {};
+  const Dir* dir = pure_v2() ? v2_dir() : find("memory");
+  if (dir == nullptr) return {};
+  ASSIGN_OR_RETURN(const std::string text, read_control(dir->directory + (pure_v2() ? "/memory.current" : "/memory.usage_in_bytes")));
+  const auto usage = parse_number<std::int64_t>(trim(text)).value_or(0);
+  if (*memory.limit > usage) return {};
+  return Error(Errc::kBusy, "rejecting memory limit " + std::to_string(*memory.limit) + " because of usage " + std::to_string(usage), EBUSY);
+}
+
+Status Group::update(const oci::Resources& resources) {
+  ASSIGN_OR_RETURN(auto settings, pure_v2() ? settings_v2(resources) : settings_v1(resources));
+  if (resources.memory) RETURN_IF_ERROR(check_before_update(*resources.memory));
+  if (!pure_v2()) RETURN_IF_ERROR(order_memory(settings));
+  std::vector<Undo> undo;
+  Status done = write_settings(std::move(settings), &undo);
+  if (done.ok()) done = write_devices(resources.devices);
+  if (done.ok()) return done;
+  for (auto step = undo.rbegin(); step != undo.rend(); ++step) {
+    if (Status back = write_control(step->path, step->value); !back.ok()) log::debug("update not taken back: " + back.error().message());
+  }
+  return done;
+}
+
+}  // namespace cooper::cgroup

@@ -1,0 +1,114 @@
+// Joining, leaving and removing.
+#include <algorithm>
+
+#include "base/strings.h"
+#include "cgroup/cgroup.h"
+#include "cgroup/internal/files.h"
+#include "sys/file.h"
+
+namespace cooper::cgroup {
+namespace {
+
+// `procs` moves a thread group and makes the kernel hold all of them still. `tasks` with "0" moves the calling thread only, for which
+// it need not (kernel 5.15; older ones merely wait). v2 has no such file that may be used between domains.
+const char* self_file(const Hierarchy& hierarchy) { return hierarchy.v2 ? "/cgroup.procs" : "/tasks"; }
+
+// Removes the group and its children, depth first. Returns true when nothing is left.
+Result<bool> remove_group(const std::string& directory) {
+  Status removed = sys::unlinkat(sys::kCwd, directory, AT_REMOVEDIR);
+  if (removed.ok() || removed.error().errno_value() == ENOENT) return true;
+  if (removed.error().errno_value() != EBUSY && removed.error().errno_value() != ENOTEMPTY) return std::move(removed).error();
+  ASSIGN_OR_RETURN(const auto children, child_groups(directory));
+  if (children.empty()) return false;  // tasks, maybe dying ones
+  for (const std::string& child : children) {
+    ASSIGN_OR_RETURN(const bool gone, remove_group(directory + "/" + child));
+    if (!gone) return false;
+  }
+  removed = sys::unlinkat(sys::kCwd, directory, AT_REMOVEDIR);
+  if (removed.ok() || removed.error().errno_value() == ENOENT) return true;
+  if (removed.error().errno_value() == EBUSY || removed.error().errno_value() == ENOTEMPTY) return false;
+  return std::move(removed).error();
+}
+
+}  // namespace
+
+Status Group::prepare_attach_self() {
+  for (Dir& dir : dirs_) {
+    if (dir.join) continue;
+    ASSIGN_OR_RETURN(dir.join, sys::openat(sys::kCwd, dir.directory + self_file(dir.hierarchy), O_WRONLY));
+  }
+  return {};
+}
+
+Status Group::attach_self(Born born) {
+  for (Dir& dir : dirs_) {
+    if (born == Born::kInV2 && dir.hierarchy.v2) continue;
+    if (!dir.join) {
+      auto file = sys::openat(sys::kCwd, dir.directory + self_file(dir.hierarchy), O_WRONLY);
+      if (!file.ok() && skip_missing(dir, file.error().errno_value())) continue;
+      if (!file.ok()) return std::move(file).error().with("join cgroup");
+      dir.join = std::move(*file);
+    }
+    auto written = sys::write(dir.join, "0");
+    dir.join.reset();
+    if (!written.ok()) return std::move(written).error().with("join cgroup " + quoted(dir.directory));
+  }
+  return {};
+}
+
+// A group opened, not created: a hierarchy in which it never had a directory (mounted later, or refused when it started) holds no
+// limits of it.
+bool Group::skip_missing(const Dir& dir, int errno_value) const {
+  return errno_value == ENOENT && !dir.created && dir.hierarchy.controllers != dirs_.front().hierarchy.controllers;
+}
+
+Status Group::attach(pid_t pid) {
+  const std::string text = std::to_string(pid);
+  for (const Dir& dir : dirs_) {
+    Status written = write_control(dir.directory + "/cgroup.procs", text);
+    if (written.ok() || skip_missing(dir, written.error().errno_value())) continue;
+    if (written.error().errno_value() == EBUSY && dir.hierarchy.v2) {
+      return std::move(written).error().with("join cgroup " + quoted(dir.directory) + ", which has handed controllers to groups below it");
+    }
+    return std::move(written).error().with("join cgroup");
+  }
+  return {};
+}
+
+Status Group::remove(int timeout_ms) {
+  std::vector<const Dir*> left;
+  for (const Dir& dir : dirs_) left.push_back(&dir);
+  const Deadline deadline(timeout_ms);
+  Backoff backoff;
+  while (true) {
+    std::vector<const Dir*> busy;
+    for (const Dir* dir : left) {
+      ASSIGN_OR_RETURN(const bool gone, remove_group(dir->directory));
+      if (!gone) busy.push_back(dir);
+    }
+    if (busy.empty()) return {};
+    if (deadline.passed()) {
+      ASSIGN_OR_RETURN(const auto pids, read_processes_recursive(busy.front()->directory));
+      return Error(Errc::kBusy, "cgroup " + quoted(busy.front()->directory) + " still has " + std::to_string(pids.size()) + " process(es)", EBUSY);
+    }
+    left = std::move(busy);
+    backoff.sleep();
+  }
+}
+
+void remove_empty_parents(const Layout& layout, const std::string& path, const std::string& stop_at) {
+  const auto normal = normalize_path(path);
+  if (!normal.ok()) return;
+  const auto stop = normalize_path(stop_at);
+  const std::string last = stop.ok() ? *stop : "";
+  for (const Hierarchy& hierarchy : layout.hierarchies) {
+    std::string at = *normal;
+    while (!at.empty() && at != last && (last.empty() || at.starts_with(last + "/"))) {
+      const Status removed = sys::unlinkat(sys::kCwd, directory_of(hierarchy.mount_point, hierarchy.mount_root, at), AT_REMOVEDIR);
+      if (!removed.ok() && removed.error().errno_value() != ENOENT) break;
+      at.resize(at.rfind('/'));
+    }
+  }
+}
+
+}  // namespace cooper::cgroup

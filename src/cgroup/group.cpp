@@ -1,0 +1,172 @@
+#include <algorithm>
+
+#include "base/strings.h"
+#include "cgroup/cgroup.h"
+#include "cgroup/internal/cpuset.h"
+#include "cgroup/internal/files.h"
+#include "cgroup/internal/subtree.h"
+#include "log/log.h"
+#include "sys/file.h"
+
+namespace cooper::cgroup {
+namespace {
+
+// Somebody may remove an empty parent between its creation and ours of the child.
+constexpr int kParentRaces = 16;
+
+bool has_controller(const Hierarchy& hierarchy, std::string_view controller) {
+  return std::find(hierarchy.controllers.begin(), hierarchy.controllers.end(), controller) != hierarchy.controllers.end();
+}
+
+// "/a/b/c" -> "/a", "/a/b".
+std::vector<std::string> ancestors(const std::string& path) {
+  std::vector<std::string> out;
+  for (std::size_t at = path.find('/', 1); at != std::string::npos; at = path.find('/', at + 1)) out.push_back(path.substr(0, at));
+  return out;
+}
+
+}  // namespace
+
+const Group::Dir* Group::find(std::string_view controller) const {
+  for (const Dir& dir : dirs_) {
+    if (controller.empty() ? dir.hierarchy.v2 : has_controller(dir.hierarchy, controller)) return &dir;
+  }
+  return nullptr;
+}
+
+// Everything but the system calls.
+Result<Group> Group::with_directories(const Layout& layout, const std::string& path) {
+  ASSIGN_OR_RETURN(std::string normal, normalize_path(path));
+  Group group(std::move(normal));
+  group.mode_ = layout.mode;
+  for (const Hierarchy& hierarchy : layout.hierarchies) {
+    Dir dir;
+    dir.hierarchy = hierarchy;
+    dir.directory = directory_of(hierarchy.mount_point, hierarchy.mount_root, group.path_);
+    group.dirs_.push_back(std::move(dir));
+  }
+  return group;
+}
+
+Result<Group> Group::create(const Layout& layout, const std::string& path, Policy policy) {
+  if (layout.hierarchies.empty() && policy == Policy::kRequired) {
+    return Error(Errc::kUnsupported, "no cgroup hierarchy is mounted").with_hint("mount cgroup2 on /sys/fs/cgroup");
+  }
+  ASSIGN_OR_RETURN(Group group, with_directories(layout, path));
+  group.policy_ = policy;
+  std::vector<Dir> wanted;
+  std::swap(wanted, group.dirs_);
+  for (Dir& dir : wanted) {
+    group.dirs_.push_back(std::move(dir));
+    Status made = group.create_directory(group.dirs_.back());
+    if (made.ok()) continue;
+    if (policy == Policy::kBestEffort && is_permission(made.error().errno_value())) {
+      log::debug("no cgroup: " + made.error().message());
+      group.dirs_.pop_back();
+      continue;
+    }
+    group.roll_back();
+    return std::move(made).error();
+  }
+  return group;
+}
+
+Result<Group> Group::open(const Layout& layout, const std::string& path) { return with_directories(layout, path); }
+
+Status Group::create_directory(Dir& dir) {
+  Status made = sys::mkdirat(sys::kCwd, dir.directory, 0755);
+  for (int race = 0; !made.ok() && made.error().errno_value() == ENOENT && race < kParentRaces; ++race) {
+    RETURN_IF_ERROR(make_missing_parents(dir));
+    made = sys::mkdirat(sys::kCwd, dir.directory, 0755);
+  }
+  if (!made.ok() && made.error().errno_value() != EEXIST) return made;
+  dir.created = made.ok();
+  if (!dir.created) RETURN_IF_ERROR(check_existing(dir));
+  const bool below_root = path_.find('/', 1) == std::string::npos;
+  if (dir.hierarchy.v2) {
+    if (pure_v2()) RETURN_IF_ERROR(enable_controllers(dir.hierarchy, path_));
+    ASSIGN_OR_RETURN(dir.fd, sys::openat(sys::kCwd, dir.directory, O_PATH | O_DIRECTORY | O_NOFOLLOW));
+  } else if (has_controller(dir.hierarchy, "cpuset")) {
+    RETURN_IF_ERROR(inherit_cpuset(dir.hierarchy.mount_point, dir.directory));
+  }
+  // A new group is born frozen below a frozen one; the root of a tree never is.
+  if (!dir.created || !below_root) RETURN_IF_ERROR(check_not_frozen(dir));
+  return {};
+}
+
+Status Group::make_missing_parents(Dir& dir) {
+  const bool cpuset = has_controller(dir.hierarchy, "cpuset");
+  for (const std::string& ancestor : ancestors(path_)) {
+    const std::string parent = directory_of(dir.hierarchy.mount_point, dir.hierarchy.mount_root, ancestor);
+    if (parent.size() <= dir.hierarchy.mount_point.size()) continue;
+    if (Status made = sys::mkdirat(sys::kCwd, parent, 0755); !made.ok()) {
+      if (made.error().errno_value() == EEXIST) continue;
+      return made;
+    }
+    dir.made_parents.push_back(parent);
+    if (cpuset) RETURN_IF_ERROR(prepare_cpuset_parent(dir.hierarchy.mount_point, parent));
+  }
+  return {};
+}
+
+Status Group::check_existing(const Dir& dir) const {
+  ASSIGN_OR_RETURN(const auto pids, read_processes_recursive(dir.directory));
+  if (pids.empty()) return {};
+  return Error(Errc::kBusy, "container's cgroup is not empty: " + std::to_string(pids.size()) + " process(es) found in " + quoted(dir.directory), EBUSY)
+      .with_hint("stop what runs there or choose another cgroup path");
+}
+
+Status Group::check_not_frozen(const Dir& dir) const {
+  const bool v1 = has_controller(dir.hierarchy, "freezer");
+  if (!v1 && !(dir.hierarchy.v2 && pure_v2())) return {};
+  auto text = read_control(dir.directory + (v1 ? "/freezer.state" : "/cgroup.events"));
+  if (!text.ok()) {
+    if (text.error().errno_value() == ENOENT) return {};  // cgroup.events has no such file before 5.2
+    return std::move(text).error();
+  }
+  const bool frozen = v1 ? trim(*text) != "THAWED" : text->find("frozen 1") != std::string::npos;
+  if (!frozen) return {};
+  return Error(Errc::kBusy, "container's cgroup " + quoted(dir.directory) + " is frozen: a process started there would never run", EBUSY)
+      .with_hint("thaw it or its parents, or choose another cgroup path");
+}
+
+void Group::roll_back() {
+  for (auto dir = dirs_.rbegin(); dir != dirs_.rend(); ++dir) {
+    if (dir->created) (void)!sys::unlinkat(sys::kCwd, dir->directory, AT_REMOVEDIR).ok();
+    for (auto parent = dir->made_parents.rbegin(); parent != dir->made_parents.rend(); ++parent) {
+      (void)!sys::unlinkat(sys::kCwd, *parent, AT_REMOVEDIR).ok();
+    }
+  }
+  dirs_.clear();
+}
+
+std::map<std::string, std::string> Group::directories() const {
+  std::map<std::string, std::string> out;
+  for (const Dir& dir : dirs_) {
+    if (dir.hierarchy.v2) out[""] = dir.directory;
+    for (const std::string& controller : dir.hierarchy.controllers) out[controller] = dir.directory;
+  }
+  return out;
+}
+
+int Group::v2_fd() const {
+  const Dir* dir = v2_dir();
+  return dir == nullptr || births_refused_ ? -1 : dir->fd.get();
+}
+
+int Group::clone_fd() const { return pure_v2() ? v2_fd() : -1; }
+
+Result<std::vector<pid_t>> Group::processes() const {
+  // Every hierarchy has the same members unless a process inside moved itself in one of them.
+  const Dir* dir = nullptr;
+  if (!pure_v2()) {
+    for (const char* controller : {"pids", "memory", "devices", "name=systemd"}) {
+      if (dir == nullptr) dir = find(controller);
+    }
+  }
+  if (dir == nullptr) dir = dirs_.empty() ? nullptr : &dirs_.front();
+  if (dir == nullptr) return std::vector<pid_t>{};
+  return read_processes_recursive(dir->directory);
+}
+
+}  // namespace cooper::cgroup

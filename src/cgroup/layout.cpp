@@ -1,0 +1,126 @@
+#include <algorithm>
+#include <array>
+
+#include "base/strings.h"
+#include "cgroup/cgroup.h"
+#include "io/file.h"
+
+namespace cooper::cgroup {
+namespace {
+
+constexpr std::string_view kMarker = " - cgroup";
+
+// Mount options of a v1 mount that are not controllers.
+bool is_controller_option(std::string_view option) {
+  constexpr std::array<std::string_view, 8> kOthers{"rw", "ro", "xattr", "noprefix", "clone_children", "cpuset_v2_mode", "favordynmods", "none"};
+  if (std::find(kOthers.begin(), kOthers.end(), option) != kOthers.end()) return false;
+  return !option.starts_with("release_agent=");
+}
+
+// "\040" and friends: how mountinfo writes space, tab, newline and backslash.
+std::string unescape(std::string_view text) {
+  const auto octal = [](char c) { return c >= '0' && c <= '7'; };
+  std::string out;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    if (text[i] == '\\' && i + 3 < text.size() && octal(text[i + 1]) && octal(text[i + 2]) && octal(text[i + 3])) {
+      out += static_cast<char>((text[i + 1] - '0') * 64 + (text[i + 2] - '0') * 8 + (text[i + 3] - '0'));
+      i += 3;
+    } else {
+      out += text[i];
+    }
+  }
+  return out;
+}
+
+// One line of mountinfo(5); nullopt when it is not a cgroup mount.
+std::optional<Hierarchy> parse_mount(std::string_view line) {
+  const auto halves = line.find(kMarker);
+  if (halves == std::string_view::npos) return std::nullopt;
+  const auto front = split(line.substr(0, halves), ' ');
+  const auto back = split(line.substr(halves + 3), ' ');
+  if (front.size() < 6 || back.size() < 3) return std::nullopt;
+  Hierarchy out;
+  out.mount_root = unescape(front[3]);
+  out.mount_point = unescape(front[4]);
+  if (back[0] == "cgroup2") {
+    out.v2 = true;
+    return out;
+  }
+  if (back[0] != "cgroup") return std::nullopt;
+  for (const auto option : split(back[2], ',')) {
+    if (is_controller_option(option)) out.controllers.emplace_back(option);
+  }
+  if (out.controllers.empty()) return std::nullopt;
+  return out;
+}
+
+// The same tree may be mounted more than once; the one whose root is not a part of the tree wins, then the one of the usual place.
+bool better(const Hierarchy& a, const Hierarchy& b) {
+  const auto rank = [](const Hierarchy& h) { return (h.mount_root == "/" ? 2 : 0) + (h.mount_point.starts_with("/sys/fs/cgroup") ? 1 : 0); };
+  return rank(a) > rank(b);
+}
+
+}  // namespace
+
+const Hierarchy* Layout::find(std::string_view controller) const {
+  if (controller.empty()) return v2();
+  for (const Hierarchy& hierarchy : hierarchies) {
+    if (std::find(hierarchy.controllers.begin(), hierarchy.controllers.end(), controller) != hierarchy.controllers.end()) return &hierarchy;
+  }
+  return nullptr;
+}
+
+const Hierarchy* Layout::v2() const {
+  for (const Hierarchy& hierarchy : hierarchies) {
+    if (hierarchy.v2) return &hierarchy;
+  }
+  return nullptr;
+}
+
+Result<Layout> parse_layout(std::string_view mountinfo) {
+  Layout layout;
+  bool v1 = false;
+  // Hosts have thousands of mounts: only the lines that name the type are taken apart.
+  for (std::size_t at = mountinfo.find(kMarker); at != std::string_view::npos; at = mountinfo.find(kMarker, at + 1)) {
+    const std::size_t begin = mountinfo.rfind('\n', at) + 1;  // npos + 1 is 0
+    auto mount = parse_mount(mountinfo.substr(begin, mountinfo.find('\n', at) - begin));
+    if (!mount) continue;
+    const auto same = std::find_if(layout.hierarchies.begin(), layout.hierarchies.end(), [&](const Hierarchy& known) {
+      return known.v2 == mount->v2 && known.controllers == mount->controllers;
+    });
+    if (same == layout.hierarchies.end()) {
+      v1 = v1 || !mount->v2;
+      layout.hierarchies.push_back(std::move(*mount));
+    } else if (better(*mount, *same)) {
+      *same = std::move(*mount);
+    }
+  }
+  const bool v2 = layout.v2() != nullptr;
+  layout.mode = v1 ? (v2 ? Mode::kHybrid : Mode::kV1) : (v2 ? Mode::kV2 : Mode::kNone);
+  return layout;
+}
+
+Result<Layout> probe_layout() {
+  auto text = io::read_file("/proc/self/mountinfo");
+  if (!text.ok()) return std::move(text).error().with("find the cgroup hierarchies");
+  return parse_layout(*text);
+}
+
+std::map<std::string, std::string> parse_own_paths(std::string_view text) {
+  std::map<std::string, std::string> out;
+  for (const auto line : split(text, '\n')) {
+    const auto number = split_once(line, ':');
+    if (!number) continue;
+    const auto rest = split_once(number->second, ':');
+    if (!rest) continue;
+    for (const auto controller : split(rest->first, ',')) out[std::string(controller)] = std::string(rest->second);
+  }
+  return out;
+}
+
+Result<std::map<std::string, std::string>> own_paths() {
+  ASSIGN_OR_RETURN(const std::string text, io::read_file("/proc/self/cgroup"));
+  return parse_own_paths(text);
+}
+
+}  // namespace cooper::cgroup

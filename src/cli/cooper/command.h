@@ -1,0 +1,76 @@
+// One table describes each command: its name, flags, arguments, help and handler. Parsing, --help, the completion of shells and the
+// manual page come from it.
+#pragma once
+
+#include <array>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "base/error.h"
+#include "cli/cooper/args.h"
+#include "cli/cooper/settings.h"
+#include "pod/pod.h"
+
+namespace cooper::cli {
+
+// Exit statuses that are the engine's own; all others come from the app.
+inline constexpr int kExitFailure = 1;
+inline constexpr int kExitUsage = 125;         // wrong command line
+inline constexpr int kExitEngine = 125;        // run, exec: the app was never started
+inline constexpr int kExitCannotExecute = 126;
+inline constexpr int kExitNotFound = 127;
+
+class Context {
+ public:
+  explicit Context(Settings settings) : settings_(std::move(settings)) {}
+  const Settings& settings() const { return settings_; }
+  bool json() const { return settings_.format == Format::kJson; }
+  Result<pod::Engine> engine() const { return pod::Engine::open(settings_.engine); }
+
+ private:
+  Settings settings_;
+};
+
+// What its arguments name, for completion.
+enum class Completes { kNothing, kImages, kContainers, kRunning, kPods, kFiles };
+
+// The exit status of the program.
+using Handler = Result<int> (*)(const Context&, const Args&);
+
+struct Command {
+  std::string_view path;     // "image load"
+  std::string_view usage;    // what follows the flags: "IMAGE [COMMAND [ARG...]]"
+  std::string_view summary;  // one clause
+  std::string_view description = {};
+  std::array<std::span<const Flag>, 3> flags = {};  // besides the global ones
+  Order order = Order::kAnywhere;
+  int min_args = 0;
+  int max_args = -1;  // -1: any number
+  Handler handler = nullptr;
+  int failure = kExitFailure;  // exit status when the handler returns an error
+  Completes completes = Completes::kNothing;
+  bool hidden = false;
+};
+
+// One function per group; each group is one file.
+std::span<const Command> image_commands();
+std::span<const Command> run_commands();
+std::span<const Command> container_commands();
+std::span<const Command> usage_commands();
+std::span<const Command> exec_commands();
+std::span<const Command> pod_commands();
+std::span<const Command> misc_commands();
+
+// Groups in the order of the help page.
+struct Group {
+  std::string_view title;
+  std::span<const Command> commands;
+};
+std::span<const Group> command_groups();
+const Command* find_command(std::string_view path);
+
+// The whole program: `words` is argv without argv[0].
+int run_cooper(std::span<const std::string> words);
+
+}  // namespace cooper::cli

@@ -1,0 +1,50 @@
+// Reading the logs of apps: lines of the CRI format, over rotated files, to the end or following.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/error.h"
+#include "base/fd.h"
+
+namespace cooper::cli {
+
+// "<RFC3339Nano> stdout|stderr P|F <text>\n". P: the line goes on in the next record of the same stream.
+struct LogRecord {
+  std::string_view timestamp;
+  std::int64_t unix_ns = 0;
+  bool to_stderr = false;
+  bool partial = false;
+  std::string_view text;
+};
+// nullopt for a line that is none (a torn write after a crash).
+std::optional<LogRecord> parse_log_line(std::string_view line);
+
+struct LogSelection {
+  std::optional<std::int64_t> since_ns, until_ns;  // both inclusive
+  std::optional<std::uint64_t> tail;               // last lines (whole ones, however many records they have)
+};
+
+// Receives each selected record in order. text is followed by a line feed when !partial.
+using LogSink = std::function<Status(const LogRecord&)>;
+
+// All files, oldest first. Files that vanished meanwhile (rotation) are passed over.
+Status read_logs(const std::vector<std::string>& files, const LogSelection& selection, const LogSink& sink);
+
+struct FollowOptions {
+  LogSelection selection;
+  // Present log files, oldest first; asked again after each rotation.
+  std::function<Result<std::vector<std::string>>()> files;
+  // The file that grows, even before it exists.
+  std::string current;
+  // True once nothing more will be written.
+  std::function<Result<bool>()> ended;
+};
+// Reads what is there, then what comes, across rotations, until ended() is true and everything was read.
+Status follow_logs(const FollowOptions& options, const LogSink& sink);
+
+}  // namespace cooper::cli

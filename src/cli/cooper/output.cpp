@@ -1,0 +1,90 @@
+#include "cli/cooper/output.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "base/fd.h"
+#include "base/strings.h"
+#include "sys/file.h"
+
+namespace cooper::cli {
+namespace {
+
+bool starts_character(char c) { return (static_cast<unsigned char>(c) & 0xc0) != 0x80; }
+
+std::size_t width_of(std::string_view text) {
+  return static_cast<std::size_t>(std::count_if(text.begin(), text.end(), starts_character));
+}
+
+std::string printable(std::string_view text) {
+  std::string out(text);
+  for (char& c : out) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (byte < 0x20 || byte == 0x7f) c = '?';
+  }
+  return out;
+}
+
+}  // namespace
+
+Result<Format> output_format_from_string(std::string_view text) {
+  if (text == "table") return Format::kTable;
+  if (text == "json") return Format::kJson;
+  return Error(Errc::kInvalidArgument, "unknown output format " + quoted(text) + " (use table or json)");
+}
+
+Status print(std::string_view text) {
+  auto written = sys::write_all(BorrowedFd(STDOUT_FILENO), text);
+  if (!written.ok()) return std::move(written).error().with("write to standard output");
+  return {};
+}
+
+Status print_json(codec::json::Writer& writer) { return print(writer.take() + "\n"); }
+
+std::string Table::text() const {
+  std::vector<std::size_t> widths(header_.size());
+  const auto measure = [&](const std::vector<std::string>& row) {
+    for (std::size_t i = 0; i < row.size() && i < widths.size(); ++i) widths[i] = std::max(widths[i], width_of(row[i]));
+  };
+  measure(header_);
+  for (const auto& row : rows_) measure(row);
+  std::string out;
+  const auto append = [&](const std::vector<std::string>& row) {
+    for (std::size_t i = 0; i < row.size(); ++i) {
+      out += printable(row[i]);
+      if (i + 1 < row.size()) out.append(widths[i] - width_of(row[i]) + 2, ' ');
+    }
+    while (!out.empty() && out.back() == ' ') out.pop_back();
+    out += '\n';
+  };
+  append(header_);
+  for (const auto& row : rows_) append(row);
+  return out;
+}
+
+std::string shorten(std::string_view text, std::size_t width) {
+  if (width_of(text) <= width || width < 4) return std::string(text);
+  std::size_t kept = 0;
+  std::size_t end = 0;
+  while (end < text.size() && (kept < width - 3 || !starts_character(text[end]))) {
+    if (starts_character(text[end])) ++kept;
+    ++end;
+  }
+  return std::string(text.substr(0, end)) + "...";
+}
+
+std::string print_command(const std::vector<std::string>& args) {
+  std::string out;
+  for (const std::string& arg : args) {
+    if (!out.empty()) out += ' ';
+    const bool plain = !arg.empty() && std::none_of(arg.begin(), arg.end(), [](char c) {
+      const auto byte = static_cast<unsigned char>(c);
+      return byte <= 0x20 || byte == 0x7f || c == '\'' || c == '"' || c == '\\';
+    });
+    out += plain ? arg : quoted(arg);
+  }
+  return out;
+}
+
+}  // namespace cooper::cli

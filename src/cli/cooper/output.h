@@ -1,0 +1,39 @@
+// What verbs print: tables for people, records for programs. Standard output is written whole and checked; a reader that went
+// away (EPIPE) is an error like any other.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/error.h"
+#include "codec/json.h"
+
+namespace cooper::cli {
+
+enum class Format { kTable, kJson };
+Result<Format> output_format_from_string(std::string_view text);
+
+Status print(std::string_view text);
+// The document and a line feed.
+Status print_json(codec::json::Writer& writer);
+
+// Columns as wide as their widest cell, two blanks apart; control characters of cells become '?'. The last column has no padding.
+class Table {
+ public:
+  explicit Table(std::vector<std::string> header) : header_(std::move(header)) {}
+  void add(std::vector<std::string> row) { rows_.push_back(std::move(row)); }
+  bool empty() const { return rows_.empty(); }
+  std::string text() const;
+
+ private:
+  std::vector<std::string> header_;
+  std::vector<std::vector<std::string>> rows_;
+};
+
+// At most `width` characters, the last three of a longer text are "...". Counts UTF-8 sequences as one.
+std::string shorten(std::string_view text, std::size_t width);
+// The command line of a container as one line, blanks and quotes visible.
+std::string print_command(const std::vector<std::string>& args);
+
+}  // namespace cooper::cli

@@ -1,0 +1,163 @@
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "base/strings.h"
+#include "cli/cooper/command.h"
+#include "cli/cooper/help.h"
+#include "sys/file.h"
+
+namespace cooper::cli {
+namespace {
+
+void print_error(std::string_view text) {
+  auto written = sys::write_all(BorrowedFd(STDERR_FILENO), text);
+  if (!written.ok()) return;  // nobody to tell
+}
+
+// One sentence and what to try; the program's name in front for people.
+void report(const Error& error, log::Format format) {
+  if (format == log::Format::kJson) {
+    log::error(error);
+  } else {
+    print_error("cooper: " + log::sentence(error) + "\n");
+  }
+}
+
+int usage_error(const Error& error) {
+  report(error, log::Format::kText);
+  return kExitUsage;
+}
+
+// The command named by the first words; `used` is how many.
+const Command* select(std::span<const std::string> words, std::size_t& used) {
+  for (const std::size_t count : {std::size_t{2}, std::size_t{1}}) {
+    if (words.size() < count) continue;
+    const std::string path = count == 2 ? words[0] + " " + words[1] : words[0];
+    if (const Command* command = find_command(path)) {
+      used = count;
+      return command;
+    }
+  }
+  return nullptr;
+}
+
+int unknown_command(std::span<const std::string> words) {
+  std::vector<std::string_view> names;
+  const bool in_group = !group_help(words[0]).empty();
+  for (const Group& group : command_groups()) {
+    for (const Command& command : group.commands) {
+      const auto pair = split_once(command.path, ' ');
+      if (!in_group) {
+        names.push_back(pair ? pair->first : command.path);
+      } else if (pair && pair->first == words[0]) {
+        names.push_back(pair->second);
+      }
+    }
+  }
+  if (in_group && words.size() == 1) {
+    print_error(group_help(words[0]));
+    return kExitUsage;
+  }
+  const std::string& word = in_group ? words[1] : words[0];
+  const std::string group = in_group ? words[0] + " " : "";
+  Error error(Errc::kInvalidArgument, "unknown command " + quoted(group + word));
+  const std::string_view near = nearest(word, names);
+  return usage_error(std::move(error).with_hint(near.empty() ? "cooper help lists the commands" : "did you mean cooper " + group + std::string(near) + "?"));
+}
+
+int help_verb(std::span<const std::string> words) {
+  std::string page;
+  std::size_t used = 0;
+  if (words.empty()) {
+    page = program_help();
+  } else if (const Command* command = select(words, used)) {
+    page = command_help(*command);
+  } else {
+    page = group_help(words[0]);
+  }
+  if (page.empty() || (words.size() > 1 && used == 0)) return unknown_command(words);
+  return print(page).ok() ? 0 : kExitFailure;
+}
+
+Status check_count(const Command& command, const Args& args) {
+  const auto count = static_cast<int>(args.positional().size());
+  const std::string usage = fmt::format("usage: cooper {} {}", command.path, command.usage);
+  if (count < command.min_args) {
+    return Error(Errc::kInvalidArgument, fmt::format("{} needs {}", command.path, command.min_args == 1 ? "an argument" : "more arguments"))
+        .with_hint(usage);
+  }
+  if (command.max_args >= 0 && count > command.max_args) {
+    const std::string& extra = args.positional()[static_cast<std::size_t>(command.max_args)];
+    return Error(Errc::kInvalidArgument, fmt::format("{} has one argument too many: {}", command.path, quoted(extra))).with_hint(usage);
+  }
+  return {};
+}
+
+int run_command(const Command& command, const Args& args) {
+  auto settings = load_settings(args);
+  if (!settings.ok()) return usage_error(settings.error());
+  const log::Format log_format = settings->log.format;
+  if (auto configured = log::configure(settings->log); !configured.ok()) return usage_error(configured.error());
+  const Context context(std::move(settings).value());
+  const Result<int> status = command.handler(context, args);
+  if (status.ok()) return *status;
+  report(status.error(), log_format);
+  return command.failure;
+}
+
+}  // namespace
+
+std::span<const Group> command_groups() {
+  static const std::array<Group, 7> kGroups = {{{"Containers", run_commands()},
+                                                {"Containers that are there", container_commands()},
+                                                {"What they use", usage_commands()},
+                                                {"Inside", exec_commands()},
+                                                {"Pods", pod_commands()},
+                                                {"Images", image_commands()},
+                                                {"Other", misc_commands()}}};
+  return kGroups;
+}
+
+const Command* find_command(std::string_view path) {
+  for (const Group& group : command_groups()) {
+    for (const Command& command : group.commands) {
+      if (command.path == path) return &command;
+    }
+  }
+  return nullptr;
+}
+
+int run_cooper(std::span<const std::string> words) {
+  const std::array<std::span<const Flag>, 1> global = {global_flags()};
+  auto before = parse_args(global, words, Order::kBeforeArguments);
+  if (!before.ok()) {
+    if (!words.empty() && words[0] == "--version") return run_command(*find_command("version"), Args());
+    return usage_error(before.error());
+  }
+  const std::vector<std::string> rest = std::move(before->positional());
+  if (before->enabled("help")) return help_verb(rest);
+  if (rest.empty()) {
+    print_error(program_help());
+    return kExitUsage;
+  }
+  if (rest[0] == "help") return help_verb(std::span(rest).subspan(1));
+  std::size_t used = 0;
+  const Command* command = select(rest, used);
+  if (command == nullptr) {
+    if (rest.size() == 2 && (rest[1] == "--help" || rest[1] == "-h")) return help_verb(std::span(rest).first(1));
+    return unknown_command(rest);
+  }
+  std::array<std::span<const Flag>, 4> tables;
+  std::copy(command->flags.begin(), command->flags.end(), tables.begin());
+  tables[3] = global_flags();
+  auto args = parse_args(tables, std::span(rest).subspan(used), command->order);
+  if (!args.ok()) return usage_error(std::move(args).error().with(command->path));
+  if (args->enabled("help")) return print(command_help(*command)).ok() ? 0 : kExitFailure;
+  args->merge_earlier(std::move(before).value());
+  if (auto counted = check_count(*command, *args); !counted.ok()) return usage_error(counted.error());
+  return run_command(*command, *args);
+}
+
+}  // namespace cooper::cli

@@ -1,0 +1,47 @@
+// From the flags of `run`, `plan` and `pod run` to a PodRequest. Nothing here touches the system except env files, which are read.
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/error.h"
+#include "cli/cooper/args.h"
+#include "cli/cooper/settings.h"
+#include "pod/pod.h"
+
+namespace cooper::cli {
+
+// Flags that describe one app; for `run` and for each image of `pod run`.
+std::span<const Flag> app_flags();
+// Flags of the pod as a whole: name, network, hostname ...
+std::span<const Flag> sandbox_flags();
+// rkt's spellings, understood after the images of `pod run` in addition.
+std::span<const Flag> rkt_app_flags();
+// --volume and --mount of the pod, before the first image of `pod run`.
+std::span<const Flag> rkt_pod_flags();
+
+// What requests need from outside; faked in tests.
+struct Surroundings {
+  std::function<std::optional<std::string>(const std::string& name)> environment;
+  std::string working_directory;
+};
+Surroundings real_surroundings();
+
+// words: IMAGE [COMMAND [ARG...]]
+Result<pod::PodRequest> run_request(const Args& args, const Settings& settings, const Surroundings& around);
+// words: IMAGE [app flags] [IMAGE ...] [-- ARG...] [--- IMAGE ...]
+Result<pod::PodRequest> pod_request(const Args& args, const Settings& settings, const Surroundings& around);
+
+// Single values, exposed for tests.
+Result<pod::VolumeMount> parse_volume(std::string_view text, const std::string& working_directory);
+Result<pod::VolumeMount> parse_mount(std::string_view text, const std::string& working_directory);
+Result<pod::VolumeMount> parse_tmpfs(std::string_view text);
+Result<pod::Ulimit> parse_ulimit(std::string_view text);
+Result<std::vector<std::string>> parse_env_file(std::string_view text, std::string_view what, const Surroundings& around);
+Result<std::vector<std::string>> parse_entrypoint(std::string_view text);
+
+}  // namespace cooper::cli

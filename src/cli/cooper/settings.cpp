@@ -1,0 +1,259 @@
+#include "cli/cooper/settings.h"
+
+#include <unistd.h>
+
+#include <array>
+#include <climits>
+#include <cstdlib>
+
+#include "base/strings.h"
+#include "cli/cooper/detach_keys.h"
+#include "cli/cooper/time_text.h"
+#include "cli/cooper/toml.h"
+#include "io/file.h"
+
+namespace cooper::cli {
+namespace {
+
+constexpr std::array<Flag, 7> kGlobalFlags = {{
+    {"root", 0, "DIR", "where images and pods are kept (default /var/lib/cooper)", Flag::Complete::kDirectory},
+    {"run-root", 0, "DIR", "where running things are kept (default /run/cooper)", Flag::Complete::kDirectory},
+    {"config", 0, "FILE", "configuration file (default /etc/cooper/cooper.toml)", Flag::Complete::kFile},
+    {"log-level", 0, "LEVEL", "debug, info, warning or error", Flag::Complete::kWords, "debug info warning error"},
+    {"log-format", 0, "FORMAT", "text or json, for messages on standard error", Flag::Complete::kWords, "text json"},
+    {"format", 0, "FORMAT", "table or json, for what is listed", Flag::Complete::kWords, "table json"},
+    {"help", 'h', "", "this page"},
+}};
+
+constexpr std::size_t kMaxConfigBytes = 1 << 20;
+
+// Reads one key of the document into a setting.
+class Entry {
+ public:
+  Entry(const std::string& key, const toml::Value& value, std::string_view what) : key_(key), value_(value), what_(what) {}
+
+  Error error(const std::string& message) const {
+    return Error(Errc::kInvalidArgument, std::string(what_) + ", line " + std::to_string(value_.line) + ": " + quoted(key_) + " " + message);
+  }
+  Result<std::string> text() const {
+    if (const auto* s = std::get_if<std::string>(&value_.data)) return *s;
+    return error("must be text");
+  }
+  Result<std::int64_t> integer() const {
+    if (const auto* n = std::get_if<std::int64_t>(&value_.data)) return *n;
+    return error("must be a whole number");
+  }
+  Result<std::vector<std::string>> texts() const {
+    const auto* array = std::get_if<std::vector<toml::Scalar>>(&value_.data);
+    if (array == nullptr) return error("must be an array of texts");
+    std::vector<std::string> out;
+    for (const toml::Scalar& element : *array) {
+      const auto* s = std::get_if<std::string>(&element);
+      if (s == nullptr) return error("must be an array of texts");
+      out.push_back(*s);
+    }
+    return out;
+  }
+  Result<std::string> absolute_path() const {
+    ASSIGN_OR_RETURN(std::string path, text());
+    if (!path.starts_with('/')) return error("must be an absolute path");
+    return path;
+  }
+
+ private:
+  const std::string& key_;
+  const toml::Value& value_;
+  std::string_view what_;
+};
+
+using Apply = Status (*)(const Entry&, Settings&);
+struct Key {
+  std::string_view name;
+  Apply apply;
+};
+
+Status apply_root(const Entry& entry, Settings& settings) {
+  ASSIGN_OR_RETURN(settings.engine.root, entry.absolute_path());
+  return {};
+}
+Status apply_run_root(const Entry& entry, Settings& settings) {
+  ASSIGN_OR_RETURN(settings.engine.run_root, entry.absolute_path());
+  return {};
+}
+Status apply_init_path(const Entry& entry, Settings& settings) {
+  ASSIGN_OR_RETURN(settings.engine.init_path, entry.absolute_path());
+  return {};
+}
+Status apply_cgroup_parent(const Entry& entry, Settings& settings) {
+  ASSIGN_OR_RETURN(settings.engine.cgroup_parent, entry.absolute_path());
+  return {};
+}
+Status apply_log_level(const Entry& entry, Settings& settings) {
+  ASSIGN_OR_RETURN(const std::string text, entry.text());
+  auto level = log::level_from_string(text);
+  if (!level.ok()) return entry.error("is " + quoted(text) + ", not one of debug, info, warning and error");
+  settings.log.level = *level;
+  return {};
+}
+Status apply_log_format(const Entry& entry, Settings& settings) {
+  ASSIGN_OR_RETURN(const std::string text, entry.text());
+  auto format = log::format_from_string(text);
+  if (!format.ok()) return entry.error("is " + quoted(text) + ", neither text nor json");
+  settings.log.format = *format;
+  return {};
+}
+Status apply_format(const Entry& entry, Settings& settings) {
+  ASSIGN_OR_RETURN(const std::string text, entry.text());
+  auto format = output_format_from_string(text);
+  if (!format.ok()) return entry.error("is " + quoted(text) + ", neither table nor json");
+  settings.format = *format;
+  return {};
+}
+Status apply_pids_limit(const Entry& entry, Settings& settings) {
+  ASSIGN_OR_RETURN(settings.pids_limit, entry.integer());
+  if (*settings.pids_limit < -1) return entry.error("must be -1 (no limit) or more");
+  return {};
+}
+Status apply_stop_timeout(const Entry& entry, Settings& settings) {
+  ASSIGN_OR_RETURN(const std::int64_t seconds, entry.integer());
+  if (seconds < 0 || seconds > INT_MAX / 1000) return entry.error("must be a number of seconds");
+  settings.stop_timeout_ms = static_cast<int>(seconds * 1000);
+  return {};
+}
+Status apply_network(const Entry& entry, Settings& settings) {
+  ASSIGN_OR_RETURN(settings.network, entry.text());
+  if (settings.network != "none" && settings.network != "host") return entry.error("must be none or host");
+  return {};
+}
+Status apply_log_max_size(const Entry& entry, Settings& settings) {
+  ASSIGN_OR_RETURN(const std::string text, entry.text());
+  auto bytes = parse_bytes(text);
+  if (!bytes.ok()) return entry.error("is " + quoted(text) + ", not a size such as 10m");
+  settings.log_max_bytes = *bytes;
+  return {};
+}
+Status apply_detach_keys(const Entry& entry, Settings& settings) {
+  ASSIGN_OR_RETURN(settings.detach_keys, entry.text());
+  if (auto keys = parse_detach_keys(settings.detach_keys); !keys.ok()) return entry.error("is wrong: " + keys.error().message());
+  return {};
+}
+Status apply_ulimits(const Entry& entry, Settings& settings) {
+  ASSIGN_OR_RETURN(settings.ulimits, entry.texts());
+  return {};
+}
+
+constexpr std::array<Key, 13> kKeys = {{{"root", apply_root},
+                                        {"run_root", apply_run_root},
+                                        {"init_path", apply_init_path},
+                                        {"cgroup_parent", apply_cgroup_parent},
+                                        {"log.level", apply_log_level},
+                                        {"log.format", apply_log_format},
+                                        {"output.format", apply_format},
+                                        {"containers.pids_limit", apply_pids_limit},
+                                        {"containers.stop_timeout_s", apply_stop_timeout},
+                                        {"containers.network", apply_network},
+                                        {"containers.log_max_size", apply_log_max_size},
+                                        {"containers.detach_keys", apply_detach_keys},
+                                        {"containers.ulimits", apply_ulimits}}};
+
+// The caller's own trees when not root.
+void apply_user_directories(Settings& settings) {
+  if (::geteuid() == 0) return;
+  const char* home = ::secure_getenv("HOME");
+  const char* data = ::secure_getenv("XDG_DATA_HOME");
+  const char* runtime = ::secure_getenv("XDG_RUNTIME_DIR");
+  if (data != nullptr && data[0] == '/') {
+    settings.engine.root = std::string(data) + "/cooper";
+  } else if (home != nullptr && home[0] == '/') {
+    settings.engine.root = std::string(home) + "/.local/share/cooper";
+  }
+  if (runtime != nullptr && runtime[0] == '/') settings.engine.run_root = std::string(runtime) + "/cooper";
+}
+
+std::vector<std::string> config_candidates() {
+  std::vector<std::string> paths;
+  if (::geteuid() != 0) {
+    const char* config = ::secure_getenv("XDG_CONFIG_HOME");
+    const char* home = ::secure_getenv("HOME");
+    if (config != nullptr && config[0] == '/') {
+      paths.push_back(std::string(config) + "/cooper/cooper.toml");
+    } else if (home != nullptr && home[0] == '/') {
+      paths.push_back(std::string(home) + "/.config/cooper/cooper.toml");
+    }
+  }
+  paths.emplace_back("/etc/cooper/cooper.toml");
+  paths.emplace_back("/usr/lib/cooper/cooper.toml");
+  return paths;
+}
+
+Status apply_file(const std::optional<std::string>& named, Settings& settings) {
+  if (named) {
+    auto text = io::read_file(*named, kMaxConfigBytes);
+    if (!text.ok()) return std::move(text).error().with("--config");
+    return apply_config(*text, *named, settings);
+  }
+  for (const std::string& path : config_candidates()) {
+    auto text = io::read_file(path, kMaxConfigBytes);
+    if (text.ok()) return apply_config(*text, path, settings);
+    if (text.error().code() != Errc::kNotFound) return std::move(text).error().with("configuration");
+  }
+  return {};
+}
+
+Result<std::string> absolute(const std::string& path, std::string_view flag) {
+  if (path.empty()) return Error(Errc::kInvalidArgument, std::string(flag) + " is empty");
+  if (path[0] == '/') return path;
+  std::array<char, PATH_MAX> buffer{};
+  if (::getcwd(buffer.data(), buffer.size()) == nullptr) return Error::from_errno(errno, "find the working directory");
+  return std::string(buffer.data()) + "/" + path;
+}
+
+}  // namespace
+
+std::span<const Flag> global_flags() { return kGlobalFlags; }
+
+Status apply_config(std::string_view text, std::string_view what, Settings& settings) {
+  ASSIGN_OR_RETURN(const toml::Document document, toml::parse(text, what));
+  for (const auto& [name, value] : document) {
+    const Entry entry(name, value, what);
+    const Key* known = nullptr;
+    std::vector<std::string_view> names;
+    for (const Key& key : kKeys) {
+      if (key.name == name) known = &key;
+      names.push_back(key.name);
+    }
+    if (known == nullptr) {
+      const std::string_view near = nearest(name, names);
+      Error error = entry.error("is no setting");
+      if (near.empty()) return error;
+      return std::move(error).with_hint("did you mean " + std::string(near) + "?");
+    }
+    RETURN_IF_ERROR(known->apply(entry, settings));
+  }
+  return {};
+}
+
+Result<Settings> load_settings(const Args& args) {
+  Settings settings;
+  settings.detach_keys = kDefaultDetachKeys;
+  apply_user_directories(settings);
+  RETURN_IF_ERROR(apply_file(args.last("config"), settings));
+  if (const auto root = args.last("root")) {
+    ASSIGN_OR_RETURN(settings.engine.root, absolute(*root, "--root"));
+  }
+  if (const auto run_root = args.last("run-root")) {
+    ASSIGN_OR_RETURN(settings.engine.run_root, absolute(*run_root, "--run-root"));
+  }
+  if (const auto level = args.last("log-level")) {
+    ASSIGN_OR_RETURN(settings.log.level, log::level_from_string(*level));
+  }
+  if (const auto format = args.last("log-format")) {
+    ASSIGN_OR_RETURN(settings.log.format, log::format_from_string(*format));
+  }
+  if (const auto format = args.last("format")) {
+    ASSIGN_OR_RETURN(settings.format, output_format_from_string(*format));
+  }
+  return settings;
+}
+
+}  // namespace cooper::cli

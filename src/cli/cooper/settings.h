@@ -1,0 +1,42 @@
+// What holds for every verb: where things are, and how to speak. Flags win over the configuration file, which wins over the
+// built-in values.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/error.h"
+#include "cli/cooper/args.h"
+#include "cli/cooper/output.h"
+#include "log/log.h"
+#include "pod/pod.h"
+
+namespace cooper::cli {
+
+// --root --run-root --config --log-level --log-format --format --help: known to every verb, before and after its name.
+std::span<const Flag> global_flags();
+
+struct Settings {
+  pod::EngineOptions engine;
+  log::Options log;
+  Format format = Format::kTable;
+  // [containers]: defaults of run and pod run.
+  std::optional<std::int64_t> pids_limit;
+  std::optional<int> stop_timeout_ms;
+  std::uint64_t log_max_bytes = 0;
+  std::string network;      // empty: none
+  std::string detach_keys;
+  std::vector<std::string> ulimits;  // as --ulimit takes them
+};
+
+// Overlays the keys of a configuration file; an unknown key or a wrong type is an error that names file and line.
+Status apply_config(std::string_view text, std::string_view what, Settings& settings);
+
+// Built-in values, then the file (--config, else /etc/cooper/cooper.toml, else /usr/lib/cooper/cooper.toml), then flags.
+Result<Settings> load_settings(const Args& args);
+
+}  // namespace cooper::cli

@@ -1,0 +1,85 @@
+#include "codec/compression.h"
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+
+#include "codec/gzip.h"
+#include "codec/zstd.h"
+
+namespace cooper::codec {
+namespace {
+
+struct Magic {
+  std::string_view bytes;
+  Compression compression;
+};
+constexpr std::array<Magic, 5> kMagics = {{
+    {std::string_view("\x1f\x8b", 2), Compression::kGzip},
+    {std::string_view("\x28\xb5\x2f\xfd", 4), Compression::kZstd},
+    {std::string_view("BZh", 3), Compression::kBzip2},
+    {std::string_view("\xfd"
+                      "7zXZ\0",
+                      6),
+     Compression::kXz},
+    {std::string_view("\x04\x22\x4d\x18", 4), Compression::kLz4},
+}};
+
+}  // namespace
+
+std::string_view to_string(Compression compression) {
+  switch (compression) {
+    case Compression::kNone: return "none";
+    case Compression::kGzip: return "gzip";
+    case Compression::kZstd: return "zstd";
+    case Compression::kBzip2: return "bzip2";
+    case Compression::kXz: return "xz";
+    case Compression::kLz4: return "lz4";
+  }
+  return "unknown";
+}
+
+Compression sniff(std::string_view head) {
+  if (head.size() >= 262 && head.substr(257, 5) == "ustar") return Compression::kNone;
+  for (const Magic& magic : kMagics) {
+    if (head.starts_with(magic.bytes)) return magic.compression;
+  }
+  // A zstd stream may open with a skippable frame: 0x184D2A50 to 0x184D2A5F, little-endian.
+  if (head.size() >= 4 && (static_cast<unsigned char>(head[0]) & 0xf0) == 0x50 && head.substr(1, 3) == "\x2a\x4d\x18") {
+    return Compression::kZstd;
+  }
+  return Compression::kNone;
+}
+
+Result<std::size_t> Decompressor::Rewound::read(std::span<char> buffer) {
+  if (at_ == head_.size()) return rest_.read(buffer);
+  const std::size_t n = std::min(buffer.size(), head_.size() - at_);
+  std::memcpy(buffer.data(), head_.data() + at_, n);
+  at_ += n;
+  return n;
+}
+
+Decompressor::Decompressor(Compression compression, std::string head, ByteSource& input)
+    : compression_(compression), rewound_(std::move(head), input) {
+  if (compression_ == Compression::kGzip) inner_ = std::make_unique<GzipReader>(rewound_);
+  if (compression_ == Compression::kZstd) inner_ = std::make_unique<ZstdReader>(rewound_);
+}
+
+Result<std::unique_ptr<Decompressor>> Decompressor::create(ByteSource& input) {
+  std::string head(kSniffBytes, '\0');
+  ASSIGN_OR_RETURN(const std::size_t n, read_full(input, head));
+  head.resize(n);
+  const Compression compression = sniff(head);
+  if (compression != Compression::kNone && compression != Compression::kGzip && compression != Compression::kZstd) {
+    return Error(Errc::kUnsupported, std::string(to_string(compression)) + " compression is not supported")
+        .with_hint("recompress with gzip or zstd");
+  }
+  // Not make_unique: the constructor is private, and the object must not move (inner_ refers to rewound_).
+  return std::unique_ptr<Decompressor>(new Decompressor(compression, std::move(head), input));  // ban-ok(new): private constructor
+}
+
+Result<std::size_t> Decompressor::read(std::span<char> buffer) {
+  return inner_ ? inner_->read(buffer) : rewound_.read(buffer);
+}
+
+}  // namespace cooper::codec

@@ -1,0 +1,45 @@
+// Finds out how bytes are compressed by looking at them, and undoes it.
+#pragma once
+
+#include <memory>
+#include <string_view>
+
+#include "codec/stream.h"
+
+namespace cooper::codec {
+
+enum class Compression { kNone, kGzip, kZstd, kBzip2, kXz, kLz4 };
+std::string_view to_string(Compression compression);
+
+// By magic number (that of a tar header wins: its first bytes are a file name); needs the first kSniffBytes (fewer when there are no more).
+inline constexpr std::size_t kSniffBytes = 512;
+Compression sniff(std::string_view head);
+
+// The uncompressed bytes of a source of unknown compression.
+class Decompressor final : public ByteSource {
+ public:
+  // Errc::kUnsupported for bzip2, xz and lz4. `input` must outlive the result.
+  static Result<std::unique_ptr<Decompressor>> create(ByteSource& input);
+  Result<std::size_t> read(std::span<char> buffer) override;
+  Compression compression() const { return compression_; }
+
+ private:
+  // The sniffed bytes, then the rest.
+  class Rewound final : public ByteSource {
+   public:
+    Rewound(std::string head, ByteSource& rest) : head_(std::move(head)), rest_(rest) {}
+    Result<std::size_t> read(std::span<char> buffer) override;
+
+   private:
+    std::string head_;
+    std::size_t at_ = 0;
+    ByteSource& rest_;
+  };
+  Decompressor(Compression compression, std::string head, ByteSource& input);
+
+  Compression compression_;
+  Rewound rewound_;
+  std::unique_ptr<ByteSource> inner_;  // null: plain
+};
+
+}  // namespace cooper::codec

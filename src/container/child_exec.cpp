@@ -1,0 +1,249 @@
+#include "container/child_exec.h"
+
+#include <fcntl.h>
+#include <sched.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+
+#include "base/strings.h"
+#include "sys/cred.h"
+#include "sys/file.h"
+#include "sys/process.h"
+#include "sys/tables.h"
+
+namespace cooper::container {
+namespace {
+
+constexpr std::string_view kDefaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+// struct sched_attr of linux/sched/types.h, which cannot be included beside glibc's <sched.h>.
+struct SchedAttr {
+  std::uint32_t size;
+  std::uint32_t policy;
+  std::uint64_t flags;
+  std::int32_t nice;
+  std::uint32_t priority;
+  std::uint64_t runtime, deadline, period;
+};
+static_assert(sizeof(SchedAttr) == 48);  // SCHED_ATTR_SIZE_VER0
+
+template <typename T>
+const T* find_step(const Plan& plan) {
+  for (const Step& step : plan.steps) {
+    if (const T* body = std::get_if<T>(&step.body)) return body;
+  }
+  return nullptr;
+}
+
+std::string_view environment_value(const std::vector<std::string>& env, std::string_view name) {
+  std::string_view found;
+  for (const std::string& entry : env) {
+    if (entry.size() > name.size() && entry[name.size()] == '=' && entry.starts_with(name)) found = std::string_view(entry).substr(name.size() + 1);
+  }
+  return found;
+}
+
+// 0: executable regular file; otherwise the errno that exec would give.
+int check_executable(const std::string& path, const io::RootDir& root) {
+  const auto fd = root.open_at(path, O_PATH);
+  if (!fd.ok()) return fd.error().errno_value();
+  const auto info = sys::fstat(*fd);
+  if (!info.ok()) return info.error().errno_value();
+  if (S_ISDIR(info->st_mode)) return EISDIR;
+  if (!S_ISREG(info->st_mode) || (info->st_mode & 0111) == 0) return EACCES;
+  return 0;
+}
+
+Error exec_error(const std::string& name, int error) {
+  const char* words = error == ENOENT || error == ENOTDIR ? "no such file or directory" : error == EISDIR ? "is a directory" : "permission denied";
+  const Errc code = error == ENOENT || error == ENOTDIR ? Errc::kNotFound : Errc::kPermission;
+  return Error(code, "exec " + quoted(name) + ": " + words, error);
+}
+
+std::string home_of(uid_t uid, const io::RootDir& root) {
+  const auto passwd = root.read_file("/etc/passwd", std::size_t{1} << 20);
+  if (!passwd.ok()) return "/";
+  for (const std::string_view line : split(*passwd, '\n')) {
+    const auto fields = split(line, ':');
+    if (fields.size() >= 6 && parse_number<uid_t>(fields[2]) == uid && fields[5].starts_with('/')) return std::string(fields[5]);
+  }
+  return "/";
+}
+
+std::vector<char*> pointers(std::vector<std::string>& texts) {
+  std::vector<char*> out;
+  out.reserve(texts.size() + 1);
+  for (std::string& text : texts) out.push_back(text.data());
+  out.push_back(nullptr);
+  return out;
+}
+
+struct PolicyName {
+  std::string_view name;
+  std::uint32_t policy;
+};
+constexpr std::array<PolicyName, 7> kPolicies{{{"SCHED_OTHER", SCHED_OTHER}, {"SCHED_FIFO", SCHED_FIFO}, {"SCHED_RR", SCHED_RR},
+                                               {"SCHED_BATCH", SCHED_BATCH}, {"SCHED_ISO", 4}, {"SCHED_IDLE", SCHED_IDLE},
+                                               {"SCHED_DEADLINE", 6}}};
+constexpr std::array<PolicyName, 7> kPolicyFlags{{{"SCHED_FLAG_RESET_ON_FORK", 0x01}, {"SCHED_FLAG_RECLAIM", 0x02},
+                                                  {"SCHED_FLAG_DL_OVERRUN", 0x04}, {"SCHED_FLAG_KEEP_POLICY", 0x08},
+                                                  {"SCHED_FLAG_KEEP_PARAMS", 0x10}, {"SCHED_FLAG_UTIL_CLAMP_MIN", 0x20},
+                                                  {"SCHED_FLAG_UTIL_CLAMP_MAX", 0x40}}};
+
+std::optional<std::uint32_t> lookup(std::span<const PolicyName> table, std::string_view name) {
+  const auto found = std::ranges::find(table, name, &PolicyName::name);
+  if (found == table.end()) return std::nullopt;
+  return found->policy;
+}
+
+}  // namespace
+
+Status apply_scheduler(const SetScheduler& step) {
+  const auto policy = lookup(kPolicies, step.scheduler.policy);
+  if (!policy) return Error(Errc::kInvalidArgument, "unknown scheduler policy " + quoted(step.scheduler.policy));
+  SchedAttr attr = {};
+  attr.size = sizeof attr;
+  attr.policy = *policy;
+  attr.nice = step.scheduler.nice;
+  attr.priority = static_cast<std::uint32_t>(step.scheduler.priority);
+  attr.runtime = step.scheduler.runtime;
+  attr.deadline = step.scheduler.deadline;
+  attr.period = step.scheduler.period;
+  for (const std::string& flag : step.scheduler.flags) {
+    const auto bit = lookup(kPolicyFlags, flag);
+    if (!bit) return Error(Errc::kInvalidArgument, "unknown scheduler flag " + quoted(flag));
+    attr.flags |= *bit;
+  }
+  if (::syscall(SYS_sched_setattr, 0, &attr, 0) != 0) {
+    const int saved = errno;
+    return Error::from_errno(saved, "set scheduler policy " + quoted(step.scheduler.policy));
+  }
+  return {};
+}
+
+Status ExecPreparation::open_labels(const Plan& plan) {
+  const SetLabels* labels = find_step<SetLabels>(plan);
+  if (labels == nullptr) return {};
+  if (!labels->selinux.empty()) {
+    label_ = labels->selinux;
+    ASSIGN_OR_RETURN(label_fd_, sys::openat(sys::kCwd, "/proc/self/attr/exec", O_WRONLY));
+    return {};
+  }
+  if (labels->apparmor.empty()) return {};
+  label_ = "exec " + labels->apparmor;
+  auto fd = sys::openat(sys::kCwd, "/proc/self/attr/apparmor/exec", O_WRONLY);
+  if (!fd.ok() && fd.error().errno_value() == ENOENT) fd = sys::openat(sys::kCwd, "/proc/self/attr/exec", O_WRONLY);
+  if (!fd.ok()) return std::move(fd).error().with("apparmor profile " + quoted(labels->apparmor));
+  label_fd_ = std::move(fd).value();
+  return {};
+}
+
+Status ExecPreparation::find_executable(const Plan& plan, const io::RootDir& root) {
+  const Exec* exec = find_step<Exec>(plan);
+  const std::string& name = exec->args[0];
+  if (name.empty()) return exec_error(name, ENOENT);
+  if (name.find('/') != std::string::npos) {
+    // Relative names are relative to the working directory.
+    const std::string path = name[0] == '/' ? name : exec->cwd + "/" + name;
+    if (const int error = check_executable(path, root); error != 0) return exec_error(name, error);
+    executable_ = name;
+    return {};
+  }
+  std::string_view search = environment_value(exec->env, "PATH");
+  if (search.empty()) search = kDefaultPath;
+  int refused = 0;
+  for (const std::string_view directory : split(search, ':')) {
+    std::string path = directory.empty() ? exec->cwd : directory[0] == '/' ? std::string(directory) : exec->cwd + "/" + std::string(directory);
+    path += "/" + name;
+    const int error = check_executable(path, root);
+    if (error == 0) {
+      executable_ = std::move(path);
+      return {};
+    }
+    if (error == EACCES) refused = error;
+  }
+  if (refused != 0) return exec_error(name, refused);
+  return Error(Errc::kNotFound, "exec " + quoted(name) + ": executable file not found in $PATH", ENOENT)
+      .with_hint("PATH is " + quoted(search));
+}
+
+Status ExecPreparation::prepare_cwd(const Plan& plan, const io::RootDir& root) {
+  const Exec* exec = find_step<Exec>(plan);
+  if (exec->cwd == "/" || exec->cwd.empty()) return {};
+  // Only a missing directory is made; what is there but not reachable is for the last mile to judge as the user.
+  const auto found = root.open_at(exec->cwd, O_PATH);
+  if (found.ok() || found.error().errno_value() != ENOENT) return {};
+  auto made = root.make_directories(exec->cwd, 0755);
+  if (!made.ok()) return std::move(made).error().with("working directory");
+  return {};
+}
+
+Status ExecPreparation::set_rlimits(const SetRlimits& step) {
+  for (const auto& [resource, values] : step.limits) {
+    const auto& [soft, hard] = values;
+    // A raise of the hard limit is the usual failure; say so before the point of no return.
+    ASSIGN_OR_RETURN(const struct rlimit64 now, sys::get_rlimit(resource));
+    if (hard > now.rlim_max) {
+      ASSIGN_OR_RETURN(const sys::CapSets caps, sys::capget());
+      constexpr int kCapSysResource = 24;
+      if ((caps.effective >> kCapSysResource & 1) == 0) {
+        return Error(Errc::kPermission, "set " + std::string(sys::rlimit_name(resource)) + " to " + std::to_string(hard) +
+                                            ": the hard limit here is " + std::to_string(now.rlim_max) + " and raising it needs CAP_SYS_RESOURCE", EPERM)
+            .with_hint("lower the limit in the configuration");
+      }
+    }
+    rlimits_.push_back({resource, {soft, hard}});
+  }
+  return {};
+}
+
+Status ExecPreparation::set_credentials(const SetCredentials& step) {
+  credentials_ = step;
+  return {};
+}
+
+ExecPlan ExecPreparation::finish(const Exec& step, const io::RootDir& root) {
+  args_ = step.args;
+  env_ = step.env;
+  cwd_ = step.cwd.empty() ? "/" : step.cwd;
+  if (environment_value(env_, "HOME").empty()) env_.push_back("HOME=" + home_of(credentials_.uid, root));
+  argv_ = pointers(args_);
+  envp_ = pointers(env_);
+  ExecPlan plan = {};
+  plan.path = executable_.c_str();
+  plan.argv = argv_.data();
+  plan.envp = envp_.data();
+  plan.cwd = cwd_.c_str();
+  plan.rlimits = rlimits_.data();
+  plan.rlimit_count = rlimits_.size();
+  plan.label_fd = label_fd_.get();
+  plan.label = label_.data();
+  plan.label_size = label_.size();
+  plan.groups = credentials_.groups.data();
+  plan.group_count = credentials_.groups.size();
+  plan.set_groups = credentials_.set_groups;
+  plan.uid = credentials_.uid;
+  plan.gid = credentials_.gid;
+  plan.umask = credentials_.umask;
+  // No capabilities in the spec means none in the container.
+  plan.has_capabilities = true;
+  plan.last_cap = sys::last_cap();
+  plan.bounding = credentials_.bounding;
+  plan.effective = credentials_.effective;
+  plan.permitted = credentials_.permitted;
+  plan.inheritable = credentials_.inheritable;
+  plan.ambient = credentials_.ambient;
+  plan.no_new_privileges = credentials_.no_new_privileges;
+  if (seccomp_ != nullptr && !seccomp_->instructions.empty()) {
+    plan.filter = seccomp_->instructions.data();
+    plan.filter_count = static_cast<unsigned short>(seccomp_->instructions.size());
+    plan.filter_flags = seccomp_->flags;
+  }
+  return plan;
+}
+
+}  // namespace cooper::container

@@ -1,0 +1,45 @@
+// Zone S: collects what the last mile needs, as flat memory that stays put until execve.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "base/error.h"
+#include "base/fd.h"
+#include "container/exec_lastmile.h"
+#include "container/plan.h"
+#include "io/root_dir.h"
+#include "seccomp/seccomp.h"
+
+namespace cooper::container {
+
+Status apply_scheduler(const SetScheduler& step);
+
+class ExecPreparation {
+ public:
+  // Opens /proc/self/attr/... while the host's own /proc is still in view.
+  Status open_labels(const Plan& plan);
+  // Resolves args[0] in the container's PATH. The words of a failure are what callers of a runtime look for:
+  // "executable file not found in $PATH", "no such file or directory", "permission denied", "is a directory".
+  Status find_executable(const Plan& plan, const io::RootDir& root);
+  // Makes the working directory when it is missing.
+  Status prepare_cwd(const Plan& plan, const io::RootDir& root);
+  Status set_rlimits(const SetRlimits& step);
+  void set_seccomp(const seccomp::Program* program) { seccomp_ = program; }
+  Status set_credentials(const SetCredentials& step);
+  // Adds HOME from the container's passwd file when the environment has none.
+  ExecPlan finish(const Exec& step, const io::RootDir& root);
+
+ private:
+  UniqueFd label_fd_;
+  std::string label_;
+  std::string executable_;
+  std::vector<LastMileRlimit> rlimits_;
+  const seccomp::Program* seccomp_ = nullptr;
+  SetCredentials credentials_;
+  std::vector<std::string> args_, env_;
+  std::vector<char*> argv_, envp_;
+  std::string cwd_;
+};
+
+}  // namespace cooper::container

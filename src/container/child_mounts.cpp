@@ -1,0 +1,400 @@
+#include "container/child_mounts.h"
+
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include "base/strings.h"
+#include "sys/file.h"
+#include "sys/mount.h"
+
+namespace cooper::container {
+namespace {
+
+std::string fd_path(BorrowedFd fd) { return "/proc/self/fd/" + std::to_string(fd.get()); }
+
+std::string join_options(const std::vector<std::string>& data) { return join(data, ","); }
+
+unsigned long flags_from_attributes(std::uint64_t set) {
+  unsigned long flags = 0;
+  if ((set & MOUNT_ATTR_RDONLY) != 0) flags |= MS_RDONLY;
+  if ((set & MOUNT_ATTR_NOSUID) != 0) flags |= MS_NOSUID;
+  if ((set & MOUNT_ATTR_NODEV) != 0) flags |= MS_NODEV;
+  if ((set & MOUNT_ATTR_NOEXEC) != 0) flags |= MS_NOEXEC;
+  if ((set & MOUNT_ATTR_NODIRATIME) != 0) flags |= MS_NODIRATIME;
+  if ((set & MOUNT_ATTR_NOSYMFOLLOW) != 0) flags |= MS_NOSYMFOLLOW;
+  switch (set & MOUNT_ATTR__ATIME) {
+    case MOUNT_ATTR_NOATIME: flags |= MS_NOATIME; break;
+    case MOUNT_ATTR_STRICTATIME: flags |= MS_STRICTATIME; break;
+    default: flags |= MS_RELATIME; break;
+  }
+  return flags;
+}
+
+// The flags a mount has now, as MS_ words: a remount must repeat what it does not want to change.
+Result<unsigned long> current_flags(BorrowedFd mount) {
+  struct statvfs info = {};
+  if (::fstatvfs(mount.get(), &info) != 0) return Error::from_errno(errno, "statvfs");
+  unsigned long flags = 0;
+  if ((info.f_flag & ST_RDONLY) != 0) flags |= MS_RDONLY;
+  if ((info.f_flag & ST_NOSUID) != 0) flags |= MS_NOSUID;
+  if ((info.f_flag & ST_NODEV) != 0) flags |= MS_NODEV;
+  if ((info.f_flag & ST_NOEXEC) != 0) flags |= MS_NOEXEC;
+  if ((info.f_flag & ST_NOATIME) != 0) flags |= MS_NOATIME;
+  if ((info.f_flag & ST_NODIRATIME) != 0) flags |= MS_NODIRATIME;
+  if ((info.f_flag & ST_RELATIME) != 0) flags |= MS_RELATIME;
+  return flags;
+}
+
+constexpr std::uint64_t kLockable = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
+
+Status apply_propagation(BorrowedFd mount, const std::vector<std::uint64_t>& propagation) {
+  for (const std::uint64_t flags : propagation) {
+    const bool recursive = (flags & MS_REC) != 0;
+    Status done = sys::mount_setattr(mount, "", AT_EMPTY_PATH | (recursive ? AT_RECURSIVE : 0U), 0, 0, flags & ~std::uint64_t{MS_REC});
+    if (done.ok()) continue;
+    if (done.error().errno_value() != ENOSYS) return done;
+    // COMPAT(kernel 5.12)
+    RETURN_IF_ERROR(sys::mount("none", fd_path(mount), "", static_cast<unsigned long>(flags), ""));
+  }
+  return {};
+}
+
+// The kernel's procfs and sysfs mounts are trusted later on, so their place may not be chosen by the image (CVE-2019-19921).
+Status refuse_link(const Mount& mount, const io::RootDir& root) {
+  const auto info = root.stat_at(mount.destination);
+  if (!info.ok()) {
+    if (info.error().errno_value() == ENOENT) return {};
+    return info.error().errno_value() == 0 ? Status() : Status(Error::from_errno(info.error().errno_value(), "stat " + quoted(mount.destination)));
+  }
+  if (S_ISLNK(info->st_mode)) {
+    return Error(Errc::kPermission, quoted(mount.destination) + " in the root file system is a symbolic link; a " + mount.fstype +
+                                        " mount there is refused");
+  }
+  return {};
+}
+
+Result<UniqueFd> open_bind_source(const Mount& mount, const MountEnvironment& environment) {
+  const unsigned flags = OPEN_TREE_CLONE | (mount.recursive ? AT_RECURSIVE : 0U);
+  if (environment.source_fd >= 0) return sys::dup_cloexec(BorrowedFd(environment.source_fd));
+  auto tree = sys::open_tree(sys::kCwd, mount.source, flags);
+  if (!tree.ok()) return std::move(tree).error().with("bind source " + quoted(mount.source));
+  return tree;
+}
+
+Result<UniqueFd> open_target(const Mount& mount, const io::RootDir& root, bool directory) {
+  auto target = directory ? root.make_directories(mount.destination) : root.make_file(mount.destination);
+  if (!target.ok()) return std::move(target).error().with("mount point " + quoted(mount.destination));
+  return target;
+}
+
+Status mount_bind(const Mount& mount, const MountEnvironment& environment) {
+  ASSIGN_OR_RETURN(const UniqueFd tree, open_bind_source(mount, environment));
+  ASSIGN_OR_RETURN(const struct stat info, sys::fstat(tree));
+  ASSIGN_OR_RETURN(const UniqueFd target, open_target(mount, *environment.root, S_ISDIR(info.st_mode)));
+  if (mount.attr_set != 0 || mount.attr_clear != 0) RETURN_IF_ERROR(set_mount_attributes(tree, mount.attr_set, mount.attr_clear, false));
+  if (mount.rec_attr_set != 0 || mount.rec_attr_clear != 0) {
+    RETURN_IF_ERROR(sys::mount_setattr(tree, "", AT_EMPTY_PATH | AT_RECURSIVE, mount.rec_attr_set, mount.rec_attr_clear));
+  }
+  RETURN_IF_ERROR(sys::move_mount(tree, target));
+  return apply_propagation(tree, mount.propagation);
+}
+
+Status mount_remount(const Mount& mount, const MountEnvironment& environment) {
+  ASSIGN_OR_RETURN(const UniqueFd target, environment.root->open_at(mount.destination, O_PATH));
+  return set_mount_attributes(target, mount.attr_set, mount.attr_clear, mount.recursive);
+}
+
+// Copies what the image has at the mount point into the new tmpfs (tmpcopyup): one level at a time over descriptors.
+Status copy_tree(BorrowedFd from, BorrowedFd to, int depth);
+
+Status copy_entry(BorrowedFd from, BorrowedFd to, const std::string& name, int depth) {
+  ASSIGN_OR_RETURN(const struct stat info, sys::fstatat(from, name));
+  if (S_ISDIR(info.st_mode)) {
+    RETURN_IF_ERROR(sys::mkdirat(to, name, 0700));
+    ASSIGN_OR_RETURN(const UniqueFd from_dir, sys::openat(from, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
+    ASSIGN_OR_RETURN(const UniqueFd to_dir, sys::openat(to, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
+    RETURN_IF_ERROR(copy_tree(from_dir, to_dir, depth + 1));
+    RETURN_IF_ERROR(sys::fchown(to_dir, info.st_uid, info.st_gid));
+    return sys::fchmod(to_dir, info.st_mode & 07777);
+  }
+  if (S_ISLNK(info.st_mode)) {
+    ASSIGN_OR_RETURN(const std::string target, sys::readlinkat(from, name));
+    RETURN_IF_ERROR(sys::symlinkat(target, to, name));
+    return sys::fchownat(to, name, info.st_uid, info.st_gid);
+  }
+  if (!S_ISREG(info.st_mode)) {
+    RETURN_IF_ERROR(sys::mknodat(to, name, info.st_mode, info.st_rdev));
+    return sys::fchownat(to, name, info.st_uid, info.st_gid);
+  }
+  ASSIGN_OR_RETURN(const UniqueFd in, sys::openat(from, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK));
+  ASSIGN_OR_RETURN(const UniqueFd out, sys::openat(to, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0600));
+  std::string buffer(std::size_t{128} << 10, '\0');
+  while (true) {
+    ASSIGN_OR_RETURN(const std::size_t n, sys::read(in, std::span(buffer.data(), buffer.size())));
+    if (n == 0) break;
+    RETURN_IF_ERROR(sys::write_all(out, std::string_view(buffer.data(), n)));
+  }
+  RETURN_IF_ERROR(sys::fchown(out, info.st_uid, info.st_gid));
+  return sys::fchmod(out, info.st_mode & 07777);
+}
+
+Status copy_tree(BorrowedFd from, BorrowedFd to, int depth) {
+  if (depth > 128) return Error(Errc::kLimit, "directories are nested too deeply to copy");
+  ASSIGN_OR_RETURN(const auto names, sys::list_directory(from));
+  for (const std::string& name : names) {
+    if (Status copied = copy_entry(from, to, name, depth); !copied.ok()) return std::move(copied).error().with("copy up " + quoted(name));
+  }
+  return {};
+}
+
+std::vector<std::string> filesystem_data(const Mount& mount, const MountEnvironment& environment, mode_t existing_mode) {
+  std::vector<std::string> data = mount.data;
+  if (mount.fstype == "tmpfs") {
+    bool has_mode = false;
+    for (const std::string& option : data) has_mode = has_mode || option.starts_with("mode=");
+    // A tmpfs takes over the mode of the directory it covers (libcontainer).
+    if (!has_mode && existing_mode != 0) {
+      char text[24];
+      (void)std::snprintf(text, sizeof text, "mode=%o", static_cast<unsigned>(existing_mode & 07777));
+      data.emplace_back(text);
+    }
+  }
+  if (mount.fstype == "devpts" && environment.user_namespace) {
+    // gid=5 is not mapped in a small user namespace: the kernel would refuse the mount.
+    std::erase_if(data, [](const std::string& option) { return option == "gid=5"; });
+  }
+  return data;
+}
+
+Status mount_filesystem(const Mount& mount, const MountEnvironment& environment) {
+  if (mount.fstype == "proc" || mount.fstype == "sysfs") RETURN_IF_ERROR(refuse_link(mount, *environment.root));
+  mode_t existing_mode = 0;
+  if (mount.fstype == "tmpfs") {
+    const auto info = environment.root->stat_at(mount.destination);
+    if (info.ok() && S_ISDIR(info->st_mode)) existing_mode = info->st_mode;
+  }
+  ASSIGN_OR_RETURN(const UniqueFd target, open_target(mount, *environment.root, true));
+  const unsigned long flags = flags_from_attributes(mount.attr_set) | static_cast<unsigned long>(mount.superblock_flags);
+  // A copied-up tmpfs is filled first and made read-only after.
+  const unsigned long first = mount.copy_up ? flags & ~static_cast<unsigned long>(MS_RDONLY) : flags;
+  const std::string data = join_options(filesystem_data(mount, environment, existing_mode));
+  const std::string source = mount.source.empty() ? mount.fstype : mount.source;
+  Status mounted = sys::mount(source, fd_path(target), mount.fstype, first, data);
+  if (!mounted.ok() && mount.fstype == "sysfs" && mounted.error().errno_value() == EPERM && environment.user_namespace) {
+    // The network namespace belongs to another user namespace: only the host's sysfs can be shown, read-only.
+    ASSIGN_OR_RETURN(const UniqueFd tree, sys::open_tree(sys::kCwd, "/sys", OPEN_TREE_CLONE | AT_RECURSIVE));
+    RETURN_IF_ERROR(sys::mount_setattr(tree, "", AT_EMPTY_PATH | AT_RECURSIVE, MOUNT_ATTR_RDONLY, 0));
+    return sys::move_mount(tree, target);
+  }
+  if (!mounted.ok()) {
+    const int e = mounted.error().errno_value();
+    return Error::from_errno(e, "mount " + mount.fstype + " on " + quoted(mount.destination) + (data.empty() ? "" : " with options " + quoted(data)));
+  }
+  if (mount.propagation.empty() && !mount.copy_up && mount.rec_attr_set == 0 && mount.rec_attr_clear == 0) return {};
+  ASSIGN_OR_RETURN(const UniqueFd mounted_fd, environment.root->open_at(mount.destination, O_PATH | O_DIRECTORY));
+  if (mount.copy_up) {
+    ASSIGN_OR_RETURN(const UniqueFd from, sys::openat(target, ".", O_RDONLY | O_DIRECTORY));
+    ASSIGN_OR_RETURN(const UniqueFd to, sys::openat(mounted_fd, ".", O_RDONLY | O_DIRECTORY));
+    RETURN_IF_ERROR(copy_tree(from, to, 0));
+    if ((flags & MS_RDONLY) != 0) RETURN_IF_ERROR(set_mount_attributes(mounted_fd, MOUNT_ATTR_RDONLY, 0, false));
+  }
+  if (mount.rec_attr_set != 0 || mount.rec_attr_clear != 0) {
+    RETURN_IF_ERROR(sys::mount_setattr(mounted_fd, "", AT_EMPTY_PATH | AT_RECURSIVE, mount.rec_attr_set, mount.rec_attr_clear));
+  }
+  return apply_propagation(mounted_fd, mount.propagation);
+}
+
+// cgroup v1 and hybrid: a tmpfs with one mount per hierarchy, and links for co-mounted controllers.
+Status mount_cgroup_v1(const Mount& mount, const MountEnvironment& environment) {
+  Mount base = mount;
+  base.kind = MountKind::kFilesystem;
+  base.fstype = "tmpfs";
+  base.source = "tmpfs";
+  base.attr_set = (mount.attr_set & ~std::uint64_t{MOUNT_ATTR_RDONLY}) | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
+  base.superblock_flags = 0;
+  base.propagation.clear();
+  base.data = {"mode=755"};
+  RETURN_IF_ERROR(mount_filesystem(base, environment));
+  ASSIGN_OR_RETURN(const UniqueFd top, environment.root->open_at(mount.destination, O_PATH | O_DIRECTORY));
+  const unsigned long flags = flags_from_attributes(mount.attr_set | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
+  for (const auto& hierarchy : environment.cgroup_layout->hierarchies) {
+    if (hierarchy.v2) continue;  // membership only: v1 hosts show v1
+    const std::string name = hierarchy.mount_point.substr(hierarchy.mount_point.rfind('/') + 1);
+    RETURN_IF_ERROR(sys::mkdirat(top, name, 0755));
+    ASSIGN_OR_RETURN(const UniqueFd place, sys::openat(top, name, O_PATH | O_DIRECTORY | O_NOFOLLOW));
+    if (environment.private_cgroup_namespace) {
+      const std::string data = join(hierarchy.controllers, ",");
+      RETURN_IF_ERROR(sys::mount("cgroup", fd_path(place), "cgroup", flags, data.starts_with("name=") ? "none," + data : data));
+    } else {
+      const std::string source = hierarchy.mount_point + environment.cgroup_path;
+      ASSIGN_OR_RETURN(const UniqueFd tree, sys::open_tree(sys::kCwd, source, OPEN_TREE_CLONE));
+      RETURN_IF_ERROR(set_mount_attributes(tree, mount.attr_set | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC, 0, false));
+      RETURN_IF_ERROR(sys::move_mount(tree, place));
+    }
+    for (const std::string& controller : hierarchy.controllers) {
+      if (controller == name || controller.starts_with("name=")) continue;
+      (void)!sys::symlinkat(name, top, controller).ok();
+    }
+  }
+  if ((mount.attr_set & MOUNT_ATTR_RDONLY) != 0) RETURN_IF_ERROR(set_mount_attributes(top, MOUNT_ATTR_RDONLY, 0, false));
+  return apply_propagation(top, mount.propagation);
+}
+
+Status mount_cgroup_v2(const Mount& mount, const MountEnvironment& environment, const cgroup::Hierarchy& hierarchy) {
+  Mount fs = mount;
+  fs.kind = MountKind::kFilesystem;
+  fs.fstype = "cgroup2";
+  fs.source = "cgroup";
+  if (environment.private_cgroup_namespace) {
+    Status mounted = mount_filesystem(fs, environment);
+    if (mounted.ok() || (mounted.error().errno_value() != EPERM && mounted.error().errno_value() != EBUSY)) return mounted;
+  }
+  fs.kind = MountKind::kBind;
+  fs.source = hierarchy.mount_point + (environment.private_cgroup_namespace ? "" : environment.cgroup_path);
+  return mount_bind(fs, environment);
+}
+
+Status mount_cgroup(const Mount& mount, const MountEnvironment& environment) {
+  if (environment.cgroup_layout == nullptr || environment.cgroup_layout->mode == cgroup::Mode::kNone) {
+    return Error(Errc::kUnsupported, "mount cgroup on " + quoted(mount.destination) + ": this host has no cgroup file system mounted");
+  }
+  if (environment.cgroup_layout->mode == cgroup::Mode::kV2) return mount_cgroup_v2(mount, environment, *environment.cgroup_layout->v2());
+  return mount_cgroup_v1(mount, environment);
+}
+
+}  // namespace
+
+Status set_mount_attributes(BorrowedFd mount, std::uint64_t set, std::uint64_t clear, bool recursive) {
+  Status done = sys::mount_setattr(mount, "", AT_EMPTY_PATH | (recursive ? AT_RECURSIVE : 0U), set, clear);
+  if (done.ok()) return done;
+  const int e = done.error().errno_value();
+  if (e == EPERM && (clear & kLockable) != 0) {
+    // Flags locked by a user namespace cannot be cleared; keeping them is stricter, never weaker (runc#1229).
+    return sys::mount_setattr(mount, "", AT_EMPTY_PATH | (recursive ? AT_RECURSIVE : 0U), set, clear & ~kLockable);
+  }
+  if (e != ENOSYS || recursive) return done;
+  // COMPAT(kernel 5.12): remove when 5.12 is the floor.
+  ASSIGN_OR_RETURN(unsigned long flags, current_flags(mount));
+  flags &= ~flags_from_attributes(clear & ~std::uint64_t{MOUNT_ATTR__ATIME});
+  flags |= flags_from_attributes(set);
+  return sys::mount("none", fd_path(mount), "", flags | MS_REMOUNT | MS_BIND, "");
+}
+
+Result<io::RootDir> mount_root(const MountRoot& root) {
+  UniqueFd tree;
+  if (root.fstype.empty()) {
+    ASSIGN_OR_RETURN(tree, sys::open_tree(sys::kCwd, root.path, OPEN_TREE_CLONE | AT_RECURSIVE | AT_SYMLINK_NOFOLLOW));
+  } else {
+    ASSIGN_OR_RETURN(const UniqueFd context, sys::fsopen(root.fstype));
+    for (const auto& [key, value] : root.options) {
+      RETURN_IF_ERROR(value.empty() ? sys::fsconfig_flag(context, key) : sys::fsconfig_string(context, key, value));
+    }
+    RETURN_IF_ERROR(sys::fsconfig_create(context));
+    ASSIGN_OR_RETURN(tree, sys::fsmount(context, 0));
+  }
+  ASSIGN_OR_RETURN(const UniqueFd place, sys::openat(sys::kCwd, root.path, O_PATH | O_DIRECTORY | O_NOFOLLOW));
+  RETURN_IF_ERROR(sys::move_mount(tree, place));
+  return io::RootDir::adopt(std::move(tree));
+}
+
+Status perform_mount(const Mount& mount, const MountEnvironment& environment) {
+  Status done;
+  if (mount.remount) {
+    done = mount_remount(mount, environment);
+  } else if (mount.kind == MountKind::kBind) {
+    done = mount_bind(mount, environment);
+  } else if (mount.kind == MountKind::kCgroup) {
+    done = mount_cgroup(mount, environment);
+  } else {
+    done = mount_filesystem(mount, environment);
+  }
+  if (done.ok()) return done;
+  if (mount.kind == MountKind::kFilesystem && !mount.remount) return done;
+  return std::move(done).error().with("mount " + quoted(mount.source) + " on " + quoted(mount.destination));
+}
+
+Status create_device(const CreateDevice& device, const io::RootDir& root) {
+  ASSIGN_OR_RETURN(const auto parent, root.parent_of(device.path));
+  if (device.bind) {
+    // A user namespace cannot make nodes: bind the host's.
+    ASSIGN_OR_RETURN(const UniqueFd tree, sys::open_tree(sys::kCwd, device.path, OPEN_TREE_CLONE));
+    auto place = sys::openat(parent.dir, parent.name, O_CREAT | O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, 0666);
+    if (!place.ok()) return std::move(place).error().with("device " + quoted(device.path));
+    return sys::move_mount(tree, *place);
+  }
+  const dev_t number = makedev(device.major, device.minor);
+  Status made = sys::mknodat(parent.dir, parent.name, device.mode, number);
+  if (!made.ok()) {
+    if (made.error().errno_value() != EEXIST) return std::move(made).error().with("device " + quoted(device.path));
+    ASSIGN_OR_RETURN(const struct stat info, sys::fstatat(parent.dir, parent.name));
+    if ((info.st_mode & S_IFMT) != (device.mode & S_IFMT) || (!S_ISFIFO(info.st_mode) && info.st_rdev != number)) {
+      return Error(Errc::kAlreadyExists, "device " + quoted(device.path) + " exists in the root file system and is something else");
+    }
+    return {};
+  }
+  if (device.uid != 0 || device.gid != 0) return sys::fchownat(parent.dir, parent.name, device.uid, device.gid);
+  return {};
+}
+
+Status create_symlink(const CreateSymlink& link, const io::RootDir& root) {
+  ASSIGN_OR_RETURN(const auto parent, root.parent_of(link.path));
+  Status made = sys::symlinkat(link.target, parent.dir, parent.name);
+  if (!made.ok() && made.error().errno_value() == EEXIST) return {};
+  return made;
+}
+
+Status Masker::prepare() {
+  ASSIGN_OR_RETURN(null_, sys::openat(sys::kCwd, "/dev/null", O_PATH | O_NOFOLLOW));
+  ASSIGN_OR_RETURN(const struct stat info, sys::fstat(null_));
+  if (!S_ISCHR(info.st_mode) || info.st_rdev != makedev(1, 3)) {
+    return Error(Errc::kPermission, "'/dev/null' of the host is not the null device");
+  }
+  ASSIGN_OR_RETURN(null_, sys::open_tree(null_, "", OPEN_TREE_CLONE | AT_EMPTY_PATH));
+  return {};
+}
+
+Status Masker::mask(const std::string& path, const io::RootDir& root) {
+  auto target = root.open_at(path, O_PATH);
+  if (!target.ok()) {
+    const int e = target.error().errno_value();
+    if (e == ENOENT || e == ENOTDIR) return {};
+    return std::move(target).error().with("mask");
+  }
+  ASSIGN_OR_RETURN(const struct stat info, sys::fstat(*target));
+  if (!S_ISDIR(info.st_mode)) {
+    ASSIGN_OR_RETURN(const UniqueFd clone, sys::open_tree(null_, "", OPEN_TREE_CLONE | AT_EMPTY_PATH));
+    return sys::move_mount(clone, *target);
+  }
+  if (!empty_directory_) {
+    ASSIGN_OR_RETURN(const UniqueFd context, sys::fsopen("tmpfs"));
+    RETURN_IF_ERROR(sys::fsconfig_string(context, "nr_blocks", "1"));
+    RETURN_IF_ERROR(sys::fsconfig_string(context, "nr_inodes", "1"));
+    RETURN_IF_ERROR(sys::fsconfig_string(context, "mode", "0555"));
+    RETURN_IF_ERROR(sys::fsconfig_flag(context, "ro"));
+    RETURN_IF_ERROR(sys::fsconfig_create(context));
+    ASSIGN_OR_RETURN(empty_directory_, sys::fsmount(context, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC));
+    RETURN_IF_ERROR(sys::move_mount(empty_directory_, *target));
+    return {};
+  }
+  ASSIGN_OR_RETURN(const UniqueFd clone, sys::open_tree(empty_directory_, "", OPEN_TREE_CLONE | AT_EMPTY_PATH));
+  return sys::move_mount(clone, *target);
+}
+
+Status make_readonly(const std::string& path, const io::RootDir& root) {
+  auto target = root.open_at(path, O_PATH);
+  if (!target.ok()) {
+    const int e = target.error().errno_value();
+    if (e == ENOENT || e == ENOTDIR) return {};
+    return std::move(target).error().with("make read-only");
+  }
+  ASSIGN_OR_RETURN(const UniqueFd tree, sys::open_tree(*target, "", OPEN_TREE_CLONE | AT_EMPTY_PATH | AT_RECURSIVE));
+  RETURN_IF_ERROR(set_mount_attributes(tree, MOUNT_ATTR_RDONLY, 0, false));
+  return sys::move_mount(tree, *target);
+}
+
+}  // namespace cooper::container

@@ -1,0 +1,52 @@
+// Zone S: the mount steps. Targets are descriptors inside the root (io::RootDir), sources are descriptors or host paths of this mount
+// namespace; no path below the root is ever handed to the kernel as text.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "base/error.h"
+#include "base/fd.h"
+#include "cgroup/cgroup.h"
+#include "container/plan.h"
+#include "io/root_dir.h"
+
+namespace cooper::container {
+
+// Attaches the root file system at root.path and returns it.
+Result<io::RootDir> mount_root(const MountRoot& root);
+
+struct MountEnvironment {
+  const io::RootDir* root = nullptr;
+  const cgroup::Layout* cgroup_layout = nullptr;
+  std::string cgroup_path;
+  bool private_cgroup_namespace = false;
+  bool user_namespace = false;
+  int source_fd = -1;  // bind source opened by the parent; -1: open it here
+};
+Status perform_mount(const Mount& mount, const MountEnvironment& environment);
+
+Status create_device(const CreateDevice& device, const io::RootDir& root);
+Status create_symlink(const CreateSymlink& link, const io::RootDir& root);
+// The pty of the container: master returned, slave bound on /dev/console and made the controlling terminal on 0, 1, 2.
+Result<UniqueFd> setup_console(const SetupConsole& console, const io::RootDir& root, bool bind_console);
+// Leaves root as "/" with nothing of the old tree reachable.
+Status pivot_root(const PivotRoot& step, const io::RootDir& root);
+// Changes MOUNT_ATTR_* of an attached or detached mount; falls back to a remount on kernels before 5.12.
+Status set_mount_attributes(BorrowedFd mount, std::uint64_t set, std::uint64_t clear, bool recursive);
+
+// Bind of a path onto itself, read-only. Missing paths are fine.
+Status make_readonly(const std::string& path, const io::RootDir& root);
+// Masks share one /dev/null clone and one read-only tmpfs.
+class Masker {
+ public:
+  // Opens the host's /dev/null before the root is switched; checked to be character device 1:3 (CVE-2025-31133).
+  Status prepare();
+  Status mask(const std::string& path, const io::RootDir& root);
+
+ private:
+  UniqueFd null_;
+  UniqueFd empty_directory_;
+};
+
+}  // namespace cooper::container

@@ -1,0 +1,92 @@
+// Zone S: the console and the switch of the root.
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
+#include <unistd.h>
+
+#include "base/strings.h"
+#include "container/child_mounts.h"
+#include "sys/file.h"
+#include "sys/mount.h"
+
+namespace cooper::container {
+namespace {
+
+Status ioctl_error(const char* what) {
+  const int saved = errno;
+  return Error::from_errno(saved, what);
+}
+
+Status change_root(const io::RootDir& root, const char* how) {
+  if (::fchdir(root.fd().get()) != 0) return ioctl_error("enter the root file system");
+  if (::chroot(".") != 0) return ioctl_error(how);
+  if (::chdir("/") != 0) return ioctl_error("enter the new root");
+  return {};
+}
+
+// --no-pivot: for ramdisk hosts, where the root cannot be pivoted. The host's proc and sys are detached first, or a payload that escapes
+// the chroot would find them in full (runc's rule).
+Status move_root(const io::RootDir& root) {
+  for (const char* tree : {"/proc", "/sys"}) {
+    if (::umount2(tree, MNT_DETACH) == 0 || errno == EINVAL || errno == ENOENT) continue;
+    if (errno != EPERM) return ioctl_error("detach the host's proc and sys");
+    RETURN_IF_ERROR(sys::mount("tmpfs", tree, "tmpfs", MS_RDONLY, ""));
+  }
+  if (::fchdir(root.fd().get()) != 0) return ioctl_error("enter the root file system");
+  RETURN_IF_ERROR(sys::mount(".", "/", "", MS_MOVE, ""));
+  return change_root(root, "change root");
+}
+
+}  // namespace
+
+Result<UniqueFd> setup_console(const SetupConsole& console, const io::RootDir& root, bool bind_console) {
+  auto opened = root.open_at("/dev/pts/ptmx", O_RDWR | O_NOCTTY);
+  if (!opened.ok()) {
+    return std::move(opened).error().with("open a terminal").with_hint("a terminal needs a devpts mount on /dev/pts");
+  }
+  UniqueFd master = std::move(opened).value();
+  ASSIGN_OR_RETURN(const struct statfs info, sys::fstatfs(master));
+  if (info.f_type != DEVPTS_SUPER_MAGIC) {
+    return Error(Errc::kPermission, "'/dev/pts/ptmx' in the container is not on a devpts file system");
+  }
+  int unlock = 0;
+  if (::ioctl(master.get(), TIOCSPTLCK, &unlock) != 0) return Error::from_errno(errno, "unlock terminal");
+  // By descriptor (4.13): no path of the image is involved.
+  const UniqueFd slave(::ioctl(master.get(), TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC));
+  if (!slave) return Error::from_errno(errno, "open the terminal's other end");
+  if (console.height != 0 || console.width != 0) {
+    struct winsize size = {console.height, console.width, 0, 0};
+    if (::ioctl(master.get(), TIOCSWINSZ, &size) != 0) return Error::from_errno(errno, "set the terminal's size");
+  }
+  if (::fchown(slave.get(), console.uid, static_cast<gid_t>(-1)) != 0) return Error::from_errno(errno, "set the terminal's owner");
+  if (bind_console) {
+    ASSIGN_OR_RETURN(const auto parent, root.parent_of("/dev/console"));
+    // A link planted by the image must not lead the bind elsewhere (CVE-2025-52565).
+    auto place = sys::openat(parent.dir, parent.name, O_CREAT | O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, 0666);
+    if (!place.ok()) return std::move(place).error().with("make '/dev/console'");
+    ASSIGN_OR_RETURN(const UniqueFd tree, sys::open_tree(slave, "", OPEN_TREE_CLONE | AT_EMPTY_PATH));
+    RETURN_IF_ERROR(sys::move_mount(tree, *place));
+  }
+  for (int fd = 0; fd <= 2; ++fd) {
+    if (::dup2(slave.get(), fd) < 0) return Error::from_errno(errno, "attach the terminal");
+  }
+  if (::ioctl(0, TIOCSCTTY, 0) != 0) return Error::from_errno(errno, "make the terminal the controlling one");
+  return master;
+}
+
+Status pivot_root(const PivotRoot& step, const io::RootDir& root) {
+  if (step.no_pivot) return move_root(root);
+  // Both arguments "." stack the old root on the new one, so that no directory inside the image is needed (pivot_root(2)).
+  ASSIGN_OR_RETURN(const UniqueFd old_root, sys::openat(sys::kCwd, "/", O_PATH | O_DIRECTORY));
+  if (::fchdir(root.fd().get()) != 0) return ioctl_error("enter the root file system");
+  RETURN_IF_ERROR(sys::pivot_root(".", "."));
+  if (::fchdir(old_root.get()) != 0) return ioctl_error("enter the old root");
+  // The unmount must not travel to the host through shared mounts.
+  RETURN_IF_ERROR(sys::mount("", ".", "", MS_SLAVE | MS_REC, ""));
+  RETURN_IF_ERROR(sys::umount2(".", MNT_DETACH));
+  if (::chdir("/") != 0) return ioctl_error("enter the new root");
+  return {};
+}
+
+}  // namespace cooper::container

@@ -1,0 +1,239 @@
+#include "container/container.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/strings.h"
+#include "container/hooks.h"
+#include "container/internal.h"
+#include "container/state.h"
+#include "container/sync.h"
+#include "io/file.h"
+#include "log/log.h"
+#include "spec/oci_runtime/parse.h"
+#include "spec/oci_runtime/print.h"
+#include "sys/file.h"
+#include "sys/process.h"
+#include "sys/socket.h"
+
+namespace cooper::container {
+namespace {
+
+constexpr int kKillWaitMs = 10000;
+
+// The init is ours and alive: same boot, same start time, not a zombie.
+bool init_alive(const StateRecord& record) {
+  if (record.pid <= 0) return false;
+  const auto stat = sys::process_stat(record.pid);
+  if (!stat.ok() || stat->start_time != record.start_time || stat->state == 'Z' || stat->state == 'X') return false;
+  const auto boot = boot_id();
+  return !boot.ok() || *boot == record.boot_id;
+}
+
+// Between the exec and the removal of start.sock the socket is still there: a process that runs something else than the runtime's
+// executable has started.
+bool init_waits(const StateRecord& record, const StatePaths& paths) {
+  struct stat info = {};
+  if (::stat(paths.start_socket().c_str(), &info) != 0) return false;
+  if (::stat(("/proc/" + std::to_string(record.pid) + "/exe").c_str(), &info) != 0) return true;
+  return record.exe_ino == 0 || (info.st_ino == record.exe_ino && info.st_dev == record.exe_dev);
+}
+
+Result<cgroup::Group> open_group(const StateRecord& record) {
+  ASSIGN_OR_RETURN(const cgroup::Layout layout, cgroup::probe_layout());
+  return cgroup::Group::open(layout, record.cgroup_path);
+}
+
+Error not_running(const StateRecord& record, RunStatus status) {
+  return Error(Errc::kWrongState, "container not running: " + quoted(record.id) + " is " + std::string(to_string(status)));
+}
+
+}  // namespace
+
+Result<RunStatus> Container::status() const {
+  const StatePaths paths = state_paths(options_.root, record_.id);
+  if (record_.created.empty()) {
+    // No state.json yet: the creator holds the lock, or it was killed.
+    auto lock = io::FileLock::try_acquire(sys::kCwd, paths.lock(), io::FileLock::Mode::kShared);
+    if (!lock.ok() && lock.error().code() == Errc::kBusy) return RunStatus::kCreating;
+    return RunStatus::kStopped;
+  }
+  if (!init_alive(record_)) return RunStatus::kStopped;
+  if (init_waits(record_, paths)) return RunStatus::kCreated;
+  if (!record_.cgroup_path.empty()) {
+    if (auto group = open_group(record_); group.ok()) {
+      if (auto frozen = group->frozen(); frozen.ok() && *frozen) return RunStatus::kPaused;
+    }
+  }
+  return RunStatus::kRunning;
+}
+
+Result<oci::Config> Container::config() const {
+  const StatePaths paths = state_paths(options_.root, record_.id);
+  ASSIGN_OR_RETURN(std::string text, io::read_file(paths.config(), oci::kMaxConfigBytes));
+  return oci::parse_config(std::move(text), "config.json");
+}
+
+oci::State Container::oci_state(RunStatus status) const {
+  oci::State out;
+  out.oci_version = record_.oci_version;
+  out.id = record_.id;
+  out.status = std::string(to_string(status));
+  out.pid = status == RunStatus::kStopped ? 0 : record_.pid;
+  out.bundle = record_.bundle;
+  out.annotations = record_.annotations;
+  return out;
+}
+
+Result<UniqueFd> Container::init_pidfd() const {
+  if (record_.pid <= 0) return Error(Errc::kNotFound, "container " + quoted(record_.id) + " has no process");
+  auto pidfd = sys::pidfd_open(record_.pid);
+  // The check after the open closes the race with a reused pid.
+  if (!pidfd.ok() || !init_alive(record_)) {
+    return Error(Errc::kNotFound, "the init of container " + quoted(record_.id) + " has ended", ESRCH);
+  }
+  return pidfd;
+}
+
+Status Container::start() {
+  const StatePaths paths = state_paths(options_.root, record_.id);
+  ASSIGN_OR_RETURN(const io::FileLock lock, io::FileLock::acquire(sys::kCwd, paths.lock(), io::FileLock::Mode::kExclusive));
+  ASSIGN_OR_RETURN(const RunStatus now, status());
+  if (now == RunStatus::kRunning || now == RunStatus::kPaused) {
+    return Error(Errc::kWrongState, "cannot start an already running container: " + quoted(record_.id));
+  }
+  if (now == RunStatus::kStopped) return Error(Errc::kWrongState, "cannot start a container that has stopped: " + quoted(record_.id));
+  if (now != RunStatus::kCreated) return Error(Errc::kWrongState, "cannot start container " + quoted(record_.id) + " while it is being created");
+  ASSIGN_OR_RETURN(const UniqueFd pidfd, init_pidfd());
+  ASSIGN_OR_RETURN(const UniqueFd socket, sys::unix_connect(paths.start_socket(), SOCK_SEQPACKET));
+  RETURN_IF_ERROR(send_message(socket, MessageType::kContinue, "start"));
+  auto answer = receive_message(socket);  // end of file: the exec happened, or the init died without a word
+  (void)::unlink(paths.start_socket().c_str());
+  if (!answer.ok()) return std::move(answer).error();
+  ASSIGN_OR_RETURN(const oci::Config spec, config());
+  if (spec.hooks.poststart.empty()) return {};
+  Status hooks = run_poststart(spec, record_);
+  if (!hooks.ok()) {
+    (void)!sys::pidfd_send_signal(pidfd, SIGKILL).ok();
+    (void)!sys::pidfd_wait(pidfd, kKillWaitMs).ok();
+  }
+  return hooks;
+}
+
+Status Container::kill(int signal, bool all) {
+  ASSIGN_OR_RETURN(const RunStatus now, status());
+  const bool whole_group = all || (signal == SIGKILL && record_.shared_pid_namespace);
+  if (now == RunStatus::kStopped) {
+    // With a shared PID namespace other processes may outlive the init.
+    if (whole_group && !record_.cgroup_path.empty()) {
+      if (auto group = open_group(record_); group.ok()) {
+        auto left = group->processes();
+        if (left.ok() && !left->empty()) return group->kill_all(signal);
+      }
+      if (all) return {};
+    }
+    return not_running(record_, now);
+  }
+  if (now == RunStatus::kCreating) return not_running(record_, now);
+  ASSIGN_OR_RETURN(const UniqueFd pidfd, init_pidfd());
+  if (whole_group && !record_.cgroup_path.empty()) {
+    ASSIGN_OR_RETURN(auto group, open_group(record_));
+    return group.kill_all(signal);
+  }
+  RETURN_IF_ERROR(sys::pidfd_send_signal(pidfd, signal));
+  // A frozen process cannot die: a paused container that is killed must be thawed (runc does the same).
+  if (signal == SIGKILL && now == RunStatus::kPaused) {
+    ASSIGN_OR_RETURN(auto group, open_group(record_));
+    return group.thaw();
+  }
+  return {};
+}
+
+Status Container::pause() {
+  ASSIGN_OR_RETURN(const RunStatus now, status());
+  if (now != RunStatus::kRunning && now != RunStatus::kCreated) return not_running(record_, now);
+  if (record_.cgroup_path.empty()) return Error(Errc::kUnsupported, "cannot pause container " + quoted(record_.id) + ": it has no cgroup");
+  ASSIGN_OR_RETURN(auto group, open_group(record_));
+  return group.freeze();
+}
+
+Status Container::resume() {
+  ASSIGN_OR_RETURN(const RunStatus now, status());
+  if (now != RunStatus::kPaused) return Error(Errc::kWrongState, "container not paused: " + quoted(record_.id) + " is " + std::string(to_string(now)));
+  ASSIGN_OR_RETURN(auto group, open_group(record_));
+  return group.thaw();
+}
+
+Result<std::vector<pid_t>> Container::processes() const {
+  if (!record_.cgroup_path.empty()) {
+    auto group = open_group(record_);
+    if (group.ok()) return group->processes();
+  }
+  std::vector<pid_t> out;
+  if (init_alive(record_)) out.push_back(record_.pid);
+  return out;
+}
+
+Result<cgroup::Stats> Container::stats() const {
+  ASSIGN_OR_RETURN(const RunStatus now, status());
+  if (now == RunStatus::kStopped) return not_running(record_, now);
+  ASSIGN_OR_RETURN(const auto group, open_group(record_));
+  return cgroup::read_stats(group);
+}
+
+Status Container::update(const oci::Resources& resources) {
+  ASSIGN_OR_RETURN(const RunStatus now, status());
+  if (now == RunStatus::kStopped) return not_running(record_, now);
+  ASSIGN_OR_RETURN(auto group, open_group(record_));
+  return group.update(resources);
+}
+
+Status Container::destroy(bool force) {
+  const StatePaths paths = state_paths(options_.root, record_.id);
+  auto locked = io::FileLock::acquire(sys::kCwd, paths.lock(), io::FileLock::Mode::kExclusive);
+  if (!locked.ok()) {
+    if (locked.error().errno_value() == ENOENT) return Error(Errc::kNotFound, "container " + quoted(record_.id) + " does not exist", ENOENT);
+    return std::move(locked).error();
+  }
+  // Somebody else may have deleted it while we waited for the lock.
+  if (!sys::fstatat(sys::kCwd, paths.directory).ok()) return Error(Errc::kNotFound, "container " + quoted(record_.id) + " does not exist", ENOENT);
+  ASSIGN_OR_RETURN(const RunStatus now, status());
+  const bool alive = now != RunStatus::kStopped;
+  if (alive && !force && now != RunStatus::kCreated) {
+    return Error(Errc::kWrongState, "cannot delete container " + quoted(record_.id) + " that is not stopped: " + std::string(to_string(now)))
+        .with_hint("kill it first, or use --force");
+  }
+  const auto spec = config();
+  if (alive) {
+    if (const auto pidfd = init_pidfd(); pidfd.ok()) {
+      (void)!sys::pidfd_send_signal(*pidfd, SIGKILL).ok();
+      if (now == RunStatus::kPaused) {
+        if (auto group = open_group(record_); group.ok()) (void)!group->thaw().ok();
+      }
+      ASSIGN_OR_RETURN(const bool ended, sys::pidfd_wait(*pidfd, kKillWaitMs));
+      if (!ended) return Error(Errc::kTimeout, "container " + quoted(record_.id) + " did not end after SIGKILL");
+    }
+  }
+  if (!record_.cgroup_path.empty()) {
+    auto group = open_group(record_);
+    if (group.ok()) {
+      // Whatever is left: a shared PID namespace, or processes that joined by exec.
+      if (auto left = group->processes(); left.ok() && !left->empty()) RETURN_IF_ERROR(group->kill_all(SIGKILL));
+      RETURN_IF_ERROR(group->remove());
+    } else if (group.error().code() != Errc::kNotFound) {
+      log::warning("container " + record_.id + ": " + group.error().message());
+    }
+  }
+  RETURN_IF_ERROR(io::remove_tree(sys::kCwd, paths.directory));
+  if (!spec.ok()) return {};
+  // After everything is gone; each runs whatever the others did (runtime spec: failures are warned about).
+  for (const oci::Hook& hook : spec->hooks.poststop) {
+    const oci::State state = oci_state(RunStatus::kStopped);
+    if (Status done = run_hooks("poststop", {hook}, oci::print_state(state)); !done.ok()) log::warning(done.error().message());
+  }
+  return {};
+}
+
+}  // namespace cooper::container

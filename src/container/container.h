@@ -1,0 +1,158 @@
+// CONTRACT. Containers: create, start, exec, signal, delete; state on disk. What `coop` and the engine call.
+//
+//   <root>/<id>/          0700; made exclusively: two creates of one id cannot both win
+//     lock                flock: held exclusively while a verb changes the container
+//     state.json          versioned; replaced by rename
+//     config.json         copy of the runtime spec taken at create (edits of the bundle afterwards have no effect)
+//     start.sock          exists while created: `start` connects, the waiting init answers with the result of its exec
+//
+// The process that calls create(), run() or exec() must be single-threaded (asserted). All need CAP_SYS_ADMIN or a user namespace.
+// Liveness is the init's pid together with its start time; every signal goes through a pidfd checked against both.
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/error.h"
+#include "base/fd.h"
+#include "base/ids.h"
+#include "cgroup/cgroup.h"
+#include "container/plan.h"
+#include "spec/oci_runtime/types.h"
+#include "sys/process.h"
+
+namespace cooper::container {
+
+enum class RunStatus { kCreating, kCreated, kRunning, kPaused, kStopped };
+std::string_view to_string(RunStatus status);  // OCI words
+
+// The document in state.json.
+struct StateRecord {
+  std::string id;
+  pid_t pid = 0;
+  std::uint64_t start_time = 0;  // of pid, clock ticks since boot
+  std::string boot_id;           // a record of another boot is stopped
+  std::string bundle;
+  std::string rootfs;
+  std::string created;           // RFC 3339 with nanoseconds
+  std::uint32_t owner_uid = 0;
+  std::string cgroup_path;
+  std::map<std::string, std::string> annotations;
+  std::string oci_version;
+  bool systemd_cgroup = false;
+  bool shared_pid_namespace = false;  // kill of KILL goes to the whole cgroup
+  bool has_terminal = false;
+  // Of the runtime executable, to tell a waiting init from the payload.
+  std::uint64_t exe_dev = 0, exe_ino = 0;
+};
+
+struct FactoryOptions {
+  std::string root;                 // state root, absolute
+  std::string seccomp_cache;        // directory; empty: no cache
+  bool rootless = false;
+};
+
+// Where the descriptors of a new process come from. -1: inherit the caller's.
+struct Stdio {
+  int in = -1, out = -1, err = -1;
+};
+
+struct CreateOptions {
+  std::string id;
+  std::string bundle;               // absolute
+  std::string console_socket;       // path of an AF_UNIX stream socket that receives the pty master
+  std::string pidfd_socket;
+  std::string pid_file;             // absolute
+  int preserve_fds = 0;
+  bool no_pivot = false;
+  bool no_new_keyring = false;
+  bool detach_start = true;         // create; false: run
+  // Engine only.
+  Stdio stdio;
+  bool keep_console = false;        // hand the pty master back in Created::console instead of a socket
+  int parent_death_signal = 0;      // the init dies with its creator
+  std::optional<MountRoot> root_override;
+  std::vector<oci::Mount> extra_mounts;
+  std::vector<std::string> extra_env;
+  std::string config_text;          // raw bytes for config.json; empty: printed from the config
+  std::string cgroup_default_parent = "/coop";
+};
+
+struct Created {
+  pid_t pid = 0;
+  UniqueFd pidfd;
+  UniqueFd console;  // pty master when asked for
+};
+
+struct ExecOptions {
+  oci::Process process;             // complete: already merged with the container's own
+  std::string console_socket;
+  std::string pidfd_socket;
+  std::string pid_file;
+  int preserve_fds = 0;
+  bool ignore_paused = false;
+  std::string sub_cgroup;           // below the container's own; "" = same
+  Stdio stdio;
+  bool keep_console = false;
+};
+
+class Container;
+
+class Factory {
+ public:
+  explicit Factory(FactoryOptions options) : options_(std::move(options)) {}
+  // Everything up to the exec (detach_start), or start and all (run). On failure nothing is left. Errors of the child arrive
+  // with its stage in the message.
+  Result<Created> create(const oci::Config& config, const CreateOptions& options);
+  // Plan of create() without touching the kernel (`run --dry-run`).
+  Result<Plan> plan(const oci::Config& config, const CreateOptions& options);
+  // Errc::kNotFound: "container 'x' does not exist".
+  Result<Container> load(std::string_view id) const;
+  // Ids of all containers under the root; a missing root is an empty list.
+  Result<std::vector<std::string>> list() const;
+  const FactoryOptions& options() const { return options_; }
+
+ private:
+  FactoryOptions options_;
+};
+
+class Container {
+ public:
+  const StateRecord& record() const { return record_; }
+  Result<RunStatus> status() const;
+  // The config copy taken at create.
+  Result<oci::Config> config() const;
+  // State document of the runtime spec for hooks and `state`.
+  oci::State oci_state(RunStatus status) const;
+
+  // created -> running. Returns the error of the init's exec when it fails (the container is then stopped). Runs poststart hooks.
+  Status start();
+  // Sends to the init (or, for KILL with a shared pid namespace or `all`, to the whole cgroup).
+  // Errc::kWrongState: "container not running".
+  Status kill(int signal, bool all = false);
+  Status pause();
+  Status resume();
+  Result<std::vector<pid_t>> processes() const;
+  Result<cgroup::Stats> stats() const;
+  Status update(const oci::Resources& resources);
+  // stopped (or created: the init is killed first); force kills whatever runs. Removes cgroup and state, runs poststop hooks.
+  Status destroy(bool force);
+  // A second process in the container's namespaces and cgroup, child of the caller.
+  Result<Created> exec(const ExecOptions& options);
+  // Valid while the init lives; Errc::kNotFound otherwise.
+  Result<UniqueFd> init_pidfd() const;
+
+ private:
+  friend class Factory;
+  Container(FactoryOptions options, StateRecord record) : options_(std::move(options)), record_(std::move(record)) {}
+  FactoryOptions options_;
+  StateRecord record_;
+};
+
+}  // namespace cooper::container

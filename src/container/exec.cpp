@@ -1,0 +1,126 @@
+// A further process in a running container. Its plan is that of a start whose process is the given one, cut down to the steps that concern
+// a process: so rlimits, credentials, seccomp and the exec itself are decided and done in one place.
+#include <fcntl.h>
+#include <sched.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "base/strings.h"
+#include "container/container.h"
+#include "container/executor.h"
+#include "container/internal.h"
+#include "container/state.h"
+#include "sys/cred.h"
+#include "sys/file.h"
+#include "sys/tables.h"
+
+namespace cooper::container {
+namespace {
+
+bool belongs_to_exec(const StepBody& body) {
+  return std::holds_alternative<NewSession>(body) || std::holds_alternative<SetOomScoreAdj>(body) || std::holds_alternative<SetupConsole>(body) ||
+         std::holds_alternative<SetScheduler>(body) || std::holds_alternative<SetIoPriority>(body) ||
+         std::holds_alternative<SetPersonality>(body) || std::holds_alternative<FindExecutable>(body) || std::holds_alternative<PrepareCwd>(body) ||
+         std::holds_alternative<SetRlimits>(body) || std::holds_alternative<SetLabels>(body) || std::holds_alternative<SetCredentials>(body) ||
+         std::holds_alternative<LoadSeccomp>(body) || std::holds_alternative<Exec>(body);
+}
+
+// Type and inode of /proc/PID/ns/NAME: which of the init's namespaces are not our own.
+Result<int> foreign_namespaces(pid_t pid) {
+  int flags = 0;
+  for (const sys::NamespaceInfo& info : sys::namespaces()) {
+    const std::string name = "ns/" + std::string(info.proc_name);
+    const auto theirs = sys::fstatat(sys::kCwd, "/proc/" + std::to_string(pid) + "/" + name, 0);
+    const auto ours = sys::fstatat(sys::kCwd, "/proc/self/" + name, 0);
+    if (!theirs.ok() || !ours.ok()) continue;
+    if (theirs->st_ino != ours->st_ino || theirs->st_dev != ours->st_dev) flags |= info.clone_flag;
+  }
+  return flags;
+}
+
+Result<Plan> exec_plan(const StateRecord& record, oci::Config config, const ExecOptions& options, const FactoryOptions& factory,
+                       pid_t init, int namespaces) {
+  config.process = options.process;
+  PlanOptions plan_options;
+  plan_options.id = record.id;
+  plan_options.bundle = record.bundle;
+  plan_options.rootless = factory.rootless;
+  plan_options.detach_start = false;
+  plan_options.kernel_last_cap = sys::last_cap();
+  // The container exists: what only a start needs (sysctl, mappings ...) was valid then and is not judged again here.
+  ASSIGN_OR_RETURN(Plan whole, make_plan(config, plan_options));
+  Plan out;
+  out.id = whole.id;
+  out.warnings = std::move(whole.warnings);
+  if ((namespaces & CLONE_NEWPID) != 0) {
+    out.steps.push_back({Actor::kParent, JoinPidNamespace{"/proc/" + std::to_string(init) + "/ns/pid"}});
+  }
+  out.steps.push_back({Actor::kParent, Clone{0, true}});
+  out.steps.push_back({Actor::kParent, CgroupAttach{}});
+  bool waited = false;
+  for (Step& step : whole.steps) {
+    if (step.actor != Actor::kChild || !belongs_to_exec(step.body)) continue;
+    const bool last_mile = std::holds_alternative<SetRlimits>(step.body) || std::holds_alternative<LoadSeccomp>(step.body) ||
+                           std::holds_alternative<SetLabels>(step.body) || std::holds_alternative<SetCredentials>(step.body) ||
+                           std::holds_alternative<Exec>(step.body);
+    if (last_mile && !waited) {
+      out.steps.push_back({Actor::kChild, WaitForParent{"cgroup"}});
+      out.steps.push_back({Actor::kChild, WaitForParent{"start"}});
+      waited = true;
+    }
+    out.steps.push_back(std::move(step));
+  }
+  out.steps.push_back({Actor::kParent, WaitForChild{"prepared"}});
+  return out;
+}
+
+}  // namespace
+
+Result<Created> Container::exec(const ExecOptions& options) {
+  RETURN_IF_ERROR(check_preserved_fds(options.preserve_fds));
+  ASSIGN_OR_RETURN(const RunStatus now, status());
+  if (now == RunStatus::kStopped) {
+    return Error(Errc::kWrongState, "cannot exec in a stopped container: container " + quoted(record_.id) + " is not running");
+  }
+  if (now == RunStatus::kCreating) return Error(Errc::kWrongState, "cannot exec in container " + quoted(record_.id) + " while it is being created");
+  if (now == RunStatus::kPaused && !options.ignore_paused) {
+    return Error(Errc::kWrongState, "cannot exec in a paused container: " + quoted(record_.id)).with_hint("resume it, or use --ignore-paused");
+  }
+  ASSIGN_OR_RETURN(const UniqueFd init, init_pidfd());
+  ASSIGN_OR_RETURN(const int namespaces, foreign_namespaces(record_.pid));
+  ASSIGN_OR_RETURN(const UniqueFd root, sys::openat(sys::kCwd, "/proc/" + std::to_string(record_.pid) + "/root", O_PATH | O_DIRECTORY));
+  ASSIGN_OR_RETURN(oci::Config spec, config());
+  ASSIGN_OR_RETURN(const Plan plan, exec_plan(record_, std::move(spec), options, options_, record_.pid, namespaces));
+
+  Executor::Inputs inputs;
+  inputs.plan = &plan;
+  inputs.stdio = options.stdio;
+  inputs.preserve_fds = options.preserve_fds;
+  inputs.console_socket = options.console_socket;
+  inputs.seccomp_cache = options_.seccomp_cache;
+  inputs.state = oci_state(now);
+  inputs.rootless = options_.rootless;
+  inputs.exec_pidfd = init.get();
+  inputs.exec_namespaces = namespaces & ~CLONE_NEWPID;
+  inputs.exec_root = root.get();
+  inputs.join_cgroup = record_.cgroup_path;
+  if (!options.sub_cgroup.empty() && options.sub_cgroup != "/") inputs.join_cgroup += "/" + options.sub_cgroup;
+  inputs.on_prepared = [&](pid_t pid) -> Status {
+    if (!options.pidfd_socket.empty()) RETURN_IF_ERROR(send_pidfd(options.pidfd_socket, pid));
+    return options.pid_file.empty() ? Status() : write_pid_file(options.pid_file, pid);
+  };
+  Executor executor(std::move(inputs));
+  if (Status done = executor.run(); !done.ok()) {
+    if (!options.pid_file.empty()) (void)::unlink(options.pid_file.c_str());
+    return std::move(done).error();
+  }
+  Created created;
+  created.pid = executor.pid();
+  created.pidfd = executor.take_pidfd();
+  created.console = executor.take_console();
+  return created;
+}
+
+}  // namespace cooper::container

@@ -1,0 +1,162 @@
+#include "container/exec_lastmile.h"
+
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <linux/close_range.h>
+#include <linux/seccomp.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <cerrno>
+
+namespace cooper::container {
+namespace {
+
+long raw(long number, long a = 0, long b = 0, long c = 0, long d = 0, long e = 0) { return ::syscall(number, a, b, c, d, e); }
+template <typename T>
+long ptr(T* p) {
+  return reinterpret_cast<long>(p);
+}
+
+[[noreturn]] void fail(const ExecPlan& plan, LastMileStage stage, int error) {
+  LastMileFailure failure = {0xff, static_cast<std::uint8_t>(stage), error};
+  (void)raw(SYS_sendto, plan.status_fd, ptr(&failure), sizeof failure, MSG_NOSIGNAL, 0);
+  ::_exit(stage == LastMileStage::kExec ? (error == ENOENT ? 127 : 126) : 1);
+}
+
+void set_caps(const ExecPlan& plan, std::uint64_t effective, std::uint64_t permitted, std::uint64_t inheritable) {
+  struct __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
+  struct __user_cap_data_struct data[2] = {
+      {static_cast<std::uint32_t>(effective), static_cast<std::uint32_t>(permitted), static_cast<std::uint32_t>(inheritable)},
+      {static_cast<std::uint32_t>(effective >> 32), static_cast<std::uint32_t>(permitted >> 32),
+       static_cast<std::uint32_t>(inheritable >> 32)}};
+  if (raw(SYS_capset, ptr(&header), ptr(data)) != 0) fail(plan, LastMileStage::kCapabilities, errno);
+}
+
+void get_caps(const ExecPlan& plan, std::uint64_t& permitted) {
+  struct __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
+  struct __user_cap_data_struct data[2] = {};
+  if (raw(SYS_capget, ptr(&header), ptr(data)) != 0) fail(plan, LastMileStage::kCapabilities, errno);
+  permitted = data[0].permitted | (static_cast<std::uint64_t>(data[1].permitted) << 32);
+}
+
+// What the caller lacks cannot be granted: the plan has warned about it, the sets are cut to what is there.
+void load_filter(const ExecPlan& plan) {
+  if (plan.filter == nullptr) return;
+  struct sock_fprog program = {plan.filter_count, const_cast<struct sock_filter*>(plan.filter)};
+  if (raw(SYS_seccomp, SECCOMP_SET_MODE_FILTER, static_cast<long>(plan.filter_flags), ptr(&program)) != 0) {
+    fail(plan, LastMileStage::kSeccomp, errno);
+  }
+}
+
+void apply_rlimits(const ExecPlan& plan) {
+  for (std::size_t i = 0; i < plan.rlimit_count; ++i) {
+    if (raw(SYS_prlimit64, 0, plan.rlimits[i].resource, ptr(&plan.rlimits[i].limit), 0) != 0) {
+      fail(plan, LastMileStage::kRlimits, errno);
+    }
+  }
+}
+
+void drop_bounding(const ExecPlan& plan) {
+  if (!plan.has_capabilities) return;
+  for (int cap = 0; cap <= plan.last_cap; ++cap) {
+    if ((plan.bounding >> cap & 1) != 0) continue;
+    if (raw(SYS_prctl, PR_CAPBSET_READ, cap) != 1) continue;
+    if (raw(SYS_prctl, PR_CAPBSET_DROP, cap) != 0) fail(plan, LastMileStage::kBoundingSet, errno);
+  }
+}
+
+void switch_user(const ExecPlan& plan) {
+  if (raw(SYS_prctl, PR_SET_KEEPCAPS, 1) != 0) fail(plan, LastMileStage::kUid, errno);
+  if (plan.set_groups && raw(SYS_setgroups, static_cast<long>(plan.group_count), ptr(plan.groups)) != 0) {
+    fail(plan, LastMileStage::kGroups, errno);
+  }
+  if (raw(SYS_setresgid, plan.gid, plan.gid, plan.gid) != 0) fail(plan, LastMileStage::kGid, errno);
+  if (raw(SYS_setresuid, plan.uid, plan.uid, plan.uid) != 0) fail(plan, LastMileStage::kUid, errno);
+  if (raw(SYS_prctl, PR_SET_KEEPCAPS, 0) != 0) fail(plan, LastMileStage::kUid, errno);
+}
+
+void enter_cwd(const ExecPlan& plan, bool already_inside) {
+  if (!already_inside && raw(SYS_chdir, ptr(plan.cwd)) != 0) fail(plan, LastMileStage::kCwd, errno);
+  // A directory outside the root (leaked descriptor, CVE-2024-21626) has no path: the kernel answers "(unreachable)..." or ENOENT.
+  char path[4096];
+  const long n = raw(SYS_getcwd, ptr(path), sizeof path);
+  if (n < 0 && errno != ERANGE) fail(plan, LastMileStage::kCwdOutside, errno);
+  if (n > 0 && path[0] != '/') fail(plan, LastMileStage::kCwdOutside, EACCES);
+}
+
+void raise_ambient(const ExecPlan& plan) {
+  if (raw(SYS_prctl, PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL) != 0 && errno != EINVAL) fail(plan, LastMileStage::kAmbient, errno);
+  for (int cap = 0; cap <= plan.last_cap; ++cap) {
+    if ((plan.ambient >> cap & 1) == 0) continue;
+    // Ungrantable (not permitted and inheritable, or forbidden by securebits): warned about in the plan, not fatal.
+    (void)raw(SYS_prctl, PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, cap);
+  }
+}
+
+}  // namespace
+
+const char* describe(LastMileStage stage) {
+  switch (stage) {
+    case LastMileStage::kRlimits: return "set resource limits";
+    case LastMileStage::kLabels: return "set the security label";
+    case LastMileStage::kBoundingSet: return "drop bounding capabilities";
+    case LastMileStage::kGroups: return "set supplementary groups";
+    case LastMileStage::kGid: return "set the group";
+    case LastMileStage::kUid: return "set the user";
+    case LastMileStage::kCapabilities: return "set capabilities";
+    case LastMileStage::kAmbient: return "set ambient capabilities";
+    case LastMileStage::kNoNewPrivs: return "set no_new_privs";
+    case LastMileStage::kCwd: return "change to the working directory";
+    case LastMileStage::kCwdOutside: return "the working directory is outside the container";
+    case LastMileStage::kSeccomp: return "load the seccomp filter";
+    case LastMileStage::kCloseFds: return "mark descriptors close-on-exec";
+    case LastMileStage::kExec: return "exec";
+  }
+  return "last mile";
+}
+
+void run_lastmile(const ExecPlan& plan) {
+  // Also our own descriptors end here, so that nothing of the host is reachable as /proc/self/fd/N from cwd or the payload.
+  if (raw(SYS_close_range, static_cast<long>(plan.first_cloexec_fd), ~0U, CLOSE_RANGE_CLOEXEC) != 0 && errno != ENOSYS) {
+    fail(plan, LastMileStage::kCloseFds, errno);
+  }
+  if (plan.label_fd >= 0) {
+    if (raw(SYS_write, plan.label_fd, ptr(plan.label), static_cast<long>(plan.label_size)) < 0) fail(plan, LastMileStage::kLabels, errno);
+  }
+  (void)raw(SYS_umask, plan.umask);
+  // The working directory may be readable by root only or by the user only (NFS, FUSE): try before and after the switch.
+  const bool inside = raw(SYS_chdir, ptr(plan.cwd)) == 0;
+  apply_rlimits(plan);
+  drop_bounding(plan);
+  switch_user(plan);
+  std::uint64_t permitted = 0;
+  get_caps(plan, permitted);
+  if (plan.no_new_privileges && raw(SYS_prctl, PR_SET_NO_NEW_PRIVS, 1) != 0) fail(plan, LastMileStage::kNoNewPrivs, errno);
+  if (!plan.no_new_privileges && plan.filter != nullptr) {
+    // Without no_new_privs the filter needs CAP_SYS_ADMIN, which the final sets may lack: load it just before them.
+    set_caps(plan, permitted, permitted, 0);
+  }
+  enter_cwd(plan, inside);
+  // The death signal is cleared by the switch of credentials, so it is set here; the parent may be gone already.
+  if (plan.parent_death_signal != 0) {
+    (void)raw(SYS_prctl, PR_SET_PDEATHSIG, plan.parent_death_signal);
+    if (plan.expected_parent != 0 && raw(SYS_getppid) != plan.expected_parent) (void)raw(SYS_kill, raw(SYS_getpid), plan.parent_death_signal);
+  }
+  if (!plan.no_new_privileges) load_filter(plan);
+  if (plan.has_capabilities) {
+    const std::uint64_t grant = plan.permitted & permitted;
+    // Inheritable may exceed the permitted set only with CAP_SETPCAP: set it while everything is still there.
+    set_caps(plan, plan.effective & grant, grant, plan.inheritable & permitted);
+    raise_ambient(plan);
+  }
+  if (plan.no_new_privileges) load_filter(plan);
+  (void)raw(SYS_execve, ptr(plan.path), ptr(plan.argv), ptr(plan.envp));
+  fail(plan, LastMileStage::kExec, errno);
+}
+
+}  // namespace cooper::container

@@ -1,0 +1,80 @@
+// Zone X: from the last allocation to execve. Everything here works on an ExecPlan prepared before, with raw async-signal-safe
+// system calls only: after the credentials and the seccomp filter are set, any other call could be refused by the filter.
+#pragma once
+
+#include <linux/filter.h>
+#include <sys/resource.h>
+#include <sys/types.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <type_traits>
+
+namespace cooper::container {
+
+enum class LastMileStage : std::uint8_t {
+  kRlimits,
+  kLabels,
+  kBoundingSet,
+  kGroups,
+  kGid,
+  kUid,
+  kCapabilities,
+  kAmbient,
+  kNoNewPrivs,
+  kCwd,
+  kCwdOutside,
+  kSeccomp,
+  kCloseFds,
+  kExec,
+};
+const char* describe(LastMileStage stage);
+
+struct LastMileRlimit {
+  int resource;
+  struct rlimit64 limit;
+};
+
+struct ExecPlan {
+  const char* path;
+  char* const* argv;
+  char* const* envp;
+  const char* cwd;
+  const LastMileRlimit* rlimits;
+  std::size_t rlimit_count;
+  // Already open on /proc/self/attr/...; -1: none.
+  int label_fd;
+  const char* label;
+  std::size_t label_size;
+  const gid_t* groups;
+  std::size_t group_count;
+  bool set_groups;
+  uid_t uid;
+  gid_t gid;
+  mode_t umask;
+  bool has_capabilities;
+  int last_cap;
+  std::uint64_t bounding, effective, permitted, inheritable, ambient;
+  bool no_new_privileges;
+  const struct sock_filter* filter;
+  unsigned short filter_count;
+  std::uint32_t filter_flags;
+  unsigned first_cloexec_fd;  // descriptors from here on do not survive the exec
+  int parent_death_signal;
+  pid_t expected_parent;      // 0: not checked (another PID namespace)
+  int status_fd;              // close-on-exec socket for the failure
+  bool restore_dumpable;
+};
+static_assert(std::is_trivially_destructible_v<ExecPlan> && std::is_trivially_copyable_v<ExecPlan>);
+
+// Never returns: execs, or reports {stage, errno} on status_fd and exits with 127 (not found), 126 (cannot execute) or 1.
+[[noreturn]] void run_lastmile(const ExecPlan& plan);
+
+// What run_lastmile sends: MessageType::kFailure on the wire, with a stage instead of words.
+struct LastMileFailure {
+  std::uint8_t type;   // 0xff, so that it cannot be mistaken for MessageType
+  std::uint8_t stage;
+  std::int32_t errno_value;
+};
+
+}  // namespace cooper::container

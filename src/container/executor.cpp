@@ -1,0 +1,302 @@
+#include "container/executor.h"
+
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/scope_exit.h"
+#include "base/strings.h"
+#include "container/hooks.h"
+#include "container/sync.h"
+#include "io/file.h"
+#include "log/log.h"
+#include "spec/oci_runtime/print.h"
+#include "sys/cred.h"
+#include "sys/file.h"
+#include "sys/mount.h"
+#include "sys/socket.h"
+#include "sys/tables.h"
+
+namespace cooper::container {
+namespace {
+
+// Signals stay blocked from before the clone until the child has reset its handlers, so that no handler of ours runs in it.
+class BlockedSignals {
+ public:
+  BlockedSignals() {
+    sigset_t all;
+    (void)::sigfillset(&all);
+    (void)::sigprocmask(SIG_SETMASK, &all, &saved_);
+  }
+  BlockedSignals(const BlockedSignals&) = delete;
+  BlockedSignals& operator=(const BlockedSignals&) = delete;
+  ~BlockedSignals() { (void)::sigprocmask(SIG_SETMASK, &saved_, nullptr); }
+
+ private:
+  sigset_t saved_ = {};
+};
+
+template <typename T>
+bool has_step(const Plan& plan) {
+  for (const Step& step : plan.steps) {
+    if (std::holds_alternative<T>(step.body)) return true;
+  }
+  return false;
+}
+
+std::string mapping_text(const std::vector<oci::IdMapping>& mappings) {
+  std::string out;
+  for (const oci::IdMapping& m : mappings) {
+    out += std::to_string(m.container_id) + " " + std::to_string(m.host_id) + " " + std::to_string(m.size) + "\n";
+  }
+  return out;
+}
+
+}  // namespace
+
+Status Executor::run() {
+  Status done = walk();
+  if (!done.ok()) roll_back();
+  return done;
+}
+
+Status Executor::walk() {
+  RETURN_IF_ERROR(prepare());
+  for (const Step& step : in_.plan->steps) {
+    if (step.actor != Actor::kParent) continue;
+    RETURN_IF_ERROR(std::visit([this](const auto& body) { return perform(body); }, step.body));
+  }
+  return finish();
+}
+
+Status Executor::prepare() {
+  for (const std::string& warning : in_.plan->warnings) log::warning(warning);
+  for (const Step& step : in_.plan->steps) {
+    const auto* load = std::get_if<LoadSeccomp>(&step.body);
+    if (load == nullptr || !load->profile) continue;
+    ASSIGN_OR_RETURN(seccomp_, in_.seccomp_cache.empty() ? seccomp::compile(*load->profile)
+                                                         : seccomp::compile_cached(*load->profile, in_.seccomp_cache));
+    if (seccomp_->needs_listener) {
+      return Error(Errc::kUnsupported, "seccomp: SCMP_ACT_NOTIFY needs a listener, which this runtime does not support yet");
+    }
+  }
+  if (!in_.console_socket.empty()) {
+    auto socket = sys::unix_connect(in_.console_socket, SOCK_STREAM);
+    if (!socket.ok()) return std::move(socket).error().with("console socket");
+    console_target_ = std::move(socket).value();
+  }
+  if (!in_.start_socket.empty()) {
+    ASSIGN_OR_RETURN(start_listener_, sys::unix_listen(in_.start_socket, SOCK_SEQPACKET, 0600));
+  }
+  ASSIGN_OR_RETURN(auto pair, sys::socketpair(SOCK_SEQPACKET));
+  sync_ = std::move(pair.first);
+  child_sync_ = std::move(pair.second);
+  if (has_step<CgroupCreate>(*in_.plan) || !in_.join_cgroup.empty()) {
+    ASSIGN_OR_RETURN(layout_, cgroup::probe_layout());
+  }
+  if (!in_.join_cgroup.empty()) {
+    ASSIGN_OR_RETURN(group_, cgroup::Group::open(*layout_, in_.join_cgroup));
+    cgroup_path_ = in_.join_cgroup;
+  }
+  return {};
+}
+
+Status Executor::perform(const CgroupCreate& step) {
+  const auto policy = in_.rootless ? cgroup::Policy::kBestEffort : cgroup::Policy::kRequired;
+  ASSIGN_OR_RETURN(group_, cgroup::Group::create(*layout_, step.path, policy));
+  own_group_ = true;
+  cgroup_path_ = step.path;
+  return group_->apply(step.resources);
+}
+
+Status Executor::perform(const JoinPidNamespace& step) {
+  ASSIGN_OR_RETURN(own_pid_namespace_, sys::openat(sys::kCwd, "/proc/self/ns/pid", O_RDONLY));
+  ASSIGN_OR_RETURN(const UniqueFd target, sys::openat(sys::kCwd, step.path, O_RDONLY));
+  Status joined = sys::setns(target, CLONE_NEWPID);
+  if (!joined.ok()) return std::move(joined).error().with("pid namespace " + quoted(step.path));
+  new_pid_namespace_ = true;
+  return {};
+}
+
+Status Executor::perform(const NewTimeNamespace& step) {
+  ASSIGN_OR_RETURN(own_time_namespace_, sys::openat(sys::kCwd, "/proc/self/ns/time", O_RDONLY));
+  RETURN_IF_ERROR(sys::unshare(CLONE_NEWTIME));
+  std::string text;
+  for (const auto& [clock, offset] : step.offsets) {
+    text += clock + " " + std::to_string(offset.secs) + " " + std::to_string(offset.nanosecs) + "\n";
+  }
+  if (text.empty()) return {};
+  return io::write_existing(sys::kCwd, "/proc/self/timens_offsets", text);
+}
+
+Status Executor::restore_own_namespaces() {
+  if (own_pid_namespace_) RETURN_IF_ERROR(sys::setns(own_pid_namespace_, CLONE_NEWPID));
+  if (own_time_namespace_) RETURN_IF_ERROR(sys::setns(own_time_namespace_, CLONE_NEWTIME));
+  own_pid_namespace_.reset();
+  own_time_namespace_.reset();
+  return {};
+}
+
+Status Executor::perform(const Clone& step) {
+  ASSIGN_OR_RETURN(const int threads, sys::thread_count());
+  if (threads != 1) return Error(Errc::kInternal, "the process that starts a container has " + std::to_string(threads) + " threads");
+  const bool user_namespace = (step.flags & CLONE_NEWUSER) != 0;
+  new_pid_namespace_ = new_pid_namespace_ || (step.flags & CLONE_NEWPID) != 0;
+  if (user_namespace) {
+    // The child may not be able to reach the sources once it is somebody else: open them while we can.
+    for (std::size_t i = 0; i < in_.plan->steps.size(); ++i) {
+      const auto* mount = std::get_if<Mount>(&in_.plan->steps[i].body);
+      if (mount == nullptr || mount->kind != MountKind::kBind || mount->remount) continue;
+      auto tree = sys::open_tree(sys::kCwd, mount->source, OPEN_TREE_CLONE | (mount->recursive ? AT_RECURSIVE : 0U));
+      if (!tree.ok()) return std::move(tree).error().with("bind source " + quoted(mount->source));
+      mount_fds_.emplace_back(i, std::move(tree).value());
+    }
+  } else {
+    // Nobody who shares the container's PID namespace may trace the child or open its descriptors (CVE-2016-9962). The child inherits
+    // it; with a new user namespace it is set after the id maps, because it would hide /proc/PID/uid_map from an unprivileged parent.
+    RETURN_IF_ERROR(sys::set_dumpable(false));
+  }
+  ChildContext context;
+  context.plan = in_.plan;
+  context.sync = child_sync_;
+  context.parent_sync = sync_;
+  context.start_listener = start_listener_;
+  context.lock = in_.lock;
+  context.stdio = in_.stdio;
+  context.preserve_fds = in_.preserve_fds;
+  context.parent_death_signal = in_.parent_death_signal;
+  context.parent_pid = new_pid_namespace_ ? 0 : ::getpid();
+  context.seccomp = seccomp_ ? &*seccomp_ : nullptr;
+  context.cgroup_layout = layout_ ? &*layout_ : nullptr;
+  context.cgroup_path = cgroup_path_;
+  context.state = in_.state;
+  context.new_user_namespace = user_namespace;
+  for (const auto& [index, fd] : mount_fds_) context.mount_fds.emplace_back(index, fd.get());
+  context.exec_pidfd = in_.exec_pidfd;
+  context.exec_namespaces = in_.exec_namespaces;
+  context.exec_root = in_.exec_root;
+  {
+    const BlockedSignals blocked;
+    auto cloned = sys::clone3(step.flags, group_ && step.into_cgroup ? group_->clone_fd() : -1);
+    if (!cloned.ok()) {
+      (void)!restore_own_namespaces().ok();
+      return std::move(cloned).error();
+    }
+    child_ = std::move(cloned).value();
+    if (child_.pid == 0) run_child(context);
+  }
+  child_sync_.reset();
+  start_listener_.reset();
+  mount_fds_.clear();
+  return restore_own_namespaces();
+}
+
+Status Executor::perform(const WriteIdMaps& step) {
+  const std::string base = "/proc/" + std::to_string(child_.pid);
+  if (::geteuid() != 0) {
+    // An unprivileged parent may map groups only after giving up setgroups (user_namespaces(7)).
+    RETURN_IF_ERROR(io::write_existing(sys::kCwd, base + "/setgroups", "deny"));
+  }
+  Status uid = io::write_existing(sys::kCwd, base + "/uid_map", mapping_text(step.uid));
+  if (!uid.ok()) return std::move(uid).error().with("uid mappings");
+  Status gid = io::write_existing(sys::kCwd, base + "/gid_map", mapping_text(step.gid));
+  if (!gid.ok()) return std::move(gid).error().with("gid mappings");
+  return announce("id-maps");
+}
+
+Status Executor::perform(const CgroupAttach&) {
+  if (group_ && group_->clone_fd() < 0) RETURN_IF_ERROR(group_->attach(child_.pid));
+  return announce("cgroup");
+}
+
+Status Executor::perform(const RunParentHooks& step) {
+  // poststart hooks belong to the start: after `create` they are run by Container::start().
+  if (step.kind == "poststart") return {};
+  oci::State state = in_.state;
+  state.pid = child_.pid;
+  state.status = "creating";
+  return run_hooks(step.kind, step.hooks, oci::print_state(state));
+}
+
+Status Executor::perform(const WaitForChild& step) {
+  if (step.what == "prepared") {
+    // createRuntime hooks are done once the parent gets here: let the child go on to createContainer.
+    (void)!announce("create-runtime-hooks").ok();
+    return wait_reached("start");
+  }
+  return wait_reached("create-runtime-hooks");
+}
+
+Status Executor::announce(std::string_view what) {
+  Status sent = send_message(sync_, MessageType::kContinue, what);
+  if (sent.ok() || (sent.error().errno_value() != EPIPE && sent.error().errno_value() != ECONNRESET)) return sent;
+  // The child has ended; its own words are waiting in the socket.
+  while (true) {
+    auto message = receive_message(sync_);
+    if (!message.ok()) return std::move(message).error();
+    if (message->eof) return child_died();
+  }
+}
+
+Error Executor::child_died() {
+  auto status = sys::waitpid(child_.pid);
+  std::string how = "ended without saying why";
+  if (status.ok()) {
+    child_.pid = 0;
+    if (status->signal != 0) how = "was killed by " + sys::signal_name(status->signal);
+  }
+  Error error(Errc::kSystem, "the container's init " + how);
+  if (status.ok() && status->signal == SIGKILL) return std::move(error).with_hint("the memory limit may be too low to start");
+  return error;
+}
+
+Status Executor::wait_reached(std::string_view what) {
+  while (true) {
+    ASSIGN_OR_RETURN(SyncMessage message, receive_message(sync_));
+    if (message.eof) return child_died();
+    if (message.type == MessageType::kConsole) {
+      RETURN_IF_ERROR(take_over_console(std::move(message.fd)));
+      continue;
+    }
+    if (message.type == MessageType::kReached && message.text == what) return {};
+    return Error(Errc::kInternal, "unexpected message from the container's init while waiting for " + quoted(what));
+  }
+}
+
+Status Executor::take_over_console(UniqueFd master) {
+  if (!console_target_) {
+    console_ = std::move(master);
+    return {};
+  }
+  const int fd = master.get();
+  Status sent = sys::send_message(console_target_, "/dev/ptmx", std::span(&fd, 1));
+  if (!sent.ok()) return std::move(sent).error().with("send the terminal to the console socket");
+  return {};
+}
+
+Status Executor::finish() {
+  if (in_.on_prepared) RETURN_IF_ERROR(in_.on_prepared(child_.pid));
+  if (!in_.start_socket.empty()) return {};
+  RETURN_IF_ERROR(announce("start"));
+  // End of file: the exec happened. Anything else is the child's failure.
+  ASSIGN_OR_RETURN(const SyncMessage message, receive_message(sync_));
+  if (!message.eof) return Error(Errc::kInternal, "unexpected message from the container's init after its start");
+  return {};
+}
+
+void Executor::roll_back() {
+  if (child_.pid > 0) {
+    (void)!sys::pidfd_send_signal(child_.pidfd, SIGKILL).ok();
+    (void)!sys::waitpid(child_.pid).ok();
+    child_.pid = 0;
+  }
+  if (!in_.start_socket.empty()) (void)::unlink(in_.start_socket.c_str());
+  if (group_ && own_group_) {
+    (void)!group_->kill_all(SIGKILL).ok();
+    if (Status removed = group_->remove(); !removed.ok()) log::warning("remove cgroup: " + removed.error().message());
+  }
+}
+
+}  // namespace cooper::container

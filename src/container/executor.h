@@ -1,0 +1,92 @@
+// The parent's side of a start: walks the parent's steps of the plan, clones the child, and undoes everything when a step fails.
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <string>
+
+#include "base/error.h"
+#include "base/fd.h"
+#include "cgroup/cgroup.h"
+#include "container/container.h"
+#include "container/plan.h"
+#include "container/setup_child.h"
+#include "seccomp/seccomp.h"
+#include "sys/process.h"
+
+namespace cooper::container {
+
+class Executor {
+ public:
+  struct Inputs {
+    const Plan* plan = nullptr;
+    Stdio stdio;
+    int preserve_fds = 0;
+    int parent_death_signal = 0;
+    std::string console_socket;       // empty: the master is kept in console()
+    std::string seccomp_cache;
+    std::string start_socket;         // create: path of start.sock; empty: run
+    BorrowedFd lock{-1};
+    oci::State state;
+    bool rootless = false;
+    // Called once the child waits for the start: writes state and pid files.
+    std::function<Status(pid_t pid)> on_prepared;
+    // exec: process whose namespaces are joined, and the cgroup that is joined instead of created.
+    int exec_pidfd = -1;
+    int exec_namespaces = 0;
+    int exec_root = -1;
+    std::string join_cgroup;
+  };
+  explicit Executor(Inputs inputs) : in_(std::move(inputs)) {}
+
+  // On failure the child is dead and reaped and the cgroup made here is gone.
+  Status run();
+
+  pid_t pid() const { return child_.pid; }
+  UniqueFd take_pidfd() { return std::move(child_.pidfd); }
+  UniqueFd take_console() { return std::move(console_); }
+  const std::string& cgroup_path() const { return cgroup_path_; }
+
+ private:
+  Status walk();
+  Status prepare();
+  Status perform(const CgroupCreate& step);
+  Status perform(const JoinPidNamespace& step);
+  Status perform(const NewTimeNamespace& step);
+  Status perform(const Clone& step);
+  Status perform(const WriteIdMaps& step);
+  Status perform(const CgroupAttach& step);
+  Status perform(const RunParentHooks& step);
+  Status perform(const WaitForChild& step);
+  template <typename T>
+  Status perform(const T&) {
+    return Error(Errc::kInternal, "a step of the child was given to the parent");
+  }
+  Status restore_own_namespaces();
+  Status announce(std::string_view what);
+  Status wait_reached(std::string_view what);
+  Status take_over_console(UniqueFd master);
+  Status finish();
+  void roll_back();
+  // Turns "the child is gone" into the reason, when there is one.
+  Error child_died();
+
+  Inputs in_;
+  std::optional<cgroup::Layout> layout_;
+  std::optional<cgroup::Group> group_;
+  bool own_group_ = false;
+  std::string cgroup_path_;
+  std::optional<seccomp::Program> seccomp_;
+  UniqueFd sync_;
+  UniqueFd child_sync_;
+  UniqueFd start_listener_;
+  UniqueFd console_target_;
+  UniqueFd console_;
+  UniqueFd own_pid_namespace_;
+  UniqueFd own_time_namespace_;
+  std::vector<std::pair<std::size_t, UniqueFd>> mount_fds_;
+  sys::Cloned child_;
+  bool new_pid_namespace_ = false;
+};
+
+}  // namespace cooper::container

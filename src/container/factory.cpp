@@ -1,0 +1,218 @@
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "base/scope_exit.h"
+#include "base/strings.h"
+#include "container/container.h"
+#include "container/executor.h"
+#include "container/hooks.h"
+#include "container/internal.h"
+#include "container/state.h"
+#include "io/file.h"
+#include "log/log.h"
+#include "spec/oci_runtime/parse.h"
+#include "spec/oci_runtime/print.h"
+#include "sys/cred.h"
+#include "sys/file.h"
+#include "sys/socket.h"
+
+namespace cooper::container {
+namespace {
+
+PlanOptions plan_options(const CreateOptions& options, const FactoryOptions& factory, const cgroup::Layout& layout) {
+  PlanOptions out;
+  out.id = options.id;
+  out.bundle = options.bundle;
+  out.cgroup_default_parent = options.cgroup_default_parent;
+  out.no_pivot = options.no_pivot;
+  out.no_new_keyring = options.no_new_keyring;
+  out.cgroup_v2_only = layout.mode == cgroup::Mode::kV2;
+  out.hybrid_or_v1 = !out.cgroup_v2_only;
+  out.rootless = factory.rootless;
+  out.detach_start = options.detach_start;
+  out.kernel_last_cap = sys::last_cap();
+  out.root_override = options.root_override;
+  out.extra_mounts = options.extra_mounts;
+  out.extra_env = options.extra_env;
+  return out;
+}
+
+bool shares_pid_namespace(const oci::Config& config) {
+  if (!config.linux) return true;
+  return std::ranges::none_of(config.linux->namespaces, [](const oci::Namespace& ns) { return ns.type == "pid" && ns.path.empty(); });
+}
+
+std::string absolute_rootfs(const oci::Config& config, const CreateOptions& options) {
+  if (options.root_override) return options.root_override->path;
+  const std::string path = config.root ? config.root->path : "";
+  return path.starts_with('/') ? path : options.bundle + "/" + path;
+}
+
+// Exclusive mkdir is the lock against a second create of the id.
+Status make_state_directory(const std::string& root, const StatePaths& paths, const std::string& id) {
+  Status made = sys::mkdirat(sys::kCwd, paths.directory, 0700);
+  if (!made.ok() && made.error().errno_value() == ENOENT) {
+    RETURN_IF_ERROR(io::make_directories(root, 0711));
+    made = sys::mkdirat(sys::kCwd, paths.directory, 0700);
+  }
+  if (!made.ok() && made.error().errno_value() == EEXIST) {
+    return Error(Errc::kAlreadyExists, "container with given id " + quoted(id) + " already exists");
+  }
+  return made;
+}
+
+}  // namespace
+
+Status send_pidfd(const std::string& socket_path, pid_t pid) {
+  ASSIGN_OR_RETURN(const UniqueFd socket, sys::unix_connect(socket_path, SOCK_STREAM));
+  ASSIGN_OR_RETURN(const UniqueFd pidfd, sys::pidfd_open(pid));
+  const int fd = pidfd.get();
+  return sys::send_message(socket, "pidfd", std::span(&fd, 1));
+}
+
+Status write_pid_file(const std::string& path, pid_t pid) {
+  Status written = io::write_file_atomic(path, std::to_string(pid), 0644);
+  if (!written.ok()) return std::move(written).error().with("pid file");
+  return {};
+}
+
+Status check_preserved_fds(int count) {
+  for (int fd = 3; fd < 3 + count; ++fd) {
+    if (::fcntl(fd, F_GETFD) < 0) {
+      return Error(Errc::kInvalidArgument, "file descriptor " + std::to_string(fd) + " is not open, but " + std::to_string(count) +
+                                               " descriptors after standard error are to be passed");
+    }
+  }
+  return {};
+}
+
+Result<Plan> Factory::plan(const oci::Config& config, const CreateOptions& options) {
+  ASSIGN_OR_RETURN(const cgroup::Layout layout, cgroup::probe_layout());
+  return make_plan(config, plan_options(options, options_, layout));
+}
+
+Result<Created> Factory::create(const oci::Config& config, const CreateOptions& options) {
+  ASSIGN_OR_RETURN(const ContainerId id, ContainerId::parse(options.id));
+  RETURN_IF_ERROR(check_preserved_fds(options.preserve_fds));
+  ASSIGN_OR_RETURN(const Plan plan, this->plan(config, options));
+  const std::string rootfs = absolute_rootfs(config, options);
+  RETURN_IF_ERROR(check_rootfs(rootfs));
+
+  const StatePaths paths = state_paths(options_.root, id.str());
+  RETURN_IF_ERROR(make_state_directory(options_.root, paths, id.str()));
+  ScopeExit remove_state([&] { (void)!io::remove_tree(sys::kCwd, paths.directory).ok(); });
+  ASSIGN_OR_RETURN(const io::FileLock lock, io::FileLock::acquire(sys::kCwd, paths.lock(), io::FileLock::Mode::kExclusive));
+  RETURN_IF_ERROR(io::write_file_atomic(paths.config(), options.config_text.empty() ? oci::print_config(config, oci::Style::kCompact) : options.config_text, 0600));
+
+  StateRecord record;
+  record.id = id.str();
+  ASSIGN_OR_RETURN(record.boot_id, boot_id());
+  record.bundle = options.bundle;
+  record.rootfs = rootfs;
+  record.created = timestamp_now();
+  record.owner_uid = ::geteuid();
+  record.annotations = config.annotations;
+  record.oci_version = config.oci_version;
+  record.shared_pid_namespace = shares_pid_namespace(config);
+  record.has_terminal = config.process && config.process->terminal;
+  if (struct stat exe = {}; ::stat("/proc/self/exe", &exe) == 0) {
+    record.exe_dev = exe.st_dev;
+    record.exe_ino = exe.st_ino;
+  }
+
+  Executor::Inputs inputs;
+  inputs.plan = &plan;
+  inputs.stdio = options.stdio;
+  inputs.preserve_fds = options.preserve_fds;
+  inputs.parent_death_signal = options.parent_death_signal;
+  inputs.console_socket = options.console_socket;
+  inputs.seccomp_cache = options_.seccomp_cache;
+  if (options.detach_start) inputs.start_socket = paths.start_socket();
+  inputs.lock = lock.fd();
+  inputs.rootless = options_.rootless;
+  inputs.state = {config.oci_version, id.str(), "creating", 0, options.bundle, config.annotations};
+  for (const Step& step : plan.steps) {
+    if (const auto* group = std::get_if<CgroupCreate>(&step.body)) record.cgroup_path = group->path;
+  }
+  inputs.on_prepared = [&](pid_t pid) -> Status {
+    record.pid = pid;
+    ASSIGN_OR_RETURN(record.start_time, sys::process_start_time(pid));
+    RETURN_IF_ERROR(io::write_file_atomic(paths.state(), print_state_record(record), 0600));
+    if (!options.pidfd_socket.empty()) RETURN_IF_ERROR(send_pidfd(options.pidfd_socket, pid));
+    return options.pid_file.empty() ? Status() : write_pid_file(options.pid_file, pid);
+  };
+  Executor executor(std::move(inputs));
+  if (Status done = executor.run(); !done.ok()) {
+    if (!options.pid_file.empty()) (void)::unlink(options.pid_file.c_str());
+    return std::move(done).error();
+  }
+  Created created;
+  created.pid = executor.pid();
+  created.pidfd = executor.take_pidfd();
+  created.console = executor.take_console();
+  if (!options.detach_start && !config.hooks.poststart.empty()) {
+    if (Status hooks = run_poststart(config, record); !hooks.ok()) {
+      (void)!sys::pidfd_send_signal(created.pidfd, SIGKILL).ok();
+      (void)!sys::waitpid(created.pid).ok();
+      if (auto layout = cgroup::probe_layout(); layout.ok() && !record.cgroup_path.empty()) {
+        if (auto group = cgroup::Group::open(*layout, record.cgroup_path); group.ok()) {
+          (void)!group->kill_all(SIGKILL).ok();
+          (void)!group->remove().ok();
+        }
+      }
+      return std::move(hooks).error();
+    }
+  }
+  remove_state.dismiss();
+  return created;
+}
+
+Status run_poststart(const oci::Config& config, const StateRecord& record) {
+  const oci::State state{record.oci_version, record.id, "running", record.pid, record.bundle, record.annotations};
+  return run_hooks("poststart", config.hooks.poststart, oci::print_state(state));
+}
+
+Status check_rootfs(const std::string& rootfs) {
+  auto info = sys::fstatat(sys::kCwd, rootfs, AT_SYMLINK_NOFOLLOW);
+  if (!info.ok()) return std::move(info).error().with("root file system").with_hint("check root.path in the configuration");
+  if (S_ISLNK(info->st_mode)) {
+    return Error(Errc::kInvalidArgument, "root file system " + quoted(rootfs) + " is a symbolic link").with_hint("name the directory itself in root.path");
+  }
+  if (!S_ISDIR(info->st_mode)) return Error(Errc::kInvalidArgument, "root file system " + quoted(rootfs) + " is not a directory", ENOTDIR);
+  return {};
+}
+
+Result<Container> Factory::load(std::string_view id) const {
+  ASSIGN_OR_RETURN(const ContainerId valid, ContainerId::parse(id));
+  const StatePaths paths = state_paths(options_.root, valid.str());
+  auto text = io::read_file(paths.state(), std::size_t{4} << 20);
+  if (!text.ok()) {
+    if (text.error().errno_value() != ENOENT) return std::move(text).error();
+    if (sys::fstatat(sys::kCwd, paths.directory).ok()) {
+      // Being created by somebody right now, or left by a creator that was killed.
+      StateRecord record;
+      record.id = valid.str();
+      return Container(options_, std::move(record));
+    }
+    return Error(Errc::kNotFound, "container " + quoted(valid.str()) + " does not exist", ENOENT);
+  }
+  ASSIGN_OR_RETURN(StateRecord record, parse_state_record(std::move(text).value(), paths.state()));
+  return Container(options_, std::move(record));
+}
+
+Result<std::vector<std::string>> Factory::list() const {
+  auto dir = sys::openat(sys::kCwd, options_.root, O_RDONLY | O_DIRECTORY);
+  if (!dir.ok()) {
+    if (dir.error().errno_value() == ENOENT) return std::vector<std::string>();
+    return std::move(dir).error();
+  }
+  ASSIGN_OR_RETURN(auto names, sys::list_directory(*dir));
+  std::erase_if(names, [](const std::string& name) { return !ContainerId::parse(name).ok(); });
+  std::ranges::sort(names);
+  return names;
+}
+
+}  // namespace cooper::container

@@ -1,0 +1,111 @@
+#include "container/hooks.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <spawn.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "base/scope_exit.h"
+#include "base/strings.h"
+#include "sys/file.h"
+#include "sys/process.h"
+#include "sys/tables.h"
+
+namespace cooper::container {
+namespace {
+
+std::vector<char*> pointers(const std::vector<std::string>& texts) {
+  std::vector<char*> out;
+  out.reserve(texts.size() + 1);
+  for (const std::string& text : texts) out.push_back(const_cast<char*>(text.c_str()));
+  out.push_back(nullptr);
+  return out;
+}
+
+// The state in a memfd: no pipe that a hook which reads nothing could block.
+Result<UniqueFd> state_input(std::string_view state_json) {
+  ASSIGN_OR_RETURN(UniqueFd fd, sys::memfd_create("state", 0));
+  RETURN_IF_ERROR(sys::write_all(fd, state_json));
+  if (::lseek(fd.get(), 0, SEEK_SET) != 0) return Error::from_errno(errno, "rewind the state document");
+  return fd;
+}
+
+Result<pid_t> spawn(const oci::Hook& hook, BorrowedFd input, BorrowedFd errors) {
+  posix_spawn_file_actions_t actions;
+  posix_spawnattr_t attributes;
+  (void)::posix_spawn_file_actions_init(&actions);
+  (void)::posix_spawnattr_init(&attributes);
+  const ScopeExit release([&] {
+    (void)::posix_spawn_file_actions_destroy(&actions);
+    (void)::posix_spawnattr_destroy(&attributes);
+  });
+  (void)::posix_spawn_file_actions_adddup2(&actions, input.get(), 0);
+  (void)::posix_spawn_file_actions_adddup2(&actions, errors.get(), 2);
+  sigset_t none;
+  sigset_t all;
+  (void)::sigemptyset(&none);
+  (void)::sigfillset(&all);
+  (void)::posix_spawnattr_setsigmask(&attributes, &none);
+  (void)::posix_spawnattr_setsigdefault(&attributes, &all);
+  (void)::posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETPGROUP);
+  std::vector<std::string> args = hook.args;
+  if (args.empty()) args.push_back(hook.path);
+  auto argv = pointers(args);
+  auto envp = pointers(hook.env);
+  pid_t pid = 0;
+  if (const int error = ::posix_spawn(&pid, hook.path.c_str(), &actions, &attributes, argv.data(), envp.data()); error != 0) {
+    return Error::from_errno(error, "run");
+  }
+  return pid;
+}
+
+std::string last_line(BorrowedFd errors) {
+  std::string text(2048, '\0');
+  const off_t size = ::lseek(errors.get(), 0, SEEK_END);
+  auto n = sys::pread(errors, std::span(text.data(), text.size()), size > 2048 ? size - 2048 : 0);
+  if (!n.ok()) return {};
+  text.resize(*n);
+  std::string_view view = trim(text);
+  if (const auto newline = view.rfind('\n'); newline != std::string_view::npos) view = view.substr(newline + 1);
+  return std::string(view);
+}
+
+Status run_hook(const oci::Hook& hook, std::string_view state_json) {
+  ASSIGN_OR_RETURN(const UniqueFd input, state_input(state_json));
+  ASSIGN_OR_RETURN(const UniqueFd errors, sys::memfd_create("hook-stderr", 0));
+  ASSIGN_OR_RETURN(const pid_t pid, spawn(hook, input, errors));
+  if (hook.timeout_s) {
+    ASSIGN_OR_RETURN(const UniqueFd pidfd, sys::pidfd_open(pid));
+    ASSIGN_OR_RETURN(const bool ended, sys::pidfd_wait(pidfd, static_cast<int>(std::min<std::int64_t>(*hook.timeout_s, 2000000) * 1000)));
+    if (!ended) {
+      (void)::kill(-pid, SIGKILL);  // the hook leads its own process group
+      (void)::kill(pid, SIGKILL);
+      (void)!sys::waitpid(pid).ok();
+      return Error(Errc::kTimeout, "did not end within " + std::to_string(*hook.timeout_s) + " s");
+    }
+  }
+  ASSIGN_OR_RETURN(const sys::ExitStatus status, sys::waitpid(pid));
+  // What the hook said goes to the caller's standard error as well.
+  if (const off_t size = ::lseek(errors.get(), 0, SEEK_END); size > 0) {
+    std::string said(static_cast<std::size_t>(std::min<off_t>(size, 65536)), '\0');
+    if (auto n = sys::pread(errors, std::span(said.data(), said.size()), 0); n.ok()) (void)!sys::write_all(BorrowedFd(2), said.substr(0, *n)).ok();
+  }
+  if (status.signal == 0 && status.code == 0) return {};
+  const std::string how = status.signal != 0 ? "was killed by " + sys::signal_name(status.signal) : "ended with exit status " + std::to_string(status.code);
+  const std::string words = last_line(errors);
+  return Error(Errc::kSystem, how + (words.empty() ? "" : ", saying " + quoted(words)));
+}
+
+}  // namespace
+
+Status run_hooks(std::string_view kind, const std::vector<oci::Hook>& hooks, std::string_view state_json) {
+  for (std::size_t i = 0; i < hooks.size(); ++i) {
+    if (Status done = run_hook(hooks[i], state_json); !done.ok()) {
+      return std::move(done).error().with(std::string(kind) + " hook #" + std::to_string(i) + " " + quoted(hooks[i].path));
+    }
+  }
+  return {};
+}
+
+}  // namespace cooper::container

@@ -1,0 +1,19 @@
+// Shared by the files of this room only.
+#pragma once
+
+#include <sys/types.h>
+
+#include <string>
+
+#include "base/error.h"
+#include "container/container.h"
+
+namespace cooper::container {
+
+Status send_pidfd(const std::string& socket_path, pid_t pid);
+Status write_pid_file(const std::string& path, pid_t pid);
+Status check_preserved_fds(int count);
+Status check_rootfs(const std::string& rootfs);
+Status run_poststart(const oci::Config& config, const StateRecord& record);
+
+}  // namespace cooper::container

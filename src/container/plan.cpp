@@ -1,0 +1,299 @@
+// The order of a start. Every constraint is stated beside the step that has it; what has none stands where it overlaps best.
+#include "container/plan.h"
+
+#include "base/strings.h"
+#include "cgroup/cgroup.h"
+#include "container/mount_options.h"
+#include "container/plan_parts.h"
+#include "container/validate_rules.h"
+#include "sys/mount.h"
+#include "sys/tables.h"
+
+namespace cooper::container {
+namespace {
+
+class Builder {
+ public:
+  Builder(const oci::Config& config, const PlanOptions& options)
+      : config_(config), linux_(*config.linux), process_(*config.process), options_(options) {
+    plan_.id = options.id;
+    plan_.steps.reserve(96);
+    new_user_ = is_new("user");
+    parent_hooks_ = !config.hooks.prestart.empty() || !config.hooks.create_runtime.empty();
+  }
+
+  Result<Plan> build() {
+    parent_steps();
+    namespace_steps();
+    identity_steps();
+    RETURN_IF_ERROR(root_steps());
+    enter_root_steps();
+    process_steps();
+    add_last_mile(plan_, process_, config_, options_);
+    // Last in the list although it is the parent's: it runs after the exec, on `start`.
+    if (!config_.hooks.poststart.empty()) parent(RunParentHooks{"poststart", config_.hooks.poststart});
+    return std::move(plan_);
+  }
+
+ private:
+  void parent(StepBody body) { plan_.steps.push_back({Actor::kParent, std::move(body)}); }
+  void child(StepBody body) { plan_.steps.push_back({Actor::kChild, std::move(body)}); }
+
+  const oci::Namespace* ns(std::string_view type) const { return rules::find_namespace(config_, type); }
+  bool is_new(std::string_view type) const {
+    const oci::Namespace* found = ns(type);
+    return found != nullptr && found->path.empty();
+  }
+  bool is_joined(std::string_view type) const {
+    const oci::Namespace* found = ns(type);
+    return found != nullptr && !found->path.empty();
+  }
+
+  void parent_steps();
+  void namespace_steps();
+  void identity_steps();
+  Status root_steps();
+  Status mount_steps(const std::vector<oci::Mount>& mounts);
+  void device_steps();
+  void add_readonly_tmpfs();
+  void cgroup_namespace();
+  void wait_for_cgroup();
+  void enter_root_steps();
+  void process_steps();
+  std::string cgroup_path() const;
+  oci::Resources resources() const;
+
+  const oci::Config& config_;
+  const oci::Linux& linux_;
+  const oci::Process& process_;
+  const PlanOptions& options_;
+  Plan plan_;
+  bool new_user_ = false;
+  bool parent_hooks_ = false;
+  bool cgroup_awaited_ = false;
+  bool cgroup_namespace_done_ = false;
+};
+
+std::string Builder::cgroup_path() const {
+  const std::string& path = linux_.cgroups_path;
+  if (path.empty()) return options_.cgroup_default_parent + "/" + options_.id;
+  // A relative path is below the place this runtime chooses.
+  return rules::clean_path(path[0] == '/' ? path : options_.cgroup_default_parent + "/" + path);
+}
+
+// A container may use the devices it lists and the ones every container has, nothing else: all is denied first, whatever the parent
+// group allows.
+oci::Resources Builder::resources() const {
+  oci::Resources out = linux_.resources.value_or(oci::Resources{});
+  const auto denies_all = [](const oci::DeviceRule& rule) {
+    return !rule.allow && (rule.type.empty() || rule.type == "a") && rule.major.value_or(-1) == -1 && rule.minor.value_or(-1) == -1 &&
+           (rule.access.empty() || rule.access.size() == 3);
+  };
+  if (out.devices.empty() || !denies_all(out.devices.front())) out.devices.insert(out.devices.begin(), {false, "a", {}, {}, "rwm"});
+  for (oci::DeviceRule& rule : cgroup::default_device_rules()) out.devices.push_back(std::move(rule));
+  return out;
+}
+
+void Builder::parent_steps() {
+  // Limits must be in force before the first task is inside, and a group that cannot be made must fail before anything else is done.
+  parent(CgroupCreate{cgroup_path(), resources()});
+  // A process never changes its own PID namespace: only children of the caller are born in the other one.
+  if (is_joined("pid")) parent(JoinPidNamespace{ns("pid")->path});
+  // Offsets of a time namespace can be written only while nobody is in it.
+  if (is_new("time")) parent(NewTimeNamespace{linux_.time_offsets});
+  Clone clone;
+  for (const oci::Namespace& entry : linux_.namespaces) {
+    // A cgroup namespace takes the group of its maker as root, so it must follow the attach; time was made above.
+    if (!entry.path.empty() || entry.type == "cgroup" || entry.type == "time") continue;
+    clone.flags |= static_cast<std::uint64_t>(static_cast<unsigned>(sys::namespace_by_oci_name(entry.type)->clone_flag));
+  }
+  parent(clone);
+  // Before the attach: the child cannot do anything until it has ids, and the attach may take milliseconds.
+  if (new_user_) parent(WriteIdMaps{linux_.uid_mappings, linux_.gid_mappings});
+  parent(CgroupAttach{});
+  if (parent_hooks_) {
+    parent(WaitForChild{"ready-for-hooks"});
+    if (!config_.hooks.prestart.empty()) parent(RunParentHooks{"prestart", config_.hooks.prestart});
+    if (!config_.hooks.create_runtime.empty()) parent(RunParentHooks{"createRuntime", config_.hooks.create_runtime});
+  }
+  parent(WaitForChild{"prepared"});
+}
+
+void Builder::namespace_steps() {
+  if (new_user_) {
+    child(WaitForParent{"id-maps"});
+    child(BecomeRoot{});
+  }
+  // The user namespace first: joining the others needs its capabilities.
+  if (is_joined("user")) {
+    child(JoinNamespace{"user", ns("user")->path});
+    child(BecomeRoot{});
+  }
+  for (const std::string_view type : {"network", "ipc", "uts", "time"}) {
+    if (is_joined(type)) child(JoinNamespace{std::string(type), ns(type)->path});
+  }
+}
+
+void Builder::identity_steps() {
+  // Before the console: a controlling terminal needs a session leader.
+  child(NewSession{});
+  if (!options_.no_new_keyring) child(NewKeyring{"_ses." + options_.id});
+  if (is_new("network")) child(LoopbackUp{});
+  // Through the host's /proc, which shows the caller's namespaces: the container's may be masked, read-only or missing.
+  for (const auto& [key, value] : linux_.sysctl) child(SetSysctl{rules::sysctl_path(key), value});
+  if (!config_.hostname.empty()) child(SetHostname{config_.hostname});
+  if (!config_.domainname.empty()) child(SetDomainname{config_.domainname});
+  // While /proc is the host's and no right is dropped yet.
+  if (process_.oom_score_adj) child(SetOomScoreAdj{*process_.oom_score_adj});
+}
+
+Status Builder::root_steps() {
+  const std::uint64_t wanted = propagation_from_word(linux_.rootfs_propagation);
+  // Whatever is mounted from here on must not show on the host unless "shared" is asked for, on any mount below "/" (hence MS_REC). An
+  // unbindable tree could not be bound as the new root: it becomes so at the end.
+  std::uint64_t first = MS_SLAVE | MS_REC;
+  if ((wanted & MS_SHARED) != 0) first = wanted;
+  if ((wanted & (MS_PRIVATE | MS_UNBINDABLE)) != 0) first = MS_PRIVATE | MS_REC;
+  child(RootPropagation{first});
+  if (options_.root_override) {
+    child(*options_.root_override);
+  } else {
+    const std::string& path = config_.root->path;
+    child(MountRoot{path[0] == '/' ? path : options_.bundle + "/" + path, {}, {}});
+  }
+  RETURN_IF_ERROR(mount_steps(config_.mounts));
+  RETURN_IF_ERROR(mount_steps(options_.extra_mounts));
+  if (owns_dev(config_)) device_steps();
+  // The pty comes from the container's own devpts (CVE-2025-52565: before masks, checked by the executor).
+  if (process_.terminal) {
+    SetupConsole console;
+    if (process_.console_size) {
+      console.height = static_cast<std::uint16_t>(process_.console_size->height);
+      console.width = static_cast<std::uint16_t>(process_.console_size->width);
+    }
+    console.uid = process_.user.uid;
+    child(console);
+  }
+  add_readonly_tmpfs();
+  return {};
+}
+
+Status Builder::mount_steps(const std::vector<oci::Mount>& mounts) {
+  for (const oci::Mount& entry : mounts) {
+    ASSIGN_OR_RETURN(Mount mount, plan_mount(entry, config_, options_));
+    // Inside a cgroup namespace the mount shows the container's group as root, so the namespace comes first, and that needs the
+    // attach. Everything before this overlaps with the parent's attach.
+    if (mount.kind == MountKind::kCgroup || mount.fstype == "cgroup2") cgroup_namespace();
+    child(std::move(mount));
+  }
+  return {};
+}
+
+void Builder::wait_for_cgroup() {
+  if (cgroup_awaited_) return;
+  child(WaitForParent{"cgroup"});
+  cgroup_awaited_ = true;
+}
+
+void Builder::cgroup_namespace() {
+  if (cgroup_namespace_done_) return;
+  cgroup_namespace_done_ = true;
+  if (is_new("cgroup")) {
+    wait_for_cgroup();
+    child(NewCgroupNamespace{});
+  } else if (is_joined("cgroup")) {
+    child(JoinNamespace{"cgroup", ns("cgroup")->path});
+  }
+}
+
+void Builder::device_steps() {
+  for (CreateDevice& device : plan_devices(config_, options_)) child(std::move(device));
+  for (CreateSymlink& link : plan_symlinks()) child(std::move(link));
+}
+
+// A read-only tmpfs (/dev, /run ...) still has to take mount points, nodes and the files bound into it: it is made read-only at the end.
+void Builder::add_readonly_tmpfs() {
+  std::vector<Mount> remounts;
+  for (Step& step : plan_.steps) {
+    Mount* mount = std::get_if<Mount>(&step.body);
+    if (mount == nullptr || mount->remount || mount->kind != MountKind::kFilesystem || mount->fstype != "tmpfs") continue;
+    if ((mount->attr_set & MOUNT_ATTR_RDONLY) == 0) continue;
+    mount->attr_set &= ~std::uint64_t{MOUNT_ATTR_RDONLY};
+    Mount again;
+    again.destination = mount->destination;
+    again.fstype = mount->fstype;
+    again.remount = true;
+    again.attr_set = MOUNT_ATTR_RDONLY;
+    remounts.push_back(std::move(again));
+  }
+  for (Mount& mount : remounts) child(std::move(mount));
+}
+
+void Builder::enter_root_steps() {
+  cgroup_namespace();
+  // Hooks of the host see the finished tree and may still change it: after the mounts, before the switch.
+  if (parent_hooks_) child(WaitForParent{"create-runtime-hooks"});
+  if (!config_.hooks.create_container.empty()) {
+    wait_for_cgroup();  // a hook is the first program of the container: from here on the limits hold
+    child(RunChildHooks{"createContainer", config_.hooks.create_container});
+  }
+  child(PivotRoot{options_.no_pivot});
+  // Before the root is read-only: the directory may have to be made.
+  child(PrepareCwd{});
+  // Read-only first: a masked path inside a read-only one stays masked, and binding a masked path again would unmask nothing.
+  for (const std::string& path : linux_.readonly_paths) child(ReadonlyPath{rules::clean_path(path)});
+  for (const std::string& path : linux_.masked_paths) child(MaskPath{rules::clean_path(path)});
+  // After the masks, which are binds and fail in an unbindable tree.
+  if (const std::uint64_t wanted = propagation_from_word(linux_.rootfs_propagation); wanted != 0) child(FinalRootPropagation{wanted});
+  if (config_.root && config_.root->readonly) child(ReadonlyRoot{});
+}
+
+void Builder::process_steps() {
+  if (process_.scheduler) child(SetScheduler{*process_.scheduler});
+  if (process_.io_priority) child(plan_io_priority(*process_.io_priority));
+  if (linux_.personality) {
+    if (!linux_.personality->flags.empty()) plan_.warnings.emplace_back("personality flags are ignored: the runtime specification defines none");
+    constexpr std::uint64_t kLinux32 = 0x0008;  // PER_LINUX32
+    child(SetPersonality{linux_.personality->domain == "LINUX32" ? kLinux32 : 0});
+  }
+  // As late as possible: an attach after a quiet time waits for an RCU grace period in the kernel.
+  wait_for_cgroup();
+  // At create, not at start: callers learn of a missing program while they can still tell the user.
+  child(FindExecutable{});
+  child(WaitForParent{"start"});
+  if (!config_.hooks.start_container.empty()) child(RunChildHooks{"startContainer", config_.hooks.start_container});
+}
+
+}  // namespace
+
+Result<Plan> make_plan(const oci::Config& config, const PlanOptions& options) {
+  RETURN_IF_ERROR(validate(config, options));
+  return Builder(config, options).build();
+}
+
+Result<Plan> make_exec_plan(const oci::Process& process, const oci::Config& container, const PlanOptions& options) {
+  RETURN_IF_ERROR(validate_process(process, options));
+  Plan plan;
+  plan.id = options.id;
+  const auto add = [&](StepBody body) { plan.steps.push_back({Actor::kChild, std::move(body)}); };
+  add(NewSession{});
+  if (!options.no_new_keyring) add(NewKeyring{"_ses." + options.id});
+  if (process.oom_score_adj) add(SetOomScoreAdj{*process.oom_score_adj});
+  if (process.terminal) {
+    SetupConsole console;
+    if (process.console_size) {
+      console.height = static_cast<std::uint16_t>(process.console_size->height);
+      console.width = static_cast<std::uint16_t>(process.console_size->width);
+    }
+    console.uid = process.user.uid;
+    add(console);
+  }
+  add(PrepareCwd{});
+  if (process.scheduler) add(SetScheduler{*process.scheduler});
+  if (process.io_priority) add(plan_io_priority(*process.io_priority));
+  add(FindExecutable{});
+  add_last_mile(plan, process, container, options);
+  return plan;
+}
+
+}  // namespace cooper::container

@@ -1,0 +1,32 @@
+// Pieces of make_plan() that fill a file of their own.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "base/error.h"
+#include "container/plan.h"
+
+namespace cooper::container {
+
+// One mount of the config. `config` gives the id mappings of an idmap mount without its own.
+Result<Mount> plan_mount(const oci::Mount& mount, const oci::Config& config, const PlanOptions& options);
+
+// linux.devices plus the nodes every container has, without those a bind mount of /dev makes impossible.
+std::vector<CreateDevice> plan_devices(const oci::Config& config, const PlanOptions& options);
+// /dev/fd, stdin, stdout, stderr, core, ptmx.
+std::vector<CreateSymlink> plan_symlinks();
+// False when the config binds a host directory on /dev: nothing is created in it then.
+bool owns_dev(const oci::Config& config);
+
+// Parts of a process, shared by start and exec. Warnings go to `plan`.
+SetRlimits plan_rlimits(const oci::Process& process);
+SetCredentials plan_credentials(const oci::Process& process, const oci::Config& config, const PlanOptions& options,
+                                std::vector<std::string>& warnings);
+SetLabels plan_labels(const oci::Process& process, const PlanOptions& options, std::vector<std::string>& warnings);
+Exec plan_exec(const oci::Process& process, const PlanOptions& options);
+SetIoPriority plan_io_priority(const oci::IoPriority& io);
+// Labels, credentials, seccomp, exec in the order the kernel allows.
+void add_last_mile(Plan& plan, const oci::Process& process, const oci::Config& config, const PlanOptions& options);
+
+}  // namespace cooper::container

@@ -1,0 +1,121 @@
+#include <algorithm>
+
+#include "base/strings.h"
+#include "container/plan_parts.h"
+#include "container/validate_rules.h"
+#include "sys/tables.h"
+
+namespace cooper::container {
+namespace {
+
+// Unknown or ungrantable capabilities warn, as runc, crun and the runtime spec say.
+std::uint64_t mask_of(const std::vector<std::string>& names, int last_cap, std::vector<std::string>& warnings) {
+  std::uint64_t mask = 0;
+  for (const std::string& name : names) {
+    const auto number = name.starts_with("CAP_") ? sys::capability_from_name(name) : std::nullopt;
+    if (!number || *number > last_cap) {
+      std::string text = "capability " + quoted(name) + (number ? " is not known to this kernel" : " is unknown") + " and is ignored";
+      if (std::find(warnings.begin(), warnings.end(), text) == warnings.end()) warnings.push_back(std::move(text));
+    } else {
+      mask |= std::uint64_t{1} << static_cast<unsigned>(*number);
+    }
+  }
+  return mask;
+}
+
+bool annotated(const oci::Config& config, const char* key) {
+  const auto found = config.annotations.find(key);
+  return found != config.annotations.end() && (found->second == "1" || found->second == "true");
+}
+
+}  // namespace
+
+SetRlimits plan_rlimits(const oci::Process& process) {
+  SetRlimits out;
+  out.limits.reserve(process.rlimits.size());
+  for (const oci::Rlimit& limit : process.rlimits) {
+    out.limits.emplace_back(sys::rlimit_from_name(limit.type).value_or(-1), std::pair(limit.soft, limit.hard));
+  }
+  return out;
+}
+
+SetCredentials plan_credentials(const oci::Process& process, const oci::Config& config, const PlanOptions& options,
+                                std::vector<std::string>& warnings) {
+  SetCredentials out;
+  out.uid = process.user.uid;
+  out.gid = process.user.gid;
+  out.groups.assign(process.user.additional_gids.begin(), process.user.additional_gids.end());
+  out.umask = process.user.umask.value_or(0022);
+  // A user's own mappings are only accepted with setgroups switched off.
+  out.set_groups = !options.rootless && !annotated(config, "run.oci.keep_original_groups");
+  if (!out.set_groups && !out.groups.empty()) warnings.emplace_back("supplementary groups cannot be set and are ignored");
+  out.no_new_privileges = process.no_new_privileges;
+  if (!process.capabilities) return out;
+  const oci::Capabilities& caps = *process.capabilities;
+  out.has_capabilities = true;
+  out.bounding = mask_of(caps.bounding, options.kernel_last_cap, warnings);
+  out.permitted = mask_of(caps.permitted, options.kernel_last_cap, warnings);
+  out.inheritable = mask_of(caps.inheritable, options.kernel_last_cap, warnings);
+  // The kernel refuses an effective capability that is not permitted, and an ambient one that is not permitted and inheritable.
+  out.effective = mask_of(caps.effective, options.kernel_last_cap, warnings) & out.permitted;
+  out.ambient = mask_of(caps.ambient, options.kernel_last_cap, warnings) & out.permitted & out.inheritable;
+  return out;
+}
+
+SetLabels plan_labels(const oci::Process& process, const PlanOptions& options, std::vector<std::string>& warnings) {
+  SetLabels out;
+  if (process.apparmor_profile != "unconfined") out.apparmor = process.apparmor_profile;
+  if (options.selinux_enabled) {
+    out.selinux = process.selinux_label;
+  } else if (!process.selinux_label.empty()) {
+    warnings.emplace_back("SELinux label " + quoted(process.selinux_label) + " is ignored: SELinux is not enabled on this host");
+  }
+  return out;
+}
+
+Exec plan_exec(const oci::Process& process, const PlanOptions& options) {
+  Exec out;
+  out.args = process.args;
+  out.cwd = rules::clean_path(process.cwd);
+  out.env.reserve(process.env.size() + options.extra_env.size());
+  // The last of several values of one name wins, in the place of the first.
+  const auto add = [&](const std::string& entry) {
+    const std::string_view name = std::string_view(entry).substr(0, entry.find('=') + 1);
+    const auto same = std::find_if(out.env.begin(), out.env.end(), [&](const std::string& have) { return have.starts_with(name); });
+    if (same == out.env.end()) {
+      out.env.push_back(entry);
+    } else {
+      *same = entry;
+    }
+  };
+  for (const std::string& entry : process.env) add(entry);
+  for (const std::string& entry : options.extra_env) add(entry);
+  return out;
+}
+
+SetIoPriority plan_io_priority(const oci::IoPriority& io) {
+  // ioprio_set(2): 1 real time, 2 best effort, 3 idle.
+  const int io_class = io.io_class == "IOPRIO_CLASS_RT" ? 1 : io.io_class == "IOPRIO_CLASS_BE" ? 2 : 3;
+  return {io_class, io.priority};
+}
+
+void add_last_mile(Plan& plan, const oci::Process& process, const oci::Config& config, const PlanOptions& options) {
+  const auto add = [&](StepBody body) { plan.steps.push_back({Actor::kChild, std::move(body)}); };
+  // Limits come after everything that opens files, forks or allocates: a small one must hit the payload, not its set-up.
+  if (!process.rlimits.empty()) add(plan_rlimits(process));
+  SetLabels labels = plan_labels(process, options, plan.warnings);
+  SetCredentials credentials = plan_credentials(process, config, options, plan.warnings);
+  constexpr std::uint64_t kSysAdmin = std::uint64_t{1} << 21;
+  // The kernel takes a filter from a thread with no_new_privs or CAP_SYS_ADMIN only. Whenever the final credentials allow it, the filter is
+  // loaded last, so that it need not permit the calls that set them.
+  const bool last = credentials.no_new_privileges || !credentials.has_capabilities || (credentials.effective & kSysAdmin) != 0;
+  const bool filtered = config.linux && config.linux->seccomp.has_value();
+  // The label applies at the exec; writing it needs /proc and may need privileges the credentials drop.
+  if (!labels.apparmor.empty() || !labels.selinux.empty()) add(std::move(labels));
+  if (filtered && !last) add(LoadSeccomp{config.linux->seccomp});
+  add(std::move(credentials));
+  if (filtered && last) add(LoadSeccomp{config.linux->seccomp});
+  add(plan_exec(process, options));
+}
+
+}  // namespace cooper::container

@@ -1,0 +1,287 @@
+#include "container/setup_child.h"
+
+#include <fcntl.h>
+#include <linux/ioprio.h>
+#include <linux/keyctl.h>
+#include <signal.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
+#include <sys/personality.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <array>
+#include <set>
+
+#include "base/strings.h"
+#include "container/child_exec.h"
+#include "container/child_mounts.h"
+#include "container/hooks.h"
+#include "container/sync.h"
+#include "io/file.h"
+#include "io/root_dir.h"
+#include "netlink/netlink.h"
+#include "spec/oci_runtime/print.h"
+#include "sys/cred.h"
+#include "sys/file.h"
+#include "sys/mount.h"
+#include "sys/process.h"
+#include "sys/socket.h"
+#include "sys/tables.h"
+
+namespace cooper::container {
+namespace {
+
+Status errno_status(std::string_view what) {
+  const int saved = errno;
+  return Error::from_errno(saved, what);
+}
+
+// Walks the child's steps. One method a step; the order is the plan's.
+class Child {
+ public:
+  explicit Child(const ChildContext& context) : c_(context) {}
+
+  Status run() {
+    RETURN_IF_ERROR(begin());
+    if (c_.exec_pidfd >= 0) RETURN_IF_ERROR(join_for_exec());
+    for (index_ = 0; index_ < c_.plan->steps.size(); ++index_) {
+      const Step& step = c_.plan->steps[index_];
+      if (step.actor != Actor::kChild) continue;
+      RETURN_IF_ERROR(std::visit([this](const auto& body) { return perform(body); }, step.body));
+    }
+    return Error(Errc::kInternal, "the plan ends without an exec step");
+  }
+  // Where a failure is reported: the caller of `start` once it has connected, the creator before.
+  BorrowedFd failure_fd() const { return starter_ ? starter_.borrow() : c_.sync; }
+
+ private:
+  Status begin() {
+    (void)::close(c_.parent_sync.get());
+    if (c_.lock.valid()) (void)::close(c_.lock.get());
+    for (int signal = 1; signal <= SIGRTMAX; ++signal) (void)::signal(signal, SIG_DFL);  // NOLINT(bugprone-signal-handler): resets only
+    sigset_t none;
+    (void)::sigemptyset(&none);
+    (void)::sigprocmask(SIG_SETMASK, &none, nullptr);
+    if (c_.parent_death_signal != 0) {
+      RETURN_IF_ERROR(sys::set_parent_death_signal(c_.parent_death_signal));
+      if (c_.parent_pid != 0 && ::getppid() != c_.parent_pid) return Error(Errc::kCancelled, "the creating process has died");
+    }
+    (void)::umask(0);  // nodes and directories get the mode of the plan exactly
+    RETURN_IF_ERROR(attach_stdio());
+    for (const Step& step : c_.plan->steps) {
+      if (!std::holds_alternative<RunChildHooks>(step.body)) continue;
+      // The host's /proc shows our pid on the host, whatever PID namespace we are in.
+      ASSIGN_OR_RETURN(const std::string self, sys::readlinkat(sys::kCwd, "/proc/self"));
+      host_pid_ = parse_number<int>(self).value_or(0);
+      break;
+    }
+    return exec_.open_labels(*c_.plan);
+  }
+
+  Status attach_stdio() {
+    const std::array<int, 3> wanted{c_.stdio.in, c_.stdio.out, c_.stdio.err};
+    std::array<UniqueFd, 3> safe;
+    for (std::size_t i = 0; i < 3; ++i) {
+      if (wanted[i] < 0) continue;
+      ASSIGN_OR_RETURN(safe[i], sys::dup_cloexec(BorrowedFd(wanted[i]), 3));
+    }
+    for (int i = 0; i < 3; ++i) {
+      const auto& fd = safe[static_cast<std::size_t>(i)];
+      if (fd && ::dup2(fd.get(), i) < 0) return errno_status("attach standard streams");
+    }
+    return {};
+  }
+
+  Status join_for_exec() {
+    if (c_.exec_namespaces != 0 && ::setns(c_.exec_pidfd, c_.exec_namespaces) != 0) return errno_status("join the container's namespaces");
+    if (::fchdir(c_.exec_root) != 0) return errno_status("enter the container's root");
+    if (::chroot(".") != 0) return errno_status("change to the container's root");
+    if ((c_.exec_namespaces & CLONE_NEWUSER) != 0) RETURN_IF_ERROR(perform(BecomeRoot{}));
+    return open_root();
+  }
+
+  Status open_root() {
+    ASSIGN_OR_RETURN(io::RootDir opened, io::RootDir::open("/"));
+    root_.emplace(std::move(opened));
+    return {};
+  }
+
+  // ---- conversation ----
+  Status perform(const WaitForParent& wait) {
+    if (wait.what == "start") return wait_for_start();
+    if (wait.what == "create-runtime-hooks") RETURN_IF_ERROR(send_message(c_.sync, MessageType::kReached, wait.what));
+    return wait_continue(wait.what);
+  }
+
+  Status wait_continue(const std::string& what) {
+    while (!announced_.contains(what)) {
+      ASSIGN_OR_RETURN(const SyncMessage message, receive_message(c_.sync));
+      if (message.eof) return Error(Errc::kCancelled, "the creating process has died");
+      if (message.type != MessageType::kContinue) return Error(Errc::kInternal, "unexpected message while waiting for " + quoted(what));
+      announced_.insert(message.text);
+    }
+    return {};
+  }
+
+  Status wait_for_start() {
+    RETURN_IF_ERROR(send_message(c_.sync, MessageType::kReached, "start"));
+    if (!c_.start_listener.valid()) return wait_continue("start");
+    (void)::close(c_.sync.get());  // end of file tells the creator that nothing more will come
+    while (true) {
+      ASSIGN_OR_RETURN(UniqueFd peer, sys::accept(c_.start_listener));
+      auto message = receive_message(peer);
+      if (!message.ok() || message->eof || message->type != MessageType::kContinue || message->text != "start") continue;
+      starter_ = std::move(peer);
+      return {};
+    }
+  }
+
+  // ---- namespaces and identity ----
+  Status perform(const BecomeRoot&) {
+    RETURN_IF_ERROR(sys::setresgid(0));
+    RETURN_IF_ERROR(sys::setresuid(0));
+    // EPERM: setgroups is denied in this namespace, then there is nothing to drop.
+    if (Status groups = sys::setgroups({}); !groups.ok() && groups.error().errno_value() != EPERM) return groups;
+    return sys::set_dumpable(false);
+  }
+  Status perform(const JoinNamespace& join) {
+    const sys::NamespaceInfo* info = sys::namespace_by_oci_name(join.type);
+    if (info == nullptr) return Error(Errc::kInternal, "unknown namespace " + quoted(join.type));
+    ASSIGN_OR_RETURN(const UniqueFd fd, sys::openat(sys::kCwd, join.path, O_RDONLY));
+    Status joined = sys::setns(fd, info->clone_flag);
+    if (joined.ok()) return joined;
+    return std::move(joined).error().with(join.type + " namespace " + quoted(join.path));
+  }
+  Status perform(const NewCgroupNamespace&) {
+    private_cgroup_namespace_ = true;
+    return sys::unshare(CLONE_NEWCGROUP);
+  }
+  Status perform(const NewSession&) {
+    if (::setsid() < 0) return errno_status("start a session");
+    return {};
+  }
+  Status perform(const NewKeyring& keyring) {
+    if (::syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, keyring.name.c_str()) >= 0) return {};
+    // Keys are a scarce quota and optional in kernels: a container without its own keyring is still a container (runc's rule).
+    if (errno == ENOSYS || errno == EDQUOT || errno == EPERM || errno == EACCES) return {};
+    return errno_status("join session keyring " + quoted(keyring.name));
+  }
+  Status perform(const SetOomScoreAdj& step) {
+    Status written = io::write_existing(sys::kCwd, "/proc/self/oom_score_adj", std::to_string(step.value));
+    if (written.ok()) return written;
+    return std::move(written).error().with("oomScoreAdj").with_hint("lowering the score needs CAP_SYS_RESOURCE");
+  }
+  Status perform(const LoopbackUp&) { return netlink::loopback_up(); }
+  Status perform(const SetSysctl& step) {
+    Status written = io::write_existing(sys::kCwd, "/proc/sys/" + step.key, step.value);
+    if (written.ok()) return written;
+    return std::move(written).error().with("sysctl " + quoted(step.key));
+  }
+  Status perform(const SetHostname& step) { return sys::sethostname(step.name); }
+  Status perform(const SetDomainname& step) { return sys::setdomainname(step.name); }
+
+  // ---- root file system ----
+  Status perform(const RootPropagation& step) {
+    RETURN_IF_ERROR(masker_.prepare());
+    return sys::mount("", "/", "", static_cast<unsigned long>(step.flags), "");
+  }
+  Status perform(const MountRoot& step) {
+    // pivot_root refuses a root whose parent mount is shared, and its mounts must not travel to the host.
+    if (Status made = sys::mount("", step.path, "", MS_PRIVATE, ""); !made.ok() && made.error().errno_value() != EINVAL) return made;
+    auto mounted = mount_root(step);
+    if (!mounted.ok() && mounted.error().errno_value() == EINVAL && step.fstype.empty()) mounted = mount_root(step);
+    if (!mounted.ok()) return std::move(mounted).error().with("root file system " + quoted(step.path));
+    root_.emplace(std::move(mounted).value());
+    return {};
+  }
+  Status perform(const Mount& step) {
+    MountEnvironment environment;
+    environment.root = &*root_;
+    environment.cgroup_layout = c_.cgroup_layout;
+    environment.cgroup_path = c_.cgroup_path;
+    environment.private_cgroup_namespace = private_cgroup_namespace_;
+    environment.user_namespace = c_.new_user_namespace;
+    for (const auto& [index, fd] : c_.mount_fds) {
+      if (index == index_) environment.source_fd = fd;
+    }
+    return perform_mount(step, environment);
+  }
+  Status perform(const CreateDevice& step) { return create_device(step, *root_); }
+  Status perform(const CreateSymlink& step) { return create_symlink(step, *root_); }
+  Status perform(const SetupConsole& step) {
+    ASSIGN_OR_RETURN(const UniqueFd master, setup_console(step, *root_, c_.exec_pidfd < 0));
+    return send_message(c_.sync, MessageType::kConsole, "console", master.get());
+  }
+  Status perform(const RunChildHooks& step) {
+    oci::State state = c_.state;
+    state.pid = host_pid_;
+    state.status = step.kind == "startContainer" ? "created" : "creating";
+    return run_hooks(step.kind, step.hooks, oci::print_state(state));
+  }
+  Status perform(const PivotRoot& step) {
+    RETURN_IF_ERROR(pivot_root(step, *root_));
+    return open_root();
+  }
+  Status perform(const FinalRootPropagation& step) { return sys::mount("", "/", "", static_cast<unsigned long>(step.flags), ""); }
+  Status perform(const ReadonlyPath& step) { return make_readonly(step.path, *root_); }
+  Status perform(const MaskPath& step) { return masker_.mask(step.path, *root_); }
+  Status perform(const ReadonlyRoot&) { return set_mount_attributes(root_->fd(), MOUNT_ATTR_RDONLY, 0, false); }
+
+  // ---- process attributes ----
+  Status perform(const SetScheduler& step) { return apply_scheduler(step); }
+  Status perform(const SetIoPriority& step) {
+    if (::syscall(SYS_ioprio_set, IOPRIO_WHO_PROCESS, 0, IOPRIO_PRIO_VALUE(step.io_class, step.priority)) != 0) {
+      return errno_status("set the I/O priority");
+    }
+    return {};
+  }
+  Status perform(const SetPersonality& step) {
+    if (::personality(static_cast<unsigned long>(step.persona)) < 0) return errno_status("set the personality");
+    return {};
+  }
+  Status perform(const FindExecutable&) { return exec_.find_executable(*c_.plan, *root_); }
+  Status perform(const PrepareCwd&) { return exec_.prepare_cwd(*c_.plan, *root_); }
+  Status perform(const SetRlimits& step) { return exec_.set_rlimits(step); }
+  Status perform(const LoadSeccomp&) {
+    exec_.set_seccomp(c_.seccomp);
+    return {};
+  }
+  Status perform(const SetLabels&) { return {}; }  // opened in begin(), written in the last mile
+  Status perform(const SetCredentials& step) { return exec_.set_credentials(step); }
+  Status perform(const Exec& step) {
+    ExecPlan plan = exec_.finish(step, *root_);
+    plan.first_cloexec_fd = static_cast<unsigned>(3 + c_.preserve_fds);
+    plan.parent_death_signal = c_.parent_death_signal;
+    plan.expected_parent = c_.parent_pid;
+    plan.status_fd = failure_fd().get();
+    run_lastmile(plan);
+  }
+
+  // ---- steps that belong to the parent ----
+  template <typename T>
+  Status perform(const T&) {
+    return Error(Errc::kInternal, "a step of the parent was given to the child");
+  }
+
+  const ChildContext& c_;
+  std::size_t index_ = 0;
+  std::set<std::string> announced_;
+  std::optional<io::RootDir> root_;
+  Masker masker_;
+  ExecPreparation exec_;
+  UniqueFd starter_;
+  int host_pid_ = 0;
+  bool private_cgroup_namespace_ = false;
+};
+
+}  // namespace
+
+void run_child(const ChildContext& context) {
+  Child child(context);
+  const Status status = child.run();
+  if (!status.ok()) (void)!send_failure(child.failure_fd(), status.error()).ok();
+  ::_exit(1);
+}
+
+}  // namespace cooper::container

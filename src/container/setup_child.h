@@ -1,0 +1,43 @@
+// Zone S: what the cloned child does between clone and the last mile. It walks the child's steps of the plan, talks to the parent over
+// the sync socket and never returns.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/error.h"
+#include "base/fd.h"
+#include "container/container.h"
+#include "container/plan.h"
+#include "seccomp/seccomp.h"
+
+namespace cooper::container {
+
+// Everything the child needs; made by the parent before the clone.
+struct ChildContext {
+  const Plan* plan = nullptr;
+  BorrowedFd sync{-1};              // the child's end
+  BorrowedFd parent_sync{-1};       // the parent's end, closed by the child at once
+  BorrowedFd start_listener{-1};    // create: listening start.sock
+  BorrowedFd lock{-1};              // closed by the child at once
+  Stdio stdio;
+  int preserve_fds = 0;
+  int parent_death_signal = 0;
+  pid_t parent_pid = 0;             // 0: the child is in another PID namespace and cannot see it
+  const seccomp::Program* seccomp = nullptr;  // nullptr: none
+  const cgroup::Layout* cgroup_layout = nullptr;
+  std::string cgroup_path;
+  oci::State state;                 // for the child's hooks; the pid is filled in by the child from the host's /proc
+  bool new_user_namespace = false;
+  // Bind sources opened by the parent, by index of the step (user namespaces).
+  std::vector<std::pair<std::size_t, int>> mount_fds;
+  // exec: namespaces of this process are joined first; root of the container.
+  int exec_pidfd = -1;
+  int exec_namespaces = 0;
+  int exec_root = -1;
+};
+
+[[noreturn]] void run_child(const ChildContext& context);
+
+}  // namespace cooper::container

@@ -1,0 +1,96 @@
+#include "container/state.h"
+
+#include <time.h>
+
+#include <array>
+#include <cstdio>
+
+#include "base/strings.h"
+#include "codec/json.h"
+#include "io/file.h"
+
+namespace cooper::container {
+namespace {
+
+constexpr int kStateVersion = 1;
+
+}  // namespace
+
+std::string_view to_string(RunStatus status) {
+  switch (status) {
+    case RunStatus::kCreating: return "creating";
+    case RunStatus::kCreated: return "created";
+    case RunStatus::kRunning: return "running";
+    case RunStatus::kPaused: return "paused";
+    case RunStatus::kStopped: return "stopped";
+  }
+  return "stopped";
+}
+
+StatePaths state_paths(const std::string& root, std::string_view id) { return {root + "/" + std::string(id)}; }
+
+std::string print_state_record(const StateRecord& record) {
+  codec::json::Writer w;
+  w.begin_object().field("version", kStateVersion).field("id", record.id).field("pid", std::int64_t{record.pid});
+  w.field("startTime", record.start_time).field("bootId", record.boot_id).field("bundle", record.bundle).field("rootfs", record.rootfs);
+  w.field("created", record.created).field("ownerUid", record.owner_uid).field("cgroupPath", record.cgroup_path);
+  w.field("ociVersion", record.oci_version).field("systemdCgroup", record.systemd_cgroup);
+  w.field("sharedPidNamespace", record.shared_pid_namespace).field("hasTerminal", record.has_terminal);
+  w.field("exeDev", record.exe_dev).field("exeIno", record.exe_ino);
+  w.key("annotations").begin_object();
+  for (const auto& [key, value] : record.annotations) w.field(key, value);
+  w.end_object().end_object();
+  return w.take();
+}
+
+Result<StateRecord> parse_state_record(std::string text, std::string_view what) {
+  ASSIGN_OR_RETURN(const auto document, codec::json::Document::parse(std::move(text), what));
+  const codec::json::Cursor root(document.root(), what);
+  RETURN_IF_ERROR(root.expect_object());
+  int version = 0;
+  RETURN_IF_ERROR(root.read("version", version));
+  if (version != kStateVersion) {
+    return Error(Errc::kUnsupported, std::string(what) + ": state format " + std::to_string(version) + " is not supported by this build");
+  }
+  StateRecord out;
+  RETURN_IF_ERROR(root.read("id", out.id));
+  RETURN_IF_ERROR(root.read("pid", out.pid));
+  RETURN_IF_ERROR(root.read("startTime", out.start_time));
+  RETURN_IF_ERROR(root.read("bootId", out.boot_id));
+  RETURN_IF_ERROR(root.read("bundle", out.bundle));
+  RETURN_IF_ERROR(root.read("rootfs", out.rootfs));
+  RETURN_IF_ERROR(root.read("created", out.created));
+  RETURN_IF_ERROR(root.read("ownerUid", out.owner_uid));
+  RETURN_IF_ERROR(root.read("cgroupPath", out.cgroup_path));
+  RETURN_IF_ERROR(root.read("ociVersion", out.oci_version));
+  RETURN_IF_ERROR(root.read("systemdCgroup", out.systemd_cgroup));
+  RETURN_IF_ERROR(root.read("sharedPidNamespace", out.shared_pid_namespace));
+  RETURN_IF_ERROR(root.read("hasTerminal", out.has_terminal));
+  RETURN_IF_ERROR(root.read("exeDev", out.exe_dev));
+  RETURN_IF_ERROR(root.read("exeIno", out.exe_ino));
+  if (const auto annotations = root.get("annotations")) {
+    RETURN_IF_ERROR(annotations->for_each_member([&](std::string_view key, const codec::json::Cursor& value) -> Status {
+      ASSIGN_OR_RETURN(out.annotations[std::string(key)], value.string());
+      return {};
+    }));
+  }
+  return out;
+}
+
+Result<std::string> boot_id() {
+  ASSIGN_OR_RETURN(const std::string text, io::read_file("/proc/sys/kernel/random/boot_id", 128));
+  return std::string(trim(text));
+}
+
+std::string timestamp_now() {
+  struct timespec now = {};
+  (void)::clock_gettime(CLOCK_REALTIME, &now);
+  struct tm utc = {};
+  (void)::gmtime_r(&now.tv_sec, &utc);
+  std::array<char, 64> buffer{};
+  (void)std::snprintf(buffer.data(), buffer.size(), "%04d-%02d-%02dT%02d:%02d:%02d.%09ldZ", utc.tm_year + 1900, utc.tm_mon + 1, utc.tm_mday,
+                      utc.tm_hour, utc.tm_min, utc.tm_sec, now.tv_nsec);
+  return buffer.data();
+}
+
+}  // namespace cooper::container

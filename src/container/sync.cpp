@@ -1,0 +1,83 @@
+#include "container/sync.h"
+
+#include <cstring>
+
+#include "container/exec_lastmile.h"
+#include "sys/socket.h"
+
+namespace cooper::container {
+namespace {
+
+Error lastmile_error(std::string_view data) {
+  LastMileFailure failure = {};
+  if (data.size() != sizeof failure) return Error(Errc::kInternal, "short failure message from the container's init");
+  std::memcpy(&failure, data.data(), sizeof failure);
+  const auto stage = static_cast<LastMileStage>(failure.stage);
+  Error error = Error::from_errno(failure.errno_value, describe(stage));
+  if (stage == LastMileStage::kExec && failure.errno_value == ENOENT) {
+    return std::move(error).with_hint("the file exists: the interpreter of the script or the dynamic loader of the program is missing");
+  }
+  if (stage == LastMileStage::kExec && failure.errno_value == ENOEXEC) {
+    return std::move(error).with_hint("the file is not a program for this machine, or a script without '#!'");
+  }
+  return error;
+}
+
+}  // namespace
+
+Status send_message(BorrowedFd socket, MessageType type, std::string_view text, int fd) {
+  std::string packet(1, static_cast<char>(type));
+  packet += text;
+  if (fd < 0) return sys::send_message(socket, packet);
+  const int fds[] = {fd};
+  return sys::send_message(socket, packet, fds);
+}
+
+Status send_failure(BorrowedFd socket, const Error& error) {
+  std::string packet(1, static_cast<char>(MessageType::kFailure));
+  packet += static_cast<char>(error.code());
+  const std::int32_t e = error.errno_value();
+  packet.append(reinterpret_cast<const char*>(&e), sizeof e);
+  packet += error.message();
+  packet += '\0';
+  packet += error.hint();
+  if (packet.size() > kMaxMessage) packet.resize(kMaxMessage);
+  return sys::send_message(socket, packet);
+}
+
+Result<SyncMessage> receive_message(BorrowedFd socket) {
+  auto received = sys::recv_message(socket, kMaxMessage);
+  if (!received.ok()) {
+    // A peer that died with unread data in its queue resets the connection.
+    if (received.error().errno_value() == ECONNRESET) {
+      SyncMessage end;
+      end.eof = true;
+      return end;
+    }
+    return std::move(received).error();
+  }
+  SyncMessage out;
+  if (received->eof) {
+    out.eof = true;
+    return out;
+  }
+  const std::string& data = received->data;
+  if (data.empty()) return Error(Errc::kInternal, "empty message from the container's init");
+  if (static_cast<unsigned char>(data[0]) == 0xff) return lastmile_error(data);
+  out.type = static_cast<MessageType>(data[0]);
+  if (out.type == MessageType::kFailure) {
+    if (data.size() < 6) return Error(Errc::kInternal, "short failure message from the container's init");
+    std::int32_t e = 0;
+    std::memcpy(&e, data.data() + 2, sizeof e);
+    const std::string_view rest = std::string_view(data).substr(6);
+    const auto nul = rest.find('\0');
+    Error error(static_cast<Errc>(data[1]), std::string(rest.substr(0, nul)), e);
+    if (nul != std::string_view::npos && nul + 1 < rest.size()) return std::move(error).with_hint(std::string(rest.substr(nul + 1)));
+    return error;
+  }
+  out.text = data.substr(1);
+  if (!received->fds.empty()) out.fd = std::move(received->fds.front());
+  return out;
+}
+
+}  // namespace cooper::container

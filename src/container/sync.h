@@ -1,0 +1,41 @@
+// The conversation of parent and child during a start: one SEQPACKET socket pair, one message a packet.
+//
+//   child                                   parent
+//     Reached "create-runtime-hooks"  ───▶    (runs prestart, createRuntime)
+//                                     ◀───  Continue "create-runtime-hooks"
+//                                     ◀───  Continue "id-maps" | "cgroup"      (as soon as done; may come early)
+//     Console + pty master            ───▶    (hands it on)
+//     Reached "start"                 ───▶    (state is written: created)
+//                                     ◀───  Continue "start"                   (run; after create it comes over start.sock)
+//     Failure                         ───▶    at any time; the child then exits
+//     end of file                     ───▶    the exec happened (or the child died before: then no Reached "start" came)
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "base/error.h"
+#include "base/fd.h"
+
+namespace cooper::container {
+
+enum class MessageType : std::uint8_t { kReached = 1, kFailure = 2, kConsole = 3, kContinue = 4 };
+
+struct SyncMessage {
+  MessageType type = MessageType::kReached;
+  std::string text;  // name of the step
+  UniqueFd fd;       // kConsole
+  bool eof = false;
+};
+
+Status send_message(BorrowedFd socket, MessageType type, std::string_view text, int fd = -1);
+// A failure is sent as code, errno, message and hint, so that the parent reports the child's own sentence.
+Status send_failure(BorrowedFd socket, const Error& error);
+// Returns the peer's Failure as an error. End of file is reported in `eof`.
+Result<SyncMessage> receive_message(BorrowedFd socket);
+
+// Wire form of a failure, used by zone X as well (fixed layout, no allocation): type byte, code byte, errno (int32), text, NUL, hint.
+inline constexpr std::size_t kMaxMessage = 8192;
+
+}  // namespace cooper::container

@@ -1,0 +1,110 @@
+#include <algorithm>
+#include <array>
+#include <set>
+
+#include "base/strings.h"
+#include "container/plan.h"
+#include "container/validate_rules.h"
+#include "sys/tables.h"
+
+namespace cooper::container {
+namespace {
+
+using rules::at;
+using rules::fail;
+
+constexpr std::array<std::string_view, 7> kPolicies{"SCHED_OTHER", "SCHED_BATCH", "SCHED_ISO", "SCHED_IDLE",
+                                                    "SCHED_FIFO",  "SCHED_RR",    "SCHED_DEADLINE"};
+constexpr std::array<std::string_view, 7> kSchedFlags{
+    "SCHED_FLAG_RESET_ON_FORK", "SCHED_FLAG_RECLAIM",        "SCHED_FLAG_DL_OVERRUN",    "SCHED_FLAG_KEEP_POLICY",
+    "SCHED_FLAG_KEEP_PARAMS",   "SCHED_FLAG_UTIL_CLAMP_MIN", "SCHED_FLAG_UTIL_CLAMP_MAX"};
+
+Status check_scheduler(const oci::Scheduler& scheduler, const std::string& pointer) {
+  if (std::find(kPolicies.begin(), kPolicies.end(), scheduler.policy) == kPolicies.end()) {
+    return fail(pointer + "/policy", "unknown scheduling policy " + quoted(scheduler.policy));
+  }
+  if (scheduler.nice < -20 || scheduler.nice > 19) return fail(pointer + "/nice", "must be between -20 and 19");
+  const bool realtime = scheduler.policy == "SCHED_FIFO" || scheduler.policy == "SCHED_RR";
+  if (scheduler.priority != 0 && !realtime) return fail(pointer + "/priority", "is for SCHED_FIFO and SCHED_RR only");
+  if (realtime && (scheduler.priority < 1 || scheduler.priority > 99)) return fail(pointer + "/priority", "must be between 1 and 99");
+  const bool deadline = scheduler.policy == "SCHED_DEADLINE";
+  if (!deadline && (scheduler.runtime != 0 || scheduler.deadline != 0 || scheduler.period != 0)) {
+    return fail(pointer, "runtime, deadline and period are for SCHED_DEADLINE only");
+  }
+  if (deadline && scheduler.runtime == 0) return fail(pointer + "/runtime", "SCHED_DEADLINE needs a runtime");
+  for (std::size_t i = 0; i < scheduler.flags.size(); ++i) {
+    if (std::find(kSchedFlags.begin(), kSchedFlags.end(), scheduler.flags[i]) == kSchedFlags.end()) {
+      return fail(at(pointer + "/flags", i, ""), "unknown scheduling flag " + quoted(scheduler.flags[i]));
+    }
+  }
+  return {};
+}
+
+Status check_rlimits(const std::vector<oci::Rlimit>& limits, const std::string& pointer) {
+  std::set<std::string_view> seen;
+  for (std::size_t i = 0; i < limits.size(); ++i) {
+    const oci::Rlimit& limit = limits[i];
+    if (!sys::rlimit_from_name(limit.type)) return fail(at(pointer, i, "/type"), "unknown resource limit " + quoted(limit.type));
+    if (!seen.insert(limit.type).second) return fail(at(pointer, i, "/type"), "resource limit " + quoted(limit.type) + " is given twice");
+    if (limit.soft > limit.hard) return fail(at(pointer, i, "/soft"), "must not be greater than the hard limit");
+  }
+  return {};
+}
+
+Status check_program(const oci::Process& process, const std::string& pointer) {
+  if (process.args.empty()) return fail(pointer + "/args", "must name the program to run");
+  if (process.args[0].empty()) return fail(pointer + "/args/0", "must not be empty");
+  if (process.cwd.empty() || process.cwd[0] != '/') return fail(pointer + "/cwd", quoted(process.cwd) + " must be an absolute path");
+  for (std::size_t i = 0; i < process.env.size(); ++i) {
+    const std::size_t equals = process.env[i].find('=');
+    if (equals == std::string::npos || equals == 0) {
+      return fail(at(pointer + "/env", i, ""), quoted(process.env[i]) + " must have the form NAME=VALUE");
+    }
+  }
+  return {};
+}
+
+Status check_ids(const oci::User& user, const std::string& pointer) {
+  constexpr std::uint32_t kNoId = 0xffffffffU;  // means "unchanged" to the kernel
+  if (user.uid == kNoId) return fail(pointer + "/uid", "4294967295 is not a user id");
+  if (user.gid == kNoId) return fail(pointer + "/gid", "4294967295 is not a group id");
+  for (std::size_t i = 0; i < user.additional_gids.size(); ++i) {
+    if (user.additional_gids[i] == kNoId) return fail(at(pointer + "/additionalGids", i, ""), "4294967295 is not a group id");
+  }
+  if (user.umask && *user.umask > 0777) return fail(pointer + "/umask", "must be between 0 and 511 (0777)");
+  return {};
+}
+
+Status check_io_priority(const oci::IoPriority& io, const std::string& pointer) {
+  if (io.io_class != "IOPRIO_CLASS_RT" && io.io_class != "IOPRIO_CLASS_BE" && io.io_class != "IOPRIO_CLASS_IDLE") {
+    return fail(pointer + "/class", "unknown i/o priority class " + quoted(io.io_class));
+  }
+  if (io.priority < 0 || io.priority > 7) return fail(pointer + "/priority", "must be between 0 and 7");
+  return {};
+}
+
+bool apparmor_wanted(const std::string& profile) { return !profile.empty() && profile != "unconfined"; }
+
+}  // namespace
+
+Status validate_process(const oci::Process& process, const PlanOptions& options, std::string_view pointer) {
+  const std::string base(pointer);
+  RETURN_IF_ERROR(check_program(process, base));
+  RETURN_IF_ERROR(check_ids(process.user, base + "/user"));
+  RETURN_IF_ERROR(check_rlimits(process.rlimits, base + "/rlimits"));
+  if (process.oom_score_adj && (*process.oom_score_adj < -1000 || *process.oom_score_adj > 1000)) {
+    return fail(base + "/oomScoreAdj", "must be between -1000 and 1000");
+  }
+  if (process.scheduler) RETURN_IF_ERROR(check_scheduler(*process.scheduler, base + "/scheduler"));
+  if (process.io_priority) RETURN_IF_ERROR(check_io_priority(*process.io_priority, base + "/ioPriority"));
+  if (process.console_size && (process.console_size->height > 0xffff || process.console_size->width > 0xffff)) {
+    return fail(base + "/consoleSize", "height and width must be at most 65535");
+  }
+  if (apparmor_wanted(process.apparmor_profile) && !options.apparmor_enabled) {
+    return fail(base + "/apparmorProfile", "profile " + quoted(process.apparmor_profile) + " cannot be applied: AppArmor is not enabled on this host",
+                Errc::kUnsupported);
+  }
+  return {};
+}
+
+}  // namespace cooper::container

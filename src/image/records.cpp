@@ -1,0 +1,218 @@
+#include "image/internal/records.h"
+
+#include <algorithm>
+#include <set>
+
+#include "base/strings.h"
+#include "codec/json.h"
+#include "image/internal/paths.h"
+#include "io/file.h"
+#include "sys/file.h"
+
+namespace cooper::image {
+namespace {
+
+using codec::json::Cursor;
+using codec::json::Document;
+using codec::json::Writer;
+
+constexpr int kVersion = 1;
+constexpr std::size_t kMaxRecordBytes = std::size_t{4} << 20;
+
+Result<Digest> digest_member(const Cursor& root, std::string_view name) {
+  ASSIGN_OR_RETURN(const Cursor member, root.require(name));
+  ASSIGN_OR_RETURN(const std::string text, member.string());
+  return Digest::parse(text);
+}
+
+Status check_version(const Cursor& root) {
+  RETURN_IF_ERROR(root.expect_object());
+  int version = 0;
+  RETURN_IF_ERROR(root.read("version", version));
+  if (version == kVersion) return {};
+  return root.error("format version " + std::to_string(version) + " is not known to this program", Errc::kUnsupported);
+}
+
+std::string print_name(const std::string& name, const Digest& id) {
+  Writer writer;
+  writer.begin_object().field("version", kVersion).field("name", name).field("image", id.str()).end_object();
+  return writer.take();
+}
+
+Result<Digest> parse_name(std::string text) {
+  ASSIGN_OR_RETURN(const Document document, Document::parse(std::move(text), "name record"));
+  const Cursor root(document.root(), "name record");
+  RETURN_IF_ERROR(check_version(root));
+  return digest_member(root, "image");
+}
+
+bool is_missing(const Error& error) { return error.errno_value() == ENOENT; }
+
+}  // namespace
+
+std::string print_record(const Image& image) {
+  Writer writer;
+  writer.begin_object().field("version", kVersion).field("id", image.id.str()).field("manifest", image.manifest_digest.str());
+  if (image.index_digest) writer.field("index", image.index_digest->str());
+  writer.field("chain", image.chain).field("created", image.created).field("size_bytes", image.size_bytes);
+  writer.field("loaded_unix_ms", image.loaded_unix_ms);
+  writer.key("layers").begin_array();
+  for (const Digest& layer : image.layers) writer.string(layer.str());
+  writer.end_array();
+  writer.field("names", image.names).end_object();
+  return writer.take();
+}
+
+Result<Image> parse_record(std::string text) {
+  ASSIGN_OR_RETURN(const Document document, Document::parse(std::move(text), "image record"));
+  const Cursor root(document.root(), "image record");
+  RETURN_IF_ERROR(check_version(root));
+  ASSIGN_OR_RETURN(Digest id, digest_member(root, "id"));
+  ASSIGN_OR_RETURN(Digest manifest, digest_member(root, "manifest"));
+  Image image{.id = std::move(id), .manifest_digest = std::move(manifest)};
+  if (root.get("index")) {
+    ASSIGN_OR_RETURN(image.index_digest, digest_member(root, "index"));
+  }
+  RETURN_IF_ERROR(root.read("chain", image.chain));
+  RETURN_IF_ERROR(check_chain(image.chain));
+  RETURN_IF_ERROR(root.read("created", image.created));
+  RETURN_IF_ERROR(root.read("size_bytes", image.size_bytes));
+  RETURN_IF_ERROR(root.read("loaded_unix_ms", image.loaded_unix_ms));
+  RETURN_IF_ERROR(root.read("names", image.names));
+  std::vector<std::string> layers;
+  RETURN_IF_ERROR(root.read("layers", layers));
+  for (const std::string& layer : layers) {
+    ASSIGN_OR_RETURN(Digest digest, Digest::parse(layer));
+    image.layers.push_back(std::move(digest));
+  }
+  return image;
+}
+
+Result<std::optional<Image>> Records::read_record(const Digest& id) const {
+  auto text = io::read_file(store_, image_record_path(id), kMaxRecordBytes);
+  if (!text.ok()) {
+    if (is_missing(text.error())) return std::optional<Image>();
+    return std::move(text).error();
+  }
+  auto image = parse_record(std::move(*text));
+  if (!image.ok()) {
+    if (image.error().code() == Errc::kUnsupported) return std::move(image).error().with("image " + id.str());
+    return std::optional<Image>();
+  }
+  if (image->id != id) return std::optional<Image>();
+  return std::optional(std::move(*image));
+}
+
+Result<std::vector<std::string>> Records::own_names(const std::vector<std::string>& listed, const Digest& id) const {
+  std::vector<std::string> own;
+  for (const std::string& candidate : listed) {
+    ASSIGN_OR_RETURN(const auto owner, name(candidate));
+    if (owner == id) own.push_back(candidate);
+  }
+  return own;
+}
+
+Result<std::optional<Image>> Records::image(const Digest& id) const {
+  ASSIGN_OR_RETURN(std::optional<Image> image, read_record(id));
+  if (!image) return image;
+  ASSIGN_OR_RETURN(image->names, own_names(image->names, id));
+  return image;
+}
+
+Result<std::optional<Digest>> Records::name(const std::string& name) const {
+  auto text = io::read_file(store_, name_record_path(name), kMaxRecordBytes);
+  if (!text.ok()) {
+    if (is_missing(text.error()) || text.error().errno_value() == ENAMETOOLONG) return std::optional<Digest>();
+    return std::move(text).error();
+  }
+  auto id = parse_name(std::move(*text));
+  if (!id.ok()) {
+    if (id.error().code() == Errc::kUnsupported) return std::move(id).error().with("name " + quoted(name));
+    return std::optional<Digest>();
+  }
+  return std::optional(std::move(*id));
+}
+
+Result<std::vector<std::string>> Records::names() const {
+  ASSIGN_OR_RETURN(const UniqueFd dir, sys::openat(store_, kNamesDir, O_RDONLY | O_DIRECTORY));
+  ASSIGN_OR_RETURN(const auto files, sys::list_directory(dir));
+  std::vector<std::string> names;
+  for (const std::string& file : files) {
+    if (!file.starts_with('.')) names.push_back(name_of_record(file));
+  }
+  return names;
+}
+
+Result<std::vector<Digest>> Records::ids_with_prefix(std::string_view hex) const {
+  ASSIGN_OR_RETURN(const UniqueFd dir, sys::openat(store_, kImagesDir, O_RDONLY | O_DIRECTORY));
+  ASSIGN_OR_RETURN(const auto files, sys::list_directory(dir));
+  std::vector<Digest> ids;
+  for (const std::string& file : files) {
+    const auto id = Digest::parse(file);
+    if (id.ok() && id->hex().starts_with(hex)) ids.push_back(*id);
+  }
+  std::ranges::sort(ids);
+  return ids;
+}
+
+Result<std::vector<Image>> Records::images() const {
+  ASSIGN_OR_RETURN(const auto existing, names());
+  ASSIGN_OR_RETURN(const auto ids, ids_with_prefix(""));
+  const std::set<std::string, std::less<>> existing_names(existing.begin(), existing.end());
+  std::map<std::string, int, std::less<>> claims;
+  std::vector<Image> images;
+  for (const Digest& id : ids) {
+    ASSIGN_OR_RETURN(auto image, read_record(id));
+    if (!image) continue;
+    std::erase_if(image->names, [&](const std::string& name) { return !existing_names.contains(name); });
+    for (const std::string& name : image->names) ++claims[name];
+    images.push_back(std::move(*image));
+  }
+  // Only a name that two records claim (a crash while it moved) needs a look at its own file.
+  for (Image& image : images) {
+    const bool disputed = std::ranges::any_of(image.names, [&](const std::string& name) { return claims[name] > 1; });
+    if (!disputed) continue;
+    ASSIGN_OR_RETURN(image.names, own_names(image.names, image.id));
+  }
+  return images;
+}
+
+Status Records::put_image(const Image& image) {
+  return io::write_file_atomic(store_, image_record_path(image.id), print_record(image), 0600, io::Durability::kFsync);
+}
+
+Status Records::put_name(const std::string& name, const Digest& id) {
+  ASSIGN_OR_RETURN(const auto before, this->name(name));
+  ASSIGN_OR_RETURN(auto owner, read_record(id));
+  if (!owner) return Error(Errc::kNotFound, "image " + id.str() + " is not in the store");
+  // Order: the record lists the name before the name's own file says so, and stops listing it afterwards.
+  if (std::ranges::find(owner->names, name) == owner->names.end()) {
+    owner->names.push_back(name);
+    std::ranges::sort(owner->names);
+    RETURN_IF_ERROR(put_image(*owner));
+  }
+  if (before == id) return {};
+  RETURN_IF_ERROR(io::write_file_atomic(store_, name_record_path(name), print_name(name, id), 0600, io::Durability::kFsync));
+  if (!before) return {};
+  ASSIGN_OR_RETURN(auto former, read_record(*before));
+  if (former && std::erase(former->names, name) != 0) RETURN_IF_ERROR(put_image(*former));
+  return {};
+}
+
+Status Records::remove_name(const std::string& name) {
+  ASSIGN_OR_RETURN(const auto owner, this->name(name));
+  Status removed = sys::unlinkat(store_, name_record_path(name));
+  if (!removed.ok() && !is_missing(removed.error())) return removed;
+  if (!owner) return {};
+  ASSIGN_OR_RETURN(auto image, read_record(*owner));
+  if (image && std::erase(image->names, name) != 0) RETURN_IF_ERROR(put_image(*image));
+  return {};
+}
+
+Status Records::remove_image(const Digest& id) {
+  Status removed = sys::unlinkat(store_, image_record_path(id));
+  if (!removed.ok() && !is_missing(removed.error())) return removed;
+  return {};
+}
+
+}  // namespace cooper::image

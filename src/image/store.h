@@ -1,0 +1,127 @@
+// CONTRACT. The image store: blobs by digest, names, and one unpacked tree per distinct layer chain.
+//
+//   <dir>/oci-layout                     {"imageLayoutVersion":"1.0.0"}: the directory is a readable OCI layout of blobs
+//   <dir>/blobs/<alg>/<hex>              0444; appears by rename after its digest was checked
+//   <dir>/refs/...                       names and image records (format is the store's own, versioned)
+//   <dir>/trees/<chain>/{rootfs,tree.json} one unpacked layer chain, shared read-only by every container; <chain> = hex of the chain id
+//   <dir>/trees/<chain>/users/<user>     empty file: `user` (a pod uuid) needs the tree, also while it does not run
+//   <dir>/tmp/                           work in progress; what no live process has locked is removed by gc
+//   <dir>/locks/
+//
+// Many processes may read and write at once. A crash or a full disk at any instant leaves the old or the new state: never a
+// name that points to missing or wrong bytes, never a tree that is not complete.
+// Needs root to unpack trees with owners, device nodes and xattrs.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/error.h"
+#include "base/fd.h"
+#include "base/ids.h"
+#include "spec/oci_image/types.h"
+
+namespace cooper::image {
+
+// What the user wrote: [registry/]name[:tag][@digest], or an image id (or unambiguous prefix of one, at least 4 hex digits,
+// "sha256:" optional). "busybox" means "busybox:latest" and also matches a stored "localhost/busybox:latest" or
+// "docker.io/library/busybox:latest" (the short-name rule of podman, local names only).
+struct Image {
+  Digest id;               // config digest: what docker and podman call the image id
+  Digest manifest_digest;  // as stored
+  std::vector<std::string> names = {};  // full names with tag, sorted
+  std::string created = {};     // RFC 3339, of the image
+  std::uint64_t size_bytes = 0;  // compressed blobs
+  std::int64_t loaded_unix_ms = 0;
+  std::vector<Digest> layers = {};    // compressed digests, base first
+  std::string chain = {};        // name of its unpacked tree
+  std::optional<Digest> index_digest = {};  // of the multi-platform index it was chosen from
+};
+
+enum class Transport { kAuto, kOciDirectory, kOciArchive, kDockerArchive, kRootfsTar };
+
+struct LoadOptions {
+  std::string path;                 // directory or file; "-" = standard input (archives only)
+  Transport transport = Transport::kAuto;
+  std::string name;                 // for images that bring none (rootfs tar, unnamed layouts)
+  std::optional<oci_image::Platform> platform;  // default: this host's
+  bool all_platforms_ok = false;    // reserved for index handling by the store; false: pick one platform
+  // Progress in bytes of input consumed; total 0 when unknown. Called from one thread at a time.
+  std::function<void(std::string_view what, std::uint64_t done_bytes, std::uint64_t total_bytes)> progress;
+};
+// Image configuration for plain root file system tars (`image import`).
+struct ImportOptions {
+  LoadOptions source;               // transport is forced to kRootfsTar
+  std::vector<std::string> changes; // docker's: "CMD [\"sh\"]", "ENV A=b", "ENTRYPOINT ...", "WORKDIR", "USER", "LABEL", "STOPSIGNAL", "EXPOSE", "VOLUME"
+  std::string message;
+};
+
+struct RemoveResult {
+  std::vector<std::string> untagged;
+  std::vector<Digest> deleted;
+};
+
+class Store {
+ public:
+  // Creates the directories when missing (0711; blobs and trees 0700).
+  static Result<Store> open(const std::string& dir);
+  Store(Store&&) noexcept;
+  Store& operator=(Store&&) noexcept;
+  ~Store();
+
+  // Errc::kNotFound with a hint naming near matches; Errc::kInvalidArgument for an ambiguous id prefix.
+  Result<Image> find(std::string_view reference) const;
+  Result<std::vector<Image>> list() const;
+  // Several images when an archive holds several. Already present blobs and trees are not written again.
+  Result<std::vector<Image>> load(const LoadOptions& options);
+  Result<Image> import(const ImportOptions& options);
+  Status tag(std::string_view reference, std::string_view name);
+  // A name is untagged; the image goes with its last name, an id removes all its names (several names need force).
+  // Trees in use are kept until their last user is gone.
+  Result<RemoveResult> remove(std::string_view reference, bool force);
+
+  Result<oci_image::Manifest> manifest(const Image& image) const;
+  Result<oci_image::ImageConfig> config(const Image& image) const;
+  // The exact stored bytes (digest re-checked).
+  Result<std::string> manifest_bytes(const Image& image) const;
+  Result<std::string> config_bytes(const Image& image) const;
+
+  // The unpacked root file system, unpacked now if it is missing, and registered for `user`. The warm path (tree present) is a
+  // few system calls: it runs at every container start. Read-only by contract: nobody writes below rootfs.
+  struct Tree {
+    std::string chain;   // name of the tree
+    std::string rootfs;  // absolute path
+  };
+  Result<Tree> acquire_tree(const Image& image, std::string_view user);
+  // Missing ones are fine.
+  Status release_tree(std::string_view chain, std::string_view user);
+  Result<std::vector<std::pair<std::string, std::string>>> tree_users() const;  // (chain, user)
+
+  // Unpacks the image into a new or empty directory.
+  Status extract(const Image& image, const std::string& directory);
+  // Removes unreferenced blobs and trees and stale temporary files. Returns bytes freed.
+  Result<std::uint64_t> gc();
+
+ private:
+  struct Impl;
+  explicit Store(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+// Resolved user of a container, from the image's "user[:group]" and its own /etc/passwd and /etc/group.
+struct ResolvedUser {
+  std::uint32_t uid = 0;
+  std::uint32_t gid = 0;
+  std::vector<std::uint32_t> additional_gids;
+  std::string home;  // "/" when unknown
+};
+// rootfs is an O_PATH descriptor of the tree; files are read through RootDir. Numeric ids need no entry; unknown names are
+// Errc::kNotFound. Empty text is root.
+Result<ResolvedUser> resolve_user(BorrowedFd rootfs, std::string_view user);
+
+}  // namespace cooper::image

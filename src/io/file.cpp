@@ -1,0 +1,130 @@
+#include "io/file.h"
+
+#include <sys/file.h>
+#include <sys/random.h>
+
+#include "base/scope_exit.h"
+#include "base/strings.h"
+
+namespace cooper::io {
+namespace {
+
+std::string random_suffix() {
+  char bytes[8] = {};
+  (void)!::getrandom(bytes, sizeof bytes, 0);
+  return hex_encode({bytes, sizeof bytes});
+}
+
+std::pair<std::string, std::string> split_path(const std::string& path) {
+  const auto slash = path.rfind('/');
+  if (slash == std::string::npos) return {".", path};
+  return {slash == 0 ? "/" : path.substr(0, slash), path.substr(slash + 1)};
+}
+
+}  // namespace
+
+Result<std::string> read_all(BorrowedFd fd, std::size_t max_bytes) {
+  std::string out;
+  std::size_t chunk = 4096;
+  while (true) {
+    const std::size_t before = out.size();
+    out.resize(before + chunk);
+    ASSIGN_OR_RETURN(const std::size_t n, sys::read(fd, std::span(out.data() + before, chunk)));
+    out.resize(before + n);
+    if (n == 0) return out;
+    if (out.size() > max_bytes) return Error(Errc::kLimit, "file is larger than " + std::to_string(max_bytes) + " bytes", EFBIG);
+    if (chunk < (std::size_t{1} << 20)) chunk *= 2;
+  }
+}
+
+Result<std::string> read_file(BorrowedFd dir, const std::string& path, std::size_t max_bytes) {
+  ASSIGN_OR_RETURN(const UniqueFd fd, sys::openat(dir, path, O_RDONLY));
+  auto data = read_all(fd, max_bytes);
+  if (!data.ok()) return std::move(data).error().with("read " + quoted(path));
+  return data;
+}
+
+Status write_file_atomic(BorrowedFd dir, const std::string& path, std::string_view data, mode_t mode, Durability durability) {
+  const auto [parent, name] = split_path(path);
+  const std::string temporary = parent + "/." + name + "." + random_suffix();
+  ASSIGN_OR_RETURN(UniqueFd fd, sys::openat(dir, temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, mode));
+  ScopeExit remove([&] { (void)!sys::unlinkat(dir, temporary).ok(); });
+  const auto context = [&](Error error) { return std::move(error).with("write " + quoted(path)); };
+  if (Status s = sys::write_all(fd, data); !s.ok()) return context(std::move(s).error());
+  if (durability == Durability::kFsync) {
+    if (Status s = sys::fsync(fd); !s.ok()) return context(std::move(s).error());
+  }
+  RETURN_IF_ERROR(sys::renameat(dir, temporary, dir, path));
+  remove.dismiss();
+  if (durability == Durability::kFsync) {
+    ASSIGN_OR_RETURN(const UniqueFd parent_fd, sys::openat(dir, parent, O_RDONLY | O_DIRECTORY));
+    RETURN_IF_ERROR(sys::fsync(parent_fd));
+  }
+  return {};
+}
+
+Status write_existing(BorrowedFd dir, const std::string& path, std::string_view data) {
+  ASSIGN_OR_RETURN(const UniqueFd fd, sys::openat(dir, path, O_WRONLY));
+  auto written = sys::write(fd, data);
+  if (!written.ok()) return std::move(written).error().with("write " + quoted(data) + " to " + quoted(path));
+  if (*written != data.size()) return Error(Errc::kSystem, "short write to " + quoted(path), EIO);
+  return {};
+}
+
+Status make_directories(const std::string& path, mode_t mode) {
+  if (path.empty()) return Error(Errc::kInvalidArgument, "empty directory path", EINVAL);
+  for (std::size_t at = 1; at <= path.size(); ++at) {
+    if (at != path.size() && path[at] != '/') continue;
+    const std::string prefix = path.substr(0, at);
+    if (Status made = sys::mkdirat(sys::kCwd, prefix, mode); !made.ok()) {
+      if (made.error().errno_value() == EEXIST) continue;
+      // A read-only or foreign parent that exists answers EROFS or EACCES before EEXIST.
+      if (sys::fstatat(sys::kCwd, prefix, 0).ok()) continue;
+      return std::move(made).error();
+    }
+  }
+  ASSIGN_OR_RETURN(const struct stat info, sys::fstatat(sys::kCwd, path, 0));
+  if (!S_ISDIR(info.st_mode)) return Error(Errc::kInvalidArgument, quoted(path) + " is not a directory", ENOTDIR);
+  return {};
+}
+
+Status remove_tree(BorrowedFd dir, const std::string& name) {
+  auto opened = sys::openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+  if (!opened.ok()) {
+    const int e = opened.error().errno_value();
+    if (e == ENOENT) return {};
+    if (e == ENOTDIR || e == ELOOP) return sys::unlinkat(dir, name);
+    return std::move(opened).error();
+  }
+  ASSIGN_OR_RETURN(const auto names, sys::list_directory(*opened));
+  for (const std::string& child : names) {
+    Status removed = sys::unlinkat(*opened, child);
+    if (removed.ok() || removed.error().errno_value() == ENOENT) continue;
+    const int e = removed.error().errno_value();
+    if (e != EISDIR && e != EPERM) return std::move(removed).error();
+    RETURN_IF_ERROR(remove_tree(*opened, child));
+  }
+  opened->reset();
+  Status removed = sys::unlinkat(dir, name, AT_REMOVEDIR);
+  if (!removed.ok() && removed.error().errno_value() != ENOENT) return removed;
+  return {};
+}
+
+Result<FileLock> FileLock::lock(BorrowedFd dir, const std::string& path, int operation) {
+  ASSIGN_OR_RETURN(UniqueFd fd, sys::openat(dir, path, O_RDWR | O_CREAT | O_NOFOLLOW, 0600));
+  if (Status locked = sys::flock(fd, operation); !locked.ok()) {
+    if (locked.error().errno_value() == EWOULDBLOCK) return Error(Errc::kBusy, quoted(path) + " is locked by another process", EWOULDBLOCK);
+    return std::move(locked).error().with(quoted(path));
+  }
+  return FileLock(std::move(fd));
+}
+
+Result<FileLock> FileLock::acquire(BorrowedFd dir, const std::string& path, Mode mode) {
+  return lock(dir, path, mode == Mode::kShared ? LOCK_SH : LOCK_EX);
+}
+
+Result<FileLock> FileLock::try_acquire(BorrowedFd dir, const std::string& path, Mode mode) {
+  return lock(dir, path, (mode == Mode::kShared ? LOCK_SH : LOCK_EX) | LOCK_NB);
+}
+
+}  // namespace cooper::io

@@ -1,0 +1,124 @@
+#include <gtest/gtest.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/stat.h>
+
+#include "base/strings.h"
+#include "io/event_loop.h"
+#include "io/file.h"
+#include "io/root_dir.h"
+#include "sys/file.h"
+
+namespace cooper::io {
+namespace {
+
+class TempDir : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    char name[] = "/tmp/cooper-io-XXXXXX";
+    path_ = ::mkdtemp(name);
+    ASSERT_TRUE(make_directories(path_ + "/root/etc").ok());
+    root_ = path_ + "/root";
+  }
+  void TearDown() override { ASSERT_TRUE(remove_tree(sys::kCwd, path_).ok()); }
+  std::string path_;
+  std::string root_;
+};
+
+using RootDirTest = TempDir;
+using FileTest = TempDir;
+
+TEST_F(RootDirTest, LinksResolveInside) {
+  auto root = RootDir::open(root_);
+  ASSERT_TRUE(root.ok());
+  ASSERT_TRUE(sys::symlinkat("/etc", root->fd(), "abs").ok());
+  ASSERT_TRUE(sys::symlinkat("../../../../etc", root->fd(), "up").ok());
+  ASSERT_TRUE(write_file_atomic(root_ + "/etc/inside", "x").ok());
+  EXPECT_EQ(*root->read_file("/abs/inside", 10), "x");
+  EXPECT_EQ(*root->read_file("up/inside", 10), "x");
+  EXPECT_EQ(*root->read_file("../../etc/inside", 10), "x");
+  EXPECT_FALSE(root->open_at("/etc/passwd", O_RDONLY).ok());
+}
+
+TEST_F(RootDirTest, MakesDirectoriesBehindDanglingLinks) {
+  auto root = RootDir::open(root_);
+  ASSERT_TRUE(root.ok());
+  ASSERT_TRUE(sys::symlinkat("../run/resolve/stub.conf", root->fd(), "etc/resolv.conf").ok());
+  ASSERT_TRUE(root->make_file("/etc/resolv.conf").ok());
+  EXPECT_TRUE(sys::fstatat(sys::kCwd, root_ + "/run/resolve/stub.conf").ok());
+  ASSERT_TRUE(sys::symlinkat("/deep/er", root->fd(), "d").ok());
+  ASSERT_TRUE(root->make_directories("d/x/../y").ok());
+  EXPECT_TRUE(sys::fstatat(sys::kCwd, root_ + "/deep/er/y").ok());
+}
+
+TEST_F(RootDirTest, LoopsAndFilesInTheWayAreErrors) {
+  auto root = RootDir::open(root_);
+  ASSERT_TRUE(root.ok());
+  ASSERT_TRUE(sys::symlinkat("b", root->fd(), "a").ok());
+  ASSERT_TRUE(sys::symlinkat("a", root->fd(), "b").ok());
+  EXPECT_EQ(root->make_directories("a/x").error().errno_value(), ELOOP);
+  ASSERT_TRUE(write_file_atomic(root_ + "/file", "x").ok());
+  EXPECT_EQ(root->make_directories("file/x").error().errno_value(), ENOTDIR);
+  EXPECT_EQ(root->make_file("etc").error().errno_value(), EISDIR);
+  EXPECT_FALSE(root->parent_of("/").ok());
+  EXPECT_FALSE(root->parent_of("a/..").ok());
+}
+
+TEST_F(RootDirTest, RootItselfMayNotBeALink) {
+  ASSERT_TRUE(sys::symlinkat("root", sys::kCwd, path_ + "/link").ok());
+  EXPECT_FALSE(RootDir::open(path_ + "/link").ok());
+}
+
+TEST_F(RootDirTest, FifoDoesNotHang) {
+  ASSERT_EQ(::mkfifo((root_ + "/fifo").c_str(), 0644), 0);
+  auto root = RootDir::open(root_);
+  EXPECT_FALSE(root->read_file("fifo", 10).ok());
+}
+
+TEST_F(FileTest, AtomicWriteReplacesAndLeavesNoTemporary) {
+  const std::string file = path_ + "/state";
+  ASSERT_TRUE(write_file_atomic(file, "one", 0600).ok());
+  ASSERT_TRUE(write_file_atomic(file, "two", 0600, Durability::kFsync).ok());
+  EXPECT_EQ(*read_file(file), "two");
+  auto dir = sys::openat(sys::kCwd, path_, O_RDONLY | O_DIRECTORY);
+  EXPECT_EQ(sys::list_directory(*dir)->size(), 2U);
+  EXPECT_EQ(read_file(file, 2).error().code(), Errc::kLimit);
+}
+
+TEST_F(FileTest, RemoveTreeDoesNotFollowLinks) {
+  ASSERT_TRUE(make_directories(path_ + "/outside").ok());
+  ASSERT_TRUE(write_file_atomic(path_ + "/outside/keep", "x").ok());
+  ASSERT_TRUE(sys::symlinkat(path_ + "/outside", sys::kCwd, root_ + "/etc/link").ok());
+  ASSERT_TRUE(remove_tree(sys::kCwd, root_).ok());
+  EXPECT_TRUE(sys::fstatat(sys::kCwd, path_ + "/outside/keep").ok());
+  EXPECT_TRUE(remove_tree(sys::kCwd, root_).ok());
+}
+
+TEST_F(FileTest, LocksExclude) {
+  auto first = FileLock::try_acquire(sys::kCwd, path_ + "/lock", FileLock::Mode::kExclusive);
+  ASSERT_TRUE(first.ok());
+  EXPECT_EQ(FileLock::try_acquire(sys::kCwd, path_ + "/lock", FileLock::Mode::kShared).error().code(), Errc::kBusy);
+}
+
+TEST(EventLoop, TimersFireInOrderAndHandlersMayRemoveThemselves) {
+  auto loop = EventLoop::create();
+  ASSERT_TRUE(loop.ok());
+  auto pipe = sys::pipe2();
+  int reads = 0;
+  std::string order;
+  ASSERT_TRUE(loop->add(pipe->read, EPOLLIN, [&](std::uint32_t) {
+                    ++reads;
+                    loop->remove(pipe->read);
+                  }).ok());
+  loop->add_timer(20, [&] { order += 'b'; loop->stop(); });
+  loop->add_timer(1, [&] { order += 'a'; });
+  const auto cancelled = loop->add_timer(2, [&] { order += 'x'; });
+  loop->cancel_timer(cancelled);
+  ASSERT_TRUE(sys::write_all(pipe->write, "12").ok());
+  ASSERT_TRUE(loop->run().ok());
+  EXPECT_EQ(reads, 1);
+  EXPECT_EQ(order, "ab");
+}
+
+}  // namespace
+}  // namespace cooper::io

@@ -1,0 +1,139 @@
+#include "log/log.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <array>
+#include <cstdio>
+
+#include "base/strings.h"
+
+namespace cooper::log {
+namespace {
+
+struct Sink {
+  Options options;
+  UniqueFd file;
+};
+
+Sink& sink() {
+  static Sink instance;
+  return instance;
+}
+
+void append_json_string(std::string& out, std::string_view text) {
+  constexpr std::string_view kHex = "0123456789abcdef";
+  out += '"';
+  for (const char c : text) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (c == '"' || c == '\\') {
+      out += '\\';
+      out += c;
+    } else if (c == '\n') {
+      out += "\\n";
+    } else if (c == '\t') {
+      out += "\\t";
+    } else if (byte < 0x20 || byte == 0x7f) {
+      out += "\\u00";
+      out += kHex[byte >> 4];
+      out += kHex[byte & 15];
+    } else {
+      out += c;
+    }
+  }
+  out += '"';
+}
+
+std::string rfc3339(std::int64_t unix_ms) {
+  const time_t seconds = unix_ms / 1000;
+  struct tm utc = {};
+  (void)::gmtime_r(&seconds, &utc);
+  std::array<char, 40> buffer{};
+  const std::size_t n = ::strftime(buffer.data(), buffer.size(), "%Y-%m-%dT%H:%M:%S", &utc);
+  std::array<char, 8> milliseconds{};
+  (void)std::snprintf(milliseconds.data(), milliseconds.size(), ".%03dZ", static_cast<int>(unix_ms % 1000));
+  return std::string(buffer.data(), n) + milliseconds.data();
+}
+
+// A record is one write; a failing log must never fail the program.
+void emit(int fd, std::string_view record) { (void)!::write(fd, record.data(), record.size()); }
+
+}  // namespace
+
+std::string_view to_string(Level level) {
+  switch (level) {
+    case Level::kDebug: return "debug";
+    case Level::kInfo: return "info";
+    case Level::kWarning: return "warning";
+    case Level::kError: return "error";
+  }
+  return "error";
+}
+
+Result<Level> level_from_string(std::string_view text) {
+  if (text == "debug" || text == "trace") return Level::kDebug;
+  if (text == "info") return Level::kInfo;
+  if (text == "warning" || text == "warn") return Level::kWarning;
+  if (text == "error" || text == "fatal" || text == "panic") return Level::kError;
+  return Error(Errc::kInvalidArgument, "unknown log level " + quoted(text) + " (use debug, info, warning or error)");
+}
+
+Result<Format> format_from_string(std::string_view text) {
+  if (text == "text") return Format::kText;
+  if (text == "json") return Format::kJson;
+  return Error(Errc::kInvalidArgument, "unknown log format " + quoted(text) + " (use text or json)");
+}
+
+Status configure(const Options& options) {
+  UniqueFd file;
+  if (!options.file.empty()) {
+    file.reset(::open(options.file.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY, 0644));
+    if (!file) return Error::from_errno(errno, "open log file " + quoted(options.file));
+  }
+  sink().options = options;
+  sink().file = std::move(file);
+  return {};
+}
+
+bool enabled(Level level) { return level >= sink().options.level; }
+
+std::string format_record(Format format, Level level, std::string_view message, std::int64_t unix_ms) {
+  std::string out;
+  if (format == Format::kJson) {
+    out += "{\"level\":\"";
+    out += to_string(level);
+    out += "\",\"msg\":";
+    append_json_string(out, message);
+    out += ",\"time\":\"" + rfc3339(unix_ms) + "\"}\n";
+  } else {
+    out += "time=\"" + rfc3339(unix_ms) + "\" level=";
+    out += to_string(level);
+    out += " msg=";
+    append_json_string(out, message);
+    out += '\n';
+  }
+  return out;
+}
+
+void write(Level level, std::string_view message) {
+  if (!enabled(level)) return;
+  struct timespec now = {};
+  (void)::clock_gettime(CLOCK_REALTIME, &now);
+  const Sink& s = sink();
+  const std::string record = format_record(s.options.format, level, message, std::int64_t{now.tv_sec} * 1000 + now.tv_nsec / 1000000);
+  if (s.file) emit(s.file.get(), record);
+  if (!s.file || (level == Level::kError && s.options.errors_to_stderr)) {
+    emit(STDERR_FILENO, s.file ? format_record(Format::kText, level, message, std::int64_t{now.tv_sec} * 1000 + now.tv_nsec / 1000000) : record);
+  }
+}
+
+std::string sentence(const Error& error) {
+  if (error.hint().empty()) return error.message();
+  return error.message() + " (" + error.hint() + ")";
+}
+
+void error(const Error& error) { write(Level::kError, sentence(error)); }
+
+}  // namespace cooper::log

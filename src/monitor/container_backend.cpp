@@ -1,0 +1,76 @@
+#include "cgroup/cgroup.h"
+#include "io/file.h"
+#include "monitor/internal/backend.h"
+
+namespace cooper::monitor::internal {
+namespace {
+
+class ContainerBackend final : public Backend {
+ public:
+  explicit ContainerBackend(container::FactoryOptions options) : factory_(std::move(options)) {}
+
+  Result<container::Created> create(const oci::Config& config, const container::CreateOptions& options) override {
+    return factory_.create(config, options);
+  }
+
+  Status start(const std::string& id) override {
+    ASSIGN_OR_RETURN(container::Container loaded, factory_.load(id));
+    return loaded.start();
+  }
+
+  Status kill_all(const std::string& id) override {
+    ASSIGN_OR_RETURN(container::Container loaded, factory_.load(id));
+    Status killed = loaded.kill(SIGKILL, true);
+    // A frozen task takes the signal when it is thawed.
+    if (auto status = loaded.status(); status.ok() && *status == container::RunStatus::kPaused) {
+      Status resumed = loaded.resume();
+      if (killed.ok()) return resumed;
+    }
+    return killed;
+  }
+
+  bool oom_killed(const std::string& id) override {
+    auto loaded = factory_.load(id);
+    if (!loaded.ok()) return false;
+    const auto stats = loaded->stats();
+    return stats.ok() && stats->oom_kills > 0;
+  }
+
+  Status destroy(const std::string& id) override {
+    auto loaded = factory_.load(id);
+    Status destroyed;
+    if (loaded.ok()) {
+      destroyed = loaded->destroy(true);
+      if (destroyed.ok()) return {};
+    } else if (loaded.error().code() != Errc::kNotFound) {
+      destroyed = std::move(loaded).error();
+    }
+    // No record, or one that cannot be read: the creator was killed half-way. Nothing but the directory can be left (namespaces and
+    // mounts end with their processes; the cgroup goes with the pod's).
+    ASSIGN_OR_RETURN(const UniqueFd root, sys::openat(sys::kCwd, factory_.options().root, O_RDONLY | O_DIRECTORY));
+    Status removed = io::remove_tree(root, id);
+    return destroyed.ok() ? std::move(removed) : std::move(destroyed);
+  }
+
+  Status remove_cgroup(const std::string& path) override {
+    ASSIGN_OR_RETURN(const cgroup::Layout layout, cgroup::probe_layout());
+    auto group = cgroup::Group::open(layout, path);
+    if (!group.ok()) {
+      if (group.error().code() == Errc::kNotFound) return {};
+      return std::move(group).error();
+    }
+    if (auto left = group->processes(); left.ok() && !left->empty()) RETURN_IF_ERROR(group->kill_all(SIGKILL));
+    return group->remove();
+  }
+
+ private:
+  container::Factory factory_;
+};
+
+}  // namespace
+
+std::unique_ptr<Backend> make_container_backend(container::FactoryOptions options) {
+  return std::make_unique<ContainerBackend>(std::move(options));
+}
+
+}  // namespace cooper::monitor::internal

@@ -1,0 +1,173 @@
+// CONTRACT. Pods: what the user asks for, how it is stored, and every operation on it. `cooper run` is a pod of one app.
+//
+//   <root>/pods/{embryo,prepare,prepared,run,exited-garbage,garbage}/<uuid>/     state = directory + lock (docs: pod lifecycle)
+//     pod              pod manifest (JSON, versioned)      pod.lck       held exclusively while preparing or running
+//     pod-created      empty, mtime = creation             runtime-config  flags of run (JSON)
+//     appsinfo/<app>/{manifest,config.json,tree}           overlay/<chain>/{upper,work}/<app>
+//     status/<app>     exit record                         logs/<app>.log   net/{hosts,hostname,resolv.conf}
+//   <root>/pods/names/<name>    symlink to the uuid: a name is taken by making it
+//   <run-root>/pods/<uuid>/     monitor.sock and what must not survive a reboot
+//   <run-root>/coop/<uuid>_<app>/   runtime state of the containers (container.h), visible to `coop --root <run-root>/coop`
+//
+// Every transition is rename(2) + fsync of both parents while the lock is held. A pod in `run` whose lock is free has exited.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "base/error.h"
+#include "base/fd.h"
+#include "base/ids.h"
+#include "container/container.h"
+#include "image/store.h"
+#include "monitor/monitor.h"
+
+namespace cooper::pod {
+
+struct EngineOptions {
+  std::string root = "/var/lib/cooper";
+  std::string run_root = "/run/cooper";
+  std::string init_path;       // cooper-init; empty: beside the executable, else <libexec>
+  std::string cgroup_parent = "/cooper";
+};
+
+struct VolumeMount {
+  std::string source;           // absolute host path, or empty: an empty volume of the pod
+  std::string destination;      // absolute, inside
+  std::vector<std::string> options;  // ro rw z Z U nosuid nodev noexec rprivate rshared ... (-v SRC:DST[:OPTS])
+  bool tmpfs = false;           // --tmpfs DST[:OPTS]
+};
+
+struct Ulimit {
+  std::string name;             // nofile
+  std::uint64_t soft = 0, hard = 0;
+};
+
+struct AppRequest {
+  std::string image;            // reference; already checked by nobody
+  std::string name;             // empty: from the image name
+  std::vector<std::string> args;                     // replaces Cmd
+  std::optional<std::vector<std::string>> entrypoint;  // replaces Entrypoint (and then Cmd)
+  std::vector<std::string> env;                      // K=V, or K (from the caller's environment, resolved by the caller)
+  std::string working_dir, user;
+  std::vector<VolumeMount> mounts;
+  std::vector<std::string> cap_add, cap_drop;        // "ALL" allowed
+  std::vector<std::string> security_opts;            // seccomp=unconfined|FILE, no-new-privileges[:true], label=..., apparmor=..., mask=..., unmask=...
+  bool privileged = false;
+  bool read_only = false;
+  std::vector<Ulimit> ulimits;
+  std::optional<std::int64_t> memory_bytes, memory_swap_bytes;
+  std::optional<double> cpus;
+  std::optional<std::int64_t> cpu_shares;
+  std::string cpuset_cpus;
+  std::optional<std::int64_t> pids_limit;            // default 2048
+  bool terminal = false, stdin_open = false;
+  bool init = false;
+  std::string stop_signal;                           // empty: the image's, else SIGTERM
+  std::map<std::string, std::string> labels, annotations;
+};
+
+enum class Network { kNone, kHost };
+
+struct PodRequest {
+  std::vector<AppRequest> apps;
+  std::string name;
+  std::string hostname;
+  Network network = Network::kNone;
+  bool remove_on_exit = false;
+  bool single = false;          // `cooper run`: no shared namespaces, the app is PID 1 itself
+  std::map<std::string, std::string> labels, annotations;
+  std::uint64_t log_max_bytes = 0;
+  int stop_timeout_ms = 10000;
+};
+
+enum class State { kEmbryo, kPreparing, kAbortedPrepare, kPrepared, kRunning, kExited, kExitedGarbage, kDeleting, kGarbage };
+std::string_view to_string(State state);  // "running", "aborted prepare" ...
+
+struct AppInfo {
+  std::string name;
+  std::string image;            // as asked
+  std::string image_id;
+  std::vector<std::string> args;
+  std::string state;            // created running paused exited
+  int pid = 0;                  // init on the host, 0 when not running
+  bool terminal = false;
+  std::optional<monitor::ExitRecord> exit;
+};
+struct PodInfo {
+  PodUuid uuid;
+  State state;
+  std::string name;
+  bool single = false;
+  std::string network;
+  std::string hostname;
+  std::int64_t created_unix_ms = 0, started_unix_ms = 0;
+  std::vector<AppInfo> apps;
+  std::map<std::string, std::string> labels, annotations;
+};
+
+struct RunResult {
+  PodUuid uuid;
+  monitor::Launched launched;
+};
+
+struct GcOptions {
+  std::int64_t grace_period_s = 30 * 60;
+  std::int64_t expire_prepared_s = 24 * 3600;
+  bool mark_only = false;
+};
+
+class Engine {
+ public:
+  // Creates the directories when missing. Errors name the directory.
+  static Result<Engine> open(EngineOptions options);
+  const EngineOptions& options() const { return options_; }
+  Result<image::Store> images() const;
+
+  // embryo -> prepare -> prepared: images found, trees acquired, manifest written.
+  Result<PodUuid> prepare(const PodRequest& request);
+  // prepared -> run: starts it under a monitor.
+  Result<RunResult> run_prepared(const PodUuid& uuid, const monitor::LaunchOptions& options);
+  // prepare + run without the intermediate rename.
+  Result<RunResult> run(const PodRequest& request, const monitor::LaunchOptions& options);
+  // Plans of all containers of the pod, nothing done (`--dry-run`).
+  Result<std::vector<container::Plan>> plan(const PodRequest& request);
+
+  // Name, full uuid or unambiguous prefix. Errc::kNotFound / kInvalidArgument ("ambiguous").
+  Result<PodUuid> find(std::string_view name_or_uuid) const;
+  Result<PodInfo> info(const PodUuid& uuid) const;
+  Result<std::vector<PodInfo>> list() const;
+  // The pod manifest bytes.
+  Result<std::string> manifest(const PodUuid& uuid) const;
+
+  // The runtime container of an app (exec, top, stats, pause, kill). Empty app: the only one, else an error naming them.
+  Result<container::Container> container(const PodUuid& uuid, std::string_view app) const;
+  // OCI process of the app, to build an exec from.
+  Result<oci::Config> app_config(const PodUuid& uuid, std::string_view app) const;
+  // Absolute path of the current log file and its rotated predecessors, oldest first.
+  Result<std::vector<std::string>> log_files(const PodUuid& uuid, std::string_view app) const;
+  // Connected monitor socket (protocol.h / client.h). Errc::kWrongState when not running.
+  Result<UniqueFd> monitor_socket(const PodUuid& uuid) const;
+
+  // Stop signal to every app, SIGKILL after timeout_ms (< 0: the pod's own). Returns when the pod has exited.
+  Status stop(const PodUuid& uuid, int timeout_ms);
+  Status kill(const PodUuid& uuid, std::string_view app, int signal);
+  // Exited, prepared or aborted pods; running ones only with force (stop first).
+  Status remove(const PodUuid& uuid, bool force);
+  // Blocks until the app (empty: the only one, or all: the last record) ended.
+  Result<monitor::ExitRecord> wait(const PodUuid& uuid, std::string_view app) const;
+  // Marks, deletes, and repairs what killed processes left (cgroups, runtime state, stale names, tree users). One bad pod does not stop the loop.
+  // Returns one line per action, for the user.
+  Result<std::vector<std::string>> gc(const GcOptions& options);
+
+ private:
+  explicit Engine(EngineOptions options) : options_(std::move(options)) {}
+  EngineOptions options_;
+};
+
+}  // namespace cooper::pod

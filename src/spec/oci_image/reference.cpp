@@ -1,0 +1,139 @@
+#include "spec/oci_image/reference.h"
+
+#include <algorithm>
+
+#include "base/strings.h"
+
+namespace cooper::spec::oci_image {
+namespace {
+
+bool is_lower_alnum(char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9'); }
+bool is_alnum(char c) { return is_lower_alnum(c) || (c >= 'A' && c <= 'Z'); }
+bool is_digit(char c) { return c >= '0' && c <= '9'; }
+
+Error bad(std::string_view text, std::string_view why) {
+  return Error(Errc::kInvalidArgument, "image name " + quoted(text) + " " + std::string(why));
+}
+
+// [a-z0-9]+ separated by one of: ".", "_", "__", dashes.
+bool valid_component(std::string_view text) {
+  std::size_t at = 0;
+  while (true) {
+    const std::size_t word = at;
+    while (at < text.size() && is_lower_alnum(text[at])) ++at;
+    if (at == word) return false;
+    if (at == text.size()) return true;
+    if (text[at] == '-') {
+      while (at < text.size() && text[at] == '-') ++at;
+    } else if (text[at] == '_') {
+      at += text.substr(at).starts_with("__") ? 2 : 1;
+    } else if (text[at] == '.') {
+      ++at;
+    } else {
+      return false;
+    }
+  }
+}
+
+bool valid_tag(std::string_view text) {
+  if (text.empty() || text.size() > 128 || !(is_alnum(text[0]) || text[0] == '_')) return false;
+  return std::ranges::all_of(text, [](char c) { return is_alnum(c) || c == '_' || c == '.' || c == '-'; });
+}
+
+bool valid_port(std::string_view text) {
+  return !text.empty() && text.size() <= 5 && std::ranges::all_of(text, is_digit);
+}
+
+bool valid_host(std::string_view text) {
+  for (const std::string_view label : split(text, '.')) {
+    if (label.empty() || !is_alnum(label.front()) || !is_alnum(label.back())) return false;
+    if (!std::ranges::all_of(label, [](char c) { return is_alnum(c) || c == '-'; })) return false;
+  }
+  return true;
+}
+
+bool valid_registry(std::string_view text) {
+  if (text.starts_with('[')) {
+    const std::size_t end = text.find(']');
+    if (end == std::string_view::npos || end < 3) return false;
+    const std::string_view address = text.substr(1, end - 1);
+    const auto hex_or_colon = [](char c) { return is_digit(c) || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F') || c == ':'; };
+    if (!std::ranges::all_of(address, hex_or_colon)) return false;
+    const std::string_view rest = text.substr(end + 1);
+    return rest.empty() || (rest[0] == ':' && valid_port(rest.substr(1)));
+  }
+  const auto host_port = split_once(text, ':');
+  if (!host_port) return valid_host(text);
+  return valid_host(host_port->first) && valid_port(host_port->second);
+}
+
+bool looks_like_registry(std::string_view component) {
+  return component == kLocalRegistry || component.find_first_of(".:[") != std::string_view::npos ||
+         std::ranges::any_of(component, [](char c) { return c >= 'A' && c <= 'Z'; });
+}
+
+bool is_hex_64(std::string_view text) {
+  return text.size() == 64 && std::ranges::all_of(text, [](char c) { return is_digit(c) || (c >= 'a' && c <= 'f'); });
+}
+
+}  // namespace
+
+std::string Reference::str() const {
+  std::string out = registry.empty() ? repository : registry + "/" + repository;
+  if (!tag.empty()) out += ":" + tag;
+  if (digest) out += "@" + digest->str();
+  return out;
+}
+
+std::string Reference::name() const {
+  std::string out = registry.empty() ? repository : registry + "/" + repository;
+  return out + ":" + (tag.empty() ? std::string(kDefaultTag) : tag);
+}
+
+Result<Reference> parse_reference(std::string_view text) {
+  if (text.empty()) return Error(Errc::kInvalidArgument, "image name is empty");
+  Reference out;
+  std::string_view rest = text;
+  if (const auto parts = split_once(rest, '@')) {
+    auto digest = Digest::parse(parts->second);
+    if (!digest.ok()) return bad(text, "has a bad digest: " + digest.error().message());
+    out.digest = std::move(digest).value();
+    rest = parts->first;
+  }
+  if (const auto parts = split_once(rest, '/'); parts && looks_like_registry(parts->first)) {
+    if (!valid_registry(parts->first)) return bad(text, "has a bad registry " + quoted(parts->first));
+    out.registry = parts->first;
+    rest = parts->second;
+  }
+  if (const std::size_t colon = rest.rfind(':'); colon != std::string_view::npos && rest.find('/', colon) == std::string_view::npos) {
+    const std::string_view tag = rest.substr(colon + 1);
+    if (!valid_tag(tag)) return bad(text, "has a bad tag " + quoted(tag));
+    out.tag = tag;
+    rest = rest.substr(0, colon);
+  }
+  for (const std::string_view component : split(rest, '/')) {
+    if (valid_component(component)) continue;
+    const bool upper = std::ranges::any_of(component, [](char c) { return c >= 'A' && c <= 'Z'; });
+    return bad(text, upper ? "must be lower case" : "has a bad component " + quoted(component));
+  }
+  if (out.registry.empty() && is_hex_64(rest)) return bad(text, "cannot be 64 hexadecimal digits: that is an image id");
+  out.repository = rest;
+  if (out.registry == "index.docker.io") out.registry = kDockerHub;
+  if (out.registry == kDockerHub && out.repository.find('/') == std::string::npos) out.repository.insert(0, "library/");
+  if (out.name().size() > kMaxNameBytes) return bad(text, "is longer than " + std::to_string(kMaxNameBytes) + " bytes");
+  return out;
+}
+
+Reference qualify(Reference reference, std::string_view registry) {
+  if (!reference.registry.empty()) return reference;
+  reference.registry = registry;
+  if (registry == kDockerHub && reference.repository.find('/') == std::string::npos) reference.repository.insert(0, "library/");
+  return reference;
+}
+
+std::vector<Reference> candidates(const Reference& reference) {
+  if (!reference.registry.empty()) return {reference};
+  return {qualify(reference, kLocalRegistry), qualify(reference, kDockerHub)};
+}
+
+}  // namespace cooper::spec::oci_image

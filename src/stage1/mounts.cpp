@@ -1,0 +1,164 @@
+#include "stage1/mounts.h"
+
+#include <algorithm>
+#include <array>
+#include <set>
+#include <string_view>
+
+#include "base/strings.h"
+
+namespace cooper::stage1 {
+namespace {
+
+using Words = std::vector<std::string>;
+
+std::vector<oci::Mount> default_mounts(const App& app, const Security& security) {
+  const std::string access = app.privileged ? "rw" : "ro";
+  Words proc{"nosuid", "noexec", "nodev"};
+  proc.insert(proc.end(), security.proc_options.begin(), security.proc_options.end());
+  return {
+      {"/proc", "proc", "proc", proc, {}, {}},
+      {"/dev", "tmpfs", "tmpfs", {"nosuid", "noexec", "strictatime", "mode=755", "size=65536k"}, {}, {}},
+      {"/sys", "sysfs", "sysfs", {"nosuid", "noexec", "nodev", access}, {}, {}},
+      {"/dev/pts", "devpts", "devpts", {"nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"}, {}, {}},
+      {"/dev/mqueue", "mqueue", "mqueue", {"nosuid", "noexec", "nodev"}, {}, {}},
+      {"/dev/shm", "tmpfs", "shm", {"nosuid", "noexec", "nodev", "mode=1777", "size=64000k"}, {}, {}},
+      {"/sys/fs/cgroup", "cgroup", "cgroup", {"rprivate", "nosuid", "noexec", "nodev", "relatime", access}, {}, {}},
+  };
+}
+
+bool is_propagation(std::string_view word) {
+  static constexpr std::array<std::string_view, 8> kWords{"private", "rprivate", "shared",     "rshared",
+                                                          "slave",   "rslave",   "unbindable", "runbindable"};
+  return std::find(kWords.begin(), kWords.end(), word) != kWords.end();
+}
+
+bool has(const Words& words, std::string_view word) { return std::find(words.begin(), words.end(), word) != words.end(); }
+
+// What the words of one volume leave open.
+struct Given {
+  bool access = false, propagation = false, bind = false;
+};
+
+Result<Given> check_words(const Volume& volume) {
+  Given out;
+  if (has(volume.options, "ro") && has(volume.options, "rw")) {
+    return Error(Errc::kInvalidArgument, "mount on " + quoted(volume.destination) + " is both 'ro' and 'rw'");
+  }
+  for (const std::string& word : volume.options) {
+    out.access = out.access || word == "ro" || word == "rw" || word == "rro";
+    out.propagation = out.propagation || is_propagation(word);
+    out.bind = out.bind || word == "bind" || word == "rbind";
+    const bool overlay = word == "O" || word.starts_with("upperdir=") || word.starts_with("workdir=");
+    if (overlay || word == "idmap" || word.starts_with("idmap=")) {
+      return Error(Errc::kUnsupported, "mount option " + quoted(word) + " of " + quoted(volume.destination) + " is not supported");
+    }
+  }
+  return out;
+}
+
+oci::Mount tmpfs_mount(const std::string& destination, const Words& options, const Given& given) {
+  oci::Mount out{destination, "tmpfs", "tmpfs", {}, {}, {}};
+  for (const std::string& word : options) {
+    if (word == "notmpcopyup") continue;
+    out.options.push_back(word);
+  }
+  if (!given.access) out.options.emplace_back("rw");
+  if (!given.propagation) out.options.emplace_back("rprivate");
+  if (!has(options, "suid") && !has(options, "nosuid")) out.options.emplace_back("nosuid");
+  if (!has(options, "dev") && !has(options, "nodev")) out.options.emplace_back("nodev");
+  if (!has(options, "notmpcopyup") && !has(options, "tmpcopyup")) out.options.emplace_back("tmpcopyup");
+  return out;
+}
+
+// z, Z and U are done to the source before the start (pod/), or mean nothing here (no SELinux); copy words concern empty volumes.
+bool is_preparation_word(std::string_view word) {
+  return word == "z" || word == "Z" || word == "U" || word == "copy" || word == "nocopy";
+}
+
+void add_file(std::vector<oci::Mount>& out, const std::set<std::string>& taken, const std::string& source, const char* destination,
+              bool read_only) {
+  if (source.empty() || taken.contains(destination)) return;
+  oci::Mount mount{destination, "bind", source, {"bind", "rprivate"}, {}, {}};
+  if (read_only) mount.options.insert(mount.options.end(), {"ro", "nosuid", "noexec", "nodev"});
+  out.push_back(std::move(mount));
+}
+
+Result<std::set<std::string>> destinations(const App& app) {
+  std::set<std::string> out;
+  for (const Volume& volume : app.volumes) {
+    if (!volume.destination.starts_with('/') || volume.destination == "/") {
+      return Error(Errc::kInvalidArgument,
+                   "mount destination " + quoted(volume.destination) + " must be an absolute path other than '/'");
+    }
+    if (!out.insert(volume.destination).second) {
+      return Error(Errc::kInvalidArgument, "two mounts on " + quoted(volume.destination));
+    }
+  }
+  return out;
+}
+
+}  // namespace
+
+Result<oci::Mount> volume_mount(const Pod& pod, const Volume& volume) {
+  ASSIGN_OR_RETURN(const Given given, check_words(volume));
+  if (volume.tmpfs) return tmpfs_mount(volume.destination, volume.options, given);
+  oci::Mount out{volume.destination, "bind", volume.source, {}, {}, {}};
+  if (!volume.pod_volume.empty()) out.source = pod.volumes_dir + "/" + volume.pod_volume;
+  if (!out.source.starts_with('/')) {
+    return Error(Errc::kInvalidArgument, "mount source " + quoted(out.source) + " must be an absolute path");
+  }
+  for (const std::string& word : volume.options) {
+    if (!word.empty() && !is_preparation_word(word)) out.options.push_back(word);
+  }
+  if (!given.access) out.options.emplace_back("rw");
+  if (!given.propagation) out.options.emplace_back("rprivate");
+  if (!given.bind) out.options.emplace_back("rbind");
+  return out;
+}
+
+Result<std::vector<oci::Mount>> app_mounts(const Pod& pod, const App& app, const Security& security) {
+  ASSIGN_OR_RETURN(const std::set<std::string> taken, destinations(app));
+  std::vector<oci::Mount> out;
+  for (oci::Mount& mount : default_mounts(app, security)) {
+    if (!taken.contains(mount.destination)) out.push_back(std::move(mount));
+  }
+  for (const Volume& volume : app.volumes) {
+    ASSIGN_OR_RETURN(oci::Mount mount, volume_mount(pod, volume));
+    out.push_back(std::move(mount));
+  }
+  if (app.read_only) {
+    for (const char* place : {"/run", "/tmp", "/var/tmp"}) {
+      if (!taken.contains(place)) out.push_back(tmpfs_mount(place, {}, {}));
+    }
+  }
+  add_file(out, taken, pod.hosts_file, "/etc/hosts", app.read_only);
+  add_file(out, taken, pod.hostname_file, "/etc/hostname", app.read_only);
+  add_file(out, taken, pod.resolv_file, "/etc/resolv.conf", app.read_only);
+  if (app.init) out.push_back({kInitInside, "bind", pod.init_path, {"bind", "rprivate", "ro", "nosuid", "nodev"}, {}, {}});
+  const auto depth = [](const oci::Mount& mount) { return std::count(mount.destination.begin(), mount.destination.end(), '/'); };
+  std::stable_sort(out.begin(), out.end(), [&](const oci::Mount& a, const oci::Mount& b) { return depth(a) < depth(b); });
+  return out;
+}
+
+std::string escape_overlay_path(const std::string& path) {
+  std::string out;
+  for (const char c : path) {
+    if (c == '\\' || c == ':' || c == ',') out += '\\';
+    out += c;
+  }
+  return out;
+}
+
+container::MountRoot overlay_root(const App& app, bool may_lose_data) {
+  container::MountRoot root{app.mount_point, "overlay", {}};
+  root.options = {{"lowerdir", escape_overlay_path(app.tree_rootfs)},
+                  {"upperdir", escape_overlay_path(app.upper_dir)},
+                  {"workdir", escape_overlay_path(app.work_dir)}};
+  // Without it the unmount at the end of the container writes all dirty pages of the whole disk (ovl_sync_fs), for files that are
+  // removed a moment later. Not for pods that are kept: it also turns the app's own fsync into nothing. Kernel 5.10.
+  if (may_lose_data) root.options.emplace_back("volatile", "");
+  return root;
+}
+
+}  // namespace cooper::stage1

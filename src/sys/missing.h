@@ -1,0 +1,32 @@
+// Kernel constants and structures that Debian 12's headers lack. Their only home; each names the kernel that brought it.
+#pragma once
+
+#include <linux/mount.h>
+#include <linux/openat2.h>
+#include <linux/sched.h>
+#include <sys/syscall.h>
+
+#ifndef CLONE_INTO_CGROUP
+#define CLONE_INTO_CGROUP 0x200000000ULL  // 5.7
+#endif
+#ifndef CLONE_NEWTIME
+#define CLONE_NEWTIME 0x00000080  // 5.6
+#endif
+#ifndef MOUNT_ATTR_NOSYMFOLLOW
+#define MOUNT_ATTR_NOSYMFOLLOW 0x00200000  // 5.14
+#endif
+#ifndef MS_NOSYMFOLLOW
+#define MS_NOSYMFOLLOW 256  // 5.10
+#endif
+#ifndef PR_SCHED_CORE
+#define PR_SCHED_CORE 62  // 5.14
+#endif
+#ifndef SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV
+#define SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV (1UL << 5)  // 5.19
+#endif
+#ifndef TIOCGPTPEER
+#define TIOCGPTPEER 0x5441  // 4.13
+#endif
+#ifndef P_PIDFD
+#define P_PIDFD 3  // 5.4
+#endif

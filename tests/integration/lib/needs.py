@@ -1,0 +1,71 @@
+"""What a test may need from the machine, and whether it is there.
+
+A test says @pytest.mark.needs("cgroup1", "podman"). Each word has a check here that
+returns None when the need is met, or one sentence saying why it is not; the runner
+prints that sentence as the reason for skipping.
+"""
+
+import functools
+import os
+import pathlib
+import shutil
+
+from lib import cgroups, isolate, paths
+
+
+def _program(name, package=None):
+    def check():
+        return None if shutil.which(name) else f"'{name}' is not installed (apt-get install {package or name})"
+
+    return check
+
+
+def _root():
+    return None if os.geteuid() == 0 else "must run as root"
+
+
+def _file(path, why):
+    return lambda: None if pathlib.Path(path).exists() else why
+
+
+def _capability(number, name):
+    def check():
+        status = pathlib.Path("/proc/self/status").read_text()
+        held = int(status.split("CapEff:")[1].split()[0], 16)
+        return None if held >> number & 1 else f"this process lacks {name}"
+
+    return check
+
+
+def _controller(name):
+    return lambda: None if name in cgroups.v1_hierarchies() else f"no cgroup v1 hierarchy with the {name} controller"
+
+
+CHECKS = {
+    "root": _root,
+    "isolation": lambda: None if isolate.active() else "the session has no namespaces of its own (root needed)",
+    "cgroup1": lambda: None if cgroups.is_v1() else "resource controllers are not on cgroup v1",
+    "cgroup2": lambda: None if (pathlib.Path("/sys/fs/cgroup/cgroup.controllers")).exists() else "the machine is not on pure cgroup v2",
+    "systemd": lambda: None if os.path.isdir("/run/systemd/system") else "systemd is not running",
+    "seccomp": _file("/proc/sys/kernel/seccomp/actions_avail", "the kernel has no seccomp filters"),
+    "userns": _file("/proc/self/ns/user", "the kernel has no user namespaces"),
+    "timens": _file("/proc/self/ns/time", "the kernel has no time namespaces"),
+    "cap_sys_resource": _capability(24, "CAP_SYS_RESOURCE"),
+    "podman": _program("podman"),
+    "docker": _program("dockerd", "docker.io"),
+    "containerd": _program("containerd"),
+    "buildah": _program("buildah"),
+    "mmdebstrap": _program("mmdebstrap"),
+    "gcc": _program("gcc"),
+    "strace": _program("strace"),
+    "runtime": lambda: None if paths.runtime_binary().exists() else f"no runtime at {paths.runtime_binary()} (build it, or set COOP_BINARY)",
+    "cooper": lambda: None if (paths.bin_dir() / "cooper").exists() else f"no cooper in {paths.bin_dir()}",
+}
+for _name in ("cpu", "cpuacct", "cpuset", "memory", "devices", "freezer", "blkio", "pids", "hugetlb"):
+    CHECKS[f"cgroup1-{_name}"] = _controller(_name)
+
+
+@functools.lru_cache(maxsize=None)
+def unmet(name):
+    """None if the need is met, else the reason. Unknown words are a test bug."""
+    return CHECKS[name]()

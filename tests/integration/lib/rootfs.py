@@ -1,0 +1,78 @@
+"""Root file systems for the tests: a small one from busybox, and a real Debian one."""
+
+import contextlib
+import fcntl
+import functools
+import hashlib
+import os
+import pathlib
+import shutil
+
+from lib import paths, proc
+
+BUSYBOX = "/bin/busybox"
+DEBIAN_SUITE = "bookworm"
+DEBIAN_VARIANT = "minbase"
+DEBIAN_PACKAGES = ()
+
+_PASSWD = """root:x:0:0:root:/root:/bin/sh
+daemon:x:1:1:daemon:/usr/sbin:/bin/false
+user:x:1000:1000:a user:/home/user:/bin/sh
+nobody:x:65534:65534:nobody:/nonexistent:/bin/false
+"""
+_GROUP = "root:x:0:\ndaemon:x:1:\ntty:x:5:\naudio:x:29:user\nuser:x:1000:\nnogroup:x:65534:\n"
+
+
+@functools.lru_cache(maxsize=1)
+def applets():
+    """Applet paths of the host's static busybox, such as bin/ls."""
+    return tuple(proc.run(BUSYBOX, "--list-full").check().lines)
+
+
+def make_busybox(target):
+    """Fill target (created) with a busybox root file system; about 5 ms."""
+    target = pathlib.Path(target)
+    for name in ("bin", "sbin", "usr/bin", "usr/sbin", "etc", "proc", "sys", "dev", "tmp", "run", "var", "root", "home/user", "probe"):
+        (target / name).mkdir(parents=True, exist_ok=True)
+    shutil.copy2(BUSYBOX, target / "bin/busybox")
+    for applet in applets():
+        link = target / applet
+        if not link.exists() and not link.is_symlink():
+            link.parent.mkdir(parents=True, exist_ok=True)
+            link.symlink_to("/bin/busybox")
+    (target / "etc/passwd").write_text(_PASSWD)
+    (target / "etc/group").write_text(_GROUP)
+    (target / "tmp").chmod(0o1777)
+    os.chown(target / "home/user", 1000, 1000)
+    return target
+
+
+@contextlib.contextmanager
+def _locked(path):
+    with open(path, "w", encoding="utf-8") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+
+
+def debian(packages=DEBIAN_PACKAGES):
+    """Directory holding 'rootfs' and 'rootfs.tar' of a Debian made by mmdebstrap.
+
+    Made once (30-60 s, needs the Debian mirror) and kept in the cache under a key of
+    suite, variant and package list. The tree is shared: mount it read-only or as an
+    overlay's lower layer, never write to it.
+    """
+    wish = repr((DEBIAN_SUITE, DEBIAN_VARIANT, sorted(packages)))
+    folder = paths.cache_dir() / f"debian-{hashlib.sha256(wish.encode()).hexdigest()[:12]}"
+    with _locked(f"{folder}.lock"):
+        if (folder / "done").exists():
+            return folder
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        options = [f"--variant={DEBIAN_VARIANT}", "--mode=root", "--skip=output/dev"]
+        if packages:
+            options.append("--include=" + ",".join(sorted(packages)))
+        proc.run("mmdebstrap", *options, DEBIAN_SUITE, folder / "rootfs.tar", "http://deb.debian.org/debian", timeout=400).check()
+        (folder / "rootfs").mkdir()
+        proc.run("tar", "-C", folder / "rootfs", "-xpf", folder / "rootfs.tar", "--exclude=./dev/*", timeout=120).check()
+        (folder / "done").write_text(wish)
+    return folder

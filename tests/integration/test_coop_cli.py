@@ -1,0 +1,227 @@
+"""The command line beside the container verbs: spec, features, usage errors, plans."""
+
+import json
+import os
+
+import pytest
+
+from lib import cgroups
+
+only_coop = pytest.mark.differs(runc="has no plans", crun="has no plans")
+
+
+def test_spec(runtime, bundle, workdir):
+    """spec writes a config.json that run accepts once the terminal is switched off."""
+    (bundle.path / "config.json").unlink(missing_ok=True)
+    runtime("spec", "--bundle", bundle.path).check()
+    written = json.loads((bundle.path / "config.json").read_text())
+    assert written["process"]["args"] == ["sh"]
+    assert written["process"]["terminal"] is True
+    assert written["root"] == {"path": "rootfs", "readonly": True}
+    assert {n["type"] for n in written["linux"]["namespaces"]} >= {"pid", "network", "ipc", "uts", "mount"}
+    assert [m["destination"] for m in written["mounts"]] == ["/proc", "/dev", "/dev/pts", "/dev/shm", "/dev/mqueue", "/sys", "/sys/fs/cgroup"]
+    written["process"].update(terminal=False, args=["echo", "from spec"])
+    written["linux"]["cgroupsPath"] = bundle.linux["cgroupsPath"]
+    bundle.config = written
+    assert runtime.output(bundle) == "from spec\n"
+
+
+def test_spec_in_cwd(runtime, workdir):
+    """Without --bundle it is written to the current directory."""
+    runtime("spec", cwd=workdir).check()
+    assert json.loads((workdir / "config.json").read_text())["ociVersion"].startswith("1.")
+
+
+def test_spec_refuses_to_overwrite(runtime, workdir):
+    """An existing config.json stays."""
+    (workdir / "config.json").write_text("mine")
+    runtime("spec", "--bundle", workdir).fails("config.json", rc=1)
+    assert (workdir / "config.json").read_text() == "mine"
+
+
+def test_spec_rootless(runtime, workdir):
+    """--rootless: a user namespace with the caller as root, no network namespace, no resources, /sys bound."""
+    runtime("spec", "--rootless", "--bundle", workdir).check()
+    config = json.loads((workdir / "config.json").read_text())
+    kinds = {n["type"] for n in config["linux"]["namespaces"]}
+    assert "user" in kinds and "network" not in kinds
+    assert config["linux"]["uidMappings"] == [{"containerID": 0, "hostID": os.geteuid(), "size": 1}]
+    assert not config["linux"].get("resources")
+    assert next(m for m in config["mounts"] if m["destination"] == "/sys")["source"] == "/sys"
+
+
+@pytest.mark.differs(crun="1.8 has no features command")
+def test_features(runtime):
+    """features prints the document of the specification."""
+    text = json.loads(runtime("features").check().out)
+    assert text["ociVersionMin"] == "1.0.0"
+    assert text["ociVersionMax"].startswith("1.")
+    assert set(text["hooks"]) >= {"prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"}
+    assert set(text["mountOptions"]) >= {"ro", "rw", "bind", "rbind", "nosuid", "nodev", "noexec", "rprivate", "rslave", "rro", "tmpcopyup"}
+    assert set(text["linux"]["namespaces"]) >= {"pid", "network", "mount", "ipc", "uts", "user", "cgroup"}
+    assert "CAP_SYS_ADMIN" in text["linux"]["capabilities"]
+    assert text["linux"]["cgroup"]["v1"] is True
+    assert text["linux"]["seccomp"]["enabled"] is True
+    assert "SCMP_ACT_ERRNO" in text["linux"]["seccomp"]["actions"]
+    assert "SCMP_CMP_MASKED_EQ" in text["linux"]["seccomp"]["operators"]
+    assert "SCMP_ARCH_X86_64" in text["linux"]["seccomp"]["archs"]
+
+
+def test_features_are_true(runtime, bundle, workdir):
+    """Every mount option that features lists is accepted (or refused by the kernel, never unknown to the runtime)."""
+    if runtime.kind != "coop":
+        pytest.skip("looks at coop's own words")
+    (workdir / "data").mkdir()
+    for option in json.loads(runtime("features").check().out)["mountOptions"]:
+        if option in ("remount", "idmap", "ridmap"):
+            continue
+        trial = [option] if option in ("tmpcopyup",) else ["rbind", option]
+        bundle.mounts.append({"destination": "/mnt", "type": "tmpfs" if option == "tmpcopyup" else "bind", "source": str(workdir / "data"), "options": trial})
+        result = runtime.run(bundle)
+        bundle.mounts.pop()
+        assert result.rc == 0 or "invalid argument" in result.err.lower(), f"{option}\n{result}"
+
+
+def test_version(runtime):
+    """--version names the program and the specification's version."""
+    for flag in ("--version", "-v"):
+        out = runtime(flag).check().out
+        assert " version " in out.splitlines()[0]
+        assert "spec: 1." in out
+
+
+@pytest.mark.parametrize("args", [("help",), ("--help",), ("-h",), ("run", "--help"), ("exec", "-h")])
+@pytest.mark.differs(crun="no help command")
+def test_help(runtime, args):
+    """Help is printed on standard output, exit 0."""
+    assert "usage" in runtime(*args).check().out.lower()
+
+
+@pytest.mark.parametrize("args", [("no-such-command",), ("run", "--no-such-flag", "x"), ("--no-such-flag",)])
+@pytest.mark.differs(runc="an unknown command is not an error")
+def test_usage_errors(runtime, args):
+    """Unknown commands and flags: exit 1, and the word is named."""
+    result = runtime(*args)
+    assert result.rc != 0
+    assert args[-1].split("x")[0].strip("-") in (result.err + result.out) or "no-such" in (result.err + result.out)
+
+
+@pytest.mark.parametrize("command", ["create", "run", "start", "state", "kill", "delete", "pause", "resume", "ps"])
+def test_missing_id(runtime, command):
+    """A verb without its id: exit 1."""
+    assert runtime(command).rc == 1
+
+
+@pytest.mark.parametrize("command", ["create", "start", "state", "pause", "resume"])
+@pytest.mark.differs(crun="ignores the rest")
+def test_too_many_arguments(runtime, command):
+    """A verb with more than its id: exit 1."""
+    assert runtime(command, "one", "two").rc == 1
+
+
+@pytest.mark.parametrize("root", ["", "/"])
+@pytest.mark.differs(crun="takes them", runc="1.1 takes them")
+def test_bad_state_root(runtime, bundle, root):
+    """--root '' and --root / are refused."""
+    from lib import proc
+
+    bundle.save()
+    result = proc.run(runtime.binary, "--root", root, "run", "--bundle", bundle.path, bundle.id, env=runtime.environ)
+    assert result.rc == 1, result
+    assert not os.path.exists(f"/{bundle.id}")
+
+
+def test_flags_with_equals(runtime, bundle):
+    """--flag=value and --flag value are the same; -flag (one dash) works as in runc's parser."""
+    bundle.args("echo", "x").save()
+    assert runtime("run", f"--bundle={bundle.path}", bundle.id).check().out == "x\n"
+
+
+@pytest.mark.differs(crun="no --rootless with a value")
+def test_global_flags_of_callers(runtime, bundle, workdir):
+    """The global flags that podman, containerd and docker pass are known."""
+    bundle.save()
+    for flags in (("--debug",), ("--systemd-cgroup=false",), ("--rootless", "false"), ("--log", workdir / "l", "--log-format", "json")):
+        runtime("run", "--bundle", bundle.path, bundle.id, flags=flags).check()
+
+
+def dry(runtime, bundle, *flags):
+    """The output of run --dry-run."""
+    bundle.save()
+    return runtime("run", "--dry-run", *flags, "--bundle", bundle.path, bundle.id).check().out
+
+
+@only_coop
+class TestPlan:
+    """run --dry-run prints the ordered kernel steps and does nothing."""
+
+    def test_text(self, runtime, bundle):
+        """Text: one step a line, in an order the kernel can take."""
+        text = dry(runtime, bundle).lower()
+        places = [text.index(word) for word in ("clone", "pivot", "exec")]
+        assert places == sorted(places)
+        for mount in bundle.mounts:
+            assert mount["destination"] in text
+        for path in bundle.linux["readonlyPaths"] + bundle.linux["maskedPaths"]:
+            assert path in text
+
+    def test_json(self, runtime, bundle):
+        """JSON: a record with the list of steps, same count and order as the text."""
+        plan = json.loads(dry(runtime, bundle, "--format", "json"))
+        assert isinstance(plan, dict)
+        steps = plan["steps"]
+        assert len(steps) > 20
+        assert all(isinstance(step, dict) for step in steps)
+
+    def test_no_effect(self, runtime, bundle, workdir):
+        """Nothing is made: no state, no cgroup, no file in the root file system, no hook runs."""
+        bundle.add_mount("/new/point", "tmpfs", "tmpfs").hook("createRuntime", "/bin/touch", workdir / "touched")
+        dry(runtime, bundle)
+        assert not runtime.has_state(bundle.id)
+        assert cgroups.named(bundle.id) == []
+        assert not (bundle.rootfs / "new").exists()
+        assert not (workdir / "touched").exists()
+
+    def test_is_repeatable(self, runtime, bundle):
+        """The same configuration gives the same plan."""
+        assert dry(runtime, bundle) == dry(runtime, bundle)
+
+    def test_follows_the_config(self, runtime, bundle):
+        """What is asked for shows up as a step, and only then."""
+        before = dry(runtime, bundle)
+        assert "barrel" not in before and "/data/extra" not in before
+        bundle.config["hostname"] = "barrel"
+        bundle.add_mount("/data/extra", "tmpfs", "tmpfs", "size=1m")
+        bundle.linux["sysctl"] = {"net.ipv4.ip_forward": "1"}
+        after = dry(runtime, bundle)
+        assert "barrel" in after and "/data/extra" in after and "ip_forward" in after
+        assert len(after.splitlines()) > len(before.splitlines())
+
+    def test_errors(self, runtime, bundle):
+        """A configuration that run refuses is refused."""
+        bundle.linux["namespaces"].append({"type": "colour"})
+        bundle.save()
+        runtime("run", "--dry-run", "--bundle", bundle.path, bundle.id).fails("colour", rc=1)
+
+    def test_executor_walks_the_plan(self, runtime, bundle, workdir):
+        """Every mount point of the plan, and no other, is in the container's mountinfo."""
+        from lib import mountinfo
+
+        plan = json.loads(dry(runtime, bundle, "--format", "json"))
+        planned = {v for step in plan["steps"] for v in flat(step) if isinstance(v, str) and v.startswith("/")}
+        mounts = mountinfo.parse(runtime.output(bundle.args("cat", "/proc/self/mountinfo")))
+        points = {m.point for m in mounts} - {"/"}
+        strangers = {p for p in points if not any(p == q or p.startswith(q + "/") for q in planned)}
+        assert not strangers
+
+
+def flat(value):
+    """Every scalar in a JSON value."""
+    if isinstance(value, dict):
+        for child in value.values():
+            yield from flat(child)
+    elif isinstance(value, list):
+        for child in value:
+            yield from flat(child)
+    else:
+        yield value

@@ -1,0 +1,420 @@
+"""Mounts: every option that applies, each mount type, propagation, read-only root; seen in the kernel's mountinfo."""
+
+import os
+import pathlib
+import stat
+
+import pytest
+
+from lib import mountinfo, proc
+
+
+def seen(runtime, bundle, point):
+    """The mount at this point as the container's own mountinfo shows it."""
+    mounts = mountinfo.parse(runtime.output(bundle.args("cat", "/proc/self/mountinfo")))
+    found = mountinfo.at(mounts, point)
+    assert found is not None, f"nothing mounted at {point}"
+    return found
+
+
+ATIME = {"noatime", "relatime", "nodiratime"}
+
+# options given -> (words that must be there, words that must not), for the mount's own flags
+FLAGS = [
+    (["ro"], {"ro"}, {"rw"}),
+    (["rw"], {"rw"}, {"ro"}),
+    (["ro", "rw"], {"rw"}, {"ro"}),
+    (["nosuid"], {"nosuid"}, set()),
+    (["nosuid", "suid"], set(), {"nosuid"}),
+    (["nodev"], {"nodev"}, set()),
+    (["nodev", "dev"], set(), {"nodev"}),
+    (["noexec"], {"noexec"}, set()),
+    (["noexec", "exec"], set(), {"noexec"}),
+    (["noatime"], {"noatime"}, {"relatime"}),
+    (["noatime", "atime"], set(), {"noatime"}),
+    (["nodiratime"], {"nodiratime"}, set()),
+    (["nodiratime", "diratime"], set(), {"nodiratime"}),
+    (["relatime"], {"relatime"}, {"noatime"}),
+    (["strictatime"], set(), {"noatime", "relatime"}),
+    (["nosuid", "nodev", "noexec", "ro"], {"nosuid", "nodev", "noexec", "ro"}, set()),
+]
+
+
+@pytest.mark.parametrize("options,present,absent", FLAGS, ids=lambda v: "-".join(sorted(v)) if isinstance(v, set) else "+".join(v))
+def test_flags_tmpfs(runtime, bundle, options, present, absent):
+    """Per-mount flags on a new tmpfs."""
+    found = seen(runtime, bundle.add_mount("/mnt", "tmpfs", "tmpfs", *options), "/mnt")
+    assert found.fstype == "tmpfs"
+    assert present <= found.options
+    assert not absent & found.options
+
+
+@pytest.mark.parametrize("options,present,absent", FLAGS, ids=lambda v: "-".join(sorted(v)) if isinstance(v, set) else "+".join(v))
+def test_flags_bind(runtime, bundle, workdir, options, present, absent):
+    """Per-mount flags on a bind mount (they need a second step in the kernel)."""
+    (workdir / "data").mkdir()
+    found = seen(runtime, bundle.add_mount("/mnt", "bind", workdir / "data", "bind", *options), "/mnt")
+    assert present <= found.options
+    assert not absent & found.options
+
+
+@pytest.mark.differs(runc="1.1 hands the word to the kernel")
+def test_defaults(runtime, bundle):
+    """'defaults' means no flag at all."""
+    found = seen(runtime, bundle.add_mount("/mnt", "tmpfs", "tmpfs", "defaults"), "/mnt")
+    assert not {"ro", "nosuid", "nodev", "noexec"} & found.options
+
+
+@pytest.mark.parametrize("option", ["sync", "dirsync", "lazytime"])
+def test_superblock_flags(runtime, bundle, option):
+    """Flags of the file system show among its own options; their opposites undo them."""
+    bundle.add_mount("/mnt", "tmpfs", "tmpfs", option)
+    assert option in seen(runtime, bundle, "/mnt").super_options
+
+
+@pytest.mark.parametrize("options", [["sync", "async"], ["lazytime", "nolazytime"]], ids="+".join)
+def test_superblock_flags_undone(runtime, bundle, options):
+    """async undoes sync, nolazytime undoes lazytime."""
+    bundle.add_mount("/mnt", "tmpfs", "tmpfs", *options)
+    assert options[0] not in seen(runtime, bundle, "/mnt").super_options
+
+
+@pytest.mark.parametrize("option", ["silent", "loud", "iversion", "noiversion", "norelatime", "nostrictatime", "mand", "nomand"])
+def test_accepted(runtime, bundle, option):
+    """Options with no visible effect on tmpfs are accepted, not passed to the file system."""
+    runtime.run(bundle.add_mount("/mnt", "tmpfs", "tmpfs", option)).check()
+
+
+def test_nosymfollow(runtime, bundle):
+    """nosymfollow: symlinks in the mount are not followed."""
+    found = seen(runtime, bundle.add_mount("/mnt", "tmpfs", "tmpfs", "nosymfollow"), "/mnt")
+    assert "nosymfollow" in found.options
+
+
+@pytest.mark.parametrize("option", ["nosuch", "size=banana", "rroo"])
+def test_unknown_option(runtime, bundle, option):
+    """A word the file system does not know is an error that names the mount point."""
+    runtime.run(bundle.add_mount("/mnt", "tmpfs", "tmpfs", option)).fails("/mnt", rc=1)
+
+
+def test_data_options(runtime, bundle):
+    """Other options go to the file system: size, mode, uid."""
+    bundle.add_mount("/mnt", "tmpfs", "tmpfs", "size=1024k", "mode=0711", "uid=1000", "gid=29")
+    out = runtime.output(bundle.sh("stat -c '%a %u %g' /mnt; df -k /mnt | tail -1"))
+    assert out.splitlines()[0] == "711 1000 29"
+    assert out.splitlines()[1].split()[1] == "1024"
+
+
+@pytest.mark.parametrize("word", ["private", "rprivate", "shared", "rshared", "slave", "rslave", "unbindable", "runbindable"])
+def test_propagation(runtime, bundle, workdir, word):
+    """Propagation words of a mount, as mountinfo's optional fields show them."""
+    data = workdir / "data"
+    data.mkdir()
+    proc.run("mount", "--bind", data, data).check()
+    proc.run("mount", "--make-shared", data).check()
+    found = seen(runtime, bundle.add_mount("/mnt", "bind", data, "rbind", word), "/mnt")
+    kind = word[1:] if word.startswith("r") else word
+    assert kind in found.propagation
+
+
+def test_slave_receives(runtime, bundle, workdir):
+    """Mounts made outside appear in an rslave bind mount, while the container runs."""
+    data = workdir / "data"
+    (data / "sub").mkdir(parents=True)
+    proc.run("mount", "--bind", data, data).check()
+    proc.run("mount", "--make-shared", data).check()
+    bundle.add_mount("/mnt", "bind", data, "rbind", "rslave")
+    with runtime.running(bundle.sh("sleep 1000")):
+        proc.run("mount", "-t", "tmpfs", "outside", data / "sub").check()
+        assert "outside /mnt/sub tmpfs" in runtime("exec", bundle.id, "cat", "/proc/mounts").check().out
+
+
+def test_bind_directory(runtime, bundle, workdir):
+    """A bind mount shows the same directory; writes go through."""
+    (workdir / "data").mkdir()
+    bundle.add_mount("/mnt", "bind", workdir / "data", "bind")
+    runtime.run(bundle.sh("echo from inside > /mnt/file")).check()
+    assert (workdir / "data/file").read_text() == "from inside\n"
+
+
+def test_bind_file(runtime, bundle, workdir):
+    """A file can be bound on a file; the mount point is created when missing."""
+    (workdir / "one").write_text("one file\n")
+    bundle.add_mount("/etc/new.conf", "bind", workdir / "one", "bind", "ro")
+    assert runtime.output(bundle.args("cat", "/etc/new.conf")) == "one file\n"
+
+
+def test_bind_without_option(runtime, bundle, workdir):
+    """Type 'bind' alone and option 'bind' alone both make a bind mount; 'none' as type, too."""
+    (workdir / "data").mkdir()
+    (workdir / "data/file").write_text("x\n")
+    bundle.add_mount("/mnt", "none", workdir / "data", "rbind").add_mount("/opt", "bind", workdir / "data", "bind")
+    assert runtime.output(bundle.args("cat", "/mnt/file", "/opt/file")) == "x\nx\n"
+
+
+def test_bind_readonly(runtime, bundle, workdir):
+    """A read-only bind mount refuses writes although its source is writable."""
+    (workdir / "data").mkdir()
+    bundle.add_mount("/mnt", "bind", workdir / "data", "bind", "ro")
+    runtime.run(bundle.sh("touch /mnt/x")).fails("read-only file system")
+
+
+def test_bind_missing_source(runtime, bundle):
+    """A bind mount whose source is missing is an error naming it."""
+    runtime.run(bundle.add_mount("/mnt", "bind", "/nonexistent/source", "bind")).fails("/nonexistent/source", rc=1)
+
+
+def test_bind_relative_source(runtime, bundle):
+    """A relative source is taken from the bundle."""
+    (bundle.path / "data").mkdir()
+    (bundle.path / "data/file").write_text("relative\n")
+    bundle.add_mount("/mnt", "bind", "data", "bind")
+    assert runtime.output(bundle.args("cat", "/mnt/file")) == "relative\n"
+
+
+def test_rbind_is_recursive(runtime, bundle, workdir):
+    """rbind takes the mounts below along, bind does not."""
+    data = workdir / "data"
+    (data / "sub").mkdir(parents=True)
+    proc.run("mount", "-t", "tmpfs", "inner", data / "sub").check()
+    (data / "sub/file").write_text("x")
+    bundle.add_mount("/mnt", "bind", data, "rbind").add_mount("/opt", "bind", data, "bind")
+    assert runtime.output(bundle.args("sh", "-c", "ls /mnt/sub; echo -; ls /opt/sub")) == "file\n-\n"
+
+
+def test_rbind_ro_is_not_recursive(runtime, bundle, workdir):
+    """ro with rbind makes the top mount read-only only; rro makes all of them so."""
+    data = workdir / "data"
+    (data / "sub").mkdir(parents=True)
+    proc.run("mount", "-t", "tmpfs", "inner", data / "sub").check()
+    bundle.add_mount("/mnt", "bind", data, "rbind", "ro").add_mount("/opt", "bind", data, "rbind", "rro")
+    mounts = mountinfo.parse(runtime.output(bundle.args("cat", "/proc/self/mountinfo")))
+    flag = {m.point: "ro" in m.options for m in mounts if m.point.startswith(("/mnt", "/opt"))}
+    assert flag == {"/mnt": True, "/mnt/sub": False, "/opt": True, "/opt/sub": True}
+
+
+@pytest.mark.parametrize(
+    "option,word",
+    [("rnosuid", "nosuid"), ("rnodev", "nodev"), ("rnoexec", "noexec"), ("rnoatime", "noatime"), ("rnodiratime", "nodiratime"), ("rnosymfollow", "nosymfollow")],
+)
+def test_recursive_attributes(runtime, bundle, workdir, option, word):
+    """r-prefixed attributes apply to the whole mount tree."""
+    data = workdir / "data"
+    (data / "sub").mkdir(parents=True)
+    proc.run("mount", "-t", "tmpfs", "inner", data / "sub").check()
+    bundle.add_mount("/mnt", "bind", data, "rbind", option)
+    mounts = mountinfo.parse(runtime.output(bundle.args("cat", "/proc/self/mountinfo")))
+    assert all(word in mountinfo.at(mounts, point).options for point in ("/mnt", "/mnt/sub"))
+
+
+def test_recursive_attributes_cleared(runtime, bundle, workdir):
+    """rrw and rexec clear attributes of the mounts below."""
+    data = workdir / "data"
+    (data / "sub").mkdir(parents=True)
+    proc.run("mount", "-t", "tmpfs", "-o", "ro,noexec", "inner", data / "sub").check()
+    bundle.add_mount("/mnt", "bind", data, "rbind", "rrw", "rexec")
+    mounts = mountinfo.parse(runtime.output(bundle.args("cat", "/proc/self/mountinfo")))
+    assert not mountinfo.at(mounts, "/mnt/sub").options & {"ro", "noexec"}
+
+
+def test_order(runtime, bundle, workdir):
+    """Mounts are made in the order listed: later ones cover earlier ones and may lie inside them."""
+    (workdir / "data").mkdir()
+    (workdir / "data/file").write_text("x")
+    bundle.add_mount("/mnt", "tmpfs", "first").add_mount("/mnt/below", "bind", workdir / "data", "bind")
+    bundle.add_mount("/mnt", "tmpfs", "second")
+    points = [m.source for m in mountinfo.parse(runtime.output(bundle.args("cat", "/proc/self/mountinfo"))) if m.point == "/mnt"]
+    assert points == ["first", "second"]
+
+
+@pytest.mark.parametrize("point,fstype", [("/proc", "proc"), ("/sys", "sysfs"), ("/dev", "tmpfs"), ("/dev/pts", "devpts"), ("/dev/shm", "tmpfs"), ("/dev/mqueue", "mqueue")])
+def test_default_mounts(runtime, bundle, point, fstype):
+    """The usual mounts exist with the file system asked for and the options of the config."""
+    found = seen(runtime, bundle, point)
+    assert found.fstype == fstype
+    wanted = {o for o in bundle.mount_for(point).get("options", []) if o in ("nosuid", "nodev", "noexec", "ro")}
+    assert wanted <= found.options
+
+
+def test_devpts_options(runtime, bundle):
+    """/dev/pts is a new instance with the mode and group asked for."""
+    found = seen(runtime, bundle, "/dev/pts")
+    assert {"gid=5", "mode=620", "ptmxmode=666"} <= found.super_options
+
+
+def test_proc_shows_own_processes(runtime, bundle):
+    """/proc is that of the container's PID namespace."""
+    assert runtime.output(bundle.args("cat", "/proc/1/comm")) == "cat\n"
+
+
+@pytest.mark.needs("cgroup1")
+def test_cgroup_mount(runtime, bundle):
+    """The cgroup mount shows each hierarchy, with the container's own cgroup at its top, read-only."""
+    mounts = mountinfo.parse(runtime.output(bundle.args("cat", "/proc/self/mountinfo")))
+    memory = mountinfo.at(mounts, "/sys/fs/cgroup/memory")
+    assert memory is not None and memory.fstype == "cgroup"
+    assert "ro" in memory.options
+    assert {"nosuid", "nodev", "noexec"} <= memory.options
+    pids = runtime.output(bundle.sh("cat /sys/fs/cgroup/memory/cgroup.procs /sys/fs/cgroup/pids/cgroup.procs")).split()
+    assert "1" in pids
+    runtime.run(bundle.sh("mkdir /sys/fs/cgroup/memory/sub")).fails()
+
+
+@pytest.mark.needs("cgroup1")
+def test_cgroup_mount_writable(runtime, bundle):
+    """Without 'ro' the container may make cgroups below its own, and only there."""
+    entry = bundle.mount_for("/sys/fs/cgroup")
+    entry["options"].remove("ro")
+    bundle.namespace("cgroup")
+    runtime.run(bundle.sh("mkdir /sys/fs/cgroup/memory/sub && rmdir /sys/fs/cgroup/memory/sub")).check()
+
+
+def test_readonly_root(runtime, bundle):
+    """root.readonly: the root refuses writes, mounts in it do not."""
+    result = runtime.run(bundle.sh("touch /x; touch /dev/shm/y && echo fine"))
+    assert result.out == "fine\n"
+    assert "read-only file system" in result.err.lower()
+    assert "ro" in seen(runtime, bundle, "/").options
+
+
+def test_writable_root(runtime, bundle):
+    """Without root.readonly the root file system takes writes."""
+    runtime.run(bundle.writable().sh("echo x > /file")).check()
+    assert (bundle.rootfs / "file").read_text() == "x\n"
+
+
+def test_readonly_root_keeps_submounts(runtime, bundle, workdir):
+    """A writable bind mount below a read-only root stays writable."""
+    (workdir / "data").mkdir()
+    bundle.add_mount("/mnt", "bind", workdir / "data", "bind")
+    runtime.run(bundle.sh("touch /mnt/file")).check()
+
+
+def test_relative_root(runtime, bundle):
+    """root.path may be absolute or relative to the bundle."""
+    bundle.config["root"]["path"] = str(bundle.rootfs)
+    assert runtime.output(bundle.args("echo", "a")) == "a\n"
+    bundle.config["root"]["path"] = "./rootfs"
+    assert runtime.output(bundle.args("echo", "b")) == "b\n"
+
+
+def test_mount_point_is_created(runtime, bundle):
+    """Missing mount points are made, with mode 0755."""
+    runtime.run(bundle.add_mount("/a/b/c", "tmpfs", "tmpfs")).check()
+    assert stat.S_IMODE((bundle.rootfs / "a/b").stat().st_mode) == 0o755
+
+
+def test_tmpfs_takes_mode(runtime, bundle):
+    """A tmpfs over an existing directory takes that directory's mode unless told otherwise."""
+    (bundle.rootfs / "private").mkdir(mode=0o700)
+    bundle.add_mount("/private", "tmpfs", "tmpfs")
+    assert runtime.output(bundle.args("stat", "-c", "%a", "/private")) == "700\n"
+
+
+def test_tmpcopyup(runtime, bundle):
+    """tmpcopyup fills the tmpfs with what it covers."""
+    bundle.add_mount("/etc", "tmpfs", "tmpfs", "tmpcopyup", "nosuid")
+    out = runtime.output(bundle.sh("touch /etc/new && head -1 /etc/passwd; grep ' /etc ' /proc/mounts"))
+    assert out.startswith("root:x:0:0")
+    assert "tmpfs /etc tmpfs" in out
+    assert not (bundle.rootfs / "etc/new").exists()
+
+
+def test_destination_symlink_in_root(runtime, bundle, workdir):
+    """A symlink in the way is resolved inside the root file system, never on the host."""
+    outside = workdir / "outside"
+    outside.mkdir()
+    (bundle.rootfs / "link").symlink_to(outside)
+    bundle.add_mount("/link/point", "tmpfs", "tmpfs")
+    runtime.run(bundle)
+    assert os.listdir(outside) == []
+    (bundle.rootfs / "up").symlink_to("../../../../../../" + str(outside))
+    bundle.mounts[-1]["destination"] = "/up/point"
+    runtime.run(bundle)
+    assert os.listdir(outside) == []
+
+
+def test_destination_dotdot(runtime, bundle):
+    """.. in a destination stays inside the root file system."""
+    before = set(os.listdir(bundle.path))
+    runtime.run(bundle.add_mount("/../../mnt", "tmpfs", "tmpfs"))
+    assert set(os.listdir(bundle.path)) <= before | {"config.json"}
+
+
+def test_destination_root(runtime, bundle):
+    """A mount on / of the container is refused or stays inside; the container never gets the host's root."""
+    bundle.add_mount("/", "bind", "/etc", "bind")
+    result = runtime.run(bundle.sh("ls /"), timeout=20)
+    assert result.rc != 0 or "proc" in result.out
+
+
+def test_relative_destination(runtime, bundle):
+    """A relative destination is taken from the root (tolerated since spec 1.2)."""
+    bundle.config["ociVersion"] = "1.2.0"
+    assert seen(runtime, bundle.add_mount("mnt/x", "tmpfs", "tmpfs"), "/mnt/x").fstype == "tmpfs"
+
+
+def test_unknown_file_system(runtime, bundle):
+    """An unknown file system type is an error naming it."""
+    result = runtime.run(bundle.add_mount("/mnt", "nosuchfs", "none")).fails(rc=1)
+    assert "nosuchfs" in result.err or "/mnt" in result.err
+
+
+@pytest.mark.differs(runc="1.1 makes the parent private: nothing shows outside", crun="")
+def test_rootfs_propagation_shared(runtime, bundle, workdir):
+    """rootfsPropagation shared: a mount made inside shows outside, in the tree the root came from."""
+    proc.run("mount", "--bind", workdir, workdir).check()
+    proc.run("mount", "--make-rshared", workdir).check()
+    (bundle.rootfs / "mnt").mkdir()
+    bundle.linux["rootfsPropagation"] = "shared"
+    bundle.writable().caps("CAP_SYS_ADMIN")
+    runtime.run(bundle.sh("mount -t tmpfs fromwithin /mnt && grep -q 'shared:' /proc/self/mountinfo")).check()
+    assert [m for m in mountinfo.read() if m.source == "fromwithin"]
+
+
+@pytest.mark.parametrize("word", ["slave", "rslave", "private", "rprivate"])
+def test_rootfs_propagation_closed(runtime, bundle, workdir, word):
+    """rootfsPropagation slave and private: a mount made inside does not show outside."""
+    proc.run("mount", "--bind", workdir, workdir).check()
+    proc.run("mount", "--make-rshared", workdir).check()
+    (bundle.rootfs / "mnt").mkdir()
+    bundle.linux["rootfsPropagation"] = word
+    bundle.writable().caps("CAP_SYS_ADMIN")
+    out = runtime.output(bundle.sh("mount -t tmpfs fromwithin /mnt && cat /proc/self/mountinfo"))
+    assert not [m for m in mountinfo.read() if m.source == "fromwithin"]
+    assert "shared" not in mountinfo.at(mountinfo.parse(out), "/").propagation
+
+
+def test_rootfs_propagation_slave_receives(runtime, bundle, workdir):
+    """rootfsPropagation rslave: a mount made outside, below the root, appears inside."""
+    proc.run("mount", "--bind", workdir, workdir).check()
+    proc.run("mount", "--make-rshared", workdir).check()
+    (bundle.rootfs / "mnt").mkdir()
+    bundle.linux["rootfsPropagation"] = "rslave"
+    with runtime.running(bundle.writable().sh("sleep 1000")):
+        proc.run("mount", "-t", "tmpfs", "outside", bundle.rootfs / "mnt").check()
+        assert "outside /mnt tmpfs" in runtime("exec", bundle.id, "cat", "/proc/mounts").check().out
+
+
+@pytest.mark.differs(runc="1.1 has no id-mapped mounts")
+def test_idmapped_mount(runtime, bundle, workdir):
+    """uidMappings of a mount: files of the host id show with the container's id."""
+    data = workdir / "data"
+    data.mkdir()
+    (data / "file").touch()
+    bundle.userns(100000, 65536).add_mount("/mnt", "bind", data, "bind")
+    for kind in ("uidMappings", "gidMappings"):
+        bundle.mounts[-1][kind] = [{"containerID": 0, "hostID": 100000, "size": 65536}]
+    assert runtime.output(bundle.args("stat", "-c", "%u:%g", "/mnt/file")) == "0:0\n"
+
+
+def test_host_root_is_gone(runtime, bundle):
+    """After pivot_root nothing of the host's mounts is left in the container's mountinfo."""
+    mounts = mountinfo.parse(runtime.output(bundle.args("cat", "/proc/self/mountinfo")))
+    assert [m.point for m in mounts].count("/") == 1
+    assert not [m for m in mounts if m.point.startswith(str(pathlib.Path("/tmp/")))]
+
+
+def test_no_pivot(runtime, bundle):
+    """--no-pivot works with a move of the root instead."""
+    assert runtime.run(bundle.args("ls", "/probe"), "--no-pivot").check().out == ""

@@ -1,0 +1,262 @@
+"""Namespaces: new, inherited, joined by path; user namespaces with mappings; time offsets."""
+
+import os
+import pathlib
+
+import pytest
+
+from lib import mountinfo, proc
+
+LINKS = {"pid": "pid", "network": "net", "ipc": "ipc", "uts": "uts", "mount": "mnt", "cgroup": "cgroup", "user": "user", "time": "time"}
+SHARED = ["pid", "network", "ipc", "uts", "cgroup"]
+
+
+def mine(kind):
+    """The namespace link of this test process."""
+    return os.readlink(f"/proc/self/ns/{LINKS[kind]}")
+
+
+def inside(runtime, bundle, kind):
+    """The namespace link of the container's process."""
+    return runtime.output(bundle.args("readlink", f"/proc/self/ns/{LINKS[kind]}")).strip()
+
+
+@pytest.mark.parametrize("kind", ["pid", "network", "ipc", "uts", "mount", "cgroup"])
+def test_new(runtime, bundle, kind):
+    """A listed namespace without path is a new one."""
+    bundle.namespace(kind)
+    assert inside(runtime, bundle, kind) != mine(kind)
+
+
+@pytest.mark.parametrize("kind", SHARED)
+def test_inherited(runtime, bundle, kind):
+    """A namespace that is not listed is the caller's."""
+    bundle.namespace(kind, absent=True)
+    if kind == "uts":
+        del bundle.config["hostname"]
+    assert inside(runtime, bundle, kind) == mine(kind)
+
+
+@pytest.mark.parametrize("kind", SHARED)
+def test_joined_by_path(runtime, make_bundle, kind):
+    """A namespace with a path is entered."""
+    holder, bundle = make_bundle("holder"), make_bundle()
+    holder.namespace(kind)
+    with runtime.running(holder.args(holder.probe("pause"))) as state:
+        path = f"/proc/{state['pid']}/ns/{LINKS[kind]}"
+        bundle.namespace(kind, path)
+        assert inside(runtime, bundle, kind) == os.readlink(path)
+
+
+def test_joined_pid_namespace_sees_its_processes(runtime, make_bundle):
+    """In a joined PID namespace the other container's init is process 1."""
+    holder, bundle = make_bundle("holder"), make_bundle()
+    with runtime.running(holder.args(holder.probe("pause"))) as state:
+        bundle.namespace("pid", f"/proc/{state['pid']}/ns/pid").sh("cat /proc/1/comm; echo $$")
+        name, pid = runtime.output(bundle).split()
+        assert name == "pause"
+        assert int(pid) > 1
+
+
+def test_joined_by_bind_mounted_file(runtime, bundle, workdir):
+    """A path may be a bind-mounted namespace file, as 'ip netns' makes them."""
+    target = workdir / "netns"
+    target.touch()
+    with proc.Background("unshare", "--net", "sh", "-c", "echo ready; exec sleep 1000") as holder:
+        holder.readline()
+        proc.run("mount", "--bind", f"/proc/{holder.pid}/ns/net", target).check()
+    bundle.namespace("network", target)
+    assert inside(runtime, bundle, "network") == f"net:[{os.stat(target).st_ino}]"
+
+
+@pytest.mark.parametrize("kind", SHARED)
+def test_missing_path(runtime, bundle, kind):
+    """A path that does not exist is an error that names it."""
+    bundle.namespace(kind, "/nonexistent/ns")
+    runtime.run(bundle).fails("/nonexistent/ns", rc=1)
+
+
+@pytest.mark.parametrize("kind,other", [("network", "ipc"), ("ipc", "uts"), ("pid", "net"), ("uts", "mnt")])
+def test_path_of_wrong_type(runtime, bundle, kind, other):
+    """A path that is a namespace of another type is refused."""
+    bundle.namespace(kind, f"/proc/self/ns/{other}")
+    runtime.run(bundle).fails(rc=1)
+
+
+def test_path_is_no_namespace(runtime, bundle, workdir):
+    """A path that is a plain file is refused."""
+    (workdir / "plain").write_text("")
+    bundle.namespace("network", workdir / "plain")
+    runtime.run(bundle).fails(rc=1)
+
+
+@pytest.mark.parametrize("kind", ["pid", "network", "mount"])
+def test_duplicate(runtime, bundle, kind):
+    """A namespace listed twice is refused."""
+    bundle.linux["namespaces"].append({"type": kind})
+    runtime.run(bundle).fails(rc=1)
+
+
+def test_unknown_type(runtime, bundle):
+    """An unknown namespace type is refused."""
+    bundle.linux["namespaces"].append({"type": "colour"})
+    runtime.run(bundle).fails("colour", rc=1)
+
+
+def test_hostname(runtime, bundle):
+    """hostname and domainname are set in the container and not outside."""
+    before = os.uname().nodename
+    bundle.config["hostname"] = "barrel"
+    assert runtime.output(bundle.args("hostname")) == "barrel\n"
+    assert os.uname().nodename == before
+
+
+@pytest.mark.differs(runc="1.1 does not know domainname")
+def test_domainname(runtime, bundle):
+    """domainname is set in the container's UTS namespace."""
+    bundle.config["domainname"] = "cellar.example"
+    assert runtime.output(bundle.args("cat", "/proc/sys/kernel/domainname")) == "cellar.example\n"
+
+
+def test_hostname_needs_uts(runtime, bundle):
+    """hostname without a UTS namespace of its own is refused, the host keeps its name."""
+    before = os.uname().nodename
+    bundle.namespace("uts", absent=True)
+    runtime.run(bundle).fails(rc=1)
+    assert os.uname().nodename == before
+
+
+def test_loopback(runtime, bundle):
+    """A new network namespace has its loopback interface only, and it is up."""
+    out = runtime.output(bundle.args("ip", "-o", "link"))
+    assert out.count("\n") == 1
+    assert ": lo: <LOOPBACK,UP,LOWER_UP>" in out
+
+
+def test_new_pid_namespace_is_init(runtime, bundle):
+    """The process of a new PID namespace is number 1 and alone."""
+    out = runtime.output(bundle.args("ps", "-o", "pid,args"))
+    assert [l.split() for l in out.splitlines()] == [["PID", "COMMAND"], ["1", "ps", "-o", "pid,args"]]
+
+
+def test_cgroup_namespace_hides_path(runtime, bundle):
+    """In a new cgroup namespace the container's cgroup is the root."""
+    bundle.namespace("cgroup")
+    paths = {l.split(":", 2)[2] for l in runtime.output(bundle.args("cat", "/proc/self/cgroup")).splitlines()}
+    assert paths == {"/"}
+
+
+@pytest.mark.needs("userns")
+class TestUser:
+    """User namespaces."""
+
+    def test_mapping(self, runtime, bundle):
+        """uidMappings and gidMappings are what the kernel shows; the process is root inside."""
+        bundle.userns(100000, 65536)
+        out = runtime.output(bundle.sh("cat /proc/self/uid_map /proc/self/gid_map; id -u; id -g"))
+        lines = [l.split() for l in out.splitlines()]
+        assert lines == [["0", "100000", "65536"], ["0", "100000", "65536"], ["0"], ["0"]]
+
+    def test_outside_owner(self, runtime, bundle):
+        """Outside, the process runs as the mapped user."""
+        bundle.userns(100000, 65536)
+        bundle.process["user"] = {"uid": 1000, "gid": 1000}
+        with runtime.running(bundle.sh("sleep 1000")) as state:
+            assert os.stat(f"/proc/{state['pid']}").st_uid in (101000, 0)
+            status = pathlib.Path(f"/proc/{state['pid']}/status").read_text()
+            assert "Uid:\t101000\t101000" in status
+
+    def test_several_ranges(self, runtime, bundle):
+        """More than one range is written in order."""
+        bundle.userns()
+        for kind in ("uidMappings", "gidMappings"):
+            bundle.linux[kind] = [
+                {"containerID": 0, "hostID": 100000, "size": 2000},
+                {"containerID": 2000, "hostID": 300000, "size": 10},
+            ]
+        lines = [l.split() for l in runtime.output(bundle.args("cat", "/proc/self/uid_map")).splitlines()]
+        assert lines == [["0", "100000", "2000"], ["2000", "300000", "10"]]
+
+    def test_setgroups_works(self, runtime, bundle):
+        """additionalGids are set in a privileged user namespace."""
+        bundle.userns()
+        bundle.process["user"] = {"uid": 1000, "gid": 1000, "additionalGids": [5, 29]}
+        out = runtime.output(bundle.args(bundle.probe("ids")))
+        assert "uid 1000 1000 1000" in out
+        assert out.split("groups ")[1].split("\n")[0].split() in (["5", "29"], ["1000", "5", "29"], ["5", "29", "1000"])
+
+    def test_devices_are_there(self, runtime, bundle):
+        """/dev/null and friends work in a user namespace (bound from the host)."""
+        bundle.userns()
+        out = runtime.output(bundle.sh("echo x > /dev/null && head -c 3 /dev/zero | wc -c; stat -c '%t:%T' /dev/null"))
+        assert out.split() == ["3", "1:3"]
+
+    def test_host_files_stay_protected(self, runtime, bundle, workdir):
+        """Root in the container has no rights over host root's files."""
+        secret = workdir / "secret"
+        secret.write_text("for root only")
+        secret.chmod(0o600)
+        bundle.userns().add_mount("/probe/secret", "bind", secret, "bind")
+        (bundle.rootfs / "probe/secret").touch()
+        runtime.run(bundle.args("cat", "/probe/secret")).fails("permission denied")
+
+    @pytest.mark.differs(crun="maps the caller")
+    def test_no_mappings(self, runtime, bundle):
+        """A new user namespace without mappings is refused."""
+        bundle.namespace("user")
+        runtime.run(bundle).fails(rc=1)
+
+    def test_mappings_without_namespace(self, runtime, bundle):
+        """Mappings without a user namespace do not make one: refused, or ignored as runc and crun do."""
+        bundle.linux["uidMappings"] = [{"containerID": 0, "hostID": 100000, "size": 1}]
+        result = runtime.run(bundle.args("readlink", "/proc/self/ns/user"))
+        assert result.rc == 1 or result.out.strip() == mine("user")
+
+    def test_user_not_mapped(self, runtime, bundle):
+        """A process user outside the mapping is an error."""
+        bundle.userns(100000, 100)
+        bundle.process["user"] = {"uid": 5000, "gid": 0}
+        runtime.run(bundle).fails(rc=1)
+
+    def test_exec(self, runtime, bundle):
+        """exec enters the user namespace."""
+        bundle.userns()
+        with runtime.running(bundle.sh("sleep 1000")) as state:
+            out = runtime("exec", bundle.id, "readlink", "/proc/self/ns/user").check().out.strip()
+            assert out == os.readlink(f"/proc/{state['pid']}/ns/user") != mine("user")
+
+    @pytest.mark.differs(runc="1.1 wants mappings too")
+    def test_join_by_path(self, runtime, make_bundle):
+        """A user namespace with a path is entered, with the ids of its mapping."""
+        holder, bundle = make_bundle("holder"), make_bundle()
+        holder.userns()
+        with runtime.running(holder.args(holder.probe("pause"))) as state:
+            bundle.userns().namespace("user", f"/proc/{state['pid']}/ns/user")
+            del bundle.linux["uidMappings"], bundle.linux["gidMappings"]
+            assert inside(runtime, bundle, "user") == os.readlink(f"/proc/{state['pid']}/ns/user")
+
+
+@pytest.mark.needs("timens")
+@pytest.mark.differs(runc="1.1 has no time namespaces")
+def test_time_offsets(runtime, bundle):
+    """timeOffsets shift the monotonic and boot clocks of a new time namespace."""
+    bundle.namespace("time")
+    bundle.linux["timeOffsets"] = {"monotonic": {"secs": 100000, "nanosecs": 0}, "boottime": {"secs": 200000, "nanosecs": 5}}
+    own = [int(w) for w in proc.run(str(bundle.rootfs) + bundle.probe("clock")).check().out.split()]
+    seen = [int(w) for w in runtime.output(bundle.args("/probe/clock")).split()]
+    assert 100000 <= seen[0] - own[0] < 100060
+    assert 200000 <= seen[1] - own[1] < 200060
+
+
+@pytest.mark.needs("timens")
+@pytest.mark.differs(runc="1.1 has no time namespaces", crun="1.8: the offsets stay unused")
+def test_time_offsets_need_namespace(runtime, bundle):
+    """timeOffsets without a new time namespace are refused."""
+    bundle.linux["timeOffsets"] = {"monotonic": {"secs": 1}}
+    runtime.run(bundle).fails(rc=1)
+
+
+def test_mount_namespace_is_private(runtime, bundle):
+    """Mounts of the container are not seen outside."""
+    with runtime.running(bundle.sh("sleep 1000")):
+        assert not [m for m in mountinfo.read() if m.point.startswith(str(bundle.rootfs))]
