@@ -13,22 +13,40 @@ foreach(program cooper-init cooper-fetch)
   endif()
 endforeach()
 
-# Manual pages are written in scdoc: docs/man/NAME.SECTION.scd
+# Manual pages are written in scdoc: docs/man/NAME.SECTION.scd, and what cooper prints from its own table of commands.
 find_program(SCDOC scdoc)
-file(GLOB manual_sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/docs/man/*.scd)
-if(SCDOC AND manual_sources)
+function(cooper_manual_page page source)
+  set(built ${CMAKE_BINARY_DIR}/man/${page})
+  add_custom_command(OUTPUT ${built} DEPENDS ${source} ${ARGN}
+    COMMAND sh -c "'${SCDOC}' <'${source}' >'${built}.new' && mv '${built}.new' '${built}'" VERBATIM)
+  set_property(GLOBAL APPEND PROPERTY COOPER_MANUAL_PAGES ${built})
+  string(REGEX MATCH "[0-9]$" section ${page})
+  install(FILES ${built} DESTINATION ${CMAKE_INSTALL_MANDIR}/man${section})
+endfunction()
+
+if(SCDOC)
+  file(MAKE_DIRECTORY ${CMAKE_BINARY_DIR}/man)
+  file(GLOB manual_sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/docs/man/*.scd)
   foreach(source ${manual_sources})
     get_filename_component(page ${source} NAME_WLE)
-    get_filename_component(section ${page} LAST_EXT)
-    string(SUBSTRING ${section} 1 -1 section)
-    set(built ${CMAKE_BINARY_DIR}/man/${page})
-    add_custom_command(OUTPUT ${built} DEPENDS ${source}
-      COMMAND ${CMAKE_COMMAND} -E make_directory ${CMAKE_BINARY_DIR}/man
-      COMMAND sh -c "'${SCDOC}' <'${source}' >'${built}.new' && mv '${built}.new' '${built}'" VERBATIM)
-    list(APPEND manual_pages ${built})
-    install(FILES ${built} DESTINATION ${CMAKE_INSTALL_MANDIR}/man${section})
+    cooper_manual_page(${page} ${source})
   endforeach()
+  if(TARGET cooper AND NOT COOPER_SANITIZE AND NOT COOPER_COVERAGE)
+    add_custom_command(OUTPUT ${CMAKE_BINARY_DIR}/man/cooper.1.scd DEPENDS cooper
+      COMMAND sh -c "'$<TARGET_FILE:cooper>' __man >'${CMAKE_BINARY_DIR}/man/cooper.1.scd'" VERBATIM)
+    cooper_manual_page(cooper.1 ${CMAKE_BINARY_DIR}/man/cooper.1.scd)
+  endif()
+  get_property(manual_pages GLOBAL PROPERTY COOPER_MANUAL_PAGES)
   add_custom_target(manual ALL DEPENDS ${manual_pages})
+endif()
+
+if(TARGET cooper AND NOT COOPER_SANITIZE AND NOT COOPER_COVERAGE)
+  set(completion ${CMAKE_BINARY_DIR}/completion/cooper)
+  file(MAKE_DIRECTORY ${CMAKE_BINARY_DIR}/completion)
+  add_custom_command(OUTPUT ${completion} DEPENDS cooper
+    COMMAND sh -c "'$<TARGET_FILE:cooper>' completion bash >'${completion}'" VERBATIM)
+  add_custom_target(completion ALL DEPENDS ${completion})
+  install(FILES ${completion} DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions)
 endif()
 
 install(FILES LICENSE README.md CHANGELOG.md DESTINATION ${CMAKE_INSTALL_DOCDIR})

@@ -1,7 +1,7 @@
 // CONTRACT. Containers: create, start, exec, signal, delete; state on disk. What `coop` and the engine call.
 //
 //   <root>/<id>/          0700; made exclusively: two creates of one id cannot both win
-//     lock                flock: held exclusively while a verb changes the container
+//     lock                flock: held exclusively while a verb changes the container; its text is the cgroup path
 //     state.json          versioned; replaced by rename
 //     config.json         copy of the runtime spec taken at create (edits of the bundle afterwards have no effect)
 //     start.sock          exists while created: `start` connects, the waiting init answers with the result of its exec

@@ -65,8 +65,10 @@ void drop_bounding(const ExecPlan& plan) {
   if (!plan.has_capabilities) return;
   for (int cap = 0; cap <= plan.last_cap; ++cap) {
     if ((plan.bounding >> cap & 1) != 0) continue;
-    if (raw(SYS_prctl, PR_CAPBSET_READ, cap) != 1) continue;
-    if (raw(SYS_prctl, PR_CAPBSET_DROP, cap) != 0) fail(plan, LastMileStage::kBoundingSet, errno);
+    if (raw(SYS_prctl, PR_CAPBSET_DROP, cap) == 0) continue;
+    // Without CAP_SETPCAP only what is gone already counts as dropped.
+    const int saved = errno;
+    if (raw(SYS_prctl, PR_CAPBSET_READ, cap) != 0) fail(plan, LastMileStage::kBoundingSet, saved);
   }
 }
 

@@ -46,6 +46,22 @@ bool has_step(const Plan& plan) {
   return false;
 }
 
+bool child_waits_for_hooks(const Plan& plan) {
+  for (const Step& step : plan.steps) {
+    const auto* wait = std::get_if<WaitForParent>(&step.body);
+    if (wait != nullptr && wait->what == "create-runtime-hooks") return true;
+  }
+  return false;
+}
+
+std::string joined_user_namespace(const Plan& plan) {
+  for (const Step& step : plan.steps) {
+    const auto* join = std::get_if<JoinNamespace>(&step.body);
+    if (join != nullptr && join->type == "user") return join->path;
+  }
+  return {};
+}
+
 std::string mapping_text(const std::vector<oci::IdMapping>& mappings) {
   std::string out;
   for (const oci::IdMapping& m : mappings) {
@@ -177,7 +193,9 @@ Status Executor::perform(const Clone& step) {
   context.exec_pidfd = in_.exec_pidfd;
   context.exec_namespaces = in_.exec_namespaces;
   context.exec_root = in_.exec_root;
-  {
+  if (const std::string path = joined_user_namespace(*in_.plan); !path.empty()) {
+    RETURN_IF_ERROR(clone_inside_user_namespace(step, path, context));
+  } else {
     const BlockedSignals blocked;
     auto cloned = sys::clone3(step.flags, group_ && step.into_cgroup ? group_->clone_fd() : -1);
     if (!cloned.ok()) {
@@ -191,6 +209,34 @@ Status Executor::perform(const Clone& step) {
   start_listener_.reset();
   mount_fds_.clear();
   return restore_own_namespaces();
+}
+
+// The new namespaces must belong to the user namespace that is joined, so somebody has to enter it first and clone there. That somebody
+// is a short-lived child; CLONE_PARENT makes the container's init our own child all the same.
+Status Executor::clone_inside_user_namespace(const Clone& step, const std::string& path, ChildContext& context) {
+  ASSIGN_OR_RETURN(const UniqueFd target, sys::openat(sys::kCwd, path, O_RDONLY));
+  ASSIGN_OR_RETURN(auto pair, sys::socketpair(SOCK_SEQPACKET));
+  context.user_namespace_joined = true;
+  context.parent_pid = 0;
+  const BlockedSignals blocked;
+  ASSIGN_OR_RETURN(const sys::Cloned helper, sys::clone3(0));
+  if (helper.pid == 0) {
+    const Status joined = sys::setns(target, CLONE_NEWUSER);
+    auto cloned = joined.ok() ? sys::clone3_sibling(step.flags) : Result<sys::Cloned>(Error(Errc::kPermission, joined.error().message(), joined.error().errno_value()));
+    if (cloned.ok() && cloned->pid == 0) run_child(context);
+    if (cloned.ok()) (void)!send_message(pair.second, MessageType::kReached, std::to_string(cloned->pid), cloned->pidfd.get()).ok();
+    if (!cloned.ok()) (void)!send_failure(pair.second, std::move(cloned).error().with("user namespace " + quoted(path))).ok();
+    ::_exit(0);
+  }
+  pair.second.reset();
+  auto message = receive_message(pair.first);
+  RETURN_IF_ERROR(sys::waitpid(helper.pid).ok() ? Status() : Status(Error(Errc::kInternal, "lost the helper that enters the user namespace")));
+  if (!message.ok()) return std::move(message).error();
+  const auto pid = parse_number<pid_t>(message->text);
+  if (message->eof || !pid || !message->fd) return Error(Errc::kSystem, "entering user namespace " + quoted(path) + " ended without an answer");
+  child_.pid = *pid;
+  child_.pidfd = std::move(message->fd);
+  return {};
 }
 
 Status Executor::perform(const WriteIdMaps& step) {
@@ -223,7 +269,7 @@ Status Executor::perform(const RunParentHooks& step) {
 Status Executor::perform(const WaitForChild& step) {
   if (step.what == "prepared") {
     // createRuntime hooks are done once the parent gets here: let the child go on to createContainer.
-    (void)!announce("create-runtime-hooks").ok();
+    if (child_waits_for_hooks(*in_.plan)) RETURN_IF_ERROR(announce("create-runtime-hooks"));
     return wait_reached("start");
   }
   return wait_reached("create-runtime-hooks");
@@ -241,6 +287,8 @@ Status Executor::announce(std::string_view what) {
 }
 
 Error Executor::child_died() {
+  // It closed its end of the socket, so it is ending; never wait without a limit all the same.
+  if (auto ended = sys::pidfd_wait(child_.pidfd, 2000); !ended.ok() || !*ended) (void)!sys::pidfd_send_signal(child_.pidfd, SIGKILL).ok();
   auto status = sys::waitpid(child_.pid);
   std::string how = "ended without saying why";
   if (status.ok()) {

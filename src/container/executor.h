@@ -62,6 +62,7 @@ class Executor {
   Status perform(const T&) {
     return Error(Errc::kInternal, "a step of the child was given to the parent");
   }
+  Status clone_inside_user_namespace(const Clone& step, const std::string& path, ChildContext& context);
   Status restore_own_namespaces();
   Status announce(std::string_view what);
   Status wait_reached(std::string_view what);

@@ -51,6 +51,13 @@ std::string absolute_rootfs(const oci::Config& config, const CreateOptions& opti
   return path.starts_with('/') ? path : options.bundle + "/" + path;
 }
 
+std::string planned_cgroup(const Plan& plan) {
+  for (const Step& step : plan.steps) {
+    if (const auto* group = std::get_if<CgroupCreate>(&step.body)) return group->path;
+  }
+  return {};
+}
+
 // Exclusive mkdir is the lock against a second create of the id.
 Status make_state_directory(const std::string& root, const StatePaths& paths, const std::string& id) {
   Status made = sys::mkdirat(sys::kCwd, paths.directory, 0700);
@@ -105,6 +112,9 @@ Result<Created> Factory::create(const oci::Config& config, const CreateOptions& 
   RETURN_IF_ERROR(make_state_directory(options_.root, paths, id.str()));
   ScopeExit remove_state([&] { (void)!io::remove_tree(sys::kCwd, paths.directory).ok(); });
   ASSIGN_OR_RETURN(const io::FileLock lock, io::FileLock::acquire(sys::kCwd, paths.lock(), io::FileLock::Mode::kExclusive));
+  const std::string cgroup_path = planned_cgroup(plan);
+  // A creator that is killed before it wrote state.json leaves this much for delete to clean up with.
+  RETURN_IF_ERROR(sys::write_all(lock.fd(), cgroup_path));
   RETURN_IF_ERROR(io::write_file_atomic(paths.config(), options.config_text.empty() ? oci::print_config(config, oci::Style::kCompact) : options.config_text, 0600));
 
   StateRecord record;
@@ -134,9 +144,7 @@ Result<Created> Factory::create(const oci::Config& config, const CreateOptions& 
   inputs.lock = lock.fd();
   inputs.rootless = options_.rootless;
   inputs.state = {config.oci_version, id.str(), "creating", 0, options.bundle, config.annotations};
-  for (const Step& step : plan.steps) {
-    if (const auto* group = std::get_if<CgroupCreate>(&step.body)) record.cgroup_path = group->path;
-  }
+  record.cgroup_path = cgroup_path;
   inputs.on_prepared = [&](pid_t pid) -> Status {
     record.pid = pid;
     ASSIGN_OR_RETURN(record.start_time, sys::process_start_time(pid));
@@ -195,6 +203,7 @@ Result<Container> Factory::load(std::string_view id) const {
       // Being created by somebody right now, or left by a creator that was killed.
       StateRecord record;
       record.id = valid.str();
+      if (auto path = io::read_file(paths.lock(), 4096); path.ok()) record.cgroup_path = std::move(path).value();
       return Container(options_, std::move(record));
     }
     return Error(Errc::kNotFound, "container " + quoted(valid.str()) + " does not exist", ENOENT);

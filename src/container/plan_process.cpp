@@ -50,8 +50,8 @@ SetCredentials plan_credentials(const oci::Process& process, const oci::Config& 
   out.set_groups = !options.rootless && !annotated(config, "run.oci.keep_original_groups");
   if (!out.set_groups && !out.groups.empty()) warnings.emplace_back("supplementary groups cannot be set and are ignored");
   out.no_new_privileges = process.no_new_privileges;
-  if (!process.capabilities) return out;
-  const oci::Capabilities& caps = *process.capabilities;
+  // A process without the member gets none.
+  const oci::Capabilities caps = process.capabilities.value_or(oci::Capabilities{});
   out.has_capabilities = true;
   out.bounding = mask_of(caps.bounding, options.kernel_last_cap, warnings);
   out.permitted = mask_of(caps.permitted, options.kernel_last_cap, warnings);
@@ -108,7 +108,7 @@ void add_last_mile(Plan& plan, const oci::Process& process, const oci::Config& c
   constexpr std::uint64_t kSysAdmin = std::uint64_t{1} << 21;
   // The kernel takes a filter from a thread with no_new_privs or CAP_SYS_ADMIN only. Whenever the final credentials allow it, the filter is
   // loaded last, so that it need not permit the calls that set them.
-  const bool last = credentials.no_new_privileges || !credentials.has_capabilities || (credentials.effective & kSysAdmin) != 0;
+  const bool last = credentials.no_new_privileges || (credentials.effective & kSysAdmin) != 0;
   const bool filtered = config.linux && config.linux->seccomp.has_value();
   // The label applies at the exec; writing it needs /proc and may need privileges the credentials drop.
   if (!labels.apparmor.empty() || !labels.selinux.empty()) add(std::move(labels));

@@ -146,6 +146,7 @@ class Child {
     return sys::set_dumpable(false);
   }
   Status perform(const JoinNamespace& join) {
+    if (join.type == "user" && c_.user_namespace_joined) return perform(BecomeRoot{});
     const sys::NamespaceInfo* info = sys::namespace_by_oci_name(join.type);
     if (info == nullptr) return Error(Errc::kInternal, "unknown namespace " + quoted(join.type));
     ASSIGN_OR_RETURN(const UniqueFd fd, sys::openat(sys::kCwd, join.path, O_RDONLY));

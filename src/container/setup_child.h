@@ -30,6 +30,7 @@ struct ChildContext {
   std::string cgroup_path;
   oci::State state;                 // for the child's hooks; the pid is filled in by the child from the host's /proc
   bool new_user_namespace = false;
+  bool user_namespace_joined = false;  // by the process that cloned this one
   // Bind sources opened by the parent, by index of the step (user namespaces).
   std::vector<std::pair<std::size_t, int>> mount_fds;
   // exec: namespaces of this process are joined first; root of the container.

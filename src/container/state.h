@@ -16,6 +16,7 @@ struct StatePaths {
   std::string state() const { return directory + "/state.json"; }
   std::string config() const { return directory + "/config.json"; }
   std::string start_socket() const { return directory + "/start.sock"; }
+  // Its text is the cgroup path, known before the cgroup is made.
   std::string lock() const { return directory + "/lock"; }
 };
 StatePaths state_paths(const std::string& root, std::string_view id);

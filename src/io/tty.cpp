@@ -74,9 +74,16 @@ Result<RawMode> RawMode::enter(BorrowedFd terminal) {
   return RawMode(terminal.get(), saved);
 }
 
+void RawMode::reapply() {
+  if (fd_ < 0) return;
+  struct termios raw = saved_;
+  ::cfmakeraw(&raw);
+  (void)::tcsetattr(fd_, TCSANOW, &raw);
+}
+
 void RawMode::restore() {
   if (fd_ < 0) return;
-  // Output first, then the old settings; TCSADRAIN could block for ever on a stopped terminal.
+  // Not TCSADRAIN: it would block for ever on a stopped terminal.
   (void)::tcsetattr(fd_, TCSANOW, &saved_);
   fd_ = -1;
   armed.fd = -1;

@@ -29,6 +29,8 @@ class RawMode {
   ~RawMode() { restore(); }
   // Idempotent.
   void restore();
+  // Raw again after somebody else changed the settings (a shell, between stop and continue).
+  void reapply();
 
  private:
   RawMode(int fd, const struct termios& saved) : fd_(fd), saved_(saved) {}

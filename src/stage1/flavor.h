@@ -92,8 +92,13 @@ struct Host {
   std::vector<oci::Device> devices;         // nodes of /dev, for privileged apps; empty unless asked for
   bool overlay_volatile = false;            // overlayfs takes "volatile" (kernel 5.10)
 };
-enum class Devices { kSkip, kList };
-Result<Host> probe_host(Devices devices);
+struct HostNeeds {
+  bool capabilities = false;  // otherwise all are taken as available
+  bool devices = false;
+};
+// Of all apps together.
+HostNeeds host_needs(const Pod& pod);
+Result<Host> probe_host(const HostNeeds& needs);
 
 struct Launch {
   std::optional<monitor::AppSpec> sandbox;

@@ -55,15 +55,29 @@ bool overlay_takes_volatile() {
 
 }  // namespace
 
-Result<Host> probe_host(Devices devices) {
+HostNeeds host_needs(const Pod& pod) {
+  HostNeeds needs;
+  for (const App& app : pod.apps) {
+    needs.devices = needs.devices || app.privileged;
+    needs.capabilities = needs.capabilities || app.privileged || std::any_of(app.cap_add.begin(), app.cap_add.end(), [](const auto& name) {
+                           return to_lower(name) == "all" || to_lower(name) == "cap_all";
+                         });
+  }
+  return needs;
+}
+
+Result<Host> probe_host(const HostNeeds& needs) {
   Host out;
-  ASSIGN_OR_RETURN(out.capabilities, sys::get_bounding_caps());
+  out.capabilities = ~sys::CapMask{0};
+  if (needs.capabilities) {
+    ASSIGN_OR_RETURN(out.capabilities, sys::get_bounding_caps());
+  }
   ASSIGN_OR_RETURN(const struct rlimit64 nofile, sys::get_rlimit(RLIMIT_NOFILE));
   ASSIGN_OR_RETURN(const struct rlimit64 nproc, sys::get_rlimit(RLIMIT_NPROC));
   out.nofile_hard = nofile.rlim_max;
   out.nproc_hard = nproc.rlim_max;
   out.overlay_volatile = overlay_takes_volatile();
-  if (devices == Devices::kList) {
+  if (needs.devices) {
     ASSIGN_OR_RETURN(const UniqueFd dev, sys::openat(sys::kCwd, "/dev", O_RDONLY | O_DIRECTORY));
     RETURN_IF_ERROR(list_nodes(dev, "/dev", 0, out.devices));
   }

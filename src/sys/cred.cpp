@@ -44,9 +44,13 @@ Status set_parent_death_signal(int signal) {
 
 int last_cap() {
   static const int last = [] {
-    int cap = 63;
-    while (cap > 0 && ::prctl(PR_CAPBSET_READ, static_cast<unsigned long>(cap), 0UL, 0UL, 0UL) < 0) --cap;
-    return cap;
+    int known = 0;    // CAP_CHOWN is in every kernel
+    int unknown = 64;
+    while (unknown - known > 1) {
+      const int middle = (known + unknown) / 2;
+      (::prctl(PR_CAPBSET_READ, static_cast<unsigned long>(middle), 0UL, 0UL, 0UL) < 0 ? unknown : known) = middle;
+    }
+    return known;
   }();
   return last;
 }

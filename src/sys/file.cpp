@@ -236,6 +236,31 @@ Status pwrite_all(BorrowedFd fd, std::string_view data, off_t offset) {
   return {};
 }
 
+Status futimens(BorrowedFd fd, const struct timespec (&times)[2]) {
+  if (::futimens(fd.get(), times) != 0) return Error::from_errno(errno, "set times");
+  return {};
+}
+
+Result<std::vector<std::string>> flistxattr(BorrowedFd fd) {
+  std::string names(65536, '\0');  // the kernel's own limit
+  const ssize_t n = ::flistxattr(fd.get(), names.data(), names.size());
+  if (n < 0) {
+    if (errno == ENOTSUP) return std::vector<std::string>();
+    return Error::from_errno(errno, "list xattrs");
+  }
+  std::vector<std::string> out;
+  for (const char* at = names.data(); at < names.data() + n; at += out.back().size() + 1) out.emplace_back(at);
+  return out;
+}
+
+Result<std::string> fgetxattr(BorrowedFd fd, const std::string& name) {
+  std::string value(65536, '\0');
+  const ssize_t n = ::fgetxattr(fd.get(), name.c_str(), value.data(), value.size());
+  if (n < 0) return Error::from_errno(errno, "get xattr " + name);
+  value.resize(static_cast<std::size_t>(n));
+  return value;
+}
+
 Status fsetxattr(BorrowedFd fd, const std::string& name, std::string_view value) {
   if (::fsetxattr(fd.get(), name.c_str(), value.data(), value.size(), 0) != 0) {
     return Error::from_errno(errno, "set extended attribute " + quoted(name));

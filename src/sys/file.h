@@ -65,7 +65,12 @@ Status syncfs(BorrowedFd fd);
 // Starts writing dirty pages of the file without waiting (sync_file_range(2)); a hint, so failure is no error.
 void start_writeback(BorrowedFd fd);
 Status pwrite_all(BorrowedFd fd, std::string_view data, off_t offset);
+// Access and modification time of an open file.
+Status futimens(BorrowedFd fd, const struct timespec (&times)[2]);
 Status fsetxattr(BorrowedFd fd, const std::string& name, std::string_view value);
+// Names of the extended attributes; a file system without any has none.
+Result<std::vector<std::string>> flistxattr(BorrowedFd fd);
+Result<std::string> fgetxattr(BorrowedFd fd, const std::string& name);
 
 // Names in the directory, without "." and "..", unsorted.
 Result<std::vector<std::string>> list_directory(BorrowedFd dir);

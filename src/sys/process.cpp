@@ -46,6 +46,17 @@ Result<Cloned> clone3(std::uint64_t flags, int cgroup_fd) {
   return Cloned{static_cast<pid_t>(pid), UniqueFd(pidfd)};
 }
 
+Result<Cloned> clone3_sibling(std::uint64_t flags) {
+  int pidfd = -1;
+  struct clone_args args = {};
+  args.flags = flags | CLONE_PIDFD | CLONE_PARENT;  // the exit signal is inherited with CLONE_PARENT and may not be given
+  args.pidfd = reinterpret_cast<std::uint64_t>(&pidfd);
+  const long pid = ::syscall(SYS_clone3, &args, sizeof args);
+  if (pid < 0) return Error::from_errno(errno, "clone process");
+  if (pid == 0) return Cloned{};
+  return Cloned{static_cast<pid_t>(pid), UniqueFd(pidfd)};
+}
+
 Result<UniqueFd> pidfd_open(pid_t pid) {
   const long fd = ::syscall(SYS_pidfd_open, pid, 0);
   if (fd < 0) return Error::from_errno(errno, "open process " + std::to_string(pid));

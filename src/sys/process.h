@@ -26,6 +26,8 @@ struct Cloned {
 // 5.7). The caller must be single-threaded (asserted by the room that clones). exit_signal is SIGCHLD.
 // cgroup_fd < 0: no CLONE_INTO_CGROUP.
 Result<Cloned> clone3(std::uint64_t flags, int cgroup_fd = -1);
+// clone3 with CLONE_PARENT: the new process is a child of the caller's parent, which is told about its end by SIGCHLD as for its own.
+Result<Cloned> clone3_sibling(std::uint64_t flags);
 Result<UniqueFd> pidfd_open(pid_t pid);
 // ESRCH means the process has been reaped.
 Status pidfd_send_signal(BorrowedFd pidfd, int signal);

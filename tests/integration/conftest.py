@@ -12,6 +12,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 
 from lib import bundle as bundles  # noqa: E402
 from lib import cgroups, isolate, leaks, needs, paths, rootfs  # noqa: E402
+from lib.client_fixtures import buildah, busybox_tar, clients_dir, containerd, docker, docker_debian, podman, podman_debian  # noqa: E402, F401
 from lib.runtime import Runtime  # noqa: E402
 
 PREFIX = f"coopit{os.getpid()}x"
@@ -24,7 +25,7 @@ def pytest_configure(config):
     config.addinivalue_line("markers", "differs(**kinds): how a stand-in runtime (runc=..., crun=...) is known to behave otherwise")
     config.addinivalue_line("markers", "may_leave(*parts): leak lines containing one of the parts are expected")
     if not config.option.collectonly:
-        isolate.enter()
+        isolate.enter(["hugetlb"] if paths.runtime_kind() == "crun" else [])
 
 
 def pytest_collection_modifyitems(items):

@@ -98,7 +98,6 @@ def test_help(runtime, args):
 
 
 @pytest.mark.parametrize("args", [("no-such-command",), ("run", "--no-such-flag", "x"), ("--no-such-flag",)])
-@pytest.mark.differs(runc="an unknown command is not an error")
 def test_usage_errors(runtime, args):
     """Unknown commands and flags: exit 1, and the word is named."""
     result = runtime(*args)

@@ -51,6 +51,7 @@ struct Command {
   int failure = kExitFailure;  // exit status when the handler returns an error
   Completes completes = Completes::kNothing;
   bool hidden = false;
+  bool seals = false;  // starts a process in a container: the executable is protected first
 };
 
 // One function per group; each group is one file.
@@ -70,7 +71,7 @@ struct Group {
 std::span<const Group> command_groups();
 const Command* find_command(std::string_view path);
 
-// The whole program: `words` is argv without argv[0].
-int run_cooper(std::span<const std::string> words);
+// The whole program; the exit status.
+int main_cooper(char** argv);
 
 }  // namespace cooper::cli

@@ -30,6 +30,8 @@ Result<std::optional<UniqueFd>> open_log(const std::string& path) {
   return std::move(file).error();
 }
 
+}  // namespace
+
 // Cuts one growing file into records.
 class LineReader {
  public:
@@ -76,6 +78,8 @@ class LineReader {
   off_t offset_ = 0;
   std::string pending_;
 };
+
+namespace {
 
 // Walks a file's lines from the last to the first.
 class BackwardLines {
@@ -173,86 +177,6 @@ Result<Start> find_start(const std::vector<std::string>& files, const LogSelecti
   return find_tail(files, selection);
 }
 
-class Follower {
- public:
-  Follower(const FollowOptions& options, const LogSink& sink) : options_(options), sink_(sink) {}
-
-  Status run() {
-    ASSIGN_OR_RETURN(inotify_, sys::inotify_init1());
-    const std::string directory = options_.current.substr(0, options_.current.rfind('/'));
-    RETURN_IF_ERROR(watch(directory));
-    RETURN_IF_ERROR(open_first());
-    while (true) {
-      // Asked before reading: what was written before the end is then certainly read.
-      ASSIGN_OR_RETURN(const bool ended, options_.ended());
-      RETURN_IF_ERROR(catch_up());
-      if (ended || past_until()) return {};
-      if (!wait()) return Error::from_errno(EPIPE, "write to standard output");
-    }
-  }
-
- private:
-  Status watch(const std::string& directory) {
-    auto id = sys::inotify_add_watch(inotify_, directory, IN_MODIFY | IN_CREATE | IN_MOVED_TO);
-    if (!id.ok()) return std::move(id).error();
-    return {};
-  }
-
-  // The files that are there, from where the selection begins; the newest stays open.
-  Status open_first() {
-    ASSIGN_OR_RETURN(const std::vector<std::string> files, options_.files());
-    ASSIGN_OR_RETURN(const Start start, find_start(files, options_.selection));
-    for (std::size_t i = start.file; i < files.size(); ++i) {
-      RETURN_IF_ERROR(open_next(files[i], i == start.file ? start.offset : 0));
-    }
-    return {};
-  }
-
-  Status open_next(const std::string& path, off_t offset) {
-    ASSIGN_OR_RETURN(auto file, open_log(path));
-    if (!file) return {};
-    reader_.emplace(std::move(*file), offset);
-    return reader_->drain(options_.selection, sink_);
-  }
-
-  Status catch_up() {
-    if (!reader_) return open_next(options_.current, 0);
-    RETURN_IF_ERROR(reader_->drain(options_.selection, sink_));
-    ASSIGN_OR_RETURN(const bool same, reader_->is_same_file(options_.current));
-    if (same) return {};
-    // Rotated. What was written between the read and the rename first, then every file that is newer than ours.
-    RETURN_IF_ERROR(reader_->drain(options_.selection, sink_));
-    ASSIGN_OR_RETURN(const std::vector<std::string> files, options_.files());
-    std::size_t next = 0;
-    for (std::size_t i = 0; i < files.size(); ++i) {
-      ASSIGN_OR_RETURN(const bool ours, reader_->is_same_file(files[i]));
-      if (ours) next = i + 1;
-    }
-    for (; next < files.size(); ++next) RETURN_IF_ERROR(open_next(files[next], 0));
-    return {};
-  }
-
-  bool past_until() const { return options_.selection.until_ns && now_unix_ns() > *options_.selection.until_ns; }
-
-  // Until a file changed, at most a fifth of a second (the end of the container is no event of the directory). False when
-  // nobody reads standard output any more.
-  bool wait() {
-    std::array<struct pollfd, 2> fds = {{{inotify_.get(), POLLIN, 0}, {STDOUT_FILENO, 0, 0}}};
-    (void)::poll(fds.data(), fds.size(), 200);
-    if ((fds[1].revents & POLLERR) != 0) return false;
-    std::array<char, 4096> events;
-    while (true) {
-      const auto n = sys::read(inotify_, events);
-      if (!n.ok() || *n == 0) return true;
-    }
-  }
-
-  const FollowOptions& options_;
-  const LogSink& sink_;
-  UniqueFd inotify_;
-  std::optional<LineReader> reader_;
-};
-
 }  // namespace
 
 std::optional<LogRecord> parse_log_line(std::string_view line) {
@@ -287,6 +211,75 @@ Status read_logs(const std::vector<std::string>& files, const LogSelection& sele
   return {};
 }
 
-Status follow_logs(const FollowOptions& options, const LogSink& sink) { return Follower(options, sink).run(); }
+LogFollower::LogFollower(FollowOptions options) : options_(std::move(options)) {}
+LogFollower::LogFollower(LogFollower&&) noexcept = default;
+LogFollower& LogFollower::operator=(LogFollower&&) noexcept = default;
+LogFollower::~LogFollower() = default;
+
+Result<LogFollower> LogFollower::open(FollowOptions options) {
+  LogFollower follower(std::move(options));
+  ASSIGN_OR_RETURN(follower.inotify_, sys::inotify_init1());
+  const std::string directory = follower.options_.current.substr(0, follower.options_.current.rfind('/'));
+  auto watch = sys::inotify_add_watch(follower.inotify_, directory, IN_MODIFY | IN_CREATE | IN_MOVED_TO);
+  if (!watch.ok()) return std::move(watch).error();
+  return follower;
+}
+
+// The files that are there, from where the selection begins; the newest stays open.
+Status LogFollower::open_first(const LogSink& sink) {
+  started_ = true;
+  ASSIGN_OR_RETURN(const std::vector<std::string> files, options_.files());
+  ASSIGN_OR_RETURN(const Start start, find_start(files, options_.selection));
+  for (std::size_t i = start.file; i < files.size(); ++i) RETURN_IF_ERROR(open_next(files[i], i == start.file ? start.offset : 0, sink));
+  return {};
+}
+
+Status LogFollower::open_next(const std::string& path, std::int64_t offset, const LogSink& sink) {
+  ASSIGN_OR_RETURN(auto file, open_log(path));
+  if (!file) return {};
+  reader_ = std::make_unique<LineReader>(std::move(*file), offset);
+  return reader_->drain(options_.selection, sink);
+}
+
+Status LogFollower::catch_up(const LogSink& sink) {
+  // First, so that what is written from now on makes the descriptor readable again.
+  std::array<char, 4096> events;
+  while (true) {
+    const auto n = sys::read(inotify_, events);
+    if (!n.ok() || *n == 0) break;
+  }
+  if (!started_) RETURN_IF_ERROR(open_first(sink));
+  if (!reader_) return open_next(options_.current, 0, sink);
+  RETURN_IF_ERROR(reader_->drain(options_.selection, sink));
+  ASSIGN_OR_RETURN(const bool same, reader_->is_same_file(options_.current));
+  if (same) return {};
+  // Rotated. What was written between the read and the rename first, then every file that is newer than ours.
+  RETURN_IF_ERROR(reader_->drain(options_.selection, sink));
+  ASSIGN_OR_RETURN(const std::vector<std::string> files, options_.files());
+  std::size_t next = 0;
+  for (std::size_t i = 0; i < files.size(); ++i) {
+    ASSIGN_OR_RETURN(const bool ours, reader_->is_same_file(files[i]));
+    if (ours) next = i + 1;
+  }
+  for (; next < files.size(); ++next) RETURN_IF_ERROR(open_next(files[next], 0, sink));
+  return {};
+}
+
+bool LogFollower::past_until() const { return options_.selection.until_ns && now_unix_ns() > *options_.selection.until_ns; }
+
+Status follow_logs(FollowOptions options, const FollowUntil& until, const LogSink& sink) {
+  constexpr int kLookMs = 200;  // the end of the container is no event of the directory
+  ASSIGN_OR_RETURN(LogFollower follower, LogFollower::open(std::move(options)));
+  while (true) {
+    // Asked before reading: what was written before the end is then certainly read.
+    ASSIGN_OR_RETURN(const bool ended, until.ended());
+    RETURN_IF_ERROR(follower.catch_up(sink));
+    RETURN_IF_ERROR(until.idle());
+    if (ended || follower.past_until()) return {};
+    std::array<struct pollfd, 2> fds = {{{follower.fd().get(), POLLIN, 0}, {STDOUT_FILENO, 0, 0}}};
+    (void)::poll(fds.data(), fds.size(), kLookMs);
+    if ((fds[1].revents & POLLERR) != 0) return Error::from_errno(EPIPE, "write to standard output");
+  }
+}
 
 }  // namespace cooper::cli

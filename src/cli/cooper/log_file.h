@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -41,10 +42,43 @@ struct FollowOptions {
   std::function<Result<std::vector<std::string>>()> files;
   // The file that grows, even before it exists.
   std::string current;
+};
+
+class LineReader;
+
+// Reads a log that grows, across rotations. One step at a time, so that a caller can follow several.
+class LogFollower {
+ public:
+  static Result<LogFollower> open(FollowOptions options);
+  LogFollower(LogFollower&&) noexcept;
+  LogFollower& operator=(LogFollower&&) noexcept;
+  ~LogFollower();
+
+  // Readable when a file changed (and perhaps again without a reason).
+  BorrowedFd fd() const { return inotify_; }
+  // Everything that is there and was not handed over yet.
+  Status catch_up(const LogSink& sink);
+  // Nothing that is still to come is selected.
+  bool past_until() const;
+
+ private:
+  explicit LogFollower(FollowOptions options);
+  Status open_first(const LogSink& sink);
+  Status open_next(const std::string& path, std::int64_t offset, const LogSink& sink);
+
+  FollowOptions options_;
+  UniqueFd inotify_;
+  bool started_ = false;
+  std::unique_ptr<LineReader> reader_;
+};
+
+struct FollowUntil {
   // True once nothing more will be written.
   std::function<Result<bool>()> ended;
+  // Before each wait: everything there is has been handed over.
+  std::function<Status()> idle;
 };
-// Reads what is there, then what comes, across rotations, until ended() is true and everything was read.
-Status follow_logs(const FollowOptions& options, const LogSink& sink);
+// Reads what is there, then what comes, until ended() is true and everything was read. EPIPE when nobody reads standard output.
+Status follow_logs(FollowOptions options, const FollowUntil& until, const LogSink& sink);
 
 }  // namespace cooper::cli

@@ -6,6 +6,7 @@
 #include "base/strings.h"
 #include "cli/cooper/command.h"
 #include "cli/cooper/help.h"
+#include "container/seal_exe.h"
 #include "sys/file.h"
 
 namespace cooper::cli {
@@ -129,7 +130,9 @@ const Command* find_command(std::string_view path) {
   return nullptr;
 }
 
-int run_cooper(std::span<const std::string> words) {
+int main_cooper(char** argv) {
+  std::vector<std::string> words;
+  for (char** word = argv[0] == nullptr ? argv : argv + 1; *word != nullptr; ++word) words.emplace_back(*word);
   const std::array<std::span<const Flag>, 1> global = {global_flags()};
   auto before = parse_args(global, words, Order::kBeforeArguments);
   if (!before.ok()) {
@@ -157,6 +160,9 @@ int run_cooper(std::span<const std::string> words) {
   if (args->enabled("help")) return print(command_help(*command)).ok() ? 0 : kExitFailure;
   args->merge_earlier(std::move(before).value());
   if (auto counted = check_count(*command, *args); !counted.ok()) return usage_error(counted.error());
+  if (command->seals && !args->enabled("dry-run")) {
+    if (auto sealed = container::seal_executable(argv); !sealed.ok()) return usage_error(sealed.error());
+  }
   return run_command(*command, *args);
 }
 

@@ -67,7 +67,9 @@ constexpr std::array<Flag, 15> kRktAppFlags = {{
     {"cap-remove", 0, "LIST", "as --caps-remove"},
 }};
 
-constexpr std::array<Flag, 4> kRktPodFlags = {{
+constexpr std::array<Flag, 6> kRktPodFlags = {{
+    {"label", 0, "NAME=VALUE", "label of the pod"},
+    {"annotation", 0, "NAME=VALUE", "annotation of the pod"},
     {"volume", 0, "NAME,kind=host,source=PATH[,readOnly=true]", "directory or file of the host, mounted by --mount", kDirectory},
     {"mount", 0, "volume=NAME,target=PATH", "mount a volume into every app; after an image: into that app"},
     {"set-env", 0, "NAME=VALUE", "environment variable of every app"},

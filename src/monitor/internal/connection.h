@@ -68,6 +68,8 @@ class Connection {
   bool input_blocked_ = false;  // not read while its app's input is full
   bool hung_up_ = false;        // the peer is gone, frames of it may still be unread
   bool closing_ = false;        // ends when the queue is empty
+  bool congested_ = false;      // hold_back_ and above kHoldBackHigh, not yet below kHoldBackLow
+  bool dead_ = false;           // closed, object not yet swept
   std::vector<int> watched_;    // apps whose kExit it wants
   std::int64_t progress_ms_ = 0;  // when it last took something while its queue was not empty
   std::uint32_t events_ = 0;      // registered with the loop; 0: not registered

@@ -26,7 +26,7 @@ class HubHandler {
   virtual bool app_has_terminal(int app) = 0;
   virtual bool stdin_once(int app) = 0;
   virtual bool stdin_open(int app) = 0;
-  // Room for one more frame of input; when false, Hub::input_ready(app) is called later.
+  // Room for one more frame of input; when false, Hub::input_ready(app) is called later (never from inside these calls).
   virtual bool stdin_has_room(int app) = 0;
   virtual void write_stdin(int app, std::string_view data) = 0;
   virtual void close_stdin(int app) = 0;
@@ -56,13 +56,13 @@ class Hub {
   // The app's input has room again.
   void input_ready(int app);
   void app_exited(int app, const std::string& record_json);
+  void release_memory();
   // Accepts who is still in line, then no more.
   void stop_listening();
   // Sends the last frame to everybody. Clients with unsent data remain; take_unsent() hands them out.
   void finish(const std::string& frame);
   // Connections whose queue is not empty, for somebody who waits for them; all others are closed.
   std::vector<std::unique_ptr<Connection>> take_unsent();
-  std::size_t connections() const { return connections_.size(); }
 
  private:
   Connection* admit(UniqueFd socket);
@@ -76,7 +76,21 @@ class Hub {
   Status handle_app_request(Connection& connection, const protocol::FrameView& frame);
   void handle_stdin(Connection& connection, std::string_view data);
   bool reply(Connection& connection, const protocol::FrameView& frame, const Status& status);
-  bool sent(Connection& connection, Connection::Sent sent);
+  bool after_send(Connection& connection, Connection::Sent sent);
+  // Closed connections are only marked while any call is on the stack: handlers call back into the hub.
+  class Entry {
+   public:
+    explicit Entry(Hub& hub) : hub_(hub) { ++hub_.depth_; }
+    ~Entry() {
+      if (--hub_.depth_ == 0) hub_.sweep();
+    }
+    Entry(const Entry&) = delete;
+    Entry& operator=(const Entry&) = delete;
+
+   private:
+    Hub& hub_;
+  };
+  void sweep();
   void update_events(Connection& connection);
   void drop(Connection& connection, std::string_view why);
   void close(Connection& connection);
@@ -89,11 +103,12 @@ class Hub {
   HubHandler& handler_;
   std::string hello_;
   UniqueFd listener_;
-  bool accept_paused_ = false;
   std::map<std::uint64_t, std::unique_ptr<Connection>> connections_;
   std::uint64_t next_id_ = 1;
+  int depth_ = 0;
+  bool any_dead_ = false;
   bool stuck_timer_ = false;
-  std::string packet_;
+  std::string packet_;  // the frame being handled
 };
 
 }  // namespace cooper::monitor::internal

@@ -99,7 +99,8 @@ def _reap_until(pid):
 
 
 def _private_run():
-    """A fresh /run, unless systemd runs this machine and its sockets are needed."""
+    """A fresh /dev/shm, and a fresh /run unless systemd runs this machine and its sockets are needed."""
+    mount("tmpfs", "/dev/shm", "tmpfs", MS_NOSUID | MS_NODEV, "mode=1777")
     if os.path.isdir("/run/systemd/system"):
         return
     resolv = os.path.realpath("/etc/resolv.conf")
@@ -115,8 +116,44 @@ def _private_run():
         pathlib.Path(resolv).write_bytes(content)
 
 
-def enter():
-    """Fork into the namespaces. Returns only in the process that is to be pytest."""
+def _hierarchies():
+    """[(mount point, type, options)] of the cgroup mounts, and the names in /proc/self/cgroup that have none."""
+    mounted, names = [], set()
+    for line in pathlib.Path("/proc/self/mountinfo").read_text().splitlines():
+        left, right = line.split(" - ", 1)
+        fstype, _, options = right.split()[:3]
+        if fstype in ("cgroup", "cgroup2"):
+            kept = ",".join(o for o in options.split(",") if o not in ("rw", "ro"))
+            mounted.append((left.split()[4], fstype, kept))
+            names.update(kept.split(","))
+    listed = {l.split(":")[1] for l in pathlib.Path("/proc/self/cgroup").read_text().splitlines()}
+    return mounted, sorted(n for n in listed if n and not set(n.split(",")) <= names)
+
+
+def _complete_cgroups(wanted):
+    """Mount, for this session only, the v1 hierarchies that are active but mounted nowhere, and those wanted.
+
+    Programs that walk /proc/self/cgroup (containerd's statistics) fail on a hierarchy that
+    is active and not mounted; crun 1.8 wants hugetlb mounted on v1.
+    """
+    mounted, missing = _hierarchies()
+    active = {o for _, _, options in mounted for o in options.split(",")}
+    missing += [name for name in wanted if name not in active and name not in missing]
+    if not missing or not any(fstype == "cgroup" for _, fstype, _ in mounted):
+        return
+    top = "/sys/fs/cgroup"
+    mount("tmpfs", top, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=755")
+    todo = mounted + [(f"{top}/{n.removeprefix('name=')}", "cgroup", n) for n in missing]
+    for point, fstype, options in todo:
+        os.makedirs(point, exist_ok=True)
+        mount(fstype, point, fstype, MS_NOSUID | MS_NODEV | MS_NOEXEC, options or None)
+
+
+def enter(controllers=()):
+    """Fork into the namespaces. Returns only in the process that is to be pytest.
+
+    controllers: v1 controllers to mount for the session if they are not.
+    """
     if not wanted():
         return
     sys.stdout.flush()
@@ -132,6 +169,7 @@ def enter():
     prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC)
     _private_run()
+    _complete_cgroups(controllers)
     os.environ[_MARK] = "1"
     runner = os.fork()
     if runner:

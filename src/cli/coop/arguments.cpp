@@ -1,0 +1,130 @@
+#include "cli/coop/arguments.h"
+
+#include "base/strings.h"
+
+namespace cooper::cli::coop {
+namespace {
+
+std::optional<bool> parse_bool(std::string_view text) {
+  for (const std::string_view yes : {"true", "1", "t", "T", "TRUE", "True"}) {
+    if (text == yes) return true;
+  }
+  for (const std::string_view no : {"false", "0", "f", "F", "FALSE", "False"}) {
+    if (text == no) return false;
+  }
+  return std::nullopt;
+}
+
+const Flag* find_flag(std::span<const Flag> flags, std::string_view name) {
+  for (const Flag& flag : flags) {
+    if (flag.name == name || (!flag.short_name.empty() && flag.short_name == name)) return &flag;
+  }
+  return nullptr;
+}
+
+}  // namespace
+
+Result<Arguments> Arguments::parse(std::span<char* const> words, std::span<const Flag> flags, Stop stop) {
+  Arguments out;
+  std::size_t i = 0;
+  for (; i < words.size(); ++i) {
+    const std::string_view word(words[i]);
+    if (word == "--") {
+      for (++i; i < words.size(); ++i) out.positional_.emplace_back(words[i]);
+      break;
+    }
+    if (word.size() < 2 || word[0] != '-') {
+      if (stop == Stop::kFirstArgument) {
+        for (; i < words.size(); ++i) out.positional_.emplace_back(words[i]);
+        break;
+      }
+      out.positional_.emplace_back(word);
+      continue;
+    }
+    const std::string_view body = word.substr(word[1] == '-' ? 2 : 1);
+    const auto pair = split_once(body, '=');
+    const std::string_view name = pair ? pair->first : body;
+    const Flag* flag = find_flag(flags, name);
+    if (flag == nullptr) return Error(Errc::kInvalidArgument, "flag provided but not defined: " + quoted(word.substr(0, word.find('='))));
+    std::string value;
+    if (pair) {
+      value = std::string(pair->second);
+    } else if (flag->type == FlagType::kValue || flag->type == FlagType::kList) {
+      if (++i >= words.size()) return Error(Errc::kInvalidArgument, "flag needs an argument: --" + std::string(flag->name));
+      value = words[i];
+    } else if (flag->type == FlagType::kBool) {
+      value = "true";
+    }
+    if (flag->type == FlagType::kBool && !parse_bool(value)) {
+      return Error(Errc::kInvalidArgument, "invalid value " + quoted(value) + " for the flag --" + std::string(flag->name) + ": not true or false");
+    }
+    out.values_.emplace_back(flag->name, std::move(value));
+  }
+  return out;
+}
+
+const std::string* Arguments::find(std::string_view name) const {
+  for (auto it = values_.rbegin(); it != values_.rend(); ++it) {
+    if (it->first == name) return &it->second;
+  }
+  return nullptr;
+}
+
+bool Arguments::flag(std::string_view name) const {
+  const std::string* value = find(name);
+  return value != nullptr && parse_bool(*value).value_or(false);
+}
+
+std::string Arguments::value(std::string_view name, std::string_view fallback) const {
+  const std::string* value = find(name);
+  return value != nullptr ? *value : std::string(fallback);
+}
+
+std::vector<std::string> Arguments::list(std::string_view name) const {
+  std::vector<std::string> out;
+  for (const auto& [have, value] : values_) {
+    if (have == name) out.push_back(value);
+  }
+  return out;
+}
+
+template <typename T>
+Result<std::optional<T>> Arguments::number(std::string_view name) const {
+  const std::string* text = find(name);
+  if (text == nullptr) return std::optional<T>();
+  const auto value = parse_number<T>(*text);
+  if (!value) return Error(Errc::kInvalidArgument, "invalid value " + quoted(*text) + " for the flag --" + std::string(name) + ": not a number in range");
+  return std::optional<T>(*value);
+}
+
+template Result<std::optional<int>> Arguments::number<int>(std::string_view) const;
+template Result<std::optional<std::int64_t>> Arguments::number<std::int64_t>(std::string_view) const;
+template Result<std::optional<std::uint64_t>> Arguments::number<std::uint64_t>(std::string_view) const;
+template Result<std::optional<std::uint16_t>> Arguments::number<std::uint16_t>(std::string_view) const;
+
+std::string describe_flags(std::span<const Flag> flags) {
+  std::vector<std::pair<std::string, std::string_view>> lines;
+  std::size_t width = 0;
+  for (const Flag& flag : flags) {
+    if (flag.hidden) continue;
+    std::string left = "   --" + std::string(flag.name);
+    if (flag.type == FlagType::kOptionalValue) {
+      left += "[=" + std::string(flag.metavar) + "]";
+    } else if (flag.type != FlagType::kBool) {
+      left += " " + std::string(flag.metavar);
+    }
+    if (!flag.short_name.empty()) left += ", -" + std::string(flag.short_name);
+    width = std::max(width, left.size());
+    lines.emplace_back(std::move(left), flag.help);
+  }
+  std::string out;
+  for (const auto& [left, help] : lines) {
+    out += left;
+    out.append(width + 2 - left.size(), ' ');
+    out += help;
+    out += '\n';
+  }
+  return out;
+}
+
+}  // namespace cooper::cli::coop

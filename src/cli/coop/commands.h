@@ -1,0 +1,84 @@
+// The commands of coop. One table (coop.cpp) names each with its flags and handler; parsing and help come from it.
+#pragma once
+
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "base/error.h"
+#include "cli/coop/arguments.h"
+#include "container/container.h"
+
+namespace cooper::cli::coop {
+
+// The global flags, resolved.
+struct Globals {
+  std::string root;  // absolute
+  bool rootless = false;
+};
+
+// What a handler gets.
+struct Call {
+  const Globals& globals;
+  const Arguments& arguments;
+  container::Factory factory() const;
+  // The first argument: a container id.
+  const std::string& id() const { return arguments.positional().front(); }
+  Result<container::Container> load() const { return factory().load(id()); }
+};
+
+struct Command {
+  std::string_view name;
+  std::string_view usage;  // after the name
+  std::string_view summary;
+  std::string_view description;
+  std::span<const Flag> flags;
+  std::size_t min_arguments = 0;
+  std::size_t max_arguments = 0;  // 0 with min 0: none
+  Arguments::Stop stop = Arguments::Stop::kNever;
+  int failure_status = 1;  // exit status of the command's own errors
+  bool seals = false;      // starts a process in a container: the executable is protected first
+  // The exit status of the program.
+  Result<int> (*run)(const Call& call) = nullptr;
+};
+
+inline constexpr std::size_t kAnyNumber = static_cast<std::size_t>(-1);
+
+std::span<const Command> commands();
+
+// start.cpp
+Result<int> run_create(const Call& call);
+Result<int> run_run(const Call& call);
+Result<int> run_start(const Call& call);
+// exec.cpp
+Result<int> run_exec(const Call& call);
+// change.cpp
+Result<int> run_kill(const Call& call);
+Result<int> run_delete(const Call& call);
+Result<int> run_pause(const Call& call);
+Result<int> run_resume(const Call& call);
+// show.cpp
+Result<int> run_state(const Call& call);
+Result<int> run_list(const Call& call);
+// ps.cpp
+Result<int> run_ps(const Call& call);
+// spec.cpp, features.cpp
+Result<int> run_spec(const Call& call);
+Result<int> run_features(const Call& call);
+// update.cpp, events.cpp
+Result<int> run_update(const Call& call);
+Result<int> run_events(const Call& call);
+
+// A detached terminal needs somebody to take its master, and nobody else does (runc's rules for --console-socket).
+Status check_console(bool terminal, bool detached, bool has_socket);
+// A process of another user must be able to reopen its standard streams by name (/dev/stdout): pipes are given to it. Files and terminals keep
+// their owner.
+void give_pipes_to(const oci::Process& process, const oci::Config& container);
+// Writes all of it to standard output.
+Status print(std::string_view text);
+// From the current directory; "" stays "".
+Result<std::string> absolute_path(const std::string& path);
+// A regular file's bytes ("-" is standard input where `allow_stdin`); never waits for a fifo's writer.
+Result<std::string> read_input(const std::string& path, std::size_t max_bytes, bool allow_stdin = false);
+
+}  // namespace cooper::cli::coop

@@ -1,0 +1,130 @@
+#include <signal.h>
+
+#include "base/strings.h"
+#include "cli/coop/commands.h"
+#include "cli/coop/supervise.h"
+#include "log/log.h"
+#include "spec/oci_runtime/parse.h"
+
+namespace cooper::cli::coop {
+namespace {
+
+// UID[:GID], plain decimal numbers only: anything looser has given a wrong user before (CVE-2026-30892).
+Status set_user(oci::User& user, std::string_view text) {
+  const auto bad = [&]() -> Status {
+    return Error(Errc::kInvalidArgument, "--user " + quoted(text) + " must be UID or UID:GID, numbers from 0 to 4294967294");
+  };
+  const auto parse = [](std::string_view number) -> std::optional<std::uint32_t> {
+    if (number.empty() || number.find_first_not_of("0123456789") != std::string_view::npos) return std::nullopt;
+    const auto id = parse_number<std::uint32_t>(number);
+    return id && *id != 0xffffffffU ? id : std::nullopt;
+  };
+  const auto pair = split_once(text, ':');
+  const auto uid = parse(pair ? pair->first : text);
+  if (!uid) return bad();
+  if (pair) {
+    const auto gid = parse(pair->second);
+    if (!gid) return bad();
+    user.gid = *gid;
+  }
+  user.uid = *uid;
+  return {};
+}
+
+Status add_groups(oci::User& user, const std::vector<std::string>& texts) {
+  for (const std::string& text : texts) {
+    const auto gid = parse_number<std::uint32_t>(text);
+    if (!gid) return Error(Errc::kInvalidArgument, "--additional-gids " + quoted(text) + " must be a group number");
+    user.additional_gids.push_back(*gid);
+  }
+  return {};
+}
+
+// Never the inheritable set (CVE-2022-29162).
+void add_capabilities(oci::Process& process, const std::vector<std::string>& names) {
+  if (names.empty()) return;
+  if (!process.capabilities) process.capabilities.emplace();
+  for (const std::string& name : names) {
+    for (auto* set : {&process.capabilities->bounding, &process.capabilities->effective, &process.capabilities->permitted}) set->push_back(name);
+  }
+}
+
+// The container's own process with what the flags change.
+Result<oci::Process> process_from_flags(const Call& call, oci::Process process) {
+  const Arguments& arguments = call.arguments;
+  const auto& words = arguments.positional();
+  if (words.size() < 2) return Error(Errc::kInvalidArgument, "exec needs a command, or --process FILE");
+  process.args.assign(words.begin() + 1, words.end());
+  process.terminal = arguments.flag("tty");
+  if (arguments.has("cwd")) process.cwd = arguments.value("cwd");
+  for (std::string& entry : arguments.list("env")) process.env.push_back(std::move(entry));
+  if (arguments.has("user")) RETURN_IF_ERROR(set_user(process.user, arguments.value("user")));
+  RETURN_IF_ERROR(add_groups(process.user, arguments.list("additional-gids")));
+  if (arguments.has("process-label")) process.selinux_label = arguments.value("process-label");
+  if (arguments.has("apparmor")) process.apparmor_profile = arguments.value("apparmor");
+  if (arguments.has("no-new-privs")) process.no_new_privileges = arguments.flag("no-new-privs");
+  add_capabilities(process, arguments.list("cap"));
+  return process;
+}
+
+Result<oci::Process> make_process(const Call& call, const container::Container& container) {
+  if (const std::string file = call.arguments.value("process"); !file.empty()) {
+    ASSIGN_OR_RETURN(std::string text, read_input(file, oci::kMaxConfigBytes, true));
+    return oci::parse_process(std::move(text), "process.json");
+  }
+  ASSIGN_OR_RETURN(oci::Config config, container.config());
+  if (!config.process) return Error(Errc::kCorrupt, "container " + quoted(call.id()) + " has no process in its configuration");
+  return process_from_flags(call, std::move(*config.process));
+}
+
+// "[controller,...:]path": a place below the container's own cgroup. Never outside of it.
+Result<std::string> sub_cgroup(const std::vector<std::string>& texts) {
+  if (texts.empty()) return std::string();
+  if (texts.size() > 1 || texts[0].find(':') != std::string::npos) {
+    return Error(Errc::kUnsupported, "--cgroup for single controllers is not supported").with_hint("give one path; it is used for every controller");
+  }
+  std::string out;
+  for (const std::string_view part : split(texts[0], '/')) {
+    if (part.empty() || part == ".") continue;
+    if (part == "..") return Error(Errc::kInvalidArgument, "--cgroup " + quoted(texts[0]) + " must not leave the container's cgroup");
+    if (!out.empty()) out += '/';
+    out += part;
+  }
+  return out;
+}
+
+}  // namespace
+
+Result<int> run_exec(const Call& call) {
+  const Arguments& arguments = call.arguments;
+  ASSIGN_OR_RETURN(auto container, call.load());
+  container::ExecOptions options;
+  ASSIGN_OR_RETURN(options.process, make_process(call, container));
+  ASSIGN_OR_RETURN(options.console_socket, absolute_path(arguments.value("console-socket")));
+  ASSIGN_OR_RETURN(options.pidfd_socket, absolute_path(arguments.value("pidfd-socket")));
+  ASSIGN_OR_RETURN(options.pid_file, absolute_path(arguments.value("pid-file")));
+  ASSIGN_OR_RETURN(const auto preserve, arguments.number<std::uint16_t>("preserve-fds"));
+  options.preserve_fds = preserve.value_or(0);
+  options.ignore_paused = arguments.flag("ignore-paused");
+  ASSIGN_OR_RETURN(options.sub_cgroup, sub_cgroup(arguments.list("cgroup")));
+  const bool detach = arguments.flag("detach");
+  const bool terminal = options.process.terminal;
+  RETURN_IF_ERROR(check_console(terminal, detach, !options.console_socket.empty()));
+  if (options.process.user.uid != 0) {
+    if (const auto config = container.config(); config.ok()) give_pipes_to(options.process, *config);
+  }
+  if (detach) {
+    ASSIGN_OR_RETURN(const auto created, container.exec(options));
+    return 0;
+  }
+  ASSIGN_OR_RETURN(auto supervisor, Supervisor::create());
+  if (terminal && !options.process.console_size) options.process.console_size = caller_terminal_size();
+  options.keep_console = terminal;
+  ASSIGN_OR_RETURN(auto created, container.exec(options));
+  if (terminal) {
+    if (Status taken = supervisor.take_terminal(); !taken.ok()) log::warning(taken.error().message());
+  }
+  return supervisor.wait_for(std::move(created));
+}
+
+}  // namespace cooper::cli::coop

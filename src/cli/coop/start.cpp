@@ -1,0 +1,193 @@
+// create, run, start.
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "base/scope_exit.h"
+#include "base/strings.h"
+#include "cli/coop/commands.h"
+#include "cli/coop/notify.h"
+#include "cli/coop/supervise.h"
+#include "log/log.h"
+#include "spec/oci_runtime/parse.h"
+#include "sys/cred.h"
+#include "sys/file.h"
+#include "sys/process.h"
+
+namespace cooper::cli::coop {
+namespace {
+
+struct Bundle {
+  oci::Config config;
+  std::string text;
+};
+
+Result<Bundle> read_bundle(const std::string& path) {
+  struct stat info = {};
+  if (::stat(path.c_str(), &info) != 0) return Error::from_errno(errno, "bundle " + quoted(path));
+  auto text = read_input(path + "/config.json", oci::kMaxConfigBytes);
+  if (!text.ok()) return std::move(text).error().with("bundle " + quoted(path)).with_hint("a bundle is a directory with a config.json; 'coop spec' writes one");
+  Bundle out;
+  out.text = *text;
+  ASSIGN_OR_RETURN(out.config, oci::parse_config(std::move(text).value(), "config.json"));
+  return out;
+}
+
+// Socket activation (sd_listen_fds(3)): descriptors 3... are for us, to be handed on, when LISTEN_PID names us.
+int listen_fds() {
+  const char* pid = ::secure_getenv("LISTEN_PID");
+  const char* count = ::secure_getenv("LISTEN_FDS");
+  if (pid == nullptr || count == nullptr) return 0;
+  if (parse_number<pid_t>(pid).value_or(0) != ::getpid()) return 0;
+  return static_cast<int>(std::min(parse_number<unsigned>(count).value_or(0), 1024U));
+}
+
+Result<container::CreateOptions> create_options(const Call& call, const std::string& bundle) {
+  const Arguments& arguments = call.arguments;
+  container::CreateOptions out;
+  out.id = call.id();
+  out.bundle = bundle;
+  ASSIGN_OR_RETURN(out.console_socket, absolute_path(arguments.value("console-socket")));
+  ASSIGN_OR_RETURN(out.pidfd_socket, absolute_path(arguments.value("pidfd-socket")));
+  ASSIGN_OR_RETURN(out.pid_file, absolute_path(arguments.value("pid-file")));
+  ASSIGN_OR_RETURN(const auto preserve, arguments.number<std::uint16_t>("preserve-fds"));
+  out.preserve_fds = preserve.value_or(0);
+  out.no_pivot = arguments.flag("no-pivot");
+  out.no_new_keyring = arguments.flag("no-new-keyring");
+  if (const int passed = listen_fds(); passed > 0) {
+    out.preserve_fds += passed;
+    out.extra_env.push_back("LISTEN_FDS=" + std::to_string(passed));
+    out.extra_env.emplace_back("LISTEN_PID=1");
+    if (const char* names = ::secure_getenv("LISTEN_FDNAMES"); names != nullptr) out.extra_env.push_back(std::string("LISTEN_FDNAMES=") + names);
+  }
+  return out;
+}
+
+Result<std::optional<NotifyProxy>> add_notify(const Call& call, container::CreateOptions& options) {
+  ASSIGN_OR_RETURN(auto notify, NotifyProxy::prepare(call.globals.root, options.id));
+  if (notify) {
+    options.extra_mounts.push_back(notify->mount());
+    options.extra_env.push_back(notify->environment());
+  }
+  return notify;
+}
+
+Result<int> print_plan(const Call& call, const Bundle& bundle, const container::CreateOptions& options, const std::string& format) {
+  if (!format.empty() && format != "text" && format != "json") {
+    return Error(Errc::kInvalidArgument, "--dry-run prints text or json, not " + quoted(format));
+  }
+  ASSIGN_OR_RETURN(const container::Plan plan, call.factory().plan(bundle.config, options));
+  RETURN_IF_ERROR(print(format == "json" ? container::print_json(plan) : container::print_text(plan)));
+  return 0;
+}
+
+// Whatever the process left behind goes with the container.
+void delete_container(const Call& call, const std::string& id) {
+  auto container = call.load();
+  Status done = container.ok() ? container->destroy(true) : Status(std::move(container).error());
+  if (!done.ok() && done.error().code() != Errc::kNotFound) log::error(std::move(done).error().with("delete container " + quoted(id)));
+  NotifyProxy::remove(call.globals.root, id);
+}
+
+Result<int> run_detached(const Call& call, const Bundle& bundle, container::CreateOptions options) {
+  ASSIGN_OR_RETURN(auto notify, add_notify(call, options));
+  ScopeExit undo([&] { NotifyProxy::remove(call.globals.root, options.id); });
+  if (notify) RETURN_IF_ERROR(notify->listen());
+  auto factory = call.factory();
+  ASSIGN_OR_RETURN(const auto created, factory.create(bundle.config, options));
+  undo.dismiss();
+  if (notify) RETURN_IF_ERROR(notify->wait_ready(created.pid, created.pidfd));
+  return 0;
+}
+
+Result<int> run_foreground(const Call& call, Bundle& bundle, container::CreateOptions options, bool keep) {
+  if (!call.arguments.flag("no-subreaper")) RETURN_IF_ERROR(sys::set_child_subreaper(true));
+  // Before the start: no signal may be lost, and none may end us while a container is half made.
+  ASSIGN_OR_RETURN(auto supervisor, Supervisor::create());
+  const bool terminal = bundle.config.process->terminal;
+  if (terminal && !bundle.config.process->console_size) bundle.config.process->console_size = caller_terminal_size();
+  options.keep_console = terminal;
+  ASSIGN_OR_RETURN(auto notify, add_notify(call, options));
+  ScopeExit remove_notify([&] {
+    if (notify) NotifyProxy::remove(call.globals.root, options.id);
+  });
+  if (notify) RETURN_IF_ERROR(notify->listen());
+  auto factory = call.factory();
+  ASSIGN_OR_RETURN(auto created, factory.create(bundle.config, options));
+  remove_notify.dismiss();
+  if (terminal) {
+    if (Status taken = supervisor.take_terminal(); !taken.ok()) log::warning(taken.error().message());
+  }
+  const pid_t pid = created.pid;
+  bool announced = false;
+  if (notify) {
+    supervisor.watch(notify->socket(), [&] {
+      if (const auto ready = notify->forward(pid); !announced && ready.ok() && *ready) announced = true;
+    });
+  }
+  auto status = supervisor.wait_for(std::move(created));
+  if (!keep) {
+    delete_container(call, options.id);
+  } else {
+    NotifyProxy::remove(call.globals.root, options.id);
+  }
+  return status;
+}
+
+Result<std::string> bundle_path(const Arguments& arguments) {
+  return absolute_path(arguments.value("bundle", "."));
+}
+
+}  // namespace
+
+Result<int> run_create(const Call& call) {
+  ASSIGN_OR_RETURN(const std::string path, bundle_path(call.arguments));
+  ASSIGN_OR_RETURN(Bundle bundle, read_bundle(path));
+  ASSIGN_OR_RETURN(auto options, create_options(call, path));
+  if (!bundle.config.process) return Error(Errc::kInvalidArgument, "config.json: /process: required member is missing");
+  RETURN_IF_ERROR(check_console(bundle.config.process->terminal, true, !options.console_socket.empty()));
+  options.config_text = std::move(bundle.text);
+  give_pipes_to(*bundle.config.process, bundle.config);
+  ASSIGN_OR_RETURN(const auto notify, add_notify(call, options));
+  ScopeExit undo([&] {
+    if (notify) NotifyProxy::remove(call.globals.root, options.id);
+  });
+  auto factory = call.factory();
+  ASSIGN_OR_RETURN(const auto created, factory.create(bundle.config, options));
+  undo.dismiss();
+  return 0;
+}
+
+Result<int> run_run(const Call& call) {
+  ASSIGN_OR_RETURN(const std::string path, bundle_path(call.arguments));
+  ASSIGN_OR_RETURN(Bundle bundle, read_bundle(path));
+  ASSIGN_OR_RETURN(auto options, create_options(call, path));
+  options.detach_start = false;
+  if (call.arguments.has("dry-run")) return print_plan(call, bundle, options, call.arguments.value("dry-run"));
+  if (!bundle.config.process) return Error(Errc::kInvalidArgument, "config.json: /process: required member is missing");
+  const bool detach = call.arguments.flag("detach");
+  RETURN_IF_ERROR(check_console(bundle.config.process->terminal, detach, !options.console_socket.empty()));
+  options.config_text = std::move(bundle.text);
+  give_pipes_to(*bundle.config.process, bundle.config);
+  if (detach) return run_detached(call, bundle, std::move(options));
+  return run_foreground(call, bundle, std::move(options), call.arguments.flag("keep"));
+}
+
+Result<int> run_start(const Call& call) {
+  ASSIGN_OR_RETURN(auto container, call.load());
+  ASSIGN_OR_RETURN(auto notify, NotifyProxy::open(call.globals.root, call.id()));
+  if (!notify) {
+    RETURN_IF_ERROR(container.start());
+    return 0;
+  }
+  RETURN_IF_ERROR(notify->listen());
+  const auto pidfd = container.init_pidfd();
+  RETURN_IF_ERROR(container.start());
+  if (pidfd.ok()) RETURN_IF_ERROR(notify->wait_ready(container.record().pid, *pidfd));
+  return 0;
+}
+
+}  // namespace cooper::cli::coop

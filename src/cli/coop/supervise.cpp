@@ -1,0 +1,200 @@
+#include "cli/coop/supervise.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/signalfd.h>
+#include <sys/wait.h>
+#include <termios.h>
+#include <unistd.h>
+
+#include <array>
+
+#include "log/log.h"
+#include "sys/file.h"
+#include "sys/process.h"
+
+namespace cooper::cli::coop {
+namespace {
+
+constexpr BorrowedFd kStdin{STDIN_FILENO};
+constexpr BorrowedFd kStdout{STDOUT_FILENO};
+
+// Stays with this process: SIGCHLD is about our children, SIGURG is noise of the Go runtimes that drive us (runc's rule).
+bool forwarded(std::uint32_t signal) { return signal != SIGCHLD && signal != SIGURG; }
+
+}  // namespace
+
+std::optional<oci::ConsoleSize> caller_terminal_size() {
+  for (const BorrowedFd fd : {kStdin, kStdout}) {
+    if (!io::is_terminal(fd)) continue;
+    if (const auto size = io::window_size(fd); size.ok()) return oci::ConsoleSize{size->rows, size->columns};
+  }
+  return std::nullopt;
+}
+
+// Copies between the caller's standard streams and the pty master. Never blocks on the master; the caller's streams are written only when they
+// take data, in pieces that a pipe takes at once.
+class Supervisor::Relay {
+ public:
+  explicit Relay(BorrowedFd master) : master_(master) {
+    (void)!sys::fcntl_setfl(master, O_NONBLOCK | O_RDWR).ok();
+    resize();
+  }
+
+  void resize() const {
+    if (const auto size = caller_terminal_size()) {
+      (void)!io::set_window_size(master_, {static_cast<std::uint16_t>(size->height), static_cast<std::uint16_t>(size->width)}).ok();
+    }
+  }
+
+  // poll entries: caller's input, master, caller's output.
+  void prepare(std::array<pollfd, 3>& fds) const {
+    fds[0] = {in_open_ && in_.size < in_.bytes.size() ? STDIN_FILENO : -1, POLLIN, 0};
+    short master_events = 0;
+    if (out_.size == 0) master_events |= POLLIN;
+    if (in_.size > 0) master_events |= POLLOUT;
+    fds[1] = {master_open_ && master_events != 0 ? master_.get() : -1, master_events, 0};
+    fds[2] = {out_.size > 0 ? STDOUT_FILENO : -1, POLLOUT, 0};
+  }
+
+  void handle(const std::array<pollfd, 3>& fds) {
+    if (fds[0].revents != 0) read_input();
+    if ((fds[1].revents & POLLOUT) != 0) write_master();
+    if ((fds[1].revents & (POLLIN | POLLHUP | POLLERR)) != 0 && out_.size == 0) read_master();
+    if (fds[2].revents != 0) write_output();
+  }
+
+  // The process is gone: what it wrote and nobody has read yet.
+  void drain() {
+    while (true) {
+      while (out_.size > 0) write_output();
+      if (!master_open_) return;
+      const std::size_t before = out_.size;
+      read_master();
+      if (out_.size == before) return;
+    }
+  }
+
+ private:
+  struct Buffer {
+    std::array<char, 4096> bytes{};
+    std::size_t size = 0;
+    void consume(std::size_t n) {
+      size -= n;
+      std::char_traits<char>::move(bytes.data(), bytes.data() + n, size);
+    }
+  };
+
+  void read_input() {
+    const auto n = sys::read(kStdin, std::span(in_.bytes).subspan(in_.size));
+    if (n.ok() && *n > 0) {
+      in_.size += *n;
+      return;
+    }
+    if (!n.ok() && n.error().errno_value() == EAGAIN) return;
+    in_open_ = false;
+    // A caller's input that ends (a pipe, a file) is the end of the terminal's input: the character that says so in cooked mode.
+    struct termios mode = {};
+    if (in_.size < in_.bytes.size() && ::tcgetattr(master_.get(), &mode) == 0 && (mode.c_lflag & static_cast<tcflag_t>(ICANON)) != 0) {
+      in_.bytes[in_.size++] = static_cast<char>(mode.c_cc[VEOF]);
+    }
+  }
+
+  void write_master() {
+    const auto n = sys::write(master_, std::string_view(in_.bytes.data(), in_.size));
+    if (n.ok()) {
+      in_.consume(*n);
+    } else if (n.error().errno_value() != EAGAIN) {
+      in_.size = 0;  // nobody reads it any more
+    }
+  }
+
+  void read_master() {
+    const auto n = sys::read(master_, std::span(out_.bytes).subspan(out_.size));
+    if (n.ok() && *n > 0) {
+      out_.size += *n;
+    } else if (n.ok() || n.error().errno_value() != EAGAIN) {
+      master_open_ = false;  // EIO: no process has the terminal open
+    }
+  }
+
+  void write_output() {
+    const auto n = sys::write(kStdout, std::string_view(out_.bytes.data(), out_.size));
+    if (n.ok()) {
+      out_.consume(*n);
+    } else if (n.error().errno_value() == EAGAIN) {
+      pollfd wait = {STDOUT_FILENO, POLLOUT, 0};
+      (void)::poll(&wait, 1, -1);
+    } else {
+      out_.size = 0;  // the reader went away; the container goes on
+    }
+  }
+
+  BorrowedFd master_;
+  bool in_open_ = true;
+  bool master_open_ = true;
+  Buffer in_, out_;
+};
+
+Result<Supervisor> Supervisor::create() {
+  sigset_t all;
+  (void)::sigfillset(&all);
+  if (::sigprocmask(SIG_SETMASK, &all, nullptr) != 0) return Error::from_errno(errno, "block signals");
+  const int fd = ::signalfd(-1, &all, SFD_CLOEXEC | SFD_NONBLOCK);
+  if (fd < 0) return Error::from_errno(errno, "signalfd");
+  return Supervisor(UniqueFd(fd));
+}
+
+Status Supervisor::take_terminal() {
+  if (!io::is_terminal(kStdin)) return {};
+  auto raw = io::RawMode::enter(kStdin);
+  if (!raw.ok()) return std::move(raw).error();
+  raw_.emplace(std::move(raw).value());
+  return {};
+}
+
+void Supervisor::watch(BorrowedFd fd, std::function<void()> ready) {
+  watched_ = fd.get();
+  ready_ = std::move(ready);
+}
+
+Status Supervisor::handle_signals(const container::Created& process, Relay* relay, std::optional<int>& status) {
+  while (true) {
+    struct signalfd_siginfo info = {};
+    const ssize_t n = ::read(signals_.get(), &info, sizeof info);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0 && errno == EAGAIN) return {};
+    if (n != static_cast<ssize_t>(sizeof info)) return Error::from_errno(n < 0 ? errno : EIO, "read signals");
+    if (info.ssi_signo == SIGCHLD) {
+      int wait_status = 0;
+      for (pid_t pid = 0; (pid = ::waitpid(-1, &wait_status, WNOHANG)) > 0;) {
+        if (pid == process.pid) status = sys::exit_status_from_wait(wait_status).shell_code();
+      }
+    } else if (info.ssi_signo == SIGWINCH && relay != nullptr) {
+      relay->resize();
+    } else if (forwarded(info.ssi_signo)) {
+      // ESRCH: it has ended and its SIGCHLD is on the way.
+      (void)!sys::pidfd_send_signal(process.pidfd, static_cast<int>(info.ssi_signo)).ok();
+    }
+  }
+}
+
+Result<int> Supervisor::wait_for(container::Created process) {
+  std::optional<Relay> relay;
+  if (process.console.valid()) relay.emplace(process.console);
+  std::optional<int> status;
+  while (!status) {
+    std::array<pollfd, 3> streams{{{-1, 0, 0}, {-1, 0, 0}, {-1, 0, 0}}};
+    if (relay) relay->prepare(streams);
+    std::array<pollfd, 5> fds{{{signals_.get(), POLLIN, 0}, {watched_, POLLIN, 0}, streams[0], streams[1], streams[2]}};
+    if (::poll(fds.data(), fds.size(), -1) < 0 && errno != EINTR) return Error::from_errno(errno, "poll");
+    if (fds[1].revents != 0) ready_();
+    if (relay) relay->handle({fds[2], fds[3], fds[4]});
+    if (fds[0].revents != 0) RETURN_IF_ERROR(handle_signals(process, relay ? &*relay : nullptr, status));
+  }
+  if (relay) relay->drain();
+  raw_.reset();
+  return *status;
+}
+
+}  // namespace cooper::cli::coop

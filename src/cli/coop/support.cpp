@@ -1,0 +1,82 @@
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/strings.h"
+#include "cli/coop/commands.h"
+#include "io/file.h"
+#include "sys/file.h"
+
+namespace cooper::cli::coop {
+namespace {
+
+std::uint32_t host_id(std::uint32_t id, const std::vector<oci::IdMapping>& mappings) {
+  for (const oci::IdMapping& m : mappings) {
+    if (id >= m.container_id && id - m.container_id < m.size) return m.host_id + (id - m.container_id);
+  }
+  return id;
+}
+
+}  // namespace
+
+void give_pipes_to(const oci::Process& process, const oci::Config& container) {
+  if (process.terminal) return;
+  const std::uint32_t uid = container.linux ? host_id(process.user.uid, container.linux->uid_mappings) : process.user.uid;
+  for (int fd = 0; fd <= 2; ++fd) {
+    struct stat info = {};
+    if (::fstat(fd, &info) != 0 || !S_ISFIFO(info.st_mode) || info.st_uid == uid) continue;
+    // Not ours to give (EPERM): the process can still use the open stream.
+    (void)!sys::fchown(BorrowedFd(fd), uid, static_cast<gid_t>(-1)).ok();
+  }
+}
+
+Status print(std::string_view text) {
+  Status written = sys::write_all(BorrowedFd(STDOUT_FILENO), text);
+  if (!written.ok()) return std::move(written).error().with("standard output");
+  return {};
+}
+
+Result<std::string> absolute_path(const std::string& path) {
+  if (path.empty() || path[0] == '/') return path;
+  char buffer[4096];
+  if (::getcwd(buffer, sizeof buffer) == nullptr) return Error::from_errno(errno, "find the current directory");
+  std::string out(buffer);
+  // Lexical, as callers compare the result with what they gave.
+  for (const std::string_view part : split(path, '/')) {
+    if (part.empty() || part == ".") continue;
+    if (part == "..") {
+      out.resize(out.empty() ? 0 : out.find_last_of('/'));
+      continue;
+    }
+    if (!out.ends_with('/')) out += '/';
+    out += part;
+  }
+  return out.empty() ? std::string("/") : out;
+}
+
+Result<std::string> read_input(const std::string& path, std::size_t max_bytes, bool allow_stdin) {
+  if (allow_stdin && path == "-") {
+    auto text = io::read_all(BorrowedFd(STDIN_FILENO), max_bytes);
+    if (!text.ok()) return std::move(text).error().with("standard input");
+    return text;
+  }
+  // O_NONBLOCK: opening a fifo must not wait for a writer.
+  ASSIGN_OR_RETURN(const UniqueFd file, sys::openat(sys::kCwd, path, O_RDONLY | O_NONBLOCK | O_NOCTTY));
+  ASSIGN_OR_RETURN(const struct stat info, sys::fstat(file));
+  if (!S_ISREG(info.st_mode)) return Error(Errc::kInvalidArgument, quoted(path) + " is not a regular file");
+  auto text = io::read_all(file, max_bytes);
+  if (!text.ok()) return std::move(text).error().with("read " + quoted(path));
+  return text;
+}
+
+Status check_console(bool terminal, bool detached, bool has_socket) {
+  if (terminal && detached && !has_socket) {
+    return Error(Errc::kInvalidArgument, "cannot allocate a terminal for a detached container without --console-socket");
+  }
+  if (has_socket && (!terminal || !detached)) {
+    return Error(Errc::kInvalidArgument, "--console-socket is for detached containers with a terminal (process.terminal) only");
+  }
+  return {};
+}
+
+}  // namespace cooper::cli::coop

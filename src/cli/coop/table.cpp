@@ -1,0 +1,107 @@
+// The one table of commands.
+#include <array>
+
+#include "cli/coop/commands.h"
+
+namespace cooper::cli::coop {
+namespace {
+
+constexpr Flag kBundle{"bundle", "b", FlagType::kValue, "DIR", "the bundle's directory (default: the current one)"};
+constexpr Flag kConsoleSocket{"console-socket", "", FlagType::kValue, "PATH", "unix socket that receives the master of the terminal"};
+constexpr Flag kPidfdSocket{"pidfd-socket", "", FlagType::kValue, "PATH", "unix socket that receives a pidfd of the process"};
+constexpr Flag kPidFile{"pid-file", "", FlagType::kValue, "FILE", "write the process's pid to this file"};
+constexpr Flag kNoPivot{"no-pivot", "", FlagType::kBool, "", "move the root instead of pivot_root (root file systems on a ramdisk)"};
+constexpr Flag kNoKeyring{"no-new-keyring", "", FlagType::kBool, "", "keep the caller's session keyring"};
+constexpr Flag kPreserveFds{"preserve-fds", "", FlagType::kValue, "N", "pass N descriptors after standard error (and $LISTEN_FDS)"};
+constexpr Flag kFormat{"format", "f", FlagType::kValue, "FORMAT", "table or json (default: table)"};
+
+constexpr std::array kCreateFlags{kBundle, kConsoleSocket, kPidfdSocket, kPidFile, kNoPivot, kNoKeyring, kPreserveFds};
+constexpr std::array kRunFlags{
+    kBundle, kConsoleSocket, kPidfdSocket, kPidFile, kNoPivot, kNoKeyring, kPreserveFds,
+    Flag{"detach", "d", FlagType::kBool, "", "return once the process runs"},
+    Flag{"keep", "", FlagType::kBool, "", "do not delete the container after it has ended"},
+    Flag{"no-subreaper", "", FlagType::kBool, "", "do not adopt the container's orphans"},
+    Flag{"dry-run", "", FlagType::kOptionalValue, "text|json", "print the ordered kernel steps of the start and do nothing"},
+};
+constexpr std::array kExecFlags{
+    kConsoleSocket, kPidfdSocket, kPidFile, kPreserveFds,
+    Flag{"cwd", "", FlagType::kValue, "DIR", "working directory in the container"},
+    Flag{"env", "e", FlagType::kList, "NAME=VALUE", "add to the environment"},
+    Flag{"tty", "t", FlagType::kBool, "", "allocate a terminal"},
+    Flag{"user", "u", FlagType::kValue, "UID[:GID]", "user and group of the process"},
+    Flag{"additional-gids", "g", FlagType::kList, "GID", "add a supplementary group"},
+    Flag{"process", "p", FlagType::kValue, "FILE", "take the whole process from this file (- is standard input)"},
+    Flag{"detach", "d", FlagType::kBool, "", "return once the process runs"},
+    Flag{"process-label", "", FlagType::kValue, "LABEL", "SELinux label"},
+    Flag{"apparmor", "", FlagType::kValue, "PROFILE", "AppArmor profile"},
+    Flag{"no-new-privs", "", FlagType::kBool, "", "set no_new_privs"},
+    Flag{"cap", "c", FlagType::kList, "CAP", "add a capability"},
+    Flag{"cgroup", "", FlagType::kList, "PATH", "place below the container's cgroup, which must exist"},
+    Flag{"ignore-paused", "", FlagType::kBool, "", "allow exec in a paused container"},
+};
+constexpr std::array kListFlags{kFormat, Flag{"quiet", "q", FlagType::kBool, "", "ids only"}};
+constexpr std::array kPsFlags{kFormat};
+constexpr std::array kKillFlags{Flag{"all", "a", FlagType::kBool, "", "signal every process of the container"}};
+constexpr std::array kDeleteFlags{Flag{"force", "f", FlagType::kBool, "", "kill the container first; an unknown id is no error"}};
+constexpr std::array kSpecFlags{kBundle, Flag{"rootless", "", FlagType::kBool, "", "for a container that a user without privileges starts"}};
+constexpr std::array kUpdateFlags{
+    Flag{"resources", "r", FlagType::kValue, "FILE", "linux.resources as JSON (- is standard input); other flags are then ignored"},
+    Flag{"blkio-weight", "", FlagType::kValue, "N", "block I/O weight, 10 to 1000"},
+    Flag{"cpu-period", "", FlagType::kValue, "US", "CFS period"},
+    Flag{"cpu-quota", "", FlagType::kValue, "US", "CFS quota a period; -1: unlimited"},
+    Flag{"cpu-burst", "", FlagType::kValue, "US", "CFS burst"},
+    Flag{"cpu-share", "", FlagType::kValue, "N", "CPU shares (relative weight)"},
+    Flag{"cpu-rt-period", "", FlagType::kValue, "US", "realtime period"},
+    Flag{"cpu-rt-runtime", "", FlagType::kValue, "US", "realtime runtime a period"},
+    Flag{"cpuset-cpus", "", FlagType::kValue, "LIST", "processors to use"},
+    Flag{"cpuset-mems", "", FlagType::kValue, "LIST", "memory nodes to use"},
+    Flag{"cpu-idle", "", FlagType::kValue, "0|1", "run only when nothing else does"},
+    Flag{"memory", "", FlagType::kValue, "SIZE", "memory limit; -1: unlimited"},
+    Flag{"memory-reservation", "", FlagType::kValue, "SIZE", "soft limit"},
+    Flag{"memory-swap", "", FlagType::kValue, "SIZE", "limit of memory plus swap; -1: unlimited"},
+    Flag{"pids-limit", "", FlagType::kValue, "N", "number of processes; -1: unlimited"},
+    Flag{"l3-cache-schema", "", FlagType::kValue, "TEXT", "", true},
+    Flag{"mem-bw-schema", "", FlagType::kValue, "TEXT", "", true},
+    Flag{"kernel-memory", "", FlagType::kValue, "SIZE", "", true},
+    Flag{"kernel-memory-tcp", "", FlagType::kValue, "SIZE", "", true},
+};
+constexpr std::array kEventsFlags{
+    Flag{"interval", "", FlagType::kValue, "DURATION", "time between two lines (default: 5s)"},
+    Flag{"stats", "", FlagType::kBool, "", "print one line and end"},
+};
+
+constexpr auto kNever = Arguments::Stop::kNever;
+constexpr auto kFirst = Arguments::Stop::kFirstArgument;
+
+constexpr std::array kCommands = std::to_array<Command>({
+    {"create", "[options] ID", "create a container",
+     "   Sets up the container of the bundle, up to but not including its program, which waits for 'coop start'.\n"
+     "   config.json is taken now: later changes of it have no effect.",
+     kCreateFlags, 1, 1, kNever, 1, true, run_create},
+    {"start", "ID", "start the program of a created container", "", {}, 1, 1, kNever, 1, false, run_start},
+    {"run", "[options] ID", "create and start a container",
+     "   Without --detach it passes signals on, waits for the program, deletes the container and ends with the program's status.", kRunFlags, 1, 1, kNever, 1, true, run_run},
+    {"exec", "[options] ID COMMAND [ARG...]  |  exec [options] --process FILE ID", "run another process in a container",
+     "   The process is like the container's own, with what the flags change. Own errors end with status 255.", kExecFlags, 1, kAnyNumber, kFirst, 255, true,
+     run_exec},
+    {"state", "ID", "print the state of a container as JSON", "", {}, 1, 1, kNever, 1, false, run_state},
+    {"list", "[options]", "list the containers of the state root", "", kListFlags, 0, 0, kNever, 1, false, run_list},
+    {"ps", "[options] ID [PS-OPTION...]", "list the processes of a container", "   The table is that of ps(1) with the given options (default: -ef).", kPsFlags, 1,
+     kAnyNumber, kFirst, 1, false, run_ps},
+    {"kill", "[options] ID [SIGNAL]", "send a signal to a container", "   SIGNAL is a name, with or without SIG, or a number (default: TERM).", kKillFlags, 1, 2, kNever, 1,
+     false, run_kill},
+    {"delete", "[options] ID", "delete a stopped container", "", kDeleteFlags, 1, 1, kNever, 1, false, run_delete},
+    {"pause", "ID", "freeze all processes of a container", "", {}, 1, 1, kNever, 1, false, run_pause},
+    {"resume", "ID", "thaw a paused container", "", {}, 1, 1, kNever, 1, false, run_resume},
+    {"update", "[options] ID", "change the resource limits of a container", "", kUpdateFlags, 1, 1, kNever, 1, false, run_update},
+    {"events", "[options] ID", "print resource usage as JSON lines", "", kEventsFlags, 1, 1, kNever, 1, false, run_events},
+    {"spec", "[options]", "write a starter config.json", "   Edit it afterwards: the program to run is process.args, the root file system root.path.", kSpecFlags, 0, 0, kNever,
+     1, false, run_spec},
+    {"features", "", "print what this runtime supports as JSON", "", {}, 0, 0, kNever, 1, false, run_features},
+});
+
+}  // namespace
+
+std::span<const Command> commands() { return kCommands; }
+
+}  // namespace cooper::cli::coop

@@ -1,0 +1,81 @@
+#include <limits>
+
+#include "base/strings.h"
+#include "cli/coop/commands.h"
+#include "container/plan.h"
+#include "spec/oci_runtime/parse.h"
+
+namespace cooper::cli::coop {
+namespace {
+
+// "512m", "1g", plain bytes, -1 for unlimited.
+Result<std::optional<std::int64_t>> size_flag(const Arguments& arguments, std::string_view name) {
+  if (!arguments.has(name)) return std::optional<std::int64_t>();
+  const std::string text = arguments.value(name);
+  if (text == "-1") return std::optional<std::int64_t>(-1);
+  auto bytes = parse_bytes(text);
+  if (!bytes.ok()) return std::move(bytes).error().with("--" + std::string(name));
+  if (*bytes > static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max())) {
+    return Error(Errc::kInvalidArgument, "--" + std::string(name) + ": " + quoted(text) + " is too large");
+  }
+  return std::optional<std::int64_t>(static_cast<std::int64_t>(*bytes));
+}
+
+Status read_cpu(const Arguments& arguments, oci::Resources& out) {
+  oci::Cpu cpu;
+  ASSIGN_OR_RETURN(cpu.shares, arguments.number<std::uint64_t>("cpu-share"));
+  ASSIGN_OR_RETURN(cpu.period, arguments.number<std::uint64_t>("cpu-period"));
+  ASSIGN_OR_RETURN(cpu.quota, arguments.number<std::int64_t>("cpu-quota"));
+  ASSIGN_OR_RETURN(cpu.burst, arguments.number<std::uint64_t>("cpu-burst"));
+  ASSIGN_OR_RETURN(cpu.realtime_period, arguments.number<std::uint64_t>("cpu-rt-period"));
+  ASSIGN_OR_RETURN(cpu.realtime_runtime, arguments.number<std::int64_t>("cpu-rt-runtime"));
+  ASSIGN_OR_RETURN(cpu.idle, arguments.number<std::int64_t>("cpu-idle"));
+  cpu.cpus = arguments.value("cpuset-cpus");
+  cpu.mems = arguments.value("cpuset-mems");
+  const bool any = cpu.shares || cpu.period || cpu.quota || cpu.burst || cpu.realtime_period || cpu.realtime_runtime || cpu.idle ||
+                   !cpu.cpus.empty() || !cpu.mems.empty();
+  if (any) out.cpu = std::move(cpu);
+  return {};
+}
+
+Status read_memory(const Arguments& arguments, oci::Resources& out) {
+  oci::Memory memory;
+  ASSIGN_OR_RETURN(memory.limit, size_flag(arguments, "memory"));
+  ASSIGN_OR_RETURN(memory.reservation, size_flag(arguments, "memory-reservation"));
+  ASSIGN_OR_RETURN(memory.swap, size_flag(arguments, "memory-swap"));
+  if (memory.limit || memory.reservation || memory.swap) out.memory = memory;
+  return {};
+}
+
+Result<oci::Resources> resources_from_flags(const Arguments& arguments) {
+  oci::Resources out;
+  RETURN_IF_ERROR(read_cpu(arguments, out));
+  RETURN_IF_ERROR(read_memory(arguments, out));
+  ASSIGN_OR_RETURN(out.pids_limit, arguments.number<std::int64_t>("pids-limit"));
+  ASSIGN_OR_RETURN(const auto weight, arguments.number<std::uint16_t>("blkio-weight"));
+  if (weight) out.block_io.emplace().weight = weight;
+  return out;
+}
+
+}  // namespace
+
+Result<int> run_update(const Call& call) {
+  const Arguments& arguments = call.arguments;
+  for (const std::string_view name : {"l3-cache-schema", "mem-bw-schema"}) {
+    if (arguments.has(name)) return Error(Errc::kUnsupported, "--" + std::string(name) + ": Intel RDT is not supported by this runtime");
+  }
+  oci::Resources resources;
+  if (const std::string file = arguments.value("resources"); !file.empty()) {
+    ASSIGN_OR_RETURN(std::string text, read_input(file, oci::kMaxConfigBytes, true));
+    ASSIGN_OR_RETURN(resources, oci::parse_resources(std::move(text), "resources.json"));
+    resources.devices.clear();  // an update never touches device rules
+  } else {
+    ASSIGN_OR_RETURN(resources, resources_from_flags(arguments));
+  }
+  RETURN_IF_ERROR(container::validate_resources(resources, ""));
+  ASSIGN_OR_RETURN(auto container, call.load());
+  RETURN_IF_ERROR(container.update(resources));
+  return 0;
+}
+
+}  // namespace cooper::cli::coop

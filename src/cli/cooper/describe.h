@@ -1,0 +1,22 @@
+// Records for --format json and inspect. Keys are snake_case and stable; times, durations and sizes carry their unit.
+#pragma once
+
+#include "cli/cooper/command.h"
+#include "cli/cooper/target.h"
+#include "codec/json.h"
+#include "image/store.h"
+#include "monitor/monitor.h"
+#include "pod/pod.h"
+
+namespace cooper::cli {
+
+// One element of ps.
+void describe_row(codec::json::Writer& out, const Row& row);
+// One element of pod ls, and pod status.
+void describe_pod(codec::json::Writer& out, const pod::PodInfo& pod);
+void describe_image(codec::json::Writer& out, const image::Image& image);
+
+// Containers and images named by the arguments.
+Result<int> inspect(const Context& context, const Args& args);
+
+}  // namespace cooper::cli

@@ -1,0 +1,393 @@
+#include "cli/cooper/run_request.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <charconv>
+#include <climits>
+#include <cmath>
+#include <cstdlib>
+
+#include "base/strings.h"
+#include "cli/cooper/time_text.h"
+#include "io/file.h"
+#include "sys/tables.h"
+
+namespace cooper::cli {
+namespace {
+
+constexpr std::size_t kMaxEnvFileBytes = std::size_t{4} << 20;
+constexpr std::int64_t kSmallestMemory = 4096;
+
+Error flag_error(std::string_view flag, std::string_view value, const std::string& why) {
+  return Error(Errc::kInvalidArgument, "--" + std::string(flag) + " " + quoted(value) + ": " + why);
+}
+
+template <typename T>
+Result<T> number_flag(std::string_view flag, const std::string& text, T least) {
+  const auto n = parse_number<T>(text);
+  if (!n || *n < least) return flag_error(flag, text, "must be a whole number, " + std::to_string(least) + " or more");
+  return *n;
+}
+
+Result<std::int64_t> bytes_flag(std::string_view flag, const std::string& text) {
+  auto bytes = parse_bytes(text);
+  if (!bytes.ok()) return std::move(bytes).error().with("--" + std::string(flag));
+  if (*bytes > static_cast<std::uint64_t>(INT64_MAX)) return flag_error(flag, text, "too large");
+  return static_cast<std::int64_t>(*bytes);
+}
+
+Result<double> cpus_flag(std::string_view flag, const std::string& text) {
+  double value = 0;
+  const auto [end, ec] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (ec != std::errc{} || end != text.data() + text.size() || !std::isfinite(value) || value < 0.01 || value > 65536) {
+    return flag_error(flag, text, "must be a number of processors, 0.01 or more");
+  }
+  return value;
+}
+
+Status add_pairs(const Args& args, std::string_view flag, std::map<std::string, std::string>& out) {
+  for (const std::string& text : args.all(flag)) {
+    const auto pair = split_once(text, '=');
+    const std::string_view name = pair ? pair->first : std::string_view(text);
+    if (name.empty()) return flag_error(flag, text, "the name is empty");
+    out[std::string(name)] = pair ? pair->second : std::string_view{};
+  }
+  return {};
+}
+
+Status add_env(const Args& args, std::string_view flag, const Surroundings& around, std::vector<std::string>& out) {
+  for (const std::string& text : args.all(flag)) {
+    const auto pair = split_once(text, '=');
+    if (text.empty() || (pair && pair->first.empty())) return flag_error(flag, text, "the variable has no name");
+    if (pair) {
+      out.push_back(text);
+    } else if (const auto value = around.environment(text)) {
+      out.push_back(text + "=" + *value);
+    }
+  }
+  return {};
+}
+
+Status add_env_files(const Args& args, std::string_view flag, const Surroundings& around, std::vector<std::string>& out) {
+  for (const std::string& path : args.all(flag)) {
+    auto text = io::read_file(path, kMaxEnvFileBytes);
+    if (!text.ok()) return std::move(text).error().with("--" + std::string(flag));
+    ASSIGN_OR_RETURN(const std::vector<std::string> lines, parse_env_file(*text, path, around));
+    out.insert(out.end(), lines.begin(), lines.end());
+  }
+  return {};
+}
+
+Status add_mounts(const Args& args, const Surroundings& around, pod::AppRequest& app) {
+  for (const std::string& text : args.all("volume")) {
+    ASSIGN_OR_RETURN(pod::VolumeMount mount, parse_volume(text, around.working_directory));
+    app.mounts.push_back(std::move(mount));
+  }
+  for (const std::string& text : args.all("mount")) {
+    if (text.starts_with("volume=") || text.find(",volume=") != std::string::npos) continue;  // rkt's; see add_rkt_mounts
+    ASSIGN_OR_RETURN(pod::VolumeMount mount, parse_mount(text, around.working_directory));
+    app.mounts.push_back(std::move(mount));
+  }
+  for (const std::string& text : args.all("tmpfs")) {
+    ASSIGN_OR_RETURN(pod::VolumeMount mount, parse_tmpfs(text));
+    app.mounts.push_back(std::move(mount));
+  }
+  return {};
+}
+
+Status set_limits(const Args& args, const Settings& settings, pod::AppRequest& app) {
+  if (const auto text = args.last("memory")) {
+    ASSIGN_OR_RETURN(app.memory_bytes, bytes_flag("memory", *text));
+    if (*app.memory_bytes < kSmallestMemory) return flag_error("memory", *text, "less than 4 KiB");
+  }
+  if (const auto text = args.last("memory-swap")) {
+    if (*text == "-1") {
+      app.memory_swap_bytes = -1;
+    } else {
+      ASSIGN_OR_RETURN(app.memory_swap_bytes, bytes_flag("memory-swap", *text));
+      if (!app.memory_bytes) return flag_error("memory-swap", *text, "needs --memory, too");
+      if (*app.memory_swap_bytes < *app.memory_bytes) return flag_error("memory-swap", *text, "counts memory and swap together, so it cannot be below --memory");
+    }
+  }
+  for (const std::string_view flag : {"cpus", "cpu"}) {
+    if (const auto text = args.last(flag)) {
+      ASSIGN_OR_RETURN(app.cpus, cpus_flag(flag, *text));
+    }
+  }
+  if (const auto text = args.last("cpu-shares")) {
+    ASSIGN_OR_RETURN(app.cpu_shares, number_flag<std::int64_t>("cpu-shares", *text, 2));
+  }
+  app.cpuset_cpus = args.last("cpuset-cpus").value_or("");
+  app.pids_limit = settings.pids_limit;
+  if (const auto text = args.last("pids-limit")) {
+    ASSIGN_OR_RETURN(app.pids_limit, number_flag<std::int64_t>("pids-limit", *text, -1));
+    if (*app.pids_limit == 0) app.pids_limit = -1;  // docker's word for no limit
+  }
+  std::vector<std::string> limits = settings.ulimits;
+  for (std::string& text : args.all("ulimit")) limits.push_back(std::move(text));
+  for (const std::string& text : limits) {
+    ASSIGN_OR_RETURN(pod::Ulimit limit, parse_ulimit(text));
+    const auto known = std::ranges::find(app.ulimits, limit.name, &pod::Ulimit::name);
+    if (known == app.ulimits.end()) {
+      app.ulimits.push_back(std::move(limit));
+    } else {
+      *known = std::move(limit);
+    }
+  }
+  return {};
+}
+
+Status add_capability_list(const Args& args, std::string_view flag, std::vector<std::string>& out) {
+  for (const std::string& list : args.all(flag)) {
+    for (const std::string_view name : split(list, ',')) {
+      if (to_lower(name) != "all" && !sys::capability_from_name(name)) return flag_error(flag, name, "no such capability");
+      out.push_back(to_lower(name) == "all" ? "ALL" : std::string(name));
+    }
+  }
+  return {};
+}
+
+Status set_privileges(const Args& args, pod::AppRequest& app) {
+  app.privileged = args.enabled("privileged");
+  RETURN_IF_ERROR(add_capability_list(args, "cap-add", app.cap_add));
+  RETURN_IF_ERROR(add_capability_list(args, "cap-drop", app.cap_drop));
+  app.security_opts = args.all("security-opt");
+  app.read_only = args.enabled("read-only") || args.enabled("readonly-rootfs");
+  return {};
+}
+
+Status set_process(const Args& args, const Surroundings& around, pod::AppRequest& app) {
+  RETURN_IF_ERROR(add_env_files(args, "env-file", around, app.env));
+  RETURN_IF_ERROR(add_env(args, "env", around, app.env));
+  if (const auto text = args.last("entrypoint")) {
+    ASSIGN_OR_RETURN(app.entrypoint, parse_entrypoint(*text));
+  }
+  app.working_dir = args.last("workdir").value_or("");
+  if (!app.working_dir.empty() && app.working_dir[0] != '/') return flag_error("workdir", app.working_dir, "must be an absolute path");
+  app.user = args.last("user").value_or("");
+  app.terminal = args.enabled("tty");
+  app.stdin_open = args.enabled("interactive");
+  app.init = args.enabled("init");
+  if (const auto text = args.last("stop-signal")) {
+    if (!sys::signal_from_name(*text)) return flag_error("stop-signal", *text, "no such signal");
+    app.stop_signal = *text;
+  }
+  RETURN_IF_ERROR(add_pairs(args, "label", app.labels));
+  RETURN_IF_ERROR(add_pairs(args, "annotation", app.annotations));
+  if (const auto policy = args.last("pull"); policy && *policy != "never" && *policy != "missing") {
+    return Error(Errc::kUnsupported, "--pull " + quoted(*policy) + ": images cannot be fetched").with_hint("use cooper image load, and --pull never");
+  }
+  return {};
+}
+
+Result<pod::AppRequest> app_request(const Args& args, const Settings& settings, const Surroundings& around) {
+  pod::AppRequest app;
+  RETURN_IF_ERROR(set_process(args, around, app));
+  RETURN_IF_ERROR(add_mounts(args, around, app));
+  RETURN_IF_ERROR(set_limits(args, settings, app));
+  RETURN_IF_ERROR(set_privileges(args, app));
+  return app;
+}
+
+Status set_network(const Args& args, const Settings& settings, pod::PodRequest& request) {
+  std::string word = settings.network.empty() ? "none" : settings.network;
+  for (const std::string_view flag : {"net", "network"}) {
+    if (const auto text = args.last(flag)) word = *text;
+  }
+  if (word == "none") {
+    request.network = pod::Network::kNone;
+  } else if (word == "host") {
+    request.network = pod::Network::kHost;
+  } else {
+    return Error(Errc::kUnsupported, "network " + quoted(word) + " is not supported").with_hint("use none (a loopback only) or host");
+  }
+  return {};
+}
+
+Result<pod::PodRequest> sandbox_request(const Args& args, const Settings& settings) {
+  pod::PodRequest request;
+  request.name = args.last("name").value_or("");
+  request.hostname = args.last("hostname").value_or("");
+  if (request.hostname.size() > 64) return flag_error("hostname", request.hostname, "longer than 64 bytes");
+  RETURN_IF_ERROR(set_network(args, settings, request));
+  request.remove_on_exit = args.enabled("rm");
+  request.log_max_bytes = settings.log_max_bytes;
+  if (const auto text = args.last("log-max-size")) {
+    ASSIGN_OR_RETURN(const std::int64_t bytes, bytes_flag("log-max-size", *text));
+    request.log_max_bytes = static_cast<std::uint64_t>(bytes);
+  }
+  if (settings.stop_timeout_ms) request.stop_timeout_ms = *settings.stop_timeout_ms;
+  if (const auto text = args.last("stop-timeout")) {
+    ASSIGN_OR_RETURN(const std::int64_t ns, parse_seconds_ns(*text));
+    if (ns < 0 || ns / 1'000'000 > INT_MAX) return flag_error("stop-timeout", *text, "must be a number of seconds");
+    request.stop_timeout_ms = static_cast<int>(ns / 1'000'000);
+  }
+  return request;
+}
+
+// rkt: volumes are named once for the pod and mounted by name.
+using RktVolumes = std::map<std::string, pod::VolumeMount>;
+
+Result<RktVolumes> rkt_volumes(const Args& args) {
+  RktVolumes volumes;
+  for (const std::string& text : args.all("volume")) {
+    const auto parts = split(text, ',');
+    pod::VolumeMount volume;
+    std::string kind;
+    for (std::size_t i = 1; i < parts.size(); ++i) {
+      const auto pair = split_once(parts[i], '=');
+      if (!pair) return flag_error("volume", text, quoted(parts[i]) + " is not of the form KEY=VALUE");
+      if (pair->first == "kind") {
+        kind = pair->second;
+      } else if (pair->first == "source") {
+        volume.source = pair->second;
+      } else if (pair->first == "readOnly") {
+        if (pair->second == "true") volume.options.emplace_back("ro");
+      } else if (pair->first == "recursive") {
+        volume.options.emplace_back(pair->second == "false" ? "bind" : "rbind");
+      } else {
+        return flag_error("volume", text, "unknown field " + quoted(pair->first));
+      }
+    }
+    if (kind == "empty") {
+      return Error(Errc::kUnsupported, "--volume " + quoted(text) + ": volumes of kind empty are not supported").with_hint("use kind=host, or -v TARGET after an image");
+    }
+    if (kind != "host") return flag_error("volume", text, "the kind must be host");
+    if (!volume.source.starts_with('/')) return flag_error("volume", text, "the source must be an absolute path");
+    if (!volumes.emplace(std::string(parts[0]), std::move(volume)).second) return flag_error("volume", text, "duplicate volume name");
+  }
+  return volumes;
+}
+
+Status add_rkt_mounts(const Args& args, const RktVolumes& volumes, pod::AppRequest& app) {
+  for (const std::string& text : args.all("mount")) {
+    std::string name;
+    std::string target;
+    bool other = false;
+    for (const std::string_view field : split(text, ',')) {
+      const auto pair = split_once(field, '=');
+      if (pair && pair->first == "volume") {
+        name = pair->second;
+      } else if (pair && pair->first == "target") {
+        target = pair->second;
+      } else {
+        other = true;
+      }
+    }
+    if (name.empty()) continue;  // podman's; see add_mounts
+    if (other || !target.starts_with('/')) return flag_error("mount", text, "not of the form volume=NAME,target=PATH");
+    const auto volume = volumes.find(name);
+    if (volume == volumes.end()) return flag_error("mount", text, "there is no --volume " + quoted(name));
+    pod::VolumeMount mount = volume->second;
+    mount.destination = target;
+    app.mounts.push_back(std::move(mount));
+  }
+  return {};
+}
+
+Status apply_rkt_flags(const Args& args, const Surroundings& around, pod::AppRequest& app) {
+  app.name = args.last("name").value_or("");
+  if (const auto exec = args.last("exec")) app.entrypoint = std::vector<std::string>{*exec};
+  if (const auto directory = args.last("working-dir")) app.working_dir = *directory;
+  if (const auto group = args.last("group")) {
+    if (app.user.find(':') != std::string::npos) return flag_error("group", *group, "--user names a group already");
+    app.user = (app.user.empty() ? "0" : app.user) + ":" + *group;
+  }
+  RETURN_IF_ERROR(add_env_files(args, "set-env-file", around, app.env));
+  RETURN_IF_ERROR(add_env(args, "environment", around, app.env));
+  RETURN_IF_ERROR(add_env(args, "set-env", around, app.env));
+  RETURN_IF_ERROR(add_pairs(args, "user-annotation", app.annotations));
+  RETURN_IF_ERROR(add_pairs(args, "user-label", app.labels));
+  std::vector<std::string> retained;
+  for (const std::string_view flag : {"caps-retain", "cap-retain"}) RETURN_IF_ERROR(add_capability_list(args, flag, retained));
+  const std::size_t dropped_before = app.cap_drop.size();
+  for (const std::string_view flag : {"caps-remove", "cap-remove"}) RETURN_IF_ERROR(add_capability_list(args, flag, app.cap_drop));
+  if (!retained.empty()) {
+    if (app.cap_drop.size() != dropped_before) return Error(Errc::kInvalidArgument, "--caps-retain and --caps-remove cannot be given together");
+    app.cap_drop.emplace_back("ALL");
+    app.cap_add.insert(app.cap_add.end(), retained.begin(), retained.end());
+  }
+  return {};
+}
+
+// What stands before the first image holds for every app.
+struct PodWide {
+  RktVolumes volumes;
+  std::vector<std::string> env;
+  const Args& args;
+};
+
+// One stretch between "---": IMAGE flags [IMAGE flags ...] [-- ARG...]
+Status add_apps(std::span<const std::string> words, const PodWide& wide, const Settings& settings, const Surroundings& around,
+                pod::PodRequest& request) {
+  if (words.empty()) return Error(Errc::kInvalidArgument, "there is no image between '---' and '---'");
+  const std::array<std::span<const Flag>, 2> tables = {rkt_app_flags(), app_flags()};
+  std::vector<std::string> rest(words.begin(), words.end());
+  while (!rest.empty()) {
+    const std::string image = rest.front();
+    if (image == "--" || image.starts_with("-")) return Error(Errc::kInvalidArgument, "expected an image, not " + quoted(image));
+    auto parsed = parse_args(tables, std::span(rest).subspan(1), Order::kBeforeArguments);
+    if (!parsed.ok()) return std::move(parsed).error().with("image " + quoted(image));
+    auto app = app_request(*parsed, settings, around);
+    if (!app.ok()) return std::move(app).error().with("image " + quoted(image));
+    app->image = image;
+    app->env.insert(app->env.begin(), wide.env.begin(), wide.env.end());
+    RETURN_IF_ERROR(add_rkt_mounts(wide.args, wide.volumes, *app));
+    RETURN_IF_ERROR(add_rkt_mounts(*parsed, wide.volumes, *app));
+    RETURN_IF_ERROR(apply_rkt_flags(*parsed, around, *app));
+    rest = parsed->positional();
+    if (parsed->ended_by_dashes()) {
+      app->args = std::move(rest);
+      rest.clear();
+    }
+    request.apps.push_back(std::move(app).value());
+  }
+  return {};
+}
+
+}  // namespace
+
+Surroundings real_surroundings() {
+  Surroundings around;
+  around.environment = [](const std::string& name) -> std::optional<std::string> {
+    const char* value = ::secure_getenv(name.c_str());
+    if (value == nullptr) return std::nullopt;
+    return std::string(value);
+  };
+  std::array<char, PATH_MAX> buffer{};
+  around.working_directory = ::getcwd(buffer.data(), buffer.size()) != nullptr ? buffer.data() : "/";
+  return around;
+}
+
+Result<pod::PodRequest> run_request(const Args& args, const Settings& settings, const Surroundings& around) {
+  ASSIGN_OR_RETURN(pod::PodRequest request, sandbox_request(args, settings));
+  ASSIGN_OR_RETURN(pod::AppRequest app, app_request(args, settings, around));
+  request.single = true;
+  app.image = args.positional().front();
+  app.args.assign(args.positional().begin() + 1, args.positional().end());
+  request.labels = app.labels;
+  request.annotations = app.annotations;
+  request.apps.push_back(std::move(app));
+  return request;
+}
+
+Result<pod::PodRequest> pod_request(const Args& args, const Settings& settings, const Surroundings& around) {
+  ASSIGN_OR_RETURN(pod::PodRequest request, sandbox_request(args, settings));
+  RETURN_IF_ERROR(add_pairs(args, "label", request.labels));
+  RETURN_IF_ERROR(add_pairs(args, "annotation", request.annotations));
+  PodWide wide{{}, {}, args};
+  ASSIGN_OR_RETURN(wide.volumes, rkt_volumes(args));
+  RETURN_IF_ERROR(add_env_files(args, "set-env-file", around, wide.env));
+  RETURN_IF_ERROR(add_env(args, "set-env", around, wide.env));
+  const std::span<const std::string> words = args.positional();
+  std::size_t start = 0;
+  for (std::size_t i = 0; i <= words.size(); ++i) {
+    if (i < words.size() && words[i] != "---") continue;
+    RETURN_IF_ERROR(add_apps(words.subspan(start, i - start), wide, settings, around, request));
+    start = i + 1;
+  }
+  return request;
+}
+
+}  // namespace cooper::cli

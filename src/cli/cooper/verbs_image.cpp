@@ -1,0 +1,311 @@
+// image: what the store holds, and how it gets there.
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "base/strings.h"
+#include "cli/cooper/command.h"
+#include "cli/cooper/describe.h"
+#include "cli/cooper/target.h"
+#include "cli/cooper/time_text.h"
+#include "image/store.h"
+#include "io/event_loop.h"
+#include "io/tty.h"
+#include "spec/oci_image/platform.h"
+#include "sys/file.h"
+
+namespace cooper::cli {
+namespace {
+
+constexpr std::array<Flag, 5> kLoadFlags = {{
+    {"input", 'i', "FILE", "archive or directory, as the argument", Flag::Complete::kFile},
+    {"name", 'n', "NAME", "name for an image that brings none"},
+    {"platform", 0, "OS/ARCH[/VARIANT]", "which image of several (default: this machine's)"},
+    {"transport", 0, "KIND", "oci, oci-archive or docker-archive (default: found out)", Flag::Complete::kWords, "oci oci-archive docker-archive"},
+    {"quiet", 'q', "", "no progress; only ids"},
+}};
+constexpr std::array<Flag, 3> kImportFlags = {{
+    {"change", 'c', "INSTRUCTION", "CMD, ENTRYPOINT, ENV, WORKDIR, USER, LABEL, STOPSIGNAL, EXPOSE or VOLUME, as in a Dockerfile"},
+    {"message", 'm', "TEXT", "for the image's history"},
+    {"quiet", 'q', "", "no progress; only the id"},
+}};
+constexpr std::array<Flag, 3> kLsFlags = {{
+    {"quiet", 'q', "", "ids only"},
+    {"digests", 0, "", "digests of the manifests, too"},
+    {"no-trunc", 0, "", "ids in full"},
+}};
+constexpr std::array<Flag, 1> kRmFlags = {{{"force", 'f', "", "also an id that has several names"}}};
+constexpr std::array<Flag, 1> kCatFlags = {{{"config", 0, "", "the image's configuration instead of its manifest"}}};
+
+// One line on a terminal, redrawn a few times a second.
+class Progress {
+ public:
+  explicit Progress(bool shown) : shown_(shown && io::is_terminal(BorrowedFd(STDERR_FILENO))) {}
+  ~Progress() { clear(); }
+  Progress(const Progress&) = delete;
+  Progress& operator=(const Progress&) = delete;
+
+  void update(std::string_view what, std::uint64_t done, std::uint64_t total) {
+    if (!shown_) return;
+    const std::int64_t now = io::monotonic_ms();
+    if (now - drawn_ms_ < 100) return;
+    drawn_ms_ = now;
+    std::string text = fmt::format("\r{} {}", shorten(what, 40), format_bytes(done));
+    if (total != 0) text += fmt::format(" of {} ({}%)", format_bytes(total), std::min<std::uint64_t>(done * 100 / total, 100));
+    write(text + "\x1b[K");
+  }
+  void clear() {
+    if (shown_ && drawn_ms_ != 0) write("\r\x1b[K");
+    drawn_ms_ = 0;
+  }
+
+ private:
+  static void write(const std::string& text) {
+    auto written = sys::write_all(BorrowedFd(STDERR_FILENO), text);
+    if (!written.ok()) return;  // a picture nobody sees
+  }
+  bool shown_;
+  std::int64_t drawn_ms_ = 0;
+};
+
+std::string short_id(const Digest& digest) { return std::string(digest.hex().substr(0, 12)); }
+
+Result<image::Store> open_store(const Context& context) {
+  ASSIGN_OR_RETURN(const pod::Engine engine, context.engine());
+  return engine.images();
+}
+
+Result<image::Transport> transport_of(const std::string& word) {
+  if (word == "oci") return image::Transport::kOciDirectory;
+  if (word == "oci-archive") return image::Transport::kOciArchive;
+  if (word == "docker-archive") return image::Transport::kDockerArchive;
+  return Error(Errc::kInvalidArgument, "unknown transport " + quoted(word) + " (use oci, oci-archive or docker-archive)");
+}
+
+Result<image::LoadOptions> load_options(const Args& args) {
+  image::LoadOptions options;
+  const auto input = args.last("input");
+  if (input && !args.positional().empty()) return Error(Errc::kInvalidArgument, "the archive is named twice: by --input and as an argument");
+  options.path = input ? *input : args.positional().empty() ? "-" : args.positional().front();
+  if (options.path == "-" && io::is_terminal(BorrowedFd(STDIN_FILENO))) {
+    return Error(Errc::kInvalidArgument, "standard input is a terminal").with_hint("name an archive or a directory, or use a pipe");
+  }
+  options.name = args.last("name").value_or("");
+  if (const auto text = args.last("platform")) {
+    ASSIGN_OR_RETURN(options.platform, oci_image::parse_platform(*text));
+  }
+  if (const auto word = args.last("transport")) {
+    ASSIGN_OR_RETURN(options.transport, transport_of(*word));
+  }
+  return options;
+}
+
+Status print_loaded(const Context& context, const std::vector<image::Image>& images, bool quiet) {
+  if (context.json()) {
+    codec::json::Writer out;
+    out.begin_object().key("images").begin_array();
+    for (const image::Image& image : images) describe_image(out, image);
+    out.end_array().end_object();
+    return print_json(out);
+  }
+  std::string text;
+  for (const image::Image& image : images) {
+    if (quiet) {
+      text += image.id.str() + "\n";
+    } else if (image.names.empty()) {
+      text += "Loaded image: " + image.id.str() + "\n";
+    } else {
+      for (const std::string& name : image.names) text += "Loaded image: " + name + "\n";
+    }
+  }
+  return print(text);
+}
+
+Result<int> load(const Context& context, const Args& args) {
+  ASSIGN_OR_RETURN(image::LoadOptions options, load_options(args));
+  ASSIGN_OR_RETURN(image::Store store, open_store(context));
+  const bool quiet = args.enabled("quiet");
+  Progress progress(!quiet);
+  options.progress = [&](std::string_view what, std::uint64_t done, std::uint64_t total) { progress.update(what, done, total); };
+  auto images = store.load(options);
+  progress.clear();
+  if (!images.ok()) return std::move(images).error();
+  RETURN_IF_ERROR(print_loaded(context, *images, quiet));
+  return 0;
+}
+
+Result<int> import(const Context& context, const Args& args) {
+  image::ImportOptions options;
+  options.source.path = args.positional().front();
+  options.source.transport = image::Transport::kRootfsTar;
+  if (args.positional().size() > 1) options.source.name = args.positional()[1];
+  options.changes = args.all("change");
+  options.message = args.last("message").value_or("");
+  if (options.source.path == "-" && io::is_terminal(BorrowedFd(STDIN_FILENO))) {
+    return Error(Errc::kInvalidArgument, "standard input is a terminal").with_hint("name a tar archive, or use a pipe");
+  }
+  ASSIGN_OR_RETURN(image::Store store, open_store(context));
+  const bool quiet = args.enabled("quiet");
+  Progress progress(!quiet);
+  options.source.progress = [&](std::string_view what, std::uint64_t done, std::uint64_t total) { progress.update(what, done, total); };
+  auto image = store.import(options);
+  progress.clear();
+  if (!image.ok()) return std::move(image).error();
+  const std::vector<image::Image> images = {*image};
+  RETURN_IF_ERROR(print_loaded(context, images, quiet));
+  return 0;
+}
+
+// "registry/name" and "tag" of a full name.
+std::pair<std::string, std::string> split_name(const std::string& name) {
+  const std::size_t colon = name.rfind(':');
+  if (colon == std::string::npos || name.find('/', colon) != std::string::npos) return {name, ""};
+  return {name.substr(0, colon), name.substr(colon + 1)};
+}
+
+Result<int> ls(const Context& context, const Args& args) {
+  ASSIGN_OR_RETURN(const image::Store store, open_store(context));
+  ASSIGN_OR_RETURN(std::vector<image::Image> images, store.list());
+  std::ranges::sort(images, [](const image::Image& a, const image::Image& b) {
+    return std::pair(-a.loaded_unix_ms, a.id.str()) < std::pair(-b.loaded_unix_ms, b.id.str());
+  });
+  const bool full = args.enabled("no-trunc");
+  if (args.enabled("quiet")) {
+    std::string text;
+    for (const image::Image& image : images) text += (full ? image.id.str() : short_id(image.id)) + "\n";
+    RETURN_IF_ERROR(print(text));
+    return 0;
+  }
+  if (context.json()) {
+    RETURN_IF_ERROR(print_loaded(context, images, false));
+    return 0;
+  }
+  const bool digests = args.enabled("digests");
+  std::vector<std::string> header = {"REPOSITORY", "TAG", "IMAGE ID", "CREATED", "SIZE"};
+  if (digests) header.insert(header.begin() + 2, "DIGEST");
+  Table table(std::move(header));
+  const std::int64_t now_ns = now_unix_ns();
+  for (const image::Image& image : images) {
+    const auto created = parse_rfc3339_ns(image.created);
+    const std::string age = created && *created > 0 ? print_age((now_ns - *created) / 1'000'000) + " ago" : "-";
+    const std::vector<std::string> names = image.names.empty() ? std::vector<std::string>{"<none>:<none>"} : image.names;
+    for (const std::string& name : names) {
+      auto [repository, tag] = split_name(name);
+      std::vector<std::string> row = {repository, tag, full ? image.id.str() : short_id(image.id), age, format_bytes(image.size_bytes)};
+      if (digests) row.insert(row.begin() + 2, image.manifest_digest.str());
+      table.add(std::move(row));
+    }
+  }
+  RETURN_IF_ERROR(print(table.text()));
+  return 0;
+}
+
+Result<int> rm(const Context& context, const Args& args) {
+  ASSIGN_OR_RETURN(image::Store store, open_store(context));
+  int status = 0;
+  for (const std::string& text : args.positional()) {
+    auto removed = store.remove(text, args.enabled("force"));
+    if (!removed.ok()) {
+      report(context, removed.error());
+      status = kExitFailure;
+      continue;
+    }
+    std::string lines;
+    for (const std::string& name : removed->untagged) lines += "Untagged: " + name + "\n";
+    for (const Digest& id : removed->deleted) lines += "Deleted: " + id.str() + "\n";
+    RETURN_IF_ERROR(print(lines));
+  }
+  return status;
+}
+
+Result<int> tag(const Context& context, const Args& args) {
+  ASSIGN_OR_RETURN(image::Store store, open_store(context));
+  for (std::size_t i = 1; i < args.positional().size(); ++i) RETURN_IF_ERROR(store.tag(args.positional().front(), args.positional()[i]));
+  return 0;
+}
+
+Result<int> cat_manifest(const Context& context, const Args& args) {
+  ASSIGN_OR_RETURN(const image::Store store, open_store(context));
+  ASSIGN_OR_RETURN(const image::Image image, store.find(args.positional().front()));
+  ASSIGN_OR_RETURN(std::string bytes, args.enabled("config") ? store.config_bytes(image) : store.manifest_bytes(image));
+  if (!bytes.ends_with('\n') && ::isatty(STDOUT_FILENO) == 1) bytes += '\n';
+  RETURN_IF_ERROR(print(bytes));
+  return 0;
+}
+
+Result<int> extract(const Context& context, const Args& args) {
+  ASSIGN_OR_RETURN(image::Store store, open_store(context));
+  ASSIGN_OR_RETURN(const image::Image image, store.find(args.positional().front()));
+  RETURN_IF_ERROR(store.extract(image, args.positional()[1]));
+  return 0;
+}
+
+Result<int> gc(const Context& context, const Args&) {
+  ASSIGN_OR_RETURN(image::Store store, open_store(context));
+  ASSIGN_OR_RETURN(const std::uint64_t bytes, store.gc());
+  if (context.json()) {
+    codec::json::Writer out;
+    out.begin_object().field("freed_bytes", bytes).end_object();
+    RETURN_IF_ERROR(print_json(out));
+  } else {
+    RETURN_IF_ERROR(print("freed " + format_bytes(bytes) + "\n"));
+  }
+  return 0;
+}
+
+}  // namespace
+
+std::span<const Command> image_commands() {
+  static const std::array<Command, 8> kCommands = {{
+      {.path = "image load",
+       .usage = "[PATH]",
+       .summary = "put images of an archive or a directory into the store",
+       .description = "PATH is an OCI layout (directory or tar), or an archive of docker save, podman save or skopeo; none or - is standard input. Every digest is checked.",
+       .flags = {kLoadFlags},
+       .max_args = 1,
+       .handler = load,
+       .completes = Completes::kFiles},
+      {.path = "image import",
+       .usage = "TAR [NAME[:TAG]]",
+       .summary = "make an image of a root file system in a tar archive",
+       .flags = {kImportFlags},
+       .min_args = 1,
+       .max_args = 2,
+       .handler = import,
+       .completes = Completes::kFiles},
+      {.path = "image ls", .summary = "list images", .flags = {kLsFlags}, .max_args = 0, .handler = ls},
+      {.path = "image rm",
+       .usage = "IMAGE...",
+       .summary = "remove names, and images that have none left",
+       .flags = {kRmFlags},
+       .min_args = 1,
+       .handler = rm,
+       .completes = Completes::kImages},
+      {.path = "image tag",
+       .usage = "IMAGE NAME...",
+       .summary = "give an image further names",
+       .min_args = 2,
+       .handler = tag,
+       .completes = Completes::kImages},
+      {.path = "image cat-manifest",
+       .usage = "IMAGE",
+       .summary = "print an image's manifest as it is stored",
+       .flags = {kCatFlags},
+       .min_args = 1,
+       .max_args = 1,
+       .handler = cat_manifest,
+       .completes = Completes::kImages},
+      {.path = "image extract",
+       .usage = "IMAGE DIRECTORY",
+       .summary = "unpack an image into a new or empty directory",
+       .min_args = 2,
+       .max_args = 2,
+       .handler = extract,
+       .completes = Completes::kImages},
+      {.path = "image gc", .summary = "remove what nothing refers to", .max_args = 0, .handler = gc},
+  }};
+  return kCommands;
+}
+
+}  // namespace cooper::cli

@@ -1,0 +1,124 @@
+// run, plan: one app from an image, docker and podman habits.
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "base/scope_exit.h"
+#include "base/strings.h"
+#include "cli/cooper/command.h"
+#include "cli/cooper/foreground.h"
+#include "cli/cooper/run_request.h"
+#include "cli/cooper/start_failure.h"
+#include "cli/cooper/target.h"
+#include "sys/file.h"
+
+namespace cooper::cli {
+namespace {
+
+constexpr std::array<Flag, 5> kRunFlags = {{
+    {"detach", 'd', "", "in the background; the id is printed"},
+    {"detach-keys", 0, "KEYS", "keys that leave the app running (default ctrl-p,ctrl-q)"},
+    {"sig-proxy", 0, "", "pass signals on to the app (default true)"},
+    {"cidfile", 0, "FILE", "write the id to this new file", Flag::Complete::kFile},
+    {"dry-run", 0, "", "print the steps of the start and do nothing"},
+}};
+
+constexpr std::string_view kRunDescription =
+    "The image must be in the store (cooper image load). COMMAND replaces the image's own; flags after IMAGE belong to the command.\n"
+    "In the foreground, output and signals are passed on, and the exit status is the app's. With -it the app has a terminal; ctrl-p ctrl-q leaves it running.";
+
+// Made before the start, so that no container runs whose id has nowhere to go.
+class IdFile {
+ public:
+  static Result<IdFile> create(const std::optional<std::string>& path) {
+    IdFile file;
+    if (!path) return file;
+    auto fd = sys::openat(sys::kCwd, *path, O_WRONLY | O_CREAT | O_EXCL | O_NOCTTY, 0644);
+    if (!fd.ok()) {
+      if (fd.error().errno_value() == EEXIST) return std::move(fd).error().with("--cidfile").with_hint("remove the file, or name another");
+      return std::move(fd).error().with("--cidfile");
+    }
+    file.path_ = *path;
+    file.fd_ = std::move(fd).value();
+    return file;
+  }
+  Status write(const PodUuid& uuid) {
+    if (!fd_) return {};
+    path_.clear();
+    return sys::write_all(fd_, uuid.str());
+  }
+  IdFile(IdFile&&) = default;
+  IdFile& operator=(IdFile&&) = delete;
+  ~IdFile() {
+    if (!path_.empty() && fd_) (void)::unlink(path_.c_str());
+  }
+
+ private:
+  IdFile() = default;
+  std::string path_;  // to be removed: nothing was started
+  UniqueFd fd_;
+};
+
+Result<int> run(const Context& context, const Args& args) {
+  ASSIGN_OR_RETURN(const pod::PodRequest request, run_request(args, context.settings(), real_surroundings()));
+  ASSIGN_OR_RETURN(ForegroundOptions foreground, foreground_options(args, context.settings()));
+  ASSIGN_OR_RETURN(pod::Engine engine, context.engine());
+  if (args.enabled("dry-run")) return print_plans(context, engine, request);
+  ASSIGN_OR_RETURN(IdFile id_file, IdFile::create(args.last("cidfile")));
+  const bool detach = args.enabled("detach");
+  const pod::AppRequest& app = request.apps.front();
+  if (!detach) warn_without_terminal(context, app);
+  monitor::LaunchOptions launch;
+  launch.attach = !detach;
+  launch.attach_stdin = !detach && app.stdin_open;
+  auto started = engine.run(request, launch);
+  if (!started.ok()) {
+    report(context, started.error());
+    return start_failure_status(started.error());
+  }
+  RETURN_IF_ERROR(id_file.write(started->uuid));
+  if (detach) {
+    RETURN_IF_ERROR(print(started->uuid.str() + "\n"));
+    return 0;
+  }
+  foreground.terminal = app.terminal;
+  foreground.stdin_open = app.stdin_open;
+  foreground.owner = true;
+  return run_in_foreground(engine, started->uuid, std::move(started->launched.client), std::move(foreground));
+}
+
+Result<int> plan(const Context& context, const Args& args) {
+  ASSIGN_OR_RETURN(const pod::PodRequest request, run_request(args, context.settings(), real_surroundings()));
+  ASSIGN_OR_RETURN(pod::Engine engine, context.engine());
+  return print_plans(context, engine, request);
+}
+
+}  // namespace
+
+std::span<const Command> run_commands() {
+  static const std::array<Command, 2> kCommands = {{
+      {.path = "run",
+       .usage = "IMAGE [COMMAND [ARG...]]",
+       .summary = "run a command in a new container",
+       .description = kRunDescription,
+       .flags = {kRunFlags, sandbox_flags(), app_flags()},
+       .order = Order::kBeforeArguments,
+       .min_args = 1,
+       .handler = run,
+       .failure = kExitEngine,
+       .completes = Completes::kImages,
+       .seals = true},
+      {.path = "plan",
+       .usage = "IMAGE [COMMAND [ARG...]]",
+       .summary = "print the kernel steps that run would take",
+       .description = "The same as run --dry-run. With --format json the plan is a record.",
+       .flags = {kRunFlags, sandbox_flags(), app_flags()},
+       .order = Order::kBeforeArguments,
+       .min_args = 1,
+       .handler = plan,
+       .failure = kExitEngine,
+       .completes = Completes::kImages},
+  }};
+  return kCommands;
+}
+
+}  // namespace cooper::cli

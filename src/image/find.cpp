@@ -1,0 +1,133 @@
+#include "image/internal/find.h"
+
+#include <algorithm>
+
+#include "base/strings.h"
+#include "spec/oci_image/reference.h"
+
+namespace cooper::image {
+namespace {
+
+using oci_image::Reference;
+
+constexpr std::size_t kMinPrefix = 4;
+constexpr std::size_t kHints = 3;
+
+bool is_hex(std::string_view text) {
+  return std::ranges::all_of(text, [](char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'); });
+}
+
+std::optional<std::string_view> id_prefix(std::string_view text) {
+  for (const std::string_view algorithm : {std::string_view("sha256:"), std::string_view("sha512:")}) {
+    if (text.starts_with(algorithm)) text.remove_prefix(algorithm.size());
+  }
+  if (text.size() < kMinPrefix || text.size() > 128 || !is_hex(text)) return std::nullopt;
+  return text;
+}
+
+Result<std::optional<FoundImage>> by_name(const Records& records, const Reference& reference) {
+  for (const Reference& candidate : oci_image::candidates(reference)) {
+    std::string name = candidate.name();
+    ASSIGN_OR_RETURN(const auto id, records.name(name));
+    if (!id) continue;
+    ASSIGN_OR_RETURN(auto image, records.image(*id));
+    if (image) return std::optional(FoundImage{std::move(*image), std::move(name)});
+  }
+  return std::optional<FoundImage>();
+}
+
+// name@digest: the digest of the manifest, or of the index it came from, and a name with that repository; a tag is ignored.
+Result<std::optional<FoundImage>> by_digest(const Records& records, const Reference& reference) {
+  ASSIGN_OR_RETURN(const auto images, records.images());
+  for (const Image& image : images) {
+    if (image.manifest_digest != *reference.digest && image.index_digest != reference.digest) continue;
+    for (const std::string& name : image.names) {
+      const auto stored = oci_image::parse_reference(name);
+      if (!stored.ok()) continue;
+      for (const Reference& candidate : oci_image::candidates(reference)) {
+        if (stored->registry != candidate.registry || stored->repository != candidate.repository) continue;
+        // A digest names the image, not one of its names.
+        return std::optional(FoundImage{image, std::nullopt});
+      }
+    }
+  }
+  return std::optional<FoundImage>();
+}
+
+Result<std::optional<FoundImage>> by_id(const Records& records, std::string_view prefix, std::string_view reference) {
+  ASSIGN_OR_RETURN(const auto ids, records.ids_with_prefix(prefix));
+  if (ids.size() > 1) {
+    return Error(Errc::kInvalidArgument, "image id " + quoted(reference) + " is ambiguous: " + std::to_string(ids.size()) + " images begin so")
+        .with_hint("give more digits");
+  }
+  if (ids.empty()) return std::optional<FoundImage>();
+  ASSIGN_OR_RETURN(auto image, records.image(ids.front()));
+  if (!image) return std::optional<FoundImage>();
+  return std::optional(FoundImage{std::move(*image), std::nullopt});
+}
+
+std::size_t edit_distance(std::string_view a, std::string_view b) {
+  std::vector<std::size_t> row(b.size() + 1);
+  for (std::size_t j = 0; j <= b.size(); ++j) row[j] = j;
+  for (std::size_t i = 1; i <= a.size(); ++i) {
+    std::size_t diagonal = row[0];
+    row[0] = i;
+    for (std::size_t j = 1; j <= b.size(); ++j) {
+      const std::size_t above = row[j];
+      row[j] = std::min({above + 1, row[j - 1] + 1, diagonal + (a[i - 1] == b[j - 1] ? 0U : 1U)});
+      diagonal = above;
+    }
+  }
+  return row.back();
+}
+
+std::string_view last_component(std::string_view repository) {
+  const std::size_t slash = repository.rfind('/');
+  return slash == std::string_view::npos ? repository : repository.substr(slash + 1);
+}
+
+// Stored names that are likely meant: the same repository under another tag or registry, or a slip of the finger.
+std::string near_matches(const Records& records, const Reference& wanted) {
+  const auto names = records.names();
+  if (!names.ok()) return {};
+  std::vector<std::pair<std::size_t, std::string>> ranked;
+  for (const std::string& name : *names) {
+    const auto stored = oci_image::parse_reference(name);
+    if (!stored.ok()) continue;
+    const std::size_t distance = edit_distance(last_component(wanted.repository), last_component(stored->repository));
+    if (distance <= 2 && distance < last_component(wanted.repository).size()) ranked.emplace_back(distance, name);
+  }
+  std::ranges::sort(ranked);
+  std::vector<std::string> best;
+  for (const auto& [distance, name] : ranked) {
+    if (best.size() < kHints) best.push_back(name);
+  }
+  return join(best, " or ");
+}
+
+}  // namespace
+
+Result<FoundImage> find_image_and_name(const Records& records, std::string_view text) {
+  const auto reference = oci_image::parse_reference(text);
+  if (reference.ok()) {
+    ASSIGN_OR_RETURN(auto found, reference->digest ? by_digest(records, *reference) : by_name(records, *reference));
+    if (found) return std::move(*found);
+  }
+  if (const auto prefix = id_prefix(text)) {
+    ASSIGN_OR_RETURN(auto found, by_id(records, *prefix, text));
+    if (found) return std::move(*found);
+  } else if (!reference.ok()) {
+    return reference.error().code() == Errc::kInvalidArgument ? Error(Errc::kInvalidArgument, reference.error().message())
+                                                              : Error(Errc::kInternal, reference.error().message());
+  }
+  Error error(Errc::kNotFound, "image " + quoted(text) + " is not in the store");
+  const std::string near = reference.ok() ? near_matches(records, *reference) : std::string();
+  return std::move(error).with_hint(near.empty() ? "see cooper image ls, or load it with cooper image load" : "did you mean " + near);
+}
+
+Result<Image> find_image(const Records& records, std::string_view reference) {
+  ASSIGN_OR_RETURN(FoundImage found, find_image_and_name(records, reference));
+  return std::move(found.image);
+}
+
+}  // namespace cooper::image

@@ -1,0 +1,136 @@
+// `image import`: a root file system as a plain tar becomes an image of one layer.
+#include <array>
+#include <chrono>
+#include <ctime>
+
+#include "base/strings.h"
+#include "codec/digest.h"
+#include "image/internal/changes.h"
+#include "image/internal/layers.h"
+#include "image/internal/load.h"
+#include "image/internal/plan.h"
+#include "image/internal/staging.h"
+#include "image/internal/trees.h"
+#include "io/file.h"
+#include "spec/oci_image/media_types.h"
+#include "spec/oci_image/platform.h"
+#include "spec/oci_image/print.h"
+#include "spec/oci_image/reference.h"
+#include "sys/file.h"
+
+namespace cooper::image {
+namespace {
+
+struct Input {
+  UniqueFd fd;
+  std::uint64_t size_bytes = 0;  // 0: unknown
+};
+
+Result<Input> open_input(const std::string& path) {
+  if (path == "-") {
+    ASSIGN_OR_RETURN(UniqueFd input, sys::dup_cloexec(BorrowedFd(STDIN_FILENO)));
+    return Input{std::move(input), 0};
+  }
+  ASSIGN_OR_RETURN(UniqueFd file, sys::openat(sys::kCwd, path, O_RDONLY | O_NOCTTY));
+  ASSIGN_OR_RETURN(const struct stat info, sys::fstat(file));
+  if (S_ISDIR(info.st_mode)) {
+    return Error(Errc::kInvalidArgument, quoted(path) + " is a directory").with_hint("pack it first: tar -C DIR -c . | cooper image import -");
+  }
+  return Input{std::move(file), S_ISREG(info.st_mode) ? static_cast<std::uint64_t>(info.st_size) : 0};
+}
+
+std::string rfc3339(std::chrono::system_clock::time_point time) {
+  const std::time_t seconds = std::chrono::system_clock::to_time_t(time);
+  std::tm parts{};
+  (void)::gmtime_r(&seconds, &parts);
+  std::array<char, 32> text{};
+  const std::size_t n = std::strftime(text.data(), text.size(), "%Y-%m-%dT%H:%M:%SZ", &parts);
+  return std::string(text.data(), n);
+}
+
+std::string_view media_type_of(codec::Compression compression) {
+  switch (compression) {
+    case codec::Compression::kGzip: return oci_image::kMediaTypeLayerGzip;
+    case codec::Compression::kZstd: return oci_image::kMediaTypeLayerZstd;
+    default: return oci_image::kMediaTypeLayer;
+  }
+}
+
+// Everything of the request is checked before a byte is read.
+Result<oci_image::ImageConfig> make_config(const ImportOptions& options) {
+  oci_image::ImageConfig config;
+  config.created = rfc3339(std::chrono::system_clock::now());
+  config.platform = options.source.platform.value_or(oci_image::host_platform());
+  for (const std::string& change : options.changes) RETURN_IF_ERROR(apply_change(change, config));
+  config.history.push_back({.created = config.created,
+                            .created_by = "cooper image import",
+                            .comment = options.message.empty() ? "imported from a root file system" : options.message,
+                            .empty_layer = false});
+  return config;
+}
+
+Result<LayerOutput> unpack_input(Staging& staging, Input input, const LoadOptions& options, TreeBuilder& builder) {
+  ASSIGN_OR_RETURN(UniqueFd copy, staging.new_blob(0));
+  std::vector<LayerInput> inputs;
+  inputs.push_back({.what = options.path == "-" ? "standard input" : quoted(options.path),
+                    .source = std::make_unique<codec::FdSource>(input.fd),
+                    .copy = std::move(copy)});
+  const LayerProgress progress = [&](std::uint64_t done) {
+    if (options.progress) options.progress("import", done, input.size_bytes);
+  };
+  ASSIGN_OR_RETURN(auto outputs, process_layers(std::move(inputs), &builder, progress));
+  return std::move(outputs.front());
+}
+
+}  // namespace
+
+Result<Image> import_rootfs(BorrowedFd store, const ImportOptions& options) {
+  ASSIGN_OR_RETURN(oci_image::ImageConfig config, make_config(options));
+  std::vector<std::string> names;
+  if (!options.source.name.empty()) {
+    ASSIGN_OR_RETURN(std::string name, full_name(options.source.name, oci_image::kLocalRegistry));
+    names.push_back(std::move(name));
+  }
+  ASSIGN_OR_RETURN(Input input, open_input(options.source.path));
+  ASSIGN_OR_RETURN(Staging staging, Staging::create(store));
+  // The name of the tree follows from the bytes: until they are known it has another one.
+  const std::string pending(64, '0');
+  ASSIGN_OR_RETURN(const UniqueFd rootfs, staging.new_tree(pending));
+  TreeBuilder builder(rootfs);
+  builder.require_end_mark();
+  ASSIGN_OR_RETURN(const LayerOutput layer, unpack_input(staging, std::move(input), options.source, builder));
+  if (builder.entries() == 0) return Error(Errc::kInvalidArgument, "the archive holds no files");
+  config.diff_ids = {layer.diff_id};
+  const std::string chain = chain_of(config.diff_ids);
+  RETURN_IF_ERROR(staging.rename_tree(pending, chain));
+  RETURN_IF_ERROR(staging.seal_tree(chain, builder));
+  RETURN_IF_ERROR(staging.keep_blob(0, layer.digest));
+
+  const std::string config_bytes = oci_image::print(config);
+  const Digest id = codec::digest_of(config_bytes);
+  const auto descriptor = [](std::string_view type, const Digest& digest, std::uint64_t size) {
+    return oci_image::Descriptor{.media_type = std::string(type), .digest = digest, .size_bytes = size, .annotations = {}, .platform = {}};
+  };
+  const oci_image::Manifest manifest{.media_type = {},
+                                     .artifact_type = {},
+                                     .config = descriptor(oci_image::kMediaTypeConfig, id, config_bytes.size()),
+                                     .layers = {descriptor(media_type_of(layer.compression), layer.digest, layer.size_bytes)},
+                                     .annotations = {}};
+  const std::string manifest_bytes = oci_image::print(manifest);
+  Image image{.id = id, .manifest_digest = codec::digest_of(manifest_bytes)};
+  RETURN_IF_ERROR(staging.add_blob(image.id, config_bytes));
+  RETURN_IF_ERROR(staging.add_blob(image.manifest_digest, manifest_bytes));
+  image.names = std::move(names);
+  image.created = config.created;
+  image.size_bytes = config_bytes.size() + manifest_bytes.size() + layer.size_bytes;
+  const auto now = std::chrono::system_clock::now().time_since_epoch();
+  image.loaded_unix_ms = std::chrono::duration_cast<std::chrono::milliseconds>(now).count();
+  image.layers = {layer.digest};
+  image.chain = chain;
+  std::vector<Image> images;
+  images.push_back(std::move(image));
+  RETURN_IF_ERROR(staging.commit(images));
+  return std::move(images.front());
+}
+
+}  // namespace cooper::image

@@ -1,0 +1,23 @@
+// Removing images, and what no image needs any more. Callers hold locks/store exclusively.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "base/error.h"
+#include "base/fd.h"
+#include "base/ids.h"
+#include "image/store.h"
+
+namespace cooper::image {
+
+// Removes those of the blobs and trees that no image record refers to; trees with users become orphans instead.
+// Returns the bytes freed.
+Result<std::uint64_t> remove_unreferenced(BorrowedFd store, const std::vector<Digest>& blobs, const std::vector<std::string>& trees);
+// The same for everything in the store; also names without an image and records nobody can read.
+Result<std::uint64_t> sweep(BorrowedFd store);
+// All blobs an image consists of.
+std::vector<Digest> blobs_of(const Image& image);
+
+}  // namespace cooper::image

@@ -1,0 +1,23 @@
+// Loading images into the store; see store.h.
+#pragma once
+
+#include <vector>
+
+#include "base/error.h"
+#include "base/fd.h"
+#include "image/store.h"
+
+namespace cooper::image {
+
+Result<std::vector<Image>> load_images(BorrowedFd store, const LoadOptions& options);
+Result<Image> import_rootfs(BorrowedFd store, const ImportOptions& options);
+
+// Unpacks the tree of a stored image and registers `user`.
+Status unpack_stored_tree(BorrowedFd store, const Image& image, std::string_view user);
+// Unpacks a stored image into an empty directory.
+Status unpack_stored_image(BorrowedFd store, const Image& image, BorrowedFd directory);
+
+// Documents of a stored image, digest checked.
+Result<std::string> read_stored_document(BorrowedFd store, const Digest& digest, std::string_view what);
+
+}  // namespace cooper::image

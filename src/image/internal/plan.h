@@ -1,0 +1,52 @@
+// What a source holds, read and checked as far as its small documents go: every image to load with its configuration, its
+// layers and where their bytes lie. No layer has been read yet.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/error.h"
+#include "base/ids.h"
+#include "image/internal/source.h"
+#include "spec/oci_image/types.h"
+
+namespace cooper::image {
+
+struct LayerPlan {
+  std::string file;  // in the source
+  Digest diff_id;
+  // What the manifest says; docker-archive has no manifest and says nothing.
+  std::optional<Digest> digest = {};
+  std::optional<std::uint64_t> size_bytes = {};
+};
+
+struct ImagePlan {
+  std::vector<std::string> names;  // full, with tag
+  std::string config_bytes;
+  oci_image::ImageConfig config;
+  Digest config_digest;
+  std::string manifest_bytes;  // empty: made when the layers are known
+  std::optional<Digest> index_digest = {};
+  std::vector<LayerPlan> layers;
+};
+
+struct PlanOptions {
+  oci_image::Platform platform;
+  std::string name;  // see LoadOptions
+};
+
+// An OCI layout. Every top-level name is one image; of several manifests with one name (or none), and of every index, the one
+// for the platform is taken. Errc::kNotFound when none is for the platform.
+Result<std::vector<ImagePlan>> plan_oci_layout(Source& source, const PlanOptions& options);
+// docker-archive: all its images.
+Result<std::vector<ImagePlan>> plan_docker_archive(Source& source, const PlanOptions& options);
+
+// Errc::kNotFound when the image is for another platform.
+Status check_platform(const oci_image::ImageConfig& config, const oci_image::Platform& wanted, std::string_view what);
+// OCI chain id of the layers, as hexadecimal digits.
+std::string chain_of(const std::vector<Digest>& diff_ids);
+// Full name for what a producer wrote: short ones get `registry`.
+Result<std::string> full_name(std::string_view text, std::string_view registry);
+
+}  // namespace cooper::image

@@ -1,0 +1,69 @@
+// Where an image is loaded from: a directory, or a tar archive, seen as files with names.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "base/error.h"
+#include "base/fd.h"
+#include "codec/stream.h"
+#include "io/root_dir.h"
+
+namespace cooper::image {
+
+// A file of the source; `fd` is owned or borrowed from the source, which must outlive it.
+struct SourceFile {
+  UniqueFd owned = {};
+  BorrowedFd fd{-1};
+  std::uint64_t offset = 0;
+  std::uint64_t size_bytes = 0;
+};
+
+class Source {
+ public:
+  virtual ~Source() = default;
+  // nullopt when there is no regular file of that name. Links are followed inside the source.
+  virtual Result<std::optional<SourceFile>> open(const std::string& path) = 0;
+
+  // The whole file; Errc::kNotFound when missing, Errc::kLimit beyond max_bytes.
+  Result<std::string> read(const std::string& path, std::size_t max_bytes);
+  Result<bool> has(const std::string& path);
+};
+
+class DirectorySource final : public Source {
+ public:
+  explicit DirectorySource(io::RootDir root) : root_(std::move(root)) {}
+  Result<std::optional<SourceFile>> open(const std::string& path) override;
+
+ private:
+  io::RootDir root_;
+};
+
+// An archive whose members lie uncompressed in one seekable file.
+class ArchiveSource final : public Source {
+ public:
+  using Progress = std::function<void(std::uint64_t done_bytes)>;
+  // A plain tar in a seekable file: only its headers are read.
+  static Result<std::unique_ptr<ArchiveSource>> index(UniqueFd file, std::uint64_t size_bytes);
+  // Any stream, compressed or not: its tar is kept in `spool`, an empty file opened for reading and writing.
+  static Result<std::unique_ptr<ArchiveSource>> spool(codec::ByteSource& stream, UniqueFd spool);
+  Result<std::optional<SourceFile>> open(const std::string& path) override;
+
+ private:
+  struct Member {
+    std::uint64_t offset = 0;
+    std::uint64_t size_bytes = 0;
+    std::optional<std::string> link = {};  // real path of what it stands for
+  };
+  explicit ArchiveSource(UniqueFd file) : file_(std::move(file)) {}
+  Status read_index(codec::BlockSource& blocks);
+
+  UniqueFd file_;
+  std::map<std::string, Member, std::less<>> members_;
+};
+
+}  // namespace cooper::image

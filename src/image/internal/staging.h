@@ -1,0 +1,53 @@
+// Everything new of one operation, kept in a job directory until all of it is checked, then made visible in an order that
+// leaves the old or the new state whatever stops it: bytes on disk, blobs and trees in place, image records, names.
+#pragma once
+
+#include <map>
+#include <set>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/error.h"
+#include "base/fd.h"
+#include "base/ids.h"
+#include "image/internal/job.h"
+#include "image/internal/tree_builder.h"
+#include "image/store.h"
+
+namespace cooper::image {
+
+class Staging {
+ public:
+  static Result<Staging> create(BorrowedFd store);
+
+  const Job& job() const { return job_; }
+  // A file for bytes whose digest is not known yet; keep_blob() gives it its name.
+  Result<UniqueFd> new_blob(std::size_t number);
+  Status keep_blob(std::size_t number, const Digest& digest);
+  Status add_blob(const Digest& digest, std::string_view bytes);
+  // A blob of the store this operation relies on: it survives a removal meanwhile. False when there is none of that size.
+  Result<bool> pin_blob(const Digest& digest, std::uint64_t size_bytes);
+
+  Result<UniqueFd> new_tree(const std::string& chain);
+  // The name was not known when the tree was begun.
+  Status rename_tree(const std::string& from, const std::string& to);
+  Status seal_tree(const std::string& chain, const TreeBuilder& builder);
+  bool has_tree(const std::string& chain) const { return trees_.contains(chain); }
+
+  // `names` of each image are those to add; on return they are all it has. Nothing of it stays when this fails.
+  Status commit(std::vector<Image>& images);
+
+ private:
+  Staging(BorrowedFd store, Job job) : store_(store), job_(std::move(job)) {}
+  Status publish_blobs();
+  Status publish_records(std::vector<Image>& images);
+
+  BorrowedFd store_;
+  Job job_;
+  std::set<Digest> blobs_;
+  std::set<std::string> trees_;
+  bool unsynced_ = false;
+};
+
+}  // namespace cooper::image

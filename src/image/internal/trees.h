@@ -1,0 +1,53 @@
+// The tree store: trees/<chain>. A tree appears complete, by one rename, after its bytes have reached the disk (syncfs), so
+// that neither a kill nor a power cut leaves half a tree under its name.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "base/error.h"
+#include "base/fd.h"
+#include "image/internal/job.h"
+#include "image/internal/tree_builder.h"
+#include "io/file.h"
+
+namespace cooper::image {
+
+class Trees {
+ public:
+  explicit Trees(BorrowedFd store) : store_(store) {}
+
+  bool exists(std::string_view chain) const;
+  // False when there is no such tree.
+  Result<bool> register_user(std::string_view chain, std::string_view user) const;
+  // Removes the tree, too, when no image and no other user has it.
+  Status release_user(std::string_view chain, std::string_view user) const;
+  Result<std::vector<std::string>> users(std::string_view chain) const;
+  Result<std::vector<std::string>> list() const;
+
+  // Makes an empty tree in the job; returns its rootfs. Fill it, then seal(), sync the file system, then publish().
+  static Result<UniqueFd> begin(const Job& job, const std::string& chain);
+  static Status rename_staged(const Job& job, const std::string& from, const std::string& to);
+  static Status seal(const Job& job, const std::string& chain, const TreeBuilder& builder);
+  // Moves the tree to its place; one that is there already stays, and is no orphan any more.
+  // `user` (may be empty) is registered before anybody could remove the tree.
+  Status publish(const Job& job, const std::string& chain, std::string_view user) const;
+  // An image has the tree again.
+  Status adopt(std::string_view chain) const;
+  // Takes away a tree no image has; one with users only becomes an orphan. Returns the bytes freed.
+  Result<std::uint64_t> remove_or_orphan(std::string_view chain) const;
+
+  // Serialises unpacking of one tree between processes.
+  Result<io::FileLock> lock_unpacking(std::string_view chain) const;
+  Result<io::FileLock> try_lock_unpacking(std::string_view chain) const;
+
+ private:
+  Result<io::FileLock> lock(io::FileLock::Mode mode) const;
+  Status add_user(std::string_view chain, std::string_view user) const;
+  Status move_away(std::string_view chain, const Job& trash) const;
+  BorrowedFd store_;
+};
+
+}  // namespace cooper::image

@@ -1,0 +1,249 @@
+#include "image/internal/layers.h"
+
+#include <sched.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <atomic>
+#include <optional>
+
+#include "base/strings.h"
+#include "codec/digest.h"
+#include "image/internal/ring.h"
+#include "image/internal/thread.h"
+#include "sys/file.h"
+#include "sys/process.h"
+
+namespace cooper::image {
+namespace {
+
+using codec::Compression;
+using codec::Decompressor;
+using codec::Hasher;
+
+constexpr std::size_t kHashConsumer = 0;
+constexpr std::size_t kUnpackConsumer = 1;
+constexpr std::uint64_t kWritebackStep = std::uint64_t{8} << 20;
+
+// Reads the stored bytes, hashing, copying and counting them on the way.
+class StoredBytes final : public codec::ByteSource {
+ public:
+  StoredBytes(LayerInput& input, std::uint64_t done_before, const LayerProgress& progress)
+      : input_(input), hasher_(input.digest ? Hasher(*input.digest) : Hasher()), done_before_(done_before), progress_(progress) {}
+
+  Result<std::size_t> read(std::span<char> buffer) override {
+    ASSIGN_OR_RETURN(const std::size_t n, input_.source->read(buffer));
+    const std::string_view bytes(buffer.data(), n);
+    size_ += n;
+    if (input_.size_bytes && size_ > *input_.size_bytes) return size_error();
+    if (hashing_) hasher_.update(bytes);
+    if (input_.copy.valid()) {
+      RETURN_IF_ERROR(sys::write_all(input_.copy, bytes));
+      if (size_ - flushed_ >= kWritebackStep) {
+        sys::start_writeback(input_.copy);
+        flushed_ = size_;
+      }
+    }
+    if (progress_) progress_(done_before_ + size_);
+    return n;
+  }
+
+  Status drain(std::span<char> buffer) {
+    while (true) {
+      ASSIGN_OR_RETURN(const std::size_t n, read(buffer));
+      if (n == 0) return {};
+    }
+  }
+  // Somebody else computes the same digest (of a layer that is not compressed).
+  void stop_hashing() { hashing_ = false; }
+  bool hashing() const { return hashing_; }
+  std::uint64_t size() const { return size_; }
+  Result<Digest> finish() {
+    if (input_.size_bytes && size_ != *input_.size_bytes) return size_error();
+    const Digest actual = hasher_.finish();
+    if (hashing_ && input_.digest && actual != *input_.digest) return codec::digest_mismatch(*input_.digest, actual, input_.what);
+    return actual;
+  }
+
+ private:
+  Error size_error() const {
+    return Error(Errc::kCorrupt, input_.what + " is corrupt: it has " + (size_ > *input_.size_bytes ? "more than " : "only ") +
+                                     std::to_string(std::min(size_, *input_.size_bytes)) + " bytes, not " + std::to_string(*input_.size_bytes));
+  }
+  LayerInput& input_;
+  Hasher hasher_;
+  bool hashing_ = true;
+  std::uint64_t size_ = 0;
+  std::uint64_t flushed_ = 0;
+  std::uint64_t done_before_;
+  const LayerProgress& progress_;
+};
+
+class Pipeline {
+ public:
+  Pipeline(std::vector<LayerInput> inputs, TreeBuilder* builder, const LayerProgress& progress)
+      : inputs_(std::move(inputs)), builder_(builder), progress_(progress), ring_(builder != nullptr ? 2 : 1) {}
+
+  Result<std::vector<LayerOutput>> run();
+
+ private:
+  struct Stored {
+    Digest digest;
+    std::uint64_t size_bytes;
+    Compression compression;
+  };
+  Status produce();
+  Result<Stored> produce_layer(LayerInput& input, std::uint64_t done_before);
+  Status fill_ring(codec::ByteSource& plain);
+  Status hash();
+  Status unpack();
+  Status unpack_layers();
+
+  std::vector<LayerInput> inputs_;
+  TreeBuilder* builder_;
+  const LayerProgress& progress_;
+  Ring ring_;
+  std::vector<Stored> stored_;
+  std::vector<Digest> diff_ids_;
+  Status hashed_;
+  Status unpacked_;
+  std::atomic<bool> content_broken_ = false;
+};
+
+Status Pipeline::fill_ring(codec::ByteSource& plain) {
+  while (true) {
+    const std::span<char> buffer = ring_.reserve();
+    if (buffer.empty()) return Error(Errc::kCancelled, "reading layers was cancelled", ECANCELED);
+    ASSIGN_OR_RETURN(const std::size_t n, codec::read_full(plain, buffer));
+    const bool last = n < buffer.size();
+    ring_.publish(n, last);
+    if (last) return {};
+  }
+}
+
+Result<Pipeline::Stored> Pipeline::produce_layer(LayerInput& input, std::uint64_t done_before) {
+  StoredBytes stored(input, done_before, progress_);
+  auto plain = Decompressor::create(stored);
+  if (!plain.ok()) return std::move(plain).error().with(input.what);
+  const Compression compression = (*plain)->compression();
+  const bool same_algorithm = !input.digest || !input.diff_id || input.digest->algorithm() == input.diff_id->algorithm();
+  if (compression == Compression::kNone && same_algorithm) stored.stop_hashing();
+  Status filled = fill_ring(**plain);
+  if (filled.ok() || filled.error().code() == Errc::kCorrupt) {
+    // What follows the compressed data, or its broken part, belongs to the stored bytes too: a wrong digest or size tells
+    // more than a broken stream.
+    std::vector<char> rest(std::size_t{128} << 10);
+    RETURN_IF_ERROR(stored.drain(rest));
+    if (!filled.ok() && !stored.hashing()) return std::move(filled).error().with(input.what);
+    ASSIGN_OR_RETURN(Digest digest, stored.finish());
+    if (filled.ok()) return Stored{std::move(digest), stored.size(), compression};
+  }
+  if (filled.error().code() == Errc::kCancelled) return std::move(filled).error();
+  return std::move(filled).error().with(input.what);
+}
+
+Status Pipeline::produce() {
+  std::uint64_t done = 0;
+  for (LayerInput& input : inputs_) {
+    ASSIGN_OR_RETURN(Stored stored, produce_layer(input, done));
+    if (content_broken_.load()) return Error(Errc::kCancelled, "reading layers was cancelled", ECANCELED);
+    done += stored.size_bytes;
+    stored_.push_back(std::move(stored));
+    input.copy.reset();
+    input.source.reset();
+  }
+  return {};
+}
+
+Status Pipeline::hash() {
+  for (const LayerInput& input : inputs_) {
+    Hasher hasher = input.diff_id ? Hasher(*input.diff_id) : Hasher();
+    RingBlocks blocks(ring_, kHashConsumer);
+    while (true) {
+      ASSIGN_OR_RETURN(const std::string_view bytes, blocks.next());
+      if (bytes.empty()) break;
+      hasher.update(bytes);
+    }
+    Digest actual = hasher.finish();
+    if (input.diff_id && actual != *input.diff_id) return codec::digest_mismatch(*input.diff_id, actual, input.what + ", uncompressed,");
+    diff_ids_.push_back(std::move(actual));
+  }
+  return {};
+}
+
+Status Pipeline::unpack_layers() {
+  // Own umask, so that files are created with the mode they shall have; the other threads keep theirs.
+  RETURN_IF_ERROR(sys::unshare(CLONE_FS));
+  (void)::umask(0);
+  for (const LayerInput& input : inputs_) {
+    RingBlocks blocks(ring_, kUnpackConsumer);
+    Status applied = builder_->apply(blocks);
+    if (!applied.ok()) {
+      if (applied.error().code() == Errc::kCancelled) return applied;
+      return std::move(applied).error().with(input.what);
+    }
+    RETURN_IF_ERROR(blocks.drain());
+  }
+  return builder_->finish();
+}
+
+Status Pipeline::unpack() {
+  Status status = unpack_layers();
+  // Broken content may come from broken bytes: their digest is known only at their end.
+  if (!status.ok() && status.error().code() == Errc::kCorrupt) {
+    content_broken_ = true;
+    ring_.leave(kUnpackConsumer);
+  } else if (!status.ok()) {
+    ring_.cancel();
+  }
+  return status;
+}
+
+Result<std::vector<LayerOutput>> Pipeline::run() {
+  Status produced;
+  {
+    const auto hash_body = [&] {
+      hashed_ = hash();
+      if (!hashed_.ok()) ring_.cancel();
+    };
+    ASSIGN_OR_RETURN(const Thread hasher, Thread::start(hash_body));
+    std::optional<Thread> unpacker;
+    if (builder_ != nullptr) {
+      auto thread = Thread::start([&] { unpacked_ = unpack(); });
+      if (!thread.ok()) {
+        ring_.cancel();
+        return std::move(thread).error();
+      }
+      unpacker.emplace(std::move(*thread));
+    }
+    produced = produce();
+    if (!produced.ok()) ring_.cancel();
+  }
+  for (Status* status : {&produced, &hashed_, &unpacked_}) {
+    if (!status->ok() && status->error().code() != Errc::kCancelled) return std::move(*status).error();
+  }
+  RETURN_IF_ERROR(std::move(produced));
+  std::vector<LayerOutput> out;
+  for (std::size_t i = 0; i < inputs_.size(); ++i) {
+    const LayerInput& input = inputs_[i];
+    Digest digest = stored_[i].digest;
+    if (stored_[i].compression == Compression::kNone && (!input.digest || input.digest->algorithm() == diff_ids_[i].algorithm())) {
+      digest = diff_ids_[i];
+      if (input.digest && digest != *input.digest) return codec::digest_mismatch(*input.digest, digest, input.what);
+    }
+    out.push_back({std::move(digest), stored_[i].size_bytes, diff_ids_[i], stored_[i].compression});
+  }
+  return out;
+}
+
+}  // namespace
+
+Result<std::vector<LayerOutput>> process_layers(std::vector<LayerInput> inputs, TreeBuilder* builder, const LayerProgress& progress) {
+  if (inputs.empty()) {
+    if (builder != nullptr) RETURN_IF_ERROR(builder->finish());
+    return std::vector<LayerOutput>();
+  }
+  return Pipeline(std::move(inputs), builder, progress).run();
+}
+
+}  // namespace cooper::image

@@ -1,0 +1,317 @@
+#include "image/internal/load.h"
+
+#include <algorithm>
+#include <chrono>
+
+#include "base/strings.h"
+#include "codec/digest.h"
+#include "image/internal/layers.h"
+#include "image/internal/paths.h"
+#include "image/internal/plan.h"
+#include "image/internal/records.h"
+#include "image/internal/source.h"
+#include "image/internal/staging.h"
+#include "image/internal/trees.h"
+#include "io/file.h"
+#include "spec/oci_image/media_types.h"
+#include "spec/oci_image/parse.h"
+#include "spec/oci_image/platform.h"
+#include "spec/oci_image/print.h"
+#include "sys/file.h"
+
+namespace cooper::image {
+namespace {
+
+std::int64_t now_unix_ms() {
+  const auto now = std::chrono::system_clock::now().time_since_epoch();
+  return std::chrono::duration_cast<std::chrono::milliseconds>(now).count();
+}
+
+// Keeps the file open while ranges of it are read.
+class OwnedRange final : public codec::ByteSource {
+ public:
+  explicit OwnedRange(SourceFile file) : file_(std::move(file)), range_(file_.fd, file_.offset, file_.size_bytes) {}
+  Result<std::size_t> read(std::span<char> buffer) override { return range_.read(buffer); }
+
+ private:
+  SourceFile file_;
+  codec::RangeSource range_;
+};
+
+std::string layer_name(std::size_t index, std::size_t count, const LayerPlan& layer) {
+  return "layer " + std::to_string(index + 1) + " of " + std::to_string(count) + " (" +
+         (layer.digest ? layer.digest->str() : quoted(layer.file)) + ")";
+}
+
+std::string_view layer_media_type(codec::Compression compression) {
+  switch (compression) {
+    case codec::Compression::kGzip: return oci_image::kMediaTypeLayerGzip;
+    case codec::Compression::kZstd: return oci_image::kMediaTypeLayerZstd;
+    default: return oci_image::kMediaTypeLayer;
+  }
+}
+
+class Loader {
+ public:
+  Loader(BorrowedFd store, const LoadOptions& options) : store_(store), options_(options), records_(store) {}
+
+  Result<std::vector<Image>> run();
+
+ private:
+  Result<std::vector<ImagePlan>> plan();
+  Status open_source();
+  Status open_archive(UniqueFd file, bool seekable, std::uint64_t size);
+  Result<Transport> detect();
+  // The image as it is already, when nothing is missing but perhaps names.
+  Result<std::optional<Image>> already_there(const ImagePlan& plan);
+  Result<Image> load_image(const ImagePlan& plan);
+  Result<std::vector<LayerOutput>> load_layers(const ImagePlan& plan, const std::string& chain);
+  Result<std::vector<LayerInput>> layer_inputs(const ImagePlan& plan, std::uint64_t& total);
+
+  BorrowedFd store_;
+  const LoadOptions& options_;
+  Records records_;
+  std::optional<Staging> staging_;
+  std::unique_ptr<Source> source_;
+  bool is_directory_ = false;
+  std::size_t blob_count_ = 0;
+};
+
+Status Loader::open_archive(UniqueFd file, bool seekable, std::uint64_t size) {
+  if (seekable) {
+    std::string head(codec::kSniffBytes, '\0');
+    ASSIGN_OR_RETURN(const std::size_t n, sys::pread(file, head, 0));
+    head.resize(n);
+    if (head.empty()) return Error(Errc::kCorrupt, "file is empty");
+    if (codec::sniff(head) == codec::Compression::kNone) {
+      ASSIGN_OR_RETURN(source_, ArchiveSource::index(std::move(file), size));
+      return {};
+    }
+  }
+  codec::FdSource stream(file);
+  ASSIGN_OR_RETURN(UniqueFd spool, sys::openat(staging_->job().fd(), "spool", O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0600));
+  ASSIGN_OR_RETURN(source_, ArchiveSource::spool(stream, std::move(spool)));
+  return {};
+}
+
+Status Loader::open_source() {
+  if (options_.path == "-") {
+    ASSIGN_OR_RETURN(UniqueFd input, sys::dup_cloexec(BorrowedFd(STDIN_FILENO)));
+    return open_archive(std::move(input), false, 0);
+  }
+  ASSIGN_OR_RETURN(UniqueFd file, sys::openat(sys::kCwd, options_.path, O_RDONLY | O_NOCTTY));
+  ASSIGN_OR_RETURN(const struct stat info, sys::fstat(file));
+  if (S_ISDIR(info.st_mode)) {
+    is_directory_ = true;
+    source_ = std::make_unique<DirectorySource>(io::RootDir::adopt(std::move(file)));
+    return {};
+  }
+  return open_archive(std::move(file), S_ISREG(info.st_mode), static_cast<std::uint64_t>(info.st_size));
+}
+
+Result<Transport> Loader::detect() {
+  if (options_.transport != Transport::kAuto) {
+    if ((options_.transport == Transport::kOciDirectory) != is_directory_) {
+      return Error(Errc::kInvalidArgument, is_directory_ ? "is a directory, not an archive" : "is not a directory");
+    }
+    return options_.transport;
+  }
+  ASSIGN_OR_RETURN(const bool has_index, source_->has("index.json"));
+  if (has_index) return is_directory_ ? Transport::kOciDirectory : Transport::kOciArchive;
+  ASSIGN_OR_RETURN(const bool has_docker_manifest, source_->has("manifest.json"));
+  if (has_docker_manifest && !is_directory_) return Transport::kDockerArchive;
+  Error error(Errc::kInvalidArgument, is_directory_ ? "is not an OCI layout: it has no index.json"
+                                                    : "is not an image: it has neither index.json nor manifest.json");
+  return std::move(error).with_hint(is_directory_ ? "pack the directory with tar and use cooper image import to make an image of it"
+                                                  : "use cooper image import to make an image of a root file system");
+}
+
+Result<std::vector<ImagePlan>> Loader::plan() {
+  RETURN_IF_ERROR(open_source());
+  ASSIGN_OR_RETURN(const Transport transport, detect());
+  const PlanOptions options{.platform = options_.platform.value_or(oci_image::host_platform()), .name = options_.name};
+  return transport == Transport::kDockerArchive ? plan_docker_archive(*source_, options) : plan_oci_layout(*source_, options);
+}
+
+Result<std::optional<Image>> Loader::already_there(const ImagePlan& plan) {
+  ASSIGN_OR_RETURN(std::optional<Image> image, records_.image(plan.config_digest));
+  if (!image) return image;
+  // An archive without a manifest brings nothing new when the image is known; another manifest of the same image replaces ours.
+  if (!plan.manifest_bytes.empty() && codec::digest_of(plan.manifest_bytes) != image->manifest_digest) return std::optional<Image>();
+  if (!Trees(store_).exists(image->chain)) return std::optional<Image>();
+  for (const Digest& blob : image->layers) {
+    if (!sys::fstatat(store_, blob_path(blob)).ok()) return std::optional<Image>();
+  }
+  return image;
+}
+
+Result<std::vector<LayerInput>> Loader::layer_inputs(const ImagePlan& plan, std::uint64_t& total) {
+  std::vector<LayerInput> inputs;
+  for (std::size_t i = 0; i < plan.layers.size(); ++i) {
+    const LayerPlan& layer = plan.layers[i];
+    const std::string what = layer_name(i, plan.layers.size(), layer);
+    ASSIGN_OR_RETURN(auto file, source_->open(layer.file));
+    if (!file) return Error(Errc::kNotFound, what + " is missing", ENOENT);
+    if (layer.size_bytes && file->size_bytes != *layer.size_bytes) {
+      return Error(Errc::kCorrupt, what + " is corrupt: it has " + std::to_string(file->size_bytes) + " bytes, not " +
+                                       std::to_string(*layer.size_bytes));
+    }
+    total += file->size_bytes;
+    ASSIGN_OR_RETURN(UniqueFd copy, staging_->new_blob(blob_count_ + i));
+    inputs.push_back({.what = what,
+                      .source = std::make_unique<OwnedRange>(std::move(*file)),
+                      .digest = layer.digest,
+                      .size_bytes = layer.size_bytes,
+                      .diff_id = layer.diff_id,
+                      .copy = std::move(copy)});
+  }
+  return inputs;
+}
+
+Result<std::vector<LayerOutput>> Loader::load_layers(const ImagePlan& plan, const std::string& chain) {
+  std::uint64_t total = 0;
+  ASSIGN_OR_RETURN(auto inputs, layer_inputs(plan, total));
+  const std::string shown = plan.names.empty() ? plan.config_digest.str() : plan.names.front();
+  const LayerProgress progress = [&](std::uint64_t done) {
+    if (options_.progress) options_.progress(shown, done, total);
+  };
+  std::optional<TreeBuilder> builder;
+  UniqueFd rootfs;
+  if (!Trees(store_).exists(chain) && !staging_->has_tree(chain)) {
+    ASSIGN_OR_RETURN(rootfs, staging_->new_tree(chain));
+    builder.emplace(rootfs);
+  }
+  ASSIGN_OR_RETURN(auto outputs, process_layers(std::move(inputs), builder ? &*builder : nullptr, progress));
+  if (builder) RETURN_IF_ERROR(staging_->seal_tree(chain, *builder));
+  for (std::size_t i = 0; i < outputs.size(); ++i) RETURN_IF_ERROR(staging_->keep_blob(blob_count_ + i, outputs[i].digest));
+  blob_count_ += outputs.size();
+  return outputs;
+}
+
+Result<Image> Loader::load_image(const ImagePlan& plan) {
+  ASSIGN_OR_RETURN(auto known, already_there(plan));
+  if (known) {
+    known->names = plan.names;
+    return std::move(*known);
+  }
+  const std::string chain = chain_of(plan.config.diff_ids);
+  ASSIGN_OR_RETURN(const auto layers, load_layers(plan, chain));
+  oci_image::Manifest made{.media_type = {},
+                           .artifact_type = {},
+                           .config = {.media_type = std::string(oci_image::kMediaTypeConfig),
+                                      .digest = plan.config_digest,
+                                      .size_bytes = plan.config_bytes.size(),
+                                      .annotations = {},
+                                      .platform = {}},
+                           .layers = {},
+                           .annotations = {}};
+  Image image{.id = plan.config_digest, .manifest_digest = plan.config_digest};
+  image.size_bytes = plan.config_bytes.size();
+  for (const LayerOutput& layer : layers) {
+    made.layers.push_back({.media_type = std::string(layer_media_type(layer.compression)),
+                           .digest = layer.digest,
+                           .size_bytes = layer.size_bytes,
+                           .annotations = {},
+                           .platform = {}});
+    image.layers.push_back(layer.digest);
+    image.size_bytes += layer.size_bytes;
+  }
+  const std::string manifest = plan.manifest_bytes.empty() ? oci_image::print(made) : plan.manifest_bytes;
+  image.manifest_digest = codec::digest_of(manifest);
+  image.size_bytes += manifest.size();
+  image.index_digest = plan.index_digest;
+  image.created = plan.config.created;
+  image.loaded_unix_ms = now_unix_ms();
+  image.chain = chain;
+  image.names = plan.names;
+  RETURN_IF_ERROR(staging_->add_blob(image.id, plan.config_bytes));
+  RETURN_IF_ERROR(staging_->add_blob(image.manifest_digest, manifest));
+  return image;
+}
+
+Result<std::vector<Image>> Loader::run() {
+  ASSIGN_OR_RETURN(Staging staging, Staging::create(store_));
+  staging_.emplace(std::move(staging));
+  const std::string shown = options_.path == "-" ? "standard input" : quoted(options_.path);
+  const auto context = [&](Error error) { return std::move(error).with(shown); };
+  auto plans = plan();
+  if (!plans.ok()) return context(std::move(plans).error());
+  std::vector<Image> images;
+  for (const ImagePlan& plan : *plans) {
+    auto image = load_image(plan);
+    if (!image.ok()) return context(std::move(image).error());
+    images.push_back(std::move(*image));
+  }
+  RETURN_IF_ERROR(staging_->commit(images));
+  return images;
+}
+
+// Layers of a stored image as inputs; their descriptors are opened now, so that a removal meanwhile does no harm.
+Result<std::vector<LayerInput>> stored_inputs(BorrowedFd store, const Image& image) {
+  ASSIGN_OR_RETURN(std::string manifest_bytes, read_stored_document(store, image.manifest_digest, "manifest"));
+  ASSIGN_OR_RETURN(const auto manifest, oci_image::parse_manifest(std::move(manifest_bytes), "manifest"));
+  ASSIGN_OR_RETURN(std::string config_bytes, read_stored_document(store, image.id, "configuration"));
+  ASSIGN_OR_RETURN(const auto config, oci_image::parse_config(std::move(config_bytes), "configuration"));
+  if (config.diff_ids.size() != manifest.layers.size()) return Error(Errc::kCorrupt, "manifest and configuration differ in layers");
+  std::vector<LayerInput> inputs;
+  for (std::size_t i = 0; i < manifest.layers.size(); ++i) {
+    const oci_image::Descriptor& layer = manifest.layers[i];
+    const std::string what = layer_name(i, manifest.layers.size(), {blob_path(layer.digest), config.diff_ids[i], layer.digest, {}});
+    auto file = sys::openat(store, blob_path(layer.digest), O_RDONLY | O_NOFOLLOW);
+    if (!file.ok()) return std::move(file).error().with(what);
+    const BorrowedFd fd = file->borrow();
+    inputs.push_back({.what = what,
+                      .source = std::make_unique<OwnedRange>(SourceFile{std::move(*file), fd, 0, layer.size_bytes}),
+                      .digest = layer.digest,
+                      .size_bytes = layer.size_bytes,
+                      .diff_id = config.diff_ids[i]});
+  }
+  return inputs;
+}
+
+Error reload_hint(Error error, const Image& image) {
+  if (error.code() == Errc::kCorrupt || error.code() == Errc::kNotFound) {
+    return std::move(error).with("image " + image.id.str()).with_hint("load the image again");
+  }
+  return error;
+}
+
+}  // namespace
+
+Result<std::vector<Image>> load_images(BorrowedFd store, const LoadOptions& options) { return Loader(store, options).run(); }
+
+Result<std::string> read_stored_document(BorrowedFd store, const Digest& digest, std::string_view what) {
+  auto bytes = io::read_file(store, blob_path(digest), oci_image::kMaxDocumentBytes);
+  if (!bytes.ok()) return std::move(bytes).error().with(what);
+  RETURN_IF_ERROR(codec::check_digest(*bytes, digest, what));
+  return bytes;
+}
+
+Status unpack_stored_tree(BorrowedFd store, const Image& image, std::string_view user) {
+  const Trees trees(store);
+  ASSIGN_OR_RETURN(const io::FileLock guard, trees.lock_unpacking(image.chain));
+  // Somebody else may have done it while we waited.
+  ASSIGN_OR_RETURN(const bool there, trees.register_user(image.chain, user));
+  if (there) return {};
+  ASSIGN_OR_RETURN(const Job job, Job::create(store));
+  ASSIGN_OR_RETURN(const UniqueFd rootfs, Trees::begin(job, image.chain));
+  TreeBuilder builder(rootfs);
+  auto inputs = stored_inputs(store, image);
+  if (!inputs.ok()) return reload_hint(std::move(inputs).error(), image);
+  auto done = process_layers(std::move(*inputs), &builder, {});
+  if (!done.ok()) return reload_hint(std::move(done).error(), image);
+  RETURN_IF_ERROR(Trees::seal(job, image.chain, builder));
+  RETURN_IF_ERROR(sys::syncfs(store));
+  return trees.publish(job, image.chain, user);
+}
+
+Status unpack_stored_image(BorrowedFd store, const Image& image, BorrowedFd directory) {
+  TreeBuilder builder(directory);
+  auto inputs = stored_inputs(store, image);
+  if (!inputs.ok()) return reload_hint(std::move(inputs).error(), image);
+  auto done = process_layers(std::move(*inputs), &builder, {});
+  if (!done.ok()) return reload_hint(std::move(done).error(), image);
+  return {};
+}
+
+}  // namespace cooper::image

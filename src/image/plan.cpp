@@ -1,0 +1,286 @@
+#include "image/internal/plan.h"
+
+#include <algorithm>
+#include <map>
+#include <set>
+
+#include "base/strings.h"
+#include "codec/digest.h"
+#include "image/internal/dir_stack.h"
+#include "image/internal/paths.h"
+#include "spec/oci_image/media_types.h"
+#include "spec/oci_image/parse.h"
+#include "spec/oci_image/platform.h"
+#include "spec/oci_image/print.h"
+#include "spec/oci_image/reference.h"
+
+namespace cooper::image {
+namespace {
+
+using oci_image::Descriptor;
+using oci_image::DocumentKind;
+using oci_image::Index;
+using oci_image::kMaxDocumentBytes;
+using oci_image::Manifest;
+
+constexpr int kMaxIndexDepth = 8;
+constexpr std::size_t kMaxImages = 1000;
+
+// A blob that is a document: small, of the stated size and digest.
+Result<std::string> read_document(Source& source, const Descriptor& descriptor, const std::string& what) {
+  if (descriptor.size_bytes > kMaxDocumentBytes) {
+    return Error(Errc::kLimit, what + " is larger than " + format_bytes(kMaxDocumentBytes));
+  }
+  auto text = source.read(blob_path(descriptor.digest), kMaxDocumentBytes);
+  if (!text.ok()) {
+    if (text.error().code() == Errc::kNotFound) {
+      return Error(Errc::kNotFound, what + " is missing: no blob " + descriptor.digest.str(), ENOENT);
+    }
+    return std::move(text).error().with(what);
+  }
+  if (text->size() != descriptor.size_bytes) {
+    return Error(Errc::kCorrupt, what + " is corrupt: it has " + std::to_string(text->size()) + " bytes, not " +
+                                     std::to_string(descriptor.size_bytes));
+  }
+  RETURN_IF_ERROR(codec::check_digest(*text, descriptor.digest, what));
+  return text;
+}
+
+struct Chosen {
+  std::string bytes;
+  Manifest manifest;
+  std::optional<Digest> index_digest;
+};
+
+// Follows indexes down to the manifest for the platform.
+Result<Chosen> choose_manifest(Source& source, Descriptor descriptor, const oci_image::Platform& platform, const std::string& what) {
+  std::optional<Digest> outermost;
+  for (int depth = 0; depth < kMaxIndexDepth; ++depth) {
+    const std::string name = "manifest " + descriptor.digest.str();
+    ASSIGN_OR_RETURN(std::string bytes, read_document(source, descriptor, name));
+    ASSIGN_OR_RETURN(const DocumentKind kind, oci_image::document_kind(bytes, name));
+    if (kind == DocumentKind::kManifest) {
+      ASSIGN_OR_RETURN(Manifest manifest, oci_image::parse_manifest(bytes, name));
+      return Chosen{std::move(bytes), std::move(manifest), std::move(outermost)};
+    }
+    ASSIGN_OR_RETURN(const Index index, oci_image::parse_index(std::move(bytes), name));
+    if (!outermost) outermost = descriptor.digest;
+    // Entries without a platform are nested indexes (or images of one platform): select_platform() takes a single one.
+    ASSIGN_OR_RETURN(const std::size_t best, oci_image::select_platform(index.manifests, platform, what));
+    descriptor = index.manifests[best];
+  }
+  return Error(Errc::kCorrupt, what + ": indexes are nested more than " + std::to_string(kMaxIndexDepth) + " deep");
+}
+
+Status check_runnable(const Manifest& manifest, const std::string& what) {
+  if (!manifest.artifact_type.empty()) {
+    return Error(Errc::kUnsupported, what + " is an artifact of type " + quoted(manifest.artifact_type) + ", not an image to run");
+  }
+  for (const Descriptor& layer : manifest.layers) {
+    if (Status known = oci_image::check_layer_media_type(layer.media_type); !known.ok()) return std::move(known).error().with(what);
+  }
+  return {};
+}
+
+Result<ImagePlan> plan_manifest(Source& source, Chosen chosen, const oci_image::Platform& platform, const std::string& what) {
+  RETURN_IF_ERROR(check_runnable(chosen.manifest, what));
+  const Descriptor& config = chosen.manifest.config;
+  ASSIGN_OR_RETURN(std::string config_bytes, read_document(source, config, "configuration of " + what));
+  ASSIGN_OR_RETURN(oci_image::ImageConfig parsed, oci_image::parse_config(config_bytes, "configuration of " + what));
+  RETURN_IF_ERROR(check_platform(parsed, platform, what));
+  if (parsed.diff_ids.size() != chosen.manifest.layers.size()) {
+    return Error(Errc::kCorrupt, what + " is corrupt: its manifest has " + std::to_string(chosen.manifest.layers.size()) +
+                                     " layers, its configuration " + std::to_string(parsed.diff_ids.size()));
+  }
+  std::vector<LayerPlan> layers;
+  for (std::size_t i = 0; i < parsed.diff_ids.size(); ++i) {
+    const Descriptor& layer = chosen.manifest.layers[i];
+    layers.push_back({blob_path(layer.digest), parsed.diff_ids[i], layer.digest, layer.size_bytes});
+  }
+  return ImagePlan{.names = {},
+                   .config_bytes = std::move(config_bytes),
+                   .config = std::move(parsed),
+                   .config_digest = config.digest,
+                   .manifest_bytes = std::move(chosen.bytes),
+                   .index_digest = std::move(chosen.index_digest),
+                   .layers = std::move(layers)};
+}
+
+// The name an entry of index.json carries; empty for none.
+Result<std::string> name_of(const Descriptor& descriptor, const std::string& wanted_name) {
+  const auto annotation = [&](std::string_view key) -> std::string {
+    const auto found = descriptor.annotations.find(std::string(key));
+    return found == descriptor.annotations.end() ? std::string() : found->second;
+  };
+  // containerd and docker write the whole name apart; ref.name is then the tag alone.
+  if (const std::string name = annotation(oci_image::kAnnotationContainerdName); !name.empty()) {
+    return full_name(name, oci_image::kDockerHub);
+  }
+  const std::string ref = annotation(oci_image::kAnnotationRefName);
+  if (ref.empty() || ref.find_first_of("/:@") != std::string::npos) {
+    return ref.empty() ? Result<std::string>(std::string()) : full_name(ref, oci_image::kLocalRegistry);
+  }
+  if (wanted_name.empty()) return full_name(ref, oci_image::kLocalRegistry);
+  // A bare word is the tag of the name the user gives.
+  ASSIGN_OR_RETURN(oci_image::Reference reference, oci_image::parse_reference(wanted_name));
+  if (reference.tag.empty()) reference.tag = ref;
+  return full_name(reference.str(), oci_image::kLocalRegistry);
+}
+
+// Entries of index.json by name, in order of first appearance.
+struct Group {
+  std::string name;
+  std::vector<Descriptor> manifests;
+};
+Result<std::vector<Group>> group_by_name(const Index& index, const std::string& wanted_name) {
+  std::vector<Group> groups;
+  for (const Descriptor& descriptor : index.manifests) {
+    if (oci_image::is_attestation(descriptor)) continue;
+    ASSIGN_OR_RETURN(std::string name, name_of(descriptor, wanted_name));
+    auto group = std::ranges::find(groups, name, &Group::name);
+    if (group == groups.end()) group = groups.insert(groups.end(), Group{.name = std::move(name), .manifests = {}});
+    group->manifests.push_back(descriptor);
+  }
+  if (groups.size() > kMaxImages) return Error(Errc::kLimit, "index.json has more than " + std::to_string(kMaxImages) + " images");
+  return groups;
+}
+
+// Unnamed images of one platform each are several images; with platforms they are one, for several platforms.
+std::vector<std::vector<Descriptor>> images_of(const Group& group) {
+  const bool platforms = std::ranges::any_of(group.manifests, [](const Descriptor& d) { return d.platform.has_value(); });
+  if (!group.name.empty() || platforms) return {group.manifests};
+  std::vector<std::vector<Descriptor>> images;
+  for (const Descriptor& descriptor : group.manifests) images.push_back({descriptor});
+  return images;
+}
+
+Status add_wanted_name(std::vector<ImagePlan>& plans, const std::string& name) {
+  if (name.empty()) return {};
+  std::vector<ImagePlan*> unnamed;
+  for (ImagePlan& plan : plans) {
+    if (plan.names.empty()) unnamed.push_back(&plan);
+  }
+  if (unnamed.size() > 1) {
+    return Error(Errc::kInvalidArgument, "name " + quoted(name) + " cannot be given to " + std::to_string(unnamed.size()) + " images");
+  }
+  if (unnamed.empty()) return {};
+  ASSIGN_OR_RETURN(std::string full, full_name(name, oci_image::kLocalRegistry));
+  unnamed.front()->names.push_back(std::move(full));
+  return {};
+}
+
+// The same image under two names is one plan.
+void merge_into(std::vector<ImagePlan>& plans, ImagePlan plan) {
+  for (ImagePlan& other : plans) {
+    if (other.config_digest != plan.config_digest || other.manifest_bytes != plan.manifest_bytes) continue;
+    for (std::string& name : plan.names) {
+      if (std::ranges::find(other.names, name) == other.names.end()) other.names.push_back(std::move(name));
+    }
+    return;
+  }
+  plans.push_back(std::move(plan));
+}
+
+Result<ImagePlan> plan_docker_image(Source& source, const oci_image::DockerArchiveEntry& entry, const oci_image::Platform& platform) {
+  const std::string what = "image " + quoted(entry.repo_tags.empty() ? entry.config : entry.repo_tags.front());
+  auto config_bytes = source.read(entry.config, kMaxDocumentBytes);
+  if (!config_bytes.ok()) return std::move(config_bytes).error().with("configuration of " + what);
+  ASSIGN_OR_RETURN(oci_image::ImageConfig config, oci_image::parse_config(*config_bytes, "configuration of " + what));
+  RETURN_IF_ERROR(check_platform(config, platform, what));
+  // "<hex>.json" or "blobs/sha256/<hex>": where the name is a digest, it must be right.
+  Digest digest = codec::digest_of(*config_bytes);
+  std::string stem(split_parent(entry.config).second);
+  if (stem.ends_with(".json")) stem.resize(stem.size() - 5);
+  if (const auto named = Digest::parse("sha256:" + stem); named.ok() && *named != digest) {
+    return codec::digest_mismatch(*named, digest, "configuration of " + what);
+  }
+  if (config.diff_ids.size() != entry.layers.size()) {
+    return Error(Errc::kCorrupt, what + " is corrupt: its manifest has " + std::to_string(entry.layers.size()) +
+                                     " layers, its configuration " + std::to_string(config.diff_ids.size()));
+  }
+  ImagePlan plan{.names = {},
+                 .config_bytes = std::move(*config_bytes),
+                 .config = std::move(config),
+                 .config_digest = std::move(digest),
+                 .manifest_bytes = {},
+                 .layers = {}};
+  for (std::size_t i = 0; i < entry.layers.size(); ++i) plan.layers.push_back({entry.layers[i], plan.config.diff_ids[i]});
+  for (const std::string& tag : entry.repo_tags) {
+    ASSIGN_OR_RETURN(std::string name, full_name(tag, oci_image::kDockerHub));
+    plan.names.push_back(std::move(name));
+  }
+  return plan;
+}
+
+}  // namespace
+
+Result<std::string> full_name(std::string_view text, std::string_view registry) {
+  ASSIGN_OR_RETURN(oci_image::Reference reference, oci_image::parse_reference(text));
+  reference = oci_image::qualify(std::move(reference), registry);
+  reference.digest.reset();
+  const std::string name = reference.name();
+  // Qualifying has made it longer.
+  if (name.size() > oci_image::kMaxNameBytes) {
+    return Error(Errc::kInvalidArgument, "image name " + quoted(name) + " is longer than " + std::to_string(oci_image::kMaxNameBytes) + " bytes");
+  }
+  return name;
+}
+
+std::string chain_of(const std::vector<Digest>& diff_ids) {
+  if (diff_ids.empty()) return std::string(codec::digest_of("").hex());
+  Digest chain = diff_ids.front();
+  for (std::size_t i = 1; i < diff_ids.size(); ++i) chain = codec::digest_of(chain.str() + " " + diff_ids[i].str());
+  return std::string(chain.hex());
+}
+
+Status check_platform(const oci_image::ImageConfig& config, const oci_image::Platform& wanted, std::string_view what) {
+  // Old producers leave it out.
+  if (config.platform.os.empty() && config.platform.architecture.empty()) return {};
+  if (oci_image::match_platform(wanted, config.platform)) return {};
+  return Error(Errc::kNotFound, std::string(what) + " is for platform " + oci_image::to_string(config.platform) + ", not for " +
+                                    oci_image::to_string(wanted))
+      .with_hint("load an image for this machine, or ask for the platform by name");
+}
+
+Result<std::vector<ImagePlan>> plan_oci_layout(Source& source, const PlanOptions& options) {
+  ASSIGN_OR_RETURN(const bool has_layout_file, source.has("oci-layout"));
+  if (has_layout_file) {
+    ASSIGN_OR_RETURN(std::string layout, source.read("oci-layout", kMaxDocumentBytes));
+    RETURN_IF_ERROR(oci_image::check_layout_file(std::move(layout), "oci-layout"));
+  }
+  ASSIGN_OR_RETURN(std::string bytes, source.read("index.json", kMaxDocumentBytes));
+  ASSIGN_OR_RETURN(const Index index, oci_image::parse_index(std::move(bytes), "index.json"));
+  ASSIGN_OR_RETURN(const auto groups, group_by_name(index, options.name));
+  if (groups.empty()) return Error(Errc::kNotFound, "index.json lists no image");
+  std::vector<ImagePlan> plans;
+  for (const Group& group : groups) {
+    for (const auto& manifests : images_of(group)) {
+      const std::string what = group.name.empty() ? "image" : "image " + quoted(group.name);
+      std::size_t best = 0;
+      if (manifests.size() > 1) {
+        ASSIGN_OR_RETURN(best, oci_image::select_platform(manifests, options.platform, what));
+      }
+      ASSIGN_OR_RETURN(Chosen chosen, choose_manifest(source, manifests[best], options.platform, what));
+      ASSIGN_OR_RETURN(ImagePlan plan, plan_manifest(source, std::move(chosen), options.platform, what));
+      if (!group.name.empty()) plan.names.push_back(group.name);
+      merge_into(plans, std::move(plan));
+    }
+  }
+  RETURN_IF_ERROR(add_wanted_name(plans, options.name));
+  return plans;
+}
+
+Result<std::vector<ImagePlan>> plan_docker_archive(Source& source, const PlanOptions& options) {
+  ASSIGN_OR_RETURN(std::string bytes, source.read("manifest.json", kMaxDocumentBytes));
+  ASSIGN_OR_RETURN(const auto entries, oci_image::parse_docker_archive_manifest(std::move(bytes), "manifest.json"));
+  if (entries.size() > kMaxImages) return Error(Errc::kLimit, "manifest.json has more than " + std::to_string(kMaxImages) + " images");
+  std::vector<ImagePlan> plans;
+  for (const auto& entry : entries) {
+    ASSIGN_OR_RETURN(ImagePlan plan, plan_docker_image(source, entry, options.platform));
+    merge_into(plans, std::move(plan));
+  }
+  RETURN_IF_ERROR(add_wanted_name(plans, options.name));
+  return plans;
+}
+
+}  // namespace cooper::image

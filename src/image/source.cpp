@@ -1,0 +1,124 @@
+#include "image/internal/source.h"
+
+#include "base/strings.h"
+#include "codec/compression.h"
+#include "codec/tar.h"
+#include "image/internal/dir_stack.h"
+#include "io/file.h"
+#include "sys/file.h"
+
+namespace cooper::image {
+namespace {
+
+constexpr std::size_t kMaxMembers = 200'000;
+constexpr int kMaxLinks = 8;
+
+// Copies everything that passes into a file.
+class TeeBlocks final : public codec::BlockSource {
+ public:
+  TeeBlocks(codec::ByteSource& source, BorrowedFd copy) : blocks_(source, std::size_t{512} << 10), copy_(copy) {}
+  Result<std::string_view> next() override {
+    ASSIGN_OR_RETURN(const std::string_view block, blocks_.next());
+    RETURN_IF_ERROR(sys::write_all(copy_, block));
+    return block;
+  }
+
+ private:
+  codec::BufferedBlocks blocks_;
+  BorrowedFd copy_;
+};
+
+// Where a link at `path` leads, as a clean path; nullopt when out of the archive.
+std::optional<std::string> link_path(const std::string& path, const codec::tar::Entry& entry) {
+  std::string target = entry.link_target;
+  if (entry.type == codec::tar::EntryType::kSymlink && !target.starts_with('/')) {
+    target = std::string(split_parent(path).first) + "/" + target;
+  }
+  auto clean = clean_path(target);
+  if (!clean.ok()) return std::nullopt;
+  return std::move(*clean);
+}
+
+}  // namespace
+
+Result<std::string> Source::read(const std::string& path, std::size_t max_bytes) {
+  ASSIGN_OR_RETURN(const auto file, open(path));
+  if (!file) return Error(Errc::kNotFound, "file " + quoted(path) + " is missing", ENOENT);
+  if (file->size_bytes > max_bytes) {
+    return Error(Errc::kLimit, quoted(path) + " is larger than " + format_bytes(max_bytes));
+  }
+  codec::RangeSource range(file->fd, file->offset, file->size_bytes);
+  std::string text(static_cast<std::size_t>(file->size_bytes), '\0');
+  ASSIGN_OR_RETURN(const std::size_t n, codec::read_full(range, text));
+  text.resize(n);
+  return text;
+}
+
+Result<bool> Source::has(const std::string& path) {
+  ASSIGN_OR_RETURN(const auto file, open(path));
+  return file.has_value();
+}
+
+Result<std::optional<SourceFile>> DirectorySource::open(const std::string& path) {
+  // Not blocking on a fifo somebody put there; anything but a regular file is refused below.
+  auto fd = root_.open_at(path, O_RDONLY | O_NONBLOCK | O_NOCTTY);
+  if (!fd.ok()) {
+    if (fd.error().errno_value() == ENOENT || fd.error().errno_value() == ENOTDIR) return std::optional<SourceFile>();
+    return std::move(fd).error();
+  }
+  ASSIGN_OR_RETURN(const struct stat info, sys::fstat(*fd));
+  if (!S_ISREG(info.st_mode)) return Error(Errc::kCorrupt, quoted(path) + " is not a regular file");
+  const BorrowedFd borrowed = fd->borrow();
+  return std::optional(SourceFile{std::move(*fd), borrowed, 0, static_cast<std::uint64_t>(info.st_size)});
+}
+
+Status ArchiveSource::read_index(codec::BlockSource& blocks) {
+  codec::tar::Reader reader(blocks);
+  codec::tar::Entry entry;
+  while (true) {
+    ASSIGN_OR_RETURN(const bool more, reader.next(entry));
+    if (!more) break;
+    auto clean = clean_path(entry.path);
+    if (!clean.ok()) return std::move(clean).error().with("member " + quoted(entry.path));
+    if (members_.size() == kMaxMembers) return Error(Errc::kLimit, "archive has more than " + std::to_string(kMaxMembers) + " members");
+    if (entry.type == codec::tar::EntryType::kFile && !entry.sparse) {
+      members_[*clean] = {.offset = reader.position(), .size_bytes = entry.size_bytes};
+    } else if (entry.type == codec::tar::EntryType::kSymlink || entry.type == codec::tar::EntryType::kHardLink) {
+      if (auto target = link_path(*clean, entry)) members_[*clean] = {.link = std::move(target)};
+    }
+  }
+  if (!reader.saw_end_mark()) return Error(Errc::kCorrupt, "archive is truncated: it has no end mark");
+  return {};
+}
+
+Result<std::unique_ptr<ArchiveSource>> ArchiveSource::index(UniqueFd file, std::uint64_t size_bytes) {
+  std::unique_ptr<ArchiveSource> source(new ArchiveSource(std::move(file)));  // ban-ok(new): private constructor
+  codec::FileBlocks blocks(source->file_, size_bytes, 4096);
+  RETURN_IF_ERROR(source->read_index(blocks));
+  return source;
+}
+
+Result<std::unique_ptr<ArchiveSource>> ArchiveSource::spool(codec::ByteSource& stream, UniqueFd spool) {
+  std::unique_ptr<ArchiveSource> source(new ArchiveSource(std::move(spool)));  // ban-ok(new): private constructor
+  ASSIGN_OR_RETURN(const auto plain, codec::Decompressor::create(stream));
+  TeeBlocks blocks(*plain, source->file_);
+  RETURN_IF_ERROR(source->read_index(blocks));
+  return source;
+}
+
+Result<std::optional<SourceFile>> ArchiveSource::open(const std::string& path) {
+  auto clean = clean_path(path);
+  if (!clean.ok()) return std::optional<SourceFile>();
+  std::string at = std::move(*clean);
+  for (int hop = 0; hop <= kMaxLinks; ++hop) {
+    const auto found = members_.find(at);
+    if (found == members_.end()) return std::optional<SourceFile>();
+    if (!found->second.link) {
+      return std::optional(SourceFile{{}, file_.borrow(), found->second.offset, found->second.size_bytes});
+    }
+    at = *found->second.link;
+  }
+  return Error(Errc::kCorrupt, "links of " + quoted(path) + " go in circles");
+}
+
+}  // namespace cooper::image

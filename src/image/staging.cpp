@@ -1,0 +1,131 @@
+#include "image/internal/staging.h"
+
+#include <algorithm>
+
+#include "base/scope_exit.h"
+#include "image/internal/cleanup.h"
+#include "image/internal/paths.h"
+#include "image/internal/records.h"
+#include "image/internal/trees.h"
+#include "io/file.h"
+#include "sys/file.h"
+
+namespace cooper::image {
+namespace {
+
+constexpr mode_t kBlobMode = 0444;
+
+std::string unnamed_blob(std::size_t number) { return "layer-" + std::to_string(number); }
+std::string staged_blob(const Digest& digest) { return "blob-" + std::string(digest.algorithm()) + "-" + std::string(digest.hex()); }
+
+}  // namespace
+
+Result<Staging> Staging::create(BorrowedFd store) {
+  ASSIGN_OR_RETURN(Job job, Job::create(store));
+  return Staging(store, std::move(job));
+}
+
+Result<UniqueFd> Staging::new_blob(std::size_t number) {
+  unsynced_ = true;
+  return sys::openat(job_.fd(), unnamed_blob(number), O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, kBlobMode);
+}
+
+Status Staging::keep_blob(std::size_t number, const Digest& digest) {
+  RETURN_IF_ERROR(sys::renameat(job_.fd(), unnamed_blob(number), job_.fd(), staged_blob(digest)));
+  blobs_.insert(digest);
+  return {};
+}
+
+Status Staging::add_blob(const Digest& digest, std::string_view bytes) {
+  if (blobs_.contains(digest)) return {};
+  unsynced_ = true;
+  ASSIGN_OR_RETURN(const UniqueFd file, sys::openat(job_.fd(), staged_blob(digest), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, kBlobMode));
+  RETURN_IF_ERROR(sys::write_all(file, bytes));
+  blobs_.insert(digest);
+  return {};
+}
+
+Result<bool> Staging::pin_blob(const Digest& digest, std::uint64_t size_bytes) {
+  if (blobs_.contains(digest)) return true;
+  const std::string name = staged_blob(digest);
+  Status linked = sys::linkat(store_, blob_path(digest), job_.fd(), name);
+  if (!linked.ok()) {
+    if (linked.error().errno_value() == ENOENT) return false;
+    return std::move(linked).error();
+  }
+  ASSIGN_OR_RETURN(const struct stat info, sys::fstatat(job_.fd(), name));
+  if (static_cast<std::uint64_t>(info.st_size) != size_bytes) {
+    RETURN_IF_ERROR(sys::unlinkat(job_.fd(), name));
+    return false;
+  }
+  blobs_.insert(digest);
+  return true;
+}
+
+Result<UniqueFd> Staging::new_tree(const std::string& chain) {
+  unsynced_ = true;
+  ASSIGN_OR_RETURN(UniqueFd rootfs, Trees::begin(job_, chain));
+  trees_.insert(chain);
+  return rootfs;
+}
+
+Status Staging::rename_tree(const std::string& from, const std::string& to) {
+  RETURN_IF_ERROR(Trees::rename_staged(job_, from, to));
+  trees_.erase(from);
+  trees_.insert(to);
+  return {};
+}
+
+Status Staging::seal_tree(const std::string& chain, const TreeBuilder& builder) { return Trees::seal(job_, chain, builder); }
+
+Status Staging::publish_blobs() {
+  std::set<std::string> algorithms;
+  for (const Digest& digest : blobs_) {
+    // A blob that is there already is replaced by equal bytes that were checked just now.
+    RETURN_IF_ERROR(sys::renameat(job_.fd(), staged_blob(digest), store_, blob_path(digest)));
+    algorithms.emplace(digest.algorithm());
+  }
+  for (const std::string& algorithm : algorithms) {
+    ASSIGN_OR_RETURN(const UniqueFd dir, sys::openat(store_, blob_dir(algorithm), O_RDONLY | O_DIRECTORY));
+    RETURN_IF_ERROR(sys::fsync(dir));
+  }
+  return {};
+}
+
+Status Staging::publish_records(std::vector<Image>& images) {
+  Records records(store_);
+  for (Image& image : images) {
+    const std::vector<std::string> added = image.names;
+    ASSIGN_OR_RETURN(const auto before, records.image(image.id));
+    if (before) {
+      image.names.insert(image.names.end(), before->names.begin(), before->names.end());
+    }
+    std::ranges::sort(image.names);
+    const auto repeated = std::ranges::unique(image.names);
+    image.names.erase(repeated.begin(), repeated.end());
+    if (!before || print_record(*before) != print_record(image)) RETURN_IF_ERROR(records.put_image(image));
+    for (const std::string& name : added) RETURN_IF_ERROR(records.put_name(name, image.id));
+  }
+  return {};
+}
+
+Status Staging::commit(std::vector<Image>& images) {
+  if (unsynced_) RETURN_IF_ERROR(sys::syncfs(store_));
+  ASSIGN_OR_RETURN(const io::FileLock guard, io::FileLock::acquire(store_, kStoreLock, io::FileLock::Mode::kExclusive));
+  ScopeExit undo([&] {
+    const std::vector<Digest> blobs(blobs_.begin(), blobs_.end());
+    const std::vector<std::string> trees(trees_.begin(), trees_.end());
+    (void)remove_unreferenced(store_, blobs, trees);
+  });
+  RETURN_IF_ERROR(publish_blobs());
+  const Trees trees(store_);
+  for (const std::string& chain : trees_) RETURN_IF_ERROR(trees.publish(job_, chain, ""));
+  for (const Image& image : images) {
+    if (!trees_.contains(image.chain)) RETURN_IF_ERROR(trees.adopt(image.chain));
+  }
+  RETURN_IF_ERROR(publish_records(images));
+  undo.dismiss();
+  return {};
+}
+
+}  // namespace cooper::image

@@ -1,0 +1,157 @@
+#include "image/store.h"
+
+#include <algorithm>
+
+#include "base/scope_exit.h"
+#include "base/strings.h"
+#include "image/internal/cleanup.h"
+#include "image/internal/find.h"
+#include "image/internal/job.h"
+#include "image/internal/load.h"
+#include "image/internal/paths.h"
+#include "image/internal/records.h"
+#include "image/internal/trees.h"
+#include "io/file.h"
+#include "spec/oci_image/parse.h"
+#include "spec/oci_image/reference.h"
+#include "sys/file.h"
+
+namespace cooper::image {
+
+struct Store::Impl {
+  std::string dir;
+  UniqueFd fd;
+  Result<io::FileLock> lock() const { return io::FileLock::acquire(fd, kStoreLock, io::FileLock::Mode::kExclusive); }
+};
+
+Store::Store(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Store::Store(Store&&) noexcept = default;
+Store& Store::operator=(Store&&) noexcept = default;
+Store::~Store() = default;
+
+Result<Store> Store::open(const std::string& dir) {
+  if (!dir.starts_with('/')) return Error(Errc::kInvalidArgument, "image store " + quoted(dir) + " is not an absolute path");
+  auto impl = std::make_unique<Impl>();
+  impl->dir = dir;
+  ASSIGN_OR_RETURN(impl->fd, open_store_directory(dir));
+  return Store(std::move(impl));
+}
+
+Result<Image> Store::find(std::string_view reference) const { return find_image(Records(impl_->fd), reference); }
+
+Result<std::vector<Image>> Store::list() const { return Records(impl_->fd).images(); }
+
+Result<std::vector<Image>> Store::load(const LoadOptions& options) { return load_images(impl_->fd, options); }
+
+Result<Image> Store::import(const ImportOptions& options) { return import_rootfs(impl_->fd, options); }
+
+Status Store::tag(std::string_view reference, std::string_view name) {
+  ASSIGN_OR_RETURN(oci_image::Reference parsed, oci_image::parse_reference(name));
+  if (parsed.digest) return Error(Errc::kInvalidArgument, "name " + quoted(name) + " cannot have a digest");
+  const std::string full = oci_image::qualify(std::move(parsed), oci_image::kLocalRegistry).name();
+  if (full.size() > oci_image::kMaxNameBytes) return Error(Errc::kInvalidArgument, "name " + quoted(full) + " is too long");
+  ASSIGN_OR_RETURN(const io::FileLock guard, impl_->lock());
+  Records records(impl_->fd);
+  ASSIGN_OR_RETURN(const Image image, find_image(records, reference));
+  return records.put_name(full, image.id);
+}
+
+Result<RemoveResult> Store::remove(std::string_view reference, bool force) {
+  ASSIGN_OR_RETURN(const io::FileLock guard, impl_->lock());
+  Records records(impl_->fd);
+  ASSIGN_OR_RETURN(const FoundImage found, find_image_and_name(records, reference));
+  const Image& image = found.image;
+  RemoveResult result;
+  if (found.name) {
+    RETURN_IF_ERROR(records.remove_name(*found.name));
+    result.untagged.push_back(*found.name);
+    if (image.names.size() > 1) return result;
+  } else {
+    if (image.names.size() > 1 && !force) {
+      return Error(Errc::kBusy, "image " + std::string(image.id.hex().substr(0, 12)) + " has several names: " + join(image.names, ", "))
+          .with_hint("remove the names one by one, or use --force");
+    }
+    for (const std::string& name : image.names) {
+      RETURN_IF_ERROR(records.remove_name(name));
+      result.untagged.push_back(name);
+    }
+  }
+  RETURN_IF_ERROR(records.remove_image(image.id));
+  RETURN_IF_ERROR(remove_unreferenced(impl_->fd, blobs_of(image), {image.chain}));
+  result.deleted.push_back(image.id);
+  return result;
+}
+
+Result<std::string> Store::manifest_bytes(const Image& image) const {
+  return read_stored_document(impl_->fd, image.manifest_digest, "manifest of image " + image.id.str());
+}
+
+Result<std::string> Store::config_bytes(const Image& image) const {
+  return read_stored_document(impl_->fd, image.id, "configuration of image " + image.id.str());
+}
+
+Result<oci_image::Manifest> Store::manifest(const Image& image) const {
+  ASSIGN_OR_RETURN(std::string bytes, manifest_bytes(image));
+  return oci_image::parse_manifest(std::move(bytes), "manifest");
+}
+
+Result<oci_image::ImageConfig> Store::config(const Image& image) const {
+  ASSIGN_OR_RETURN(std::string bytes, config_bytes(image));
+  return oci_image::parse_config(std::move(bytes), "configuration");
+}
+
+Result<Store::Tree> Store::acquire_tree(const Image& image, std::string_view user) {
+  RETURN_IF_ERROR(check_chain(image.chain));
+  RETURN_IF_ERROR(check_tree_user(user));
+  ASSIGN_OR_RETURN(const bool there, Trees(impl_->fd).register_user(image.chain, user));
+  if (!there) RETURN_IF_ERROR(unpack_stored_tree(impl_->fd, image, user));
+  return Tree{.chain = image.chain, .rootfs = impl_->dir + "/" + tree_path(image.chain) + "/rootfs"};
+}
+
+Status Store::release_tree(std::string_view chain, std::string_view user) {
+  RETURN_IF_ERROR(check_chain(chain));
+  RETURN_IF_ERROR(check_tree_user(user));
+  return Trees(impl_->fd).release_user(chain, user);
+}
+
+Result<std::vector<std::pair<std::string, std::string>>> Store::tree_users() const {
+  const Trees trees(impl_->fd);
+  ASSIGN_OR_RETURN(auto chains, trees.list());
+  std::ranges::sort(chains);
+  std::vector<std::pair<std::string, std::string>> out;
+  for (const std::string& chain : chains) {
+    ASSIGN_OR_RETURN(auto users, trees.users(chain));
+    std::ranges::sort(users);
+    for (std::string& user : users) out.emplace_back(chain, std::move(user));
+  }
+  return out;
+}
+
+Status Store::extract(const Image& image, const std::string& directory) {
+  Status made = sys::mkdirat(sys::kCwd, directory, 0755);
+  const bool created = made.ok();
+  if (!created && made.error().errno_value() != EEXIST) return made;
+  ASSIGN_OR_RETURN(const UniqueFd fd, sys::openat(sys::kCwd, directory, O_RDONLY | O_DIRECTORY));
+  if (!created) {
+    ASSIGN_OR_RETURN(const auto names, sys::list_directory(fd));
+    if (!names.empty()) return Error(Errc::kAlreadyExists, "directory " + quoted(directory) + " is not empty", ENOTEMPTY);
+  }
+  ScopeExit undo([&] {
+    const auto names = sys::list_directory(fd);
+    if (!names.ok()) return;
+    for (const std::string& name : *names) (void)!io::remove_tree(fd, name).ok();
+    if (created) (void)!sys::unlinkat(sys::kCwd, directory, AT_REMOVEDIR).ok();
+  });
+  RETURN_IF_ERROR(unpack_stored_image(impl_->fd, image, fd));
+  undo.dismiss();
+  return {};
+}
+
+Result<std::uint64_t> Store::gc() {
+  ASSIGN_OR_RETURN(const std::uint64_t stale, remove_stale_jobs(impl_->fd));
+  ASSIGN_OR_RETURN(const io::FileLock guard, impl_->lock());
+  ASSIGN_OR_RETURN(const std::uint64_t swept, sweep(impl_->fd));
+  return stale + swept;
+}
+
+}  // namespace cooper::image

@@ -1,0 +1,147 @@
+#include "image/internal/trees.h"
+
+#include <linux/fs.h>
+
+#include <chrono>
+
+#include "base/strings.h"
+#include "codec/json.h"
+#include "image/internal/paths.h"
+#include "sys/file.h"
+
+namespace cooper::image {
+namespace {
+
+constexpr int kVersion = 1;
+
+std::string staged(const std::string& chain) { return "tree-" + chain; }
+
+bool is_missing(const Error& error) { return error.errno_value() == ENOENT; }
+
+Status remove_if_there(BorrowedFd dir, const std::string& path) {
+  Status removed = sys::unlinkat(dir, path);
+  if (!removed.ok() && !is_missing(removed.error())) return removed;
+  return {};
+}
+
+}  // namespace
+
+Result<io::FileLock> Trees::lock(io::FileLock::Mode mode) const { return io::FileLock::acquire(store_, kTreesLock, mode); }
+
+Result<io::FileLock> Trees::lock_unpacking(std::string_view chain) const {
+  return io::FileLock::acquire(store_, unpack_lock_path(chain), io::FileLock::Mode::kExclusive);
+}
+
+Result<io::FileLock> Trees::try_lock_unpacking(std::string_view chain) const {
+  return io::FileLock::try_acquire(store_, unpack_lock_path(chain), io::FileLock::Mode::kExclusive);
+}
+
+bool Trees::exists(std::string_view chain) const { return sys::fstatat(store_, tree_path(chain) + "/rootfs").ok(); }
+
+Status Trees::add_user(std::string_view chain, std::string_view user) const {
+  const std::string path = tree_users_path(chain) + "/" + std::string(user);
+  ASSIGN_OR_RETURN(const UniqueFd file, sys::openat(store_, path, O_WRONLY | O_CREAT | O_NOFOLLOW, 0600));
+  return {};
+}
+
+Result<bool> Trees::register_user(std::string_view chain, std::string_view user) const {
+  // Shared: who takes trees away waits, so that the tree found here stays.
+  ASSIGN_OR_RETURN(const io::FileLock guard, lock(io::FileLock::Mode::kShared));
+  Status added = add_user(chain, user);
+  if (added.ok()) return true;
+  if (is_missing(added.error())) return false;
+  return std::move(added).error();
+}
+
+Result<std::vector<std::string>> Trees::users(std::string_view chain) const {
+  auto dir = sys::openat(store_, tree_users_path(chain), O_RDONLY | O_DIRECTORY);
+  if (!dir.ok()) {
+    if (is_missing(dir.error())) return std::vector<std::string>();
+    return std::move(dir).error();
+  }
+  return sys::list_directory(*dir);
+}
+
+Result<std::vector<std::string>> Trees::list() const {
+  ASSIGN_OR_RETURN(const UniqueFd dir, sys::openat(store_, kTreesDir, O_RDONLY | O_DIRECTORY));
+  return sys::list_directory(dir);
+}
+
+Result<UniqueFd> Trees::begin(const Job& job, const std::string& chain) {
+  const std::string tree = staged(chain);
+  // Others may look into a rootfs (processes of other users in it), not into the list of users.
+  RETURN_IF_ERROR(sys::mkdirat(job.fd(), tree, 0711));
+  RETURN_IF_ERROR(sys::mkdirat(job.fd(), tree + "/users", 0700));
+  RETURN_IF_ERROR(sys::mkdirat(job.fd(), tree + "/rootfs", 0755));
+  return sys::openat(job.fd(), tree + "/rootfs", O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+}
+
+Status Trees::rename_staged(const Job& job, const std::string& from, const std::string& to) {
+  return sys::renameat(job.fd(), staged(from), job.fd(), staged(to));
+}
+
+Status Trees::seal(const Job& job, const std::string& chain, const TreeBuilder& builder) {
+  const auto now = std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::system_clock::now().time_since_epoch());
+  codec::json::Writer writer;
+  writer.begin_object().field("version", kVersion).field("chain", chain).field("created_unix_ms", std::int64_t{now.count()});
+  writer.field("entries", builder.entries()).field("size_bytes", builder.bytes()).end_object();
+  return io::write_file_atomic(job.fd(), staged(chain) + "/tree.json", writer.take(), 0600);
+}
+
+Status Trees::publish(const Job& job, const std::string& chain, std::string_view user) const {
+  ASSIGN_OR_RETURN(const io::FileLock guard, lock(io::FileLock::Mode::kExclusive));
+  Status moved = sys::renameat2(job.fd(), staged(chain), store_, tree_path(chain), RENAME_NOREPLACE);
+  if (!moved.ok()) {
+    if (moved.error().errno_value() != EEXIST) return std::move(moved).error().with("tree " + chain);
+    RETURN_IF_ERROR(remove_if_there(store_, tree_orphan_path(chain)));
+  }
+  ASSIGN_OR_RETURN(const UniqueFd trees, sys::openat(store_, kTreesDir, O_RDONLY | O_DIRECTORY));
+  RETURN_IF_ERROR(sys::fsync(trees));
+  if (!user.empty()) RETURN_IF_ERROR(add_user(chain, user));
+  return {};
+}
+
+Status Trees::adopt(std::string_view chain) const {
+  ASSIGN_OR_RETURN(const io::FileLock guard, lock(io::FileLock::Mode::kExclusive));
+  return remove_if_there(store_, tree_orphan_path(chain));
+}
+
+Status Trees::move_away(std::string_view chain, const Job& trash) const {
+  return sys::renameat(store_, tree_path(chain), trash.fd(), "tree");
+}
+
+Result<std::uint64_t> Trees::remove_or_orphan(std::string_view chain) const {
+  if (!sys::fstatat(store_, tree_path(chain)).ok()) return std::uint64_t{0};
+  ASSIGN_OR_RETURN(const Job trash, Job::create(store_));
+  {
+    ASSIGN_OR_RETURN(const io::FileLock guard, lock(io::FileLock::Mode::kExclusive));
+    ASSIGN_OR_RETURN(const auto users_left, users(chain));
+    if (!users_left.empty()) {
+      ASSIGN_OR_RETURN(const UniqueFd mark, sys::openat(store_, tree_orphan_path(chain), O_WRONLY | O_CREAT | O_NOFOLLOW, 0600));
+      return std::uint64_t{0};
+    }
+    Status moved = move_away(chain, trash);
+    if (!moved.ok()) {
+      if (is_missing(moved.error())) return std::uint64_t{0};
+      return std::move(moved).error();
+    }
+  }
+  const std::uint64_t freed = disk_usage(trash.fd(), "tree");
+  (void)remove_if_there(store_, unpack_lock_path(chain));
+  return freed;
+}
+
+Status Trees::release_user(std::string_view chain, std::string_view user) const {
+  RETURN_IF_ERROR(remove_if_there(store_, tree_users_path(chain) + "/" + std::string(user)));
+  if (!sys::fstatat(store_, tree_orphan_path(chain)).ok()) return {};
+  ASSIGN_OR_RETURN(const auto left, users(chain));
+  if (!left.empty()) return {};
+  ASSIGN_OR_RETURN(const Job trash, Job::create(store_));
+  ASSIGN_OR_RETURN(const io::FileLock guard, lock(io::FileLock::Mode::kExclusive));
+  // All again under the lock: an image may have come back, another user may have registered.
+  ASSIGN_OR_RETURN(const auto users_now, users(chain));
+  if (!users_now.empty() || !sys::fstatat(store_, tree_orphan_path(chain)).ok()) return {};
+  return move_away(chain, trash);
+}
+
+}  // namespace cooper::image

@@ -1,0 +1,21 @@
+// The steps of a pod's end that monitor and guardian share.
+#pragma once
+
+#include <string>
+
+#include "base/error.h"
+#include "base/fd.h"
+#include "monitor/monitor.h"
+
+namespace cooper::monitor::internal {
+
+// status/<app> below the pod directory, replaced by rename; the directory is made when missing.
+Status write_exit_record(BorrowedFd pod_dir, const ExitRecord& record);
+Result<ExitRecord> read_exit_record(BorrowedFd pod_dir, const std::string& app);
+void sync_exit_record(BorrowedFd pod_dir, const std::string& app);
+// Best effort: nobody can be told.
+void remove_run_dir(const std::string& path);
+// What a shell shows for a command that could not be started: 127 not found, 126 not executable, 125 anything else.
+int start_failure_code(const Error& error);
+
+}  // namespace cooper::monitor::internal

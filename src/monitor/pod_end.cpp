@@ -1,0 +1,94 @@
+#include "monitor/internal/pod_end.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "io/event_loop.h"
+#include "io/file.h"
+#include "monitor/internal/process_setup.h"
+#include "monitor/internal/supervisor.h"
+#include "sys/file.h"
+
+namespace cooper::monitor::internal {
+namespace {
+
+constexpr std::string_view kStatusDir = "status";
+constexpr int kGoodbyeMs = 100;        // the monitor itself waits so long for clients to read the rest
+constexpr std::int64_t kSlowMs = 10000;  // a client that is not in the foreground and takes nothing for so long is given up
+
+// Serves the connections until all have taken everything, or until the deadline (-1: none). Those served are removed.
+void serve_unsent(std::vector<std::unique_ptr<Connection>>& connections, std::int64_t deadline_ms) {
+  while (!connections.empty()) {
+    std::vector<struct pollfd> fds;
+    for (const auto& connection : connections) fds.push_back({connection->fd().get(), POLLOUT, 0});
+    const std::int64_t now = io::monotonic_ms();
+    if (deadline_ms >= 0 && now >= deadline_ms) return;
+    const int wait = deadline_ms < 0 ? 1000 : static_cast<int>(deadline_ms - now);
+    if (::poll(fds.data(), fds.size(), wait) < 0 && errno != EINTR) return;
+    std::size_t i = 0;
+    std::erase_if(connections, [&](const std::unique_ptr<Connection>& connection) {
+      const short ready = fds[i++].revents;
+      if ((ready & (POLLHUP | POLLERR | POLLNVAL)) != 0) return true;
+      if ((ready & POLLOUT) != 0 && connection->flush() != Connection::Sent::kBlocked) return true;
+      return !connection->foreground_ && io::monotonic_ms() - connection->progress_ms_ > kSlowMs;
+    });
+  }
+}
+
+}  // namespace
+
+void hand_over_unsent(std::vector<std::unique_ptr<Connection>> connections) {
+  serve_unsent(connections, io::monotonic_ms() + kGoodbyeMs);
+  if (connections.empty()) return;
+  const pid_t child = ::fork();
+  if (child < 0) serve_unsent(connections, io::monotonic_ms() + kSlowMs);
+  if (child != 0) return;
+  reset_signals();
+  std::vector<int> keep;
+  for (const auto& connection : connections) keep.push_back(connection->fd().get());
+  (void)!close_all_but(keep).ok();
+  set_process_name("cooper-flush", {});
+  serve_unsent(connections, -1);
+  ::_exit(0);
+}
+
+Status write_exit_record(BorrowedFd pod_dir, const ExitRecord& record) {
+  const std::string path = std::string(kStatusDir) + "/" + record.app;
+  const std::string text = print_exit_record(record);
+  Status written = io::write_file_atomic(pod_dir, path, text, 0644);
+  if (written.ok() || written.error().errno_value() != ENOENT) return written;
+  RETURN_IF_ERROR(sys::mkdirat(pod_dir, std::string(kStatusDir), 0755));
+  return io::write_file_atomic(pod_dir, path, text, 0644);
+}
+
+Result<ExitRecord> read_exit_record(BorrowedFd pod_dir, const std::string& app) {
+  const std::string path = std::string(kStatusDir) + "/" + app;
+  ASSIGN_OR_RETURN(std::string text, io::read_file(pod_dir, path, std::size_t{1} << 20));
+  return parse_exit_record(std::move(text), path);
+}
+
+void sync_exit_record(BorrowedFd pod_dir, const std::string& app) {
+  const auto file = sys::openat(pod_dir, std::string(kStatusDir) + "/" + app, O_RDONLY | O_NOFOLLOW);
+  if (!file.ok()) return;
+  (void)!sys::fsync(*file).ok();
+  if (const auto dir = sys::openat(pod_dir, std::string(kStatusDir), O_RDONLY | O_DIRECTORY); dir.ok()) (void)!sys::fsync(*dir).ok();
+}
+
+void remove_run_dir(const std::string& path) {
+  if (path.empty()) return;
+  (void)!io::remove_tree(sys::kCwd, path).ok();
+}
+
+int start_failure_code(const Error& error) {
+  switch (error.code()) {
+    case Errc::kNotFound: return 127;
+    case Errc::kPermission: return 126;
+    default: return 125;
+  }
+}
+
+}  // namespace cooper::monitor::internal

@@ -1,0 +1,75 @@
+// Where everything of the engine lies. The functions below are the only ones that build these paths.
+//
+//   <root>/images/                        the image store (image/store.h)
+//   <root>/pods/<place>/<uuid>/           0700; the directory itself is the pod's lock (flock, exclusive, while it is prepared, runs or is
+//   |                                     removed): whoever has it open keeps it across every rename
+//   |   pod                               pod manifest: everything prepare() decided (manifest.h)
+//   |   upper-<app>/ work-<app>/          the app's own part of its overlay. upper-<app> is also the mount point: covered by the
+//   |                                     whole root file system, in the app's mount namespace only
+//   |   sharedVolumes/<number>/           empty volumes of the pod
+//   |   logs/<app>.log[.N]                written by the monitor
+//   |   status/<app>                      exit record, by the monitor or gc
+//   <root>/pods/names/<name>              symlink to the uuid: a name is taken by making it
+//   <run-root>/pods/<uuid>/               while the pod runs: monitor.sock, hosts, hostname, resolv.conf, sandbox/ (empty root of the
+//                                         sandbox); nothing that must survive a reboot
+//   <run-root>/coop/<uuid>_<app>/         runtime state (container/container.h); `coop --root <run-root>/coop` shows it
+//   <run-root>/seccomp/                   compiled filters
+//
+// Places are the states of a pod: embryo, prepare, prepared, run, exited-garbage, garbage, in this order; a pod only ever moves
+// towards the end of the list. Creating an inode on disk is the most expensive part of a start, which is why there are few of them.
+#pragma once
+
+#include <array>
+#include <string>
+#include <string_view>
+
+#include "base/ids.h"
+#include "pod/pod.h"
+
+namespace cooper::pod {
+
+enum class Place { kEmbryo, kPrepare, kPrepared, kRun, kExitedGarbage, kGarbage };
+inline constexpr std::array kPlaces{Place::kEmbryo, Place::kPrepare,       Place::kPrepared,
+                                    Place::kRun,    Place::kExitedGarbage, Place::kGarbage};
+std::string_view directory_name(Place place);
+
+class Layout {
+ public:
+  explicit Layout(const EngineOptions& options) : root_(options.root), run_root_(options.run_root) {}
+
+  std::string images() const { return root_ + "/images"; }
+  std::string pods() const { return root_ + "/pods"; }
+  std::string place(Place place) const { return pods().append("/").append(directory_name(place)); }
+  std::string pod(Place where, const PodUuid& uuid) const { return place(where).append("/").append(uuid.str()); }
+  std::string names() const { return pods() + "/names"; }
+  std::string run_pods() const { return run_root_ + "/pods"; }
+  std::string run_dir(const PodUuid& uuid) const { return run_pods().append("/").append(uuid.str()); }
+  std::string monitor_socket(const PodUuid& uuid) const;
+  std::string sandbox_root(const PodUuid& uuid) const { return run_dir(uuid) + "/sandbox"; }
+  std::string containers() const { return run_root_ + "/coop"; }
+  std::string seccomp_cache() const { return run_root_ + "/seccomp"; }
+
+ private:
+  std::string root_, run_root_;
+};
+
+// Below a pod's directory.
+inline constexpr const char* kManifestFile = "pod";
+inline constexpr const char* kVolumesDir = "sharedVolumes";
+inline constexpr const char* kLogsDir = "logs";
+inline constexpr const char* kStatusDir = "status";
+inline std::string upper_dir(std::string_view app) { return std::string("upper-").append(app); }
+inline std::string work_dir(std::string_view app) { return std::string("work-").append(app); }
+inline std::string log_file(std::string_view app) { return std::string("logs/").append(app).append(".log"); }
+inline std::string status_file(std::string_view app) { return std::string("status/").append(app); }
+
+// Creates the directories that are missing. Two system calls when nothing is.
+Status make_layout(const Layout& layout);
+
+// "/cooper" for the default run root, otherwise "/cooper-<8 hex>" of it: engines with different run roots never share a cgroup.
+std::string derive_cgroup_parent(const std::string& run_root);
+
+// Absolute, without "//", "/./" and a trailing slash; ".." is refused. Errc::kInvalidArgument names `what`.
+Result<std::string> clean_path(std::string_view path, std::string_view what);
+
+}  // namespace cooper::pod

@@ -1,0 +1,205 @@
+#include "pod/prepare.h"
+
+#include <time.h>
+
+#include <set>
+
+#include "base/scope_exit.h"
+#include "base/strings.h"
+#include "io/file.h"
+#include "io/root_dir.h"
+#include "log/log.h"
+#include "network/support_files.h"
+#include "pod/names.h"
+#include "pod/remove.h"
+#include "pod/resolve.h"
+#include "pod/volumes.h"
+#include "stage1/seccomp_file.h"
+#include "sys/file.h"
+
+namespace cooper::pod {
+namespace {
+
+std::int64_t unix_ms() {
+  struct timespec now = {};
+  (void)::clock_gettime(CLOCK_REALTIME, &now);
+  return std::int64_t{now.tv_sec} * 1000 + now.tv_nsec / 1000000;
+}
+
+Result<std::string> choose_hostname(const PodRequest& request, const PodUuid& uuid) {
+  if (!request.hostname.empty()) return request.hostname;
+  if (request.network == Network::kHost) return network::host_name();
+  if (!request.single && !request.name.empty() && network::check_hostname(request.name).ok()) return request.name;
+  std::string digits;
+  for (const char c : uuid.str()) {
+    if (c != '-' && digits.size() < 12) digits += c;
+  }
+  return digits;
+}
+
+Result<PodManifest> start_manifest(const PodRequest& request, const PodUuid& uuid) {
+  PodManifest out{uuid, request.name, {}, request.network, request.single, request.remove_on_exit, unix_ms(),
+                  request.stop_timeout_ms, request.log_max_bytes, request.labels, request.annotations, {}};
+  ASSIGN_OR_RETURN(out.hostname, choose_hostname(request, uuid));
+  return out;
+}
+
+// One app: image, tree, user, decisions.
+class AppPreparer {
+ public:
+  AppPreparer(image::Store& store, PodManifest& manifest) : store_(store), manifest_(manifest) {}
+
+  Status add(const AppRequest& request) {
+    Status added = add_app(request);
+    if (added.ok() || manifest_.single) return added;
+    return std::move(added).error().with("app " + quoted(request.name.empty() ? request.image : request.name));
+  }
+  // Trees registered for the pod so far, also by an add() that failed.
+  const std::set<std::string>& chains() const { return chains_; }
+
+ private:
+  Status add_app(const AppRequest& request) {
+    ASSIGN_OR_RETURN(const image::Image image, store_.find(request.image));
+    ASSIGN_OR_RETURN(const oci_image::ImageConfig config, store_.config(image));
+    ASSIGN_OR_RETURN(const std::string name, choose_app_name(request, image, taken_));
+    taken_.insert(name);
+    ASSIGN_OR_RETURN(const image::Store::Tree tree, store_.acquire_tree(image, manifest_.uuid.str()));
+    chains_.insert(tree.chain);
+    ASSIGN_OR_RETURN(const UniqueFd rootfs, sys::openat(sys::kCwd, tree.rootfs, O_PATH | O_DIRECTORY));
+    ASSIGN_OR_RETURN(const image::ResolvedUser user, image::resolve_user(rootfs, request.user.empty() ? config.user : request.user));
+    AppManifest entry;
+    ASSIGN_OR_RETURN(entry.app, resolve_app(request, {config, user}, name, manifest_.hostname, next_volume_));
+    ASSIGN_OR_RETURN(entry.app.seccomp_profile, read_profile(request));
+    entry.app.tree_rootfs = tree.rootfs;
+    entry.image = request.image;
+    entry.image_id = image.id.str();
+    entry.chain = tree.chain;
+    entry.labels = config.labels;
+    for (const auto& [key, value] : request.labels) entry.labels[key] = value;
+    manifest_.apps.push_back(std::move(entry));
+    return {};
+  }
+
+  static Result<std::string> read_profile(const AppRequest& request) {
+    ASSIGN_OR_RETURN(const std::string path, seccomp_file_of(request));
+    if (path.empty()) return std::string();
+    auto text = io::read_file(path, stage1::kMaxProfileBytes);
+    if (!text.ok()) return std::move(text).error().with("seccomp profile");
+    return text;
+  }
+
+  image::Store& store_;
+  PodManifest& manifest_;
+  std::set<std::string> taken_;
+  std::set<std::string> chains_;
+  int next_volume_ = 0;
+};
+
+// The app's layer over the tree. The upper directory is what the container sees as "/": it gets the owner and mode of the tree's.
+Status make_overlay(BorrowedFd pod_dir, const stage1::App& app) {
+  ASSIGN_OR_RETURN(const struct stat root, sys::fstatat(sys::kCwd, app.tree_rootfs, 0));
+  const std::string upper = upper_dir(app.name);
+  RETURN_IF_ERROR(sys::mkdirat(pod_dir, upper, 0755));
+  if ((root.st_mode & 07777) != 0755) RETURN_IF_ERROR(sys::fchmodat(pod_dir, upper, root.st_mode & 07777));
+  if (root.st_uid != 0 || root.st_gid != 0) RETURN_IF_ERROR(sys::fchownat(pod_dir, upper, root.st_uid, root.st_gid));
+  return sys::mkdirat(pod_dir, work_dir(app.name), 0700);
+}
+
+// Sources must exist: a directory made by us would hide a misspelled path.
+Status prepare_source(const stage1::App& app, const stage1::Volume& volume) {
+  auto info = sys::fstatat(sys::kCwd, volume.source, 0);
+  if (!info.ok()) {
+    return std::move(info).error().with("volume on " + quoted(volume.destination)).with_hint("make the directory first");
+  }
+  for (const std::string& word : volume.options) {
+    if (word == "U") RETURN_IF_ERROR(give_to_user(volume.source, app.uid, app.gid));
+  }
+  return {};
+}
+
+Status prepare_volumes(BorrowedFd pod_dir, const PodManifest& manifest) {
+  UniqueFd volumes;
+  for (const AppManifest& entry : manifest.apps) {
+    for (const stage1::Volume& volume : entry.app.volumes) {
+      if (volume.tmpfs) continue;
+      if (volume.pod_volume.empty()) {
+        RETURN_IF_ERROR(prepare_source(entry.app, volume));
+        continue;
+      }
+      if (!volumes) {
+        RETURN_IF_ERROR(sys::mkdirat(pod_dir, kVolumesDir, 0711));
+        ASSIGN_OR_RETURN(volumes, sys::openat(pod_dir, kVolumesDir, O_RDONLY | O_DIRECTORY));
+      }
+      ASSIGN_OR_RETURN(const io::RootDir tree, io::RootDir::open(entry.app.tree_rootfs));
+      RETURN_IF_ERROR(make_volume(volumes, volume, tree));
+    }
+  }
+  return {};
+}
+
+// A plain write: in prepare/ nobody takes an unfinished manifest for a pod's.
+Status write_manifest(BorrowedFd pod_dir, const PodManifest& manifest) {
+  ASSIGN_OR_RETURN(const UniqueFd file, sys::openat(pod_dir, kManifestFile, O_WRONLY | O_CREAT | O_EXCL, 0600));
+  Status written = sys::write_all(file, print_manifest(manifest));
+  if (!written.ok()) return std::move(written).error().with("write pod manifest");
+  return {};
+}
+
+Status fill_pod(const EngineOptions& options, const PodRequest& request, OpenPod& pod, PodManifest& manifest) {
+  const Layout layout(options);
+  ASSIGN_OR_RETURN(image::Store store, image::Store::open(layout.images()));
+  // An early name finds out early that it is taken; a default one needs the app's name.
+  if (!manifest.name.empty()) RETURN_IF_ERROR(take_name(layout, manifest.name, pod.uuid));
+  AppPreparer preparer(store, manifest);
+  for (const AppRequest& app : request.apps) RETURN_IF_ERROR(preparer.add(app));
+  if (manifest.name.empty()) {
+    manifest.name = default_name(manifest.apps.front().app.name, pod.uuid);
+    RETURN_IF_ERROR(take_name(layout, manifest.name, pod.uuid));
+  }
+  RETURN_IF_ERROR(sys::mkdirat(pod.dir, kLogsDir, 0700));
+  RETURN_IF_ERROR(sys::mkdirat(pod.dir, kStatusDir, 0700));
+  for (const AppManifest& entry : manifest.apps) RETURN_IF_ERROR(make_overlay(pod.dir, entry.app));
+  RETURN_IF_ERROR(prepare_volumes(pod.dir, manifest));
+  return write_manifest(pod.dir, manifest);
+}
+
+}  // namespace
+
+Result<PreparedPod> prepare_pod(const EngineOptions& options, const PodRequest& request) {
+  RETURN_IF_ERROR(check_request(request));
+  const PodUuid uuid = PodUuid::random();
+  ASSIGN_OR_RETURN(PodManifest manifest, start_manifest(request, uuid));
+  ASSIGN_OR_RETURN(OpenPod pod, create_pod(Layout(options), uuid));
+  ScopeExit undo([&] { discard_pod(options, pod); });
+  RETURN_IF_ERROR(fill_pod(options, request, pod, manifest));
+  undo.dismiss();
+  return PreparedPod{std::move(pod), std::move(manifest)};
+}
+
+Result<PodManifest> plan_pod(const EngineOptions& options, const PodRequest& request) {
+  RETURN_IF_ERROR(check_request(request));
+  const PodUuid uuid = PodUuid::random();
+  ASSIGN_OR_RETURN(PodManifest manifest, start_manifest(request, uuid));
+  ASSIGN_OR_RETURN(image::Store store, image::Store::open(Layout(options).images()));
+  AppPreparer preparer(store, manifest);
+  ScopeExit release([&] {
+    for (const std::string& chain : preparer.chains()) (void)store.release_tree(chain, uuid.str()).ok();
+  });
+  for (const AppRequest& app : request.apps) RETURN_IF_ERROR(preparer.add(app));
+  if (manifest.name.empty()) manifest.name = default_name(manifest.apps.front().app.name, uuid);
+  return manifest;
+}
+
+Status flush_pod(const OpenPod& pod) {
+  ASSIGN_OR_RETURN(const UniqueFd manifest, sys::openat(pod.dir, kManifestFile, O_RDONLY));
+  RETURN_IF_ERROR(sys::fsync(manifest));
+  return sys::fsync(pod.dir);
+}
+
+void discard_pod(const EngineOptions& options, OpenPod& pod) {
+  Status deleted = delete_pod(options, pod);
+  // gc will do it: the lock is free when this process ends.
+  if (!deleted.ok()) log::debug("remove unfinished pod: " + deleted.error().message());
+}
+
+}  // namespace cooper::pod

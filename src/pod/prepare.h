@@ -1,0 +1,27 @@
+// From a request to a pod that can run.
+#pragma once
+
+#include "base/error.h"
+#include "pod/manifest.h"
+#include "pod/pod.h"
+#include "pod/state.h"
+
+namespace cooper::pod {
+
+struct PreparedPod {
+  OpenPod pod;  // in prepare/, locked
+  PodManifest manifest;
+};
+// Images are found, trees unpacked where needed and registered, the manifest is written. Nothing is left on failure.
+Result<PreparedPod> prepare_pod(const EngineOptions& options, const PodRequest& request);
+
+// The same decisions without a pod: for --dry-run. Trees may get unpacked, nothing else is written.
+Result<PodManifest> plan_pod(const EngineOptions& options, const PodRequest& request);
+
+// Flushes what prepare_pod() wrote.
+Status flush_pod(const OpenPod& pod);
+
+// Removes a prepared pod that shall not run. The lock must be held.
+void discard_pod(const EngineOptions& options, OpenPod& pod);
+
+}  // namespace cooper::pod

@@ -1,0 +1,119 @@
+#include "pod/remove.h"
+
+#include <signal.h>
+#include <time.h>
+
+#include <set>
+
+#include "base/strings.h"
+#include "cgroup/cgroup.h"
+#include "container/container.h"
+#include "io/file.h"
+#include "pod/names.h"
+#include "sys/file.h"
+
+namespace cooper::pod {
+namespace {
+
+// A record that cannot be read (half written, or of a newer version) still names the container by its directory; its cgroup is removed
+// with the pod's.
+Status remove_container(const container::Factory& factory, const std::string& id) {
+  auto loaded = factory.load(id);
+  if (loaded.ok() && loaded->destroy(true).ok()) return {};
+  ASSIGN_OR_RETURN(const UniqueFd root, sys::openat(sys::kCwd, factory.options().root, O_RDONLY | O_DIRECTORY));
+  return io::remove_tree(root, id);
+}
+
+Result<bool> remove_cgroup(const std::string& path) {
+  ASSIGN_OR_RETURN(const cgroup::Layout layout, cgroup::probe_layout());
+  auto group = cgroup::Group::open(layout, path);
+  if (!group.ok()) {
+    if (group.error().code() == Errc::kNotFound) return false;
+    return std::move(group).error();
+  }
+  RETURN_IF_ERROR(group->kill_all(SIGKILL));
+  RETURN_IF_ERROR(group->remove());
+  return true;
+}
+
+Result<bool> remove_run_dir(const Layout& layout, const PodUuid& uuid) {
+  ASSIGN_OR_RETURN(const UniqueFd parent, sys::openat(sys::kCwd, layout.run_pods(), O_RDONLY | O_DIRECTORY));
+  if (!sys::fstatat(parent, uuid.str()).ok()) return false;
+  RETURN_IF_ERROR(io::remove_tree(parent, uuid.str()));
+  return true;
+}
+
+Status release_trees(const Layout& layout, const PodUuid& uuid, const std::optional<PodManifest>& manifest) {
+  ASSIGN_OR_RETURN(image::Store store, image::Store::open(layout.images()));
+  std::set<std::string> chains;
+  if (manifest) {
+    for (const AppManifest& app : manifest->apps) chains.insert(app.chain);
+  } else {
+    ASSIGN_OR_RETURN(const auto users, store.tree_users());
+    for (const auto& [chain, user] : users) {
+      if (user == uuid.str()) chains.insert(chain);
+    }
+  }
+  for (const std::string& chain : chains) RETURN_IF_ERROR(store.release_tree(chain, uuid.str()));
+  return {};
+}
+
+Status release_names(const Layout& layout, const PodUuid& uuid, const std::optional<PodManifest>& manifest) {
+  if (manifest) return release_name(layout, manifest->name, uuid);
+  ASSIGN_OR_RETURN(const UniqueFd names, sys::openat(sys::kCwd, layout.names(), O_RDONLY | O_DIRECTORY));
+  ASSIGN_OR_RETURN(const auto all, sys::list_directory(names));
+  for (const std::string& name : all) RETURN_IF_ERROR(release_name(layout, name, uuid));
+  return {};
+}
+
+}  // namespace
+
+Result<bool> clean_runtime(const EngineOptions& options, const PodUuid& uuid) {
+  const Layout layout(options);
+  const container::Factory factory({layout.containers(), "", false});
+  bool found = false;
+  // Everything that may still run goes first.
+  ASSIGN_OR_RETURN(const UniqueFd containers, sys::openat(sys::kCwd, layout.containers(), O_RDONLY | O_DIRECTORY));
+  ASSIGN_OR_RETURN(const auto ids, sys::list_directory(containers));
+  for (const std::string& id : ids) {
+    if (!id.starts_with(uuid.str() + "_")) continue;
+    found = true;
+    Status removed = remove_container(factory, id);
+    if (!removed.ok()) return std::move(removed).error().with("remove container " + quoted(id));
+  }
+  ASSIGN_OR_RETURN(const bool cgroup, remove_cgroup(options.cgroup_parent + "/" + uuid.str()));
+  ASSIGN_OR_RETURN(const bool run_dir, remove_run_dir(layout, uuid));
+  return found || cgroup || run_dir;
+}
+
+Result<int> complete_records(const OpenPod& pod, const PodManifest& manifest) {
+  int written = 0;
+  for (const AppManifest& app : manifest.apps) {
+    const std::string name = status_file(app.app.name);
+    if (sys::fstatat(pod.dir, name).ok()) continue;
+    monitor::ExitRecord record;
+    record.app = app.app.name;
+    record.signal = SIGKILL;
+    record.exit_code = 128 + SIGKILL;
+    record.finished_unix_ms = std::int64_t{::time(nullptr)} * 1000;
+    record.error = kMonitorDied;
+    RETURN_IF_ERROR(io::write_file_atomic(pod.dir, name, monitor::print_exit_record(record)));
+    ++written;
+  }
+  return written;
+}
+
+Status delete_pod(const EngineOptions& options, OpenPod& pod) {
+  const Layout layout(options);
+  std::optional<PodManifest> manifest;
+  if (auto read = read_manifest(pod.dir); read.ok()) manifest = std::move(read).value();
+  if (pod.place != Place::kGarbage) RETURN_IF_ERROR(move_pod(layout, pod, Place::kGarbage, io::Durability::kNone));
+  RETURN_IF_ERROR(release_names(layout, pod.uuid, manifest));
+  RETURN_IF_ERROR(release_trees(layout, pod.uuid, manifest));
+  ASSIGN_OR_RETURN(const UniqueFd garbage, sys::openat(sys::kCwd, layout.place(Place::kGarbage), O_RDONLY | O_DIRECTORY));
+  Status removed = io::remove_tree(garbage, pod.uuid.str());
+  if (!removed.ok()) return std::move(removed).error().with("delete pod " + quoted(pod.uuid.str()));
+  return {};
+}
+
+}  // namespace cooper::pod

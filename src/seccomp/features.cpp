@@ -1,0 +1,58 @@
+#include <linux/seccomp.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <cerrno>
+
+#include "seccomp/internal/tables.h"
+#include "seccomp/seccomp.h"
+
+namespace cooper::seccomp {
+
+// SECCOMP_GET_ACTION_AVAIL, kernel 4.14; older ones know what 3.17 had.
+std::vector<std::string> supported_actions() {
+  std::vector<std::string> out;
+  for (const ActionName& action : action_names()) {
+    std::uint32_t value = action.value;
+    const long known = ::syscall(SYS_seccomp, SECCOMP_GET_ACTION_AVAIL, 0, &value);
+    if (known == 0 || (errno == EINVAL && (value == SECCOMP_RET_KILL_THREAD || value == SECCOMP_RET_TRAP || value == SECCOMP_RET_ERRNO ||
+                                           value == SECCOMP_RET_TRACE || value == SECCOMP_RET_ALLOW))) {
+      out.emplace_back(action.name);
+    }
+  }
+  return out;
+}
+
+std::vector<std::string> supported_operators() {
+  std::vector<std::string> out;
+  for (const OperatorName& op : operator_names()) out.emplace_back(op.name);
+  return out;
+}
+
+std::vector<std::string> supported_architectures() {
+  std::vector<std::string> out;
+  for (const ArchName& arch : arch_names()) {
+    if (arch.arch) out.emplace_back(arch.name);
+  }
+  return out;
+}
+
+std::vector<std::string> known_flags() {
+  std::vector<std::string> out;
+  for (const FlagName& flag : flag_names()) out.emplace_back(flag.name);
+  return out;
+}
+
+// Asked of the kernel: with a null program a known flag gets as far as EFAULT, an unknown one is EINVAL.
+std::vector<std::string> supported_flags() {
+  std::vector<std::string> out;
+  for (const FlagName& flag : flag_names()) {
+    std::uint32_t value = flag.value;
+    // Allowed only together with a listener.
+    if (flag.name == "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV") value |= SECCOMP_FILTER_FLAG_NEW_LISTENER;
+    if (::syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, value, nullptr) < 0 && errno == EFAULT) out.emplace_back(flag.name);
+  }
+  return out;
+}
+
+}  // namespace cooper::seccomp
