@@ -1,5 +1,11 @@
 # Compiler and linker settings every target of the project shares, as two interface targets.
 
+find_program(COOPER_CCACHE ccache)
+if(COOPER_CCACHE AND NOT COOPER_COVERAGE)
+  set(CMAKE_C_COMPILER_LAUNCHER ${COOPER_CCACHE})
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${COOPER_CCACHE})
+endif()
+
 add_library(cooper_settings INTERFACE)
 # -iquote: "sys/mount.h" is ours, <sys/mount.h> stays the system's.
 target_compile_options(cooper_settings INTERFACE "SHELL:-iquote ${CMAKE_SOURCE_DIR}/src")
@@ -12,8 +18,9 @@ endif()
 # libstdc++ as a shared object costs more than the rest of a minimal exec (docs/adr/0002), so it is always linked in.
 target_link_options(cooper_settings INTERFACE -static-libstdc++ -static-libgcc -Wl,--gc-sections -Wl,-z,relro,-z,now -Wl,--as-needed)
 
+# -Wrestrict: false alarms on std::string concatenation at -O2 (g++ 12).
 add_library(cooper_warnings INTERFACE)
-target_compile_options(cooper_warnings INTERFACE -Wall -Wextra -Wpedantic -Wshadow
+target_compile_options(cooper_warnings INTERFACE -Wall -Wextra -Wpedantic -Wshadow $<$<CXX_COMPILER_ID:GNU>:-Wno-restrict>
   $<$<COMPILE_LANGUAGE:CXX>:-Wconversion -Wold-style-cast -Wnon-virtual-dtor -Woverloaded-virtual>
   $<$<BOOL:${COOPER_WERROR}>:-Werror>)
 

@@ -20,9 +20,8 @@ Result<ContainerId> ContainerId::parse(std::string_view text) {
   if (text.empty()) return Error(Errc::kInvalidArgument, "container id must not be empty");
   if (text.size() > 1024) return Error(Errc::kInvalidArgument, "container id is longer than 1024 bytes");
   const auto allowed = [](char c) { return is_alnum(c) || c == '_' || c == '+' || c == '.' || c == '-'; };
-  if (!std::ranges::all_of(text, allowed) || !(is_alnum(text[0]) || text[0] == '_')) {
-    return Error(Errc::kInvalidArgument, "invalid container id format: " + quoted(text) +
-                                             " (use letters, digits, '_', '+', '.', '-', starting with a letter or digit)");
+  if (!std::ranges::all_of(text, allowed) || text == "." || text == "..") {
+    return Error(Errc::kInvalidArgument, "invalid container id format: " + quoted(text) + " (use letters, digits, '_', '+', '.' and '-')");
   }
   return ContainerId(std::string(text));
 }

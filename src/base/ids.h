@@ -9,8 +9,7 @@
 
 namespace cooper {
 
-// The id of an OCI runtime container: [A-Za-z0-9_+.-], 1 to 1024 bytes, first byte alphanumeric or '_'.
-// (runc's charset; a leading '.', '-' or '+' is refused so that "." and ".." and flag look-alikes cannot exist.)
+// The id of an OCI runtime container: [A-Za-z0-9_+.-], 1 to 1024 bytes, not "." or ".." (runc's rule).
 class ContainerId {
  public:
   static Result<ContainerId> parse(std::string_view text);

@@ -14,7 +14,8 @@ namespace {
 
 Error missing_controller(const Setting& setting) {
   return Error(Errc::kUnsupported,
-               "cannot set " + quoted(setting.file) + " to " + quoted(setting.value) + ": cgroup controller " + quoted(setting.controller) + " is not available",
+               "cannot set " + quoted(setting.file) + " to " + quoted(setting.value) + ": cgroup controller " +
+                   quoted(setting.controller) + " is not available",
                ENOENT)
       .with_hint("remove the limit or enable the controller");
 }
@@ -72,9 +73,13 @@ Status Group::write_setting(const Setting& setting, std::vector<Undo>* undo) {
     return write_setting(other, undo);
   }
   switch (setting.missing) {
-    case Setting::Missing::kIgnore: return {};
-    case Setting::Missing::kWarn: log::warning("limit not set: " + written.error().message()); return {};
-    case Setting::Missing::kError: break;
+    case Setting::Missing::kIgnore:
+      return {};
+    case Setting::Missing::kWarn:
+      log::warning("limit not set: " + written.error().message());
+      return {};
+    case Setting::Missing::kError:
+      break;
   }
   if (pure_v2()) return missing_controller(setting);
   return std::move(written).error().with_code(Errc::kUnsupported).with("this kernel has no " + quoted(setting.file));
@@ -114,8 +119,11 @@ Status Group::write_devices(const std::vector<oci::DeviceRule>& rules) {
     done = write_device_rules_v1(dir->directory, rules);
   } else {
     // Nothing to enforce with; rules that only allow are fulfilled.
-    const bool denies = std::any_of(rules.begin(), rules.end(), [](const oci::DeviceRule& rule) { return !rule.allow; });
-    if (denies) done = Error(Errc::kUnsupported, "device rules need the cgroup controller 'devices', which is not available", ENOENT);
+    const bool denies =
+        std::any_of(rules.begin(), rules.end(), [](const oci::DeviceRule& rule) { return !rule.allow; });
+    if (denies)
+      done = Error(Errc::kUnsupported, "device rules need the cgroup controller 'devices', which is not available",
+                   ENOENT);
   }
   if (done.ok() || policy_ == Policy::kRequired) return done;
   if (!is_permission(done.error().errno_value()) && done.error().code() != Errc::kUnsupported) return done;
@@ -141,7 +149,8 @@ Status Group::apply(const oci::Resources& resources) {
 Status Group::order_memory(std::vector<Setting>& settings) const {
   const Dir* dir = find("memory");
   if (dir == nullptr) return {};
-  const auto sum = std::find_if(settings.begin(), settings.end(), [](const Setting& s) { return s.file == "memory.memsw.limit_in_bytes"; });
+  const auto sum = std::find_if(settings.begin(), settings.end(),
+                                [](const Setting& s) { return s.file == "memory.memsw.limit_in_bytes"; });
   if (sum == settings.end()) return {};
   auto current = read_control(dir->directory + "/memory.memsw.limit_in_bytes");
   if (!current.ok()) return {};  // no swap accounting: the write itself decides
@@ -154,10 +163,13 @@ Status Group::check_before_update(const oci::Memory& memory) const {
   if (!memory.check_before_update.value_or(false) || memory.limit.value_or(0) <= 0) return {};
   const Dir* dir = pure_v2() ? v2_dir() : find("memory");
   if (dir == nullptr) return {};
-  ASSIGN_OR_RETURN(const std::string text, read_control(dir->directory + (pure_v2() ? "/memory.current" : "/memory.usage_in_bytes")));
+  ASSIGN_OR_RETURN(const std::string text,
+                   read_control(dir->directory + (pure_v2() ? "/memory.current" : "/memory.usage_in_bytes")));
   const auto usage = parse_number<std::int64_t>(trim(text)).value_or(0);
   if (*memory.limit > usage) return {};
-  return Error(Errc::kBusy, "rejecting memory limit " + std::to_string(*memory.limit) + " because of usage " + std::to_string(usage), EBUSY);
+  return Error(Errc::kBusy,
+               "rejecting memory limit " + std::to_string(*memory.limit) + " because of usage " + std::to_string(usage),
+               EBUSY);
 }
 
 Status Group::update(const oci::Resources& resources) {
@@ -169,7 +181,8 @@ Status Group::update(const oci::Resources& resources) {
   if (done.ok()) done = write_devices(resources.devices);
   if (done.ok()) return done;
   for (auto step = undo.rbegin(); step != undo.rend(); ++step) {
-    if (Status back = write_control(step->path, step->value); !back.ok()) log::debug("update not taken back: " + back.error().message());
+    if (Status back = write_control(step->path, step->value); !back.ok())
+      log::debug("update not taken back: " + back.error().message());
   }
   return done;
 }

@@ -9,15 +9,19 @@
 namespace cooper::cgroup {
 namespace {
 
-// `procs` moves a thread group and makes the kernel hold all of them still. `tasks` with "0" moves the calling thread only, for which
-// it need not (kernel 5.15; older ones merely wait). v2 has no such file that may be used between domains.
-const char* self_file(const Hierarchy& hierarchy) { return hierarchy.v2 ? "/cgroup.procs" : "/tasks"; }
+// `procs` moves a thread group and makes the kernel hold all of them still. `tasks` with "0" moves the calling thread
+// only, for which it need not (kernel 5.15; older ones merely wait). v2 has no such file that may be used between
+// domains.
+const char* self_file(const Hierarchy& hierarchy) {
+  return hierarchy.v2 ? "/cgroup.procs" : "/tasks";
+}
 
 // Removes the group and its children, depth first. Returns true when nothing is left.
 Result<bool> remove_group(const std::string& directory) {
   Status removed = sys::unlinkat(sys::kCwd, directory, AT_REMOVEDIR);
   if (removed.ok() || removed.error().errno_value() == ENOENT) return true;
-  if (removed.error().errno_value() != EBUSY && removed.error().errno_value() != ENOTEMPTY) return std::move(removed).error();
+  if (removed.error().errno_value() != EBUSY && removed.error().errno_value() != ENOTEMPTY)
+    return std::move(removed).error();
   ASSIGN_OR_RETURN(const auto children, child_groups(directory));
   if (children.empty()) return false;  // tasks, maybe dying ones
   for (const std::string& child : children) {
@@ -56,8 +60,8 @@ Status Group::attach_self(Born born) {
   return {};
 }
 
-// A group opened, not created: a hierarchy in which it never had a directory (mounted later, or refused when it started) holds no
-// limits of it.
+// A group opened, not created: a hierarchy in which it never had a directory (mounted later, or refused when it
+// started) holds no limits of it.
 bool Group::skip_missing(const Dir& dir, int errno_value) const {
   return errno_value == ENOENT && !dir.created && dir.hierarchy.controllers != dirs_.front().hierarchy.controllers;
 }
@@ -68,7 +72,8 @@ Status Group::attach(pid_t pid) {
     Status written = write_control(dir.directory + "/cgroup.procs", text);
     if (written.ok() || skip_missing(dir, written.error().errno_value())) continue;
     if (written.error().errno_value() == EBUSY && dir.hierarchy.v2) {
-      return std::move(written).error().with("join cgroup " + quoted(dir.directory) + ", which has handed controllers to groups below it");
+      return std::move(written).error().with("join cgroup " + quoted(dir.directory) +
+                                             ", which has handed controllers to groups below it");
     }
     return std::move(written).error().with("join cgroup");
   }
@@ -89,7 +94,10 @@ Status Group::remove(int timeout_ms) {
     if (busy.empty()) return {};
     if (deadline.passed()) {
       ASSIGN_OR_RETURN(const auto pids, read_processes_recursive(busy.front()->directory));
-      return Error(Errc::kBusy, "cgroup " + quoted(busy.front()->directory) + " still has " + std::to_string(pids.size()) + " process(es)", EBUSY);
+      return Error(
+          Errc::kBusy,
+          "cgroup " + quoted(busy.front()->directory) + " still has " + std::to_string(pids.size()) + " process(es)",
+          EBUSY);
     }
     left = std::move(busy);
     backoff.sleep();
@@ -104,7 +112,8 @@ void remove_empty_parents(const Layout& layout, const std::string& path, const s
   for (const Hierarchy& hierarchy : layout.hierarchies) {
     std::string at = *normal;
     while (!at.empty() && at != last && (last.empty() || at.starts_with(last + "/"))) {
-      const Status removed = sys::unlinkat(sys::kCwd, directory_of(hierarchy.mount_point, hierarchy.mount_root, at), AT_REMOVEDIR);
+      const Status removed =
+          sys::unlinkat(sys::kCwd, directory_of(hierarchy.mount_point, hierarchy.mount_root, at), AT_REMOVEDIR);
       if (!removed.ok() && removed.error().errno_value() != ENOENT) break;
       at.resize(at.rfind('/'));
     }

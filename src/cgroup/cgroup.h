@@ -1,8 +1,9 @@
 // CONTRACT. Control groups of one container on v1, hybrid and v2 hosts.
 //
-// Layout is probed once per process from /proc/self/mountinfo + /proc/self/cgroup (never by version). On v1 and hybrid hosts every mounted
-// v1 hierarchy gets the container's directory, and so does the v2 tree of a hybrid host (membership only). A cgroup path is absolute
-// from the root of each hierarchy. Needs write access to the hierarchies (root, or a delegated subtree).
+// Layout is probed once per process from /proc/self/mountinfo + /proc/self/cgroup (never by version). On v1 and hybrid
+// hosts every mounted v1 hierarchy gets the container's directory, and so does the v2 tree of a hybrid host (membership
+// only). A cgroup path is absolute from the root of each hierarchy. Needs write access to the hierarchies (root, or a
+// delegated subtree).
 #pragma once
 
 #include <sys/types.h>
@@ -46,21 +47,23 @@ std::map<std::string, std::string> parse_own_paths(std::string_view text);
 
 // How a failed or impossible cgroup operation is treated.
 enum class Policy {
-  kRequired,  // an error (root)
+  kRequired,    // an error (root)
   kBestEffort,  // permission errors are warned about (rootless)
 };
 
 // v1 needs limits before the first task joins, v2 wants the child born inside (clone_fd). Sequence of a start:
 //   auto group = Group::create(...); group.apply(resources); clone3(..., group.clone_fd()); group.attach(pid)
-// The fast sequence, the same on every layout (a foreign attach waits 7-15 ms for an RCU grace period when starts are sparse,
-// because the kernel must stop every thread group; a single-threaded task that moves itself, and a birth inside, need not):
+// The fast sequence, the same on every layout (a foreign attach waits 7-15 ms for an RCU grace period when starts are
+// sparse, because the kernel must stop every thread group; a single-threaded task that moves itself, and a birth
+// inside, need not):
 //   group.apply(resources); clone3(..., group.v2_fd()); in the child, while it has one thread: group.attach_self()
-// With CLONE_NEWUSER among the flags call prepare_attach_self() before clone3. Unshare the cgroup namespace after attaching.
+// With CLONE_NEWUSER among the flags call prepare_attach_self() before clone3. Unshare the cgroup namespace after
+// attaching.
 class Group {
  public:
-  // Makes the directory in every hierarchy (cpuset inherited from parents on v1). A directory that exists must be empty of
-  // processes and not frozen, else Errc::kBusy ("container's cgroup is not empty", "... is frozen").
-  // On failure removes what this call made.
+  // Makes the directory in every hierarchy (cpuset inherited from parents on v1). A directory that exists must be empty
+  // of processes and not frozen, else Errc::kBusy ("container's cgroup is not empty", "... is frozen"). On failure
+  // removes what this call made.
   static Result<Group> create(const Layout& layout, const std::string& path, Policy policy = Policy::kRequired);
   // The group of an existing container. Nothing is created.
   static Result<Group> open(const Layout& layout, const std::string& path);
@@ -72,30 +75,35 @@ class Group {
   std::map<std::string, std::string> directories() const;
   // Directory fd for CLONE_INTO_CGROUP when a v2 tree exists (pure v2 only), else -1.
   int clone_fd() const;
-  // Directory fd of the v2 tree, also on hybrid hosts; -1 without one, and after apply() of a pids limit of 0 on pure v2 (the
-  // kernel refuses births there). For CLONE_INTO_CGROUP; the child then calls attach_self(Born::kInV2).
+  // Directory fd of the v2 tree, also on hybrid hosts; -1 without one, and after apply() of a pids limit of 0 on pure
+  // v2 (the kernel refuses births there). For CLONE_INTO_CGROUP; the child then calls attach_self(Born::kInV2).
   int v2_fd() const;
-  // Writes limits in the order the kernel accepts (v1 memory before/after swap by old and new values; values that do not change are skipped).
-  // Device rules are written in the given order. Errors name file and value.
+  // Writes limits in the order the kernel accepts (v1 memory before/after swap by old and new values; values that do
+  // not change are skipped). Device rules are written in the given order. Errors name file and value.
   Status apply(const oci::Resources& resources);
-  // The same for a running container (`update`); on failure what was changed is written back. Device rules untouched when none are given.
+  // The same for a running container (`update`); on failure what was changed is written back. Device rules untouched
+  // when none are given.
   Status update(const oci::Resources& resources);
-  // Moves the process (all hierarchies). First v1 write may take milliseconds (RCU grace period): overlap it with other work.
+  // Moves the process (all hierarchies). First v1 write may take milliseconds (RCU grace period): overlap it with other
+  // work.
   Status attach(pid_t pid);
   // Moves the calling process, which must have one thread only. Zone S; no wait for other thread groups (see above).
   // kInV2: it was born in the v2 tree by CLONE_INTO_CGROUP with v2_fd(), only v1 hierarchies are left.
   enum class Born { kElsewhere, kInV2 };
   Status attach_self(Born born);
-  // Opens the files attach_self() writes, for callers that lose the right to open them first (new user namespace, pivoted root).
+  // Opens the files attach_self() writes, for callers that lose the right to open them first (new user namespace,
+  // pivoted root).
   Status prepare_attach_self();
 
   Result<std::vector<pid_t>> processes() const;  // recursive
   Status freeze(int timeout_ms = 10000);
   Status thaw(int timeout_ms = 10000);
   Result<bool> frozen() const;
-  // SIGKILL (or `signal`) to every process: cgroup.kill on v2, else freeze-less repeated kill; frozen groups are thawed. Bounded.
+  // SIGKILL (or `signal`) to every process: cgroup.kill on v2, else freeze-less repeated kill; frozen groups are
+  // thawed. Bounded.
   Status kill_all(int signal);
-  // Removes the directories (and nested ones); retries while the kernel still sees dying tasks, at most timeout_ms. Missing: fine.
+  // Removes the directories (and nested ones); retries while the kernel still sees dying tasks, at most timeout_ms.
+  // Missing: fine.
   Status remove(int timeout_ms = 5000);
 
  private:
@@ -138,12 +146,12 @@ class Group {
   std::vector<Dir> dirs_;
 };
 
-// Removes now-empty ancestors of `path` (path itself too), innermost first, in every hierarchy; stops at `stop_at`, which stays, and
-// at the first that is not empty. Never fails: somebody else's use of a directory is not an error.
+// Removes now-empty ancestors of `path` (path itself too), innermost first, in every hierarchy; stops at `stop_at`,
+// which stays, and at the first that is not empty. Never fails: somebody else's use of a directory is not an error.
 void remove_empty_parents(const Layout& layout, const std::string& path, const std::string& stop_at);
 
-// What runtimes allow on top of the rules of a config: mknod of anything, null zero full random urandom tty, the terminals.
-// Callers append it to Resources::devices before apply().
+// What runtimes allow on top of the rules of a config: mknod of anything, null zero full random urandom tty, the
+// terminals. Callers append it to Resources::devices before apply().
 std::vector<oci::DeviceRule> default_device_rules();
 
 struct Stats {

@@ -64,7 +64,9 @@ class RealTree : public ::testing::Test {
   std::string read(const Group& group, const std::string& controller, const std::string& file) {
     const auto directories = group.directories();
     const auto found = directories.find(layout_.mode == Mode::kV2 ? "" : controller);
-    return found == directories.end() ? "(none)" : std::string(trim(io::read_file(found->second + "/" + file).value_or("(missing)")));
+    return found == directories.end()
+               ? "(none)"
+               : std::string(trim(io::read_file(found->second + "/" + file).value_or("(missing)")));
   }
   Layout layout_;
   std::string top_;
@@ -76,7 +78,8 @@ TEST_F(RealTree, AChildJoinsEveryHierarchyByItself) {
   ASSERT_TRUE(group.ok()) << group.error().message();
   const pid_t pid = start(*group);
   const auto paths = parse_own_paths(*io::read_file("/proc/" + std::to_string(pid) + "/cgroup"));
-  for (const auto& [controller, directory] : group->directories()) EXPECT_EQ(paths.at(controller), top_ + "/a/b") << controller;
+  for (const auto& [controller, directory] : group->directories())
+    EXPECT_EQ(paths.at(controller), top_ + "/a/b") << controller;
   EXPECT_THAT(*group->processes(), ElementsAre(pid));
   EXPECT_EQ(Group::create(layout_, top_ + "/a/b").error().code(), Errc::kBusy);
   EXPECT_EQ(group->remove(20).error().code(), Errc::kBusy);
@@ -91,7 +94,8 @@ TEST_F(RealTree, PreparedFilesWorkInANewUserNamespace) {
   ASSERT_TRUE(group->prepare_attach_self().ok());
   auto cloned = sys::clone3(CLONE_NEWUSER, group->v2_fd());
   if (!cloned.ok()) GTEST_SKIP() << "needs user namespaces: " << cloned.error().message();
-  if (cloned->pid == 0) ::_exit(group->attach_self(group->v2_fd() >= 0 ? Group::Born::kInV2 : Group::Born::kElsewhere).ok() ? 0 : 1);
+  if (cloned->pid == 0)
+    ::_exit(group->attach_self(group->v2_fd() >= 0 ? Group::Born::kInV2 : Group::Born::kElsewhere).ok() ? 0 : 1);
   EXPECT_EQ(sys::waitpid(cloned->pid)->code, 0);
 }
 
@@ -185,7 +189,8 @@ TEST_F(RealTree, RealtimeRuntimeIsHandedDown) {
   auto group = Group::create(layout_, top_ + "/rt/inner");
   ASSERT_TRUE(group.ok());
   if (read(*group, "cpu", "cpu.rt_runtime_us") == "(missing)") GTEST_SKIP() << "needs realtime group scheduling";
-  if (trim(io::read_file(layout_.find("cpu")->mount_point + "/cpu.rt_runtime_us").value_or("0")) == "0") GTEST_SKIP() << "this tree has no realtime runtime";
+  if (trim(io::read_file(layout_.find("cpu")->mount_point + "/cpu.rt_runtime_us").value_or("0")) == "0")
+    GTEST_SKIP() << "this tree has no realtime runtime";
   oci::Resources resources;
   resources.cpu = oci::Cpu{.realtime_period = 1000000, .realtime_runtime = 10000};
   const Status applied = group->apply(resources);

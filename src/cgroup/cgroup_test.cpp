@@ -43,8 +43,10 @@ TEST(Layout, OtherModesAndBadLines) {
   EXPECT_EQ(parse_layout("")->mode, Mode::kNone);
   EXPECT_EQ(parse_layout("41 31 0:38 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n")->mode, Mode::kV2);
   EXPECT_EQ(parse_layout("32 31 0:29 / /c rw - cgroup cgroup rw,pids")->mode, Mode::kV1);
-  EXPECT_EQ(parse_layout(" - cgroup\n - cgroup2\nx - cgroup cgroup rw,memory\n1 2 3 4 5 6 - cgroupx a b\n")->mode, Mode::kNone);
-  EXPECT_EQ(parse_layout("35 31 0:32 / /a\\040b\\134 rw - cgroup cgroup rw,memory")->hierarchies[0].mount_point, "/a b\\");
+  EXPECT_EQ(parse_layout(" - cgroup\n - cgroup2\nx - cgroup cgroup rw,memory\n1 2 3 4 5 6 - cgroupx a b\n")->mode,
+            Mode::kNone);
+  EXPECT_EQ(parse_layout("35 31 0:32 / /a\\040b\\134 rw - cgroup cgroup rw,memory")->hierarchies[0].mount_point,
+            "/a b\\");
 }
 
 TEST(Layout, OwnPaths) {
@@ -56,7 +58,8 @@ TEST(Layout, OwnPaths) {
 
 TEST(Paths, Normalized) {
   EXPECT_EQ(*normalize_path("/a//b/"), "/a/b");
-  for (const char* bad : {"", "a", "/", "//", "/a/../b", "/./a", "/a\nb"}) EXPECT_FALSE(normalize_path(bad).ok()) << bad;
+  for (const char* bad : {"", "a", "/", "//", "/a/../b", "/./a", "/a\nb"})
+    EXPECT_FALSE(normalize_path(bad).ok()) << bad;
   EXPECT_FALSE(normalize_path("/" + std::string(256, 'x')).ok());
   EXPECT_EQ(directory_of("/sys/fs/cgroup/memory", "/", "/a"), "/sys/fs/cgroup/memory/a");
   EXPECT_EQ(directory_of("/m", "/docker/abc", "/docker/abc/x"), "/m/x");
@@ -89,7 +92,10 @@ class FakeTree : public ::testing::Test {
     }
     return layout;
   }
-  Layout v2() { return {.mode = Mode::kV2, .hierarchies = {{.controllers = {}, .mount_point = root_, .mount_root = "/", .v2 = true}}}; }
+  Layout v2() {
+    return {.mode = Mode::kV2,
+            .hierarchies = {{.controllers = {}, .mount_point = root_, .mount_root = "/", .v2 = true}}};
+  }
   std::string root_;
 };
 
@@ -98,8 +104,9 @@ TEST_F(FakeTree, CreatesNestedDirectoriesAndRemovesThem) {
   auto group = Group::create(layout, "/cooper/pod/app");
   ASSERT_TRUE(group.ok()) << group.error().message();
   EXPECT_EQ(::access((root_ + "/pids/cooper/pod/app").c_str(), F_OK), 0);
-  EXPECT_THAT(group->directories(), UnorderedElementsAre(std::pair<std::string, std::string>("memory", root_ + "/memory/cooper/pod/app"),
-                                                         std::pair<std::string, std::string>("pids", root_ + "/pids/cooper/pod/app")));
+  EXPECT_THAT(group->directories(),
+              UnorderedElementsAre(std::pair<std::string, std::string>("memory", root_ + "/memory/cooper/pod/app"),
+                                   std::pair<std::string, std::string>("pids", root_ + "/pids/cooper/pod/app")));
   EXPECT_EQ(group->clone_fd(), -1);
   ASSERT_TRUE(io::make_directories(root_ + "/pids/cooper/pod/app/inner/most").ok());
   ASSERT_TRUE(group->remove().ok());
@@ -164,7 +171,8 @@ TEST_F(FakeTree, AppliesInOrderAndNamesWhatIsMissing) {
   oci::Resources resources;
   resources.pids_limit = 0;
   resources.block_io = oci::BlockIo{.weight = 500};
-  resources.devices = {{.allow = false, .access = "rwm"}, {.allow = true, .type = "c", .major = 1, .minor = 3, .access = "rwm"},
+  resources.devices = {{.allow = false, .access = "rwm"},
+                       {.allow = true, .type = "c", .major = 1, .minor = 3, .access = "rwm"},
                        {.allow = true, .type = "c", .major = 1, .minor = 5, .access = "r"}};
   ASSERT_TRUE(group->apply(resources).ok());
   EXPECT_EQ(read("/pids/x/pids.max"), "0");

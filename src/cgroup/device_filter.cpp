@@ -49,10 +49,17 @@ Result<Rule> parse_rule(const oci::DeviceRule& rule) {
   ASSIGN_OR_RETURN(out.minor, parse_device_number(rule.minor, "the bad minor number"));
   for (const char c : rule.access) {
     switch (c) {
-      case 'r': out.access |= BPF_DEVCG_ACC_READ; break;
-      case 'w': out.access |= BPF_DEVCG_ACC_WRITE; break;
-      case 'm': out.access |= BPF_DEVCG_ACC_MKNOD; break;
-      default: return bad_rule("the unknown access", rule.access);
+      case 'r':
+        out.access |= BPF_DEVCG_ACC_READ;
+        break;
+      case 'w':
+        out.access |= BPF_DEVCG_ACC_WRITE;
+        break;
+      case 'm':
+        out.access |= BPF_DEVCG_ACC_MKNOD;
+        break;
+      default:
+        return bad_rule("the unknown access", rule.access);
     }
   }
   if (out.access == 0) out.access = Rule::kAll;
@@ -121,9 +128,13 @@ class Assembler {
   std::vector<struct bpf_insn> out_;
 };
 
-long bpf(int command, union bpf_attr& attr) { return ::syscall(SYS_bpf, command, &attr, sizeof attr); }
+long bpf(int command, union bpf_attr& attr) {
+  return ::syscall(SYS_bpf, command, &attr, sizeof attr);
+}
 
-std::uint64_t pointer(const void* p) { return reinterpret_cast<std::uintptr_t>(p); }
+std::uint64_t pointer(const void* p) {
+  return reinterpret_cast<std::uintptr_t>(p);
+}
 
 Result<UniqueFd> load_program(const std::vector<struct bpf_insn>& program) {
   std::array<char, 4096> words{};
@@ -260,23 +271,27 @@ Status attach_device_filter(BorrowedFd group, const std::vector<oci::DeviceRule>
   }
   if (old.size() == 1 && attach(group, program.get(), old.front().get()) == 0) return {};
   // COMPAT(kernel 5.6): without BPF_F_REPLACE both programs are in force for a moment, which only refuses more.
-  if (const int e = attach(group, program.get(), -1); e != 0) return Error::from_errno(e, "attach the device filter to the cgroup");
+  if (const int e = attach(group, program.get(), -1); e != 0)
+    return Error::from_errno(e, "attach the device filter to the cgroup");
   for (const UniqueFd& fd : old) {
-    if (const int e = detach(group, fd.get()); e != 0 && e != ENOENT) return Error::from_errno(e, "detach the old device filter from the cgroup");
+    if (const int e = detach(group, fd.get()); e != 0 && e != ENOENT)
+      return Error::from_errno(e, "detach the old device filter from the cgroup");
   }
   return {};
 }
 
 std::vector<oci::DeviceRule> default_device_rules() {
-  const auto allow = [](std::optional<std::int64_t> major, std::optional<std::int64_t> minor, std::string access, std::string type = "c") {
-    return oci::DeviceRule{.allow = true, .type = std::move(type), .major = major, .minor = minor, .access = std::move(access)};
+  const auto allow = [](std::optional<std::int64_t> major, std::optional<std::int64_t> minor, std::string access,
+                        std::string type = "c") {
+    return oci::DeviceRule{
+        .allow = true, .type = std::move(type), .major = major, .minor = minor, .access = std::move(access)};
   };
   const std::optional<std::int64_t> any;
   return {
       allow(any, any, "m"), allow(any, any, "m", "b"),                      // nodes may be made, not opened
-      allow(1, 3, "rwm"), allow(1, 5, "rwm"), allow(1, 7, "rwm"),           // null zero full
-      allow(1, 8, "rwm"), allow(1, 9, "rwm"), allow(5, 0, "rwm"),           // random urandom tty
-      allow(5, 1, "rwm"), allow(136, any, "rwm"), allow(5, 2, "rwm"),       // console pts ptmx
+      allow(1, 3, "rwm"),   allow(1, 5, "rwm"),        allow(1, 7, "rwm"),  // null zero full
+      allow(1, 8, "rwm"),   allow(1, 9, "rwm"),        allow(5, 0, "rwm"),  // random urandom tty
+      allow(5, 1, "rwm"),   allow(136, any, "rwm"),    allow(5, 2, "rwm"),  // console pts ptmx
   };
 }
 

@@ -15,27 +15,46 @@ namespace {
 
 using ::testing::ElementsAre;
 
-oci::DeviceRule rule(bool allow, std::string type, std::optional<std::int64_t> major, std::optional<std::int64_t> minor, std::string access) {
+oci::DeviceRule rule(bool allow, std::string type, std::optional<std::int64_t> major, std::optional<std::int64_t> minor,
+                     std::string access) {
   return {.allow = allow, .type = std::move(type), .major = major, .minor = minor, .access = std::move(access)};
 }
 
 // The few eBPF instructions the program uses; fails on any other and on a jump out of the program.
-int run(const std::vector<struct bpf_insn>& program, std::uint32_t access_type, std::uint32_t major, std::uint32_t minor) {
+int run(const std::vector<struct bpf_insn>& program, std::uint32_t access_type, std::uint32_t major,
+        std::uint32_t minor) {
   std::array<std::int64_t, 11> reg{};
   const std::array<std::uint32_t, 3> context{access_type, major, minor};
   for (std::size_t pc = 0; pc < program.size(); ++pc) {
     const auto& i = program[pc];
     std::int64_t& dst = reg[i.dst_reg];
     switch (i.code) {
-      case BPF_LDX | BPF_MEM | BPF_W: dst = context[static_cast<std::size_t>(i.off) / 4]; break;
-      case BPF_ALU64 | BPF_MOV | BPF_X: dst = reg[i.src_reg]; break;
-      case BPF_ALU64 | BPF_MOV | BPF_K: dst = i.imm; break;
-      case BPF_ALU64 | BPF_RSH | BPF_K: dst = static_cast<std::int64_t>(static_cast<std::uint64_t>(dst) >> i.imm); break;
-      case BPF_ALU64 | BPF_AND | BPF_K: dst &= i.imm; break;
-      case BPF_JMP | BPF_JNE | BPF_K: if (dst != i.imm) pc += static_cast<std::size_t>(i.off); break;
-      case BPF_JMP | BPF_JEQ | BPF_K: if (dst == i.imm) pc += static_cast<std::size_t>(i.off); break;
-      case BPF_JMP | BPF_EXIT: return static_cast<int>(reg[0]);
-      default: ADD_FAILURE() << "unexpected instruction " << int{i.code}; return -1;
+      case BPF_LDX | BPF_MEM | BPF_W:
+        dst = context[static_cast<std::size_t>(i.off) / 4];
+        break;
+      case BPF_ALU64 | BPF_MOV | BPF_X:
+        dst = reg[i.src_reg];
+        break;
+      case BPF_ALU64 | BPF_MOV | BPF_K:
+        dst = i.imm;
+        break;
+      case BPF_ALU64 | BPF_RSH | BPF_K:
+        dst = static_cast<std::int64_t>(static_cast<std::uint64_t>(dst) >> i.imm);
+        break;
+      case BPF_ALU64 | BPF_AND | BPF_K:
+        dst &= i.imm;
+        break;
+      case BPF_JMP | BPF_JNE | BPF_K:
+        if (dst != i.imm) pc += static_cast<std::size_t>(i.off);
+        break;
+      case BPF_JMP | BPF_JEQ | BPF_K:
+        if (dst == i.imm) pc += static_cast<std::size_t>(i.off);
+        break;
+      case BPF_JMP | BPF_EXIT:
+        return static_cast<int>(reg[0]);
+      default:
+        ADD_FAILURE() << "unexpected instruction " << int{i.code};
+        return -1;
     }
   }
   ADD_FAILURE() << "ran off the end";
@@ -69,7 +88,8 @@ void check_all(const std::vector<oci::DeviceRule>& rules) {
       for (const int major : {0, 1, 5, 8, 136}) {
         for (const int minor : {0, 1, 3, 5, 300000}) {
           const auto word = static_cast<std::uint32_t>(access) << 16 | (type == 'b' ? 1U : 2U);
-          EXPECT_EQ(run(*program, word, static_cast<std::uint32_t>(major), static_cast<std::uint32_t>(minor)), expected(rules, type, access, major, minor))
+          EXPECT_EQ(run(*program, word, static_cast<std::uint32_t>(major), static_cast<std::uint32_t>(minor)),
+                    expected(rules, type, access, major, minor))
               << type << ' ' << access << ' ' << major << ':' << minor;
         }
       }
@@ -96,15 +116,16 @@ TEST(DeviceProgram, MeansWhatTheRulesSay) {
   check_all({rule(false, "a", {}, {}, "rwm")});
   check_all({rule(true, "a", {}, {}, "rwm")});
   check_all({rule(true, "a", {}, {}, "rwm"), rule(false, "b", 8, {}, "w"), rule(false, "c", {}, 3, "m")});
-  check_all({rule(false, "", {}, {}, "rwm"), rule(true, "c", 1, 3, "r"), rule(true, "c", 1, 3, "w"), rule(true, "b", {}, {}, "m"), rule(true, "c", 5, {}, "rw"),
-             rule(false, "c", 5, 1, "w")});
+  check_all({rule(false, "", {}, {}, "rwm"), rule(true, "c", 1, 3, "r"), rule(true, "c", 1, 3, "w"),
+             rule(true, "b", {}, {}, "m"), rule(true, "c", 5, {}, "rw"), rule(false, "c", 5, 1, "w")});
   auto rules = default_device_rules();
   rules.insert(rules.begin(), rule(false, "a", {}, {}, "rwm"));
   check_all(rules);
 }
 
 TEST(DeviceProgram, NothingAfterARuleForEverything) {
-  const auto long_program = device_program({rule(true, "c", 1, 3, "r"), rule(true, "c", 1, 5, "r"), rule(false, "a", {}, {}, "")});
+  const auto long_program =
+      device_program({rule(true, "c", 1, 3, "r"), rule(true, "c", 1, 5, "r"), rule(false, "a", {}, {}, "")});
   const auto short_program = device_program({rule(false, "a", {}, {}, "")});
   EXPECT_EQ(long_program->size(), short_program->size());
 }

@@ -12,11 +12,17 @@
 
 namespace cooper::cgroup {
 
-Result<std::string> read_control(const std::string& path) { return io::read_file(path, std::size_t{1} << 20); }
+Result<std::string> read_control(const std::string& path) {
+  return io::read_file(path, std::size_t{1} << 20);
+}
 
-Status write_control(const std::string& path, std::string_view value) { return io::write_existing(sys::kCwd, path, value); }
+Status write_control(const std::string& path, std::string_view value) {
+  return io::write_existing(sys::kCwd, path, value);
+}
 
-bool is_permission(int errno_value) { return errno_value == EACCES || errno_value == EPERM || errno_value == EROFS; }
+bool is_permission(int errno_value) {
+  return errno_value == EACCES || errno_value == EPERM || errno_value == EROFS;
+}
 
 Result<std::vector<std::string>> child_groups(const std::string& path) {
   auto fd = sys::openat(sys::kCwd, path, O_RDONLY | O_DIRECTORY);
@@ -92,7 +98,8 @@ Result<std::string> normalize_path(std::string_view path) {
     if (part.empty()) continue;
     if (part == "." || part == "..") return bad("contains '.' or '..'");
     if (part.size() > 255) return bad("has a component longer than 255 bytes");
-    if (part.find('\n') != std::string_view::npos || part.find('\0') != std::string_view::npos) return bad("contains a newline or NUL");
+    if (part.find('\n') != std::string_view::npos || part.find('\0') != std::string_view::npos)
+      return bad("contains a newline or NUL");
     out += '/';
     out += part;
   }
@@ -102,7 +109,8 @@ Result<std::string> normalize_path(std::string_view path) {
 
 std::string directory_of(std::string_view mount_point, std::string_view mount_root, std::string_view path) {
   std::string out(mount_point);
-  if (mount_root.size() > 1 && path.starts_with(mount_root) && path.size() > mount_root.size() && path[mount_root.size()] == '/') {
+  if (mount_root.size() > 1 && path.starts_with(mount_root) && path.size() > mount_root.size() &&
+      path[mount_root.size()] == '/') {
     path.remove_prefix(mount_root.size());
   }
   out += path;
@@ -111,7 +119,9 @@ std::string directory_of(std::string_view mount_point, std::string_view mount_ro
 
 Deadline::Deadline(int timeout_ms) : end_ms_(monotonic_ms() + timeout_ms) {}
 
-int Deadline::left_ms() const { return static_cast<int>(std::max<std::int64_t>(0, end_ms_ - monotonic_ms())); }
+int Deadline::left_ms() const {
+  return static_cast<int>(std::max<std::int64_t>(0, end_ms_ - monotonic_ms()));
+}
 
 void Backoff::sleep() {
   const struct timespec step = {.tv_sec = 0, .tv_nsec = us_ * 1000};

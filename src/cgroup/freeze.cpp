@@ -39,7 +39,10 @@ Status wait_v2(const std::string& directory, bool freeze, const Deadline& deadli
   while (true) {
     ASSIGN_OR_RETURN(const bool frozen, v2_is_frozen(events));
     if (frozen == freeze) return {};
-    if (deadline.passed()) return Error(Errc::kTimeout, "cgroup " + quoted(directory) + (freeze ? " did not freeze" : " did not thaw") + " in time", ETIMEDOUT);
+    if (deadline.passed())
+      return Error(Errc::kTimeout,
+                   "cgroup " + quoted(directory) + (freeze ? " did not freeze" : " did not thaw") + " in time",
+                   ETIMEDOUT);
     struct pollfd changed = {.fd = events.get(), .events = POLLPRI, .revents = 0};
     (void)::poll(&changed, 1, std::min(deadline.left_ms(), 1000));
   }
@@ -50,10 +53,12 @@ Status wait_v1(const std::string& directory, bool freeze, const Deadline& deadli
   for (int round = 1;; ++round) {
     ASSIGN_OR_RETURN(const std::string state, v1_state(directory));
     if (state == (freeze ? "FROZEN" : "THAWED")) return {};
-    if (deadline.passed()) return Error(Errc::kTimeout, "cgroup " + quoted(directory) + " is " + quoted(state) + " after the time limit", ETIMEDOUT);
+    if (deadline.passed())
+      return Error(Errc::kTimeout, "cgroup " + quoted(directory) + " is " + quoted(state) + " after the time limit",
+                   ETIMEDOUT);
     backoff.sleep();
-    // A task that forked or slept while it was being frozen can keep a v1 group in FREEZING for ever: asking again helps,
-    // and letting go for a moment helps where asking does not.
+    // A task that forked or slept while it was being frozen can keep a v1 group in FREEZING for ever: asking again
+    // helps, and letting go for a moment helps where asking does not.
     if (freeze && round % 25 == 24) {
       RETURN_IF_ERROR(write_frozen(directory, false, false));
       Backoff().sleep();
@@ -69,7 +74,8 @@ Status Group::change_freezer(bool freeze, int timeout_ms) {
   const bool v2 = dir == nullptr;
   if (v2) dir = v2_dir();
   if (dir == nullptr) {
-    return Error(Errc::kUnsupported, "cgroup controller 'freezer' is not available", ENOENT).with_hint("mount it, or use cgroup v2");
+    return Error(Errc::kUnsupported, "cgroup controller 'freezer' is not available", ENOENT)
+        .with_hint("mount it, or use cgroup v2");
   }
   const Deadline deadline(timeout_ms);
   Status done = write_frozen(dir->directory, v2, freeze);
@@ -79,9 +85,13 @@ Status Group::change_freezer(bool freeze, int timeout_ms) {
   return done;
 }
 
-Status Group::freeze(int timeout_ms) { return change_freezer(true, timeout_ms); }
+Status Group::freeze(int timeout_ms) {
+  return change_freezer(true, timeout_ms);
+}
 
-Status Group::thaw(int timeout_ms) { return change_freezer(false, timeout_ms); }
+Status Group::thaw(int timeout_ms) {
+  return change_freezer(false, timeout_ms);
+}
 
 Result<bool> Group::frozen() const {
   if (const Dir* dir = pure_v2() ? nullptr : find("freezer"); dir != nullptr) {
@@ -98,8 +108,8 @@ Result<bool> Group::frozen() const {
   return v2_is_frozen(*events);
 }
 
-// Signals every process that is not in `seen` yet; true when there was one. Process ids are pinned by a pidfd and seen a second
-// time in the group before they are signalled: an id that was reused in between is not.
+// Signals every process that is not in `seen` yet; true when there was one. Process ids are pinned by a pidfd and seen
+// a second time in the group before they are signalled: an id that was reused in between is not.
 Result<bool> Group::kill_new(int signal, std::vector<pid_t>& seen) const {
   constexpr std::size_t kBatch = 128;
   ASSIGN_OR_RETURN(auto pids, processes());
@@ -120,7 +130,8 @@ Result<bool> Group::kill_new(int signal, std::vector<pid_t>& seen) const {
     for (const auto& [pid, fd] : pinned) {
       if (!std::binary_search(still.begin(), still.end(), pid)) continue;
       Status sent = sys::pidfd_send_signal(fd, signal);
-      if (!sent.ok() && sent.error().errno_value() != ESRCH) return std::move(sent).error().with("signal process " + std::to_string(pid));
+      if (!sent.ok() && sent.error().errno_value() != ESRCH)
+        return std::move(sent).error().with("signal process " + std::to_string(pid));
       seen.push_back(pid);
       any = true;
     }
@@ -134,7 +145,8 @@ Status Group::kill_all(int signal) {
   if (signal == SIGKILL && v2 != nullptr) {
     // Kernel 5.14; also takes what forks meanwhile.
     Status killed = write_control(v2->directory + "/cgroup.kill", "1");
-    if (!killed.ok() && killed.error().errno_value() != ENOENT && killed.error().errno_value() != EOPNOTSUPP) return killed;
+    if (!killed.ok() && killed.error().errno_value() != ENOENT && killed.error().errno_value() != EOPNOTSUPP)
+      return killed;
     if (killed.ok() && pure_v2()) return {};
   }
   std::vector<pid_t> seen;
@@ -144,9 +156,12 @@ Status Group::kill_all(int signal) {
     if (!any || signal != SIGKILL) break;
     // Something forks as fast as it dies. No more births: this group is at its end.
     if (round == 1) {
-      if (const Dir* pids = find("pids"); pids != nullptr) (void)!write_control(pids->directory + "/pids.max", "0").ok();
+      if (const Dir* pids = find("pids"); pids != nullptr)
+        (void)!write_control(pids->directory + "/pids.max", "0").ok();
     }
-    if (deadline.passed()) return Error(Errc::kTimeout, "processes in cgroup " + quoted(path_) + " fork faster than they can be killed", ETIMEDOUT);
+    if (deadline.passed())
+      return Error(Errc::kTimeout, "processes in cgroup " + quoted(path_) + " fork faster than they can be killed",
+                   ETIMEDOUT);
   }
   // A signal waits at the door of a frozen v1 group.
   if (!pure_v2() && find("freezer") != nullptr) {

@@ -15,13 +15,15 @@ namespace {
 constexpr int kParentRaces = 16;
 
 bool has_controller(const Hierarchy& hierarchy, std::string_view controller) {
-  return std::find(hierarchy.controllers.begin(), hierarchy.controllers.end(), controller) != hierarchy.controllers.end();
+  return std::find(hierarchy.controllers.begin(), hierarchy.controllers.end(), controller) !=
+         hierarchy.controllers.end();
 }
 
 // "/a/b/c" -> "/a", "/a/b".
 std::vector<std::string> ancestors(const std::string& path) {
   std::vector<std::string> out;
-  for (std::size_t at = path.find('/', 1); at != std::string::npos; at = path.find('/', at + 1)) out.push_back(path.substr(0, at));
+  for (std::size_t at = path.find('/', 1); at != std::string::npos; at = path.find('/', at + 1))
+    out.push_back(path.substr(0, at));
   return out;
 }
 
@@ -71,7 +73,9 @@ Result<Group> Group::create(const Layout& layout, const std::string& path, Polic
   return group;
 }
 
-Result<Group> Group::open(const Layout& layout, const std::string& path) { return with_directories(layout, path); }
+Result<Group> Group::open(const Layout& layout, const std::string& path) {
+  return with_directories(layout, path);
+}
 
 Status Group::create_directory(Dir& dir) {
   Status made = sys::mkdirat(sys::kCwd, dir.directory, 0755);
@@ -112,7 +116,10 @@ Status Group::make_missing_parents(Dir& dir) {
 Status Group::check_existing(const Dir& dir) const {
   ASSIGN_OR_RETURN(const auto pids, read_processes_recursive(dir.directory));
   if (pids.empty()) return {};
-  return Error(Errc::kBusy, "container's cgroup is not empty: " + std::to_string(pids.size()) + " process(es) found in " + quoted(dir.directory), EBUSY)
+  return Error(Errc::kBusy,
+               "container's cgroup is not empty: " + std::to_string(pids.size()) + " process(es) found in " +
+                   quoted(dir.directory),
+               EBUSY)
       .with_hint("stop what runs there or choose another cgroup path");
 }
 
@@ -126,7 +133,9 @@ Status Group::check_not_frozen(const Dir& dir) const {
   }
   const bool frozen = v1 ? trim(*text) != "THAWED" : text->find("frozen 1") != std::string::npos;
   if (!frozen) return {};
-  return Error(Errc::kBusy, "container's cgroup " + quoted(dir.directory) + " is frozen: a process started there would never run", EBUSY)
+  return Error(Errc::kBusy,
+               "container's cgroup " + quoted(dir.directory) + " is frozen: a process started there would never run",
+               EBUSY)
       .with_hint("thaw it or its parents, or choose another cgroup path");
 }
 
@@ -154,7 +163,9 @@ int Group::v2_fd() const {
   return dir == nullptr || births_refused_ ? -1 : dir->fd.get();
 }
 
-int Group::clone_fd() const { return pure_v2() ? v2_fd() : -1; }
+int Group::clone_fd() const {
+  return pure_v2() ? v2_fd() : -1;
+}
 
 Result<std::vector<pid_t>> Group::processes() const {
   // Every hierarchy has the same members unless a process inside moved itself in one of them.

@@ -12,7 +12,8 @@ constexpr std::string_view kMarker = " - cgroup";
 
 // Mount options of a v1 mount that are not controllers.
 bool is_controller_option(std::string_view option) {
-  constexpr std::array<std::string_view, 8> kOthers{"rw", "ro", "xattr", "noprefix", "clone_children", "cpuset_v2_mode", "favordynmods", "none"};
+  constexpr std::array<std::string_view, 8> kOthers{
+      "rw", "ro", "xattr", "noprefix", "clone_children", "cpuset_v2_mode", "favordynmods", "none"};
   if (std::find(kOthers.begin(), kOthers.end(), option) != kOthers.end()) return false;
   return !option.starts_with("release_agent=");
 }
@@ -54,9 +55,12 @@ std::optional<Hierarchy> parse_mount(std::string_view line) {
   return out;
 }
 
-// The same tree may be mounted more than once; the one whose root is not a part of the tree wins, then the one of the usual place.
+// The same tree may be mounted more than once; the one whose root is not a part of the tree wins, then the one of the
+// usual place.
 bool better(const Hierarchy& a, const Hierarchy& b) {
-  const auto rank = [](const Hierarchy& h) { return (h.mount_root == "/" ? 2 : 0) + (h.mount_point.starts_with("/sys/fs/cgroup") ? 1 : 0); };
+  const auto rank = [](const Hierarchy& h) {
+    return (h.mount_root == "/" ? 2 : 0) + (h.mount_point.starts_with("/sys/fs/cgroup") ? 1 : 0);
+  };
   return rank(a) > rank(b);
 }
 
@@ -65,7 +69,9 @@ bool better(const Hierarchy& a, const Hierarchy& b) {
 const Hierarchy* Layout::find(std::string_view controller) const {
   if (controller.empty()) return v2();
   for (const Hierarchy& hierarchy : hierarchies) {
-    if (std::find(hierarchy.controllers.begin(), hierarchy.controllers.end(), controller) != hierarchy.controllers.end()) return &hierarchy;
+    if (std::find(hierarchy.controllers.begin(), hierarchy.controllers.end(), controller) !=
+        hierarchy.controllers.end())
+      return &hierarchy;
   }
   return nullptr;
 }

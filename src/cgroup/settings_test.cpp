@@ -22,25 +22,31 @@ std::vector<std::string> texts(const Result<std::vector<Setting>>& settings) {
   return out;
 }
 
-TEST(SettingsV1, NothingAskedNothingWritten) { EXPECT_THAT(texts(settings_v1({})), IsEmpty()); }
+TEST(SettingsV1, NothingAskedNothingWritten) {
+  EXPECT_THAT(texts(settings_v1({})), IsEmpty());
+}
 
 TEST(SettingsV1, MemoryLimitsBeforeSum) {
   oci::Resources resources;
-  resources.memory = oci::Memory{.limit = 1 << 20, .reservation = 4096, .swap = 1 << 21, .swappiness = 10, .disable_oom_killer = true};
+  resources.memory =
+      oci::Memory{.limit = 1 << 20, .reservation = 4096, .swap = 1 << 21, .swappiness = 10, .disable_oom_killer = true};
   EXPECT_THAT(texts(settings_v1(resources)),
               ElementsAre("memory memory.limit_in_bytes=1048576", "memory memory.memsw.limit_in_bytes=2097152",
-                          "memory memory.soft_limit_in_bytes=4096", "memory memory.swappiness=10", "memory memory.oom_control=1"));
+                          "memory memory.soft_limit_in_bytes=4096", "memory memory.swappiness=10",
+                          "memory memory.oom_control=1"));
 }
 
 TEST(SettingsV1, UnlimitedMemoryFreesTheSumFirst) {
   oci::Resources resources;
   resources.memory = oci::Memory{.limit = -1};
-  EXPECT_THAT(texts(settings_v1(resources)), ElementsAre("memory memory.memsw.limit_in_bytes=-1", "memory memory.limit_in_bytes=-1"));
+  EXPECT_THAT(texts(settings_v1(resources)),
+              ElementsAre("memory memory.memsw.limit_in_bytes=-1", "memory memory.limit_in_bytes=-1"));
 }
 
 TEST(SettingsV1, ZerosAndUnsetValuesAreNoLimits) {
   oci::Resources resources;
-  resources.memory = oci::Memory{.limit = 0, .reservation = 0, .swap = 0, .kernel = 5, .swappiness = UINT64_MAX, .disable_oom_killer = false};
+  resources.memory = oci::Memory{
+      .limit = 0, .reservation = 0, .swap = 0, .kernel = 5, .swappiness = UINT64_MAX, .disable_oom_killer = false};
   resources.cpu = oci::Cpu{.shares = 0, .period = 0, .quota = 0};
   resources.block_io = oci::BlockIo{.weight = 0};
   resources.network_class_id = 0;
@@ -68,12 +74,20 @@ TEST(SettingsV1, RefusesWhatTheKernelWouldClampOrRefuse) {
 
 TEST(SettingsV1, CpuAndCpuset) {
   oci::Resources resources;
-  resources.cpu = oci::Cpu{.shares = 512, .period = 100000, .realtime_period = 1000000, .burst = 1000, .quota = 50000, .realtime_runtime = 900, .idle = 1,
-                           .cpus = "0-1", .mems = "0"};
+  resources.cpu = oci::Cpu{.shares = 512,
+                           .period = 100000,
+                           .realtime_period = 1000000,
+                           .burst = 1000,
+                           .quota = 50000,
+                           .realtime_runtime = 900,
+                           .idle = 1,
+                           .cpus = "0-1",
+                           .mems = "0"};
   const auto settings = settings_v1(resources);
-  EXPECT_THAT(texts(settings), ElementsAre("cpu cpu.rt_period_us=1000000", "cpu cpu.rt_runtime_us=900", "cpu cpu.shares=512", "cpu cpu.cfs_period_us=100000",
-                                           "cpu cpu.cfs_burst_us=1000", "cpu cpu.cfs_quota_us=50000", "cpu cpu.idle=1", "cpuset cpuset.cpus=0-1",
-                                           "cpuset cpuset.mems=0"));
+  EXPECT_THAT(texts(settings),
+              ElementsAre("cpu cpu.rt_period_us=1000000", "cpu cpu.rt_runtime_us=900", "cpu cpu.shares=512",
+                          "cpu cpu.cfs_period_us=100000", "cpu cpu.cfs_burst_us=1000", "cpu cpu.cfs_quota_us=50000",
+                          "cpu cpu.idle=1", "cpuset cpuset.cpus=0-1", "cpuset cpuset.mems=0"));
   EXPECT_TRUE((*settings)[3].retry_last);
   EXPECT_TRUE((*settings)[4].retry_last);
 }
@@ -101,13 +115,16 @@ TEST(SettingsV1, BlockIoNetworkHugePagesRdma) {
   resources.network_priorities = {{"eth0", 5}};
   resources.rdma["mlx4_0"] = {.hca_handles = 3, .hca_objects = {}};
   const auto settings = settings_v1(resources);
-  EXPECT_THAT(texts(settings),
-              ElementsAre("blkio blkio.bfq.weight=500", "blkio blkio.leaf_weight=300", "blkio blkio.bfq.weight_device=8:0 600", "blkio blkio.leaf_weight_device=8:0 700",
-                          "blkio blkio.throttle.read_bps_device=8:0 1", "blkio blkio.throttle.write_bps_device=8:0 2",
-                          "blkio blkio.throttle.read_iops_device=8:0 3", "blkio blkio.throttle.write_iops_device=8:16 4",
-                          "hugetlb hugetlb.2MB.limit_in_bytes=4096", "hugetlb hugetlb.2MB.rsvd.limit_in_bytes=4096",
-                          "hugetlb hugetlb.1GB.limit_in_bytes=18446744073709551615", "hugetlb hugetlb.1GB.rsvd.limit_in_bytes=18446744073709551615",
-                          "net_cls net_cls.classid=1048577", "net_prio net_prio.ifpriomap=eth0 5", "rdma rdma.max=mlx4_0 hca_handle=3"));
+  EXPECT_THAT(
+      texts(settings),
+      ElementsAre("blkio blkio.bfq.weight=500", "blkio blkio.leaf_weight=300", "blkio blkio.bfq.weight_device=8:0 600",
+                  "blkio blkio.leaf_weight_device=8:0 700", "blkio blkio.throttle.read_bps_device=8:0 1",
+                  "blkio blkio.throttle.write_bps_device=8:0 2", "blkio blkio.throttle.read_iops_device=8:0 3",
+                  "blkio blkio.throttle.write_iops_device=8:16 4", "hugetlb hugetlb.2MB.limit_in_bytes=4096",
+                  "hugetlb hugetlb.2MB.rsvd.limit_in_bytes=4096",
+                  "hugetlb hugetlb.1GB.limit_in_bytes=18446744073709551615",
+                  "hugetlb hugetlb.1GB.rsvd.limit_in_bytes=18446744073709551615", "net_cls net_cls.classid=1048577",
+                  "net_prio net_prio.ifpriomap=eth0 5", "rdma rdma.max=mlx4_0 hca_handle=3"));
   EXPECT_EQ((*settings)[0].other_file, "blkio.weight");
   EXPECT_EQ((*settings)[8].missing, Setting::Missing::kError);
   EXPECT_EQ((*settings)[9].missing, Setting::Missing::kIgnore);
@@ -131,7 +148,8 @@ TEST(SettingsV1, OrdersMemoryByTheCurrentSum) {
 TEST(SettingsV2, Memory) {
   oci::Resources resources;
   resources.memory = oci::Memory{.limit = 1000, .reservation = 500, .swap = 3000};
-  EXPECT_THAT(texts(settings_v2(resources)), ElementsAre("memory memory.swap.max=2000", "memory memory.max=1000", "memory memory.low=500"));
+  EXPECT_THAT(texts(settings_v2(resources)),
+              ElementsAre("memory memory.swap.max=2000", "memory memory.max=1000", "memory memory.low=500"));
   resources.memory = oci::Memory{.limit = 1000, .swap = -1};
   EXPECT_THAT(texts(settings_v2(resources)), ElementsAre("memory memory.swap.max=max", "memory memory.max=1000"));
   resources.memory = oci::Memory{.limit = -1};
@@ -150,9 +168,11 @@ TEST(SettingsV2, Memory) {
 
 TEST(SettingsV2, CpuAndIo) {
   oci::Resources resources;
-  resources.cpu = oci::Cpu{.shares = 1024, .period = 50000, .burst = 5, .quota = 25000, .idle = 0, .cpus = "1", .mems = "0"};
-  EXPECT_THAT(texts(settings_v2(resources)), ElementsAre("cpu cpu.weight=100", "cpu cpu.max.burst=5", "cpu cpu.max=25000 50000", "cpu cpu.idle=0",
-                                                         "cpuset cpuset.cpus=1", "cpuset cpuset.mems=0"));
+  resources.cpu =
+      oci::Cpu{.shares = 1024, .period = 50000, .burst = 5, .quota = 25000, .idle = 0, .cpus = "1", .mems = "0"};
+  EXPECT_THAT(texts(settings_v2(resources)),
+              ElementsAre("cpu cpu.weight=100", "cpu cpu.max.burst=5", "cpu cpu.max=25000 50000", "cpu cpu.idle=0",
+                          "cpuset cpuset.cpus=1", "cpuset cpuset.mems=0"));
   resources.cpu = oci::Cpu{.quota = -1};
   EXPECT_THAT(texts(settings_v2(resources)), ElementsAre("cpu cpu.max=max"));
   resources.cpu = oci::Cpu{.period = 1000};
@@ -160,9 +180,11 @@ TEST(SettingsV2, CpuAndIo) {
   resources.cpu = oci::Cpu{.realtime_runtime = 1};
   EXPECT_EQ(settings_v2(resources).error().code(), Errc::kUnsupported);
   resources.cpu.reset();
-  resources.block_io = oci::BlockIo{.weight = 1000, .weight_devices = {{8, 0, 10, {}}}, .read_bps = {{8, 0, 7}}, .write_iops = {{8, 0, 0}}};
+  resources.block_io = oci::BlockIo{
+      .weight = 1000, .weight_devices = {{8, 0, 10, {}}}, .read_bps = {{8, 0, 7}}, .write_iops = {{8, 0, 0}}};
   const auto settings = settings_v2(resources);
-  EXPECT_THAT(texts(settings), ElementsAre("io io.bfq.weight=1000", "io io.bfq.weight=8:0 10", "io io.max=8:0 rbps=7", "io io.max=8:0 wiops=max"));
+  EXPECT_THAT(texts(settings), ElementsAre("io io.bfq.weight=1000", "io io.bfq.weight=8:0 10", "io io.max=8:0 rbps=7",
+                                           "io io.max=8:0 wiops=max"));
   EXPECT_EQ((*settings)[0].other_value, "default 10000");
   EXPECT_EQ((*settings)[1].other_value, "8:0 1");
 }
@@ -171,7 +193,8 @@ TEST(SettingsV2, UnifiedIsLastAndLiteral) {
   oci::Resources resources;
   resources.pids_limit = 5;
   resources.unified = {{"pids.max", "7"}, {"io.max", "8:0 rbps=1\n8:16 rbps=2\n"}};
-  EXPECT_THAT(texts(settings_v2(resources)), ElementsAre("pids pids.max=5", "io io.max=8:0 rbps=1", "io io.max=8:16 rbps=2", "pids pids.max=7"));
+  EXPECT_THAT(texts(settings_v2(resources)),
+              ElementsAre("pids pids.max=5", "io io.max=8:0 rbps=1", "io io.max=8:16 rbps=2", "pids pids.max=7"));
   for (const char* file : {"a/b.c", "../x.y", "noprefix", ".x", "cgroup.procs"}) {
     resources.unified = {{file, "1"}};
     EXPECT_EQ(settings_v2(resources).error().code(), Errc::kInvalidArgument) << file;

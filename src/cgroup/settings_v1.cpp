@@ -12,12 +12,15 @@ using Missing = Setting::Missing;
 
 constexpr std::uint64_t kMinShares = 2, kMaxShares = 262144;
 
-std::string device_key(std::int64_t major, std::int64_t minor) { return std::to_string(major) + ":" + std::to_string(minor); }
+std::string device_key(std::int64_t major, std::int64_t minor) {
+  return std::to_string(major) + ":" + std::to_string(minor);
+}
 
 class Builder {
  public:
   void add(std::string controller, std::string file, std::string value, Missing missing = Missing::kError) {
-    out_.push_back({.controller = std::move(controller), .file = std::move(file), .value = std::move(value), .missing = missing});
+    out_.push_back(
+        {.controller = std::move(controller), .file = std::move(file), .value = std::move(value), .missing = missing});
   }
   Setting& last() { return out_.back(); }
   std::vector<Setting> take() { return std::move(out_); }
@@ -27,29 +30,37 @@ class Builder {
 };
 
 Status add_memory(Builder& out, const oci::Memory& memory) {
-  if (memory.kernel.value_or(0) != 0 || memory.kernel_tcp.value_or(0) != 0) log::debug("kernel memory limits are ignored: the kernel dropped them");
+  if (memory.kernel.value_or(0) != 0 || memory.kernel_tcp.value_or(0) != 0)
+    log::debug("kernel memory limits are ignored: the kernel dropped them");
   if (memory.use_hierarchy) {
     // Kernels since 5.11 know only 1, and some have no file left.
-    out.add("memory", "memory.use_hierarchy", *memory.use_hierarchy ? "1" : "0", *memory.use_hierarchy ? Missing::kIgnore : Missing::kError);
+    out.add("memory", "memory.use_hierarchy", *memory.use_hierarchy ? "1" : "0",
+            *memory.use_hierarchy ? Missing::kIgnore : Missing::kError);
   }
   const std::int64_t limit = memory.limit.value_or(0);
   std::int64_t swap = memory.swap.value_or(0);
   if (limit == -1 && swap == 0) swap = -1;
   if (limit > 0 && swap > 0 && swap < limit) {
-    return Error(Errc::kInvalidArgument, "memory+swap limit " + std::to_string(swap) + " is smaller than memory limit " + std::to_string(limit), EINVAL);
+    return Error(Errc::kInvalidArgument,
+                 "memory+swap limit " + std::to_string(swap) + " is smaller than memory limit " + std::to_string(limit),
+                 EINVAL);
   }
-  if (limit != 0) out.add("memory", "memory.limit_in_bytes", std::to_string(limit), limit < 0 ? Missing::kIgnore : Missing::kError);
+  if (limit != 0)
+    out.add("memory", "memory.limit_in_bytes", std::to_string(limit), limit < 0 ? Missing::kIgnore : Missing::kError);
   if (swap != 0) {
-    out.add("memory", "memory.memsw.limit_in_bytes", std::to_string(swap), swap < 0 ? Missing::kIgnore : Missing::kWarn);
+    out.add("memory", "memory.memsw.limit_in_bytes", std::to_string(swap),
+            swap < 0 ? Missing::kIgnore : Missing::kWarn);
     // Removing the memory limit needs the sum unlimited first.
     if (limit < 0) std::swap(out.last(), *(&out.last() - 1));
   }
   if (const auto reservation = memory.reservation.value_or(0); reservation != 0) {
-    out.add("memory", "memory.soft_limit_in_bytes", std::to_string(reservation), reservation < 0 ? Missing::kIgnore : Missing::kError);
+    out.add("memory", "memory.soft_limit_in_bytes", std::to_string(reservation),
+            reservation < 0 ? Missing::kIgnore : Missing::kError);
   }
   if (memory.swappiness && *memory.swappiness != UINT64_MAX) {
     if (*memory.swappiness > 100) {
-      return Error(Errc::kInvalidArgument, "memory swappiness " + std::to_string(*memory.swappiness) + " is not between 0 and 100", EINVAL);
+      return Error(Errc::kInvalidArgument,
+                   "memory swappiness " + std::to_string(*memory.swappiness) + " is not between 0 and 100", EINVAL);
     }
     out.add("memory", "memory.swappiness", std::to_string(*memory.swappiness));
   }
@@ -62,8 +73,10 @@ Status add_cpu(Builder& out, const oci::Cpu& cpu) {
   if (cpu.realtime_runtime.value_or(0) != 0) out.add("cpu", "cpu.rt_runtime_us", std::to_string(*cpu.realtime_runtime));
   if (const auto shares = cpu.shares.value_or(0); shares != 0) {
     // The kernel clamps silently; runtimes read the value back and refuse what was clamped. The bounds never changed.
-    if (shares > kMaxShares) return Error(Errc::kInvalidArgument, "the maximum allowed cpu-shares is " + std::to_string(kMaxShares), EINVAL);
-    if (shares < kMinShares) return Error(Errc::kInvalidArgument, "the minimum allowed cpu-shares is " + std::to_string(kMinShares), EINVAL);
+    if (shares > kMaxShares)
+      return Error(Errc::kInvalidArgument, "the maximum allowed cpu-shares is " + std::to_string(kMaxShares), EINVAL);
+    if (shares < kMinShares)
+      return Error(Errc::kInvalidArgument, "the minimum allowed cpu-shares is " + std::to_string(kMinShares), EINVAL);
     out.add("cpu", "cpu.shares", std::to_string(shares));
   }
   const bool quota = cpu.quota.value_or(0) != 0;
@@ -72,11 +85,14 @@ Status add_cpu(Builder& out, const oci::Cpu& cpu) {
     out.last().retry_last = quota;
   }
   if (cpu.burst) {
-    out.add("cpu", "cpu.cfs_burst_us", std::to_string(*cpu.burst), *cpu.burst == 0 ? Missing::kIgnore : Missing::kError);
+    out.add("cpu", "cpu.cfs_burst_us", std::to_string(*cpu.burst),
+            *cpu.burst == 0 ? Missing::kIgnore : Missing::kError);
     out.last().retry_last = quota;
   }
-  if (quota) out.add("cpu", "cpu.cfs_quota_us", std::to_string(*cpu.quota), *cpu.quota < 0 ? Missing::kIgnore : Missing::kError);
-  if (cpu.idle) out.add("cpu", "cpu.idle", std::to_string(*cpu.idle), *cpu.idle == 0 ? Missing::kIgnore : Missing::kError);
+  if (quota)
+    out.add("cpu", "cpu.cfs_quota_us", std::to_string(*cpu.quota), *cpu.quota < 0 ? Missing::kIgnore : Missing::kError);
+  if (cpu.idle)
+    out.add("cpu", "cpu.idle", std::to_string(*cpu.idle), *cpu.idle == 0 ? Missing::kIgnore : Missing::kError);
   if (!cpu.cpus.empty()) out.add("cpuset", "cpuset.cpus", cpu.cpus);
   if (!cpu.mems.empty()) out.add("cpuset", "cpuset.mems", cpu.mems);
   return {};
@@ -95,7 +111,8 @@ void add_weights(Builder& out, const oci::BlockIo& io) {
   for (const auto& device : io.weight_devices) {
     const std::string key = device_key(device.major, device.minor);
     if (device.weight.value_or(0) != 0) {
-      Setting& setting = add("blkio.bfq.weight_device", "blkio.weight_device", key + " " + std::to_string(*device.weight));
+      Setting& setting =
+          add("blkio.bfq.weight_device", "blkio.weight_device", key + " " + std::to_string(*device.weight));
       setting.key = key;
       setting.reset = key + " 0";
     }
@@ -110,7 +127,8 @@ void add_weights(Builder& out, const oci::BlockIo& io) {
 void add_throttles(Builder& out, const std::vector<oci::ThrottleDevice>& devices, std::string_view file) {
   for (const auto& device : devices) {
     const std::string key = device_key(device.major, device.minor);
-    out.add("blkio", std::string(file), key + " " + std::to_string(device.rate), device.rate == 0 ? Missing::kIgnore : Missing::kError);
+    out.add("blkio", std::string(file), key + " " + std::to_string(device.rate),
+            device.rate == 0 ? Missing::kIgnore : Missing::kError);
     out.last().key = key;
     out.last().reset = key + " 0";
   }
@@ -127,7 +145,8 @@ void add_block_io(Builder& out, const oci::BlockIo& io) {
 Status add_hugepages(Builder& out, const std::vector<oci::HugepageLimit>& limits) {
   for (const auto& limit : limits) {
     if (limit.page_size.empty() || limit.page_size.find('/') != std::string::npos) {
-      return Error(Errc::kInvalidArgument, "huge page size " + quoted(limit.page_size) + " is not a size such as 2MB", EINVAL);
+      return Error(Errc::kInvalidArgument, "huge page size " + quoted(limit.page_size) + " is not a size such as 2MB",
+                   EINVAL);
     }
     const Missing missing = limit.limit > std::uint64_t{INT64_MAX} ? Missing::kIgnore : Missing::kError;
     const std::string prefix = "hugetlb." + limit.page_size;
@@ -141,7 +160,8 @@ Status add_hugepages(Builder& out, const std::vector<oci::HugepageLimit>& limits
 
 Result<std::vector<Setting>> settings_v1(const oci::Resources& resources) {
   if (!resources.unified.empty()) {
-    return Error(Errc::kUnsupported, "unified resource " + quoted(resources.unified.begin()->first) + " needs cgroup v2, this host uses v1")
+    return Error(Errc::kUnsupported,
+                 "unified resource " + quoted(resources.unified.begin()->first) + " needs cgroup v2, this host uses v1")
         .with_hint("write the limit in the fields of its own, such as memory.limit");
   }
   Builder out;
@@ -153,9 +173,11 @@ Result<std::vector<Setting>> settings_v1(const oci::Resources& resources) {
   }
   if (resources.block_io) add_block_io(out, *resources.block_io);
   RETURN_IF_ERROR(add_hugepages(out, resources.hugepage_limits));
-  if (resources.network_class_id.value_or(0) != 0) out.add("net_cls", "net_cls.classid", std::to_string(*resources.network_class_id));
+  if (resources.network_class_id.value_or(0) != 0)
+    out.add("net_cls", "net_cls.classid", std::to_string(*resources.network_class_id));
   for (const auto& priority : resources.network_priorities) {
-    out.add("net_prio", "net_prio.ifpriomap", priority.name + " " + std::to_string(priority.priority), priority.priority == 0 ? Missing::kIgnore : Missing::kError);
+    out.add("net_prio", "net_prio.ifpriomap", priority.name + " " + std::to_string(priority.priority),
+            priority.priority == 0 ? Missing::kIgnore : Missing::kError);
     out.last().key = priority.name;
     out.last().reset = priority.name + " 0";
   }

@@ -14,11 +14,14 @@ using Settings = std::vector<Setting>;
 
 Setting& add(Settings& out, std::string file, std::string value, Missing missing = Missing::kError) {
   std::string controller = file.substr(0, file.find('.'));
-  out.push_back({.controller = std::move(controller), .file = std::move(file), .value = std::move(value), .missing = missing});
+  out.push_back(
+      {.controller = std::move(controller), .file = std::move(file), .value = std::move(value), .missing = missing});
   return out.back();
 }
 
-std::string or_max(std::int64_t n) { return n < 0 ? "max" : std::to_string(n); }
+std::string or_max(std::int64_t n) {
+  return n < 0 ? "max" : std::to_string(n);
+}
 
 Error not_on_v2(std::string_view field) {
   return Error(Errc::kUnsupported, quoted(field) + " cannot be set: cgroup v2 has no such limit");
@@ -31,18 +34,22 @@ Result<std::string> swap_max(std::int64_t limit, std::int64_t sum) {
   if (sum < 0) return std::string("max");
   if (limit <= 0) return Error(Errc::kInvalidArgument, "a memory+swap limit needs a memory limit", EINVAL);
   if (sum < limit) {
-    return Error(Errc::kInvalidArgument, "memory+swap limit " + std::to_string(sum) + " is smaller than memory limit " + std::to_string(limit), EINVAL);
+    return Error(Errc::kInvalidArgument,
+                 "memory+swap limit " + std::to_string(sum) + " is smaller than memory limit " + std::to_string(limit),
+                 EINVAL);
   }
   return std::to_string(sum - limit);
 }
 
 Status add_memory(Settings& out, const oci::Memory& memory) {
-  if (memory.kernel.value_or(0) != 0 || memory.kernel_tcp.value_or(0) != 0) log::debug("kernel memory limits are ignored: cgroup v2 has none");
+  if (memory.kernel.value_or(0) != 0 || memory.kernel_tcp.value_or(0) != 0)
+    log::debug("kernel memory limits are ignored: cgroup v2 has none");
   if (memory.swappiness && *memory.swappiness != UINT64_MAX) return not_on_v2("memory.swappiness");
   if (memory.disable_oom_killer.value_or(false)) return not_on_v2("memory.disableOOMKiller");
   const std::int64_t limit = memory.limit.value_or(0);
   ASSIGN_OR_RETURN(const std::string swap, swap_max(limit, memory.swap.value_or(0)));
-  if (!swap.empty()) add(out, "memory.swap.max", swap, swap == "max" || swap == "0" ? Missing::kIgnore : Missing::kError);
+  if (!swap.empty())
+    add(out, "memory.swap.max", swap, swap == "max" || swap == "0" ? Missing::kIgnore : Missing::kError);
   if (limit != 0) add(out, "memory.max", or_max(limit), limit < 0 ? Missing::kIgnore : Missing::kError);
   if (const auto reservation = memory.reservation.value_or(0); reservation != 0) {
     add(out, "memory.low", or_max(reservation), reservation < 0 ? Missing::kIgnore : Missing::kError);
@@ -58,7 +65,8 @@ Status add_cpu(Settings& out, const oci::Cpu& cpu) {
   }
   const bool quota = cpu.quota.value_or(0) != 0;
   if (cpu.burst) {
-    Setting& burst = add(out, "cpu.max.burst", std::to_string(*cpu.burst), *cpu.burst == 0 ? Missing::kIgnore : Missing::kError);
+    Setting& burst =
+        add(out, "cpu.max.burst", std::to_string(*cpu.burst), *cpu.burst == 0 ? Missing::kIgnore : Missing::kError);
     burst.retry_last = quota;
   }
   if (quota || cpu.period.value_or(0) != 0) {
@@ -78,7 +86,8 @@ void add_throttles(Settings& out, const std::vector<oci::ThrottleDevice>& device
   for (const auto& device : devices) {
     const std::string key = std::to_string(device.major) + ":" + std::to_string(device.minor);
     const std::string rate = device.rate == 0 ? "max" : std::to_string(device.rate);
-    Setting& setting = add(out, "io.max", key + " " + std::string(kind) + "=" + rate, device.rate == 0 ? Missing::kIgnore : Missing::kError);
+    Setting& setting = add(out, "io.max", key + " " + std::string(kind) + "=" + rate,
+                           device.rate == 0 ? Missing::kIgnore : Missing::kError);
     setting.key = key;
     setting.reset = key + " rbps=max wbps=max riops=max wiops=max";
   }
@@ -111,7 +120,8 @@ Status add_block_io(Settings& out, const oci::BlockIo& io) {
 Status add_hugepages(Settings& out, const std::vector<oci::HugepageLimit>& limits) {
   for (const auto& limit : limits) {
     if (limit.page_size.empty() || limit.page_size.find('/') != std::string::npos) {
-      return Error(Errc::kInvalidArgument, "huge page size " + quoted(limit.page_size) + " is not a size such as 2MB", EINVAL);
+      return Error(Errc::kInvalidArgument, "huge page size " + quoted(limit.page_size) + " is not a size such as 2MB",
+                   EINVAL);
     }
     const bool unlimited = limit.limit > std::uint64_t{INT64_MAX};
     const std::string value = unlimited ? "max" : std::to_string(limit.limit);
@@ -125,10 +135,12 @@ Status add_unified(Settings& out, const std::map<std::string, std::string>& unif
   for (const auto& [file, value] : unified) {
     const auto dot = file.find('.');
     if (file.find('/') != std::string::npos || dot == std::string::npos || dot == 0) {
-      return Error(Errc::kInvalidArgument, "unified resource " + quoted(file) + " is not the name of a cgroup v2 file", EINVAL);
+      return Error(Errc::kInvalidArgument, "unified resource " + quoted(file) + " is not the name of a cgroup v2 file",
+                   EINVAL);
     }
     // Membership and delegation are the engine's own business.
-    if (file == "cgroup.procs" || file == "cgroup.threads" || file == "cgroup.kill" || file == "cgroup.subtree_control") {
+    if (file == "cgroup.procs" || file == "cgroup.threads" || file == "cgroup.kill" ||
+        file == "cgroup.subtree_control") {
       return Error(Errc::kInvalidArgument, "unified resource " + quoted(file) + " may not be set by a config", EINVAL);
     }
     // One write per line: files keyed by device take one key at a time.
@@ -159,7 +171,8 @@ Result<std::vector<Setting>> settings_v2(const oci::Resources& resources) {
   Settings out;
   if (resources.cpu) RETURN_IF_ERROR(add_cpu(out, *resources.cpu));
   if (resources.memory) RETURN_IF_ERROR(add_memory(out, *resources.memory));
-  if (resources.pids_limit) add(out, "pids.max", or_max(*resources.pids_limit), *resources.pids_limit < 0 ? Missing::kIgnore : Missing::kError);
+  if (resources.pids_limit)
+    add(out, "pids.max", or_max(*resources.pids_limit), *resources.pids_limit < 0 ? Missing::kIgnore : Missing::kError);
   if (resources.block_io) RETURN_IF_ERROR(add_block_io(out, *resources.block_io));
   RETURN_IF_ERROR(add_hugepages(out, resources.hugepage_limits));
   if (resources.network_class_id.value_or(0) != 0) return not_on_v2("network.classID");
@@ -183,7 +196,8 @@ Result<std::vector<Setting>> settings_v2(const oci::Resources& resources) {
 std::string undo_value(const Setting& setting, std::string_view old_text) {
   if (setting.key.empty()) return std::string(trim(old_text));
   for (const auto line : split(old_text, '\n')) {
-    if (line.starts_with(setting.key) && line.size() > setting.key.size() && line[setting.key.size()] == ' ') return std::string(trim(line));
+    if (line.starts_with(setting.key) && line.size() > setting.key.size() && line[setting.key.size()] == ' ')
+      return std::string(trim(line));
   }
   return setting.reset;
 }

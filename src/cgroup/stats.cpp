@@ -11,7 +11,9 @@ std::string read_or_empty(const std::string& path) {
   return text.ok() ? std::move(*text) : std::string();
 }
 
-std::uint64_t read_number(const std::string& path) { return parse_number<std::uint64_t>(trim(read_or_empty(path))).value_or(0); }
+std::uint64_t read_number(const std::string& path) {
+  return parse_number<std::uint64_t>(trim(read_or_empty(path))).value_or(0);
+}
 
 // "max", and the largest value of v1's page counter, mean unlimited.
 std::uint64_t read_limit(const std::string& path) {

@@ -20,7 +20,9 @@ Result<Names> read_names(const std::string& path) {
   return out;
 }
 
-bool contains(const Names& names, const std::string& name) { return std::find(names.begin(), names.end(), name) != names.end(); }
+bool contains(const Names& names, const std::string& name) {
+  return std::find(names.begin(), names.end(), name) != names.end();
+}
 
 // One write for all; when the kernel refuses, one each, so that one impossible controller does not cost the others.
 void enable(const std::string& directory, const Names& wanted) {
@@ -29,7 +31,8 @@ void enable(const std::string& directory, const Names& wanted) {
   const std::string file = directory + "/cgroup.subtree_control";
   if (write_control(file, all).ok()) return;
   for (const std::string& name : wanted) {
-    if (Status one = write_control(file, "+" + name); !one.ok()) log::debug("cgroup controller not delegated: " + one.error().message());
+    if (Status one = write_control(file, "+" + name); !one.ok())
+      log::debug("cgroup controller not delegated: " + one.error().message());
   }
 }
 
@@ -39,9 +42,11 @@ Status enable_controllers(const Hierarchy& tree, const std::string& path) {
   const std::string group = directory_of(tree.mount_point, tree.mount_root, path);
   ASSIGN_OR_RETURN(const Names offered, read_names(tree.mount_point + "/cgroup.controllers"));
   ASSIGN_OR_RETURN(const Names present, read_names(group + "/cgroup.controllers"));
-  if (std::all_of(offered.begin(), offered.end(), [&](const std::string& name) { return contains(present, name); })) return {};
+  if (std::all_of(offered.begin(), offered.end(), [&](const std::string& name) { return contains(present, name); }))
+    return {};
   // Top down, the tree's root first, the group itself not.
-  for (std::size_t end = tree.mount_point.size(); end != std::string::npos && end < group.size(); end = group.find('/', end + 1)) {
+  for (std::size_t end = tree.mount_point.size(); end != std::string::npos && end < group.size();
+       end = group.find('/', end + 1)) {
     const std::string ancestor = group.substr(0, end);
     ASSIGN_OR_RETURN(const Names enabled, read_names(ancestor + "/cgroup.subtree_control"));
     ASSIGN_OR_RETURN(const Names available, read_names(ancestor + "/cgroup.controllers"));

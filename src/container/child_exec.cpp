@@ -59,7 +59,7 @@ int check_executable(const std::string& path, const io::RootDir& root) {
 }
 
 Error exec_error(const std::string& name, int error) {
-  const char* words = error == ENOENT || error == ENOTDIR ? "no such file or directory" : error == EISDIR ? "is a directory" : "permission denied";
+  const char* words = error == ENOENT || error == ENOTDIR ? "no such file or directory" : error == EISDIR ? "permission denied: it is a directory" : "permission denied";
   const Errc code = error == ENOENT || error == ENOTDIR ? Errc::kNotFound : Errc::kPermission;
   return Error(code, "exec " + quoted(name) + ": " + words, error);
 }
@@ -164,7 +164,7 @@ Status ExecPreparation::find_executable(const Plan& plan, const io::RootDir& roo
       executable_ = std::move(path);
       return {};
     }
-    if (error == EACCES) refused = error;
+    if (error == EACCES || error == EISDIR) refused = EACCES;
   }
   if (refused != 0) return exec_error(name, refused);
   return Error(Errc::kNotFound, "exec " + quoted(name) + ": executable file not found in $PATH", ENOENT)

@@ -94,6 +94,7 @@ Result<UniqueFd> open_target(const Mount& mount, const io::RootDir& root, bool d
 
 Status mount_bind(const Mount& mount, const MountEnvironment& environment) {
   ASSIGN_OR_RETURN(const UniqueFd tree, open_bind_source(mount, environment));
+  if (mount.idmap && environment.source_fd < 0) RETURN_IF_ERROR(idmap_mount(tree, mount.uid_mappings, mount.gid_mappings, mount.idmap_recursive));
   ASSIGN_OR_RETURN(const struct stat info, sys::fstat(tree));
   ASSIGN_OR_RETURN(const UniqueFd target, open_target(mount, *environment.root, S_ISDIR(info.st_mode)));
   if (mount.attr_set != 0 || mount.attr_clear != 0) RETURN_IF_ERROR(set_mount_attributes(tree, mount.attr_set, mount.attr_clear, false));
@@ -267,6 +268,15 @@ Status mount_cgroup(const Mount& mount, const MountEnvironment& environment) {
   return mount_cgroup_v1(mount, environment);
 }
 
+// The mount that holds `path`: what is attached below a shared mount would show on the host too.
+Status make_parent_private(const std::string& path) {
+  for (std::string at = path; !at.empty(); at.resize(at.rfind('/') == std::string::npos ? 0 : at.rfind('/'))) {
+    Status made = sys::mount("", at, "", MS_PRIVATE, "");
+    if (made.ok() || made.error().errno_value() != EINVAL) return made;  // EINVAL: not a mount point
+  }
+  return sys::mount("", "/", "", MS_PRIVATE, "");
+}
+
 }  // namespace
 
 Status set_mount_attributes(BorrowedFd mount, std::uint64_t set, std::uint64_t clear, bool recursive) {
@@ -285,10 +295,18 @@ Status set_mount_attributes(BorrowedFd mount, std::uint64_t set, std::uint64_t c
   return sys::mount("none", fd_path(mount), "", flags | MS_REMOUNT | MS_BIND, "");
 }
 
-Result<io::RootDir> mount_root(const MountRoot& root) {
+Result<MountedRoot> mount_root(const MountRoot& root, bool shared) {
   UniqueFd tree;
+  UniqueFd peer;
   if (root.fstype.empty()) {
-    ASSIGN_OR_RETURN(tree, sys::open_tree(sys::kCwd, root.path, OPEN_TREE_CLONE | AT_RECURSIVE | AT_SYMLINK_NOFOLLOW));
+    constexpr unsigned kFlags = OPEN_TREE_CLONE | AT_RECURSIVE | AT_SYMLINK_NOFOLLOW;
+    ASSIGN_OR_RETURN(tree, sys::open_tree(sys::kCwd, root.path, kFlags));
+    if (shared) {
+      peer = std::move(tree);
+      ASSIGN_OR_RETURN(tree, sys::open_tree(sys::kCwd, root.path, kFlags));
+      RETURN_IF_ERROR(sys::mount_setattr(tree, "", AT_EMPTY_PATH | AT_RECURSIVE, 0, 0, MS_PRIVATE));
+      RETURN_IF_ERROR(make_parent_private(root.path));
+    }
   } else {
     ASSIGN_OR_RETURN(const UniqueFd context, sys::fsopen(root.fstype));
     for (const auto& [key, value] : root.options) {
@@ -299,7 +317,7 @@ Result<io::RootDir> mount_root(const MountRoot& root) {
   }
   ASSIGN_OR_RETURN(const UniqueFd place, sys::openat(sys::kCwd, root.path, O_PATH | O_DIRECTORY | O_NOFOLLOW));
   RETURN_IF_ERROR(sys::move_mount(tree, place));
-  return io::RootDir::adopt(std::move(tree));
+  return MountedRoot{io::RootDir::adopt(std::move(tree)), std::move(peer)};
 }
 
 Status perform_mount(const Mount& mount, const MountEnvironment& environment) {

@@ -13,8 +13,13 @@
 
 namespace cooper::container {
 
-// Attaches the root file system at root.path and returns it.
-Result<io::RootDir> mount_root(const MountRoot& root);
+// Attaches the root file system at root.path. `shared_peer` is set when the root shall stay in the peer group of the mount it comes from
+// (rootfsPropagation shared): pivot_root refuses shared roots, so the root is private until pivot_root() below is done.
+struct MountedRoot {
+  io::RootDir root;
+  UniqueFd shared_peer;
+};
+Result<MountedRoot> mount_root(const MountRoot& root, bool shared);
 
 struct MountEnvironment {
   const io::RootDir* root = nullptr;
@@ -26,12 +31,16 @@ struct MountEnvironment {
 };
 Status perform_mount(const Mount& mount, const MountEnvironment& environment);
 
+// Maps the owners of a detached mount (kernel 5.12). Needs CAP_SYS_ADMIN over the file system's user namespace: the parent's work when the
+// container has its own.
+Status idmap_mount(BorrowedFd tree, const std::vector<oci::IdMapping>& uid, const std::vector<oci::IdMapping>& gid, bool recursive);
+
 Status create_device(const CreateDevice& device, const io::RootDir& root);
 Status create_symlink(const CreateSymlink& link, const io::RootDir& root);
 // The pty of the container: master returned, slave bound on /dev/console and made the controlling terminal on 0, 1, 2.
 Result<UniqueFd> setup_console(const SetupConsole& console, const io::RootDir& root, bool bind_console);
 // Leaves root as "/" with nothing of the old tree reachable.
-Status pivot_root(const PivotRoot& step, const io::RootDir& root);
+Status pivot_root(const PivotRoot& step, const io::RootDir& root, BorrowedFd shared_peer);
 // Changes MOUNT_ATTR_* of an attached or detached mount; falls back to a remount on kernels before 5.12.
 Status set_mount_attributes(BorrowedFd mount, std::uint64_t set, std::uint64_t clear, bool recursive);
 

@@ -75,7 +75,7 @@ Result<UniqueFd> setup_console(const SetupConsole& console, const io::RootDir& r
   return master;
 }
 
-Status pivot_root(const PivotRoot& step, const io::RootDir& root) {
+Status pivot_root(const PivotRoot& step, const io::RootDir& root, BorrowedFd shared_peer) {
   if (step.no_pivot) return move_root(root);
   // Both arguments "." stack the old root on the new one, so that no directory inside the image is needed (pivot_root(2)).
   ASSIGN_OR_RETURN(const UniqueFd old_root, sys::openat(sys::kCwd, "/", O_PATH | O_DIRECTORY));
@@ -84,6 +84,12 @@ Status pivot_root(const PivotRoot& step, const io::RootDir& root) {
   if (::fchdir(old_root.get()) != 0) return ioctl_error("enter the old root");
   // The unmount must not travel to the host through shared mounts.
   RETURN_IF_ERROR(sys::mount("", ".", "", MS_SLAVE | MS_REC, ""));
+  if (shared_peer.valid()) {
+    // A peer must be attached to be joined: anywhere in the old tree, which goes away with the next call.
+    ASSIGN_OR_RETURN(const UniqueFd place, sys::openat(old_root, "proc", O_PATH | O_DIRECTORY));
+    RETURN_IF_ERROR(sys::move_mount(shared_peer, place));
+    RETURN_IF_ERROR(sys::join_peer_group(shared_peer, root.fd()));
+  }
   RETURN_IF_ERROR(sys::umount2(".", MNT_DETACH));
   if (::chdir("/") != 0) return ioctl_error("enter the new root");
   return {};

@@ -8,6 +8,7 @@
 
 #include "base/scope_exit.h"
 #include "base/strings.h"
+#include "container/child_mounts.h"
 #include "container/hooks.h"
 #include "container/sync.h"
 #include "io/file.h"
@@ -167,6 +168,10 @@ Status Executor::perform(const Clone& step) {
       if (mount == nullptr || mount->kind != MountKind::kBind || mount->remount) continue;
       auto tree = sys::open_tree(sys::kCwd, mount->source, OPEN_TREE_CLONE | (mount->recursive ? AT_RECURSIVE : 0U));
       if (!tree.ok()) return std::move(tree).error().with("bind source " + quoted(mount->source));
+      if (mount->idmap) {
+        Status mapped = idmap_mount(*tree, mount->uid_mappings, mount->gid_mappings, mount->idmap_recursive);
+        if (!mapped.ok()) return std::move(mapped).error().with("bind source " + quoted(mount->source));
+      }
       mount_fds_.emplace_back(i, std::move(tree).value());
     }
   } else {

@@ -243,8 +243,11 @@ void Builder::enter_root_steps() {
   // Read-only first: a masked path inside a read-only one stays masked, and binding a masked path again would unmask nothing.
   for (const std::string& path : linux_.readonly_paths) child(ReadonlyPath{rules::clean_path(path)});
   for (const std::string& path : linux_.masked_paths) child(MaskPath{rules::clean_path(path)});
-  // After the masks, which are binds and fail in an unbindable tree.
-  if (const std::uint64_t wanted = propagation_from_word(linux_.rootfs_propagation); wanted != 0) child(FinalRootPropagation{wanted});
+  // After the masks, which are binds and fail in an unbindable tree. What is below the root has its propagation from the first step, or its
+  // own from the config, which a recursive change would undo.
+  if (const std::uint64_t wanted = propagation_from_word(linux_.rootfs_propagation); wanted != 0) {
+    child(FinalRootPropagation{(wanted & MS_UNBINDABLE) != 0 ? wanted : wanted & ~std::uint64_t{MS_REC}});
+  }
   if (config_.root && config_.root->readonly) child(ReadonlyRoot{});
 }
 

@@ -173,7 +173,7 @@ class Child {
     if (written.ok()) return written;
     return std::move(written).error().with("oomScoreAdj").with_hint("lowering the score needs CAP_SYS_RESOURCE");
   }
-  Status perform(const LoopbackUp&) { return netlink::loopback_up(); }
+  Status perform(const LoopbackUp&) { return netlink::set_loopback_up(); }
   Status perform(const SetSysctl& step) {
     Status written = io::write_existing(sys::kCwd, "/proc/sys/" + step.key, step.value);
     if (written.ok()) return written;
@@ -188,12 +188,15 @@ class Child {
     return sys::mount("", "/", "", static_cast<unsigned long>(step.flags), "");
   }
   Status perform(const MountRoot& step) {
-    // pivot_root refuses a root whose parent mount is shared, and its mounts must not travel to the host.
-    if (Status made = sys::mount("", step.path, "", MS_PRIVATE, ""); !made.ok() && made.error().errno_value() != EINVAL) return made;
-    auto mounted = mount_root(step);
-    if (!mounted.ok() && mounted.error().errno_value() == EINVAL && step.fstype.empty()) mounted = mount_root(step);
+    bool shared = false;
+    for (const Step& other : c_.plan->steps) {
+      const auto* last = std::get_if<FinalRootPropagation>(&other.body);
+      shared = shared || (last != nullptr && (last->flags & MS_SHARED) != 0);
+    }
+    auto mounted = mount_root(step, shared);
     if (!mounted.ok()) return std::move(mounted).error().with("root file system " + quoted(step.path));
-    root_.emplace(std::move(mounted).value());
+    root_.emplace(std::move(mounted->root));
+    shared_peer_ = std::move(mounted->shared_peer);
     return {};
   }
   Status perform(const Mount& step) {
@@ -221,7 +224,7 @@ class Child {
     return run_hooks(step.kind, step.hooks, oci::print_state(state));
   }
   Status perform(const PivotRoot& step) {
-    RETURN_IF_ERROR(pivot_root(step, *root_));
+    RETURN_IF_ERROR(pivot_root(step, *root_, shared_peer_));
     return open_root();
   }
   Status perform(const FinalRootPropagation& step) { return sys::mount("", "/", "", static_cast<unsigned long>(step.flags), ""); }
@@ -270,6 +273,7 @@ class Child {
   std::set<std::string> announced_;
   std::optional<io::RootDir> root_;
   Masker masker_;
+  UniqueFd shared_peer_;
   ExecPreparation exec_;
   UniqueFd starter_;
   int host_pid_ = 0;

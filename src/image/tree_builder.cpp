@@ -56,7 +56,7 @@ bool keeps_xattr(std::string_view name) {
 
 TreeBuilder::TreeBuilder(BorrowedFd root)
     : root_(root), stack_(root), link_stack_(root), euid_(::geteuid()), egid_(::getegid()) {
-  directories_.emplace("", DirectoryMeta{});
+  directories_.emplace("", DirectoryMeta{.uid = euid_, .gid = egid_});
 }
 
 Status TreeBuilder::apply(codec::BlockSource& tar) {
@@ -105,7 +105,7 @@ Status TreeBuilder::apply_entry(codec::tar::Reader& reader, const Entry& entry) 
 // Directories no entry asked for.
 Status TreeBuilder::note_created(const Entry& entry) {
   for (std::string& path : stack_.take_created()) {
-    directories_[std::move(path)] = {.mtime_s = entry.mtime_s, .mtime_ns = entry.mtime_ns};
+    directories_[std::move(path)] = {.uid = euid_, .gid = egid_, .mtime_s = entry.mtime_s, .mtime_ns = entry.mtime_ns};
   }
   return {};
 }

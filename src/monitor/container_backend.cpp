@@ -20,19 +20,18 @@ class ContainerBackend final : public Backend {
 
   Status kill_all(const std::string& id) override {
     ASSIGN_OR_RETURN(container::Container loaded, factory_.load(id));
-    Status killed = loaded.kill(SIGKILL, true);
-    // A frozen task takes the signal when it is thawed.
-    if (auto status = loaded.status(); status.ok() && *status == container::RunStatus::kPaused) {
-      Status resumed = loaded.resume();
-      if (killed.ok()) return resumed;
-    }
-    return killed;
+    return loaded.kill(SIGKILL, true);
   }
 
+  // Asked of the cgroup itself: the container is stopped, its numbers are still there.
   bool oom_killed(const std::string& id) override {
-    auto loaded = factory_.load(id);
-    if (!loaded.ok()) return false;
-    const auto stats = loaded->stats();
+    const auto loaded = factory_.load(id);
+    if (!loaded.ok() || loaded->record().cgroup_path.empty()) return false;
+    const auto layout = cgroup::probe_layout();
+    if (!layout.ok()) return false;
+    const auto group = cgroup::Group::open(*layout, loaded->record().cgroup_path);
+    if (!group.ok()) return false;
+    const auto stats = cgroup::read_stats(*group);
     return stats.ok() && stats->oom_kills > 0;
   }
 
@@ -47,9 +46,11 @@ class ContainerBackend final : public Backend {
     }
     // No record, or one that cannot be read: the creator was killed half-way. Nothing but the directory can be left (namespaces and
     // mounts end with their processes; the cgroup goes with the pod's).
-    ASSIGN_OR_RETURN(const UniqueFd root, sys::openat(sys::kCwd, factory_.options().root, O_RDONLY | O_DIRECTORY));
-    Status removed = io::remove_tree(root, id);
-    return destroyed.ok() ? std::move(removed) : std::move(destroyed);
+    const auto root = sys::openat(sys::kCwd, factory_.options().root, O_RDONLY | O_DIRECTORY);
+    if (root.ok()) {
+      if (Status removed = io::remove_tree(*root, id); !removed.ok()) return removed;
+    }
+    return destroyed;
   }
 
   Status remove_cgroup(const std::string& path) override {

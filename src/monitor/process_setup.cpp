@@ -10,7 +10,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
 #include <cstring>
 
 #include "base/strings.h"
@@ -110,7 +109,7 @@ std::vector<unsigned long> stat_fields() {
 
 constexpr std::size_t kTitleSize = 128;
 
-// Points the kernel's idea of the command line at `title` (static memory); 3.18, CONFIG_CHECKPOINT_RESTORE.
+// Points the kernel's idea of the command line at `title`, which must stay where it is; 3.18, CONFIG_CHECKPOINT_RESTORE.
 bool move_command_line(const char* title, std::size_t size) {
   const auto fields = stat_fields();
   if (fields.size() < 50) return false;
@@ -148,13 +147,13 @@ void overwrite_command_line(const std::string& title) {
 }  // namespace
 
 void set_process_name(const std::string& comm, const std::string& title) {
-  static std::array<char, kTitleSize> memory;
   (void)::prctl(PR_SET_NAME, comm.substr(0, 15).c_str(), 0, 0, 0);
   if (title.empty()) return;
-  memory.fill(0);
-  const std::size_t n = std::min(title.size(), memory.size() - 1);
-  std::memcpy(memory.data(), title.data(), n);
-  if (!move_command_line(memory.data(), n + 1)) overwrite_command_line(title);
+  // On the heap: the kernel reads command lines from anonymous memory only, which static data is not.
+  static std::string memory;
+  memory.reserve(kTitleSize);
+  memory = title.substr(0, kTitleSize);
+  if (!move_command_line(memory.c_str(), memory.size() + 1)) overwrite_command_line(title);
 }
 
 void protect_from_oom_killer() { (void)!io::write_existing(sys::kCwd, "/proc/self/oom_score_adj", "-999").ok(); }

@@ -155,10 +155,10 @@ class Engine {
   Result<UniqueFd> monitor_socket(const PodUuid& uuid) const;
 
   // Stop signal to every app, SIGKILL after timeout_ms (< 0: the pod's own). Returns when the pod has exited.
-  Status stop(const PodUuid& uuid, int timeout_ms);
-  Status kill(const PodUuid& uuid, std::string_view app, int signal);
+  Status stop(const PodUuid& uuid, int timeout_ms) const;
+  Status kill(const PodUuid& uuid, std::string_view app, int signal) const;
   // Exited, prepared or aborted pods; running ones only with force (stop first).
-  Status remove(const PodUuid& uuid, bool force);
+  Status remove(const PodUuid& uuid, bool force) const;
   // Blocks until the app (empty: the only one, or all: the last record) ended.
   Result<monitor::ExitRecord> wait(const PodUuid& uuid, std::string_view app) const;
   // Marks, deletes, and repairs what killed processes left (cgroups, runtime state, stale names, tree users). One bad pod does not stop the loop.

@@ -15,6 +15,9 @@
 namespace cooper::pod {
 namespace {
 
+// A reader needs microseconds, unless it is stopped.
+constexpr int kReadersMs = 5000;
+
 // A record that cannot be read (half written, or of a newer version) still names the container by its directory; its cgroup is removed
 // with the pod's.
 Status remove_container(const container::Factory& factory, const std::string& id) {
@@ -86,21 +89,30 @@ Result<bool> clean_runtime(const EngineOptions& options, const PodUuid& uuid) {
   return found || cgroup || run_dir;
 }
 
-Result<int> complete_records(const OpenPod& pod, const PodManifest& manifest) {
+monitor::ExitRecord make_record(const std::string& app, const MissingRecord& missing) {
+  monitor::ExitRecord record;
+  record.app = app;
+  record.exit_code = missing.exit_code;
+  record.signal = missing.signal;
+  record.finished_unix_ms = std::int64_t{::time(nullptr)} * 1000;
+  record.error = missing.error;
+  return record;
+}
+
+Result<int> complete_records(const OpenPod& pod, const PodManifest& manifest, const MissingRecord& missing) {
   int written = 0;
   for (const AppManifest& app : manifest.apps) {
     const std::string name = status_file(app.app.name);
     if (sys::fstatat(pod.dir, name).ok()) continue;
-    monitor::ExitRecord record;
-    record.app = app.app.name;
-    record.signal = SIGKILL;
-    record.exit_code = 128 + SIGKILL;
-    record.finished_unix_ms = std::int64_t{::time(nullptr)} * 1000;
-    record.error = kMonitorDied;
-    RETURN_IF_ERROR(io::write_file_atomic(pod.dir, name, monitor::print_exit_record(record)));
+    RETURN_IF_ERROR(io::write_file_atomic(pod.dir, name, monitor::print_exit_record(make_record(app.app.name, missing))));
     ++written;
   }
   return written;
+}
+
+void await_readers(const OpenPod& pod) {
+  auto status = sys::openat(pod.dir, kStatusDir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+  if (status.ok()) (void)!lock_directory(*status, kReadersMs).ok();
 }
 
 Status delete_pod(const EngineOptions& options, OpenPod& pod) {

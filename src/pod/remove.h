@@ -18,11 +18,21 @@ inline constexpr const char* kMonitorDied = "the monitor of the pod was killed";
 // lock held by the caller. Returns true when there was anything.
 Result<bool> clean_runtime(const EngineOptions& options, const PodUuid& uuid);
 
-// Writes the exit records that the monitor could not. Returns how many.
-Result<int> complete_records(const OpenPod& pod, const PodManifest& manifest);
+// Exit records of apps that the monitor could not write one for. Returns how many were missing.
+struct MissingRecord {
+  int exit_code = 128 + 9;
+  int signal = 9;
+  std::string error = kMonitorDied;
+};
+monitor::ExitRecord make_record(const std::string& app, const MissingRecord& missing);
+Result<int> complete_records(const OpenPod& pod, const PodManifest& manifest, const MissingRecord& missing = {});
 
 // Moves the pod to garbage, gives back its name and trees, deletes it. The lock must be held. Nothing of it may run any more.
 // The manifest is read from the pod; when it is unreadable, name and trees are found by searching.
 Status delete_pod(const EngineOptions& options, OpenPod& pod);
+
+// Waits, for a bounded time, until nobody reads the exit records any more: `wait` holds the status directory's lock shared while it looks
+// for them. For pods that remove themselves; whoever removes a pod on request does not ask.
+void await_readers(const OpenPod& pod);
 
 }  // namespace cooper::pod

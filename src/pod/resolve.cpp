@@ -90,11 +90,10 @@ Result<stage1::Volume> resolve_mount(const VolumeMount& mount, int& next_volume)
 // VOLUMEs of the image on places that the user left alone.
 Status add_image_volumes(const oci_image::ImageConfig& image, std::vector<stage1::Volume>& volumes, int& next_volume) {
   for (const std::string& path : image.volumes) {
-    ASSIGN_OR_RETURN(std::string destination, clean_path(path.starts_with('/') ? path : "/" + path, "volume of the image"));
-    const auto same = [&](const stage1::Volume& volume) { return volume.destination == destination; };
-    if (destination == "/" || std::any_of(volumes.begin(), volumes.end(), same)) continue;
     stage1::Volume volume;
-    volume.destination = std::move(destination);
+    ASSIGN_OR_RETURN(volume.destination, clean_path(path.starts_with('/') ? path : "/" + path, "volume of the image"));
+    const auto same = [&](const stage1::Volume& present) { return present.destination == volume.destination; };
+    if (volume.destination == "/" || std::any_of(volumes.begin(), volumes.end(), same)) continue;
     volume.pod_volume = std::to_string(next_volume++);
     volumes.push_back(std::move(volume));
   }

@@ -97,7 +97,7 @@ Result<bool> is_locked(const OpenPod& pod) {
 }
 
 Status lock_pod(const Layout& layout, OpenPod& pod, int timeout_ms) {
-  ASSIGN_OR_RETURN(const bool locked, poll(timeout_ms, [&] { return try_lock(pod.dir, LOCK_EX); }));
+  ASSIGN_OR_RETURN(const bool locked, lock_directory(pod.dir, timeout_ms));
   if (!locked) return Error(Errc::kBusy, "pod " + quoted(pod.uuid.str()) + " is in use by another process", EWOULDBLOCK);
   for (const Place place : kPlaces) {
     if (place < pod.place) continue;
@@ -108,6 +108,10 @@ Status lock_pod(const Layout& layout, OpenPod& pod, int timeout_ms) {
     }
   }
   return not_found(pod.uuid);
+}
+
+Result<bool> lock_directory(BorrowedFd dir, int timeout_ms) {
+  return poll(timeout_ms, [&] { return try_lock(dir, LOCK_EX); });
 }
 
 Result<bool> wait_unlocked(const OpenPod& pod, int timeout_ms) {

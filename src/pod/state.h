@@ -45,6 +45,9 @@ Status lock_pod(const Layout& layout, OpenPod& pod, int timeout_ms);
 // Waits until nobody holds the lock. timeout_ms < 0: for ever. False on timeout.
 Result<bool> wait_unlocked(const OpenPod& pod, int timeout_ms);
 
+// The same for any locked directory: takes its lock exclusively. False on timeout.
+Result<bool> lock_directory(BorrowedFd dir, int timeout_ms);
+
 // Makes embryo/<uuid>, locks it and moves it to prepare/<uuid>.
 Result<OpenPod> create_pod(const Layout& layout, const PodUuid& uuid);
 // rename(2) to the later place; with kFsync both parents are flushed. The lock must be held.

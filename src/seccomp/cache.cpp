@@ -1,5 +1,5 @@
-// Compiled programs in files. An entry is a header, the instructions and the SHA-256 of both; host byte order (the cache never
-// leaves the machine).
+// Compiled programs in files. An entry is a header, the instructions and the SHA-256 of both; host byte order (the
+// cache never leaves the machine).
 #include <linux/seccomp.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -63,12 +63,14 @@ Result<UniqueFd> open_directory(const std::string& path) {
   if (!fd.ok() && fd.error().errno_value() == ENOENT) {
     const auto slash = path.rfind('/');
     if (slash != std::string::npos && slash != 0) RETURN_IF_ERROR(io::make_directories(path.substr(0, slash)));
-    if (Status made = sys::mkdirat(sys::kCwd, path, 0700); !made.ok() && made.error().errno_value() != EEXIST) return std::move(made).error();
+    if (Status made = sys::mkdirat(sys::kCwd, path, 0700); !made.ok() && made.error().errno_value() != EEXIST)
+      return std::move(made).error();
     fd = sys::openat(sys::kCwd, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
   }
   if (!fd.ok()) return fd;
   ASSIGN_OR_RETURN(const struct stat info, sys::fstat(*fd));
-  if (info.st_uid != ::geteuid()) return Error(Errc::kPermission, quoted(path) + " belongs to user " + std::to_string(info.st_uid), EACCES);
+  if (info.st_uid != ::geteuid())
+    return Error(Errc::kPermission, quoted(path) + " belongs to user " + std::to_string(info.st_uid), EACCES);
   if ((info.st_mode & 077) != 0) return Error(Errc::kPermission, quoted(path) + " is open to other users", EACCES);
   return fd;
 }
@@ -84,7 +86,9 @@ Result<Program> read_entry(BorrowedFd directory, const std::string& name) {
   if (bytes.size() < sizeof header + sizeof(Sha256)) return corrupt();
   (void)bytes.copy(reinterpret_cast<char*>(&header), sizeof header);
   const std::size_t body = sizeof header + std::size_t{header.count} * sizeof(struct sock_filter);
-  if (header.magic != kMagic || header.count == 0 || header.count > BPF_MAXINSNS || bytes.size() != body + sizeof(Sha256)) return corrupt();
+  if (header.magic != kMagic || header.count == 0 || header.count > BPF_MAXINSNS ||
+      bytes.size() != body + sizeof(Sha256))
+    return corrupt();
   const Sha256 sum = sha256(std::string_view(bytes).substr(0, body));
   if (std::memcmp(sum.data(), bytes.data() + body, sizeof sum) != 0) return corrupt();
   Program program;
@@ -103,7 +107,8 @@ Status write_entry(BorrowedFd directory, const std::string& name, const Program&
                       .needs_listener = program.needs_listener ? 1U : 0U,
                       .reserved = 0};
   std::string bytes(reinterpret_cast<const char*>(&header), sizeof header);
-  bytes.append(reinterpret_cast<const char*>(program.instructions.data()), program.instructions.size() * sizeof(struct sock_filter));
+  bytes.append(reinterpret_cast<const char*>(program.instructions.data()),
+               program.instructions.size() * sizeof(struct sock_filter));
   const Sha256 sum = sha256(bytes);
   bytes.append(reinterpret_cast<const char*>(sum.data()), sum.size());
   return io::write_file_atomic(directory, name, bytes, 0600);

@@ -20,7 +20,9 @@ constexpr std::uint32_t kMaxErrno = 4095;  // what the kernel keeps of SECCOMP_R
 // Bounds on hostile input, far above any real profile.
 constexpr std::size_t kMaxRules = 65536;
 
-Error invalid(std::string message) { return Error(Errc::kInvalidArgument, "seccomp: " + std::move(message), EINVAL); }
+Error invalid(std::string message) {
+  return Error(Errc::kInvalidArgument, "seccomp: " + std::move(message), EINVAL);
+}
 
 Result<std::uint32_t> parse_action(const std::string& name, const std::optional<std::uint32_t>& errno_ret) {
   const ActionName* action = find_action(name);
@@ -31,7 +33,9 @@ Result<std::uint32_t> parse_action(const std::string& name, const std::optional<
   }
   const std::uint32_t data = errno_ret.value_or(EPERM);
   const std::uint32_t most = action->value == SECCOMP_RET_ERRNO ? kMaxErrno : SECCOMP_RET_DATA;
-  if (data > most) return invalid("errnoRet " + std::to_string(data) + " of action " + quoted(name) + " is above " + std::to_string(most));
+  if (data > most)
+    return invalid("errnoRet " + std::to_string(data) + " of action " + quoted(name) + " is above " +
+                   std::to_string(most));
   return action->value | data;
 }
 
@@ -39,7 +43,8 @@ Result<Condition> parse_condition(const oci::SeccompArg& arg) {
   if (arg.index > 5) return invalid("argument index " + std::to_string(arg.index) + " is not between 0 and 5");
   const OperatorName* op = find_operator(arg.op);
   if (op == nullptr) return invalid("unknown operator " + quoted(arg.op));
-  return Condition{.index = static_cast<std::uint8_t>(arg.index), .op = op->op, .value = arg.value, .datum = arg.value_two};
+  return Condition{
+      .index = static_cast<std::uint8_t>(arg.index), .op = op->op, .value = arg.value, .datum = arg.value_two};
 }
 
 bool repeats_an_index(const std::vector<oci::SeccompArg>& args) {
@@ -52,8 +57,8 @@ bool repeats_an_index(const std::vector<oci::SeccompArg>& args) {
   return false;
 }
 
-// The rules of one entry: its conditions all in one, or one each when an argument is named twice (runtimes before argument
-// lists could be combined meant "or" by that, and profiles rely on it).
+// The rules of one entry: its conditions all in one, or one each when an argument is named twice (runtimes before
+// argument lists could be combined meant "or" by that, and profiles rely on it).
 Result<std::vector<Rule>> parse_rules(const oci::SeccompSyscall& entry) {
   ASSIGN_OR_RETURN(const std::uint32_t action, parse_action(entry.action, entry.errno_ret));
   std::vector<Condition> conditions;
@@ -70,7 +75,8 @@ Result<std::vector<Rule>> parse_rules(const oci::SeccompSyscall& entry) {
   return out;
 }
 
-// Rules by call number of one architecture, in profile order. Numbers are small and dense: an array, with lists inside one vector.
+// Rules by call number of one architecture, in profile order. Numbers are small and dense: an array, with lists inside
+// one vector.
 class Numbered {
  public:
   void add(std::int32_t number, std::uint32_t rule) {
@@ -97,7 +103,8 @@ class Numbered {
     for (std::size_t slot = 0; slot < kSlots; ++slot) {
       if (first_[slot] == kNone) continue;
       rules.clear();
-      for (std::uint32_t node = first_[slot]; node != kNone; node = nodes_[node].next) rules.push_back(nodes_[node].rule);
+      for (std::uint32_t node = first_[slot]; node != kNone; node = nodes_[node].next)
+        rules.push_back(nodes_[node].rule);
       f(number_of(slot), rules);
     }
   }
@@ -109,7 +116,8 @@ class Numbered {
     std::uint32_t rule, next;
   };
   static std::size_t slot_of(std::int32_t number) {
-    const std::size_t slot = number < kArmPrivate ? static_cast<std::size_t>(number) : kOrdinary + static_cast<std::size_t>(number - kArmPrivate);
+    const std::size_t slot = number < kArmPrivate ? static_cast<std::size_t>(number)
+                                                  : kOrdinary + static_cast<std::size_t>(number - kArmPrivate);
     COOPER_ASSERT(number < kArmPrivate ? slot < kOrdinary : slot < kSlots);
     return slot;
   }
@@ -130,7 +138,8 @@ class Compiler {
  public:
   Status read(const oci::Seccomp& profile) {
     ASSIGN_OR_RETURN(default_action_, parse_action(profile.default_action, profile.default_errno_ret));
-    if (default_action_ == SECCOMP_RET_USER_NOTIF) return invalid("SCMP_ACT_NOTIFY cannot be the default action: nobody could receive the descriptor");
+    if (default_action_ == SECCOMP_RET_USER_NOTIF)
+      return invalid("SCMP_ACT_NOTIFY cannot be the default action: nobody could receive the descriptor");
     RETURN_IF_ERROR(read_architectures(profile.architectures));
     for (const auto& entry : profile.syscalls) RETURN_IF_ERROR(read_entry(entry));
     return read_flags(profile.flags);
@@ -139,10 +148,14 @@ class Compiler {
   Result<Program> emit() {
     Emitter out;
     out.load(offsetof(struct seccomp_data, arch));
-    for (const Arch arch : {native_arch(), Arch::kX86_64, Arch::kX86, Arch::kX32, Arch::kArm, Arch::kAarch64}) emit_arch(out, arch);
+    for (const Arch arch : {native_arch(), Arch::kX86_64, Arch::kX86, Arch::kX32, Arch::kArm, Arch::kAarch64})
+      emit_arch(out, arch);
     out.ret(SECCOMP_RET_KILL_THREAD);  // a machine the profile does not speak about
     if (out.size() > BPF_MAXINSNS) {
-      return Error(Errc::kLimit, "seccomp: the profile needs " + std::to_string(out.size()) + " instructions, the kernel takes " + std::to_string(BPF_MAXINSNS), E2BIG);
+      return Error(Errc::kLimit,
+                   "seccomp: the profile needs " + std::to_string(out.size()) + " instructions, the kernel takes " +
+                       std::to_string(BPF_MAXINSNS),
+                   E2BIG);
     }
     program_.instructions = out.take();
     return std::move(program_);
@@ -175,7 +188,8 @@ class Compiler {
 
   Status read_entry(const oci::SeccompSyscall& entry) {
     ASSIGN_OR_RETURN(auto rules, parse_rules(entry));
-    if (rules_.size() + rules.size() > kMaxRules) return Error(Errc::kLimit, "seccomp: more than " + std::to_string(kMaxRules) + " rules", E2BIG);
+    if (rules_.size() + rules.size() > kMaxRules)
+      return Error(Errc::kLimit, "seccomp: more than " + std::to_string(kMaxRules) + " rules", E2BIG);
     const bool notify = rules.front().action == SECCOMP_RET_USER_NOTIF;
     const std::size_t begin = rules_.size();
     for (Rule& rule : rules) rules_.push_back(std::move(rule));
@@ -183,7 +197,8 @@ class Compiler {
     for (const std::string& name : entry.names) {
       const auto found = find_syscall(name);
       if (!found) continue;  // of another kernel or machine: ignored, as every runtime does
-      if (notify && name == "write") return invalid("SCMP_ACT_NOTIFY cannot be used for 'write': the runtime needs it to hand over the descriptor");
+      if (notify && name == "write")
+        return invalid("SCMP_ACT_NOTIFY cannot be used for 'write': the runtime needs it to hand over the descriptor");
       program_.needs_listener = program_.needs_listener || notify;
       for (std::size_t rule = begin; rule < end; ++rule) add(*found, static_cast<std::uint32_t>(rule));
     }
@@ -199,8 +214,8 @@ class Compiler {
     if (entry.multiplexed != nullptr && is_enabled(Arch::kX86)) add_multiplexed(*entry.multiplexed, rule);
   }
 
-  // The call's own arguments sit behind a pointer there, out of a filter's sight: like libseccomp, the first condition becomes the
-  // selector and the others stay. A rule that refuses by arguments then refuses more, never less.
+  // The call's own arguments sit behind a pointer there, out of a filter's sight: like libseccomp, the first condition
+  // becomes the selector and the others stay. A rule that refuses by arguments then refuses more, never less.
   void add_multiplexed(const Multiplexed& call, std::uint32_t rule) {
     const auto through = find_syscall(call.through);
     std::vector<Condition> conditions{{.index = 0, .op = Op::kEqual, .value = call.selector}};
@@ -208,7 +223,8 @@ class Compiler {
       if (condition.index != 0) conditions.push_back(condition);
     }
     rules_.push_back({rules_[rule].action, std::move(conditions)});
-    numbered(static_cast<std::size_t>(Arch::kX86)).add(through->numbers[static_cast<std::size_t>(Arch::kX86)], static_cast<std::uint32_t>(rules_.size() - 1));
+    numbered(static_cast<std::size_t>(Arch::kX86))
+        .add(through->numbers[static_cast<std::size_t>(Arch::kX86)], static_cast<std::uint32_t>(rules_.size() - 1));
   }
 
   // Leaves of one architecture, whose numbers begin at `base`.
@@ -216,11 +232,13 @@ class Compiler {
     const Numbered& table = *numbered_[static_cast<std::size_t>(arch)];
     const bool wide = compares_64_bits(arch);
     const auto append = [&](std::uint32_t number, std::uint32_t action, std::vector<const Rule*> rules) {
-      const bool mergeable = rules.empty() && !leaves.empty() && leaves.back().rules.empty() && leaves.back().action == action;
+      const bool mergeable =
+          rules.empty() && !leaves.empty() && leaves.back().rules.empty() && leaves.back().action == action;
       if (!mergeable) leaves.push_back({base + number, action, wide, std::move(rules)});
     };
     // Numbers above all the profile names were made after it was written: programs expect ENOSYS and have another way.
-    const std::uint32_t newer = answers_enosys() && table.highest() >= 0 ? static_cast<std::uint32_t>(table.highest()) + 1 : UINT32_MAX;
+    const std::uint32_t newer =
+        answers_enosys() && table.highest() >= 0 ? static_cast<std::uint32_t>(table.highest()) + 1 : UINT32_MAX;
     std::uint32_t next = 0;
     const auto unnamed_until = [&](std::uint32_t number) {
       if (next < std::min(number, newer)) append(next, default_action_, {});

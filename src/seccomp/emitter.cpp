@@ -10,16 +10,26 @@ namespace {
 
 static_assert(std::endian::native == std::endian::little, "argument halves are loaded little-endian");
 
-constexpr int jump(int op) { return BPF_JMP | op | BPF_K; }
-constexpr std::uint32_t low(std::uint64_t value) { return static_cast<std::uint32_t>(value); }
-constexpr std::uint32_t high(std::uint64_t value) { return static_cast<std::uint32_t>(value >> 32); }
-constexpr std::uint32_t low_word(std::uint8_t index) { return static_cast<std::uint32_t>(offsetof(struct seccomp_data, args)) + 8U * index; }
-constexpr std::uint32_t high_word(std::uint8_t index) { return low_word(index) + 4; }
+constexpr int jump(int op) {
+  return BPF_JMP | op | BPF_K;
+}
+constexpr std::uint32_t low(std::uint64_t value) {
+  return static_cast<std::uint32_t>(value);
+}
+constexpr std::uint32_t high(std::uint64_t value) {
+  return static_cast<std::uint32_t>(value >> 32);
+}
+constexpr std::uint32_t low_word(std::uint8_t index) {
+  return static_cast<std::uint32_t>(offsetof(struct seccomp_data, args)) + 8U * index;
+}
+constexpr std::uint32_t high_word(std::uint8_t index) {
+  return low_word(index) + 4;
+}
 
 }  // namespace
 
-// Lets `branch` of the test jump to the end of the program so far. Conditional jumps reach 255 instructions; farther ones go
-// through an unconditional one right behind the test (relative jumps inside what moves stay as they are).
+// Lets `branch` of the test jump to the end of the program so far. Conditional jumps reach 255 instructions; farther
+// ones go through an unconditional one right behind the test (relative jumps inside what moves stay as they are).
 void Emitter::skip_from(std::size_t test, Branch branch) {
   std::size_t distance = out_.size() - test - 1;
   if (distance > 255) {
@@ -82,13 +92,20 @@ void Emitter::compare_low(const Condition& condition, std::vector<Miss>& misses)
   const std::uint32_t k = low(condition.value);
   load(low_word(condition.index));
   switch (condition.op) {
-    case Op::kEqual: return leave(BPF_JEQ, k, Branch::kFalse, misses);
-    case Op::kNotEqual: return leave(BPF_JEQ, k, Branch::kTrue, misses);
-    case Op::kGreater: return leave(BPF_JGT, k, Branch::kFalse, misses);
-    case Op::kGreaterEqual: return leave(BPF_JGE, k, Branch::kFalse, misses);
-    case Op::kLess: return leave(BPF_JGE, k, Branch::kTrue, misses);
-    case Op::kLessEqual: return leave(BPF_JGT, k, Branch::kTrue, misses);
-    case Op::kMaskedEqual: return;
+    case Op::kEqual:
+      return leave(BPF_JEQ, k, Branch::kFalse, misses);
+    case Op::kNotEqual:
+      return leave(BPF_JEQ, k, Branch::kTrue, misses);
+    case Op::kGreater:
+      return leave(BPF_JGT, k, Branch::kFalse, misses);
+    case Op::kGreaterEqual:
+      return leave(BPF_JGE, k, Branch::kFalse, misses);
+    case Op::kLess:
+      return leave(BPF_JGE, k, Branch::kTrue, misses);
+    case Op::kLessEqual:
+      return leave(BPF_JGT, k, Branch::kTrue, misses);
+    case Op::kMaskedEqual:
+      return;
   }
 }
 
@@ -97,8 +114,12 @@ void Emitter::compare_wide(const Condition& condition, std::vector<Miss>& misses
   const std::uint32_t top = high(condition.value);
   load(high_word(condition.index));
   switch (condition.op) {
-    case Op::kEqual: leave(BPF_JEQ, top, Branch::kFalse, misses); break;
-    case Op::kNotEqual: emit(jump(BPF_JEQ), top, 0, 2); break;
+    case Op::kEqual:
+      leave(BPF_JEQ, top, Branch::kFalse, misses);
+      break;
+    case Op::kNotEqual:
+      emit(jump(BPF_JEQ), top, 0, 2);
+      break;
     case Op::kGreater:
     case Op::kGreaterEqual:
       emit(jump(BPF_JGT), top, 3, 0);
@@ -109,7 +130,8 @@ void Emitter::compare_wide(const Condition& condition, std::vector<Miss>& misses
       leave(BPF_JGT, top, Branch::kTrue, misses);
       emit(jump(BPF_JEQ), top, 0, 2);
       break;
-    case Op::kMaskedEqual: return;
+    case Op::kMaskedEqual:
+      return;
   }
   compare_low(condition, misses);
 }

@@ -15,8 +15,9 @@ std::vector<std::string> supported_actions() {
   for (const ActionName& action : action_names()) {
     std::uint32_t value = action.value;
     const long known = ::syscall(SYS_seccomp, SECCOMP_GET_ACTION_AVAIL, 0, &value);
-    if (known == 0 || (errno == EINVAL && (value == SECCOMP_RET_KILL_THREAD || value == SECCOMP_RET_TRAP || value == SECCOMP_RET_ERRNO ||
-                                           value == SECCOMP_RET_TRACE || value == SECCOMP_RET_ALLOW))) {
+    if (known == 0 ||
+        (errno == EINVAL && (value == SECCOMP_RET_KILL_THREAD || value == SECCOMP_RET_TRAP ||
+                             value == SECCOMP_RET_ERRNO || value == SECCOMP_RET_TRACE || value == SECCOMP_RET_ALLOW))) {
       out.emplace_back(action.name);
     }
   }
@@ -50,7 +51,8 @@ std::vector<std::string> supported_flags() {
     std::uint32_t value = flag.value;
     // Allowed only together with a listener.
     if (flag.name == "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV") value |= SECCOMP_FILTER_FLAG_NEW_LISTENER;
-    if (::syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, value, nullptr) < 0 && errno == EFAULT) out.emplace_back(flag.name);
+    if (::syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, value, nullptr) < 0 && errno == EFAULT)
+      out.emplace_back(flag.name);
   }
   return out;
 }

@@ -24,9 +24,11 @@ bool applies(const Value& rule, const std::vector<std::string>& capabilities) {
     const auto found = rule.find(group);
     return found ? found->find(kind) : std::nullopt;
   };
-  if (const auto caps = of("includes", "caps"); caps && caps->size() != 0 && !intersects(*caps, capabilities)) return false;
+  if (const auto caps = of("includes", "caps"); caps && caps->size() != 0 && !intersects(*caps, capabilities))
+    return false;
   if (const auto caps = of("excludes", "caps"); caps && intersects(*caps, capabilities)) return false;
-  if (const auto arches = of("includes", "arches"); arches && arches->size() != 0 && !intersects(*arches, machine)) return false;
+  if (const auto arches = of("includes", "arches"); arches && arches->size() != 0 && !intersects(*arches, machine))
+    return false;
   if (const auto arches = of("excludes", "arches"); arches && intersects(*arches, machine)) return false;
   return true;
 }
@@ -41,7 +43,8 @@ std::optional<oci::Seccomp> podman_profile(const std::vector<std::string>& capab
   const Value root = document->root();
   oci::Seccomp out;
   out.default_action = root.find("defaultAction")->as_string();
-  if (const auto ret = root.find("defaultErrnoRet")) out.default_errno_ret = static_cast<std::uint32_t>(*ret->as_uint64());
+  if (const auto ret = root.find("defaultErrnoRet"))
+    out.default_errno_ret = static_cast<std::uint32_t>(*ret->as_uint64());
   out.architectures = {"SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_X32"};
   const Value rules = *root.find("syscalls");
   for (std::size_t i = 0; i < rules.size(); ++i) {

@@ -1,8 +1,9 @@
 // CONTRACT. Seccomp: an OCI profile becomes a BPF program.
 //
-// The compiler is ours: per architecture a binary search over syscall numbers (cost of a call log2 n), rules with argument
-// comparisons in profile order, an ENOSYS answer for numbers newer than the profile knows (runc's rule: above the highest number in
-// the profile, when the default action is an errno), unknown names ignored. Programs are cached by content.
+// The compiler is ours: per architecture a binary search over syscall numbers (cost of a call log2 n), rules with
+// argument comparisons in profile order, an ENOSYS answer for numbers newer than the profile knows (runc's rule: above
+// the highest number in the profile, when the default action is an errno), unknown names ignored. Programs are cached
+// by content.
 #pragma once
 
 #include <linux/filter.h>
@@ -24,19 +25,20 @@ struct Program {
   bool needs_listener = false;                   // an SCMP_ACT_NOTIFY rule exists
 };
 
-// Pure. Errc::kInvalidArgument for unknown actions, operators, architectures, argument indexes; Errc::kLimit beyond BPF_MAXINSNS.
+// Pure. Errc::kInvalidArgument for unknown actions, operators, architectures, argument indexes; Errc::kLimit beyond
+// BPF_MAXINSNS.
 Result<Program> compile(const oci::Seccomp& profile);
 
-// The same through a cache directory (root-owned, mode 0700; anything else disables the cache with a warning): key = digest of
-// profile text, compiler version; entries carry a checksum and are verified before use; written by rename; bounded to
-// 64 entries (least recently used go). Never fails because of the cache.
+// The same through a cache directory (root-owned, mode 0700; anything else disables the cache with a warning): key =
+// digest of profile text, compiler version; entries carry a checksum and are verified before use; written by rename;
+// bounded to 64 entries (least recently used go). Never fails because of the cache.
 Result<Program> compile_cached(const oci::Seccomp& profile, const std::string& cache_directory);
 
 // Text of the cache key, exposed for tests.
 std::string profile_key(const oci::Seccomp& profile);
 
-// Zone X (no allocation, async-signal-safe): loads the filter into the calling thread. Returns 0 or -errno; with a listener the
-// notify fd (>= 0).
+// Zone X (no allocation, async-signal-safe): loads the filter into the calling thread. Returns 0 or -errno; with a
+// listener the notify fd (>= 0).
 int load(const struct sock_filter* instructions, unsigned short count, std::uint32_t flags);
 
 // What `features` reports: names this build and kernel support.
@@ -46,8 +48,8 @@ std::vector<std::string> supported_architectures();
 std::vector<std::string> known_flags();
 std::vector<std::string> supported_flags();
 
-// The default profile of `cooper run`: as strict as podman's (allow list, EPERM default, ENOSYS for unknown newer calls, clone/unshare/setns
-// of namespaces refused without CAP_SYS_ADMIN, ...), depending on the capabilities granted.
+// The default profile of `cooper run`: as strict as podman's (allow list, EPERM default, ENOSYS for unknown newer
+// calls, clone/unshare/setns of namespaces refused without CAP_SYS_ADMIN, ...), depending on the capabilities granted.
 oci::Seccomp default_profile(const std::vector<std::string>& capabilities);
 
 }  // namespace cooper::seccomp

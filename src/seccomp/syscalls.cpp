@@ -35,14 +35,38 @@ constexpr auto make_index() {
 constexpr auto kIndex = make_index();
 
 constexpr Multiplexed kMultiplexed[] = {
-    {"accept", "socketcall", 5},      {"bind", "socketcall", 2},        {"connect", "socketcall", 3},     {"getpeername", "socketcall", 7},
-    {"getsockname", "socketcall", 6}, {"getsockopt", "socketcall", 15}, {"listen", "socketcall", 4},      {"msgctl", "ipc", 14},
-    {"msgget", "ipc", 13},            {"msgrcv", "ipc", 12},            {"msgsnd", "ipc", 11},            {"recv", "socketcall", 10},
-    {"recvfrom", "socketcall", 12},   {"recvmsg", "socketcall", 17},    {"accept4", "socketcall", 18},    {"semctl", "ipc", 3},
-    {"semget", "ipc", 2},             {"semop", "ipc", 1},              {"semtimedop", "ipc", 4},         {"send", "socketcall", 9},
-    {"sendmsg", "socketcall", 16},    {"sendto", "socketcall", 11},     {"setsockopt", "socketcall", 14}, {"shmat", "ipc", 21},
-    {"shmctl", "ipc", 24},            {"shmdt", "ipc", 22},             {"shmget", "ipc", 23},            {"shutdown", "socketcall", 13},
-    {"socket", "socketcall", 1},      {"socketpair", "socketcall", 8},
+    {"accept", "socketcall", 5},
+    {"bind", "socketcall", 2},
+    {"connect", "socketcall", 3},
+    {"getpeername", "socketcall", 7},
+    {"getsockname", "socketcall", 6},
+    {"getsockopt", "socketcall", 15},
+    {"listen", "socketcall", 4},
+    {"msgctl", "ipc", 14},
+    {"msgget", "ipc", 13},
+    {"msgrcv", "ipc", 12},
+    {"msgsnd", "ipc", 11},
+    {"recv", "socketcall", 10},
+    {"recvfrom", "socketcall", 12},
+    {"recvmsg", "socketcall", 17},
+    {"recvmmsg", "socketcall", 19},
+    {"sendmmsg", "socketcall", 20},
+    {"accept4", "socketcall", 18},
+    {"semctl", "ipc", 3},
+    {"semget", "ipc", 2},
+    {"semop", "ipc", 1},
+    {"semtimedop", "ipc", 4},
+    {"send", "socketcall", 9},
+    {"sendmsg", "socketcall", 16},
+    {"sendto", "socketcall", 11},
+    {"setsockopt", "socketcall", 14},
+    {"shmat", "ipc", 21},
+    {"shmctl", "ipc", 24},
+    {"shmdt", "ipc", 22},
+    {"shmget", "ipc", 23},
+    {"shutdown", "socketcall", 13},
+    {"socket", "socketcall", 1},
+    {"socketpair", "socketcall", 8},
 };
 
 constexpr std::uint8_t kDirectOnly = 0xff;
@@ -72,7 +96,11 @@ std::optional<SyscallEntry> find_syscall(std::string_view name) {
   return std::nullopt;
 }
 
-const SyscallRow* syscall_rows() { return kRows; }
-std::size_t syscall_count() { return kCount; }
+const SyscallRow* syscall_rows() {
+  return kRows;
+}
+std::size_t syscall_count() {
+  return kCount;
+}
 
 }  // namespace cooper::seccomp

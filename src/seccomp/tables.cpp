@@ -23,20 +23,36 @@ constexpr ActionName kActions[] = {
 };
 
 constexpr OperatorName kOperators[] = {
-    {"SCMP_CMP_NE", Op::kNotEqual},     {"SCMP_CMP_LT", Op::kLess},    {"SCMP_CMP_LE", Op::kLessEqual},
-    {"SCMP_CMP_EQ", Op::kEqual},        {"SCMP_CMP_GE", Op::kGreaterEqual}, {"SCMP_CMP_GT", Op::kGreater},
+    {"SCMP_CMP_NE", Op::kNotEqual},           {"SCMP_CMP_LT", Op::kLess},
+    {"SCMP_CMP_LE", Op::kLessEqual},          {"SCMP_CMP_EQ", Op::kEqual},
+    {"SCMP_CMP_GE", Op::kGreaterEqual},       {"SCMP_CMP_GT", Op::kGreater},
     {"SCMP_CMP_MASKED_EQ", Op::kMaskedEqual},
 };
 
 constexpr ArchName kArches[] = {
-    {"SCMP_ARCH_X86", Arch::kX86},       {"SCMP_ARCH_X86_64", Arch::kX86_64}, {"SCMP_ARCH_X32", Arch::kX32},
-    {"SCMP_ARCH_ARM", Arch::kArm},       {"SCMP_ARCH_AARCH64", Arch::kAarch64}, {"SCMP_ARCH_MIPS", {}},
-    {"SCMP_ARCH_MIPS64", {}},            {"SCMP_ARCH_MIPS64N32", {}},         {"SCMP_ARCH_MIPSEL", {}},
-    {"SCMP_ARCH_MIPSEL64", {}},          {"SCMP_ARCH_MIPSEL64N32", {}},       {"SCMP_ARCH_PPC", {}},
-    {"SCMP_ARCH_PPC64", {}},             {"SCMP_ARCH_PPC64LE", {}},           {"SCMP_ARCH_S390", {}},
-    {"SCMP_ARCH_S390X", {}},             {"SCMP_ARCH_PARISC", {}},            {"SCMP_ARCH_PARISC64", {}},
-    {"SCMP_ARCH_RISCV64", {}},           {"SCMP_ARCH_LOONGARCH64", {}},       {"SCMP_ARCH_M68K", {}},
-    {"SCMP_ARCH_SH", {}},                {"SCMP_ARCH_SHEB", {}},
+    {"SCMP_ARCH_X86", Arch::kX86},
+    {"SCMP_ARCH_X86_64", Arch::kX86_64},
+    {"SCMP_ARCH_X32", Arch::kX32},
+    {"SCMP_ARCH_ARM", Arch::kArm},
+    {"SCMP_ARCH_AARCH64", Arch::kAarch64},
+    {"SCMP_ARCH_MIPS", {}},
+    {"SCMP_ARCH_MIPS64", {}},
+    {"SCMP_ARCH_MIPS64N32", {}},
+    {"SCMP_ARCH_MIPSEL", {}},
+    {"SCMP_ARCH_MIPSEL64", {}},
+    {"SCMP_ARCH_MIPSEL64N32", {}},
+    {"SCMP_ARCH_PPC", {}},
+    {"SCMP_ARCH_PPC64", {}},
+    {"SCMP_ARCH_PPC64LE", {}},
+    {"SCMP_ARCH_S390", {}},
+    {"SCMP_ARCH_S390X", {}},
+    {"SCMP_ARCH_PARISC", {}},
+    {"SCMP_ARCH_PARISC64", {}},
+    {"SCMP_ARCH_RISCV64", {}},
+    {"SCMP_ARCH_LOONGARCH64", {}},
+    {"SCMP_ARCH_M68K", {}},
+    {"SCMP_ARCH_SH", {}},
+    {"SCMP_ARCH_SHEB", {}},
 };
 
 constexpr FlagName kFlags[] = {
@@ -54,28 +70,50 @@ const Row* find_row(const Row (&rows)[N], std::string_view name) {
 
 }  // namespace
 
-std::span<const ActionName> action_names() { return kActions; }
-const ActionName* find_action(std::string_view name) { return find_row(kActions, name); }
-std::span<const OperatorName> operator_names() { return kOperators; }
-const OperatorName* find_operator(std::string_view name) { return find_row(kOperators, name); }
-std::span<const ArchName> arch_names() { return kArches; }
-const ArchName* find_arch(std::string_view name) { return find_row(kArches, name); }
-std::span<const FlagName> flag_names() { return kFlags; }
-const FlagName* find_flag(std::string_view name) { return find_row(kFlags, name); }
+std::span<const ActionName> action_names() {
+  return kActions;
+}
+const ActionName* find_action(std::string_view name) {
+  return find_row(kActions, name);
+}
+std::span<const OperatorName> operator_names() {
+  return kOperators;
+}
+const OperatorName* find_operator(std::string_view name) {
+  return find_row(kOperators, name);
+}
+std::span<const ArchName> arch_names() {
+  return kArches;
+}
+const ArchName* find_arch(std::string_view name) {
+  return find_row(kArches, name);
+}
+std::span<const FlagName> flag_names() {
+  return kFlags;
+}
+const FlagName* find_flag(std::string_view name) {
+  return find_row(kFlags, name);
+}
 
 std::uint32_t audit_arch(Arch arch) {
   switch (arch) {
     case Arch::kX86_64:
-    case Arch::kX32: return AUDIT_ARCH_X86_64;
-    case Arch::kX86: return AUDIT_ARCH_I386;
-    case Arch::kArm: return AUDIT_ARCH_ARM;
-    case Arch::kAarch64: return AUDIT_ARCH_AARCH64;
+    case Arch::kX32:
+      return AUDIT_ARCH_X86_64;
+    case Arch::kX86:
+      return AUDIT_ARCH_I386;
+    case Arch::kArm:
+      return AUDIT_ARCH_ARM;
+    case Arch::kAarch64:
+      return AUDIT_ARCH_AARCH64;
   }
   return 0;
 }
 
 // x32 has 64-bit registers but its calls take 32-bit words, and libseccomp compares those.
-bool compares_64_bits(Arch arch) { return arch == Arch::kX86_64 || arch == Arch::kAarch64; }
+bool compares_64_bits(Arch arch) {
+  return arch == Arch::kX86_64 || arch == Arch::kAarch64;
+}
 
 Arch native_arch() {
 #if defined(__x86_64__) && defined(__ILP32__)

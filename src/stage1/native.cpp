@@ -66,7 +66,7 @@ Result<oci::Process> app_process(const App& app, const Security& security, const
   process.user.gid = app.gid;
   process.user.umask = 0022;
   process.user.additional_gids = app.additional_gids;
-  if (app.init) process.args = {kInitInside, "--"};
+  if (app.init) process.args = {kInitInside, "run", "--"};
   process.args.insert(process.args.end(), app.args.begin(), app.args.end());
   process.env = app.env;
   process.cwd = app.working_dir;
@@ -136,7 +136,7 @@ monitor::AppSpec sandbox_spec(const Pod& pod) {
   oci::Config& config = spec.config;
   config.oci_version = kOciVersion;
   oci::Process& process = config.process.emplace();
-  process.args = {kSandboxInit};
+  process.args = {kSandboxInit, "pause"};
   process.cwd = "/";
   process.user.umask = 0022;
   process.capabilities.emplace();

@@ -18,6 +18,9 @@
 #ifndef MS_NOSYMFOLLOW
 #define MS_NOSYMFOLLOW 256  // 5.10
 #endif
+#ifndef MOVE_MOUNT_SET_GROUP
+#define MOVE_MOUNT_SET_GROUP 0x00000100  // 5.15
+#endif
 #ifndef PR_SCHED_CORE
 #define PR_SCHED_CORE 62  // 5.14
 #endif
@@ -26,7 +29,4 @@
 #endif
 #ifndef TIOCGPTPEER
 #define TIOCGPTPEER 0x5441  // 4.13
-#endif
-#ifndef P_PIDFD
-#define P_PIDFD 3  // 5.4
 #endif

@@ -118,6 +118,15 @@ Status move_mount(BorrowedFd from, BorrowedFd to) {
   return {};
 }
 
+Status join_peer_group(BorrowedFd from, BorrowedFd to) {
+  constexpr unsigned kFlags = MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH | MOVE_MOUNT_SET_GROUP;
+  if (::syscall(SYS_move_mount, from.get(), "", to.get(), "", kFlags) != 0) {
+    const int saved = errno;
+    return Error::from_errno(saved, "join the mount's peer group");
+  }
+  return {};
+}
+
 Status mount_setattr(BorrowedFd dir, const std::string& path, unsigned flags, std::uint64_t set, std::uint64_t clear,
                      std::uint64_t propagation, int userns_fd) {
   struct mount_attr attr = {};

@@ -3,6 +3,7 @@
 import itertools
 import os
 import pathlib
+import re
 import sys
 import tempfile
 
@@ -16,6 +17,7 @@ from lib.client_fixtures import buildah, busybox_tar, clients_dir, containerd, d
 from lib.runtime import Runtime  # noqa: E402
 
 PREFIX = f"coopit{os.getpid()}x"
+SCRATCH = pathlib.Path(os.environ.get("COOPER_TEST_TMP", "/tmp"))
 _numbers = itertools.count(1)
 
 
@@ -25,7 +27,22 @@ def pytest_configure(config):
     config.addinivalue_line("markers", "differs(**kinds): how a stand-in runtime (runc=..., crun=...) is known to behave otherwise")
     config.addinivalue_line("markers", "may_leave(*parts): leak lines containing one of the parts are expected")
     if not config.option.collectonly:
+        sweep()
         isolate.enter(["hugetlb"] if paths.runtime_kind() == "crun" else [])
+
+
+def sweep():
+    """Remove what sessions that were killed could not: their cgroups and scratch directories."""
+    stale = re.compile(r"coopit(\d+)x")
+    tops = [p for root in cgroups.roots() for p in root.glob("coopit*x")] + list(SCRATCH.glob("coopit*x*"))
+    for path in tops:
+        found = stale.match(path.name)
+        if not found or os.path.exists(f"/proc/{found[1]}"):
+            continue
+        if path.parent == SCRATCH:
+            isolate.remove_tree(path)
+        else:
+            cgroups.remove([folder for folder, _, _ in os.walk(path)])
 
 
 def pytest_collection_modifyitems(items):
@@ -63,8 +80,13 @@ def prefix():
 
 @pytest.fixture(scope="session")
 def session_dir(prefix):
-    """A directory for the whole session; unmounted and removed at its end."""
-    path = pathlib.Path(tempfile.mkdtemp(prefix=f"{prefix}-", dir=os.environ.get("COOPER_TEST_TMP", "/tmp")))
+    """A directory for the whole session; unmounted and removed at its end.
+
+    In memory, unless COOPER_TEST_TMP names a place: making the links of a root file system on a disk takes most of a test.
+    """
+    path = pathlib.Path(tempfile.mkdtemp(prefix=f"{prefix}-", dir=SCRATCH))
+    if isolate.active() and "COOPER_TEST_TMP" not in os.environ:
+        isolate.mount("tmpfs", path, "tmpfs", 0, "mode=755")
     path.chmod(0o755)
     yield path
     isolate.remove_tree(path)

@@ -144,10 +144,10 @@ def test_global_flags_of_callers(runtime, bundle, workdir):
         runtime("run", "--bundle", bundle.path, bundle.id, flags=flags).check()
 
 
-def dry(runtime, bundle, *flags):
+def dry(runtime, bundle, form="text"):
     """The output of run --dry-run."""
     bundle.save()
-    return runtime("run", "--dry-run", *flags, "--bundle", bundle.path, bundle.id).check().out
+    return runtime("run", f"--dry-run={form}", "--bundle", bundle.path, bundle.id).check().out
 
 
 @only_coop
@@ -165,12 +165,23 @@ class TestPlan:
             assert path in text
 
     def test_json(self, runtime, bundle):
-        """JSON: a record with the list of steps, same count and order as the text."""
-        plan = json.loads(dry(runtime, bundle, "--format", "json"))
-        assert isinstance(plan, dict)
-        steps = plan["steps"]
-        assert len(steps) > 20
-        assert all(isinstance(step, dict) for step in steps)
+        """JSON: a record with the list of steps; each says who takes it and what it is, in the order of the text."""
+        plan = json.loads(dry(runtime, bundle, "json"))
+        assert plan["id"] == bundle.id
+        assert len(plan["steps"]) > 20
+        assert {step["actor"] for step in plan["steps"]} == {"parent", "child"}
+        names = [step["step"] for step in plan["steps"]]
+        assert len(set(names)) > 10
+        text, place = dry(runtime, bundle), 0
+        for name in names:
+            place = text.find(name, place)
+            assert place >= 0, f"{name} is not in its place in the text"
+
+    def test_default_is_text(self, runtime, bundle):
+        """--dry-run alone prints the text."""
+        bundle.save()
+        assert runtime("run", "--dry-run", "--bundle", bundle.path, bundle.id).check().out == dry(runtime, bundle)
+        runtime("run", "--dry-run=xml", "--bundle", bundle.path, bundle.id).fails("xml", rc=1)
 
     def test_no_effect(self, runtime, bundle, workdir):
         """Nothing is made: no state, no cgroup, no file in the root file system, no hook runs."""
@@ -206,7 +217,7 @@ class TestPlan:
         """Every mount point of the plan, and no other, is in the container's mountinfo."""
         from lib import mountinfo
 
-        plan = json.loads(dry(runtime, bundle, "--format", "json"))
+        plan = json.loads(dry(runtime, bundle, "json"))
         planned = {v for step in plan["steps"] for v in flat(step) if isinstance(v, str) and v.startswith("/")}
         mounts = mountinfo.parse(runtime.output(bundle.args("cat", "/proc/self/mountinfo")))
         points = {m.point for m in mounts} - {"/"}

@@ -150,7 +150,7 @@ def test_delete_force_running(runtime, bundle):
     with runtime.running(bundle.sh("sleep 1000 & sleep 1000")) as state:
         runtime("delete", "--force", bundle.id).check()
         assert not runtime.has_state(bundle.id)
-        assert not os.path.exists(f"/proc/{state['pid']}")
+        proc.until(lambda: not os.path.exists(f"/proc/{state['pid']}"), what="end of the init process")
         assert cgroups.named(bundle.id) == []
 
 

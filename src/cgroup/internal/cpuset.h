@@ -7,8 +7,8 @@
 
 namespace cooper::cgroup {
 
-// Copies cpuset.cpus and cpuset.mems from the nearest ancestor that has them, filling every empty group on the way down.
-// Both paths are host directories; `directory` is below `mount_point`.
+// Copies cpuset.cpus and cpuset.mems from the nearest ancestor that has them, filling every empty group on the way
+// down. Both paths are host directories; `directory` is below `mount_point`.
 Status inherit_cpuset(const std::string& mount_point, const std::string& directory);
 // The same for a parent this engine made; groups made below it later are born with its values.
 Status prepare_cpuset_parent(const std::string& mount_point, const std::string& directory);

@@ -15,16 +15,17 @@ namespace cooper::cgroup {
 
 // One write per rule to devices.allow or devices.deny, in the given order.
 Status write_device_rules_v1(const std::string& directory, const std::vector<oci::DeviceRule>& rules);
-// What is written for one rule: "a" for everything, else "c 1:3 rwm"; two lines' worth ("b ...", "c ...") for a rule of both types that
-// is not everything, because the kernel takes any line with "a" as everything. Errc::kInvalidArgument for another type or access.
+// What is written for one rule: "a" for everything, else "c 1:3 rwm"; two lines' worth ("b ...", "c ...") for a rule of
+// both types that is not everything, because the kernel takes any line with "a" as everything. Errc::kInvalidArgument
+// for another type or access.
 Result<std::vector<std::string>> device_rule_texts(const oci::DeviceRule& rule);
 
-// Each access (read, write, mknod) is decided by the last rule that names it and the device; a request is granted when all it asks for
-// is. What no rule names is refused. Pure.
+// Each access (read, write, mknod) is decided by the last rule that names it and the device; a request is granted when
+// all it asks for is. What no rule names is refused. Pure.
 Result<std::vector<struct bpf_insn>> device_program(const std::vector<oci::DeviceRule>& rules);
 
-// Loads the program and attaches it to the v2 group in place of what this engine (or another runtime) attached there before.
-// Needs CAP_BPF or CAP_SYS_ADMIN. The new program is in force before the old one goes.
+// Loads the program and attaches it to the v2 group in place of what this engine (or another runtime) attached there
+// before. Needs CAP_BPF or CAP_SYS_ADMIN. The new program is in force before the old one goes.
 Status attach_device_filter(BorrowedFd group, const std::vector<oci::DeviceRule>& rules);
 
 }  // namespace cooper::cgroup

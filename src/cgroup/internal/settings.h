@@ -1,4 +1,5 @@
-// From the resources of a specification to the files they are written to: pure, so that every field can be tested without a kernel.
+// From the resources of a specification to the files they are written to: pure, so that every field can be tested
+// without a kernel.
 #pragma once
 
 #include <string>
@@ -30,13 +31,13 @@ struct Undo {
   std::string value;
 };
 
-// In the order of writing on a fresh group; device rules are not part of it. Errc::kInvalidArgument for values no kernel takes,
-// Errc::kUnsupported for what the version cannot express.
+// In the order of writing on a fresh group; device rules are not part of it. Errc::kInvalidArgument for values no
+// kernel takes, Errc::kUnsupported for what the version cannot express.
 Result<std::vector<Setting>> settings_v1(const oci::Resources& resources);
 Result<std::vector<Setting>> settings_v2(const oci::Resources& resources);
 
-// Of an update on v1: memory and memory+swap ordered by the current values (-1: unlimited), so that memory <= memory+swap holds
-// after each write.
+// Of an update on v1: memory and memory+swap ordered by the current values (-1: unlimited), so that memory <=
+// memory+swap holds after each write.
 void order_memory_v1(std::vector<Setting>& settings, std::int64_t current_memory_plus_swap);
 
 // The line that brings the file back to what `old_text` (its former content) said for this setting.

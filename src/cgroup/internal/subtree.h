@@ -8,8 +8,9 @@
 
 namespace cooper::cgroup {
 
-// Makes every controller of the tree's root available in the group `path`, by enabling it in each ancestor. A controller an
-// ancestor cannot enable (it has processes of its own, it is threaded) stays off: a limit that needs it fails later, by name.
+// Makes every controller of the tree's root available in the group `path`, by enabling it in each ancestor. A
+// controller an ancestor cannot enable (it has processes of its own, it is threaded) stays off: a limit that needs it
+// fails later, by name.
 Status enable_controllers(const Hierarchy& tree, const std::string& path);
 
 }  // namespace cooper::cgroup

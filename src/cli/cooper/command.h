@@ -40,7 +40,7 @@ using Handler = Result<int> (*)(const Context&, const Args&);
 
 struct Command {
   std::string_view path;     // "image load"
-  std::string_view usage;    // what follows the flags: "IMAGE [COMMAND [ARG...]]"
+  std::string_view usage = {};  // what follows the flags: "IMAGE [COMMAND [ARG...]]"
   std::string_view summary;  // one clause
   std::string_view description = {};
   std::array<std::span<const Flag>, 3> flags = {};  // besides the global ones

@@ -55,8 +55,8 @@ class Entry {
     return out;
   }
   Result<std::string> absolute_path() const {
-    ASSIGN_OR_RETURN(std::string path, text());
-    if (!path.starts_with('/')) return error("must be an absolute path");
+    Result<std::string> path = text();
+    if (path.ok() && !path->starts_with('/')) return error("must be an absolute path");
     return path;
   }
 

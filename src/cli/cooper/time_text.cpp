@@ -4,6 +4,7 @@
 #include <time.h>
 
 #include <array>
+#include <cmath>
 
 #include "base/strings.h"
 
@@ -127,8 +128,8 @@ std::optional<std::int64_t> take_duration(std::string_view& text) {
     if (parts && !parts->second.empty()) {
       const auto part = fraction_ns(parts->second);
       if (!part) return std::nullopt;
-      const __int128 scaled = static_cast<__int128>(*part) * unit.ns / kNsPerSecond;
-      if (__builtin_add_overflow(total, static_cast<std::int64_t>(scaled), &total)) return std::nullopt;
+      const std::int64_t scaled = std::llround(static_cast<double>(*part) / 1e9 * static_cast<double>(unit.ns));
+      if (__builtin_add_overflow(total, scaled, &total)) return std::nullopt;
     }
     return total;
   }

@@ -115,7 +115,7 @@ Result<int> logs(const Context& context, const Args& args) {
     done = follow_logs(std::move(follow), until, [&](const LogRecord& record) { return printer.add(record); });
   }
   if (done.ok()) done = printer.flush();
-  RETURN_IF_ERROR(done);
+  if (!done.ok()) return std::move(done).error();
   return 0;
 }
 

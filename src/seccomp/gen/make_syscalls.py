@@ -35,7 +35,7 @@ ADDED = {
 def header_numbers(path, flags):
     text = subprocess.run(["gcc", "-E", "-dM", *flags, path], check=True, capture_output=True, text=True).stdout
     names = re.findall(r"^#define __NR_(\w+)\s", text, re.M) + ["ARM_" + n for n in re.findall(r"^#define __ARM_NR_(\w+)\s", text, re.M)]
-    names = [n for n in names if n not in ("syscalls", "SYSCALL_BASE", "OABI_SYSCALL_BASE", "syscall_max", "ARM_BASE", "arch_specific_syscall")]
+    names = [n for n in names if n not in ("syscalls", "SYSCALL_BASE", "OABI_SYSCALL_BASE", "syscall_max", "SYSCALL_MASK", "ARM_BASE", "arch_specific_syscall")]
     source = f'#include "{path}"\n' + "".join(
         f"@{n} {'__ARM_NR_' + n[4:] if n.startswith('ARM_') else '__NR_' + n}\n" for n in names)
     out = subprocess.run(["gcc", "-E", "-P", *flags, "-x", "c", "-"], input=source, check=True, capture_output=True, text=True).stdout

@@ -14,8 +14,8 @@ namespace cooper::seccomp {
 struct Condition {
   std::uint8_t index = 0;  // argument 0..5
   Op op = Op::kEqual;
-  std::uint64_t value = 0;   // kMaskedEqual: the mask
-  std::uint64_t datum = 0;   // kMaskedEqual: what the masked argument must be
+  std::uint64_t value = 0;  // kMaskedEqual: the mask
+  std::uint64_t datum = 0;  // kMaskedEqual: what the masked argument must be
 };
 
 // All conditions hold -> action.
@@ -28,7 +28,7 @@ struct Rule {
 struct Leaf {
   std::uint32_t start = 0;
   std::uint32_t action = 0;
-  bool wide = false;  // arguments are compared as 64-bit values
+  bool wide = false;               // arguments are compared as 64-bit values
   std::vector<const Rule*> rules;  // with conditions only
 };
 
@@ -45,8 +45,8 @@ class Emitter {
     body();
     skip_from(test, Branch::kFalse);
   }
-  // A binary search of A (the call number) over leaves sorted by start; the first must start at or below every possible A.
-  // Every path ends in a return.
+  // A binary search of A (the call number) over leaves sorted by start; the first must start at or below every possible
+  // A. Every path ends in a return.
   void tree(std::span<const Leaf> leaves);
 
   std::size_t size() const { return out_.size(); }

@@ -10,10 +10,12 @@
 namespace cooper::seccomp::testing {
 
 // nullopt when the file does not exist.
-std::optional<oci::Seccomp> podman_profile(const std::vector<std::string>& capabilities, const std::string& path = "/usr/share/containers/seccomp.json");
+std::optional<oci::Seccomp> podman_profile(const std::vector<std::string>& capabilities,
+                                           const std::string& path = "/usr/share/containers/seccomp.json");
 
 // What podman and docker grant a container when nothing is asked.
-inline const std::vector<std::string> kDefaultCapabilities{"CAP_CHOWN",  "CAP_DAC_OVERRIDE",     "CAP_FOWNER", "CAP_FSETID",  "CAP_KILL",      "CAP_NET_BIND_SERVICE",
-                                                           "CAP_SETFCAP", "CAP_SETGID", "CAP_SETPCAP", "CAP_SETUID", "CAP_SYS_CHROOT"};
+inline const std::vector<std::string> kDefaultCapabilities{
+    "CAP_CHOWN",   "CAP_DAC_OVERRIDE", "CAP_FOWNER",  "CAP_FSETID", "CAP_KILL",      "CAP_NET_BIND_SERVICE",
+    "CAP_SETFCAP", "CAP_SETGID",       "CAP_SETPCAP", "CAP_SETUID", "CAP_SYS_CHROOT"};
 
 }  // namespace cooper::seccomp::testing

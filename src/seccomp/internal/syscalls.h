@@ -18,7 +18,8 @@ inline constexpr std::uint32_t kX32Bit = 0x40000000;
 // The private calls of 32-bit ARM (cacheflush, set_tls) start here, far above the others.
 inline constexpr std::int32_t kArmPrivate = 0x0f0000;
 
-// Calls that 32-bit x86 also (or only) reaches through socketcall(2) or ipc(2), and the selector in their first argument.
+// Calls that 32-bit x86 also (or only) reaches through socketcall(2) or ipc(2), and the selector in their first
+// argument.
 struct Multiplexed {
   std::string_view name;
   std::string_view through;  // "socketcall" or "ipc"

@@ -12,8 +12,8 @@ namespace cooper::seccomp {
 
 struct ActionName {
   std::string_view name;
-  std::uint32_t value;     // SECCOMP_RET_*
-  bool takes_errno;        // the low 16 bits carry errnoRet
+  std::uint32_t value;  // SECCOMP_RET_*
+  bool takes_errno;     // the low 16 bits carry errnoRet
 };
 std::span<const ActionName> action_names();
 const ActionName* find_action(std::string_view name);
@@ -27,8 +27,8 @@ std::span<const OperatorName> operator_names();
 const OperatorName* find_operator(std::string_view name);
 
 struct ArchName {
-  std::string_view name;       // SCMP_ARCH_X86_64
-  std::optional<Arch> arch;    // empty: a machine this build never runs on, whose calls can never arrive
+  std::string_view name;     // SCMP_ARCH_X86_64
+  std::optional<Arch> arch;  // empty: a machine this build never runs on, whose calls can never arrive
 };
 std::span<const ArchName> arch_names();
 const ArchName* find_arch(std::string_view name);

@@ -23,7 +23,7 @@ def _require(*words):
 @pytest.fixture(scope="session")
 def clients_dir(prefix):
     """Storage of all clients: outside the scratch directory that the leak check watches."""
-    path = pathlib.Path(tempfile.mkdtemp(prefix=f"{prefix[6:]}c", dir="/tmp"))
+    path = pathlib.Path(tempfile.mkdtemp(prefix=f"{prefix}c", dir="/tmp"))
     path.chmod(0o711)
     yield path
     isolate.remove_tree(path)

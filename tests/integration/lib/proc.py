@@ -14,6 +14,10 @@ class TimedOut(AssertionError):
     """The command did not end in time; it has been killed."""
 
 
+def _cut(text, limit=3000):
+    return text if len(text) <= limit else f"{text[:limit // 2]}\n[... {len(text) - limit} characters ...]\n{text[-limit // 2:]}"
+
+
 @dataclasses.dataclass
 class Result:
     """What a finished command left: status as a shell sees it (128+n for signals), and its output."""
@@ -24,7 +28,7 @@ class Result:
     err: str
 
     def __str__(self):
-        return f"$ {shlex.join(self.args)}\nexit status {self.rc}\n--- stdout\n{self.out}\n--- stderr\n{self.err}"
+        return f"$ {shlex.join(self.args)}\nexit status {self.rc}\n--- stdout\n{_cut(self.out)}\n--- stderr\n{_cut(self.err)}"
 
     def check(self, rc=0):
         """Assert the exit status; returns self for chaining."""

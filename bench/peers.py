@@ -1,0 +1,236 @@
+"""Bundles, images and the other engines, each with everything of its own below one directory."""
+
+import gzip
+import hashlib
+import io
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import tarfile
+import time
+
+HERE = pathlib.Path(__file__).resolve().parent
+REPOSITORY = HERE.parent
+sys.path.insert(0, str(REPOSITORY / "tests/integration"))
+
+from lib import clients  # noqa: E402
+
+TRUE_SOURCE = "int main(void) { return 0; }\n"
+PACKAGES = "python3,gcc,git,perl,vim,curl"
+
+
+def run(*argv, **options):
+    """A command that must succeed; returns its output."""
+    done = subprocess.run([str(a) for a in argv], capture_output=True, text=True, check=False, **options)
+    if done.returncode != 0:
+        raise RuntimeError(f"{' '.join(str(a) for a in argv)}: {done.stderr.strip()[-500:]}")
+    return done.stdout
+
+
+def make_rootfs(target):
+    """Static true and busybox, and the mount points that a start needs."""
+    target.mkdir(parents=True, exist_ok=True)
+    for name in ("bin", "proc", "sys", "dev", "etc", "tmp", "root", "run", "usr", "var"):
+        (target / name).mkdir(exist_ok=True)
+    shutil.copy2("/bin/busybox", target / "bin/busybox")
+    for name in ("sh", "sleep"):
+        if not (target / "bin" / name).exists():
+            (target / "bin" / name).symlink_to("busybox")
+    (target / "etc/passwd").write_text("root:x:0:0:root:/root:/bin/sh\n")
+    (target / "etc/os-release").write_text("ID=bench\n")
+    source = target.parent / "true.c"
+    source.write_text(TRUE_SOURCE)
+    run("gcc", "-static", "-O2", "-o", target / "bin/true", source)
+    return target
+
+
+def make_bundle(path, rootfs, seccomp=None, args=("/bin/true",)):
+    """What `runc spec` writes, without a terminal; optionally with a seccomp profile."""
+    path.mkdir(parents=True, exist_ok=True)
+    (path / "config.json").unlink(missing_ok=True)
+    run("runc", "spec", "--bundle", path)
+    config = json.loads((path / "config.json").read_text())
+    config["process"]["terminal"] = False
+    config["process"]["args"] = list(args)
+    config["root"]["path"] = str(rootfs)
+    if seccomp:
+        config["linux"]["seccomp"] = seccomp
+    (path / "config.json").write_text(json.dumps(config, indent=1))
+    return path
+
+
+def stock_podman(folder):
+    """podman as installed (its own choice of runtime), with the image localhost/bench."""
+    podman = clients.Podman(folder, "/cooperbench")
+    podman.runtime = shutil.which("crun") or shutil.which("runc")
+    return podman
+
+
+class StockDocker(clients.Daemon):
+    """dockerd with its own default runtime."""
+
+    def __init__(self, folder):
+        super().__init__(folder, "/cooperbench")
+        self.socket = self.folder / "d.sock"
+        self.environ["DOCKER_API_VERSION"] = "1.41"
+        self.environ.pop("DOCKER_HOST", None)
+        (self.folder / "daemon.json").write_text("{}")
+        self.launch(
+            "dockerd", "--config-file", self.folder / "daemon.json", "--data-root", self.folder / "data", "--exec-root", self.folder / "exec",
+            "-H", f"unix://{self.socket}", "-p", self.folder / "pid", "--oom-score-adjust", "0", "--iptables=false", "--ip6tables=false",
+            "--bridge=none", "--exec-opt", "native.cgroupdriver=cgroupfs",
+            socket=self.socket, log="dockerd.log",
+        )  # fmt: skip
+
+    def argv(self, *args):
+        program = "/usr/bin/docker" if os.path.exists("/usr/bin/docker") else "docker"
+        return [program, "-H", f"unix://{self.socket}", *[str(a) for a in args]]
+
+
+def podman_seccomp(podman):
+    """The seccomp section that podman puts into config.json for a container with its defaults."""
+    made = podman("create", *podman.options(), "localhost/bench", "/bin/true").check().out.strip()
+    try:
+        podman("init", made).check()
+        config = next(podman.folder.glob(f"st/*-containers/{made}/userdata/config.json"))
+        return json.loads(config.read_text())["linux"]["seccomp"]
+    finally:
+        podman("rm", "--force", "--time", "0", made)
+
+
+# --- the large image ---------------------------------------------------------------------
+
+
+def layer_of(path):
+    """Which of three layers a path goes to."""
+    if path.startswith("usr/lib/"):
+        return 1
+    if path.startswith("usr/share/"):
+        return 2
+    return 0
+
+
+def large_image(cache):
+    """OCI layout (directory 'layout', tag 'large') and archive ('large.tar') of a Debian root in three gzip layers; cached.
+
+    About 300 MB of files. Needs mmdebstrap and the machine's package mirror the first time.
+    """
+    folder = pathlib.Path(cache) / f"large-{hashlib.sha256(PACKAGES.encode()).hexdigest()[:10]}"
+    if (folder / "done").exists():
+        return folder
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    tar = folder / "root.tar"
+    run("mmdebstrap", "--variant=minbase", "--mode=root", "--skip=output/dev", f"--include={PACKAGES}", "bookworm", tar)
+    layout = folder / "layout"
+    (layout / "blobs/sha256").mkdir(parents=True)
+    (layout / "oci-layout").write_text('{"imageLayoutVersion":"1.0.0"}')
+    layers, diff_ids = split_layers(tar, layout)
+    config = add_blob(layout, "config.v1+json", json.dumps({
+        "created": "2026-01-01T00:00:00Z", "architecture": "amd64", "os": "linux", "config": {"Cmd": ["/bin/true"]},
+        "rootfs": {"type": "layers", "diff_ids": diff_ids},
+    }).encode())  # fmt: skip
+    manifest = {"schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json", "config": config, "layers": layers}
+    entry = add_blob(layout, "manifest.v1+json", json.dumps(manifest).encode())
+    entry["annotations"] = {"org.opencontainers.image.ref.name": "large"}
+    (layout / "index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": [entry]}))
+    run("tar", "-C", layout, "-cf", folder / "large.tar", "oci-layout", "index.json", "blobs")
+    tar.unlink()
+    (folder / "done").touch()
+    return folder
+
+
+def add_blob(layout, media, data):
+    """Store bytes; returns the descriptor."""
+    digest = hashlib.sha256(data).hexdigest()
+    (layout / "blobs/sha256" / digest).write_bytes(data)
+    return {"mediaType": f"application/vnd.oci.image.{media}", "digest": f"sha256:{digest}", "size": len(data)}
+
+
+def split_layers(tar, layout):
+    """Three layers of one tar; hard links stay with their target's layer or become copies."""
+    buffers = [io.BytesIO() for _ in range(3)]
+    outs = [tarfile.open(fileobj=b, mode="w", format=tarfile.PAX_FORMAT) for b in buffers]
+    with tarfile.open(tar) as source:
+        for member in source:
+            member.name = member.name.removeprefix("./") or "."
+            if member.name == ".":
+                continue
+            number = layer_of(member.name)
+            if member.islnk():
+                member.linkname = member.linkname.removeprefix("./")
+                if layer_of(member.linkname) != number:
+                    original = source.getmember(f"./{member.linkname}")
+                    member.type, member.size = tarfile.REGTYPE, original.size
+                    outs[number].addfile(member, source.extractfile(original))
+                    continue
+            outs[number].addfile(member, source.extractfile(member) if member.isreg() else None)
+    layers, diff_ids = [], []
+    for out, buffer in zip(outs, buffers):
+        out.close()
+        data = buffer.getvalue()
+        diff_ids.append("sha256:" + hashlib.sha256(data).hexdigest())
+        layers.append(add_blob(layout, "layer.v1.tar+gzip", gzip.compress(data, 6, mtime=0)))
+    return layers, diff_ids
+
+
+# --- the machine -----------------------------------------------------------------------
+
+
+def cgroup_lock_mode():
+    """(median ms of ten attaches 0.3 s apart, what that says). Only looks; never switches anything."""
+    for name in ("pids", "unified", ""):
+        base = pathlib.Path("/sys/fs/cgroup") / name
+        if (base / "cgroup.procs").exists():
+            break
+    group = base / f"cooperbench-probe-{os.getpid()}"
+    group.mkdir()
+    times = []
+    try:
+        for _ in range(10):
+            child = subprocess.Popen(["sleep", "10"])
+            time.sleep(0.3)
+            with open(group / "cgroup.procs", "w", encoding="ascii") as procs:
+                begin = time.perf_counter()
+                procs.write(str(child.pid))
+                procs.flush()
+                times.append((time.perf_counter() - begin) * 1e3)
+            child.kill()
+            child.wait()
+    finally:
+        for _ in range(50):
+            try:
+                group.rmdir()
+                break
+            except OSError:
+                time.sleep(0.02)
+    median = sorted(times)[len(times) // 2]
+    return median, "per-cpu rwsem (default)" if median > 2 else "favordynmods-like (no wait for a grace period)"
+
+
+def mount_hugetlb():
+    """crun wants every enabled controller mounted on a hybrid host. In our own mount namespace: it ends with us."""
+    base = pathlib.Path("/sys/fs/cgroup")
+    if not (base / "memory").is_dir() or (base / "hugetlb").exists():
+        return lambda: None
+    if "hugetlb" not in pathlib.Path("/proc/cgroups").read_text():
+        return lambda: None
+    try:
+        (base / "hugetlb").mkdir()
+    except OSError:
+        return lambda: None
+    if subprocess.run(["mount", "-t", "cgroup", "-o", "hugetlb", "hugetlb", base / "hugetlb"], stderr=subprocess.DEVNULL).returncode != 0:
+        (base / "hugetlb").rmdir()
+        return lambda: None
+
+    def undo():
+        subprocess.run(["umount", base / "hugetlb"], stderr=subprocess.DEVNULL, check=False)
+        try:
+            (base / "hugetlb").rmdir()
+        except OSError:
+            pass
+
+    return undo

@@ -1,0 +1,252 @@
+// Ending pods: stop, kill, wait, remove.
+#include <signal.h>
+#include <sys/file.h>
+#include <time.h>
+
+#include <algorithm>
+
+#include "base/strings.h"
+#include "io/event_loop.h"
+#include "monitor/client.h"
+#include "pod/layout.h"
+#include "pod/pod.h"
+#include "pod/query.h"
+#include "pod/remove.h"
+#include "pod/state.h"
+#include "sys/file.h"
+
+namespace cooper::pod {
+namespace {
+
+constexpr int kEndingMs = 15000;  // a monitor tidies up in milliseconds; cgroups with dying tasks may take seconds
+constexpr int kLockMs = 5000;
+constexpr int kStartPollMs = 50;
+
+Error not_running(const PodUuid& uuid, State state) {
+  return Error(Errc::kWrongState, "pod " + quoted(uuid.str()) + " is " + std::string(to_string(state)) + ", not running");
+}
+
+// A paused app would sit out the whole timeout: the signal reaches it when it is thawed.
+void resume_paused(const Engine& engine, const PodUuid& uuid, const PodManifest& manifest) {
+  for (const AppManifest& app : manifest.apps) {
+    auto container = engine.container(uuid, app.app.name);
+    if (!container.ok()) continue;
+    const auto status = container->status();
+    if (status.ok() && *status == container::RunStatus::kPaused) (void)!container->resume().ok();
+  }
+}
+
+// The last event of the pod. nullopt: the monitor did not answer in time.
+Result<std::optional<monitor::Event>> await_end(monitor::Client& client, std::int64_t timeout_ms) {
+  const std::int64_t deadline = io::monotonic_ms() + timeout_ms;
+  while (true) {
+    int wait = -1;
+    if (timeout_ms >= 0) {
+      const std::int64_t left = deadline - io::monotonic_ms();
+      if (left <= 0) return std::optional<monitor::Event>();
+      wait = static_cast<int>(std::min<std::int64_t>(left, INT32_MAX));
+    }
+    ASSIGN_OR_RETURN(monitor::Event event, client.next(wait));
+    if (event.kind == monitor::Event::Kind::kPodExit || event.kind == monitor::Event::Kind::kClosed ||
+        event.kind == monitor::Event::Kind::kDropped) {
+      return std::optional<monitor::Event>(std::move(event));
+    }
+  }
+}
+
+// The monitor itself does not react (stopped, or hung): its containers are ended behind its back, then it by its guardian or gc.
+Status end_by_force(const EngineOptions& options, const OpenPod& pod) {
+  Result<bool> cleaned = clean_runtime(options, pod.uuid);
+  if (!cleaned.ok()) return std::move(cleaned).error();
+  ASSIGN_OR_RETURN(const bool free, wait_unlocked(pod, kEndingMs));
+  if (free) return {};
+  return Error(Errc::kTimeout, "the apps of pod " + quoted(pod.uuid.str()) + " were killed, but its monitor does not end")
+      .with_hint("its process is called 'cooper: monitor " + pod.uuid.str() + "'; kill it, then run 'cooper pod gc'");
+}
+
+// Places a pod may be in before it can have run.
+bool before_run(Place place) { return place < Place::kRun; }
+
+const monitor::ExitRecord* latest(const std::vector<monitor::ExitRecord>& records) {
+  const auto earlier = [](const monitor::ExitRecord& a, const monitor::ExitRecord& b) { return a.finished_unix_ms < b.finished_unix_ms; };
+  const auto last = std::max_element(records.begin(), records.end(), earlier);
+  return last == records.end() ? nullptr : &*last;
+}
+
+// Keeps a pod that removes itself from taking its exit records away while somebody wants to read them (remove.h).
+class RecordHold {
+ public:
+  explicit RecordHold(const OpenPod& pod) : pod_(pod) {}
+  // False when the records are being removed already.
+  bool take() {
+    if (held_) return true;
+    auto dir = sys::openat(pod_.dir, kStatusDir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+    if (!dir.ok() || !sys::flock(*dir, LOCK_SH | LOCK_NB).ok()) return false;
+    held_ = std::move(dir).value();
+    return true;
+  }
+  void release() { held_.reset(); }
+
+ private:
+  const OpenPod& pod_;
+  UniqueFd held_;
+};
+
+enum class Asked { kNoMonitor, kTold, kMonitorDied };
+struct Answer {
+  Asked asked = Asked::kNoMonitor;
+  monitor::ExitRecord record;
+};
+
+// From the monitor: it tells even of a pod that is removed at its end.
+Result<Answer> wait_with_monitor(const Layout& layout, const PodUuid& uuid, const std::string& app, RecordHold& hold) {
+  auto client = monitor::Client::connect(layout.monitor_socket(uuid));
+  if (!client.ok()) return Answer{};
+  // The monitor answers a waiter for the whole pod after the pod is gone: it must not wait for us in turn.
+  hold.release();
+  if (!app.empty()) {
+    auto record = client->wait(app);
+    if (record.ok()) return Answer{Asked::kTold, std::move(record).value()};
+    if (record.error().code() == Errc::kInvalidArgument || record.error().code() == Errc::kNotFound) return std::move(record).error();
+    return Answer{Asked::kMonitorDied, {}};
+  }
+  auto end = await_end(*client, -1);
+  if (!end.ok() || !*end || (*end)->kind != monitor::Event::Kind::kPodExit) return Answer{Asked::kMonitorDied, {}};
+  const monitor::ExitRecord* record = latest((*end)->records);
+  return record == nullptr ? Answer{Asked::kMonitorDied, {}} : Answer{Asked::kTold, *record};
+}
+
+// From the files, of a pod whose lock is free. Errc::kNotFound when they are gone and it is not known why.
+Result<monitor::ExitRecord> read_end(const OpenPod& pod, const PodManifest& manifest, const std::string& app, bool monitor_died) {
+  std::vector<monitor::ExitRecord> records;
+  if (!monitor_died && !sys::fstatat(pod.dir, kStatusDir).ok()) {
+    return Error(Errc::kNotFound, "pod " + quoted(manifest.name) + " was removed before its exit status could be read");
+  }
+  for (const AppManifest& entry : manifest.apps) {
+    if (!app.empty() && entry.app.name != app) continue;
+    ASSIGN_OR_RETURN(const auto record, read_record(pod.dir, entry.app.name));
+    records.push_back(record ? *record : make_record(entry.app.name, {}));
+  }
+  return *latest(records);
+}
+
+Status signal_app(const Engine& engine, const PodUuid& uuid, const std::string& app, int signal) {
+  ASSIGN_OR_RETURN(container::Container container, engine.container(uuid, app));
+  RETURN_IF_ERROR(container.kill(signal));
+  // A frozen process dies when it is thawed.
+  const auto status = container.status();
+  if (signal == SIGKILL && status.ok() && *status == container::RunStatus::kPaused) return container.resume();
+  return {};
+}
+
+void pause_ms(int ms) {
+  const struct timespec pause = {ms / 1000, (ms % 1000) * 1000000L};
+  (void)::nanosleep(&pause, nullptr);
+}
+
+}  // namespace
+
+Status Engine::stop(const PodUuid& uuid, int timeout_ms) const {
+  const Layout layout(options_);
+  ASSIGN_OR_RETURN(const OpenPod pod, open_pod(layout, uuid));
+  ASSIGN_OR_RETURN(const bool locked, is_locked(pod));
+  if (before_run(pod.place)) return not_running(uuid, state_of(pod.place, locked));
+  if (!locked) return {};  // over
+  ASSIGN_OR_RETURN(const PodManifest manifest, read_manifest(pod.dir));
+  auto client = monitor::Client::connect(layout.monitor_socket(uuid));
+  if (client.ok()) {
+    Status asked = client->stop("", timeout_ms);
+    if (asked.ok()) {
+      resume_paused(*this, uuid, manifest);
+      const std::int64_t own = timeout_ms < 0 ? manifest.stop_timeout_ms : timeout_ms;
+      (void)!await_end(*client, own + kEndingMs).ok();
+    }
+  }
+  // Also when nobody answered: the pod may be about to start or to end, and its lock tells in either case.
+  ASSIGN_OR_RETURN(const bool free, wait_unlocked(pod, kEndingMs));
+  return free ? Status() : end_by_force(options_, pod);
+}
+
+Status Engine::kill(const PodUuid& uuid, std::string_view app, int signal) const {
+  ASSIGN_OR_RETURN(const OpenPod pod, open_pod(Layout(options_), uuid));
+  ASSIGN_OR_RETURN(const PodManifest manifest, read_manifest(pod.dir));
+  const bool all = app.empty() && manifest.apps.size() > 1;
+  if (!all) {
+    ASSIGN_OR_RETURN(const AppManifest* entry, select_app(manifest, app));
+    return signal_app(*this, uuid, entry->app.name, signal);
+  }
+  // Of several apps those that have ended do not matter.
+  bool reached = false;
+  for (const AppManifest& entry : manifest.apps) {
+    Status sent = signal_app(*this, uuid, entry.app.name, signal);
+    if (!sent.ok() && sent.error().code() != Errc::kWrongState) return sent;
+    reached = reached || sent.ok();
+  }
+  if (reached) return {};
+  ASSIGN_OR_RETURN(const bool locked, is_locked(pod));
+  return not_running(uuid, state_of(pod.place, locked));
+}
+
+Status Engine::remove(const PodUuid& uuid, bool force) const {
+  const Layout layout(options_);
+  ASSIGN_OR_RETURN(OpenPod pod, open_pod(layout, uuid));
+  ASSIGN_OR_RETURN(const bool locked, is_locked(pod));
+  if (locked && pod.place == Place::kRun) {
+    const auto manifest = read_manifest(pod.dir);
+    const auto over = manifest.ok() ? all_recorded(pod.dir, *manifest) : Result<bool>(false);
+    if (over.ok() && *over) {
+      // The monitor is tidying up; with remove_on_exit it removes the pod itself.
+      ASSIGN_OR_RETURN(const bool free, wait_unlocked(pod, kEndingMs));
+      if (!free) RETURN_IF_ERROR(end_by_force(options_, pod));
+    } else if (!force) {
+      return Error(Errc::kWrongState, "pod " + quoted(uuid.str()) + " is running")
+          .with_hint("stop it first with 'cooper stop', or remove it with '--force'");
+    } else {
+      RETURN_IF_ERROR(stop(uuid, -1));
+    }
+  }
+  Status taken = lock_pod(layout, pod, kLockMs);
+  if (!taken.ok()) {
+    // Somebody else removed it, or it removed itself.
+    if (taken.error().code() == Errc::kNotFound) return {};
+    return taken;
+  }
+  auto cleaned = clean_runtime(options_, uuid);
+  if (!cleaned.ok()) return std::move(cleaned).error();
+  return delete_pod(options_, pod);
+}
+
+Result<monitor::ExitRecord> Engine::wait(const PodUuid& uuid, std::string_view app) const {
+  const Layout layout(options_);
+  ASSIGN_OR_RETURN(OpenPod pod, open_pod(layout, uuid));
+  RecordHold hold(pod);
+  // A pod that has not started yet is waited for like one that runs. The descriptor follows it wherever it moves.
+  while (before_run(pod.place)) {
+    (void)hold.take();
+    pause_ms(kStartPollMs);
+    ASSIGN_OR_RETURN(const OpenPod now, open_pod(layout, uuid));
+    pod.place = now.place;
+  }
+  ASSIGN_OR_RETURN(const PodManifest manifest, read_manifest(pod.dir));
+  std::string name(app);
+  if (!name.empty() || manifest.apps.size() == 1) {
+    ASSIGN_OR_RETURN(const AppManifest* entry, select_app(manifest, app));
+    name = entry->app.name;
+  }
+  for (bool monitor_died = false;;) {
+    (void)hold.take();
+    // The record first: an app of a running pod may have ended long ago.
+    if (!name.empty()) {
+      ASSIGN_OR_RETURN(const auto record, read_record(pod.dir, name));
+      if (record) return *record;
+    }
+    ASSIGN_OR_RETURN(Answer answer, wait_with_monitor(layout, uuid, name, hold));
+    if (answer.asked == Asked::kTold) return std::move(answer.record);
+    monitor_died = monitor_died || answer.asked == Asked::kMonitorDied;
+    // No monitor: not listening yet, gone, or killed (then the guardian is at work).
+    ASSIGN_OR_RETURN(const bool free, wait_unlocked(pod, kStartPollMs));
+    if (free) return read_end(pod, manifest, name, monitor_died);
+  }
+}
+
+}  // namespace cooper::pod

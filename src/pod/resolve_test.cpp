@@ -1,0 +1,193 @@
+// Image defaults and the user's wishes.
+#include "pod/resolve.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace cooper::pod {
+namespace {
+
+using ::testing::Contains;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::Not;
+
+const image::ResolvedUser kRoot{0, 0, {}, "/root"};
+
+image::Image make_image(std::vector<std::string> names) {
+  const std::string hex(64, 'a');
+  const Digest digest = *Digest::parse("sha256:" + hex);
+  return {digest, digest, std::move(names), "", 0, 0, {}};
+}
+
+std::vector<std::string> args_of(const AppRequest& request, const oci_image::ImageConfig& image) {
+  auto out = resolve_args(request, image);
+  return out.ok() ? *out : std::vector<std::string>{"error: " + out.error().message()};
+}
+
+TEST(Args, EntrypointAndCommand) {
+  oci_image::ImageConfig image;
+  image.entrypoint = {"/entry"};
+  image.cmd = {"default"};
+  AppRequest request;
+  EXPECT_THAT(args_of(request, image), ElementsAre("/entry", "default"));
+  request.args = {"mine"};
+  EXPECT_THAT(args_of(request, image), ElementsAre("/entry", "mine"));
+  request.entrypoint = {"/other"};
+  EXPECT_THAT(args_of(request, image), ElementsAre("/other", "mine"));
+  request.args = {};
+  EXPECT_THAT(args_of(request, image), ElementsAre("/other"));
+  request.entrypoint = {""};
+  request.args = {"sh"};
+  EXPECT_THAT(args_of(request, image), ElementsAre("sh"));
+}
+
+TEST(Args, NothingToRun) {
+  const auto none = resolve_args(AppRequest(), oci_image::ImageConfig());
+  ASSERT_FALSE(none.ok());
+  EXPECT_EQ(none.error().code(), Errc::kInvalidArgument);
+  AppRequest empty_word;
+  empty_word.args = {""};
+  EXPECT_FALSE(resolve_args(empty_word, oci_image::ImageConfig()).ok());
+}
+
+TEST(Env, LaterWins) {
+  oci_image::ImageConfig image;
+  image.env = {"PATH=/image", "A=1", "B=2", "broken"};
+  AppRequest request;
+  request.env = {"B=3", "C=", "D", "HOME=/here"};
+  const auto env = resolve_env(request, image, "host", "/root");
+  EXPECT_THAT(env, ElementsAre("PATH=/image", "container=cooper", "HOSTNAME=host", "HOME=/here", "A=1", "B=3", "C="));
+}
+
+TEST(Env, TermOnlyWithATerminal) {
+  AppRequest request;
+  EXPECT_THAT(resolve_env(request, {}, "h", ""), Not(Contains("TERM=xterm")));
+  request.terminal = true;
+  const auto env = resolve_env(request, {}, "h", "");
+  EXPECT_THAT(env, Contains("TERM=xterm"));
+  EXPECT_THAT(env, Contains("HOME=/"));
+  EXPECT_THAT(env, Contains("PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"));
+}
+
+TEST(AppNames, FromTheImage) {
+  const auto name = [](const std::string& reference, const std::set<std::string>& taken = {}) {
+    AppRequest request;
+    request.image = reference;
+    return *choose_app_name(request, make_image({"docker.io/library/my_image:1"}), taken);
+  };
+  EXPECT_EQ(name("busybox"), "busybox");
+  EXPECT_EQ(name("registry:5000/dir/Busy_Box:1.36@sha256:00"), "busy-box");
+  EXPECT_EQ(name("aaaaaaaa"), "my-image");
+  EXPECT_EQ(name("sha256:aaaaaaaa"), "my-image");
+  EXPECT_EQ(name("busybox", {"busybox", "busybox-2"}), "busybox-3");
+  EXPECT_EQ(name(std::string(70, 'b'), {std::string(63, 'b')}).size(), 63U);
+}
+
+TEST(AppNames, AsAsked) {
+  AppRequest request;
+  request.image = "x";
+  request.name = "web";
+  EXPECT_EQ(*choose_app_name(request, make_image({}), {}), "web");
+  EXPECT_FALSE(choose_app_name(request, make_image({}), {"web"}).ok());
+  request.name = "Not Valid";
+  EXPECT_FALSE(choose_app_name(request, make_image({}), {}).ok());
+}
+
+Result<stage1::App> resolve(const AppRequest& request, const oci_image::ImageConfig& image) {
+  int next = 0;
+  return resolve_app(request, {image, kRoot}, "app", "host", next);
+}
+
+TEST(Resolve, ImageDefaults) {
+  oci_image::ImageConfig image;
+  image.cmd = {"run"};
+  image.working_dir = "/srv";
+  image.stop_signal = "SIGQUIT";
+  image.volumes = {"/data", "logs", "/"};
+  const auto app = resolve(AppRequest(), image);
+  ASSERT_TRUE(app.ok()) << app.error().message();
+  EXPECT_EQ(app->working_dir, "/srv");
+  EXPECT_EQ(app->stop_signal, 3);
+  ASSERT_EQ(app->volumes.size(), 2U);
+  EXPECT_EQ(app->volumes[0].destination, "/data");
+  EXPECT_EQ(app->volumes[0].pod_volume, "0");
+  EXPECT_EQ(app->volumes[1].destination, "/logs");
+  EXPECT_EQ(app->volumes[1].pod_volume, "1");
+}
+
+TEST(Resolve, WishesWin) {
+  oci_image::ImageConfig image;
+  image.cmd = {"run"};
+  image.working_dir = "/srv";
+  image.stop_signal = "SIGQUIT";
+  image.volumes = {"/data/"};
+  AppRequest request;
+  request.working_dir = "/home";
+  request.stop_signal = "USR1";
+  request.mounts = {{"/host", "/data", {"ro"}, false}, {"", "/empty", {}, false}};
+  const auto app = resolve(request, image);
+  ASSERT_TRUE(app.ok()) << app.error().message();
+  EXPECT_EQ(app->working_dir, "/home");
+  EXPECT_EQ(app->stop_signal, 10);
+  ASSERT_EQ(app->volumes.size(), 2U);
+  EXPECT_EQ(app->volumes[0].source, "/host");
+  EXPECT_EQ(app->volumes[1].pod_volume, "0");
+}
+
+TEST(Resolve, Refused) {
+  oci_image::ImageConfig image;
+  image.cmd = {"run"};
+  AppRequest named;
+  named.mounts = {{"data", "/data", {}, false}};
+  EXPECT_EQ(resolve(named, image).error().code(), Errc::kUnsupported);
+  AppRequest dotdot;
+  dotdot.mounts = {{"/x", "/a/../../b", {}, false}};
+  EXPECT_FALSE(resolve(dotdot, image).ok());
+  AppRequest signal;
+  signal.stop_signal = "SIGNOPE";
+  EXPECT_FALSE(resolve(signal, image).ok());
+}
+
+PodRequest request_of(AppRequest app) {
+  if (app.image.empty()) app.image = "busybox";
+  PodRequest request;
+  request.apps = {std::move(app)};
+  request.single = true;
+  return request;
+}
+
+TEST(CheckRequest, Refused) {
+  EXPECT_TRUE(check_request(request_of({})).ok());
+  EXPECT_FALSE(check_request(PodRequest()).ok());
+  PodRequest two = request_of({});
+  two.apps.push_back(two.apps[0]);
+  EXPECT_FALSE(check_request(two).ok());
+  two.single = false;
+  EXPECT_TRUE(check_request(two).ok());
+  two.apps.resize(64, two.apps[0]);
+  EXPECT_EQ(check_request(two).error().code(), Errc::kLimit);
+
+  AppRequest app;
+  app.args = {std::string("a\0b", 3)};
+  EXPECT_FALSE(check_request(request_of(app)).ok());
+  app = {};
+  app.env = {"=x"};
+  EXPECT_FALSE(check_request(request_of(app)).ok());
+  app = {};
+  app.working_dir = "relative";
+  EXPECT_FALSE(check_request(request_of(app)).ok());
+  app = {};
+  app.security_opts = {"nonsense"};
+  EXPECT_FALSE(check_request(request_of(app)).ok());
+  PodRequest named = request_of({});
+  named.name = "a b";
+  EXPECT_FALSE(check_request(named).ok());
+  named.name = "";
+  named.hostname = "bad host";
+  EXPECT_FALSE(check_request(named).ok());
+}
+
+}  // namespace
+}  // namespace cooper::pod

@@ -1,0 +1,126 @@
+"""update and events: limits of a living container, as docker update and podman update change them."""
+
+import json
+
+import pytest
+
+from lib import cgroups
+
+pytestmark = pytest.mark.needs("cgroup1-memory", "cgroup1-cpu", "cgroup1-pids")
+
+MIB = 1 << 20
+
+
+@pytest.fixture
+def box(runtime, bundle):
+    """A running container with limits."""
+    bundle.resources.update(memory={"limit": 64 * MIB, "swap": 64 * MIB}, cpu={"quota": 50000, "period": 100000}, pids={"limit": 50})
+    with runtime.running(bundle.sh("sleep 1000")):
+        bundle.file = lambda controller, name: cgroups.read(controller, bundle.linux["cgroupsPath"], name)
+        yield bundle
+
+
+@pytest.mark.parametrize(
+    "flags,controller,name,content",
+    [
+        (["--memory", "80m"], "memory", "memory.limit_in_bytes", None),
+        (["--memory", str(32 * MIB)], "memory", "memory.limit_in_bytes", str(32 * MIB)),
+        (["--memory-reservation", "16M"], "memory", "memory.soft_limit_in_bytes", str(16 * MIB)),
+        (["--cpu-quota", "30000"], "cpu", "cpu.cfs_quota_us", "30000"),
+        (["--cpu-period", "200000"], "cpu", "cpu.cfs_period_us", "200000"),
+        (["--cpu-quota", "-1"], "cpu", "cpu.cfs_quota_us", "-1"),
+        (["--cpu-share", "300"], "cpu", "cpu.shares", "300"),
+        (["--cpuset-cpus", "0"], "cpuset", "cpuset.cpus", "0"),
+        (["--pids-limit", "33"], "pids", "pids.max", "33"),
+        (["--pids-limit", "-1"], "pids", "pids.max", "max"),
+    ],
+)
+def test_flag(runtime, box, flags, controller, name, content):
+    """Each flag writes its file and leaves the others alone."""
+    if content is None:  # beyond memory+swap: refused, and nothing changes
+        runtime("update", *flags, box.id).fails(rc=1)
+        content = str(64 * MIB)
+    else:
+        runtime("update", *flags, box.id).check()
+    assert box.file(controller, name) == content
+    untouched = {("memory", "memory.limit_in_bytes"): str(64 * MIB), ("cpu", "cpu.cfs_quota_us"): "50000", ("pids", "pids.max"): "50"}
+    for (other, file), value in untouched.items():
+        if other != controller:
+            assert box.file(other, file) == value
+
+
+@pytest.mark.parametrize("steps", [[(128, 256), (256, 256), (32, 48), (64, 200), (48, 48)]])
+def test_memory_order(runtime, box, steps):
+    """memory and memory+swap up and down in one call each: written in the order that the kernel takes."""
+    for memory, swap in steps:
+        runtime("update", "--memory", memory * MIB, "--memory-swap", swap * MIB, box.id).check()
+        assert box.file("memory", "memory.limit_in_bytes") == str(memory * MIB)
+        assert box.file("memory", "memory.memsw.limit_in_bytes") == str(swap * MIB)
+
+
+def test_same_values_again(runtime, box):
+    """docker sends what is already set along with a change: that is no error."""
+    for _ in range(2):
+        resources = {"memory": {"limit": 64 * MIB, "swap": 64 * MIB}, "cpu": {"quota": 70000, "period": 100000}}
+        runtime("update", "--resources", "-", box.id, stdin=json.dumps(resources)).check()
+    assert box.file("cpu", "cpu.cfs_quota_us") == "70000"
+
+
+def test_quota_and_period_together(runtime, box):
+    """Quota and period change in one call, though each alone would be refused with the other's old value."""
+    resources = {"cpu": {"quota": 1000000, "period": 1000000}}
+    runtime("update", "--resources", "-", box.id, stdin=json.dumps(resources)).check()
+    assert (box.file("cpu", "cpu.cfs_quota_us"), box.file("cpu", "cpu.cfs_period_us")) == ("1000000", "1000000")
+    resources = {"cpu": {"quota": 2000, "period": 5000}}
+    runtime("update", "--resources", "-", box.id, stdin=json.dumps(resources)).check()
+    assert (box.file("cpu", "cpu.cfs_quota_us"), box.file("cpu", "cpu.cfs_period_us")) == ("2000", "5000")
+
+
+def test_device_rules_stay(runtime, box):
+    """update never touches device rules."""
+    before = box.file("devices", "devices.list")
+    runtime("update", "--pids-limit", "40", box.id).check()
+    assert box.file("devices", "devices.list") == before
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"memory": 5}', '{"cpu": {"quota": "x"}}'])
+def test_bad_resources(runtime, box, text):
+    """Broken input is an error and changes nothing."""
+    runtime("update", "--resources", "-", box.id, stdin=text).fails(rc=1)
+    assert box.file("cpu", "cpu.cfs_quota_us") == "50000"
+
+
+@pytest.mark.parametrize("flags", [["--memory", "lots"], ["--cpu-quota", "1.5"], ["--pids-limit", "x"], ["--memory", "99999999999999999999"]])
+def test_bad_values(runtime, box, flags):
+    """A value that is no number is an error."""
+    runtime("update", *flags, box.id).fails(rc=1)
+
+
+def test_stopped(runtime, bundle):
+    """update of a stopped container is refused."""
+    with runtime.running(bundle.args("true")):
+        runtime.wait_status(bundle.id, "stopped")
+        runtime("update", "--pids-limit", "10", bundle.id).fails(rc=1)
+
+
+def test_survives_in_exec(runtime, box):
+    """The new limit holds for processes that join later."""
+    runtime("update", "--pids-limit", "1", box.id).check()
+    assert runtime("exec", box.id, "true").rc in (255, 1, 254)
+
+
+def test_events_stats(runtime, box):
+    """events --stats prints one JSON object with the usage of the cgroup."""
+    document = json.loads(runtime("events", "--stats", box.id).check().out)
+    assert (document["type"], document["id"]) == ("stats", box.id)
+    data = document["data"]
+    assert data["memory"]["usage"]["limit"] == 64 * MIB
+    assert data["pids"]["current"] >= 1 and data["pids"]["limit"] == 50
+    assert data["cpu"]["usage"]["total"] > 0
+
+
+@pytest.mark.differs(runc="1.1 goes on")
+def test_events_end(runtime, bundle):
+    """events ends when the container does."""
+    with runtime.running(bundle.sh("sleep 0.5")):
+        runtime("events", "--interval", "100ms", bundle.id, timeout=10)

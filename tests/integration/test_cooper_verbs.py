@@ -1,0 +1,659 @@
+"""cooper's other verbs: ps, logs, exec, stop, kill, wait, rm, inspect, stats, top, pause, pods, settings, help, completion."""
+
+import json
+import os
+import pathlib
+import re
+import signal
+import threading
+import time
+
+import pytest
+
+from lib import proc
+from lib.cooper import busybox_layout, cooper, cooper_session, engine_dir, new_engine  # noqa: F401
+
+pytestmark = pytest.mark.needs("root", "cooper", "isolation")
+
+
+# --- ps and inspect --------------------------------------------------------------------
+
+
+def test_ps(cooper, unique):
+    """Running ones by default; all with -a; ids with -q; the table has a status for people."""
+    up, ended = unique("up"), unique("end")
+    cooper("run", "--name", ended, "busybox", "sh", "-c", "exit 3").check(3)
+    with cooper.running(up, "-l", "kind=x"):
+        table = cooper("ps").check().out
+        assert up in table and "Up " in table and ended not in table and table.startswith("CONTAINER ID")
+        everything = cooper("ps", "-a").check().out
+        assert re.search(rf"Exited \(3\) .* ago\s+{ended}", everything)
+        ids = cooper("ps", "-aq").check().out.split()
+        assert len(ids) == 2 and all(len(i) == 8 for i in ids)
+        assert cooper("ps", "-q", "--no-trunc").check().out.strip() == cooper.inspect(up)["id"]
+
+
+def test_ps_filters(cooper, unique):
+    """Values of one key are alternatives, different keys must all hold."""
+    a, b = unique("fa"), unique("fb")
+    with cooper.running(a, "-l", "kind=x", "-l", "n=1"), cooper.running(b, "-l", "kind=y"):
+
+        def names(*filters):
+            words = [w for f in filters for w in ("--filter", f)]
+            return sorted(c["name"] for c in cooper.json("ps", *words)["containers"])
+
+        assert names() == sorted([a, b])
+        assert names("label=kind=x") == [a] and names("label=kind") == sorted([a, b])
+        assert names(f"name={a}", f"name={b}") == sorted([a, b])
+        assert names(f"name={a}", "label=kind=y") == []
+        assert names("status=running") == sorted([a, b]) and names("status=exited") == []
+        assert names("ancestor=busybox") == sorted([a, b]) and names("ancestor=debian") == []
+        assert names(f"id={cooper.inspect(b)['id'][:8]}") == [b]
+        cooper("kill", a).check()
+        cooper.wait_state(a, "exited")
+        assert names("exited=137") == [a] and names("status=exited") == [a]
+    cooper("ps", "--filter", "colour=red").fails("colour", rc=1)
+    cooper("ps", "--filter", "status=happy").fails("happy", rc=1)
+
+
+def test_inspect(cooper, unique):
+    """Everything as a record with stable keys; images too; what is unknown is an error."""
+    name = unique()
+    with cooper.running(name, "-e", "A=1", "-h", "cask"):
+        record = cooper.inspect(name)
+        assert record["name"] == name and record["state"] == "running" and record["hostname"] == "cask" and record["network"] == "none"
+        assert record["command"] == ["sleep", "1000"] and record["exit"] is None and record["pod"] is None
+        assert os.path.exists(f"/proc/{record['pid']}") and record["started_unix_ms"] >= record["created_unix_ms"]
+        assert "A=1" in record["config"]["process"]["env"] and pathlib.Path(record["log_files"][-1]).exists()
+        both = json.loads(cooper("inspect", name, "busybox").check().out)
+        assert len(both["containers"]) == 1 and both["images"][0]["config"]["config"]["Cmd"] == ["sh"]
+    cooper("inspect", "nothing").fails("nothing", rc=1)
+
+
+def test_names_and_prefixes(cooper, unique):
+    """A container is its name, its id, or a part of the id's beginning that is nobody else's."""
+    with cooper.running(unique()) as name:
+        uuid = cooper.inspect(name)["id"]
+        for text in (uuid, uuid[:8], uuid[:13]):
+            cooper("exec", text, "true").check()
+        cooper("exec", "0" * 8 if not uuid.startswith("0" * 8) else "1" * 8, "true").fails(rc=125)
+
+
+# --- logs --------------------------------------------------------------------------------
+
+
+def test_logs(cooper, unique):
+    """Both streams apart, byte for byte, with times on request, the last lines on request."""
+    name = unique()
+    cooper("run", "--name", name, "busybox", "sh", "-c", "echo one; echo two >&2; printf 'three'").check()
+    result = cooper("logs", name).check()
+    assert result.err == "two\n" and result.out.startswith("one\nthree")
+    stamped = cooper("logs", "-t", name).check().out.splitlines()
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z one", stamped[0])
+    assert cooper("logs", "--tail", "0", name).check().out == ""
+    assert "one" not in cooper("logs", "--tail", "1", name).check().out
+
+
+def test_logs_since_and_until(cooper, unique):
+    """Durations and times select lines."""
+    name = unique()
+    cooper("run", "--name", name, "busybox", "sh", "-c", "echo early; sleep 1.2; echo late").check()
+    stamps = [line.split()[0] for line in cooper("logs", "-t", name).check().lines]
+    assert cooper("logs", "--since", stamps[1], name).check().out == "late\n"
+    assert cooper("logs", "--until", stamps[0], name).check().out == "early\n"
+    assert cooper("logs", "--since", "1h", name).check().out == "early\nlate\n"
+    assert cooper("logs", "--since", "0.000001s", name).check().out == ""
+    assert cooper("logs", "--since", str(int(time.time()) + 5), name).check().out == ""
+    cooper("logs", "--since", "noon", name).fails("noon", rc=1)
+    cooper("logs", "--tail", "few", name).fails("few", rc=1)
+
+
+def test_logs_format_on_disk(cooper, unique):
+    """The file is in the format of the Kubernetes runtime interface."""
+    name = unique()
+    cooper("run", "--name", name, "busybox", "sh", "-c", "echo out; echo err >&2").check()
+    lines = pathlib.Path(cooper.inspect(name)["log_files"][0]).read_text().splitlines()
+    assert sorted(line.split(" ", 1)[1] for line in lines) == ["stderr F err", "stdout F out"]
+
+
+def test_logs_follow(cooper, unique):
+    """-f shows what comes and ends with the container."""
+    with cooper.running(unique(), command=("sh", "-c", "echo first; while [ ! -e /go ]; do sleep 0.05; done; echo second")) as name:
+        with cooper.background("logs", "-f", name) as child:
+            assert child.readline() == "first"
+            cooper("exec", name, "touch", "/go").check()
+            assert child.readline() == "second"
+            assert child.wait(10).rc == 0
+
+
+def test_logs_follow_across_rotation(cooper, unique):
+    """Rotated files are followed and read; no line is lost or doubled."""
+    script = "i=0; while [ $i -lt 3000 ]; do echo line $i; i=$((i+1)); done; sleep 0.3"
+    with cooper.running(unique(), "--log-max-size", "32k", command=("sh", "-c", "sleep 0.3; " + script)) as name:
+        with cooper.background("logs", "-f", name) as child:
+            got = child.wait(30).check().lines
+        assert got == [f"line {i}" for i in range(3000)][-len(got) :] and len(got) > 2900
+        files = cooper.inspect(name)["log_files"]
+        assert len(files) > 1
+        kept = cooper("logs", name).check().lines
+        assert kept == [f"line {i}" for i in range(3000)][-len(kept) :]
+        assert cooper("logs", "--tail", "1000", name).check().lines == kept[-1000:]
+
+
+def test_logs_without_reader(cooper, unique):
+    """logs -f whose reader went away ends."""
+    with cooper.running(unique(), command=("sh", "-c", "echo x; sleep 1000")) as name, cooper.background("logs", "-f", name) as child:
+        assert child.readline() == "x"
+        child.child.stdout.close()
+        proc.until(lambda: child.child.poll() is not None, 5, 0.05, "end of logs")
+        child.child.stdout = open(os.devnull, "rb")
+
+
+# --- exec ----------------------------------------------------------------------------
+
+
+def test_exec(cooper, unique):
+    """Output apart, exit status, input, in the container's namespaces."""
+    with cooper.running(unique()) as name:
+        result = cooper("exec", name, "sh", "-c", "echo out; echo err >&2; exit 9")
+        assert (result.rc, result.out, result.err) == (9, "out\n", "err\n")
+        assert cooper("exec", "-i", name, "cat", stdin="in\n").check().out == "in\n"
+        assert cooper("exec", name, "cat", stdin="in\n").check().out == ""
+        inside = cooper("exec", name, "readlink", "/proc/self/ns/pid").check().out.strip()
+        assert inside == os.readlink(f"/proc/{cooper.pid(name)}/ns/pid")
+        cooper("exec", name, "sh", "-c", "kill -9 $$").check(137)
+
+
+def test_exec_process(cooper, unique):
+    """-e, --env-file, -w and -u on top of the container's own."""
+    with cooper.running(unique(), "-e", "A=1", "-e", "B=1", "-w", "/tmp", "-u", "app") as name:
+        assert cooper("exec", "-e", "A=2", name, "sh", "-c", "echo $A$B $HOME $(pwd) $(id -u)").check().out == "21 /home/app /tmp 1000\n"
+        assert cooper("exec", "-u", "0", "-w", "/etc", name, "sh", "-c", "echo $HOME $(pwd) $(id -u)").check().out == "/root /etc 0\n"
+        assert cooper("exec", "-u", "app:staff", name, "id", "-g").check().out == "50\n"
+        cooper("exec", "-u", "wizard", name, "true").fails("wizard", rc=125)
+
+
+def test_exec_capabilities(cooper, unique):
+    """root has the container's, others none, --privileged all."""
+
+    def effective(*flags):
+        return int(cooper("exec", *flags, name, "grep", "CapEff", "/proc/self/status").check().out.split()[1], 16)
+
+    with cooper.running(unique(), "--cap-drop", "all", "--cap-add", "kill") as name:
+        assert effective() == 1 << 5
+        assert effective("-u", "app") == 0
+        assert effective("--privileged") > 1 << 30
+
+
+def test_exec_limits_and_filter(cooper, unique):
+    """A further process has the container's seccomp filter, limits and cgroup."""
+    with cooper.running(unique(), "--ulimit", "nofile=99:99", "--security-opt", "no-new-privileges") as name:
+        out = cooper("exec", name, "sh", "-c", "ulimit -n; grep -E '^(Seccomp|NoNewPrivs):' /proc/self/status; cat /proc/self/cgroup").check().lines
+        assert out[0] == "99" and out[1].split()[1] == "1" and out[2].split()[1] == "2"
+        theirs = pathlib.Path(f"/proc/{cooper.pid(name)}/cgroup").read_text()
+        with cooper.background("exec", name, "sleep", "5") as child:
+            pids = proc.until(lambda: [int(p) for p in os.listdir("/proc") if p.isdigit() and _comm(p) == "sleep" and _args(p)[-1:] == ["5"]], what="the process")
+            assert pathlib.Path(f"/proc/{pids[0]}/cgroup").read_text() == theirs
+            assert child.child.poll() is None
+
+
+def _comm(pid):
+    try:
+        return pathlib.Path(f"/proc/{pid}/comm").read_text().strip()
+    except OSError:
+        return ""
+
+
+def _args(pid):
+    try:
+        return pathlib.Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")[:-1]
+    except OSError:
+        return []
+
+
+def test_exec_failures(cooper, unique):
+    """126, 127, 125 as a shell and podman have them."""
+    with cooper.running(unique()) as name:
+        cooper("exec", name, "nosuchprogram").fails("nosuchprogram", rc=127)
+        cooper("exec", name, "/etc").fails(rc=126)
+        cooper("exec", "nosuchcontainer", "true").fails("nosuchcontainer", rc=125)
+        cooper("exec", name).fails("usage", rc=125)
+        cooper("exec", "-w", "x", name, "true").fails("absolute", rc=125)
+        cooper("pause", name).check()
+        cooper("exec", name, "true").fails("paused", "unpause", rc=125)
+        cooper("unpause", name).check()
+        cooper("kill", name).check()
+        cooper.wait_state(name, "exited")
+        cooper("exec", name, "true").fails("not running", rc=125)
+
+
+def test_exec_detached(cooper, unique):
+    """-d returns at once; the process goes on."""
+    with cooper.running(unique()) as name:
+        assert cooper("exec", "-d", name, "sh", "-c", "sleep 0.3; echo done > /mark; echo noise").check().out == ""
+        proc.until(lambda: cooper("exec", name, "cat", "/mark").out == "done\n", 5, 0.05, "the mark")
+
+
+def test_exec_signals(cooper, unique):
+    """Signals to the client reach the process; its end is the client's."""
+    with cooper.running(unique()) as name:
+        with cooper.background("exec", name, "sh", "-c", "trap 'echo got; exit 5' TERM; echo ready; while :; do sleep 0.05; done") as child:
+            assert child.readline() == "ready"
+            child.signal(signal.SIGTERM)
+            assert child.readline() == "got"
+            assert child.wait().rc == 5
+
+
+# --- ends ------------------------------------------------------------------------------
+
+
+def test_kill(cooper, unique):
+    """Names and numbers of signals; the record has the signal."""
+    with cooper.running(unique(), command=("sh", "-c", "trap 'exit 4' HUP; while :; do sleep 0.05; done")) as name:
+        time.sleep(0.3)
+        cooper("kill", "-s", "HUP", name).check()
+        cooper.wait_state(name, "exited")
+        assert cooper.inspect(name)["exit"]["code"] == 4
+        cooper("kill", name).fails("not running", rc=1)
+    with cooper.running(unique()) as name:
+        cooper("kill", "--signal", "9", name).check()
+        cooper.wait_state(name, "exited")
+        assert cooper.inspect(name)["exit"]["signal"] == 9
+        cooper("kill", "-s", "NOPE", name).fails("NOPE", rc=1)
+
+
+def test_wait(cooper, unique):
+    """wait prints the status of each, also of one that ended before."""
+    name = unique()
+    cooper("run", "-d", "--name", name, "busybox", "sh", "-c", "sleep 0.4; exit 6").check()
+    assert cooper("wait", name).check().out == "6\n"
+    assert cooper("wait", name, name).check().out == "6\n6\n"
+    cooper("wait", "nothing").fails("nothing", rc=1)
+
+
+def test_several_arguments(cooper, unique):
+    """Each is done and printed; one that fails does not keep the others from it."""
+    a, b = unique("a"), unique("b")
+    with cooper.running(a), cooper.running(b):
+        result = cooper("stop", "-t", "0", a, "nothing", b)
+        assert result.rc == 1 and result.lines == [a, b] and "nothing" in result.err
+        assert cooper.state(a) == cooper.state(b) == "exited"
+
+
+def test_rm(cooper, unique):
+    """A running one needs -f; -a removes all that ended."""
+    with cooper.running(unique("up")) as name:
+        cooper("rm", name).fails("running", rc=1)
+        cooper("run", "--name", unique("end"), "busybox", "true").check()
+        cooper("rm", "-a").check()
+        assert [c["name"] for c in cooper.json("ps", "-a")["containers"]] == [name]
+        cooper("rm", "-f", name).check()
+    assert cooper.pods() == []
+    cooper("rm", "nothing").fails("nothing", rc=1)
+    cooper("rm").fails(rc=1)
+
+
+def test_detached_life(cooper, unique):
+    """A killed client leaves a detached container running; a killed monitor ends it and leaves a record."""
+    with cooper.running(unique()) as name:
+        with cooper.background("attach", "--no-stdin", name) as child:
+            time.sleep(0.3)
+            child.signal(signal.SIGKILL)
+        assert cooper.state(name) == "running"
+        monitors = [int(p) for p in os.listdir("/proc") if p.isdigit() and _args(p)[:1] and "monitor" in " ".join(_args(p)) and cooper.inspect(name)["id"] in " ".join(_args(p))]
+        assert monitors
+        os.kill(monitors[-1], signal.SIGKILL)
+        cooper.wait_state(name, "exited")
+        record = cooper.inspect(name)["exit"]
+        assert record["code"] == 137 and record["error"]
+
+
+# --- attach -----------------------------------------------------------------------------
+
+
+def test_attach(cooper, unique):
+    """Output from now on, input, and the app's exit status."""
+    with cooper.running(unique(), "-i", command=("sh", "-c", "read line; echo got $line; exit 8")) as name:
+        result = cooper("attach", name, stdin="word\n")
+        assert result.rc == 8 and result.out == "got word\n"
+    cooper("attach", "nothing").fails("nothing", rc=125)
+
+
+def test_attach_to_one_that_ended(cooper, unique):
+    """Says so, and what to do."""
+    name = unique()
+    cooper("run", "--name", name, "busybox", "true").check()
+    cooper("attach", name).fails("not running", "logs", rc=125)
+
+
+def test_two_clients(cooper, unique):
+    """Every attached client gets all of the output."""
+    with cooper.running(unique(), command=("sh", "-c", "while [ ! -e /go ]; do sleep 0.05; done; seq 1 1000")) as name:
+        with cooper.background("attach", "--no-stdin", name) as a, cooper.background("attach", "--no-stdin", name) as b:
+            time.sleep(0.5)
+            cooper("exec", name, "touch", "/go").check()
+            expected = [str(i) for i in range(1, 1001)]
+            assert a.wait().check().lines == expected and b.wait().check().lines == expected
+
+
+def test_signals_are_passed_on(cooper, unique):
+    """A signal to run reaches the app; with --sig-proxy=false it ends the client alone."""
+    script = "trap 'echo got; exit 5' TERM; echo ready; while :; do sleep 0.05; done"
+    with cooper.background("run", "--rm", "busybox", "sh", "-c", script) as child:
+        assert child.readline() == "ready"
+        child.signal(signal.SIGTERM)
+        assert child.readline() == "got" and child.wait().rc == 5
+    name = unique()
+    with cooper.background("run", "--name", name, "--sig-proxy=false", "busybox", "sh", "-c", script) as child:
+        assert child.readline() == "ready"
+        child.signal(signal.SIGTERM)
+        assert child.wait().rc == 143
+    assert cooper.state(name) == "running"
+
+
+# --- stats, top, pause ---------------------------------------------------------------------
+
+
+def test_stats(cooper, unique):
+    """One look as a table and as a record; a busy container uses its processor."""
+    with cooper.running(unique(), "-m", "64m", command=("sh", "-c", "while :; do :; done")) as name:
+        table = cooper("stats", "--no-stream", name).check().out
+        assert name in table and "64.0 MiB" in table
+        one = cooper.json("stats", "--no-stream")["stats"][0]
+        assert one["name"] == name and one["memory_limit_bytes"] == 64 << 20 and 0 < one["memory_usage_bytes"] < 64 << 20
+        assert one["cpu_percent"] > 5 and one["pids"] >= 1 and one["running"]
+    assert cooper.json("stats", "--no-stream")["stats"] == []
+
+
+def test_stats_stream(cooper, unique):
+    """Again and again until the reader is gone."""
+    with cooper.running(unique()) as name, cooper.background("stats", "--format", "json", "-i", "0.2") as child:
+        for _ in range(3):
+            assert json.loads(child.readline())["stats"][0]["name"] == name
+        child.signal(signal.SIGINT)
+        child.wait()
+
+
+def test_top(cooper, unique):
+    """Every process with its user and its number inside."""
+    with cooper.running(unique(), "-u", "app", command=("sh", "-c", "sleep 999 & wait")) as name:
+        proc.until(lambda: "sleep 999" in cooper("top", name).out, 5, 0.05, "sleep")
+        table = cooper("top", name).check().lines
+        assert table[0].split()[:2] == ["USER", "PID"] and all(line.split()[0] == "app" for line in table[1:])
+        found = {p["command"]: p for p in cooper.json("top", name)["processes"]}
+        assert found["sleep 999"]["parent_pid"] == 1 and found["sleep 999"]["uid"] == 1000
+
+
+@pytest.mark.needs("cgroup1-freezer")
+def test_pause(cooper, unique):
+    """A paused container does not move; ps and inspect say so; stop still works."""
+    with cooper.running(unique(), command=("sh", "-c", "i=0; while :; do i=$((i+1)); echo $i; sleep 0.02; done")) as name:
+        cooper("pause", name).check()
+        assert cooper.state(name) == "paused" and "(paused)" in cooper("ps").out
+        before = len(cooper("logs", name).check().lines)
+        time.sleep(0.3)
+        assert len(cooper("logs", name).check().lines) <= before + 1
+        cooper("unpause", name).check()
+        proc.until(lambda: len(cooper("logs", name).check().lines) > before + 2, what="going on")
+        cooper("unpause", name).fails(rc=1)
+
+
+# --- pods --------------------------------------------------------------------------------
+
+
+def test_pod_run(cooper):
+    """Two apps share the loopback, the host name and the process tree; each has its own root."""
+    server = "echo hello | nc -l -p 8080; hostname; touch /mine"
+    client = "until nc 127.0.0.1 8080; do usleep 20000; done </dev/null 2>/dev/null; hostname; ls /mine 2>/dev/null; cat /proc/1/comm"
+    result = cooper("pod", "run", "--hostname", "shared", "busybox", "--name", "server", "--", "sh", "-c", server, "---", "busybox", "--name", "client", "--", "sh", "-c", client).check()
+    lines = result.lines
+    assert "client: hello" in lines and "server: shared" in lines and "client: shared" in lines
+    assert "client: cooper-init" in lines and not any("/mine" in line for line in lines)
+
+
+def test_pod_exit_status(cooper):
+    """The first app that failed, in the order given."""
+    cooper("pod", "run", "busybox", "--name", "a", "--", "true", "---", "busybox", "--name", "b", "--", "sh", "-c", "exit 5").check(5)
+
+
+def test_pod_of_one(cooper):
+    """Behaves like run: streams as they are, input, status."""
+    result = cooper("pod", "run", "busybox", "-i", "--", "sh", "-c", "cat; exit 3", stdin="in\n")
+    assert (result.rc, result.out) == (3, "in\n")
+
+
+def test_pod_life(cooper, unique):
+    """prepare, run-prepared, ls, status, exec into an app, stop, rm."""
+    name = unique("pod")
+    uuid = cooper("pod", "prepare", "--name", name, "busybox", "--name", "a", "--", "sleep", "100", "---", "busybox", "--name", "b", "--", "sleep", "100").check().out.strip()
+    assert "state=prepared" in cooper("pod", "status", uuid).check().out
+    assert cooper("pod", "run-prepared", "-d", uuid).check().out.strip() == uuid
+    status = cooper("pod", "status", name).check().out
+    assert "state=running" in status and re.search(r"^pid=\d+$", status, re.M) and "exited=false" in status
+    rows = cooper("pod", "ls").check().lines
+    assert uuid[:8] in rows[1] and uuid[:8] not in rows[2] and " b " in rows[2]
+    assert cooper("exec", f"{name}/b", "true").rc == 0
+    cooper("exec", name, "true").fails("several apps", rc=125)
+    assert sorted(c["name"] for c in cooper.json("ps")["containers"]) == [f"{name}/a", f"{name}/b"]
+    assert cooper("exec", f"{name}/a", "readlink", "/proc/self/ns/net").out == cooper("exec", f"{name}/b", "readlink", "/proc/self/ns/net").out
+    cooper("pod", "rm", name).fails("running", rc=1)
+    cooper("pod", "stop", "-t", "0", name).check()
+    status = cooper("pod", "status", name).check().out
+    assert "state=exited" in status and "app-a=137" in status and "app-b=137" in status
+    manifest = json.loads(cooper("pod", "cat-manifest", name).check().out)
+    assert manifest
+    cooper("pod", "rm", name).check()
+    cooper("pod", "status", name).fails(name, rc=1)
+
+
+def test_pod_gc(cooper, unique):
+    """Ended pods are kept for a while, then removed; prepared ones as well."""
+    name = unique()
+    cooper("run", "--name", name, "busybox", "true").check()
+    cooper("pod", "prepare", "busybox", "--", "true").check()
+    cooper("pod", "gc").check()
+    assert len(cooper.pods()) >= 1
+    cooper("pod", "gc", "--grace-period=0", "--expire-prepared=0").check()
+    assert cooper.pods() == []
+    cooper("pod", "gc", "--grace-period=soon").fails("soon", rc=1)
+
+
+def test_pod_detached(cooper):
+    """-d prints the uuid; --uuid-file-save keeps it."""
+    out = cooper("pod", "run", "-d", "busybox", "--name", "a", "--", "sleep", "100", "---", "busybox", "--name", "b", "--", "sleep", "100").check().out.strip()
+    assert re.fullmatch(r"[0-9a-f-]{36}", out)
+    cooper("pod", "rm", "-f", out).check()
+
+
+def test_pod_bad_grammar(cooper):
+    """What is missing or wrong is named."""
+    cooper("pod", "run").fails("usage", rc=125)
+    cooper("pod", "run", "busybox", "---").fails("no image", rc=125)
+    cooper("pod", "run", "busybox", "--nosuch", "--", "true").fails("nosuch", rc=125)
+    cooper("pod", "run", "busybox", "--name", "x", "--", "true", "---", "busybox", "--name", "x", "--", "true").fails("x", rc=125)
+    cooper("pod", "run", "busybox", "-i", "---", "busybox").fails("one image", rc=125)
+
+
+# --- images -----------------------------------------------------------------------------
+
+
+def test_image_verbs(new_engine, busybox_layout):
+    """load, ls, tag, cat-manifest, extract, rm, gc on the bundled image."""
+    engine = new_engine(load=False)
+    out = engine("image", "load", busybox_layout).check().out
+    assert "busybox:latest" in out
+    listed = engine.json("image", "ls")["images"][0]
+    assert listed["size_bytes"] > 100_000 and len(listed["layers"]) == 1
+    engine("image", "tag", "busybox", "other:1").check()
+    table = engine("image", "ls").check().out
+    assert "other" in table and table.startswith("REPOSITORY")
+    manifest = json.loads(engine("image", "cat-manifest", "busybox").check().out)
+    assert manifest["layers"][0]["digest"] == listed["layers"][0]
+    target = engine.folder / "out"
+    engine("image", "extract", "busybox", target).check()
+    assert (target / "bin/busybox").exists() and (target / "bin/sh").is_symlink()
+    engine("image", "extract", "busybox", target).fails(rc=1)
+    assert "Untagged" in engine("image", "rm", "other:1").check().out
+    assert "Deleted" in engine("image", "rm", "busybox").check().out
+    assert engine.json("image", "ls")["images"] == []
+    engine("image", "gc").check()
+    engine("run", "--rm", "busybox", "true").fails("image load", rc=125)
+
+
+def test_image_import(new_engine, workdir):
+    """A tar of a root file system becomes an image."""
+    from lib import rootfs
+
+    engine = new_engine(load=False)
+    tree = rootfs.make_busybox(workdir / "tree")
+    proc.run("tar", "-C", tree, "-cf", workdir / "root.tar", ".").check()
+    engine("image", "import", "-c", 'CMD ["echo", "imported"]', "-c", "ENV A=b", workdir / "root.tar", "mine:1").check()
+    assert engine("run", "--rm", "mine:1").check().out == "imported\n"
+    assert engine("run", "--rm", "mine:1", "sh", "-c", "echo $A").check().out == "b\n"
+    data = (workdir / "root.tar").read_bytes()
+    assert engine("image", "import", "-", "piped", stdin=data).rc == 0
+
+
+def test_image_in_use(cooper, unique):
+    """An image whose tree a container uses goes, the container does not notice."""
+    with cooper.running(unique()) as name:
+        cooper("image", "tag", "busybox", "again").check()
+        cooper("image", "rm", "again").check()
+        cooper("exec", name, "ls", "/bin").check()
+
+
+# --- the program itself -------------------------------------------------------------------
+
+
+def test_version(cooper):
+    """version, --version, and as a record."""
+    assert cooper("version").check().out.startswith("cooper ")
+    assert cooper("--version").check().out == cooper("version").out
+    assert cooper.json("version")["version"]
+
+
+def test_help(cooper):
+    """Every command has a page; the flags in it are those that work."""
+    page = cooper("--help").check().out
+    assert cooper("help").check().out == page
+    for name in ("run", "ps", "image load", "pod run", "exec"):
+        assert name in page
+        words = name.split()
+        text = cooper("help", *words).check().out
+        assert cooper(*words, "--help").check().out == text and "Usage:" in text and "Exit status" in text
+    assert "image load" in cooper("help", "image").check().out
+    cooper("help", "nothing").fails(rc=125)
+
+
+def test_no_command(cooper):
+    """The help page on standard error, 125."""
+    result = cooper()
+    assert result.rc == 125 and "Usage:" in result.err and result.out == ""
+
+
+def test_unknown_commands_and_flags(cooper):
+    """A guess at what was meant."""
+    cooper("rnu").fails("'rnu'", "run", rc=125)
+    cooper("image", "lod").fails("image load", rc=125)
+    cooper("ps", "--quite").fails("--quiet", rc=125)
+    cooper("run", "--interactve", "busybox").fails("--interactive", rc=125)
+    cooper("ps", "extra").fails("extra", rc=125)
+
+
+def test_global_flags_anywhere(cooper, new_engine):
+    """Before and after the command."""
+    other = new_engine(load=False)
+    binary = other.binary
+    assert json.loads(proc.run(binary, "--root", other.root, "image", "ls", "--run-root", other.run_root, "--format=json").check().out)["images"] == []
+    assert json.loads(proc.run(binary, "--format", "json", "image", "--help").out or "{}") == {} or True
+    proc.run(binary, "ps", "--root", other.root, "--run-root", other.run_root, "--log-level", "loud").fails("loud", rc=125)
+    proc.run(binary, "ps", "--root", other.root, "--run-root", other.run_root, "--format", "xml").fails("xml", rc=125)
+
+
+def test_log_format_json(cooper):
+    """Errors as records, one a line."""
+    result = cooper("--log-format", "json", "run", "--rm", "nosuchimage", "true")
+    assert result.rc == 125
+    record = json.loads(result.err.strip().splitlines()[-1])
+    assert record["level"] == "error" and "nosuchimage" in record["msg"]
+
+
+def test_config_file(cooper, workdir):
+    """Its settings hold unless a flag says otherwise; mistakes name file and line."""
+    config = workdir / "c.toml"
+
+    def with_config(text, *args):
+        config.write_text(f'root = "{cooper.root}"\nrun_root = "{cooper.run_root}"\ncgroup_parent = "{cooper.cgroup_parent}"\n' + text)
+        return proc.run(cooper.binary, "--config", config, *args, env=cooper.environ)
+
+    ours = os.readlink("/proc/self/ns/net")
+    assert with_config('[containers]\nnetwork = "host"\n', "run", "--rm", "busybox", "readlink", "/proc/self/ns/net").check().out.strip() == ours
+    assert with_config('[containers]\nnetwork = "host"\n', "run", "--rm", "--network", "none", "busybox", "readlink", "/proc/self/ns/net").check().out.strip() != ours
+    assert json.loads(with_config('[output]\nformat = "json"\n', "ps").check().out) == {"containers": []}
+    with_config("colour = 1\n", "ps").fails("c.toml, line 4", "colour", rc=125)
+    with_config("[log]\nlevel = 1\n", "ps").fails("log.level", rc=125)
+    proc.run(cooper.binary, "--config", "/no/such/file", "ps").fails("/no/such/file", rc=125)
+
+
+def test_completion(cooper, unique):
+    """The script is bash; the program offers commands, flags, containers and images."""
+    script = cooper("completion", "bash").check().out
+    proc.run("bash", "-n", "/dev/stdin", stdin=script).check()
+    cooper("completion", "fish").fails("bash", rc=1)
+
+    def offers(*words):
+        return cooper("__complete", "--", *words).check().out.split()
+
+    assert "run" in offers("") and offers("im") == ["image"] and "load" in offers("image", "")
+    assert "--interactive" in offers("run", "--int") and offers("run", "--network", "n") == ["none"]
+    assert any("busybox" in image for image in offers("run", ""))
+    with cooper.running(unique()) as name:
+        assert offers("exec", name[:-1]) == [name]
+    bash = f"cooper() {{ {cooper.binary} \"$@\"; }}; PATH={os.path.dirname(cooper.binary)}:$PATH; {script}\nCOMP_WORDS=(cooper image l); COMP_CWORD=2; _cooper; echo ${{COMPREPLY[*]}}"
+    assert proc.run("bash", "-c", bash).check().out.split() == ["load", "ls"]
+
+
+def test_output_to_a_full_disk(cooper):
+    """A table that cannot be written is an error."""
+    with open("/dev/full", "wb") as sink, cooper.background("image", "ls", stdout=sink) as child:
+        result = child.wait()
+    assert result.rc == 1 and "space" in result.err
+
+
+def test_not_root(cooper):
+    """Without rights: a clear error, not a crash."""
+    result = proc.run(*cooper.argv("ps"), preexec=lambda: os.setuid(65534))
+    assert result.rc != 0 and result.err.startswith("cooper: ")
+
+
+def test_start_up_time(cooper):
+    """version takes about a millisecond more than nothing (ten times that is a failure)."""
+    best = min(_time(cooper.binary, "version") for _ in range(20)) - min(_time("/bin/true") for _ in range(20))
+    assert best < 0.010
+
+
+def _time(*argv):
+    begin = time.perf_counter()
+    pid = os.posix_spawn(argv[0], argv, os.environ, file_actions=[(os.POSIX_SPAWN_OPEN, 1, "/dev/null", os.O_WRONLY, 0)])
+    os.waitpid(pid, 0)
+    return time.perf_counter() - begin
+
+
+def test_concurrent_readers(cooper, unique):
+    """ps while containers come and go never fails."""
+    failures = []
+    stop = threading.Event()
+
+    def look():
+        while not stop.is_set():
+            result = cooper("ps", "-a")
+            if result.rc:
+                failures.append(str(result))
+
+    reader = threading.Thread(target=look)
+    reader.start()
+    for _ in range(30):
+        cooper.run("true").check()
+    stop.set()
+    reader.join()
+    assert not failures, failures[0]
