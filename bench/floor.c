@@ -53,7 +53,9 @@ static void find_hierarchies(void) {
     if (base == NULL || strlen(base) >= sizeof h->name) continue;
     strcpy(h->point, word);
     strcpy(h->name, base + 1);
-    ++hierarchy_count;
+    int known = 0;
+    for (int i = 0; i < hierarchy_count; ++i) known |= strcmp(hierarchies[i].name, h->name) == 0;
+    if (!known) ++hierarchy_count;
   }
   fclose(info);
 }

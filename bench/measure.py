@@ -81,6 +81,11 @@ class Harness:
             raise RuntimeError(problem)
         return {**series, **failed}
 
+    def run_once(self, job, timeout=900):
+        """One cold run: its Series, or why it failed."""
+        series, problem = self._attempt([job], 1, 0, 0, timeout)
+        return problem or series[job.name]
+
     def _attempt(self, jobs, rounds, warmup, spacing_ms, timeout):
         text = "".join(job.line() + "\n" for job in jobs)
         done = subprocess.run(

@@ -13,6 +13,11 @@ foreach(program cooper-init cooper-fetch)
   endif()
 endforeach()
 
+# Only the builds that are installed ask cooper for its own pages.
+if(TARGET cooper AND NOT COOPER_SANITIZE AND NOT COOPER_COVERAGE AND NOT COOPER_FUZZ)
+  set(COOPER_CAN_ASK ON)
+endif()
+
 # Manual pages are written in scdoc: docs/man/NAME.SECTION.scd, and what cooper prints from its own table of commands.
 find_program(SCDOC scdoc)
 function(cooper_manual_page page source)
@@ -31,7 +36,7 @@ if(SCDOC)
     get_filename_component(page ${source} NAME_WLE)
     cooper_manual_page(${page} ${source})
   endforeach()
-  if(TARGET cooper AND NOT COOPER_SANITIZE AND NOT COOPER_COVERAGE)
+  if(COOPER_CAN_ASK)
     add_custom_command(OUTPUT ${CMAKE_BINARY_DIR}/man/cooper.1.scd DEPENDS cooper
       COMMAND sh -c "'$<TARGET_FILE:cooper>' __man >'${CMAKE_BINARY_DIR}/man/cooper.1.scd'" VERBATIM)
     cooper_manual_page(cooper.1 ${CMAKE_BINARY_DIR}/man/cooper.1.scd)
@@ -40,7 +45,7 @@ if(SCDOC)
   add_custom_target(manual ALL DEPENDS ${manual_pages})
 endif()
 
-if(TARGET cooper AND NOT COOPER_SANITIZE AND NOT COOPER_COVERAGE)
+if(COOPER_CAN_ASK)
   set(completion ${CMAKE_BINARY_DIR}/completion/cooper)
   file(MAKE_DIRECTORY ${CMAKE_BINARY_DIR}/completion)
   add_custom_command(OUTPUT ${completion} DEPENDS cooper

@@ -1,20 +1,23 @@
 /* cooper-init: process 1 of a pod, or of a container that asked for one.
  *
- *   cooper-init pause               holds the pod's namespaces: reaps what is left to it, ends on SIGTERM or SIGINT with status 0
+ *   cooper-init pause                holds the pod's namespaces: reaps what is left to it until told to end
  *   cooper-init run -- CMD [ARG...]  runs CMD as its child, passes signals on, reaps, and ends as CMD ended
  *
- * Signals. Process 1 gets only what it asked for, and a process that dies of a signal elsewhere would not die here; so all
- * are blocked and taken one at a time, in order.
- *   pause: SIGTERM and SIGINT end it (and with it the namespace: the kernel kills what is left). All others but SIGCHLD are ignored.
- *   run:   every signal but SIGCHLD goes to CMD; SIGTTIN and SIGTTOU are ignored (they are about us, not about CMD).
- * CMD starts with the signal mask that cooper-init was started with, in a process group of its own, which becomes the foreground
- * group when standard input is a terminal of this session.
+ * Signals. Process 1 gets only what it asked for, and a signal that would end a process elsewhere would not end it
+ * here; so all are blocked and taken one at a time, in order.
  *
- * Exit status of run: CMD's own; 128+n when signal n ended it; 127 when it does not exist, 126 when it cannot be executed; 125 for a
- * failure of cooper-init. pause: 0; 125. Wrong usage: 125.
+ *   pause  SIGTERM and SIGINT end it with status 0, and with it the namespace: the kernel kills what is left there. All
+ *          others are ignored.
+ *   run    Every signal but SIGCHLD goes to CMD; SIGTTIN and SIGTTOU are ignored (they are about us, not about CMD).
  *
- * It lives in every pod, so it is small: no C library, no allocation, no writable data but the stack. That needs a line of
- * assembly for each machine it runs on.
+ * CMD starts with the signal mask that cooper-init was started with, in a process group of its own, which becomes the
+ * foreground group when standard input is a terminal of this session.
+ *
+ * Exit status of run: CMD's own; 128+n when signal n ended it; 127 when it does not exist, 126 when it cannot be
+ * executed. A failure of cooper-init itself, and wrong usage: 125.
+ *
+ * It lives in every pod, so it is small: no C library, no allocation, no writable data but the stack. That needs a line
+ * of assembly for each machine it runs on.
  */
 #include <asm/ioctls.h>
 #include <asm/unistd.h>
@@ -23,9 +26,16 @@
 #include <linux/wait.h>
 #include <stddef.h>
 
-enum { kExitFailure = 125, kExitNotExecutable = 126, kExitNotFound = 127, kPathMax = 4096, kSigTtin = 21, kSigTtou = 22 };
+enum {
+  kExitFailure = 125,
+  kExitNotExecutable = 126,
+  kExitNotFound = 127,
+  kPathMax = 4096,
+  kSigTtin = 21,
+  kSigTtou = 22
+};
 
-/* ---- system calls ------------------------------------------------------------------------------------------------------- */
+/* ---- system calls -------------------------------------------------------------------------------------------- */
 
 #if defined(__x86_64__)
 static long call(long number, long a, long b, long c, long d) {
@@ -38,7 +48,10 @@ static long call5(long number, long a, long b, long c, long d, long e) {
   long result;
   register long r10 __asm__("r10") = d;
   register long r8 __asm__("r8") = e;
-  __asm__ volatile("syscall" : "=a"(result) : "a"(number), "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8) : "rcx", "r11", "memory");
+  __asm__ volatile("syscall"
+                   : "=a"(result)
+                   : "a"(number), "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8)
+                   : "rcx", "r11", "memory");
   return result;
 }
 /* The kernel leaves argc, argv and envp on the stack; the stack pointer is the only register that says so. */
@@ -54,8 +67,11 @@ static long call5(long number, long a, long b, long c, long d, long e) {
   __asm__ volatile("svc 0" : "+r"(x0) : "r"(x8), "r"(x1), "r"(x2), "r"(x3), "r"(x4) : "memory");
   return x0;
 }
-static long call(long number, long a, long b, long c, long d) { return call5(number, a, b, c, d, 0); }
-__asm__(".globl _start\n_start:\n  mov x29, #0\n  mov x30, #0\n  mov x0, sp\n  and sp, x0, #-16\n  bl start_c\n  brk #1\n");
+static long call(long number, long a, long b, long c, long d) {
+  return call5(number, a, b, c, d, 0);
+}
+__asm__(
+    ".globl _start\n_start:\n  mov x29, #0\n  mov x30, #0\n  mov x0, sp\n  and sp, x0, #-16\n  bl start_c\n  brk #1\n");
 #else
 #error "cooper-init knows x86_64 and aarch64 only"
 #endif
@@ -83,9 +99,11 @@ static int next_signal(void) {
   }
 }
 
-static long send_signal(long pid, int signal) { return call(__NR_kill, pid, signal, 0, 0); }
+static long send_signal(long pid, int signal) {
+  return call(__NR_kill, pid, signal, 0, 0);
+}
 
-/* ---- text --------------------------------------------------------------------------------------------------------------- */
+/* ---- text ---------------------------------------------------------------------------------------------------- */
 
 static size_t length(const char* text) {
   size_t n = 0;
@@ -98,7 +116,9 @@ static int same(const char* a, const char* b) {
   return *a == *b;
 }
 
-static void say(const char* text) { (void)call(__NR_write, 2, (long)text, (long)length(text), 0); }
+static void say(const char* text) {
+  (void)call(__NR_write, 2, (long)text, (long)length(text), 0);
+}
 
 static void say_failure(const char* what, const char* name, long error) {
   char digits[8];
@@ -128,7 +148,7 @@ static const char* variable(char** env, const char* name) {
   return NULL;
 }
 
-/* ---- processes ---------------------------------------------------------------------------------------------------------- */
+/* ---- processes ----------------------------------------------------------------------------------------------- */
 
 /* Reaps every child that has ended. True when `watched` was among them; its wait status is stored then. */
 static int reap(long watched, int* status) {
@@ -182,7 +202,7 @@ static long exec_in_path(char** args, char** env) {
 static void run_child(char** args, char** env, const SignalSet* mask) {
   const int self = (int)call(__NR_getpid, 0, 0, 0, 0);
   (void)call(__NR_setpgid, 0, 0, 0, 0);
-  /* SIGTTOU is blocked, so changing the foreground group from the background is allowed. Fails where standard input is no terminal. */
+  /* Allowed from the background, for SIGTTOU is blocked. Fails where standard input is no terminal. */
   (void)call(__NR_ioctl, 0, TIOCSPGRP, (long)&self, 0);
   (void)set_mask(kSigSetmask, mask, NULL);
   const long error = -exec_in_path(args, env);

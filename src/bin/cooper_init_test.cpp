@@ -1,4 +1,5 @@
-// cooper-init as its users see it: an ordinary child process here, process 1 of a PID namespace in the integration tests.
+// cooper-init as its users see it: an ordinary child process here, process 1 of a PID namespace in the integration
+// tests.
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <signal.h>
@@ -75,7 +76,8 @@ void await_ready(pid_t pid) {
   const std::string path = "/proc/" + std::to_string(pid) + "/status";
   for (int i = 0; i < 1000; ++i) {
     const std::string status = io::read_file(path).value_or("");
-    if (status.find("Name:\tcooper-init\n") != std::string::npos && status.find("State:\tS") != std::string::npos) return;
+    if (status.find("Name:\tcooper-init\n") != std::string::npos && status.find("State:\tS") != std::string::npos)
+      return;
     ::usleep(1000);
   }
   FAIL() << "cooper-init does not come to rest";
@@ -103,7 +105,9 @@ TEST(CooperInit, LooksForItsCommandInPath) {
   EXPECT_EQ(run({"run", "--", "/etc/passwd"}).status, 126);
   EXPECT_EQ(run({"run", "--", "/etc"}).status, 126);
   EXPECT_EQ(run({"run", "--", "sh", "-c", "exit 3"}, {}).status, 3);
-  EXPECT_EQ(run({"run", "--", "sh", "-c", "exit 3"}, {"PATH=/nowhere:" + std::string(5000, 'x') + "::/etc/passwd:/bin"}).status, 3);
+  EXPECT_EQ(run({"run", "--", "sh", "-c", "exit 3"}, {"PATH=/nowhere:" + std::string(5000, 'x') + "::/etc/passwd:/bin"})
+                .status,
+            3);
   EXPECT_EQ(run({"run", "--", "passwd"}, {"PATH=/etc"}).status, 126);
 }
 
@@ -128,7 +132,9 @@ TEST(CooperInit, CommandStartsWithNothingBlocked) {
 }
 
 TEST(CooperInit, ReapsOrphans) {
-  Started started = start({"run", "--", "sh", "-c", "sh -c 'sleep 0.05 & sleep 0.05 &'; echo ready; sleep 0.3; ps -o stat= --ppid $PPID; echo end"});
+  Started started =
+      start({"run", "--", "sh", "-c",
+             "sh -c 'sleep 0.05 & sleep 0.05 &'; echo ready; sleep 0.3; ps -o stat= --ppid $PPID; echo end"});
   ASSERT_EQ(read_line(started), "ready");
   const Finished finished = finish(std::move(started));
   EXPECT_EQ(finished.out.find('Z'), std::string::npos) << finished.out;
@@ -147,7 +153,8 @@ TEST(CooperInit, CommandLeadsTheForegroundGroupOfATerminal) {
     const int slave = ::open(name.c_str(), O_RDWR);
     (void)::ioctl(slave, TIOCSCTTY, 0);
     for (int fd = 0; fd < 3; ++fd) (void)::dup2(slave, fd);
-    (void)::execl(COOPER_INIT, "cooper-init", "run", "--", "/bin/sh", "-c", "trap 'exit 5' INT; echo ready; while :; do sleep 0.01; done", nullptr);
+    (void)::execl(COOPER_INIT, "cooper-init", "run", "--", "/bin/sh", "-c",
+                  "trap 'exit 5' INT; echo ready; while :; do sleep 0.01; done", nullptr);
     ::_exit(99);
   }
   std::string text;
@@ -167,7 +174,8 @@ TEST(CooperInit, PauseEndsOnSigtermAndSigintOnly) {
   for (const int signal : {SIGTERM, SIGINT}) {
     Started started = start({"pause"});
     await_ready(started.pid);
-    for (const int harmless : {SIGHUP, SIGUSR1, SIGUSR2, SIGQUIT, SIGPIPE, SIGALRM}) ASSERT_EQ(::kill(started.pid, harmless), 0);
+    for (const int harmless : {SIGHUP, SIGUSR1, SIGUSR2, SIGQUIT, SIGPIPE, SIGALRM})
+      ASSERT_EQ(::kill(started.pid, harmless), 0);
     ::usleep(20000);
     ASSERT_FALSE(sys::try_waitpid(started.pid)->has_value());
     ASSERT_EQ(::kill(started.pid, signal), 0);

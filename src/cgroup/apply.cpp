@@ -24,11 +24,11 @@ Error missing_controller(const Setting& setting) {
 Status give_rt_to_parents(const std::string& mount_point, const std::string& directory, const std::string& runtime) {
   const std::string parent = directory.substr(0, directory.rfind('/'));
   if (parent.size() <= mount_point.size()) return {};
-  ASSIGN_OR_RETURN(const std::string current, read_control(parent + "/cpu.rt_runtime_us"));
-  if (trim(current) != "0") return {};
+  const auto current = read_value(parent + "/cpu.rt_runtime_us");
+  if (!current.ok() || parse_number<std::int64_t>(*current) != 0) return {};
   RETURN_IF_ERROR(give_rt_to_parents(mount_point, parent, runtime));
-  ASSIGN_OR_RETURN(const std::string period, read_control(directory + "/cpu.rt_period_us"));
-  RETURN_IF_ERROR(write_control(parent + "/cpu.rt_period_us", trim(period)));
+  ASSIGN_OR_RETURN(const std::string period, read_value(directory + "/cpu.rt_period_us"));
+  RETURN_IF_ERROR(write_control(parent + "/cpu.rt_period_us", period));
   return write_control(parent + "/cpu.rt_runtime_us", runtime);
 }
 

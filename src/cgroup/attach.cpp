@@ -82,6 +82,7 @@ Status Group::attach(pid_t pid) {
 
 Status Group::remove(int timeout_ms) {
   std::vector<const Dir*> left;
+  left.reserve(dirs_.size());
   for (const Dir& dir : dirs_) left.push_back(&dir);
   const Deadline deadline(timeout_ms);
   Backoff backoff;

@@ -6,28 +6,34 @@
 namespace cooper::cgroup {
 namespace {
 
-// Returns the value of `file` in `directory`, inherited if it was empty.
-Result<std::string> ensure(const std::string& mount_point, const std::string& directory, const std::string& file) {
-  ASSIGN_OR_RETURN(const std::string text, read_control(directory + "/" + file));
-  std::string value(trim(text));
-  if (!value.empty() || directory.size() <= mount_point.size()) return value;
-  ASSIGN_OR_RETURN(value, ensure(mount_point, directory.substr(0, directory.rfind('/')), file));
-  RETURN_IF_ERROR(write_control(directory + "/" + file, value));
-  return value;
+struct Value {
+  std::string text;
+  bool was_there = false;
+};
+
+// The value of `file` in `directory`, inherited if it was empty.
+Result<Value> ensure(const std::string& mount_point, const std::string& directory, const std::string& file) {
+  ASSIGN_OR_RETURN(std::string own, read_value(directory + "/" + file));
+  if (!own.empty() || directory.size() <= mount_point.size()) return Value{std::move(own), true};
+  ASSIGN_OR_RETURN(Value inherited, ensure(mount_point, directory.substr(0, directory.rfind('/')), file));
+  RETURN_IF_ERROR(write_control(directory + "/" + file, inherited.text));
+  inherited.was_there = false;
+  return inherited;
 }
 
 }  // namespace
 
-Status inherit_cpuset(const std::string& mount_point, const std::string& directory) {
+Status inherit_cpuset(const std::string& mount_point, const std::string& directory, Age age) {
   for (const char* file : {"cpuset.cpus", "cpuset.mems"}) {
     auto value = ensure(mount_point, directory, file);
     if (!value.ok()) return std::move(value).error().with("inherit " + quoted(file));
+    if (age == Age::kNew && value->was_there) return {};
   }
   return {};
 }
 
 Status prepare_cpuset_parent(const std::string& mount_point, const std::string& directory) {
-  RETURN_IF_ERROR(inherit_cpuset(mount_point, directory));
+  RETURN_IF_ERROR(inherit_cpuset(mount_point, directory, Age::kNew));
   return write_control(directory + "/cgroup.clone_children", "1");
 }
 

@@ -16,6 +16,14 @@ Result<std::string> read_control(const std::string& path) {
   return io::read_file(path, std::size_t{1} << 20);
 }
 
+Result<std::string> read_value(const std::string& path) {
+  ASSIGN_OR_RETURN(const UniqueFd fd, sys::openat(sys::kCwd, path, O_RDONLY));
+  std::array<char, 4096> buffer;
+  auto n = sys::read(fd, buffer);
+  if (!n.ok()) return std::move(n).error().with(quoted(path));
+  return std::string(trim({buffer.data(), *n}));
+}
+
 Status write_control(const std::string& path, std::string_view value) {
   return io::write_existing(sys::kCwd, path, value);
 }

@@ -24,8 +24,7 @@ Status write_frozen(const std::string& directory, bool v2, bool freeze) {
 
 // v1: FROZEN only when every task is; FREEZING counts as frozen for "is it on", not for "is it done".
 Result<std::string> v1_state(const std::string& directory) {
-  ASSIGN_OR_RETURN(const std::string text, read_control(directory + "/freezer.state"));
-  return std::string(trim(text));
+  return read_value(directory + "/freezer.state");
 }
 
 Result<bool> v2_is_frozen(BorrowedFd events) {

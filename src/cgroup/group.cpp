@@ -91,7 +91,7 @@ Status Group::create_directory(Dir& dir) {
     if (pure_v2()) RETURN_IF_ERROR(enable_controllers(dir.hierarchy, path_));
     ASSIGN_OR_RETURN(dir.fd, sys::openat(sys::kCwd, dir.directory, O_PATH | O_DIRECTORY | O_NOFOLLOW));
   } else if (has_controller(dir.hierarchy, "cpuset")) {
-    RETURN_IF_ERROR(inherit_cpuset(dir.hierarchy.mount_point, dir.directory));
+    RETURN_IF_ERROR(inherit_cpuset(dir.hierarchy.mount_point, dir.directory, dir.created ? Age::kNew : Age::kOld));
   }
   // A new group is born frozen below a frozen one; the root of a tree never is.
   if (!dir.created || !below_root) RETURN_IF_ERROR(check_not_frozen(dir));
@@ -126,12 +126,12 @@ Status Group::check_existing(const Dir& dir) const {
 Status Group::check_not_frozen(const Dir& dir) const {
   const bool v1 = has_controller(dir.hierarchy, "freezer");
   if (!v1 && !(dir.hierarchy.v2 && pure_v2())) return {};
-  auto text = read_control(dir.directory + (v1 ? "/freezer.state" : "/cgroup.events"));
+  auto text = read_value(dir.directory + (v1 ? "/freezer.state" : "/cgroup.events"));
   if (!text.ok()) {
     if (text.error().errno_value() == ENOENT) return {};  // cgroup.events has no such file before 5.2
     return std::move(text).error();
   }
-  const bool frozen = v1 ? trim(*text) != "THAWED" : text->find("frozen 1") != std::string::npos;
+  const bool frozen = v1 ? *text != "THAWED" : text->find("frozen 1") != std::string::npos;
   if (!frozen) return {};
   return Error(Errc::kBusy,
                "container's cgroup " + quoted(dir.directory) + " is frozen: a process started there would never run",

@@ -29,6 +29,9 @@ class Builder {
     RETURN_IF_ERROR(root_steps());
     enter_root_steps();
     process_steps();
+    if (!linux_.mount_label.empty() && !options_.selinux_enabled) {
+      plan_.warnings.push_back("SELinux mount label " + quoted(linux_.mount_label) + " is ignored: SELinux is not enabled on this host");
+    }
     add_last_mile(plan_, process_, config_, options_);
     // Last in the list although it is the parent's: it runs after the exec, on `start`.
     if (!config_.hooks.poststart.empty()) parent(RunParentHooks{"poststart", config_.hooks.poststart});
@@ -272,31 +275,6 @@ void Builder::process_steps() {
 Result<Plan> make_plan(const oci::Config& config, const PlanOptions& options) {
   RETURN_IF_ERROR(validate(config, options));
   return Builder(config, options).build();
-}
-
-Result<Plan> make_exec_plan(const oci::Process& process, const oci::Config& container, const PlanOptions& options) {
-  RETURN_IF_ERROR(validate_process(process, options));
-  Plan plan;
-  plan.id = options.id;
-  const auto add = [&](StepBody body) { plan.steps.push_back({Actor::kChild, std::move(body)}); };
-  add(NewSession{});
-  if (!options.no_new_keyring) add(NewKeyring{"_ses." + options.id});
-  if (process.oom_score_adj) add(SetOomScoreAdj{*process.oom_score_adj});
-  if (process.terminal) {
-    SetupConsole console;
-    if (process.console_size) {
-      console.height = static_cast<std::uint16_t>(process.console_size->height);
-      console.width = static_cast<std::uint16_t>(process.console_size->width);
-    }
-    console.uid = process.user.uid;
-    add(console);
-  }
-  add(PrepareCwd{});
-  if (process.scheduler) add(SetScheduler{*process.scheduler});
-  if (process.io_priority) add(plan_io_priority(*process.io_priority));
-  add(FindExecutable{});
-  add_last_mile(plan, process, container, options);
-  return plan;
 }
 
 }  // namespace cooper::container

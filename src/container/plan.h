@@ -226,9 +226,6 @@ Status validate(const oci::Config& config, const PlanOptions& options);
 // validate() + plan.
 Result<Plan> make_plan(const oci::Config& config, const PlanOptions& options);
 
-// The plan of a second process (exec): the steps of a child that is in the container's namespaces and root already. `process` is
-// complete; seccomp profile and user namespace come from the container's config. validate_process() is included.
-Result<Plan> make_exec_plan(const oci::Process& process, const oci::Config& container, const PlanOptions& options);
 // Rules for a process document alone; pointers start with `pointer` ("/process" inside a config.json, "" in a process.json).
 Status validate_process(const oci::Process& process, const PlanOptions& options, std::string_view pointer = "/process");
 // Rules for a resources document alone (`update`).

@@ -10,11 +10,12 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include <cstring>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/fd.h"
+#include "base/strings.h"
 #include "sys/file.h"
 #include "sys/mount.h"
 
@@ -22,8 +23,12 @@ namespace cooper::container {
 namespace {
 
 constexpr char kSelf[] = "/proc/self/exe";
-// Set for the second run only, so that a kernel on which the protection does not show cannot make us loop.
-constexpr char kMarker[] = "_COOPER_SEALED=1";
+// Set for the second run only, so that a kernel on which the protection does not show cannot make us loop. Its value is the descriptor of the
+// clone, which stays open: closing the last reference of a detached mount waits for an RCU grace period (50 us and more), so it is left to the end of
+// the process, when nobody waits, or to the container's init, which has inherited it.
+constexpr std::string_view kMarker = "_COOPER_SEALED=";
+// Out of the way of descriptors that callers pass by number.
+constexpr int kLowestFd = 700;
 constexpr int kSeals = F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE;
 
 bool on_readonly_mount() {
@@ -72,13 +77,18 @@ bool may_fall_back(int errno_value) {
 }
 
 Error run_again(BorrowedFd executable, char** argv) {
+  // Not close-on-exec from here on. With a tiny descriptor limit it keeps its number and is closed by the exec.
+  const int high = ::fcntl(executable.get(), F_DUPFD, kLowestFd);
   std::vector<char*> environment;
   for (char** entry = environ; *entry != nullptr; ++entry) environment.push_back(*entry);
   std::string marker(kMarker);
+  marker += std::to_string(high);
   environment.push_back(marker.data());
   environment.push_back(nullptr);
   (void)::syscall(SYS_execveat, executable.get(), "", argv, environment.data(), AT_EMPTY_PATH);
-  return Error::from_errno(errno, "run the protected executable");
+  const int saved = errno;
+  if (high >= 0) (void)::close(high);
+  return Error::from_errno(saved, "run the protected executable");
 }
 
 // True when this is the second run; removes the marker from the environment, which hooks and logs must not see.
@@ -86,8 +96,11 @@ bool take_marker() {
   bool found = false;
   char** out = environ;
   for (char** in = environ; *in != nullptr; ++in) {
-    if (std::strcmp(*in, kMarker) == 0) {
+    const std::string_view entry(*in);
+    if (entry.starts_with(kMarker)) {
       found = true;
+      const auto fd = parse_number<int>(entry.substr(kMarker.size()));
+      if (fd && *fd >= kLowestFd) (void)::fcntl(*fd, F_SETFD, FD_CLOEXEC);
     } else {
       *out++ = *in;
     }

@@ -51,10 +51,18 @@ Status check_rlimits(const std::vector<oci::Rlimit>& limits, const std::string& 
   return {};
 }
 
+// "/proc/self/fd/7" and the like: a descriptor is not a place in the container (CVE-2024-21626). Links to such places are the executor's.
+bool is_descriptor_path(const std::string& path) {
+  const std::string clean = rules::clean_path(path);
+  const auto parts = split(clean, '/');
+  return parts.size() >= 4 && parts[1] == "proc" && (parts[3] == "fd" || parts[3] == "map_files" || parts[3] == "cwd" || parts[3] == "root");
+}
+
 Status check_program(const oci::Process& process, const std::string& pointer) {
   if (process.args.empty()) return fail(pointer + "/args", "must name the program to run");
   if (process.args[0].empty()) return fail(pointer + "/args/0", "must not be empty");
   if (process.cwd.empty() || process.cwd[0] != '/') return fail(pointer + "/cwd", quoted(process.cwd) + " must be an absolute path");
+  if (is_descriptor_path(process.cwd)) return fail(pointer + "/cwd", quoted(process.cwd) + " is not a directory of the container");
   for (std::size_t i = 0; i < process.env.size(); ++i) {
     const std::size_t equals = process.env[i].find('=');
     if (equals == std::string::npos || equals == 0) {

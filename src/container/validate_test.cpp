@@ -38,6 +38,8 @@ const std::vector<Case>& cases() {
       {"/process/args: must name", [](C& c) { c.process->args.clear(); }},
       {"/process/args/0: must not be empty", [](C& c) { c.process->args[0] = ""; }},
       {"/process/cwd: 'x' must be an absolute path", [](C& c) { c.process->cwd = "x"; }},
+      {"/process/cwd: '/proc/self/fd/7' is not", [](C& c) { c.process->cwd = "/proc/self/fd/7"; }},
+      {"/process/cwd: '/x/../proc//1/cwd' is not", [](C& c) { c.process->cwd = "/x/../proc//1/cwd"; }},
       {"/process/env/1: 'TERM' must have the form", [](C& c) { c.process->env[1] = "TERM"; }},
       {"/process/env/1: '=x' must have the form", [](C& c) { c.process->env[1] = "=x"; }},
       {"/process/user/uid", [](C& c) { c.process->user.uid = 0xffffffff; }},

@@ -14,8 +14,8 @@
 namespace cooper::monitor::internal {
 namespace {
 
-constexpr int kPartialMs = 1000;         // an unfinished line is logged after so long
-constexpr int kTerminalRetryMs = 200;    // a terminal that no process has open may be opened again
+constexpr int kPartialMs = 1000;       // an unfinished line is logged after so long
+constexpr int kTerminalRetryMs = 200;  // a terminal that no process has open may be opened again
 constexpr int kPipeSize = 256 << 10;
 
 struct timespec wall_clock() {
@@ -27,14 +27,16 @@ struct timespec wall_clock() {
 // The id on the host of an id in the app's user namespace.
 std::uint32_t host_id(std::uint32_t id, const std::vector<oci::IdMapping>& mappings) {
   for (const oci::IdMapping& mapping : mappings) {
-    if (id >= mapping.container_id && id - mapping.container_id < mapping.size) return mapping.host_id + (id - mapping.container_id);
+    if (id >= mapping.container_id && id - mapping.container_id < mapping.size)
+      return mapping.host_id + (id - mapping.container_id);
   }
   return id;
 }
 
 bool has_own_pid_namespace(const oci::Config& config) {
   if (!config.linux) return false;
-  return std::ranges::any_of(config.linux->namespaces, [](const oci::Namespace& ns) { return ns.type == "pid" && ns.path.empty(); });
+  return std::ranges::any_of(config.linux->namespaces,
+                             [](const oci::Namespace& ns) { return ns.type == "pid" && ns.path.empty(); });
 }
 
 }  // namespace
@@ -45,7 +47,9 @@ Result<Scratch> Scratch::create() {
   return Scratch(static_cast<char*>(memory));
 }
 
-void Scratch::release_memory() { (void)::madvise(memory_, kSize, MADV_DONTNEED); }
+void Scratch::release_memory() {
+  (void)::madvise(memory_, kSize, MADV_DONTNEED);
+}
 
 // An app that is not root may open /dev/stdout and such again, which the mode of a pipe allows to its owner only.
 void App::own_by_app_user(BorrowedFd fd) const {
@@ -261,10 +265,13 @@ void App::flush_stdin() {
       return;
     }
     if (!in_watched_) {
-      if (!loop_.add(in_, EPOLLOUT, [this](std::uint32_t) {
-                  flush_stdin();
-                  if (stdin_has_room()) hub_.input_ready(index_);
-                }).ok()) {
+      if (!loop_
+               .add(in_, EPOLLOUT,
+                    [this](std::uint32_t) {
+                      flush_stdin();
+                      if (stdin_has_room()) hub_.input_ready(index_);
+                    })
+               .ok()) {
         lose_stdin();
         return;
       }

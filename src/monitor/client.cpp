@@ -38,7 +38,8 @@ std::string resize_body(const std::string& app, std::uint16_t height, std::uint1
 }
 
 Error gone_error() {
-  return Error(Errc::kWrongState, "the monitor of the pod is gone").with_hint("see the pod's status for its exit records");
+  return Error(Errc::kWrongState, "the monitor of the pod is gone")
+      .with_hint("see the pod's status for its exit records");
 }
 
 }  // namespace
@@ -47,7 +48,8 @@ Result<Client> Client::connect(const std::string& socket_path) {
   auto socket = sys::unix_connect(socket_path, SOCK_SEQPACKET);
   if (!socket.ok()) {
     const int e = socket.error().errno_value();
-    if (e == ENOENT || e == ECONNREFUSED) return std::move(socket).error().with("the pod is not running").with_code(Errc::kWrongState);
+    if (e == ENOENT || e == ECONNREFUSED)
+      return std::move(socket).error().with("the pod is not running").with_code(Errc::kWrongState);
     return std::move(socket).error();
   }
   return adopt(*std::move(socket));
@@ -59,12 +61,13 @@ Result<Client> Client::adopt(UniqueFd socket) {
   if (!came) return Error(Errc::kTimeout, "the monitor does not answer");
   if (out.packet_.empty()) return gone_error();
   ASSIGN_OR_RETURN(const auto frame, protocol::parse_frame(out.packet_));
-  if (frame.type == FrameType::kDropped) return Error(Errc::kLimit, "the monitor refused the connection: " + std::string(frame.payload));
+  if (frame.type == FrameType::kDropped)
+    return Error(Errc::kLimit, "the monitor refused the connection: " + std::string(frame.payload));
   if (frame.type != FrameType::kHello) return Error(Errc::kCorrupt, "the monitor did not say hello");
   ASSIGN_OR_RETURN(out.hello_, protocol::parse_hello(frame.payload));
   if (out.hello_.version > protocol::kVersion) {
-    return Error(Errc::kUnsupported, "the monitor of the pod speaks protocol " + std::to_string(out.hello_.version) + ", this program only " +
-                                         std::to_string(protocol::kVersion));
+    return Error(Errc::kUnsupported, "the monitor of the pod speaks protocol " + std::to_string(out.hello_.version) +
+                                         ", this program only " + std::to_string(protocol::kVersion));
   }
   return out;
 }
@@ -141,7 +144,8 @@ Result<Event> Client::event_of(const protocol::FrameView& frame) const {
       event.kind = Event::Kind::kDropped;
       event.data = std::string(frame.payload);
       return event;
-    default: return event;  // kTimeout: nothing for the caller (an unawaited reply, a second hello)
+    default:
+      return event;  // kTimeout: nothing for the caller (an unawaited reply, a second hello)
   }
 }
 
@@ -200,7 +204,9 @@ Status Client::kill(const std::string& app, int signal) {
   return simple_request(FrameType::kKill, protocol::print(body));
 }
 
-Status Client::reopen_logs() { return simple_request(FrameType::kReopenLogs, "{}"); }
+Status Client::reopen_logs() {
+  return simple_request(FrameType::kReopenLogs, "{}");
+}
 
 Result<protocol::PodStatus> Client::status() {
   ASSIGN_OR_RETURN(const std::string reply, request(FrameType::kStatus, "{}"));
@@ -222,12 +228,17 @@ Result<ExitRecord> Client::wait(const std::string& app, int timeout_ms) {
     const int left = deadline < 0 ? -1 : static_cast<int>(std::max<std::int64_t>(deadline - io::monotonic_ms(), 0));
     ASSIGN_OR_RETURN(Event event, next(left));
     switch (event.kind) {
-      case Event::Kind::kTimeout: return Error(Errc::kTimeout, "the app still runs");
-      case Event::Kind::kClosed: return gone_error();
-      case Event::Kind::kDropped: return Error(Errc::kLimit, "the monitor dropped the connection: " + event.data);
-      case Event::Kind::kOutput: continue;
+      case Event::Kind::kTimeout:
+        return Error(Errc::kTimeout, "the app still runs");
+      case Event::Kind::kClosed:
+        return gone_error();
+      case Event::Kind::kDropped:
+        return Error(Errc::kLimit, "the monitor dropped the connection: " + event.data);
+      case Event::Kind::kOutput:
+        continue;
       case Event::Kind::kExit:
-      case Event::Kind::kPodExit: break;
+      case Event::Kind::kPodExit:
+        break;
     }
     for (ExitRecord& record : event.records) {
       if (record.app == name) return std::move(record);
@@ -256,11 +267,17 @@ Status Client::send_stdin(std::string_view data) {
   return {};
 }
 
-Result<bool> Client::try_send_stdin_eof() { return try_send(FrameType::kStdinEof, {}); }
+Result<bool> Client::try_send_stdin_eof() {
+  return try_send(FrameType::kStdinEof, {});
+}
 
-Status Client::send_stdin_eof() { return send(FrameType::kStdinEof, {}); }
+Status Client::send_stdin_eof() {
+  return send(FrameType::kStdinEof, {});
+}
 
-Status Client::detach() { return send(FrameType::kDetach, {}); }
+Status Client::detach() {
+  return send(FrameType::kDetach, {});
+}
 
 Result<Event> Client::next(int timeout_ms) {
   if (!kept_.empty()) {

@@ -1,7 +1,8 @@
 // The client side of monitor.sock (protocol.h): what `run`, `attach`, `stop`, `wait` and `pod status` are made of.
 //
-// One connection, one thread. Requests wait for their reply (at most kReplyTimeoutMs; frames that arrive meanwhile are kept and come
-// from next() later, in order). fd() may be watched for readability by the caller's own loop; before sleeping on it call pending().
+// One connection, one thread. Requests wait for their reply (at most kReplyTimeoutMs; frames that arrive meanwhile are
+// kept and come from next() later, in order). fd() may be watched for readability by the caller's own loop; before
+// sleeping on it call pending().
 #pragma once
 
 #include <cstdint>
@@ -47,8 +48,8 @@ class Client {
   Status attach(const protocol::AttachRequest& request);
   // Sets the size of the app's terminal; no effect on an app without one. No answer is awaited.
   Status resize(const std::string& app, std::uint16_t height, std::uint16_t width);
-  // Stop signal (or `signal`) to the app, or to all of them when empty, SIGKILL after timeout_ms. Returns when the signal was sent;
-  // the end comes as kExit (after watch()) and kPodExit.
+  // Stop signal (or `signal`) to the app, or to all of them when empty, SIGKILL after timeout_ms. Returns when the
+  // signal was sent; the end comes as kExit (after watch()) and kPodExit.
   Status stop(const std::string& app, std::int64_t timeout_ms = -1, int signal = 0);
   Status kill(const std::string& app, int signal);
   // After an outside program renamed the log files.
@@ -64,8 +65,8 @@ class Client {
   Status send_stdin_eof();
   // Announces that this connection ends and the app's input shall stay open.
   Status detach();
-  // For callers with a loop of their own, which must never block: false (or the count taken, perhaps 0) means that the monitor does
-  // not read now; wait for fd() to become writable and call again.
+  // For callers with a loop of their own, which must never block: false (or the count taken, perhaps 0) means that the
+  // monitor does not read now; wait for fd() to become writable and call again.
   Result<std::size_t> try_send_stdin(std::string_view data);
   Result<bool> try_send_stdin_eof();
   Result<bool> try_resize(const std::string& app, std::uint16_t height, std::uint16_t width);

@@ -47,11 +47,13 @@ void FrameQueue::clear() {
 }
 
 Connection::Sent Connection::transmit(std::string_view header, std::string_view payload) {
-  struct iovec parts[2] = {{const_cast<char*>(header.data()), header.size()}, {const_cast<char*>(payload.data()), payload.size()}};
+  struct iovec parts[2] = {{const_cast<char*>(header.data()), header.size()},
+                           {const_cast<char*>(payload.data()), payload.size()}};
   struct msghdr message = {};
   message.msg_iov = parts;
   message.msg_iovlen = 2;
-  if (sys::retry([&] { return ::sendmsg(socket_.get(), &message, MSG_NOSIGNAL | MSG_DONTWAIT); }) >= 0) return Sent::kAll;
+  if (sys::retry([&] { return ::sendmsg(socket_.get(), &message, MSG_NOSIGNAL | MSG_DONTWAIT); }) >= 0)
+    return Sent::kAll;
   return errno == EAGAIN || errno == ENOBUFS || errno == ENOMEM ? Sent::kBlocked : Sent::kBroken;
 }
 

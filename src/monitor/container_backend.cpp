@@ -44,8 +44,8 @@ class ContainerBackend final : public Backend {
     } else if (loaded.error().code() != Errc::kNotFound) {
       destroyed = std::move(loaded).error();
     }
-    // No record, or one that cannot be read: the creator was killed half-way. Nothing but the directory can be left (namespaces and
-    // mounts end with their processes; the cgroup goes with the pod's).
+    // No record, or one that cannot be read: the creator was killed half-way. Nothing but the directory can be left
+    // (namespaces and mounts end with their processes; the cgroup goes with the pod's).
     const auto root = sys::openat(sys::kCwd, factory_.options().root, O_RDONLY | O_DIRECTORY);
     if (root.ok()) {
       if (Status removed = io::remove_tree(*root, id); !removed.ok()) return removed;

@@ -28,7 +28,8 @@ Result<ExitRecord> read_record(const codec::json::Cursor& cursor) {
   int version = kRecordVersion;
   RETURN_IF_ERROR(cursor.read("version", version));
   if (version != kRecordVersion) {
-    return cursor.error("exit record of version " + std::to_string(version) + " was written by a newer cooper", Errc::kUnsupported);
+    return cursor.error("exit record of version " + std::to_string(version) + " was written by a newer cooper",
+                        Errc::kUnsupported);
   }
   ExitRecord out;
   ASSIGN_OR_RETURN(const auto app, cursor.require("app"));

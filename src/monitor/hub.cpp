@@ -18,7 +18,7 @@ using protocol::Stream;
 
 namespace {
 
-constexpr int kAcceptPauseMs = 100;   // after running out of descriptors
+constexpr int kAcceptPauseMs = 100;  // after running out of descriptors
 constexpr int kStuckCheckMs = 1000;
 constexpr std::int64_t kFarewellMs = 2000;  // a dropped client may take so long to read why
 constexpr int kFramesPerEvent = 16;         // of one client, before others get their turn
@@ -154,9 +154,9 @@ void Hub::update_events(Connection& connection) {
   if (connection.queued() != 0) events |= EPOLLOUT;
   if (events == connection.events_) return;
   const std::uint64_t id = connection.id();
-  const Status status = connection.events_ == 0
-                            ? loop_.add(connection.fd(), events, [this, id](std::uint32_t ready) { on_event(id, ready); })
-                            : loop_.modify(connection.fd(), events);
+  const Status status = connection.events_ == 0 ? loop_.add(connection.fd(), events,
+                                                            [this, id](std::uint32_t ready) { on_event(id, ready); })
+                                                : loop_.modify(connection.fd(), events);
   if (status.ok()) {
     connection.events_ = events;
   } else {
@@ -222,7 +222,8 @@ bool Hub::read_frame(Connection& connection, std::string_view packet) {
     case FrameType::kDetach:
       connection.detached_ = true;
       return true;
-    default: return handle_request(connection, *frame);
+    default:
+      return handle_request(connection, *frame);
   }
 }
 
@@ -244,15 +245,21 @@ bool Hub::handle_request(Connection& connection, const FrameView& frame) {
     }
     case FrameType::kStatus: {
       const std::string body = protocol::print_reply(handler_.status());
-      if (body.size() > protocol::kMaxPayload) return reply(connection, frame, Error(Errc::kLimit, "the status is too long"));
-      return after_send(connection, connection.send(protocol::make_frame(FrameType::kReply, body, Stream::kNone, frame.request)));
+      if (body.size() > protocol::kMaxPayload)
+        return reply(connection, frame, Error(Errc::kLimit, "the status is too long"));
+      return after_send(connection,
+                        connection.send(protocol::make_frame(FrameType::kReply, body, Stream::kNone, frame.request)));
     }
-    case FrameType::kReopenLogs: return reply(connection, frame, handler_.reopen_logs());
+    case FrameType::kReopenLogs:
+      return reply(connection, frame, handler_.reopen_logs());
     case FrameType::kResize:
     case FrameType::kWait:
     case FrameType::kStop:
-    case FrameType::kKill: return reply(connection, frame, handle_app_request(connection, frame));
-    default: drop(connection, "that message is not for the monitor"); return false;
+    case FrameType::kKill:
+      return reply(connection, frame, handle_app_request(connection, frame));
+    default:
+      drop(connection, "that message is not for the monitor");
+      return false;
   }
 }
 
@@ -261,7 +268,8 @@ Status Hub::handle_attach(Connection& connection, std::string_view payload) {
   ASSIGN_OR_RETURN(const auto request, protocol::parse_attach(payload));
   ASSIGN_OR_RETURN(const int app, handler_.find_app(request.app));
   if (request.in && !handler_.stdin_open(app)) {
-    return Error(Errc::kWrongState, "the app was started without an open standard input").with_hint("start it with -i to be able to write to it");
+    return Error(Errc::kWrongState, "the app was started without an open standard input")
+        .with_hint("start it with -i to be able to write to it");
   }
   connection.app_ = app;
   connection.in_ = request.in;
@@ -285,11 +293,13 @@ Status Hub::handle_app_request(Connection& connection, const FrameView& frame) {
       if (!handler_.app_has_terminal(app)) return Error(Errc::kWrongState, "the app has no terminal");
       handler_.resize(app, request.height, request.width);
       return {};
-    case FrameType::kStop: return handler_.stop(app, request);
+    case FrameType::kStop:
+      return handler_.stop(app, request);
     case FrameType::kKill:
       if (request.signal == 0) return Error(Errc::kInvalidArgument, "no signal given");
       return handler_.kill(app, request.signal);
-    default: break;
+    default:
+      break;
   }
   if (app == kNoApp) {
     // The only app's end is what the client waits for; of several, kPodExit tells all.
@@ -298,7 +308,8 @@ Status Hub::handle_app_request(Connection& connection, const FrameView& frame) {
     app = *only;
   }
   if (const auto ended = handler_.exit_json(app); ended.ok()) {
-    // The reply must come first, and the caller sends it: the queue keeps the order when the exit follows in the next round.
+    // The reply must come first, and the caller sends it: the queue keeps the order when the exit follows in the next
+    // round.
     const std::uint64_t id = connection.id();
     (void)loop_.add_timer(0, [this, id, json = *ended] {
       const auto found = connections_.find(id);
@@ -316,21 +327,25 @@ bool Hub::reply(Connection& connection, const FrameView& frame, const Status& st
   if (connection.dead_) return false;
   if (frame.request == 0) return true;
   std::string body = protocol::print_reply(status);
-  if (body.size() > protocol::kMaxPayload) body = protocol::print_reply(Error(status.error().code(), "the request failed"));
-  return after_send(connection, connection.send(protocol::make_frame(FrameType::kReply, body, Stream::kNone, frame.request)));
+  if (body.size() > protocol::kMaxPayload)
+    body = protocol::print_reply(Error(status.error().code(), "the request failed"));
+  return after_send(connection,
+                    connection.send(protocol::make_frame(FrameType::kReply, body, Stream::kNone, frame.request)));
 }
 
 void Hub::output(int app, Stream stream, std::string_view data) {
   if (connections_.empty()) return;
   const Entry entry(*this);
   for (auto& [id, connection] : connections_) {
-    if (connection->dead_ || connection->closing_ || connection->hung_up_ || !connection->attached_to(app, stream)) continue;
+    if (connection->dead_ || connection->closing_ || connection->hung_up_ || !connection->attached_to(app, stream))
+      continue;
     (void)after_send(*connection, connection->send_output(stream, data));
   }
 }
 
 bool Hub::holds_back(int app) const {
-  return std::ranges::any_of(connections_, [&](const auto& entry) { return entry.second->congested_ && entry.second->app_ == app; });
+  return std::ranges::any_of(connections_,
+                             [&](const auto& entry) { return entry.second->congested_ && entry.second->app_ == app; });
 }
 
 void Hub::input_ready(int app) {
@@ -356,7 +371,9 @@ void Hub::app_exited(int app, const std::string& record_json) {
   }
 }
 
-void Hub::release_memory() { packet_ = std::string(); }
+void Hub::release_memory() {
+  packet_ = std::string();
+}
 
 void Hub::stop_listening() {
   if (!listener_) return;

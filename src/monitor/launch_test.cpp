@@ -1,14 +1,16 @@
 // The whole of a pod's life with plain processes for containers: no privilege, no network.
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sched.h>
 #include <stdlib.h>
-#include <sys/file.h>
+#include <sys/mount.h>
 #include <sys/wait.h>
 
 #include "base/strings.h"
 #include "io/event_loop.h"
 #include "monitor/client.h"
 #include "monitor/internal/launch_with.h"
+#include "monitor/internal/pod_end.h"
 #include "monitor/internal/process_backend.h"
 #include "sys/retry.h"
 #include "sys/socket.h"
@@ -24,7 +26,8 @@ class LaunchTest : public testing::Test {
   void SetUp() override {
     base_ = testing::TempDir() + "cooper-pod-XXXXXX";
     ASSERT_NE(::mkdtemp(base_.data()), nullptr);
-    for (const std::string name : {"pod", "run", "containers"}) ASSERT_TRUE(io::make_directories(base_ + "/" + name).ok());
+    for (const std::string name : {"pod", "run", "containers"})
+      ASSERT_TRUE(io::make_directories(base_ + "/" + name).ok());
     backend_ = std::make_unique<ProcessBackend>(base_ + "/containers");
   }
   void TearDown() override {
@@ -59,7 +62,8 @@ class LaunchTest : public testing::Test {
     spec.log_file = "logs/" + name + ".log";
     return spec;
   }
-  Result<Launched> start(PodSpec spec, bool attach = true, bool with_stdin = false, const std::string& attach_app = {}) {
+  Result<Launched> start(PodSpec spec, bool attach = true, bool with_stdin = false,
+                         const std::string& attach_app = {}) {
     LaunchOptions options;
     options.attach = attach;
     options.attach_app = attach_app;
@@ -91,9 +95,13 @@ class LaunchTest : public testing::Test {
         return session;
       }
       switch (event->kind) {
-        case Event::Kind::kOutput: (event->stream == Stream::kStderr ? session.err : session.out) += event->data; continue;
-        case Event::Kind::kExit: continue;
-        default: break;
+        case Event::Kind::kOutput:
+          (event->stream == Stream::kStderr ? session.err : session.out) += event->data;
+          continue;
+        case Event::Kind::kExit:
+          continue;
+        default:
+          break;
       }
       session.end = event->kind;
       session.records = std::move(event->records);
@@ -108,7 +116,9 @@ class LaunchTest : public testing::Test {
   }
   std::string text(const std::string& name) { return io::read_file(base_ + "/" + name).value_or("(missing)"); }
   bool exists(const std::string& name) { return sys::fstatat(sys::kCwd, base_ + "/" + name).ok(); }
-  bool lock_is_free() { return io::FileLock::try_acquire(sys::kCwd, base_ + "/lock", io::FileLock::Mode::kExclusive).ok(); }
+  bool lock_is_free() {
+    return io::FileLock::try_acquire(sys::kCwd, base_ + "/lock", io::FileLock::Mode::kExclusive).ok();
+  }
   static bool eventually(const std::function<bool()>& condition, int timeout_ms = 10000) {
     for (const auto end = io::monotonic_ms() + timeout_ms; io::monotonic_ms() < end; ::usleep(5000)) {
       if (condition()) return true;
@@ -161,7 +171,7 @@ TEST_F(LaunchTest, SignalledAppHasAShellCode) {
 
 TEST_F(LaunchTest, SlowForegroundReaderLosesNothing) {
   Client client = run(app("web", "head -c 3000000 /dev/zero | tr '\\0' 'x'; printf end"));
-  ::usleep(300000);  // far more than the queue, the socket and the pipe hold
+  ::usleep(300000);                  // far more than the queue, the socket and the pipe hold
   EXPECT_FALSE(exists("finished"));  // the app is held back
   const Session session = follow(client);
   EXPECT_EQ(session.end, Event::Kind::kPodExit);
@@ -283,7 +293,8 @@ TEST_F(LaunchTest, FirstExitPolicyStopsTheOthers) {
   Client client = *Client::adopt(std::move(launched->client));
   const Session session = follow(client);
   ASSERT_EQ(session.records.size(), 2U);
-  EXPECT_TRUE(session.records[1].exit_code == 7 || session.records[1].signal == SIGTERM) << session.records[1].exit_code;
+  EXPECT_TRUE(session.records[1].exit_code == 7 || session.records[1].signal == SIGTERM)
+      << session.records[1].exit_code;
 }
 
 TEST_F(LaunchTest, SandboxLivesAsLongAsTheApps) {
@@ -312,7 +323,7 @@ TEST_F(LaunchTest, StopSendsTheSignalAndKillsLate) {
 }
 
 TEST_F(LaunchTest, RequestsAreAnswered) {
-  Client first = run(app("web", "echo ready; trap 'exit 5' USR1; while :; do sleep 0.02; done"));
+  Client first = run(app("web", "trap 'exit 5' USR1; echo ready; while :; do sleep 0.02; done"));
   ASSERT_EQ(first.next(5000)->data, "ready\n");
   Client client = connect();
   const auto status = client.status();
@@ -394,7 +405,8 @@ TEST_F(LaunchTest, SlowClientIsDroppedAndHurtsNobody) {
 
 TEST_F(LaunchTest, GarbageFromAClientEndsOnlyThatClient) {
   Client first = run(app("web", "sleep 0.5; echo fine"));
-  for (const std::string garbage : {"", "x", "\xff\xff\xff\xff zzz", "\x10\0\1\0{not json", "\x03\1\0\0output from a client"}) {
+  for (const std::string garbage :
+       {"", "x", "\xff\xff\xff\xff zzz", "\x10\0\1\0{not json", "\x03\1\0\0output from a client"}) {
     auto raw = sys::unix_connect(base_ + "/run/monitor.sock", SOCK_SEQPACKET);
     ASSERT_TRUE(raw.ok());
     if (!garbage.empty()) (void)!sys::send_message(*raw, garbage).ok();
@@ -503,7 +515,8 @@ TEST_F(LaunchTest, MonitorKilledDuringTheStartIsReported) {
     ::usleep(200000);
     const auto children_of = [](pid_t pid) {
       std::vector<pid_t> out;
-      const auto list = io::read_file("/proc/" + std::to_string(pid) + "/task/" + std::to_string(pid) + "/children").value_or("");
+      const auto list =
+          io::read_file("/proc/" + std::to_string(pid) + "/task/" + std::to_string(pid) + "/children").value_or("");
       for (const auto word : split(trim(list), ' ')) {
         if (const auto child = parse_number<pid_t>(word)) out.push_back(*child);
       }
@@ -576,9 +589,57 @@ TEST_F(LaunchTest, PromptIsLoggedWhileTheAppWaits) {
   AppSpec spec = app("web", "printf 'name? '; read name");
   spec.stdin_open = true;
   Client client = run(std::move(spec), true);
-  EXPECT_TRUE(eventually([&] { return text("pod/logs/web.log").find(" stdout P name? \n") != std::string::npos; }, 3000));
+  EXPECT_TRUE(
+      eventually([&] { return text("pod/logs/web.log").find(" stdout P name? \n") != std::string::npos; }, 3000));
   ASSERT_TRUE(client.send_stdin_eof().ok());
   EXPECT_EQ(follow(client).end, Event::Kind::kPodExit);
+}
+
+TEST_F(LaunchTest, FileSizeLimitOfTheCallerCostsLogOnly) {
+  const pid_t caller = ::fork();
+  if (caller == 0) {
+    if (!sys::prlimit(0, RLIMIT_FSIZE, {20000, 20000}).ok()) ::_exit(9);
+    PodSpec spec = pod();
+    AppSpec noisy = app("web", "head -c 100000 /dev/zero | tr '\\0' 'q'; echo; sleep 0.2; exit 3");
+    spec.apps.push_back(std::move(noisy));
+    auto launched = start(std::move(spec));
+    if (!launched.ok()) ::_exit(1);
+    auto client = Client::adopt(std::move(launched->client));
+    if (!client.ok()) ::_exit(2);
+    const Session session = follow(*client);
+    ::_exit(session.out.size() == 100001 && session.end == Event::Kind::kPodExit ? 0 : 3);
+  }
+  EXPECT_EQ(sys::waitpid(caller)->code, 0);
+  expect_clean();
+  EXPECT_EQ(record("web").exit_code, 3);
+  EXPECT_LE(text("pod/logs/web.log").size(), 20000U);
+}
+
+TEST_F(LaunchTest, RecordIsWrittenOnAFullDisk) {
+  const pid_t child = ::fork();
+  if (child == 0) {
+    const std::string disk = base_ + "/pod";
+    if (::unshare(CLONE_NEWNS) != 0 && ::unshare(CLONE_NEWUSER | CLONE_NEWNS) != 0) ::_exit(77);
+    if (::mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0) ::_exit(77);
+    if (::mount("tmpfs", disk.c_str(), "tmpfs", 0, "size=32k") != 0) ::_exit(77);
+    const UniqueFd dir = *sys::openat(sys::kCwd, disk, O_RDONLY | O_DIRECTORY);
+    internal::reserve_exit_record(dir, "web");
+    const UniqueFd filler = *sys::openat(dir, "filler", O_WRONLY | O_CREAT, 0600);
+    while (sys::write(filler, std::string(4096, 'x')).ok()) {
+    }
+    ExitRecord other;
+    other.app = "unprepared";
+    if (internal::write_exit_record(dir, other).ok()) ::_exit(1);  // the disk is not full?
+    other.app = "web";
+    other.exit_code = 12;
+    if (!internal::write_exit_record(dir, other).ok()) ::_exit(2);
+    const auto back = internal::read_exit_record(dir, "web");
+    if (!back.ok() || back->exit_code != 12) ::_exit(3);
+    ::_exit(sys::list_directory(*sys::openat(dir, "status", O_RDONLY | O_DIRECTORY))->size() == 1 ? 0 : 4);
+  }
+  const int status = sys::waitpid(child)->code;
+  if (status == 77) GTEST_SKIP() << "no right to mount a small file system";
+  EXPECT_EQ(status, 0);
 }
 
 TEST_F(LaunchTest, RefusesBadSpecs) {

@@ -44,12 +44,15 @@ Result<int> find_attached(const PodSpec& spec, const LaunchOptions& options) {
 Status check(const PodSpec& spec) {
   if (spec.apps.empty()) return Error(Errc::kInvalidArgument, "a pod needs at least one app");
   if (spec.apps.size() > kMaxApps) {
-    return Error(Errc::kLimit, "a pod has at most " + std::to_string(kMaxApps) + " apps, not " + std::to_string(spec.apps.size()));
+    return Error(Errc::kLimit,
+                 "a pod has at most " + std::to_string(kMaxApps) + " apps, not " + std::to_string(spec.apps.size()));
   }
   std::set<std::string> names;
   for (const AppSpec& app : spec.apps) {
     // The name becomes the file name of the exit record.
-    RETURN_IF_ERROR(AppName::parse(app.name).ok() ? Status() : Status(Error(Errc::kInvalidArgument, "invalid app name " + quoted(app.name))));
+    RETURN_IF_ERROR(AppName::parse(app.name).ok()
+                        ? Status()
+                        : Status(Error(Errc::kInvalidArgument, "invalid app name " + quoted(app.name))));
     if (!names.insert(app.name).second) return Error(Errc::kInvalidArgument, "two apps are named " + quoted(app.name));
   }
   if (!spec.pod_dir) return Error(Errc::kInvalidArgument, "no pod directory");
@@ -66,16 +69,17 @@ Result<Plumbing> make_plumbing(PodSpec& spec, const LaunchOptions& options) {
   }
   ASSIGN_OR_RETURN(out.sync, sys::socketpair(SOCK_SEQPACKET));
   ASSIGN_OR_RETURN(out.board, make_board());
-  for (UniqueFd* fd : {&out.client.first, &out.client.second, &out.sync.first, &out.sync.second, &spec.pod_dir, &spec.lock}) {
+  for (UniqueFd* fd :
+       {&out.client.first, &out.client.second, &out.sync.first, &out.sync.second, &spec.pod_dir, &spec.lock}) {
     RETURN_IF_ERROR(move_above_stdio(*fd));
   }
   return out;
 }
 
-// What monitor and guardian do alike, first thing. The caller's other descriptors are closed: a lock or a pipe of its own would
-// be held for as long as the pod runs.
+// What monitor and guardian do alike, first thing. The caller's other descriptors are closed: a lock or a pipe of its
+// own would be held for as long as the pod runs.
 Status become_service(const PodSpec& spec, const Plumbing& plumbing, bool is_monitor) {
-  reset_signals();
+  if (is_monitor) reset_signals();
   // The sink may hold a file descriptor of the caller, whose number will soon mean something else.
   RETURN_IF_ERROR(log::configure({}));
   std::vector<int> keep = {spec.pod_dir.get(), spec.lock.get(), plumbing.sync.second.get()};
@@ -94,8 +98,10 @@ Status become_service(const PodSpec& spec, const Plumbing& plumbing, bool is_mon
   ::_exit(1);
 }
 
-[[noreturn]] void run_monitor(PodSpec spec, Plumbing plumbing, const LaunchOptions& options, pid_t guardian, Backend& backend) {
-  if (Status ready = become_service(spec, plumbing, true); !ready.ok()) report_and_exit(plumbing, std::move(ready).error());
+[[noreturn]] void run_monitor(PodSpec spec, Plumbing plumbing, const LaunchOptions& options, pid_t guardian,
+                              Backend& backend) {
+  if (Status ready = become_service(spec, plumbing, true); !ready.ok())
+    report_and_exit(plumbing, std::move(ready).error());
   Inheritance inheritance;
   inheritance.sync = std::move(plumbing.sync.second);
   inheritance.first_client = std::move(plumbing.client.second);
@@ -103,13 +109,16 @@ Status become_service(const PodSpec& spec, const Plumbing& plumbing, bool is_mon
   inheritance.first_stdin = options.attach_stdin;
   inheritance.board = plumbing.board;
   inheritance.guardian = guardian;
-  (void)plumbing.sync.first.release();    // closed above
+  (void)plumbing.sync.first.release();  // closed above
   (void)plumbing.client.first.release();
   Supervisor(std::move(spec), std::move(inheritance), backend).run();
   ::_exit(0);
 }
 
 [[noreturn]] void run_guardian(PodSpec spec, Plumbing plumbing, const LaunchOptions& options, Backend& backend) {
+  // An ignored SIGCHLD, say, would hide the monitor's end from us; and nothing but SIGKILL shall end the guardian.
+  reset_signals();
+  block_all_signals();
   (void)::setsid();
   (void)::umask(0022);
   if (::chdir("/") != 0) report_and_exit(plumbing, Error::from_errno(errno, "change to '/'"));
@@ -120,9 +129,6 @@ Status become_service(const PodSpec& spec, const Plumbing& plumbing, bool is_mon
   if (monitor < 0) report_and_exit(plumbing, Error::from_errno(errno, "fork the monitor"));
   // From here on the guardian has to see the pod's end, whatever fails.
   (void)!become_service(spec, plumbing, false).ok();
-  sigset_t all;
-  (void)::sigfillset(&all);
-  (void)::sigprocmask(SIG_SETMASK, &all, nullptr);
   (void)plumbing.sync.first.release();
   (void)plumbing.client.first.release();
   (void)plumbing.client.second.release();
@@ -151,7 +157,8 @@ Result<pid_t> fork_guardian(PodSpec& spec, Plumbing& plumbing, const LaunchOptio
 
 Result<Outcome> await_outcome(BorrowedFd sync) {
   ASSIGN_OR_RETURN(const sys::Message message, sys::recv_message(sync, kMaxOutcome));
-  if (message.eof) return Error(Errc::kInternal, "the pod's monitor and guardian were killed before the pod was started");
+  if (message.eof)
+    return Error(Errc::kInternal, "the pod's monitor and guardian were killed before the pod was started");
   return parse_outcome(message.data);
 }
 

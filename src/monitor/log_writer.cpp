@@ -21,7 +21,9 @@ void put_digits(char* out, int count, long value) {
   }
 }
 
-std::string_view stream_word(protocol::Stream stream) { return stream == protocol::Stream::kStderr ? " stderr " : " stdout "; }
+std::string_view stream_word(protocol::Stream stream) {
+  return stream == protocol::Stream::kStderr ? " stderr " : " stdout ";
+}
 
 }  // namespace
 
@@ -50,7 +52,8 @@ Result<LogWriter> LogWriter::open(BorrowedFd dir, const std::string& path, std::
   out.max_files_ = std::max(max_files, 1);
   if (const auto slash = path.rfind('/'); slash != std::string::npos) {
     Status made = sys::mkdirat(dir, path.substr(0, slash), 0755);
-    if (!made.ok() && made.error().errno_value() != EEXIST) return std::move(made).error().with("log file " + quoted(path));
+    if (!made.ok() && made.error().errno_value() != EEXIST)
+      return std::move(made).error().with("log file " + quoted(path));
   }
   RETURN_IF_ERROR(out.reopen());
   return out;
@@ -65,7 +68,8 @@ Status LogWriter::reopen() {
   ASSIGN_OR_RETURN(UniqueFd fd, open_file(0));
   ASSIGN_OR_RETURN(const struct stat info, sys::fstat(fd));
   // Anything but a regular file could block or misbehave in ways that a log must not.
-  if (!S_ISREG(info.st_mode)) return Error(Errc::kInvalidArgument, "log file " + quoted(path_) + " is not a regular file");
+  if (!S_ISREG(info.st_mode))
+    return Error(Errc::kInvalidArgument, "log file " + quoted(path_) + " is not a regular file");
   fd_ = std::move(fd);
   size_ = static_cast<std::uint64_t>(info.st_size);
   return {};
@@ -99,7 +103,8 @@ void LogWriter::append(protocol::Stream stream, std::string_view data, const str
 }
 
 // The text head + tail, cut into pieces: all but the last are P records. head is emptied.
-void LogWriter::emit_line(std::string_view stamp, protocol::Stream stream, std::string& head, std::string_view tail, char last_tag) {
+void LogWriter::emit_line(std::string_view stamp, protocol::Stream stream, std::string& head, std::string_view tail,
+                          char last_tag) {
   while (head.size() + tail.size() > kMaxText) {
     const std::size_t n = kMaxText - head.size();
     emit(stamp, stream, 'P', head, tail.substr(0, n));
@@ -110,7 +115,8 @@ void LogWriter::emit_line(std::string_view stamp, protocol::Stream stream, std::
   head.clear();
 }
 
-void LogWriter::emit(std::string_view stamp, protocol::Stream stream, char tag, std::string_view head, std::string_view tail) {
+void LogWriter::emit(std::string_view stamp, protocol::Stream stream, char tag, std::string_view head,
+                     std::string_view tail) {
   const std::string_view word = stream_word(stream);
   const std::size_t length = stamp.size() + word.size() + 2 + head.size() + tail.size() + 1;
   const std::uint64_t after = size_ + out_.size() + length;
@@ -153,7 +159,8 @@ void LogWriter::flush() {
     lose(out_.size());
   } else if (untold_loss_ != 0) {
     const auto end = std::string_view(out_).find(' ');
-    const std::string note = out_.substr(0, end) + " stderr F cooper: " + std::to_string(untold_loss_) + " bytes of log were lost here\n";
+    const std::string note =
+        out_.substr(0, end) + " stderr F cooper: " + std::to_string(untold_loss_) + " bytes of log were lost here\n";
     write_out(note + out_);
   } else {
     write_out(out_);

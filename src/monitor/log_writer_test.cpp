@@ -72,7 +72,8 @@ TEST_F(LogWriterTest, WritesOneRecordALine) {
   log.append(Stream::kStdout, "one\ntwo\n\n", kNow);
   log.append(Stream::kStderr, "bad\n", kNow);
   const std::string stamp(kStamp);
-  EXPECT_EQ(text(), stamp + " stdout F one\n" + stamp + " stdout F two\n" + stamp + " stdout F \n" + stamp + " stderr F bad\n");
+  EXPECT_EQ(text(),
+            stamp + " stdout F one\n" + stamp + " stdout F two\n" + stamp + " stdout F \n" + stamp + " stderr F bad\n");
 }
 
 TEST_F(LogWriterTest, JoinsALineThatCameInPieces) {
@@ -89,7 +90,8 @@ TEST_F(LogWriterTest, JoinsALineThatCameInPieces) {
 }
 
 TEST_F(LogWriterTest, CutsLongLinesIntoPartialRecords) {
-  for (const std::size_t length : {LogWriter::kMaxText - 1, LogWriter::kMaxText, LogWriter::kMaxText + 1, 3 * LogWriter::kMaxText, std::size_t{100001}}) {
+  for (const std::size_t length : {LogWriter::kMaxText - 1, LogWriter::kMaxText, LogWriter::kMaxText + 1,
+                                   3 * LogWriter::kMaxText, std::size_t{100001}}) {
     for (const std::size_t piece : {std::size_t{1000}, std::size_t{16384}, std::size_t{65536}, std::size_t{200000}}) {
       SCOPED_TRACE(std::to_string(length) + " in pieces of " + std::to_string(piece));
       LogWriter log = open();
@@ -97,7 +99,8 @@ TEST_F(LogWriterTest, CutsLongLinesIntoPartialRecords) {
       std::string line(length, 'a');
       for (std::size_t i = 0; i < length; ++i) line[i] = static_cast<char>('a' + i % 26);
       line += "\nend\n";
-      for (std::size_t at = 0; at < line.size(); at += piece) log.append(Stream::kStdout, std::string_view(line).substr(at, piece), kNow);
+      for (std::size_t at = 0; at < line.size(); at += piece)
+        log.append(Stream::kStdout, std::string_view(line).substr(at, piece), kNow);
       const std::string whole = text();
       EXPECT_EQ(rebuild(whole, "stdout"), line);
       const std::size_t records = static_cast<std::size_t>(std::count(whole.begin(), whole.end(), '\n'));
@@ -112,7 +115,8 @@ TEST_F(LogWriterTest, KeepsEveryByteOfBinaryOutput) {
   std::string data;
   for (int i = 0; i < 300000; ++i) data += static_cast<char>((i * 2654435761U) >> 13);
   data += '\n';
-  for (std::size_t at = 0; at < data.size(); at += 7777) log.append(Stream::kStderr, std::string_view(data).substr(at, 7777), kNow);
+  for (std::size_t at = 0; at < data.size(); at += 7777)
+    log.append(Stream::kStderr, std::string_view(data).substr(at, 7777), kNow);
   EXPECT_EQ(rebuild(text(), "stderr"), data);
 }
 
@@ -189,7 +193,8 @@ TEST_F(LogWriterTest, LosesWholeRecordsWhenTheDiskIsFullAndSaysSo) {
   (void)::sigaction(SIGXFSZ, &saved, nullptr);
   log.append(Stream::kStdout, "after\n", kNow);
   EXPECT_EQ(rebuild(text(), "stdout"), "before\nafter\n");
-  EXPECT_NE(text().find("stderr F cooper: " + std::to_string(log.lost_bytes()) + " bytes of log were lost here\n"), std::string::npos);
+  EXPECT_NE(text().find("stderr F cooper: " + std::to_string(log.lost_bytes()) + " bytes of log were lost here\n"),
+            std::string::npos);
 }
 
 TEST_F(LogWriterTest, RefusesAnythingButARegularFile) {

@@ -1,18 +1,27 @@
-// CONTRACT. The monitor: one process per pod, parent of every app, owner of their streams, logs, attach sockets and exit records.
+// CONTRACT. The monitor: one process per pod, parent of every app, owner of their streams, logs, attach sockets and
+// exit records.
 //
 //   caller (CLI, single-threaded)
-//     └─ guardian   setsid, subreaper; sleeps on the monitor's pidfd. If the monitor dies without having finished (kill -9), it kills the
-//        │          pod's processes, reaps them, writes the missing exit records, removes cgroups and runtime state, runs on_finish.
-//        └─ monitor  clones the containers (so it stays single-threaded), copies streams, writes logs, serves monitor.sock, writes exit
-//           │        records, applies the pod policy, cleans up, runs on_finish, exits.
+//     └─ guardian   setsid, subreaper; sleeps until the monitor ends. If that has not finished (kill -9), the guardian
+//        │          kills the pod's processes, reaps them, writes the missing exit records, removes cgroups and runtime
+//        │          state, runs on_finish.
+//        └─ monitor  clones the containers (so it stays single-threaded), copies streams, writes logs, serves
+//           │        monitor.sock, writes exit records, applies the pod policy, cleans up, runs on_finish, exits.
 //           ├─ sandbox init (cooper-init as PID 1 of the shared PID namespace; pods of several apps, and `--init`)
 //           └─ app, app, ...
 //
-// Both hold the pod lock through the inherited open file description: it is free only when both are gone. Containers die with the monitor
-// (parent death signal, and the guardian for those that dropped it).
+// Both hold the pod lock through the inherited open file description: it is free when the monitor has finished (it
+// unlocks the description before it tells the clients) or when both are gone. Containers die with the monitor (parent
+// death signal, and the guardian for those that dropped it).
 //
-// Files: logs/<app>.log below the pod directory in the CRI format ("<RFC3339Nano> stdout|stderr P|F <text>\n"), rotated by size
-// (<app>.log.1 ...); status/<app> the exit record, replaced by rename; monitor.sock below the run directory (SEQPACKET, 0600; protocol.h).
+// The end of a pod, in this order: last app reaped, its streams drained (to end of file; 100 ms when processes outside
+// hold the pipes), exit record written, sandbox killed, containers and cgroup removed, run directory removed,
+// on_finish, lock released, kPodExit to the clients, exit records flushed to disk. SIGTERM, SIGINT, SIGHUP and SIGQUIT
+// to the monitor begin it in order: stop signal to each app, SIGKILL after stop_timeout_ms.
+//
+// Files: logs/<app>.log below the pod directory in the CRI format ("<RFC3339Nano> stdout|stderr P|F <text>\n"),
+// rotated by size (<app>.log.1 ...); status/<app> the exit record, replaced by rename (status/.<app>.reserve holds the
+// space for it); monitor.sock below the run directory (SEQPACKET, 0600; protocol.h).
 #pragma once
 
 #include <cstdint>
@@ -29,13 +38,13 @@ namespace cooper::monitor {
 
 struct ExitRecord {
   std::string app;
-  int exit_code = 0;         // 0..255; 128+signal when killed
+  int exit_code = 0;  // 0..255; 128+signal when killed
   int signal = 0;
   bool oom_killed = false;
   bool core_dumped = false;
   std::int64_t started_unix_ms = 0;
   std::int64_t finished_unix_ms = 0;
-  std::string error;         // why it never started, or that the monitor died; empty normally
+  std::string error;  // why it never started, or that the monitor died; empty normally
 };
 std::string print_exit_record(const ExitRecord& record);
 Result<ExitRecord> parse_exit_record(std::string text, std::string_view what);
@@ -43,7 +52,8 @@ Result<ExitRecord> parse_exit_record(std::string text, std::string_view what);
 struct AppSpec {
   std::string name;
   oci::Config config;
-  container::CreateOptions create;  // id, bundle, root_override ...; stdio, terminal and death signal are set by the monitor
+  // id, bundle, root_override ...; stdio, terminal and death signal are set by the monitor
+  container::CreateOptions create;
   bool terminal = false;
   bool stdin_open = false;          // -i: a pipe that clients write to; otherwise /dev/null
   bool stdin_once = true;           // the first attached client's EOF closes it
@@ -60,33 +70,38 @@ enum class PodPolicy {
 
 struct PodSpec {
   std::string uuid;
-  UniqueFd pod_dir;                  // directory descriptor: valid across renames of the pod
-  std::string run_dir;               // absolute; made by the caller, removed by the monitor at the end
-  UniqueFd lock;                     // the held pod lock; inherited
+  UniqueFd pod_dir;     // directory descriptor: valid across renames of the pod
+  std::string run_dir;  // absolute; made by the caller, removed by the monitor at the end
+  UniqueFd lock;        // the held pod lock; inherited
   container::FactoryOptions factory;
-  std::optional<AppSpec> sandbox;    // cooper-init; apps' namespace paths that equal "pod:" are replaced by /proc/<sandbox pid>/ns/<type>
-  std::vector<AppSpec> apps;         // started in this order
+  // cooper-init; apps' namespace paths that equal "pod:" are replaced by /proc/<sandbox pid>/ns/<type>
+  std::optional<AppSpec> sandbox;
+  std::vector<AppSpec> apps;  // started in this order
   PodPolicy policy = PodPolicy::kAllExit;
   int stop_timeout_ms = 10000;
   // cgroup to remove at the end besides those of the containers (the pod's own), and parents allowed to go when empty.
   std::string cgroup_path;
-  // Last thing of the monitor (or the guardian): state transition of the pod (e.g. --rm). Runs with no container left.
+  // Last thing of the monitor (or the guardian), with the lock held: state transition of the pod (e.g. --rm). Runs with
+  // no container left, after a failed start as well. Descriptors of the caller are closed by then, but for pod_dir and
+  // lock: it opens what it needs. A monitor that is killed in it is followed by the guardian, which runs it again.
   std::function<void(const std::vector<ExitRecord>&)> on_finish;
-  std::string program;               // argv[0] shown in ps: "cooper: monitor <uuid>"
+  std::string program;  // argv[0] shown in ps: "cooper: monitor <uuid>"
 };
 
 struct Launched {
-  pid_t guardian = 0;                // child of the caller; double-forked away when detached
-  UniqueFd client;                   // connected SEQPACKET client, already attached as in the request (first client)
+  pid_t guardian = 0;  // child of the caller; double-forked away when detached
+  UniqueFd client;     // connected SEQPACKET client, already attached as in the request (first client)
 };
 struct LaunchOptions {
-  bool attach = false;               // foreground: the returned client gets streams from the first byte
+  bool attach = false;  // foreground: the returned client gets streams from the first byte
   std::string attach_app;
   bool attach_stdin = false;
 };
 
-// Forks guardian and monitor; returns when every app has been started, or with the error of the first that could not (everything is
-// undone then, exit records with `error` are written). The caller must be single-threaded.
+// Forks guardian and monitor; returns when every app has been started, or with the error of the first that could not
+// (everything is undone then, exit records with `error` are written, the lock is free). A pod has 1 to 63 apps. Of
+// several apps none runs before all could be created. A caller that dies before it knows the outcome ends the pod. The
+// caller must be single-threaded.
 Result<Launched> launch(PodSpec spec, const LaunchOptions& options);
 
 }  // namespace cooper::monitor

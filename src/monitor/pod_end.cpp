@@ -17,8 +17,10 @@ namespace cooper::monitor::internal {
 namespace {
 
 constexpr std::string_view kStatusDir = "status";
-constexpr int kGoodbyeMs = 100;        // the monitor itself waits so long for clients to read the rest
-constexpr std::int64_t kSlowMs = 10000;  // a client that is not in the foreground and takes nothing for so long is given up
+constexpr std::size_t kReserve = 4096;
+constexpr int kGoodbyeMs = 100;  // the monitor itself waits so long for clients to read the rest
+constexpr std::int64_t kSlowMs =
+    10000;  // a client that is not in the foreground and takes nothing for so long is given up
 
 // Serves the connections until all have taken everything, or until the deadline (-1: none). Those served are removed.
 void serve_unsent(std::vector<std::unique_ptr<Connection>>& connections, std::int64_t deadline_ms) {
@@ -56,26 +58,61 @@ void hand_over_unsent(std::vector<std::unique_ptr<Connection>> connections) {
   ::_exit(0);
 }
 
+namespace {
+
+std::string record_path(const std::string& app) {
+  return std::string(kStatusDir) + "/" + app;
+}
+std::string reserve_path(const std::string& app) {
+  return std::string(kStatusDir) + "/." + app + ".reserve";
+}
+
+Status write_into_reserve(BorrowedFd pod_dir, const std::string& app, std::string text) {
+  ASSIGN_OR_RETURN(const UniqueFd fd, sys::openat(pod_dir, reserve_path(app), O_WRONLY | O_NOFOLLOW));
+  // White space after the document is part of the format: the file keeps its size until all is written.
+  const std::size_t length = text.size();
+  if (text.size() < kReserve) text.append(kReserve - text.size(), ' ');
+  RETURN_IF_ERROR(sys::write_all(fd, text));
+  (void)!sys::ftruncate(fd, static_cast<off_t>(length)).ok();
+  return sys::renameat(pod_dir, reserve_path(app), pod_dir, record_path(app));
+}
+
+Status make_status_dir(BorrowedFd pod_dir) {
+  Status made = sys::mkdirat(pod_dir, std::string(kStatusDir), 0755);
+  return !made.ok() && made.error().errno_value() == EEXIST ? Status() : std::move(made);
+}
+
+}  // namespace
+
+void reserve_exit_record(BorrowedFd pod_dir, const std::string& app) {
+  if (!make_status_dir(pod_dir).ok()) return;
+  (void)!io::write_file_atomic(pod_dir, reserve_path(app), std::string(kReserve, ' '), 0644).ok();
+}
+
 Status write_exit_record(BorrowedFd pod_dir, const ExitRecord& record) {
-  const std::string path = std::string(kStatusDir) + "/" + record.app;
   const std::string text = print_exit_record(record);
-  Status written = io::write_file_atomic(pod_dir, path, text, 0644);
-  if (written.ok() || written.error().errno_value() != ENOENT) return written;
-  RETURN_IF_ERROR(sys::mkdirat(pod_dir, std::string(kStatusDir), 0755));
-  return io::write_file_atomic(pod_dir, path, text, 0644);
+  Status written = io::write_file_atomic(pod_dir, record_path(record.app), text, 0644);
+  if (!written.ok() && written.error().errno_value() == ENOENT) {
+    RETURN_IF_ERROR(make_status_dir(pod_dir));
+    written = io::write_file_atomic(pod_dir, record_path(record.app), text, 0644);
+  }
+  if (!written.ok()) written = write_into_reserve(pod_dir, record.app, text);
+  if (written.ok()) (void)!sys::unlinkat(pod_dir, reserve_path(record.app)).ok();
+  return written;
 }
 
 Result<ExitRecord> read_exit_record(BorrowedFd pod_dir, const std::string& app) {
-  const std::string path = std::string(kStatusDir) + "/" + app;
+  const std::string path = record_path(app);
   ASSIGN_OR_RETURN(std::string text, io::read_file(pod_dir, path, std::size_t{1} << 20));
   return parse_exit_record(std::move(text), path);
 }
 
 void sync_exit_record(BorrowedFd pod_dir, const std::string& app) {
-  const auto file = sys::openat(pod_dir, std::string(kStatusDir) + "/" + app, O_RDONLY | O_NOFOLLOW);
+  const auto file = sys::openat(pod_dir, record_path(app), O_RDONLY | O_NOFOLLOW);
   if (!file.ok()) return;
   (void)!sys::fsync(*file).ok();
-  if (const auto dir = sys::openat(pod_dir, std::string(kStatusDir), O_RDONLY | O_DIRECTORY); dir.ok()) (void)!sys::fsync(*dir).ok();
+  if (const auto dir = sys::openat(pod_dir, std::string(kStatusDir), O_RDONLY | O_DIRECTORY); dir.ok())
+    (void)!sys::fsync(*dir).ok();
 }
 
 void remove_run_dir(const std::string& path) {
@@ -85,9 +122,12 @@ void remove_run_dir(const std::string& path) {
 
 int start_failure_code(const Error& error) {
   switch (error.code()) {
-    case Errc::kNotFound: return 127;
-    case Errc::kPermission: return 126;
-    default: return 125;
+    case Errc::kNotFound:
+      return 127;
+    case Errc::kPermission:
+      return 126;
+    default:
+      return 125;
   }
 }
 

@@ -79,9 +79,17 @@ void reset_signals() {
   for (int signal = 1; signal < NSIG; ++signal) (void)::sigaction(signal, &action, nullptr);
   action.sa_handler = ignore_signal;
   (void)::sigaction(SIGPIPE, &action, nullptr);
+  (void)::sigaction(SIGXFSZ, &action,
+                    nullptr);  // a log beyond the caller's file size limit is a failed write, not our end
   sigset_t none;
   (void)::sigemptyset(&none);
   (void)::sigprocmask(SIG_SETMASK, &none, nullptr);
+}
+
+void block_all_signals() {
+  sigset_t all;
+  (void)::sigfillset(&all);
+  (void)::sigprocmask(SIG_SETMASK, &all, nullptr);
 }
 
 Result<UniqueFd> stop_signal_fd() {
@@ -109,7 +117,8 @@ std::vector<unsigned long> stat_fields() {
 
 constexpr std::size_t kTitleSize = 128;
 
-// Points the kernel's idea of the command line at `title`, which must stay where it is; 3.18, CONFIG_CHECKPOINT_RESTORE.
+// Points the kernel's idea of the command line at `title`, which must stay where it is; 3.18,
+// CONFIG_CHECKPOINT_RESTORE.
 bool move_command_line(const char* title, std::size_t size) {
   const auto fields = stat_fields();
   if (fields.size() < 50) return false;
@@ -156,7 +165,9 @@ void set_process_name(const std::string& comm, const std::string& title) {
   if (!move_command_line(memory.c_str(), memory.size() + 1)) overwrite_command_line(title);
 }
 
-void protect_from_oom_killer() { (void)!io::write_existing(sys::kCwd, "/proc/self/oom_score_adj", "-999").ok(); }
+void protect_from_oom_killer() {
+  (void)!io::write_existing(sys::kCwd, "/proc/self/oom_score_adj", "-999").ok();
+}
 
 void prepare_allocator() {
   (void)::mallopt(M_ARENA_MAX, 1);
@@ -165,6 +176,8 @@ void prepare_allocator() {
   (void)::mallopt(M_TOP_PAD, 0);
 }
 
-void trim_memory() { (void)::malloc_trim(0); }
+void trim_memory() {
+  (void)::malloc_trim(0);
+}
 
 }  // namespace cooper::monitor::internal

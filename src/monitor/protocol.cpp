@@ -39,7 +39,8 @@ bool known(FrameType type) {
     case FrameType::kStop:
     case FrameType::kKill:
     case FrameType::kReopenLogs:
-    case FrameType::kStatus: return true;
+    case FrameType::kStatus:
+      return true;
   }
   return false;
 }
@@ -134,12 +135,14 @@ Result<FrameView> parse_frame(std::string_view packet) {
   FrameView out;
   out.type = static_cast<FrameType>(packet[0]);
   if (!known(out.type)) {
-    return Error(Errc::kCorrupt, "unknown monitor message type " + std::to_string(static_cast<unsigned char>(packet[0])));
+    return Error(Errc::kCorrupt,
+                 "unknown monitor message type " + std::to_string(static_cast<unsigned char>(packet[0])));
   }
   const auto stream = static_cast<unsigned char>(packet[1]);
   if (stream > 2) return Error(Errc::kCorrupt, "unknown stream " + std::to_string(stream) + " in monitor message");
   out.stream = static_cast<Stream>(stream);
-  out.request = static_cast<std::uint16_t>(static_cast<unsigned char>(packet[2]) | (static_cast<unsigned char>(packet[3]) << 8));
+  out.request =
+      static_cast<std::uint16_t>(static_cast<unsigned char>(packet[2]) | (static_cast<unsigned char>(packet[3]) << 8));
   out.payload = packet.substr(kHeaderSize);
   return out;
 }
@@ -217,7 +220,9 @@ std::string print(const PodStatus& status) {
   return writer.take();
 }
 
-Result<PodStatus> parse_status(std::string_view text) { return parse_object<PodStatus>(text, read_status); }
+Result<PodStatus> parse_status(std::string_view text) {
+  return parse_object<PodStatus>(text, read_status);
+}
 
 std::string print_reply(const Status& status) {
   Writer writer;

@@ -82,7 +82,8 @@ TEST(AppRequest, RoundTripsAndChecksRanges) {
 
 TEST(Reply, CarriesTheWholeError) {
   const Error error = Error(Errc::kWrongState, "app 'x' is not running", ESRCH).with_hint("start it");
-  const Status status = parse_reply(print_reply(Status(Error(Errc::kWrongState, "app 'x' is not running", ESRCH).with_hint("start it"))));
+  const Status status =
+      parse_reply(print_reply(Status(Error(Errc::kWrongState, "app 'x' is not running", ESRCH).with_hint("start it"))));
   ASSERT_FALSE(status.ok());
   EXPECT_EQ(status.error().code(), error.code());
   EXPECT_EQ(status.error().errno_value(), ESRCH);
@@ -147,8 +148,10 @@ TEST(ExitRecord, RoundTrips) {
 }
 
 TEST(ExitRecord, RefusesWhatItCannotMean) {
-  for (const char* text : {"", "{", "{}", "{\"app\":\"x\"}", "{\"app\":\"x\",\"exit_code\":256}", "{\"app\":\"x\",\"exit_code\":-1}",
-                           "{\"app\":1,\"exit_code\":0}", "{\"app\":\"x\",\"exit_code\":0,\"signal\":99}", "{\"app\":\"x\",\"exit_code\":0,\"version\":2}"}) {
+  for (const char* text :
+       {"", "{", "{}", "{\"app\":\"x\"}", "{\"app\":\"x\",\"exit_code\":256}", "{\"app\":\"x\",\"exit_code\":-1}",
+        "{\"app\":1,\"exit_code\":0}", "{\"app\":\"x\",\"exit_code\":0,\"signal\":99}",
+        "{\"app\":\"x\",\"exit_code\":0,\"version\":2}"}) {
     const auto record = parse_exit_record(text, "status/x");
     EXPECT_FALSE(record.ok()) << text;
     EXPECT_NE(record.error().message().find("status/x"), std::string::npos) << record.error().message();
@@ -157,7 +160,8 @@ TEST(ExitRecord, RefusesWhatItCannotMean) {
 }
 
 TEST(Records, RoundTrip) {
-  const auto out = parse_records(print_records({ExitRecord{"a", 0, 0, false, false, 0, 0, ""}, ExitRecord{"b", 1, 0, false, false, 0, 0, "e"}}));
+  const auto out = parse_records(
+      print_records({ExitRecord{"a", 0, 0, false, false, 0, 0, ""}, ExitRecord{"b", 1, 0, false, false, 0, 0, "e"}}));
   ASSERT_TRUE(out.ok());
   ASSERT_EQ(out->size(), 2U);
   EXPECT_EQ((*out)[1].error, "e");

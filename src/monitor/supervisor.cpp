@@ -19,7 +19,7 @@ BoardCell& Supervisor::cell(const App& app) {
   return inherited_.board->apps[found - apps_.begin()];
 }
 
-// ---- exits -----------------------------------------------------------------------------------------------------------------
+// ---- exits
 
 void Supervisor::on_app_exit(App& app) {
   if (!app.running()) return;
@@ -43,7 +43,8 @@ void Supervisor::on_app_exit(App& app) {
   shared.signal = record.signal;
   shared.core_dumped = record.core_dumped;
   shared.phase = Phase::kEnded;
-  // The kernel ends everything in a PID namespace with its first process. Elsewhere children may live on: they end with the app.
+  // The kernel ends everything in a PID namespace with its first process. Elsewhere children may live on: they end with
+  // the app.
   if (!app.own_pid_namespace_) (void)!backend_.kill_all(app.id()).ok();
   if (app.kill_timer_ != 0) loop_->cancel_timer(std::exchange(app.kill_timer_, 0));
   app.drain([this, &app] { finish_app(app); });
@@ -74,7 +75,7 @@ void Supervisor::record_app(App& app) {
   app.exit_json_ = std::move(text);
 }
 
-// ---- stop ------------------------------------------------------------------------------------------------------------------
+// ---- stop
 
 void Supervisor::kill_app(App& app) {
   if (!app.running()) return;
@@ -105,7 +106,7 @@ void Supervisor::stop_pod(std::int64_t timeout_ms, int signal) {
   }
 }
 
-// ---- requests --------------------------------------------------------------------------------------------------------------
+// ---- requests
 
 Result<int> Supervisor::find_app(std::string_view name) {
   if (name.empty() && apps_.size() == 1) return 0;
@@ -115,7 +116,8 @@ Result<int> Supervisor::find_app(std::string_view name) {
     if (!name.empty() && other == name) return static_cast<int>(i);
     names.push_back(other);
   }
-  if (name.empty()) return Error(Errc::kInvalidArgument, "the pod has several apps").with_hint("name one of: " + join(names, ", "));
+  if (name.empty())
+    return Error(Errc::kInvalidArgument, "the pod has several apps").with_hint("name one of: " + join(names, ", "));
   return Error(Errc::kNotFound, "the pod has no app " + quoted(name)).with_hint("its apps are: " + join(names, ", "));
 }
 
@@ -149,7 +151,8 @@ Status Supervisor::reopen_logs() {
   Status first;
   for (const auto& app : apps_) {
     Status reopened = app->reopen_log();
-    if (!reopened.ok() && first.ok()) first = std::move(reopened).error().with("reopen the log of app " + quoted(app->spec().name));
+    if (!reopened.ok() && first.ok())
+      first = std::move(reopened).error().with("reopen the log of app " + quoted(app->spec().name));
   }
   return first;
 }
@@ -173,7 +176,7 @@ protocol::PodStatus Supervisor::status() {
   return out;
 }
 
-// ---- the end ---------------------------------------------------------------------------------------------------------------
+// ---- the end
 
 // The start failed: everything that was made goes, and the caller learns why.
 void Supervisor::fail(Error error) {
@@ -252,8 +255,8 @@ void Supervisor::finish() {
   const std::vector<ExitRecord> all = records();
   if (spec_.on_finish) spec_.on_finish(all);
   inherited_.board->finished = true;
-  // LOCK_UN acts on the open file description that the guardian shares: the pod is free for others from here on, and who hears of
-  // its end from us may use it at once.
+  // LOCK_UN acts on the open file description that the guardian shares: the pod is free for others from here on, and
+  // who hears of its end from us may use it at once.
   if (spec_.lock) (void)::flock(spec_.lock.get(), LOCK_UN);
   if (hub_) say_goodbye(all);
   sync_records();

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "base/strings.h"
+#include "monitor/internal/pod_end.h"
 #include "monitor/internal/process_setup.h"
 #include "monitor/internal/supervisor.h"
 #include "monitor/internal/wall_clock.h"
@@ -17,7 +18,7 @@
 namespace cooper::monitor::internal {
 namespace {
 
-constexpr int kSettleMs = 30;      // a pod that ends sooner is not worth tidying up for
+constexpr int kSettleMs = 30;  // a pod that ends sooner is not worth tidying up for
 constexpr int kIdleCheckMs = 2000;
 constexpr std::int64_t kUnreportedStopMs = 2000;
 
@@ -55,7 +56,8 @@ Status Supervisor::open_services() {
   ASSIGN_OR_RETURN(loop_, io::EventLoop::create());
   ASSIGN_OR_RETURN(scratch_, Scratch::create());
   // The listening socket first: a pod that cannot be reached must not start.
-  ASSIGN_OR_RETURN(UniqueFd listener, sys::unix_listen(spec_.run_dir + "/" + std::string(protocol::kSocketName), SOCK_SEQPACKET, 0600));
+  ASSIGN_OR_RETURN(UniqueFd listener,
+                   sys::unix_listen(spec_.run_dir + "/" + std::string(protocol::kSocketName), SOCK_SEQPACKET, 0600));
   protocol::Hello hello;
   hello.uuid = spec_.uuid;
   for (const AppSpec& app : spec_.apps) hello.apps.push_back(app.name);
@@ -68,7 +70,8 @@ Status Supervisor::open_services() {
   for (const auto& app : apps_) RETURN_IF_ERROR(app->prepare(spec_.pod_dir));
   RETURN_IF_ERROR(hub_->listen(std::move(listener)));
   if (inherited_.first_client) {
-    RETURN_IF_ERROR(hub_->adopt_first(std::move(inherited_.first_client), inherited_.first_app, inherited_.first_stdin));
+    RETURN_IF_ERROR(
+        hub_->adopt_first(std::move(inherited_.first_client), inherited_.first_app, inherited_.first_stdin));
   }
   watch_guardian();
   return {};
@@ -152,14 +155,18 @@ void Supervisor::watch_exit(App& app) {
 }
 
 void Supervisor::watch_sandbox() {
-  (void)!loop_->add(sandbox_pidfd_, EPOLLIN, [this](std::uint32_t) {
-           loop_->remove(sandbox_pidfd_);
-           (void)!sys::waitpid(sandbox_pid_).ok();
-           sandbox_pid_ = 0;
-           inherited_.board->sandbox.phase = Phase::kEnded;
-           // Apps in its PID namespace were killed with it; the others cannot go on without the namespaces they were promised.
-           if (!ending_) stop_pod(0, SIGKILL);
-         }).ok();
+  (void)!loop_
+      ->add(sandbox_pidfd_, EPOLLIN,
+            [this](std::uint32_t) {
+              loop_->remove(sandbox_pidfd_);
+              (void)!sys::waitpid(sandbox_pid_).ok();
+              sandbox_pid_ = 0;
+              inherited_.board->sandbox.phase = Phase::kEnded;
+              // Apps in its PID namespace were killed with it; the others cannot go on without the namespaces they were
+              // promised.
+              if (!ending_) stop_pod(0, SIGKILL);
+            })
+      .ok();
 }
 
 // The pod goes on without its guardian; the next `pod gc` would have to repair what a killed monitor leaves.
@@ -167,20 +174,27 @@ void Supervisor::watch_guardian() {
   auto pidfd = sys::pidfd_open(inherited_.guardian);
   if (!pidfd.ok()) return;
   guardian_pidfd_ = *std::move(pidfd);
-  (void)!loop_->add(guardian_pidfd_, EPOLLIN, [this](std::uint32_t) {
-           loop_->remove(guardian_pidfd_);
-           guardian_pidfd_.reset();
-           inherited_.guardian = 0;
-         }).ok();
+  (void)!loop_
+      ->add(guardian_pidfd_, EPOLLIN,
+            [this](std::uint32_t) {
+              loop_->remove(guardian_pidfd_);
+              guardian_pidfd_.reset();
+              inherited_.guardian = 0;
+            })
+      .ok();
 }
 
 void Supervisor::watch_stop_signals() {
-  (void)!loop_->add(stop_signals_, EPOLLIN, [this](std::uint32_t) {
-           struct signalfd_siginfo info;
-           while (sys::retry([&] { return ::read(stop_signals_.get(), &info, sizeof info); }) == static_cast<ssize_t>(sizeof info)) {
-           }
-           stop_pod(spec_.stop_timeout_ms);
-         }).ok();
+  (void)!loop_
+      ->add(stop_signals_, EPOLLIN,
+            [this](std::uint32_t) {
+              struct signalfd_siginfo info;
+              while (sys::retry([&] { return ::read(stop_signals_.get(), &info, sizeof info); }) ==
+                     static_cast<ssize_t>(sizeof info)) {
+              }
+              stop_pod(spec_.stop_timeout_ms);
+            })
+      .ok();
 }
 
 void Supervisor::report_started() {
@@ -198,16 +212,22 @@ void Supervisor::report_started() {
 
 // A caller that died before it knew that the pod runs cannot tell anybody its name: such a pod ends.
 void Supervisor::watch_caller() {
-  (void)!loop_->add(inherited_.sync, EPOLLIN, [this](std::uint32_t) {
-           auto message = sys::recv_message(inherited_.sync, 16);
-           loop_->remove(inherited_.sync);
-           inherited_.sync.reset();
-           if (!message.ok() || message->eof) stop_pod(kUnreportedStopMs);
-         }).ok();
+  (void)!loop_
+      ->add(inherited_.sync, EPOLLIN,
+            [this](std::uint32_t) {
+              auto message = sys::recv_message(inherited_.sync, 16);
+              loop_->remove(inherited_.sync);
+              inherited_.sync.reset();
+              if (!message.ok() || message->eof) stop_pod(kUnreportedStopMs);
+            })
+      .ok();
 }
 
 void Supervisor::settle() {
-  for (const auto& app : apps_) app->forget_config();
+  for (const auto& app : apps_) {
+    app->forget_config();
+    if (!app->ended_) reserve_exit_record(spec_.pod_dir, app->spec().name);
+  }
   if (spec_.sandbox) spec_.sandbox->config = oci::Config();
   set_process_name("cooper-monitor", spec_.program);
   protect_from_oom_killer();

@@ -138,10 +138,10 @@ Status set_link_down(BorrowedFd socket, const std::string& name) {
   return change_link(socket, name, false);
 }
 
-Result<std::vector<Link>> list_links(BorrowedFd borrowed) {
-  ASSIGN_OR_RETURN(Socket socket, Socket::borrow_or_open(borrowed));
+Result<std::vector<Link>> list_links(BorrowedFd socket) {
+  ASSIGN_OR_RETURN(Socket route, Socket::borrow_or_open(socket));
   for (int attempt = 1;; ++attempt) {
-    auto links = list_once(socket);
+    auto links = list_once(route);
     if (links.ok() || links.error().code() != Errc::kBusy || attempt == kDumpAttempts) {
       if (!links.ok()) return std::move(links).error().with("list network interfaces");
       return links;

@@ -26,6 +26,8 @@ Error not_running(const PodUuid& uuid, State state) {
   return Error(Errc::kWrongState, "pod " + quoted(uuid.str()) + " is " + std::string(to_string(state)) + ", not running");
 }
 
+Error no_such_pod(const PodUuid& uuid) { return Error(Errc::kNotFound, "no such pod: " + quoted(uuid.str())); }
+
 // A paused app would sit out the whole timeout: the signal reaches it when it is thawed.
 void resume_paused(const Engine& engine, const PodUuid& uuid, const PodManifest& manifest) {
   for (const AppManifest& app : manifest.apps) {
@@ -98,6 +100,12 @@ struct Answer {
   monitor::ExitRecord record;
 };
 
+const monitor::ExitRecord* record_of(const std::vector<monitor::ExitRecord>& records, const std::string& app) {
+  if (app.empty()) return latest(records);
+  const auto found = std::find_if(records.begin(), records.end(), [&](const monitor::ExitRecord& record) { return record.app == app; });
+  return found == records.end() ? nullptr : &*found;
+}
+
 // From the monitor: it tells even of a pod that is removed at its end.
 Result<Answer> wait_with_monitor(const Layout& layout, const PodUuid& uuid, const std::string& app, RecordHold& hold) {
   auto client = monitor::Client::connect(layout.monitor_socket(uuid));
@@ -105,22 +113,34 @@ Result<Answer> wait_with_monitor(const Layout& layout, const PodUuid& uuid, cons
   // The monitor answers a waiter for the whole pod after the pod is gone: it must not wait for us in turn.
   hold.release();
   if (!app.empty()) {
-    auto record = client->wait(app);
-    if (record.ok()) return Answer{Asked::kTold, std::move(record).value()};
-    if (record.error().code() == Errc::kInvalidArgument || record.error().code() == Errc::kNotFound) return std::move(record).error();
-    return Answer{Asked::kMonitorDied, {}};
+    Status watched = client->watch(app);
+    if (!watched.ok() && (watched.error().code() == Errc::kInvalidArgument || watched.error().code() == Errc::kNotFound)) return std::move(watched).error();
+    // Any other failure: the pod is ending this moment, and what it says at last is still to be read.
   }
-  auto end = await_end(*client, -1);
-  if (!end.ok() || !*end || (*end)->kind != monitor::Event::Kind::kPodExit) return Answer{Asked::kMonitorDied, {}};
-  const monitor::ExitRecord* record = latest((*end)->records);
-  return record == nullptr ? Answer{Asked::kMonitorDied, {}} : Answer{Asked::kTold, *record};
+  while (true) {
+    auto event = client->next(-1);
+    if (!event.ok()) return Answer{Asked::kMonitorDied, {}};
+    switch (event->kind) {
+      case monitor::Event::Kind::kExit:
+      case monitor::Event::Kind::kPodExit: {
+        if (app.empty() && event->kind == monitor::Event::Kind::kExit) break;
+        if (const monitor::ExitRecord* record = record_of(event->records, app)) return Answer{Asked::kTold, *record};
+        if (event->kind == monitor::Event::Kind::kPodExit) return Answer{Asked::kMonitorDied, {}};
+        break;
+      }
+      case monitor::Event::Kind::kClosed: return Answer{Asked::kMonitorDied, {}};
+      case monitor::Event::Kind::kDropped: return Answer{};
+      case monitor::Event::Kind::kTimeout:
+      case monitor::Event::Kind::kOutput: break;
+    }
+  }
 }
 
 // From the files, of a pod whose lock is free. Errc::kNotFound when they are gone and it is not known why.
 Result<monitor::ExitRecord> read_end(const OpenPod& pod, const PodManifest& manifest, const std::string& app, bool monitor_died) {
   std::vector<monitor::ExitRecord> records;
   if (!monitor_died && !sys::fstatat(pod.dir, kStatusDir).ok()) {
-    return Error(Errc::kNotFound, "pod " + quoted(manifest.name) + " was removed before its exit status could be read");
+    return no_such_pod(manifest.uuid).with_hint("it was removed before its exit status could be read");
   }
   for (const AppManifest& entry : manifest.apps) {
     if (!app.empty() && entry.app.name != app) continue;
@@ -227,7 +247,9 @@ Result<monitor::ExitRecord> Engine::wait(const PodUuid& uuid, std::string_view a
     ASSIGN_OR_RETURN(const OpenPod now, open_pod(layout, uuid));
     pod.place = now.place;
   }
-  ASSIGN_OR_RETURN(const PodManifest manifest, read_manifest(pod.dir));
+  auto read = read_manifest(pod.dir);
+  if (!read.ok()) return open_pod(layout, uuid).ok() ? std::move(read).error() : no_such_pod(uuid);
+  const PodManifest manifest = std::move(read).value();
   std::string name(app);
   if (!name.empty() || manifest.apps.size() == 1) {
     ASSIGN_OR_RETURN(const AppManifest* entry, select_app(manifest, app));

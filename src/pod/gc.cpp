@@ -106,6 +106,7 @@ class Collector {
     ASSIGN_OR_RETURN(const bool cleaned, clean_runtime(options_, pod.uuid));
     (void)cleaned;
     RETURN_IF_ERROR(delete_pod(options_, pod));
+    deleted_.insert(pod.uuid);
     done("deleted pod " + pod.uuid.str() + " (" + std::string(to_string(state_of(place, false))) + ")");
     return {};
   }
@@ -154,7 +155,7 @@ class Collector {
     ASSIGN_OR_RETURN(image::Store store, image::Store::open(layout_.images()));
     for (const auto& [chain, user] : users) {
       const auto uuid = PodUuid::parse(user);
-      if (!uuid.ok()) continue;  // somebody else's
+      if (!uuid.ok() || deleted_.contains(*uuid)) continue;  // somebody else's, or given back already
       ASSIGN_OR_RETURN(const bool gone, is_gone(*uuid));
       if (!gone) continue;
       RETURN_IF_ERROR(store.release_tree(chain, user));
@@ -177,6 +178,7 @@ class Collector {
   const GcOptions& rules_;
   Layout layout_;
   std::vector<std::string> actions_;
+  std::set<PodUuid> deleted_;
 };
 
 }  // namespace

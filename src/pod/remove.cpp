@@ -3,6 +3,7 @@
 #include <signal.h>
 #include <time.h>
 
+#include <algorithm>
 #include <set>
 
 #include "base/strings.h"
@@ -29,13 +30,12 @@ Status remove_container(const container::Factory& factory, const std::string& id
 
 Result<bool> remove_cgroup(const std::string& path) {
   ASSIGN_OR_RETURN(const cgroup::Layout layout, cgroup::probe_layout());
-  auto group = cgroup::Group::open(layout, path);
-  if (!group.ok()) {
-    if (group.error().code() == Errc::kNotFound) return false;
-    return std::move(group).error();
-  }
-  RETURN_IF_ERROR(group->kill_all(SIGKILL));
-  RETURN_IF_ERROR(group->remove());
+  ASSIGN_OR_RETURN(cgroup::Group group, cgroup::Group::open(layout, path));
+  const auto directories = group.directories();
+  const auto exists = [](const auto& entry) { return sys::fstatat(sys::kCwd, entry.second).ok(); };
+  if (std::none_of(directories.begin(), directories.end(), exists)) return false;
+  RETURN_IF_ERROR(group.kill_all(SIGKILL));
+  RETURN_IF_ERROR(group.remove());
   return true;
 }
 
@@ -57,7 +57,11 @@ Status release_trees(const Layout& layout, const PodUuid& uuid, const std::optio
       if (user == uuid.str()) chains.insert(chain);
     }
   }
-  for (const std::string& chain : chains) RETURN_IF_ERROR(store.release_tree(chain, uuid.str()));
+  for (const std::string& chain : chains) {
+    Status released = store.release_tree(chain, uuid.str());
+    // A damaged manifest must not make a pod that nobody can remove; gc finds users of trees without a pod.
+    if (!released.ok() && released.error().code() != Errc::kInvalidArgument) return released;
+  }
   return {};
 }
 

@@ -148,7 +148,7 @@ class Compiler {
   Result<Program> emit() {
     Emitter out;
     out.load(offsetof(struct seccomp_data, arch));
-    for (const Arch arch : {native_arch(), Arch::kX86_64, Arch::kX86, Arch::kX32, Arch::kArm, Arch::kAarch64})
+    for (const Arch arch : {native_arch(), Arch::kX64, Arch::kX86, Arch::kX32, Arch::kArm, Arch::kAarch64})
       emit_arch(out, arch);
     out.ret(SECCOMP_RET_KILL_THREAD);  // a machine the profile does not speak about
     if (out.size() > BPF_MAXINSNS) {
@@ -264,8 +264,8 @@ class Compiler {
   bool answers_enosys() const { return (default_action_ & SECCOMP_RET_ACTION_FULL) == SECCOMP_RET_ERRNO; }
 
   void emit_arch(Emitter& out, Arch arch) {
-    if (arch == Arch::kX32) arch = Arch::kX86_64;  // one machine for the kernel; the call number tells them apart
-    const bool x86_64 = arch == Arch::kX86_64;
+    if (arch == Arch::kX32) arch = Arch::kX64;  // one machine for the kernel; the call number tells them apart
+    const bool x86_64 = arch == Arch::kX64;
     const std::size_t index = static_cast<std::size_t>(arch);
     if (emitted_[index] || !(is_enabled(arch) || (x86_64 && is_enabled(Arch::kX32)))) return;
     emitted_[index] = true;

@@ -23,8 +23,6 @@
 namespace cooper::seccomp {
 namespace {
 
-using ::testing::HasSubstr;
-
 constexpr std::uint32_t kAllow = SECCOMP_RET_ALLOW;
 constexpr std::uint32_t kEperm = SECCOMP_RET_ERRNO | EPERM;
 constexpr std::uint32_t kEnosys = SECCOMP_RET_ERRNO | ENOSYS;

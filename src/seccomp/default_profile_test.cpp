@@ -25,7 +25,7 @@ std::uint32_t ask(const Program& program, Arch arch, std::int32_t number, std::u
 }
 std::uint32_t ask(const Program& program, std::string_view name, std::uint64_t a0 = 0, std::uint64_t a1 = 0,
                   std::uint64_t a2 = 0) {
-  return ask(program, Arch::kX86_64, find_syscall(name)->numbers[0], a0, a1, a2);
+  return ask(program, Arch::kX64, find_syscall(name)->numbers[0], a0, a1, a2);
 }
 
 TEST(DefaultProfile, EveryNameIsKnown) {
@@ -65,7 +65,7 @@ TEST(DefaultProfile, AsStrictAsPodmans) {
     const bool admin = std::find(capabilities.begin(), capabilities.end(), "CAP_SYS_ADMIN") != capabilities.end();
     for (std::size_t i = 0; i < syscall_count(); ++i) {
       const SyscallRow& row = syscall_rows()[i];
-      for (const Arch arch : {Arch::kX86_64, Arch::kX86, Arch::kX32}) {
+      for (const Arch arch : {Arch::kX64, Arch::kX86, Arch::kX32}) {
         const std::int32_t number = row.numbers[static_cast<std::size_t>(arch)];
         if (number < 0) continue;
         for (const std::uint64_t a0 : values) {
@@ -102,7 +102,7 @@ TEST(DefaultProfile, RefusalsInTheRightWords) {
   EXPECT_EQ(ask(program, "kexec_load"), SECCOMP_RET_ERRNO | EPERM);
   EXPECT_EQ(ask(program, "userfaultfd"), SECCOMP_RET_ERRNO | EPERM);
   EXPECT_EQ(ask(program, "io_uring_setup"), SECCOMP_RET_ERRNO | ENOSYS);
-  EXPECT_EQ(ask(program, Arch::kX86_64, 9999), SECCOMP_RET_ERRNO | ENOSYS);
+  EXPECT_EQ(ask(program, Arch::kX64, 9999), SECCOMP_RET_ERRNO | ENOSYS);
   EXPECT_EQ(ask(program, "socket", 16, 3, 9), SECCOMP_RET_ERRNO | EINVAL);
   EXPECT_EQ(ask(program, "socket", 16, 3, 0), kAllow);
   EXPECT_EQ(ask(program, "personality", 1), SECCOMP_RET_ERRNO | EPERM);

@@ -277,7 +277,7 @@ TEST(Oracle, RandomProfiles) {
       // beside it.
       if (seccomp_syscall_resolve_name(name.c_str()) < 0) continue;
       const auto known = find_syscall(name);
-      const std::string action = actions[below(actions.size())];
+      const std::string& action = actions[below(actions.size())];
       std::vector<oci::SeccompArg> args;
       if (known->multiplexed == nullptr && below(2) == 0) {
         for (std::uint32_t index = 0; index < 6; ++index) {
@@ -301,7 +301,7 @@ TEST(Oracle, TablesAgree) {
     const SyscallRow& row = syscall_rows()[i];
     const std::string name(row.name);
     for (std::size_t m = 0; m < std::size(kMachines); ++m) {
-      const Arch arch = std::array{Arch::kX86_64, Arch::kX86, Arch::kX32, Arch::kAarch64, Arch::kArm}[m];
+      const Arch arch = std::array{Arch::kX64, Arch::kX86, Arch::kX32, Arch::kAarch64, Arch::kArm}[m];
       const int number = seccomp_syscall_resolve_name_arch(kMachines[m].token, name.c_str());
       if (number < 0) continue;  // newer than the library, or multiplexed only
       EXPECT_EQ(number, row.numbers[static_cast<std::size_t>(arch)] + static_cast<int>(kMachines[m].base)) << name;

@@ -8,7 +8,6 @@
 namespace cooper::seccomp::testing {
 namespace {
 
-using codec::json::Cursor;
 using codec::json::Value;
 
 bool intersects(const Value& names, const std::vector<std::string>& with) {

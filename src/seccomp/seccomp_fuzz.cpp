@@ -66,7 +66,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const auto program = cooper::seccomp::compile(read_profile(in));
   if (!program.ok()) return 0;
   for (const std::uint32_t arch :
-       {AUDIT_ARCH_X86_64, AUDIT_ARCH_I386, AUDIT_ARCH_ARM, AUDIT_ARCH_AARCH64, AUDIT_ARCH_PPC64LE}) {
+       {std::uint32_t{AUDIT_ARCH_X86_64}, std::uint32_t{AUDIT_ARCH_I386}, std::uint32_t{AUDIT_ARCH_ARM},
+        std::uint32_t{AUDIT_ARCH_AARCH64}, std::uint32_t{AUDIT_ARCH_PPC64LE}}) {
     for (const std::uint32_t number :
          {0U, 56U, 102U, 334U, 500U, 0x0f0002U, 0x3fffffffU, 0x40000000U, 0x40000200U, 0xffffffffU}) {
       const struct seccomp_data call = {.nr = static_cast<int>(number),

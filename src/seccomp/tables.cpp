@@ -31,7 +31,7 @@ constexpr OperatorName kOperators[] = {
 
 constexpr ArchName kArches[] = {
     {"SCMP_ARCH_X86", Arch::kX86},
-    {"SCMP_ARCH_X86_64", Arch::kX86_64},
+    {"SCMP_ARCH_X86_64", Arch::kX64},
     {"SCMP_ARCH_X32", Arch::kX32},
     {"SCMP_ARCH_ARM", Arch::kArm},
     {"SCMP_ARCH_AARCH64", Arch::kAarch64},
@@ -97,7 +97,7 @@ const FlagName* find_flag(std::string_view name) {
 
 std::uint32_t audit_arch(Arch arch) {
   switch (arch) {
-    case Arch::kX86_64:
+    case Arch::kX64:
     case Arch::kX32:
       return AUDIT_ARCH_X86_64;
     case Arch::kX86:
@@ -112,14 +112,14 @@ std::uint32_t audit_arch(Arch arch) {
 
 // x32 has 64-bit registers but its calls take 32-bit words, and libseccomp compares those.
 bool compares_64_bits(Arch arch) {
-  return arch == Arch::kX86_64 || arch == Arch::kAarch64;
+  return arch == Arch::kX64 || arch == Arch::kAarch64;
 }
 
 Arch native_arch() {
 #if defined(__x86_64__) && defined(__ILP32__)
   return Arch::kX32;
 #elif defined(__x86_64__)
-  return Arch::kX86_64;
+  return Arch::kX64;
 #elif defined(__i386__)
   return Arch::kX86;
 #elif defined(__aarch64__)

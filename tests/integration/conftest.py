@@ -67,7 +67,7 @@ def pytest_report_header():
     """Name what is under test."""
     return [
         f"programs: {paths.bin_dir()}, runtime: {paths.runtime_binary()} ({paths.runtime_kind()})",
-        f"isolated: {isolate.active() or isolate.wanted()}, names start with: {PREFIX}, cache: {paths.cache_dir()}",
+        f"isolated: {isolate.active() or isolate.wanted()}, names start with: {PREFIX}",
     ]
 
 
@@ -85,8 +85,7 @@ def session_dir(prefix):
     In memory, unless COOPER_TEST_TMP names a place: making the links of a root file system on a disk takes most of a test.
     """
     path = pathlib.Path(tempfile.mkdtemp(prefix=f"{prefix}-", dir=SCRATCH))
-    if isolate.active() and "COOPER_TEST_TMP" not in os.environ:
-        isolate.mount("tmpfs", path, "tmpfs", 0, "mode=755")
+    isolate.in_memory(path)
     path.chmod(0o755)
     yield path
     isolate.remove_tree(path)

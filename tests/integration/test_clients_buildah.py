@@ -4,7 +4,7 @@ import pytest
 
 pytestmark = [
     pytest.mark.needs("root", "isolation", "podman", "buildah"),
-    pytest.mark.may_leave("/conmon", "/st/overlay (root", "/dev/shm/libpod", "/run/containers", "/run/libpod"),
+    pytest.mark.may_leave("/conmon", "/st/overlay (root", "/dev/shm/libpod", "/run/containers", "/run/libpod", "/.seccomp/"),
 ]
 
 IMAGE = "localhost/busybox"

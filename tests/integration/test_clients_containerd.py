@@ -4,7 +4,7 @@ import pytest
 
 from lib import cgroups, isolate, proc, rootfs
 
-pytestmark = [pytest.mark.needs("root", "isolation", "containerd"), pytest.mark.may_leave("/run/containerd")]
+pytestmark = [pytest.mark.needs("root", "isolation", "containerd"), pytest.mark.may_leave("/.seccomp/", "/run/containerd")]
 
 
 @pytest.fixture

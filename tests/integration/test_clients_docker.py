@@ -9,7 +9,7 @@ import pytest
 
 from lib import cgroups, proc
 
-pytestmark = [pytest.mark.needs("root", "isolation", "docker"), pytest.mark.may_leave("/run/docker", "/run/containerd", "/exec/netns/default")]
+pytestmark = [pytest.mark.needs("root", "isolation", "docker"), pytest.mark.may_leave("/.seccomp/", "/run/docker", "/run/containerd", "/exec/netns/default")]
 
 IMAGE = "busybox"
 

@@ -11,7 +11,7 @@ from lib import proc
 
 pytestmark = [
     pytest.mark.needs("root", "isolation", "podman"),
-    pytest.mark.may_leave("/conmon", "/st/overlay (root", "/dev/shm/libpod", "/run/containers", "/run/libpod"),
+    pytest.mark.may_leave("/conmon", "/st/overlay (root", "/dev/shm/libpod", "/run/containers", "/run/libpod", "/.seccomp/"),
 ]
 
 IMAGE = "localhost/busybox"

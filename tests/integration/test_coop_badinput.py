@@ -56,7 +56,7 @@ def full_config(bundle):
         hugepageLimits=[{"pageSize": "2MB", "limit": 1}],
         unified={"memory.max": "1"},
     )  # fmt: skip
-    return config
+    return json.loads(json.dumps(config))  # no part of it is shared with another
 
 
 def nodes(value, pointer="", path=()):

@@ -156,9 +156,11 @@ class TestPlan:
 
     def test_text(self, runtime, bundle):
         """Text: one step a line, in an order the kernel can take."""
-        text = dry(runtime, bundle).lower()
-        places = [text.index(word) for word in ("clone", "pivot", "exec")]
+        text = dry(runtime, bundle)
+        steps = [line.split()[2] for line in text.splitlines()]
+        places = [steps.index(word) for word in ("clone", "mount-root", "pivot-root", "readonly-root", "set-credentials", "exec")]
         assert places == sorted(places)
+        assert steps[-1] == "exec"
         for mount in bundle.mounts:
             assert mount["destination"] in text
         for path in bundle.linux["readonlyPaths"] + bundle.linux["maskedPaths"]:

@@ -7,7 +7,7 @@ import signal
 
 import pytest
 
-from lib import cgroups, proc
+from lib import cgroups, proc, ptys
 
 pytestmark = pytest.mark.needs("root")
 
@@ -312,3 +312,20 @@ def test_preserve_fds(runtime, box, workdir):
         os.close(fd)
         os.close(high)
     assert out == "passed"
+
+
+def test_own_errors_every_time(runtime, box):
+    """The reason of a failed exec is never lost on the way: forty times in a row."""
+    for number in range(40):
+        argv, words = [("no-such-command", "executable file not found"), ("/etc", "permission denied")][number % 2]
+        runtime("exec", box.id, argv).fails(words)
+
+
+@pytest.mark.differs(runc="1.1 has no such flag", crun="1.8 has no such flag")
+def test_pidfd_socket(runtime, box, workdir):
+    """--pidfd-socket receives a pidfd of the new process."""
+    with ptys.Console(workdir / "pidfd.sock") as receiver:
+        runtime("exec", "-d", "--pid-file", workdir / "pid", "--pidfd-socket", receiver.path, box.id, "sleep", "1000", stdio="null").check()
+        fd = receiver.receive()
+        info = pathlib.Path(f"/proc/self/fdinfo/{fd}").read_text()
+    assert f"Pid:\t{(workdir / 'pid').read_text()}\n" in info

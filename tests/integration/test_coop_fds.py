@@ -6,7 +6,7 @@ import socket
 
 import pytest
 
-from lib import proc
+from lib import proc, ptys
 
 
 def listed(text):
@@ -276,3 +276,13 @@ def test_reader_goes_away(runtime, bundle):
     bundle.sh("i=0; while [ $i -lt 20000 ]; do echo filler filler filler; i=$((i+1)); done; exit 0").save()
     result = proc.run("sh", "-c", '"$@" | head -1', "sh", *runtime.argv("run", "-b", bundle.path, bundle.id), env=runtime.environ)
     assert result.out == "filler filler filler\n"
+
+
+@pytest.mark.differs(runc="1.1 has no such flag", crun="1.8 has no such flag")
+def test_pidfd_socket(runtime, bundle, workdir):
+    """--pidfd-socket receives a pidfd of the init."""
+    with ptys.Console(workdir / "pidfd.sock") as receiver:
+        with runtime.created(bundle.sh("sleep 1000"), "--pidfd-socket", receiver.path) as state:
+            fd = receiver.receive()
+            with open(f"/proc/self/fdinfo/{fd}", encoding="utf-8") as info:
+                assert f"Pid:\t{state['pid']}\n" in info.read()

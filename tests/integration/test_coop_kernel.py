@@ -109,7 +109,7 @@ def test_device_rules_deny_one(runtime, bundle):
     """Rules apply one after the other: allow all, then deny one."""
     bundle.resources["devices"] = [
         {"allow": True, "access": "rwm"},
-        {"allow": False, "type": "c", "major": 1, "minor": 11, "access": "rwm"},
+        {"allow": False, "type": "c", "major": 1, "minor": 11, "access": "rw"},
     ]
     bundle.linux["devices"] = [
         {"path": "/dev/kmsg", "type": "c", "major": 1, "minor": 11, "fileMode": 0o666},

@@ -347,3 +347,39 @@ def test_session_keyring(runtime, bundle):
     bundle.args(bundle.probe("keyring"))
     assert f"_ses.{bundle.id}" in runtime.output(bundle)
     assert f"_ses.{bundle.id}" not in runtime.run(bundle, "--no-new-keyring").check().out
+
+
+@pytest.mark.differs(runc="1.1 does not know it", crun="1.8: not this policy")
+@pytest.mark.parametrize(
+    "scheduler,shown",
+    [({"policy": "SCHED_BATCH", "nice": 7}, "policy=3 nice=7"), ({"policy": "SCHED_OTHER", "nice": 3}, "policy=0 nice=3"), ({"policy": "SCHED_IDLE"}, "policy=5 nice=0")],
+)
+def test_scheduler(runtime, bundle, scheduler, shown):
+    """process.scheduler sets policy and nice value."""
+    bundle.process["scheduler"] = scheduler
+    assert shown in runtime.output(bundle.args(bundle.probe("sched")))
+
+
+@pytest.mark.differs(runc="1.1 does not know it", crun="1.8 does not know it")
+@pytest.mark.parametrize("name,number", [("IOPRIO_CLASS_BE", 2), ("IOPRIO_CLASS_IDLE", 3)])
+def test_io_priority(runtime, bundle, name, number):
+    """process.ioPriority sets class and level."""
+    bundle.process["ioPriority"] = {"class": name, "priority": 5}
+    assert f"io={number}:" in runtime.output(bundle.args(bundle.probe("sched")))
+
+
+@pytest.mark.differs(runc="1.1 does not know it")
+def test_personality(runtime, bundle):
+    """linux.personality sets the execution domain."""
+    bundle.linux["personality"] = {"domain": "LINUX32"}
+    out = runtime.output(bundle.args(bundle.probe("sched")))
+    assert int(out.split("personality=")[1], 16) & 0xFF == 8
+
+
+def test_apparmor_elsewhere(runtime, bundle):
+    """An AppArmor profile on a machine without AppArmor: the program runs, or an error names AppArmor."""
+    if os.path.exists("/sys/kernel/security/apparmor/profiles"):
+        pytest.skip("AppArmor is active here")
+    bundle.process["apparmorProfile"] = "some-profile"
+    result = runtime.run(bundle)
+    assert result.rc == 0 or "apparmor" in result.err.lower()

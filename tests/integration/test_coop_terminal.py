@@ -88,15 +88,15 @@ def test_dev_console(runtime, bundle, workdir):
 def test_detached_terminal_needs_socket(runtime, bundle):
     """A terminal with create or run --detach and no console socket is refused."""
     bundle.process["terminal"] = True
-    runtime.create(bundle).fails("console socket", rc=1)
-    runtime.run_detached(bundle).fails("console socket", rc=1)
+    runtime.create(bundle).fails("console", "socket", rc=1)
+    runtime.run_detached(bundle).fails("console", "socket", rc=1)
 
 
 @pytest.mark.differs(crun="ignores it")
 def test_socket_without_terminal(runtime, bundle, workdir):
     """A console socket without a terminal is refused."""
     with ptys.Console(workdir / "console.sock") as console:
-        runtime.create(bundle, "--console-socket", console.path).fails("console socket", rc=1)
+        runtime.create(bundle, "--console-socket", console.path).fails("console", "socket", rc=1)
 
 
 def test_socket_missing(runtime, bundle, workdir):

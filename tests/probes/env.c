@@ -2,7 +2,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
-int main(int argc, char **argv, char **envp) {
+int main(int argc, char** argv, char** envp) {
   char folder[4096];
   (void)argc;
   (void)argv;

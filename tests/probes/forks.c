@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-int main(int argc, char **argv) {
+int main(int argc, char** argv) {
   int wanted = argc > 1 ? atoi(argv[1]) : 10;
   int count = 0;
   pid_t children[4096];

@@ -3,11 +3,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-int main(int argc, char **argv) {
+int main(int argc, char** argv) {
   size_t size = (size_t)atol(argc > 1 ? argv[1] : "1") << 20;
-  char *block = malloc(size);
+  char* block = malloc(size);
   if (block == NULL) return 2;
-  for (size_t i = 0; i < size; i += 4096) ((volatile char *)block)[i] = 1;
+  for (size_t i = 0; i < size; i += 4096) ((volatile char*)block)[i] = 1;
   puts("done");
   return 0;
 }

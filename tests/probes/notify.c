@@ -7,12 +7,12 @@
 #include <unistd.h>
 
 int main(void) {
-  const char *path = getenv("NOTIFY_SOCKET");
+  const char* path = getenv("NOTIFY_SOCKET");
   struct sockaddr_un address = {.sun_family = AF_UNIX};
   if (path == NULL || strlen(path) >= sizeof address.sun_path) return 2;
   memcpy(address.sun_path, path, strlen(path) + 1);
   int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-  if (sendto(fd, "READY=1", 7, 0, (struct sockaddr *)&address, sizeof address) != 7) {
+  if (sendto(fd, "READY=1", 7, 0, (struct sockaddr*)&address, sizeof address) != 7) {
     perror("sendto");
     return 3;
   }

@@ -4,8 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
-int main(int argc, char **argv) {
-  const char *how = argc > 2 ? argv[2] : "r";
+int main(int argc, char** argv) {
+  const char* how = argc > 2 ? argv[2] : "r";
   int flags = O_RDONLY;
   if (strcmp(how, "w") == 0) flags = O_WRONLY;
   if (strcmp(how, "rw") == 0) flags = O_RDWR;

@@ -16,7 +16,7 @@ static int files[kMaximum];
 static struct stat known[kMaximum];
 static int count;
 
-static void collect(const char *pid, const struct stat *own) {
+static void collect(const char* pid, const struct stat* own) {
   char name[64];
   char link[512];
   struct stat info;
@@ -40,15 +40,15 @@ static void collect(const char *pid, const struct stat *own) {
   files[count++] = fd;
 }
 
-int main(int argc, char **argv) {
+int main(int argc, char** argv) {
   time_t end = time(NULL) + (argc > 1 ? atoi(argv[1]) : 2);
   struct stat own;
   if (stat("/proc/self/exe", &own) != 0) return 2;
   setvbuf(stdout, NULL, _IONBF, 0);
   puts("watching");
   while (time(NULL) < end) {
-    DIR *proc = opendir("/proc");
-    struct dirent *entry;
+    DIR* proc = opendir("/proc");
+    struct dirent* entry;
     while (proc != NULL && (entry = readdir(proc)) != NULL) {
       if (entry->d_name[0] >= '1' && entry->d_name[0] <= '9') collect(entry->d_name, &own);
     }

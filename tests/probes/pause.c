@@ -3,7 +3,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-static void on_term(int number) { _exit(128 + number); }
+static void on_term(int number) {
+  _exit(128 + number);
+}
 
 static void on_child(int number) {
   (void)number;

@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-int main(int argc, char **argv) {
+int main(int argc, char** argv) {
   sigset_t all;
   sigfillset(&all);
   sigdelset(&all, SIGSEGV);

@@ -10,12 +10,12 @@
 #include <time.h>
 #include <unistd.h>
 
-static int try_process(const char *pid) {
+static int try_process(const char* pid) {
   char folder[64];
   snprintf(folder, sizeof folder, "/proc/%.16s/fd", pid);
-  DIR *fds = opendir(folder);
+  DIR* fds = opendir(folder);
   if (fds == NULL) return 1;
-  struct dirent *entry;
+  struct dirent* entry;
   while ((entry = readdir(fds)) != NULL) {
     char name[360];
     char target[1024];
@@ -32,7 +32,7 @@ static int try_process(const char *pid) {
   return 1;
 }
 
-int main(int argc, char **argv) {
+int main(int argc, char** argv) {
   time_t end = time(NULL) + (argc > 1 ? atoi(argv[1]) : 2);
   char self[16];
   int seen = 0;
@@ -40,8 +40,8 @@ int main(int argc, char **argv) {
   setvbuf(stdout, NULL, _IONBF, 0);
   puts("watching");
   while (time(NULL) < end) {
-    DIR *proc = opendir("/proc");
-    struct dirent *entry;
+    DIR* proc = opendir("/proc");
+    struct dirent* entry;
     while (proc != NULL && (entry = readdir(proc)) != NULL) {
       if (entry->d_name[0] < '1' || entry->d_name[0] > '9') continue;
       if (strcmp(entry->d_name, self) == 0 || strcmp(entry->d_name, "1") == 0) continue;

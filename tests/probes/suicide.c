@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-int main(int argc, char **argv) {
+int main(int argc, char** argv) {
   int number = argc > 1 ? atoi(argv[1]) : SIGKILL;
   sigset_t none;
   sigemptyset(&none);

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-int main(int argc, char **argv) {
+int main(int argc, char** argv) {
   unsigned long a[6] = {0};
   if (argc < 2) return 2;
   for (int i = 2; i < argc && i < 8; ++i) a[i - 2] = strtoul(argv[i], NULL, 0);

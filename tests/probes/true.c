@@ -1,2 +1,4 @@
 // Does nothing, successfully.
-int main(void) { return 0; }
+int main(void) {
+  return 0;
+}

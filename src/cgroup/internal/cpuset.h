@@ -8,8 +8,10 @@
 namespace cooper::cgroup {
 
 // Copies cpuset.cpus and cpuset.mems from the nearest ancestor that has them, filling every empty group on the way
-// down. Both paths are host directories; `directory` is below `mount_point`.
-Status inherit_cpuset(const std::string& mount_point, const std::string& directory);
+// down. Both paths are host directories; `directory` is below `mount_point`. A group just made (kNew) that has CPUs was
+// born with both (cgroup.clone_children of its parent).
+enum class Age { kNew, kOld };
+Status inherit_cpuset(const std::string& mount_point, const std::string& directory, Age age);
 // The same for a parent this engine made; groups made below it later are born with its values.
 Status prepare_cpuset_parent(const std::string& mount_point, const std::string& directory);
 

@@ -11,6 +11,8 @@ namespace cooper::cgroup {
 
 // Whole content, at most 1 MiB.
 Result<std::string> read_control(const std::string& path);
+// A file that holds one short value (at most 4 KiB): open, one read, close. Trimmed.
+Result<std::string> read_value(const std::string& path);
 // open, one write, close. The error names value and path and keeps the errno.
 Status write_control(const std::string& path, std::string_view value);
 // Names of the directories below `path` (child groups); empty when it does not exist.

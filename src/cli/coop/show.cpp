@@ -1,11 +1,10 @@
 // state, list.
-#include <pwd.h>
-
 #include <array>
 
 #include "base/strings.h"
 #include "cli/coop/commands.h"
 #include "codec/json.h"
+#include "io/file.h"
 #include "log/log.h"
 
 namespace cooper::cli::coop {
@@ -13,12 +12,16 @@ namespace {
 
 using codec::json::Writer;
 
+// From /etc/passwd alone: the C library's lookup would load name service modules into the runtime.
 std::string owner_name(std::uint32_t uid) {
   if (uid == 0) return "root";
-  std::array<char, 4096> buffer{};
-  struct passwd entry = {};
-  struct passwd* found = nullptr;
-  if (::getpwuid_r(uid, &entry, buffer.data(), buffer.size(), &found) == 0 && found != nullptr) return found->pw_name;
+  const auto text = io::read_file("/etc/passwd", std::size_t{4} << 20);
+  if (text.ok()) {
+    for (const std::string_view line : split(*text, '\n')) {
+      const auto fields = split(line, ':');
+      if (fields.size() > 2 && parse_number<std::uint32_t>(fields[2]) == uid) return std::string(fields[0]);
+    }
+  }
   return "#" + std::to_string(uid);
 }
 

@@ -71,10 +71,10 @@ Result<std::string> read_input(const std::string& path, std::size_t max_bytes, b
 
 Status check_console(bool terminal, bool detached, bool has_socket) {
   if (terminal && detached && !has_socket) {
-    return Error(Errc::kInvalidArgument, "cannot allocate a terminal for a detached container without --console-socket");
+    return Error(Errc::kInvalidArgument, "cannot allocate a terminal for a detached container without a console socket").with_hint("use --console-socket");
   }
   if (has_socket && (!terminal || !detached)) {
-    return Error(Errc::kInvalidArgument, "--console-socket is for detached containers with a terminal (process.terminal) only");
+    return Error(Errc::kInvalidArgument, "cannot use a console socket without a terminal (process.terminal), or when not detached");
   }
   return {};
 }

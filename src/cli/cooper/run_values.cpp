@@ -39,7 +39,7 @@ std::vector<std::string> words(std::string_view list) {
   return out;
 }
 
-bool is_true(std::optional<std::string_view> value) { return !value || *value == "true" || *value == "1"; }
+bool is_true(const std::optional<std::string_view>& value) { return !value.has_value() || value.value_or("") == "true" || value.value_or("") == "1"; }
 
 // Fields of --mount: key or key=value.
 struct MountFields {

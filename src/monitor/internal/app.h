@@ -68,8 +68,8 @@ class App {
 
   // Reads or does not read, as the hub's clients can take it.
   void update_flow();
-  // After the end of the process: reads what is there, up to end of file or, when somebody else still holds the write ends, for
-  // kDrainMs at most (and no more than kDrainLimit while a client holds back). Then done() is called, once.
+  // After the end of the process: reads what is there, up to end of file or, when somebody else still holds the write
+  // ends, for kDrainMs at most (and no more than kDrainLimit while a client holds back). Then done() is called, once.
   void drain(std::function<void()> done);
 
   Status reopen_log() { return log_.reopen(); }
@@ -79,9 +79,9 @@ class App {
   bool was_active() { return std::exchange(active_, false); }
 
   ExitRecord record_;
-  bool ended_ = false;             // record_ is complete
+  bool ended_ = false;  // record_ is complete
   bool own_pid_namespace_ = false;
-  std::string exit_json_;          // of record_, for clients
+  std::string exit_json_;  // of record_, for clients
   io::EventLoop::TimerId kill_timer_ = 0;
   std::function<void()> on_active_;
 

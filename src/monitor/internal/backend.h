@@ -1,4 +1,5 @@
-// What the monitor asks of the container room, as an interface: unit tests put plain processes behind it and need no privileges.
+// What the monitor asks of the container room, as an interface: unit tests put plain processes behind it and need no
+// privileges.
 #pragma once
 
 #include <memory>

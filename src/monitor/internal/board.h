@@ -1,5 +1,6 @@
-// What the guardian must know when the monitor is gone: one page of memory shared by both, written by the monitor alone as it goes.
-// No pointers, no locks: each cell is written before the step it announces and read only after the monitor's death.
+// What the guardian must know when the monitor is gone: one page of memory shared by both, written by the monitor alone
+// as it goes. No pointers, no locks: each cell is written before the step it announces and read only after the
+// monitor's death.
 #pragma once
 
 #include <sys/types.h>

@@ -13,7 +13,7 @@
 
 namespace cooper::monitor::internal {
 
-inline constexpr std::size_t kQueueLimit = std::size_t{1} << 20;    // a client that is not waited for is dropped beyond
+inline constexpr std::size_t kQueueLimit = std::size_t{1} << 20;  // a client that is not waited for is dropped beyond
 inline constexpr std::size_t kHoldBackHigh = std::size_t{256} << 10;
 inline constexpr std::size_t kHoldBackLow = std::size_t{64} << 10;
 inline constexpr std::int64_t kStuckMs = 10000;  // a hold_back client that takes nothing for so long is dropped
@@ -55,22 +55,23 @@ class Connection {
   Sent finish_with(std::string frame);
 
   bool attached_to(int app, protocol::Stream stream) const {
-    return app_ == app && ((stream == protocol::Stream::kStdout && out_) || (stream == protocol::Stream::kStderr && err_));
+    return app_ == app &&
+           ((stream == protocol::Stream::kStdout && out_) || (stream == protocol::Stream::kStderr && err_));
   }
 
   // Attachment; app_ is an index into the pod's apps.
   int app_ = kNoApp;
   bool in_ = false, out_ = false, err_ = false;
   bool hold_back_ = false;
-  bool foreground_ = false;   // waited for without limit
+  bool foreground_ = false;  // waited for without limit
   bool stdin_owner_ = false;
   bool detached_ = false;
-  bool input_blocked_ = false;  // not read while its app's input is full
-  bool hung_up_ = false;        // the peer is gone, frames of it may still be unread
-  bool closing_ = false;        // ends when the queue is empty
-  bool congested_ = false;      // hold_back_ and above kHoldBackHigh, not yet below kHoldBackLow
-  bool dead_ = false;           // closed, object not yet swept
-  std::vector<int> watched_;    // apps whose kExit it wants
+  bool input_blocked_ = false;    // not read while its app's input is full
+  bool hung_up_ = false;          // the peer is gone, frames of it may still be unread
+  bool closing_ = false;          // ends when the queue is empty
+  bool congested_ = false;        // hold_back_ and above kHoldBackHigh, not yet below kHoldBackLow
+  bool dead_ = false;             // closed, object not yet swept
+  std::vector<int> watched_;      // apps whose kExit it wants
   std::int64_t progress_ms_ = 0;  // when it last took something while its queue was not empty
   std::uint32_t events_ = 0;      // registered with the loop; 0: not registered
 

@@ -26,7 +26,8 @@ class HubHandler {
   virtual bool app_has_terminal(int app) = 0;
   virtual bool stdin_once(int app) = 0;
   virtual bool stdin_open(int app) = 0;
-  // Room for one more frame of input; when false, Hub::input_ready(app) is called later (never from inside these calls).
+  // Room for one more frame of input; when false, Hub::input_ready(app) is called later (never from inside these
+  // calls).
   virtual bool stdin_has_room(int app) = 0;
   virtual void write_stdin(int app, std::string_view data) = 0;
   virtual void close_stdin(int app) = 0;
@@ -43,7 +44,8 @@ class Hub {
  public:
   static constexpr std::size_t kMaxConnections = 128;
 
-  Hub(io::EventLoop& loop, HubHandler& handler, std::string hello) : loop_(loop), handler_(handler), hello_(std::move(hello)) {}
+  Hub(io::EventLoop& loop, HubHandler& handler, std::string hello)
+      : loop_(loop), handler_(handler), hello_(std::move(hello)) {}
 
   // Takes over the listening socket.
   Status listen(UniqueFd socket);

@@ -10,7 +10,11 @@
 namespace cooper::monitor::internal {
 
 // status/<app> below the pod directory, replaced by rename; the directory is made when missing.
+// When the disk is full the space of reserve_exit_record() is used.
 Status write_exit_record(BorrowedFd pod_dir, const ExitRecord& record);
+// Takes the space for a record ahead of time (status/.<app>.reserve): an app that filled the disk still leaves its exit
+// record.
+void reserve_exit_record(BorrowedFd pod_dir, const std::string& app);
 Result<ExitRecord> read_exit_record(BorrowedFd pod_dir, const std::string& app);
 void sync_exit_record(BorrowedFd pod_dir, const std::string& app);
 // Best effort: nobody can be told.

@@ -1,8 +1,9 @@
-// For unit tests: a backend whose "containers" are plain child processes of this machine, without any privilege. What exists of a
-// container is a file named after it in `dir`, so that leaks show.
+// For unit tests: a backend whose "containers" are plain child processes of this machine, without any privilege. What
+// exists of a container is a file named after it in `dir`, so that leaks show.
 #pragma once
 
 #include <fcntl.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
@@ -27,7 +28,7 @@ class ProcessBackend final : public Backend {
   std::string fail_id;  // create() of this one fails
 
   Result<container::Created> create(const oci::Config& config, const container::CreateOptions& options) override {
-    if (create_delay_ms != 0) ::usleep(static_cast<unsigned>(create_delay_ms) * 1000);
+    if (create_delay_ms != 0) (void)::poll(nullptr, 0, create_delay_ms);
     if (options.id == fail_id) {
       return Error(Errc::kNotFound, "executable 'nothing' was not found", ENOENT).with_hint("check the command");
     }
@@ -66,10 +67,13 @@ class ProcessBackend final : public Backend {
   }
   bool oom_killed(const std::string&) override { return false; }
   Status destroy(const std::string& id) override { return io::remove_tree(sys::kCwd, dir_ + "/" + id); }
-  Status remove_cgroup(const std::string& path) override { return io::write_file_atomic(dir_ + "/../cgroup-removed", path); }
+  Status remove_cgroup(const std::string& path) override {
+    return io::write_file_atomic(dir_ + "/../cgroup-removed", path);
+  }
 
  private:
-  [[noreturn]] static void child(const oci::Config& config, const container::CreateOptions& options, int terminal, int gate) {
+  [[noreturn]] static void child(const oci::Config& config, const container::CreateOptions& options, int terminal,
+                                 int gate) {
     (void)::setsid();
     (void)::prctl(PR_SET_PDEATHSIG, options.parent_death_signal);
     const int in = terminal >= 0 ? terminal : options.stdio.in;

@@ -3,7 +3,6 @@
 
 #include <signal.h>
 
-#include <initializer_list>
 #include <string>
 #include <vector>
 
@@ -20,8 +19,10 @@ Status close_all_but(std::vector<int> keep);
 // Moves the descriptor to 3 or above when the caller was started with closed standard streams.
 Status move_above_stdio(UniqueFd& fd);
 
-// All dispositions default, nothing blocked; SIGPIPE gets an empty handler (which an exec resets, unlike SIG_IGN).
+// All dispositions default, nothing blocked; SIGPIPE and SIGXFSZ get an empty handler (which an exec resets, unlike
+// SIG_IGN).
 void reset_signals();
+void block_all_signals();
 // The end of the monitor's set-up: blocks the signals that mean "stop" and returns a signalfd for them.
 Result<UniqueFd> stop_signal_fd();
 

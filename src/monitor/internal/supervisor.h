@@ -20,8 +20,8 @@ namespace cooper::monitor::internal {
 
 // What the monitor inherits besides the pod's spec.
 struct Inheritance {
-  UniqueFd sync;           // to the caller of launch()
-  UniqueFd first_client;   // the monitor's end; invalid: nobody attached
+  UniqueFd sync;          // to the caller of launch()
+  UniqueFd first_client;  // the monitor's end; invalid: nobody attached
   int first_app = kNoApp;
   bool first_stdin = false;
   Board* board = nullptr;
@@ -102,7 +102,7 @@ class Supervisor final : public HubHandler {
   UniqueFd sandbox_pidfd_;
   bool idle_timer_ = false;
   bool stopping_ = false;
-  bool ending_ = false;   // no app is left, or the start failed
+  bool ending_ = false;  // no app is left, or the start failed
 };
 
 // Serves what slow clients have not read yet, in a process of its own that holds nothing of the pod.

@@ -9,7 +9,7 @@
 namespace cooper::seccomp {
 
 // Order of the columns of syscalls.inc.
-enum class Arch : std::uint8_t { kX86_64, kX86, kX32, kArm, kAarch64 };
+enum class Arch : std::uint8_t { kX64, kX86, kX32, kArm, kAarch64 };
 inline constexpr std::size_t kArchCount = 5;
 
 // Numbers of x32 come without the bit that marks them (kX32Bit). -1: no such call.

@@ -58,7 +58,7 @@ Status read_mount(const Cursor& object, Mount& out) {
   RETURN_IF_ERROR(require(object, "destination", out.destination));
   RETURN_IF_ERROR(object.read("type", out.type));
   RETURN_IF_ERROR(object.read("source", out.source));
-  RETURN_IF_ERROR(object.read("options", out.options));
+  RETURN_IF_ERROR(read_texts(object, "options", out.options));
   RETURN_IF_ERROR(read_list(object, "uidMappings", out.uid_mappings, read_id_mapping));
   return read_list(object, "gidMappings", out.gid_mappings, read_id_mapping);
 }
@@ -70,8 +70,8 @@ Status read_root(const Cursor& object, Root& out) {
 
 Status read_hook(const Cursor& object, Hook& out) {
   RETURN_IF_ERROR(require(object, "path", out.path));
-  RETURN_IF_ERROR(object.read("args", out.args));
-  RETURN_IF_ERROR(object.read("env", out.env));
+  RETURN_IF_ERROR(read_texts(object, "args", out.args));
+  RETURN_IF_ERROR(read_texts(object, "env", out.env));
   return object.read("timeout", out.timeout_s);
 }
 

@@ -32,7 +32,7 @@ Status read_seccomp_arg(const Cursor& object, SeccompArg& out) {
 }
 
 Status read_seccomp_syscall(const Cursor& object, SeccompSyscall& out) {
-  RETURN_IF_ERROR(require(object, "names", out.names));
+  RETURN_IF_ERROR(require_texts(object, "names", out.names));
   RETURN_IF_ERROR(require(object, "action", out.action));
   RETURN_IF_ERROR(object.read("errnoRet", out.errno_ret));
   return read_list(object, "args", out.args, read_seccomp_arg);
@@ -40,7 +40,7 @@ Status read_seccomp_syscall(const Cursor& object, SeccompSyscall& out) {
 
 Status read_personality(const Cursor& object, Personality& out) {
   RETURN_IF_ERROR(require(object, "domain", out.domain));
-  return object.read("flags", out.flags);
+  return read_texts(object, "flags", out.flags);
 }
 
 Status read_intel_rdt(const Cursor& object, IntelRdt& out) {
@@ -61,8 +61,8 @@ Status read_id_mapping(const Cursor& object, IdMapping& out) {
 Status read_seccomp(const Cursor& object, Seccomp& out) {
   RETURN_IF_ERROR(require(object, "defaultAction", out.default_action));
   RETURN_IF_ERROR(object.read("defaultErrnoRet", out.default_errno_ret));
-  RETURN_IF_ERROR(object.read("architectures", out.architectures));
-  RETURN_IF_ERROR(object.read("flags", out.flags));
+  RETURN_IF_ERROR(read_texts(object, "architectures", out.architectures));
+  RETURN_IF_ERROR(read_texts(object, "flags", out.flags));
   RETURN_IF_ERROR(object.read("listenerPath", out.listener_path));
   RETURN_IF_ERROR(object.read("listenerMetadata", out.listener_metadata));
   return read_list(object, "syscalls", out.syscalls, read_seccomp_syscall);
@@ -79,8 +79,8 @@ Status read_linux(const Cursor& object, Linux& out) {
   RETURN_IF_ERROR(object.read("rootfsPropagation", out.rootfs_propagation));
   RETURN_IF_ERROR(read_part(object, "seccomp", out.seccomp, read_seccomp));
   RETURN_IF_ERROR(read_map(object, "sysctl", out.sysctl, read_text));
-  RETURN_IF_ERROR(object.read("maskedPaths", out.masked_paths));
-  RETURN_IF_ERROR(object.read("readonlyPaths", out.readonly_paths));
+  RETURN_IF_ERROR(read_texts(object, "maskedPaths", out.masked_paths));
+  RETURN_IF_ERROR(read_texts(object, "readonlyPaths", out.readonly_paths));
   RETURN_IF_ERROR(object.read("mountLabel", out.mount_label));
   RETURN_IF_ERROR(read_part(object, "personality", out.personality, read_personality));
   RETURN_IF_ERROR(read_part(object, "intelRdt", out.intel_rdt, read_intel_rdt));

@@ -22,11 +22,11 @@ Status read_user(const Cursor& object, User& out) {
 }
 
 Status read_capabilities(const Cursor& object, Capabilities& out) {
-  RETURN_IF_ERROR(object.read("bounding", out.bounding));
-  RETURN_IF_ERROR(object.read("effective", out.effective));
-  RETURN_IF_ERROR(object.read("inheritable", out.inheritable));
-  RETURN_IF_ERROR(object.read("permitted", out.permitted));
-  return object.read("ambient", out.ambient);
+  RETURN_IF_ERROR(read_texts(object, "bounding", out.bounding));
+  RETURN_IF_ERROR(read_texts(object, "effective", out.effective));
+  RETURN_IF_ERROR(read_texts(object, "inheritable", out.inheritable));
+  RETURN_IF_ERROR(read_texts(object, "permitted", out.permitted));
+  return read_texts(object, "ambient", out.ambient);
 }
 
 Status read_rlimit(const Cursor& object, Rlimit& out) {
@@ -39,7 +39,7 @@ Status read_scheduler(const Cursor& object, Scheduler& out) {
   RETURN_IF_ERROR(require(object, "policy", out.policy));
   RETURN_IF_ERROR(object.read("nice", out.nice));
   RETURN_IF_ERROR(object.read("priority", out.priority));
-  RETURN_IF_ERROR(object.read("flags", out.flags));
+  RETURN_IF_ERROR(read_texts(object, "flags", out.flags));
   RETURN_IF_ERROR(object.read("runtime", out.runtime));
   RETURN_IF_ERROR(object.read("deadline", out.deadline));
   return object.read("period", out.period);
@@ -65,8 +65,8 @@ Status read_process(const Cursor& object, Process& out) {
     RETURN_IF_ERROR(user->expect_object());
     RETURN_IF_ERROR(read_user(*user, out.user));
   }
-  RETURN_IF_ERROR(object.read("args", out.args));
-  RETURN_IF_ERROR(object.read("env", out.env));
+  RETURN_IF_ERROR(read_texts(object, "args", out.args));
+  RETURN_IF_ERROR(read_texts(object, "env", out.env));
   RETURN_IF_ERROR(require(object, "cwd", out.cwd));
   RETURN_IF_ERROR(read_part(object, "capabilities", out.capabilities, read_capabilities));
   RETURN_IF_ERROR(read_list(object, "rlimits", out.rlimits, read_rlimit));

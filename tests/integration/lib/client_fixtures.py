@@ -24,6 +24,7 @@ def _require(*words):
 def clients_dir(prefix):
     """Storage of all clients: outside the scratch directory that the leak check watches."""
     path = pathlib.Path(tempfile.mkdtemp(prefix=f"{prefix}c", dir="/tmp"))
+    isolate.in_memory(path)
     path.chmod(0o711)
     yield path
     isolate.remove_tree(path)

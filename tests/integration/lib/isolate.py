@@ -177,6 +177,16 @@ def enter(controllers=()):
         _reap_until(runner)
 
 
+def in_memory(path):
+    """Mount a tmpfs at path if the session has its own mounts and memory is plenty (4 GiB).
+
+    COOPER_TEST_TMP, which names a place for scratch data, switches it off.
+    """
+    available = int(pathlib.Path("/proc/meminfo").read_text().split("MemAvailable:")[1].split()[0])
+    if active() and "COOPER_TEST_TMP" not in os.environ and available > 4 << 20:
+        mount("tmpfs", path, "tmpfs", 0, "mode=755")
+
+
 def remove_tree(path):
     """Delete a tree, first detaching anything mounted in it. Missing is fine."""
     prefix = os.path.realpath(path)

@@ -45,6 +45,30 @@ Status read_list(const Cursor& object, std::string_view name, std::vector<T>& ou
   return {};
 }
 
+// Optional array of strings. The path of every name of a seccomp profile: no cursor is made for elements that are as they should be.
+inline Status read_texts(const Cursor& object, std::string_view name, std::vector<std::string>& out) {
+  const auto list = object.get(name);
+  if (!list) return {};
+  RETURN_IF_ERROR(list->expect_array());
+  const std::size_t size = list->value().size();
+  out.clear();
+  out.reserve(size);
+  for (std::size_t i = 0; i < size; ++i) {
+    const codec::json::Value element = list->value().element(i);
+    const std::string_view text = element.as_string();
+    if ((text.empty() && element.type() != codec::json::Type::kString) || text.find('\0') != std::string_view::npos) {
+      return std::move(list->at(i).string()).error();
+    }
+    out.emplace_back(text);
+  }
+  return {};
+}
+
+inline Status require_texts(const Cursor& object, std::string_view name, std::vector<std::string>& out) {
+  ASSIGN_OR_RETURN([[maybe_unused]] const Cursor member, object.require(name));
+  return read_texts(object, name, out);
+}
+
 // Optional object.
 template <typename T>
 Status read_part(const Cursor& object, std::string_view name, std::optional<T>& out, Status (*read_one)(const Cursor&, T&)) {

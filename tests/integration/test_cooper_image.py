@@ -1,0 +1,508 @@
+"""cooper image: images of real producers come out file by file; hostile and broken ones are refused and leave nothing."""
+
+import concurrent.futures
+import gzip
+import json
+import os
+import random
+import shutil
+import stat
+import subprocess
+import tarfile
+import time
+
+import pytest
+
+from lib import proc, trees
+from lib.cooper import busybox_layout, engine_dir, new_engine  # noqa: F401
+from lib.layouts import CONFIG, INDEX, MANIFEST, Layout, directory, entry, hardlink, layer, symlink
+
+pytestmark = pytest.mark.needs("root", "cooper", "isolation")
+
+
+@pytest.fixture
+def engine(new_engine):
+    """An engine with an empty image store."""
+    return new_engine(load=False)
+
+
+@pytest.fixture
+def layout(workdir):
+    """A fresh OCI layout."""
+    return Layout(workdir / "layout")
+
+
+def store(engine):
+    return engine.root / "images"
+
+
+def contents(engine):
+    """All there is in the store but its fixed files: blobs, records, names, trees, work in progress."""
+    return sorted(
+        f"{folder}/{name}"
+        for folder in ("blobs/sha256", "blobs/sha512", "refs/images", "refs/names", "trees", "tmp")
+        for name in os.listdir(store(engine) / folder)
+    )
+
+
+def load(engine, path, *flags, **options):
+    return engine("image", "load", *flags, path, timeout=120, **options)
+
+
+def loaded(engine, path, *flags):
+    """Load one image; returns its record."""
+    load(engine, path, *flags).check()
+    images = engine.json("image", "ls")["images"]
+    return images[0]
+
+
+def rootfs(engine, image="test:1"):
+    """Extracts the image; returns the directory."""
+    target = engine.folder / "out"
+    shutil.rmtree(target, ignore_errors=True)
+    engine("image", "extract", image, target, timeout=60).check()
+    return target
+
+
+def tree(engine):
+    """The only unpacked tree of the store."""
+    (chain,) = os.listdir(store(engine) / "trees")
+    return store(engine) / "trees" / chain / "rootfs"
+
+
+def refused(engine, path, *words):
+    """Loading fails with these words and leaves nothing."""
+    result = load(engine, path).fails(*words)
+    assert contents(engine) == []
+    return result
+
+
+# --- real producers ------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def producers(podman, buildah, clients_dir):
+    """An image with everything in it, made by buildah; and what it must look like."""
+    with buildah.working("everything", "scratch"):
+        top = buildah("mount", "everything").check().out.strip()
+        fill(top)
+        expected = trees.describe(top)
+        buildah("umount", "everything").check()
+        buildah("config", "--cmd", "/bin/sh", "--env", "A=b", "everything").check()
+        buildah("commit", "--quiet", "everything", "localhost/all:base").check()
+    with buildah.working("changed", "localhost/all:base"):
+        top = buildah("mount", "changed").check().out.strip()
+        change(top)
+        expected = trees.describe(top)
+        buildah("umount", "changed").check()
+        buildah("commit", "--quiet", "changed", "localhost/all:1").check()
+    folder = clients_dir / "images"
+    folder.mkdir()
+    return podman, buildah, folder, expected
+
+
+def fill(top):
+    os.makedirs(f"{top}/usr/bin")
+    os.makedirs(f"{top}/gone/deep")
+    os.makedirs(f"{top}/opaque/sub")
+    shutil.copy("/bin/busybox", f"{top}/usr/bin/busybox")
+    os.symlink("usr/bin", f"{top}/bin")
+    os.symlink("busybox", f"{top}/usr/bin/sh")
+    os.setxattr(f"{top}/usr/bin/busybox", "security.capability", bytes.fromhex("0100000200200000000000000000000000000000"))
+    for name in ("gone/deep/file", "opaque/old", "opaque/sub/old", "plain", "replaced", "n" * 120, "caf\u00e9"):
+        with open(f"{top}/{name}", "w", encoding="utf-8") as file:
+            file.write(name)
+    os.chmod(f"{top}/plain", 0o4755)
+    os.chown(f"{top}/plain", 1000, 100)
+    os.chmod(f"{top}/plain", 0o6711)
+    os.link(f"{top}/plain", f"{top}/hard")
+    os.mkfifo(f"{top}/fifo")
+    os.mknod(f"{top}/null", stat.S_IFCHR | 0o666, os.makedev(1, 3))
+    os.mkdir(f"{top}/sticky")
+    os.chmod(f"{top}/sticky", 0o1777)
+    os.chown(f"{top}/sticky", 70000, 3000000)
+    long = "d" * 60
+    os.makedirs(f"{top}/{long}/{long}/{long}/{long}")
+    with open(f"{top}/{long}/{long}/{long}/{long}/file", "w", encoding="utf-8") as file:
+        file.truncate(5_000_000)
+    os.symlink("t" * 200, f"{top}/longlink")
+
+
+def change(top):
+    shutil.rmtree(f"{top}/gone")
+    shutil.rmtree(f"{top}/opaque")
+    os.makedirs(f"{top}/opaque/sub")
+    with open(f"{top}/opaque/new", "w", encoding="utf-8") as file:
+        file.write("new")
+    os.remove(f"{top}/replaced")
+    os.mkdir(f"{top}/replaced")
+    with open(f"{top}/plain", "a", encoding="utf-8") as file:
+        file.write("more")
+
+
+def made_by(kind, producers, folder):
+    """Write the image as this producer does; returns its path."""
+    podman, buildah, _, _ = producers
+    target = folder / kind
+    if kind.startswith("podman-"):
+        podman("save", "--quiet", "--format", kind.removeprefix("podman-"), "-o", target, "localhost/all:1").check()
+    elif kind == "buildah-oci":
+        buildah("push", "--quiet", "localhost/all:1", f"oci:{target}:all").check()
+    else:
+        base = folder / "base"
+        podman("save", "--quiet", "--format", "oci-dir", "-o", base, "localhost/all:1").check()
+        words = {"oci": f"oci:{target}:all", "docker": f"docker-archive:{target}:localhost/all:1", "zstd": f"oci:{target}:all"}
+        flags = ["--dest-compress-format", "zstd"] if kind == "skopeo-zstd" else []
+        proc.run("skopeo", "--insecure-policy", "copy", "--quiet", *flags, f"oci:{base}", words[kind.removeprefix("skopeo-")]).check()
+    return target
+
+
+KINDS = ["podman-oci-archive", "podman-oci-dir", "podman-docker-archive", "buildah-oci", "skopeo-oci", "skopeo-docker", "skopeo-zstd"]
+
+
+@pytest.mark.needs("podman", "buildah")
+@pytest.mark.parametrize("kind", KINDS)
+def test_real_images(kind, producers, engine, workdir):
+    """Every file of an image made by Debian's own tools comes out as it went in."""
+    if kind.startswith("skopeo") and not shutil.which("skopeo"):
+        pytest.skip("skopeo is not installed")
+    image = loaded(engine, made_by(kind, producers, workdir))
+    assert image["names"], image
+    assert trees.differences(producers[3], trees.describe(tree(engine))) == []
+    assert trees.differences(producers[3], trees.describe(rootfs(engine, image["id"]))) == []
+    config = json.loads(engine("image", "cat-manifest", "--config", image["id"]).check().out)
+    assert "A=b" in config["config"]["Env"]
+
+
+@pytest.mark.needs("podman", "buildah")
+@pytest.mark.parametrize("kind", ["podman-oci-archive", "podman-docker-archive"])
+def test_standard_input(kind, producers, engine, workdir):
+    """Archives stream from standard input, also compressed."""
+    path = made_by(kind, producers, workdir)
+    for pack in ("cat", "gzip -c", "zstd -q -c"):
+        script = f"{pack} {path} | " + " ".join(engine.argv("image", "load", "--quiet"))
+        proc.run("sh", "-c", script, timeout=60, env=engine.environ).check()
+        assert trees.differences(producers[3], trees.describe(tree(engine))) == []
+        engine("image", "rm", "all:1").check()
+        assert contents(engine) == []
+
+
+@pytest.mark.needs("podman", "buildah")
+def test_several_images(producers, engine, workdir):
+    """An archive of several images loads all of them; shared layers survive the removal of one."""
+    podman = producers[0]
+    podman("save", "--quiet", "--multi-image-archive", "-o", workdir / "two.tar", "localhost/all:base", "localhost/all:1").check()
+    load(engine, workdir / "two.tar").check()
+    assert {n for i in engine.json("image", "ls")["images"] for n in i["names"]} == {"localhost/all:base", "localhost/all:1"}
+    engine("image", "rm", "localhost/all:base").check()
+    assert trees.differences(producers[3], trees.describe(rootfs(engine, "localhost/all:1"))) == []
+
+
+@pytest.mark.needs("docker")
+def test_docker_save(docker, engine, workdir):
+    """docker save."""
+    docker("save", "-o", workdir / "docker.tar", "busybox").check()
+    image = loaded(engine, workdir / "docker.tar")
+    assert image["names"] == ["docker.io/library/busybox:latest"]
+    assert os.readlink(tree(engine) / "bin/ls") == "/bin/busybox"
+    engine("run", "--rm", "busybox", "true").check()
+
+
+def test_umoci(engine, workdir):
+    """An image made by umoci; and umoci unpacks ours to the same files."""
+    if not shutil.which("umoci"):
+        pytest.skip("umoci is not installed")
+    path = workdir / "u"
+    proc.run("umoci", "init", "--layout", path).check()
+    proc.run("umoci", "new", "--image", f"{path}:first").check()
+    proc.run("umoci", "unpack", "--image", f"{path}:first", workdir / "bundle").check()
+    fill(workdir / "bundle/rootfs")
+    proc.run("umoci", "repack", "--image", f"{path}:all", workdir / "bundle").check()
+    proc.run("umoci", "rm", "--image", f"{path}:first").check()
+    expected = trees.describe(workdir / "bundle/rootfs")
+    loaded(engine, path)
+    assert trees.differences(expected, trees.describe(tree(engine))) == []
+
+
+def test_gnu_tar_import(engine, workdir):
+    """image import of what GNU tar writes: sparse files, long names and attributes, in each of its formats."""
+    source = workdir / "root"
+    source.mkdir()
+    fill(source)
+    with open(source / "sparse", "wb") as file:
+        for at in range(0, 60):
+            file.seek(at * 1_000_000)
+            file.write(b"data")
+    os.setxattr(source / "sparse", "user.note", b"value")
+    expected = trees.describe(source)
+    for number, flags in enumerate([["--format=gnu"], ["--format=posix"], *(["--format=posix", f"--sparse-version={v}"] for v in ("0.0", "0.1", "1.0"))]):
+        attributes = ["--xattrs", "--xattrs-include=*"] if "--format=posix" in flags else []
+        proc.run("tar", *flags, *attributes, "--sparse", "-C", source, "-cf", workdir / "root.tar", ".").check()
+        engine("image", "import", "-c", 'CMD ["sh"]', workdir / "root.tar", f"made:{number}").check()
+        out = rootfs(engine, f"made:{number}")
+        found = trees.describe(out)
+        if not attributes:
+            found = {k: {**v, "xattrs": expected[k]["xattrs"]} for k, v in found.items()}
+        assert trees.differences(expected, found) == [], flags
+        assert os.stat(out / "sparse").st_blocks * 512 < 10_000_000, flags
+
+
+# --- platforms and names -------------------------------------------------------------
+
+
+def test_multi_platform(engine, layout):
+    """Of an index the machine's image is taken, another on demand; attestations never."""
+    ours, theirs = layout.image(layer(entry("who", b"ours"))), layout.image(layer(entry("who", b"theirs")), platform=("linux", "s390x"))
+    attestation = {**layout.blob({"x": 1}, MANIFEST), "platform": {"os": "unknown", "architecture": "unknown"}}
+    inner = layout.blob({"schemaVersion": 2, "mediaType": INDEX, "manifests": [attestation, theirs, ours]}, INDEX)
+    layout.index(layout.blob({"schemaVersion": 2, "mediaType": INDEX, "manifests": [inner]}, INDEX))
+    loaded(engine, layout.path)
+    assert (rootfs(engine) / "who").read_text() == "ours"
+    load(engine, layout.path, "--platform", "linux/s390x").check()
+    assert (rootfs(engine) / "who").read_text() == "theirs"
+    load(engine, layout.path, "--platform", "linux/riscv64").fails("linux/riscv64", "linux/amd64, linux/s390x")
+
+
+def test_wrong_architecture(engine, layout):
+    """An image for another machine is refused by name."""
+    refused(engine, layout.index(layout.image(layer(entry("x")), platform=("linux", "s390x"))).path, "linux/s390x", "linux/amd64")
+
+
+def test_names(engine, layout):
+    """Tags come and go; the image goes with its last name, an id takes all names with force."""
+    loaded(engine, layout.index(layout.image(layer(entry("x")))).path)
+    before = contents(engine)
+    load(engine, layout.path).check()
+    assert contents(engine) == before
+    engine("image", "tag", "test:1", "quay.io/x/y", "docker.io/z").check()
+    assert engine.json("image", "ls")["images"][0]["names"] == ["docker.io/library/z:latest", "localhost/test:1", "quay.io/x/y:latest"]
+    engine("image", "rm", "z").check()
+    identity = engine("image", "ls", "--quiet", "--no-trunc").check().out.strip()
+    engine("image", "rm", identity).fails("several names")
+    engine("image", "rm", "--force", identity[7:15]).check()
+    assert contents(engine) == []
+    engine("image", "rm", "test:1").fails("not in the store")
+
+
+# --- what must not work --------------------------------------------------------------
+
+ESCAPES = {
+    "dotdot": [entry("../escaped", b"x")],
+    "deep-dotdot": [entry("a/../../escaped", b"x")],
+    "dotdot-directory": [directory("../escaped")],
+    "symlinked-parent": [symlink("out", "../../../../.."), entry("out/tmp/escaped", b"x")],
+    "symlink-chain": [symlink("a", "b"), symlink("b", "../.."), entry("a/escaped", b"x")],
+    "directory-swapped": [directory("d"), entry("d/x"), symlink("d", "../.."), entry("d/escaped", b"x")],
+    "hardlink-out": [hardlink("h", "../../../../../../etc/hostname")],
+    "hardlink-through-link": [symlink("out", "../../../../../.."), hardlink("h", "out/etc/hostname")],
+    "hardlink-missing": [hardlink("h", "nowhere")],
+    "device-outside": [entry("../escaped", type=tarfile.CHRTYPE, devmajor=1, devminor=3)],
+    "whiteout-of-parent": [entry(".wh..")],
+    "whiteout-outside": [entry("../.wh.blobs")],
+    "file-as-parent": [entry("f"), entry("f/x")],
+    "link-loop": [symlink("a", "b"), symlink("b", "a"), entry("a/x")],
+    "root-as-link": [symlink(".", "/")],
+    "endless-path": [entry("d/" * 1000 + "f")],
+}
+
+
+@pytest.mark.parametrize("members", ESCAPES.values(), ids=ESCAPES)
+@pytest.mark.parametrize("compress", ["", "gzip"])
+def test_layers_that_leave_the_root(engine, layout, workdir, members, compress):
+    """A layer that tries to leave the root is refused; nothing is left and nothing outside was touched."""
+    (workdir / "beside").mkdir()
+    layout.index(layout.image(layer(directory("etc")), layer(*members), compress=compress))
+    refused(engine, layout.path, "layer 2 of 2")
+    assert os.listdir(workdir / "beside") == []
+    assert not [f for top in (engine.folder, workdir) for f in top.rglob("escaped")]
+
+
+def test_absolute_names_stay_inside(engine, layout, workdir):
+    """Absolute names and absolute links count from the root of the image."""
+    target = workdir / "outside"
+    target.mkdir()
+    members = [entry("/abs", b"x"), symlink("link", str(target)), entry("link/file", b"inside")]
+    loaded(engine, layout.index(layout.image(layer(*members))).path)
+    assert os.listdir(target) == []
+    assert (tree(engine) / str(target)[1:] / "file").read_bytes() == b"inside"
+
+
+def test_corrupt_blobs(engine, layout):
+    """One wrong byte, one byte less, a missing blob: each is named."""
+    manifest = layout.image(layer(entry("f", os.urandom(200_000))), compress="gzip")
+    layout.index(manifest)
+    blob = layout.file(json.loads(layout.file(manifest).read_text())["layers"][0])
+    good = blob.read_bytes()
+    for at in (0, 5, 100_000, len(good) - 3):
+        blob.write_bytes(good[:at] + bytes([good[at] ^ 1]) + good[at + 1 :])
+        refused(engine, layout.path, "layer 1 of 1", "digest")
+    blob.write_bytes(good[:-1])
+    refused(engine, layout.path, "layer 1 of 1", "bytes")
+    blob.unlink()
+    refused(engine, layout.path, "layer 1 of 1", "missing")
+    blob.write_bytes(good)
+    layout.file(manifest).write_bytes(b"{}" + b" " * (manifest["size"] - 2))
+    refused(engine, layout.path, "manifest", "digest")
+
+
+def test_lying_documents(engine, layout):
+    """diff_ids, layer counts and sizes that do not fit."""
+    data = layer(entry("f"))
+    wrong = {"rootfs": {"type": "layers", "diff_ids": ["sha256:" + "0" * 64]}}
+    refused(engine, layout.index(layout.image(data, config=wrong)).path, "uncompressed", "digest")
+    refused(engine, layout.index(layout.image(data, config={"rootfs": {"type": "layers", "diff_ids": []}})).path, "layers")
+    refused(engine, layout.index({**layout.image(data), "size": 7}).path, "bytes")
+
+
+def test_truncated_archives(engine, layout, workdir):
+    """An archive cut anywhere is refused, from a file and from a pipe."""
+    path = layout.index(layout.image(layer(entry("f", b"x" * 5000)))).archive(workdir / "all.tar")
+    whole = path.read_bytes()
+    used = len(whole.rstrip(b"\0"))
+    for size in (0, 1, 511, 512, 700, used // 2, used // 1024 * 512, used):
+        (workdir / "cut.tar").write_bytes(whole[:size])
+        refused(engine, workdir / "cut.tar")
+        proc.run("sh", "-c", "cat cut.tar | " + " ".join(engine.argv("image", "load")), cwd=workdir, env=engine.environ).fails()
+        assert contents(engine) == []
+    packed = gzip.compress(whole)
+    (workdir / "cut.tar").write_bytes(packed[: len(packed) // 2])
+    refused(engine, workdir / "cut.tar", "truncated")
+
+
+def test_not_an_image(engine, workdir, layout):
+    """Things that are no image say so, and what to do instead."""
+    refused(engine, workdir / "missing", "no such file")
+    (workdir / "text").write_text("hello, " * 200)
+    refused(engine, workdir / "text", "tar")
+    (workdir / "dir").mkdir()
+    refused(engine, workdir / "dir", "not an OCI layout")
+    (workdir / "rootfs.tar").write_bytes(layer(directory("etc"), entry("etc/passwd")))
+    refused(engine, workdir / "rootfs.tar", "image import")
+    (layout.path / "index.json").write_text("[]")
+    refused(engine, layout.path, "index.json")
+    for magic, word in ((b"BZh91AY&SY", "bzip2"), (b"\xfd7zXZ\0", "xz")):
+        (workdir / "packed").write_bytes(magic + b"\0" * 1000)
+        refused(engine, workdir / "packed", word)
+
+
+def test_other_content(engine, layout):
+    """Artifacts, encrypted, foreign and unknown layers, old schemas, bottomless and endless indexes."""
+    empty = layout.blob({}, "application/vnd.oci.empty.v1+json")
+    refused(engine, layout.index(layout.blob({"schemaVersion": 2, "config": empty, "layers": [], "artifactType": "x/y"}, MANIFEST)).path, "artifact")
+    config = layout.blob({"rootfs": {"type": "layers", "diff_ids": ["sha256:" + "0" * 64]}}, CONFIG)
+    for kind, word in (
+        ("application/vnd.oci.image.layer.v1.tar+encrypted", "encrypted"),
+        ("application/vnd.docker.image.rootfs.foreign.diff.tar.gzip", "foreign"),
+        ("text/plain", "not a file system layer"),
+    ):
+        document = {"schemaVersion": 2, "config": config, "layers": [layout.blob(b"x", kind)]}
+        refused(engine, layout.index(layout.blob(document, MANIFEST)).path, word)
+    refused(engine, layout.index(layout.blob({"schemaVersion": 1, "fsLayers": []}, MANIFEST)).path, "schema 1")
+    inner = layout.image(layer(entry("x")))
+    for _ in range(10):
+        inner = layout.blob({"schemaVersion": 2, "manifests": [{k: v for k, v in inner.items() if k != "platform"}]}, INDEX)
+    refused(engine, layout.index(inner).path, "nested")
+    (layout.path / "index.json").write_bytes(b" " * (100 << 20))
+    refused(engine, layout.path, "larger than 4 MiB")
+
+
+def test_import_refuses(engine, workdir):
+    """A root file system that is cut, escapes or is empty makes no image."""
+    whole = layer(entry("f", b"x" * 5000))
+    cases = {"cut": whole[:2000], "no end": whole[: 512 + 5120], "escape": layer(entry("../x")), "empty": layer(), "text": b"hello " * 300}
+    for name, data in cases.items():
+        (workdir / "in.tar").write_bytes(data)
+        engine("image", "import", workdir / "in.tar", "x").fails()
+        assert contents(engine) == [], name
+    (workdir / "in.tar").write_bytes(whole)
+    engine("image", "import", "-c", "NONSENSE x", workdir / "in.tar").fails("nonsense")
+    assert contents(engine) == []
+
+
+@pytest.mark.parametrize("megabytes", [1, 3, 5, 9])
+def test_full_disk(engine, layout, megabytes):
+    """A full disk is named, leaves nothing, and the store works again afterwards."""
+    layout.index(layout.image(*(layer(entry(f"f{i}", os.urandom(1_500_000))) for i in range(2)), compress="gzip"))
+    engine("image", "ls").check()
+    target = store(engine)
+    shutil.rmtree(target)
+    target.mkdir()
+    proc.run("mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", target).check()
+    try:
+        engine("image", "ls").check()
+        result = load(engine, layout.path)
+        if megabytes < 7:
+            result.fails("no space left")
+            assert contents(engine) == []
+            proc.run("mount", "-o", "remount,size=64m", target).check()
+        load(engine, layout.path).check()
+        assert len(contents(engine)) == 7
+    finally:
+        proc.run("umount", target).check()
+
+
+# --- crashes and concurrency ---------------------------------------------------------
+
+
+def test_killed_loads(engine, layout):
+    """kill -9 at any moment leaves nothing that counts; gc removes the rest; the next load works."""
+    members = [entry(f"d{i % 20}/f{i}", os.urandom(3000)) for i in range(2000)]
+    layout.index(layout.image(layer(*members), compress="gzip"))
+    engine("image", "ls").check()
+    started = time.monotonic()
+    load(engine, layout.path).check()
+    whole = time.monotonic() - started
+    engine("image", "rm", "test:1").check()
+    for _ in range(12):
+        process = subprocess.Popen(engine.argv("image", "load", layout.path), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        time.sleep(random.uniform(0, whole))
+        process.kill()
+        process.wait()
+        images = engine.json("image", "ls")["images"]
+        engine("image", "gc").check()
+        assert bool(contents(engine)) == bool(images)
+        assert not [c for c in contents(engine) if c.startswith("tmp/")]
+        if images:
+            assert len(os.listdir(tree(engine))) == 20
+            engine("image", "rm", "test:1").check()
+            assert contents(engine) == []
+    load(engine, layout.path).check()
+    assert len(trees.describe(rootfs(engine))) == 2020
+
+
+def test_many_at_once(engine, layout):
+    """Loads, removals and collections of one image at once: each works or says why, and the store stays whole."""
+    layout.index(layout.image(layer(*(entry(f"f{i}", os.urandom(1000)) for i in range(300))), compress="gzip"))
+
+    def work(number):
+        if number % 4 == 3:
+            return engine("image", "rm", "test:1", timeout=60)
+        return engine("image", "gc", timeout=60).check() if number % 4 == 2 else load(engine, layout.path).check()
+
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        for result in pool.map(work, range(24)):
+            assert result.rc == 0 or "not in the store" in result.err, result
+    load(engine, layout.path).check()
+    engine("image", "gc").check()
+    assert len(trees.describe(rootfs(engine))) == 300
+    engine("image", "rm", "test:1").check()
+    assert contents(engine) == []
+
+
+def test_many_starts_of_an_unpacked_image(engine, layout, busybox_layout):
+    """When the tree is gone, many starts at once unpack it once; a broken blob stops them all."""
+    load(engine, busybox_layout).check()
+    shutil.rmtree(tree(engine).parent)
+    with concurrent.futures.ThreadPoolExecutor(6) as pool:
+        for result in pool.map(lambda _: engine("run", "--rm", "busybox", "true", timeout=60), range(12)):
+            result.check()
+    assert len(os.listdir(store(engine) / "trees")) == 1
+    shutil.rmtree(tree(engine).parent)
+    image = engine.json("image", "ls")["images"][0]
+    blob = store(engine) / "blobs/sha256" / image["layers"][0].split(":")[1]
+    good = blob.read_bytes()
+    blob.unlink()
+    blob.write_bytes(good[:-9] + b"x" * 9)
+    engine("run", "--rm", "busybox", "true").fails("corrupt", "load the image again")
+    load(engine, busybox_layout).check()
+    engine("run", "--rm", "busybox", "true").check()
