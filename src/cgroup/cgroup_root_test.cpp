@@ -117,6 +117,11 @@ TEST_P(RealTree, AttachMovesAForeignProcess) {
   ASSERT_TRUE(Group::open(layout_, top_ + "/d")->attach(pid).ok());
   EXPECT_TRUE(group->processes()->empty());
   EXPECT_THAT(*other->processes(), ElementsAre(pid));
+  // As `exec` does: the group of a running container, a child that joins it.
+  auto opened = Group::open(layout_, top_ + "/d");
+  EXPECT_EQ(opened->v2_fd() >= 0, layout_.v2() != nullptr);
+  const pid_t second = start(*opened);
+  EXPECT_THAT(*other->processes(), ::testing::UnorderedElementsAre(pid, second));
   EXPECT_EQ(Group::open(layout_, top_ + "/none")->attach(pid).error().code(), Errc::kNotFound);
 }
 

@@ -74,7 +74,14 @@ Result<Group> Group::create(const Layout& layout, const std::string& path, Polic
 }
 
 Result<Group> Group::open(const Layout& layout, const std::string& path) {
-  return with_directories(layout, path);
+  ASSIGN_OR_RETURN(Group group, with_directories(layout, path));
+  for (Dir& dir : group.dirs_) {
+    if (!dir.hierarchy.v2) continue;
+    // Without it (a group that was never made there, or is gone) children are moved instead of born inside.
+    auto fd = sys::openat(sys::kCwd, dir.directory, O_PATH | O_DIRECTORY | O_NOFOLLOW);
+    if (fd.ok()) dir.fd = std::move(*fd);
+  }
+  return group;
 }
 
 Status Group::create_directory(Dir& dir) {

@@ -47,8 +47,9 @@ Status send_failure(BorrowedFd socket, const Error& error) {
 
 Result<SyncMessage> receive_message(BorrowedFd socket) {
   auto received = sys::recv_message(socket, kMaxMessage);
+  // A peer that ended with unread data in its own queue resets the connection; the error comes once, before what it had sent.
+  if (!received.ok() && received.error().errno_value() == ECONNRESET) received = sys::recv_message(socket, kMaxMessage);
   if (!received.ok()) {
-    // A peer that died with unread data in its queue resets the connection.
     if (received.error().errno_value() == ECONNRESET) {
       SyncMessage end;
       end.eof = true;

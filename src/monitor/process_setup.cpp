@@ -1,6 +1,7 @@
 #include "monitor/internal/process_setup.h"
 
 #include <fcntl.h>
+#include <link.h>
 #include <linux/prctl.h>
 #include <malloc.h>
 #include <sys/mman.h>

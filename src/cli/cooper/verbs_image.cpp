@@ -36,7 +36,7 @@ constexpr std::array<Flag, 3> kLsFlags = {{
     {"no-trunc", 0, "", "ids in full"},
 }};
 constexpr std::array<Flag, 1> kRmFlags = {{{"force", 'f', "", "also an id that has several names"}}};
-constexpr std::array<Flag, 1> kCatFlags = {{{"config", 0, "", "the image's configuration instead of its manifest"}}};
+constexpr std::array<Flag, 1> kCatFlags = {{{"image-config", 0, "", "the image's configuration instead of its manifest"}}};
 
 // One line on a terminal, redrawn a few times a second.
 class Progress {
@@ -228,7 +228,7 @@ Result<int> tag(const Context& context, const Args& args) {
 Result<int> cat_manifest(const Context& context, const Args& args) {
   ASSIGN_OR_RETURN(const image::Store store, open_store(context));
   ASSIGN_OR_RETURN(const image::Image image, store.find(args.positional().front()));
-  ASSIGN_OR_RETURN(std::string bytes, args.enabled("config") ? store.config_bytes(image) : store.manifest_bytes(image));
+  ASSIGN_OR_RETURN(std::string bytes, args.enabled("image-config") ? store.config_bytes(image) : store.manifest_bytes(image));
   if (!bytes.ends_with('\n') && ::isatty(STDOUT_FILENO) == 1) bytes += '\n';
   RETURN_IF_ERROR(print(bytes));
   return 0;

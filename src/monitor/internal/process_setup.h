@@ -32,7 +32,8 @@ void set_process_name(const std::string& comm, const std::string& title);
 void protect_from_oom_killer();
 // Tunes the allocator for a long-lived process that is mostly idle; call before the first big allocation.
 void prepare_allocator();
-// Gives freed memory back to the kernel.
+// Gives freed memory back to the kernel, and unmaps code and constants, which nobody else may have mapped; those in use
+// come back at once.
 void trim_memory();
 
 }  // namespace cooper::monitor::internal

@@ -1,0 +1,33 @@
+#include "container/sync.h"
+
+#include <gtest/gtest.h>
+
+#include "sys/socket.h"
+
+namespace cooper::container {
+namespace {
+
+TEST(Sync, FailureArrivesThoughThePeerLeftDataUnread) {
+  auto pair = sys::socketpair(SOCK_SEQPACKET);
+  ASSERT_TRUE(pair.ok());
+  ASSERT_TRUE(send_message(pair->first, MessageType::kContinue, "cgroup").ok());  // never read by the peer
+  ASSERT_TRUE(send_failure(pair->second, Error(Errc::kNotFound, "no such program", ENOENT).with_hint("try another")).ok());
+  pair->second.reset();
+  const auto message = receive_message(pair->first);
+  ASSERT_FALSE(message.ok());
+  EXPECT_EQ(message.error().message(), "no such program");
+  EXPECT_EQ(message.error().code(), Errc::kNotFound);
+  EXPECT_EQ(message.error().hint(), "try another");
+}
+
+TEST(Sync, EndOfFileIsReported) {
+  auto pair = sys::socketpair(SOCK_SEQPACKET);
+  ASSERT_TRUE(pair.ok());
+  pair->second.reset();
+  const auto message = receive_message(pair->first);
+  ASSERT_TRUE(message.ok());
+  EXPECT_TRUE(message->eof);
+}
+
+}  // namespace
+}  // namespace cooper::container
