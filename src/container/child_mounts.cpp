@@ -8,6 +8,9 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <array>
+
 #include "base/strings.h"
 #include "sys/file.h"
 #include "sys/mount.h"
@@ -78,6 +81,22 @@ Status refuse_link(const Mount& mount, const io::RootDir& root) {
   return {};
 }
 
+// Labels, sysctls and limits are read and written through the container's procfs by whoever joins later, so nothing may be put over it
+// (CVE-2019-16884, CVE-2025-52881) but real procfs and the files that resource views replace. Judged by what the descriptor is, not by
+// the path's text: a link in the image may lead here.
+Status check_proc_target(const Mount& mount, BorrowedFd target, bool source_is_proc) {
+  constexpr std::array<std::string_view, 10> kReplaceable{"cpuinfo", "diskstats", "meminfo", "stat",         "swaps",
+                                                          "uptime",  "loadavg",   "slabinfo", "ns_last_pid", "sys/crypto/fips_enabled"};
+  if (source_is_proc) return {};
+  std::string_view inside = mount.destination;
+  const bool below_proc = inside.starts_with("/proc/");
+  if (below_proc && std::ranges::find(kReplaceable, inside.substr(6)) != kReplaceable.end()) return {};
+  ASSIGN_OR_RETURN(const struct statfs info, sys::fstatfs(target));
+  while (inside.size() > 1 && inside.ends_with('/')) inside.remove_suffix(1);
+  if (info.f_type != PROC_SUPER_MAGIC && inside != "/proc") return {};
+  return Error(Errc::kPermission, "mount on " + quoted(mount.destination) + ": only a proc file system may be mounted over /proc");
+}
+
 Result<UniqueFd> open_bind_source(const Mount& mount, const MountEnvironment& environment) {
   const unsigned flags = OPEN_TREE_CLONE | (mount.recursive ? AT_RECURSIVE : 0U);
   if (environment.source_fd >= 0) return sys::dup_cloexec(BorrowedFd(environment.source_fd));
@@ -96,7 +115,9 @@ Status mount_bind(const Mount& mount, const MountEnvironment& environment) {
   ASSIGN_OR_RETURN(const UniqueFd tree, open_bind_source(mount, environment));
   if (mount.idmap && environment.source_fd < 0) RETURN_IF_ERROR(idmap_mount(tree, mount.uid_mappings, mount.gid_mappings, mount.idmap_recursive));
   ASSIGN_OR_RETURN(const struct stat info, sys::fstat(tree));
+  ASSIGN_OR_RETURN(const struct statfs source_fs, sys::fstatfs(tree));
   ASSIGN_OR_RETURN(const UniqueFd target, open_target(mount, *environment.root, S_ISDIR(info.st_mode)));
+  RETURN_IF_ERROR(check_proc_target(mount, target, source_fs.f_type == PROC_SUPER_MAGIC));
   if (mount.attr_set != 0 || mount.attr_clear != 0) RETURN_IF_ERROR(set_mount_attributes(tree, mount.attr_set, mount.attr_clear, false));
   if (mount.rec_attr_set != 0 || mount.rec_attr_clear != 0) {
     RETURN_IF_ERROR(sys::mount_setattr(tree, "", AT_EMPTY_PATH | AT_RECURSIVE, mount.rec_attr_set, mount.rec_attr_clear));
@@ -180,6 +201,7 @@ Status mount_filesystem(const Mount& mount, const MountEnvironment& environment)
     if (info.ok() && S_ISDIR(info->st_mode)) existing_mode = info->st_mode;
   }
   ASSIGN_OR_RETURN(const UniqueFd target, open_target(mount, *environment.root, true));
+  RETURN_IF_ERROR(check_proc_target(mount, target, mount.fstype == "proc"));
   const unsigned long flags = flags_from_attributes(mount.attr_set) | static_cast<unsigned long>(mount.superblock_flags);
   // A copied-up tmpfs is filled first and made read-only after.
   const unsigned long first = mount.copy_up ? flags & ~static_cast<unsigned long>(MS_RDONLY) : flags;

@@ -61,6 +61,17 @@ void apply_rlimits(const ExecPlan& plan) {
   }
 }
 
+// Closed, not only marked: neither the working directory nor the payload may find anything of the host as /proc/self/fd/N. The status
+// socket alone stays until the exec closes it.
+void close_descriptors(const ExecPlan& plan) {
+  const auto status = static_cast<unsigned>(plan.status_fd);
+  const bool below = status > plan.first_cloexec_fd;
+  if ((below && raw(SYS_close_range, static_cast<long>(plan.first_cloexec_fd), static_cast<long>(status - 1), 0) != 0) ||
+      raw(SYS_close_range, static_cast<long>(status + 1), static_cast<long>(~0U), 0) != 0) {
+    fail(plan, LastMileStage::kCloseFds, errno);
+  }
+}
+
 void drop_bounding(const ExecPlan& plan) {
   if (!plan.has_capabilities) return;
   for (int cap = 0; cap <= plan.last_cap; ++cap) {
@@ -123,13 +134,10 @@ const char* describe(LastMileStage stage) {
 }
 
 void run_lastmile(const ExecPlan& plan) {
-  // Also our own descriptors end here, so that nothing of the host is reachable as /proc/self/fd/N from cwd or the payload.
-  if (raw(SYS_close_range, static_cast<long>(plan.first_cloexec_fd), ~0U, CLOSE_RANGE_CLOEXEC) != 0 && errno != ENOSYS) {
-    fail(plan, LastMileStage::kCloseFds, errno);
-  }
   if (plan.label_fd >= 0) {
     if (raw(SYS_write, plan.label_fd, ptr(plan.label), static_cast<long>(plan.label_size)) < 0) fail(plan, LastMileStage::kLabels, errno);
   }
+  close_descriptors(plan);
   (void)raw(SYS_umask, plan.umask);
   // The working directory may be readable by root only or by the user only (NFS, FUSE): try before and after the switch.
   const bool inside = raw(SYS_chdir, ptr(plan.cwd)) == 0;

@@ -214,9 +214,9 @@ def test_cwd(runtime, bundle):
 
 def test_cwd_is_created(runtime, bundle):
     """A missing cwd is made, as runtimes do."""
-    bundle.process["cwd"] = "/work/space"
+    bundle.process["cwd"] = "/made/space"
     bundle.writable()
-    assert runtime.output(bundle.args("pwd")) == "/work/space\n"
+    assert runtime.output(bundle.args("pwd")) == "/made/space\n"
 
 
 @pytest.mark.parametrize("cwd", ["relative", ""])

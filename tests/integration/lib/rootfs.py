@@ -11,7 +11,6 @@ import shutil
 from lib import paths, proc
 
 BUSYBOX = "/bin/busybox"
-DEBIAN_SUITE = "bookworm"
 DEBIAN_VARIANT = "minbase"
 DEBIAN_PACKAGES = ()
 
@@ -54,6 +53,17 @@ def _locked(path):
         yield
 
 
+def _debian_source():
+    """(suite, mirror) of the Debian that this machine installs from."""
+    listed = proc.run("apt-get", "indextargets", "--format", "$(ORIGIN) $(COMPONENT) $(RELEASE) $(CODENAME) $(REPO_URI)").check().lines
+    codename = next(l.split("=")[1].strip('"') for l in pathlib.Path("/etc/os-release").read_text().splitlines() if l.startswith("VERSION_CODENAME="))
+    for line in listed:
+        words = line.split(" ")
+        if words[:2] == ["Debian", "main"] and words[-2] == codename:
+            return codename, words[-1]
+    raise AssertionError(f"no Debian source for {codename} in apt's lists (apt-get update?)\n" + "\n".join(listed[:5]))
+
+
 def debian(packages=DEBIAN_PACKAGES):
     """Directory holding 'rootfs' and 'rootfs.tar' of a Debian made by mmdebstrap.
 
@@ -61,7 +71,8 @@ def debian(packages=DEBIAN_PACKAGES):
     suite, variant and package list. The tree is shared: mount it read-only or as an
     overlay's lower layer, never write to it.
     """
-    wish = repr((DEBIAN_SUITE, DEBIAN_VARIANT, sorted(packages)))
+    suite, mirror = _debian_source()
+    wish = repr((suite, DEBIAN_VARIANT, sorted(packages)))
     folder = paths.cache_dir() / f"debian-{hashlib.sha256(wish.encode()).hexdigest()[:12]}"
     with _locked(f"{folder}.lock"):
         if (folder / "done").exists():
@@ -71,7 +82,7 @@ def debian(packages=DEBIAN_PACKAGES):
         options = [f"--variant={DEBIAN_VARIANT}", "--mode=root", "--skip=output/dev"]
         if packages:
             options.append("--include=" + ",".join(sorted(packages)))
-        proc.run("mmdebstrap", *options, DEBIAN_SUITE, folder / "rootfs.tar", "http://deb.debian.org/debian", timeout=400).check()
+        proc.run("mmdebstrap", *options, suite, folder / "rootfs.tar", mirror, timeout=400).check()
         (folder / "rootfs").mkdir()
         proc.run("tar", "-C", folder / "rootfs", "-xpf", folder / "rootfs.tar", "--exclude=./dev/*", timeout=120).check()
         (folder / "done").write_text(wish)
