@@ -20,8 +20,11 @@ const char* self_file(const Hierarchy& hierarchy) {
 Result<bool> remove_group(const std::string& directory) {
   Status removed = sys::unlinkat(sys::kCwd, directory, AT_REMOVEDIR);
   if (removed.ok() || removed.error().errno_value() == ENOENT) return true;
-  if (removed.error().errno_value() != EBUSY && removed.error().errno_value() != ENOTEMPTY)
+  if (removed.error().errno_value() != EBUSY && removed.error().errno_value() != ENOTEMPTY) {
+    // A read-only mount answers EROFS before it looks.
+    if (is_permission(removed.error().errno_value()) && !sys::fstatat(sys::kCwd, directory).ok()) return true;
     return std::move(removed).error();
+  }
   ASSIGN_OR_RETURN(const auto children, child_groups(directory));
   if (children.empty()) return false;  // tasks, maybe dying ones
   for (const std::string& child : children) {
@@ -39,44 +42,56 @@ Result<bool> remove_group(const std::string& directory) {
 Status Group::prepare_attach_self() {
   for (Dir& dir : dirs_) {
     if (dir.join) continue;
-    ASSIGN_OR_RETURN(dir.join, sys::openat(sys::kCwd, dir.directory + self_file(dir.hierarchy), O_WRONLY));
+    auto file = sys::openat(sys::kCwd, dir.directory + self_file(dir.hierarchy), O_WRONLY);
+    if (!file.ok() && file.error().errno_value() == ENOENT && !dir.created) continue;
+    if (!file.ok()) return std::move(file).error().with("join cgroup");
+    dir.join = std::move(*file);
   }
   return {};
 }
 
+// A group opened, not created, may lack hierarchies (mounted later, or refused when it started), which then hold no
+// limits of it. It must have one.
+Error Group::not_there() const {
+  return Error(Errc::kNotFound, "cgroup " + quoted(path_) + " does not exist in any hierarchy", ENOENT);
+}
+
 Status Group::attach_self(Born born) {
+  std::size_t joined = 0;
   for (Dir& dir : dirs_) {
-    if (born == Born::kInV2 && dir.hierarchy.v2) continue;
+    if (born == Born::kInV2 && dir.hierarchy.v2) {
+      ++joined;
+      continue;
+    }
     if (!dir.join) {
       auto file = sys::openat(sys::kCwd, dir.directory + self_file(dir.hierarchy), O_WRONLY);
-      if (!file.ok() && skip_missing(dir, file.error().errno_value())) continue;
+      if (!file.ok() && file.error().errno_value() == ENOENT && !dir.created) continue;
       if (!file.ok()) return std::move(file).error().with("join cgroup");
       dir.join = std::move(*file);
     }
     auto written = sys::write(dir.join, "0");
     dir.join.reset();
     if (!written.ok()) return std::move(written).error().with("join cgroup " + quoted(dir.directory));
+    ++joined;
   }
+  if (joined == 0 && !dirs_.empty()) return not_there();
   return {};
-}
-
-// A group opened, not created: a hierarchy in which it never had a directory (mounted later, or refused when it
-// started) holds no limits of it.
-bool Group::skip_missing(const Dir& dir, int errno_value) const {
-  return errno_value == ENOENT && !dir.created && dir.hierarchy.controllers != dirs_.front().hierarchy.controllers;
 }
 
 Status Group::attach(pid_t pid) {
   const std::string text = std::to_string(pid);
+  std::size_t joined = 0;
   for (const Dir& dir : dirs_) {
     Status written = write_control(dir.directory + "/cgroup.procs", text);
-    if (written.ok() || skip_missing(dir, written.error().errno_value())) continue;
-    if (written.error().errno_value() == EBUSY && dir.hierarchy.v2) {
+    if (!written.ok() && written.error().errno_value() == ENOENT && !dir.created) continue;
+    if (!written.ok() && written.error().errno_value() == EBUSY && dir.hierarchy.v2) {
       return std::move(written).error().with("join cgroup " + quoted(dir.directory) +
                                              ", which has handed controllers to groups below it");
     }
-    return std::move(written).error().with("join cgroup");
+    if (!written.ok()) return std::move(written).error().with("join cgroup");
+    ++joined;
   }
+  if (joined == 0 && !dirs_.empty()) return not_there();
   return {};
 }
 

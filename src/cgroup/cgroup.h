@@ -134,7 +134,7 @@ class Group {
   Status write_devices(const std::vector<oci::DeviceRule>& rules);
   Status check_before_update(const oci::Memory& memory) const;
   // attach()
-  bool skip_missing(const Dir& dir, int errno_value) const;
+  Error not_there() const;
   // freeze(), kill_all()
   Status change_freezer(bool freeze, int timeout_ms);
   Result<bool> kill_new(int signal, std::vector<pid_t>& seen) const;

@@ -66,8 +66,8 @@ void apply_rlimits(const ExecPlan& plan) {
 void close_descriptors(const ExecPlan& plan) {
   const auto status = static_cast<unsigned>(plan.status_fd);
   const bool below = status > plan.first_cloexec_fd;
-  if ((below && raw(SYS_close_range, static_cast<long>(plan.first_cloexec_fd), static_cast<long>(status - 1), 0) != 0) ||
-      raw(SYS_close_range, static_cast<long>(status + 1), static_cast<long>(~0U), 0) != 0) {
+  if ((below && raw(SYS_close_range, static_cast<long>(plan.first_cloexec_fd), long{status} - 1, 0) != 0) ||
+      raw(SYS_close_range, long{status} + 1, long{~0U}, 0) != 0) {
     fail(plan, LastMileStage::kCloseFds, errno);
   }
 }

@@ -24,7 +24,7 @@ enum class Durability {
 };
 // Readers see the old bytes or all of the new ones: written to a temporary name in the same directory, then renamed.
 // A failure leaves the old file and no temporary one.
-Status write_file_atomic(BorrowedFd dir, const std::string& name, std::string_view data, mode_t mode = 0644,
+Status write_file_atomic(BorrowedFd dir, const std::string& path, std::string_view data, mode_t mode = 0644,
                          Durability durability = Durability::kNone);
 inline Status write_file_atomic(const std::string& path, std::string_view data, mode_t mode = 0644,
                                 Durability durability = Durability::kNone) {

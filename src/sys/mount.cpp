@@ -24,7 +24,7 @@ std::string context_message(BorrowedFd context) {
   return words;
 }
 
-Error context_error(BorrowedFd context, int saved, std::string what) {
+Error context_error(BorrowedFd context, int saved, const std::string& what) {
   std::string words = context_message(context);
   Error error = Error::from_errno(saved, what);
   if (words.empty()) return error;

@@ -329,3 +329,17 @@ def test_pidfd_socket(runtime, box, workdir):
         fd = receiver.receive()
         info = pathlib.Path(f"/proc/self/fdinfo/{fd}").read_text()
     assert f"Pid:\t{(workdir / 'pid').read_text()}\n" in info
+
+
+@pytest.mark.differs(runc="fails: SELinux is not enabled")
+def test_process_label_elsewhere(runtime, box):
+    """--process-label on a machine without SELinux is ignored, like the label in a config."""
+    if os.path.exists("/sys/fs/selinux/enforce"):
+        pytest.skip("SELinux is active here")
+    runtime("exec", "--process-label", "system_u:system_r:container_t:s0", box.id, "true").check()
+
+
+@pytest.mark.parametrize("flag,value", [("--preserve-fds", "x"), ("--preserve-fds", "-1"), ("--env", "NOEQUALS"), ("--cap", ""), ("--additional-gids", "staff"), ("--additional-gids", "-1")])
+def test_odd_values(runtime, box, flag, value):
+    """Flag values that mean nothing end in an error or have no effect; never in a crash or a hang."""
+    assert runtime("exec", flag, value, box.id, "true", timeout=10).rc in (0, 1, 255)

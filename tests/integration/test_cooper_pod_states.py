@@ -1,5 +1,6 @@
 """Pod states, and what kill -9 leaves: nothing that the next `cooper pod gc` does not repair."""
 
+import fcntl
 import json
 import os
 import pathlib
@@ -100,9 +101,26 @@ class Engine:
                 found += [os.path.join(folder, name) for name in names]
         return found
 
+    def locked(self):
+        """Pods whose lock somebody holds: a command, a monitor, a guardian."""
+        found = []
+        for uuid, place in self.places().items():
+            try:
+                directory = os.open(self.root / "pods" / place / uuid, os.O_RDONLY | os.O_DIRECTORY)
+            except FileNotFoundError:
+                found.append(uuid)  # it moves: look again
+                continue
+            try:
+                fcntl.flock(directory, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                found.append(uuid)
+            finally:
+                os.close(directory)
+        return found
+
     def settle(self):
-        """Until no pod is locked by a process that works on it, or is on its way."""
-        proc.until(lambda: not any(pod["state"] in ("running", "preparing", "deleting") for pod in self.pods().values()), timeout=20, what="quiet")
+        """Until nobody works on any pod."""
+        proc.until(lambda: not self.locked(), timeout=20, what="all pods being left alone")
 
     def leftovers(self):
         """Everything that should not be there when no pod exists."""

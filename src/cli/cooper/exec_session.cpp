@@ -185,7 +185,6 @@ class ExecSession {
 
 // Runs in the child of hold_console.
 [[noreturn]] void swallow(const UniqueFd& console) {
-  (void)::setsid();
   std::array<char, 4096> buffer;
   while (true) {
     struct pollfd entry = {console.get(), POLLIN, 0};
@@ -205,8 +204,21 @@ Result<ExecEnd> run_exec_session(container::Created created, const ExecSessionOp
 
 Status hold_console(UniqueFd console) {
   ASSIGN_OR_RETURN(const UniqueFd null, sys::openat(sys::kCwd, "/dev/null", O_RDWR));
-  ASSIGN_OR_RETURN(const sys::Cloned child, sys::clone3(0));
-  if (child.pid != 0) return {};
+  // When we end as the leader of a terminal's session, its hangup must not reach the child, however early it comes.
+  sigset_t all;
+  sigset_t old_mask;
+  (void)::sigfillset(&all);
+  (void)::sigprocmask(SIG_SETMASK, &all, &old_mask);
+  auto child = sys::clone3(0);
+  if (!child.ok() || child->pid != 0) {
+    (void)::sigprocmask(SIG_SETMASK, &old_mask, nullptr);
+    if (!child.ok()) return std::move(child).error().with("leave a holder of the terminal behind");
+    return {};
+  }
+  struct sigaction ignore = {};
+  ignore.sa_handler = SIG_IGN;
+  (void)::sigaction(SIGHUP, &ignore, nullptr);
+  (void)::setsid();
   for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
     if (::dup2(null.get(), fd) < 0) ::_exit(1);
   }

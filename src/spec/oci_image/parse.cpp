@@ -9,7 +9,6 @@ namespace {
 
 using codec::json::Cursor;
 using codec::json::Document;
-using codec::json::Type;
 
 Result<Document> parse_document(std::string text, std::string_view what) {
   if (text.size() > kMaxDocumentBytes) {

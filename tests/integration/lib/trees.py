@@ -15,7 +15,7 @@ def describe(root, times=True):
         kind = stat.S_IFMT(info.st_mode)
         record = {"kind": kind, "uid": info.st_uid, "gid": info.st_gid}
         if times and kind != stat.S_IFDIR:
-            record["mtime"] = info.st_mtime_ns
+            record["mtime"] = int(info.st_mtime)  # many archivers keep whole seconds
         if kind == stat.S_IFLNK:
             record["target"] = os.readlink(path)
         else:
