@@ -1,5 +1,5 @@
-// The least a container start can cost here: clone3 with the namespaces of `runc spec`, its mounts, pivot_root, execve, wait - and nothing
-// else: no configuration is read, no cgroup is made, nothing is checked, no privilege is dropped.
+// The least a container start can cost here: clone3 with the namespaces of `runc spec`, its mounts, pivot_root, execve,
+// wait - and nothing else: no configuration is read, no cgroup is made, nothing is checked, no privilege is dropped.
 //
 //   floor ROOTFS PROGRAM [ARG...]
 //
@@ -21,12 +21,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-static void die(const char *what) {
+static void die(const char* what) {
   dprintf(2, "floor: %s: %s\n", what, strerror(errno));
   _exit(125);
 }
 
-static void need(int result, const char *what) {
+static void need(int result, const char* what) {
   if (result < 0) die(what);
 }
 
@@ -39,17 +39,17 @@ static struct hierarchy hierarchies[32];
 static int hierarchy_count;
 
 static void find_hierarchies(void) {
-  FILE *info = fopen("/proc/self/mountinfo", "re");
+  FILE* info = fopen("/proc/self/mountinfo", "re");
   if (info == NULL) die("mountinfo");
   char line[4096];
   while (hierarchy_count < 32 && fgets(line, sizeof line, info) != NULL) {
-    char *tail = strstr(line, " - cgroup ");
+    char* tail = strstr(line, " - cgroup ");
     if (tail == NULL) continue;
-    char *word = strtok(line, " ");
+    char* word = strtok(line, " ");
     for (int i = 0; i < 4 && word != NULL; ++i) word = strtok(NULL, " ");
     if (word == NULL || strlen(word) >= sizeof hierarchies[0].point) continue;
-    struct hierarchy *h = &hierarchies[hierarchy_count];
-    const char *base = strrchr(word, '/');
+    struct hierarchy* h = &hierarchies[hierarchy_count];
+    const char* base = strrchr(word, '/');
     if (base == NULL || strlen(base) >= sizeof h->name) continue;
     strcpy(h->point, word);
     strcpy(h->name, base + 1);
@@ -69,16 +69,19 @@ static void mount_cgroups(void) {
     need(mount(hierarchies[i].point, target, NULL, MS_BIND, NULL), target);
     need(mount(NULL, target, NULL, MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NOEXEC | MS_NODEV, NULL), target);
   }
-  need(mount(NULL, "sys/fs/cgroup", NULL, MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NOEXEC | MS_NODEV, NULL), "cgroup read-only");
+  need(mount(NULL, "sys/fs/cgroup", NULL, MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NOEXEC | MS_NODEV, NULL),
+       "cgroup read-only");
 }
 
 static void make_devices(void) {
   static const struct {
-    const char *path;
+    const char* path;
     unsigned major, minor;
-  } nodes[] = {{"dev/null", 1, 3}, {"dev/zero", 1, 5}, {"dev/full", 1, 7}, {"dev/random", 1, 8}, {"dev/urandom", 1, 9}, {"dev/tty", 5, 0}};
-  static const char *links[][2] = {{"/proc/self/fd", "dev/fd"}, {"/proc/self/fd/0", "dev/stdin"}, {"/proc/self/fd/1", "dev/stdout"},
-                                   {"/proc/self/fd/2", "dev/stderr"}, {"/proc/kcore", "dev/core"}, {"pts/ptmx", "dev/ptmx"}};
+  } nodes[] = {{"dev/null", 1, 3},   {"dev/zero", 1, 5},    {"dev/full", 1, 7},
+               {"dev/random", 1, 8}, {"dev/urandom", 1, 9}, {"dev/tty", 5, 0}};
+  static const char* links[][2] = {{"/proc/self/fd", "dev/fd"},       {"/proc/self/fd/0", "dev/stdin"},
+                                   {"/proc/self/fd/1", "dev/stdout"}, {"/proc/self/fd/2", "dev/stderr"},
+                                   {"/proc/kcore", "dev/core"},       {"pts/ptmx", "dev/ptmx"}};
   umask(0);
   for (size_t i = 0; i < sizeof nodes / sizeof nodes[0]; ++i) {
     need(mknod(nodes[i].path, S_IFCHR | 0666, makedev(nodes[i].major, nodes[i].minor)), nodes[i].path);
@@ -87,7 +90,7 @@ static void make_devices(void) {
   umask(022);
 }
 
-static void mount_all(const char *root) {
+static void mount_all(const char* root) {
   need(mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL), "slave /");
   need(mount(root, root, NULL, MS_BIND | MS_REC, NULL), "bind root");
   need(chdir(root), "chdir root");
@@ -96,7 +99,8 @@ static void mount_all(const char *root) {
   need(mkdir("dev/pts", 0755), "dev/pts");
   need(mkdir("dev/shm", 0755), "dev/shm");
   need(mkdir("dev/mqueue", 0755), "dev/mqueue");
-  need(mount("devpts", "dev/pts", "devpts", MS_NOSUID | MS_NOEXEC, "newinstance,ptmxmode=0666,mode=0620,gid=5"), "devpts");
+  need(mount("devpts", "dev/pts", "devpts", MS_NOSUID | MS_NOEXEC, "newinstance,ptmxmode=0666,mode=0620,gid=5"),
+       "devpts");
   need(mount("shm", "dev/shm", "tmpfs", MS_NOSUID | MS_NOEXEC | MS_NODEV, "mode=1777,size=65536k"), "shm");
   need(mount("mqueue", "dev/mqueue", "mqueue", MS_NOSUID | MS_NOEXEC | MS_NODEV, NULL), "mqueue");
   need(mount("sysfs", "sys", "sysfs", MS_NOSUID | MS_NOEXEC | MS_NODEV | MS_RDONLY, NULL), "sysfs");
@@ -116,9 +120,10 @@ static void pivot(void) {
 }
 
 static void mask_and_protect(void) {
-  static const char *masked_dirs[] = {"/proc/acpi", "/proc/asound", "/proc/scsi", "/sys/firmware"};
-  static const char *masked_files[] = {"/proc/kcore", "/proc/keys", "/proc/latency_stats", "/proc/timer_list", "/proc/timer_stats", "/proc/sched_debug"};
-  static const char *readonly[] = {"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"};
+  static const char* masked_dirs[] = {"/proc/acpi", "/proc/asound", "/proc/scsi", "/sys/firmware"};
+  static const char* masked_files[] = {"/proc/kcore",      "/proc/keys",        "/proc/latency_stats",
+                                       "/proc/timer_list", "/proc/timer_stats", "/proc/sched_debug"};
+  static const char* readonly[] = {"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"};
   for (size_t i = 0; i < sizeof masked_dirs / sizeof masked_dirs[0]; ++i) {
     if (mount("tmpfs", masked_dirs[i], "tmpfs", MS_RDONLY, NULL) < 0 && errno != ENOENT) die(masked_dirs[i]);
   }
@@ -135,7 +140,7 @@ static void mask_and_protect(void) {
   need(mount(NULL, "/", NULL, MS_REMOUNT | MS_BIND | MS_RDONLY, NULL), "read-only root");
 }
 
-int main(int argc, char **argv) {
+int main(int argc, char** argv) {
   if (argc < 3) {
     dprintf(2, "usage: floor ROOTFS PROGRAM [ARG...]\n");
     return 125;
@@ -151,7 +156,8 @@ int main(int argc, char **argv) {
     mount_all(argv[1]);
     pivot();
     mask_and_protect();
-    char *const environment[] = {"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "TERM=xterm", NULL};
+    char* const environment[] = {"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "TERM=xterm",
+                                 NULL};
     execve(argv[2], argv + 2, environment);
     die("execve");
   }

@@ -1,14 +1,15 @@
-// Times commands against each other: every round runs each of them once, in an order that turns by one each round, so that drift of the machine
-// falls on all alike.
+// Times commands against each other: every round runs each of them once, in an order that turns by one each round, so
+// that drift of the machine falls on all alike.
 //
 //   harness ROUNDS WARMUP SPACING_MS < jobs
 //
-// A job is one line: fields separated by tabs, the first its name, the others an argv. A field ";" begins a further command of the same job; all of
-// them together are timed as one. "%n" in an argument becomes a number that no other run has. A job that fails (other status than 0) is reported and ends
-// the measurement with status 1.
+// A job is one line: fields separated by tabs, the first its name, the others an argv. A field ";" begins a further
+// command of the same job; all of them together are timed as one. "%n" in an argument becomes a number that no other
+// run has. A job that fails (other status than 0) is reported and ends the measurement with status 1.
 //
-// Output, one line a run: name, round, nanoseconds from before posix_spawn to after wait4, peak resident set of the largest process in KiB, user + system
-// time in microseconds. Standard streams of commands are /dev/null; standard error is inherited.
+// Output, one line a run: name, round, nanoseconds from before posix_spawn to after wait4, peak resident set of the
+// largest process in KiB, user + system time in microseconds. Standard streams of commands are /dev/null; standard
+// error is inherited.
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -22,33 +23,33 @@
 #include <time.h>
 #include <unistd.h>
 
-extern char **environ;
+extern char** environ;
 
 enum { kMaxJobs = 64, kMaxWords = 256 };
 
 struct job {
-  char *name;
-  char *words[kMaxWords];
+  char* name;
+  char* words[kMaxWords];
   int count;
 };
 static struct job jobs[kMaxJobs];
 static int job_count;
 static unsigned long run_number;
 
-static void die(const char *what) {
+static void die(const char* what) {
   fprintf(stderr, "harness: %s: %s\n", what, strerror(errno));
   exit(2);
 }
 
 static void read_jobs(void) {
-  char *line = NULL;
+  char* line = NULL;
   size_t size = 0;
   ssize_t length;
   while ((length = getline(&line, &size, stdin)) > 0) {
     if (line[length - 1] == '\n') line[length - 1] = '\0';
     if (line[0] == '\0' || job_count == kMaxJobs) continue;
-    struct job *job = &jobs[job_count++];
-    char *rest = strdup(line);
+    struct job* job = &jobs[job_count++];
+    char* rest = strdup(line);
     job->name = strsep(&rest, "\t");
     while (rest != NULL && job->count < kMaxWords - 1) job->words[job->count++] = strsep(&rest, "\t");
   }
@@ -62,10 +63,10 @@ static int64_t now_ns(void) {
 }
 
 // "%n" -> the number of this run; the result lives until the process ends (a few bytes a run).
-static char *expand(const char *word) {
-  const char *at = strstr(word, "%n");
-  if (at == NULL) return (char *)word;
-  char *out = NULL;
+static char* expand(const char* word) {
+  const char* at = strstr(word, "%n");
+  if (at == NULL) return (char*)word;
+  char* out = NULL;
   if (asprintf(&out, "%.*s%lu%s", (int)(at - word), word, run_number, at + 2) < 0) die("memory");
   return out;
 }
@@ -76,7 +77,8 @@ struct sample {
   int64_t cpu_us;
 };
 
-static void run_one(char *const argv[], const posix_spawn_file_actions_t *actions, const char *name, struct sample *sample) {
+static void run_one(char* const argv[], const posix_spawn_file_actions_t* actions, const char* name,
+                    struct sample* sample) {
   pid_t pid;
   const int failed = posix_spawnp(&pid, argv[0], actions, NULL, argv, environ);
   if (failed != 0) {
@@ -93,12 +95,13 @@ static void run_one(char *const argv[], const posix_spawn_file_actions_t *action
     exit(1);
   }
   if (usage.ru_maxrss > sample->rss_kib) sample->rss_kib = usage.ru_maxrss;
-  sample->cpu_us += (usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * 1000000L + usage.ru_utime.tv_usec + usage.ru_stime.tv_usec;
+  sample->cpu_us +=
+      (usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * 1000000L + usage.ru_utime.tv_usec + usage.ru_stime.tv_usec;
 }
 
-static struct sample run_job(const struct job *job, const posix_spawn_file_actions_t *actions) {
-  char *argv[kMaxWords];
-  char *expanded[kMaxWords];
+static struct sample run_job(const struct job* job, const posix_spawn_file_actions_t* actions) {
+  char* argv[kMaxWords];
+  char* expanded[kMaxWords];
   struct sample sample = {0, 0, 0};
   ++run_number;
   for (int i = 0; i < job->count; ++i) expanded[i] = expand(job->words[i]);
@@ -114,7 +117,7 @@ static struct sample run_job(const struct job *job, const posix_spawn_file_actio
   return sample;
 }
 
-int main(int argc, char **argv) {
+int main(int argc, char** argv) {
   if (argc != 4) {
     fprintf(stderr, "usage: harness ROUNDS WARMUP SPACING_MS < jobs\n");
     return 2;
@@ -130,13 +133,14 @@ int main(int argc, char **argv) {
   posix_spawn_file_actions_addopen(&actions, 1, "/dev/null", O_WRONLY, 0);
   for (long round = -warmup; round < rounds; ++round) {
     for (int i = 0; i < job_count; ++i) {
-      const struct job *job = &jobs[(i + (round + warmup)) % job_count];
+      const struct job* job = &jobs[(i + (round + warmup)) % job_count];
       if (spacing_ms > 0) {
         const struct timespec pause = {spacing_ms / 1000, (spacing_ms % 1000) * 1000000};
         nanosleep(&pause, NULL);
       }
       const struct sample sample = run_job(job, &actions);
-      if (round >= 0) printf("%s\t%ld\t%ld\t%ld\t%ld\n", job->name, round, (long)sample.ns, sample.rss_kib, (long)sample.cpu_us);
+      if (round >= 0)
+        printf("%s\t%ld\t%ld\t%ld\t%ld\n", job->name, round, (long)sample.ns, sample.rss_kib, (long)sample.cpu_us);
     }
   }
   return fflush(stdout) == 0 ? 0 : 2;

@@ -34,7 +34,9 @@ TEST(Error, FromErrnoKeepsErrnoAndClass) {
   EXPECT_EQ(e.message(), "open '/x': no such file or directory (ENOENT)");
 }
 
-bool is_open(int fd) { return ::fcntl(fd, F_GETFD) != -1; }
+bool is_open(int fd) {
+  return ::fcntl(fd, F_GETFD) != -1;
+}
 
 TEST(UniqueFd, MoveAndAssignCloseExactlyOnce) {
   UniqueFd a(::open("/dev/null", O_RDONLY | O_CLOEXEC));
@@ -53,7 +55,9 @@ TEST(UniqueFd, MoveAndAssignCloseExactlyOnce) {
 
 TEST(ScopeExit, RunsUnlessDismissed) {
   int n = 0;
-  { const ScopeExit e([&] { ++n; }); }
+  {
+    const ScopeExit e([&] { ++n; });
+  }
   {
     ScopeExit e([&] { ++n; });
     e.dismiss();
@@ -96,15 +100,19 @@ TEST(Strings, ParseBytes) {
   EXPECT_EQ(*parse_bytes("1.5g"), 1610612736U);
   EXPECT_EQ(*parse_bytes("2GiB"), 2147483648U);
   EXPECT_EQ(*parse_bytes("10mb"), 10485760U);
-  for (const char* bad : {"", "-1", "k", "1x", "1 k", "99999999999999999999", "20000000t", "."}) EXPECT_FALSE(parse_bytes(bad)) << bad;
+  for (const char* bad : {"", "-1", "k", "1x", "1 k", "99999999999999999999", "20000000t", "."})
+    EXPECT_FALSE(parse_bytes(bad)) << bad;
 }
 
 TEST(Strings, ParseNumberIsStrict) {
   EXPECT_EQ(parse_number<unsigned>("42"), 42U);
-  for (const char* bad : {"", " 1", "+1", "0x1", "1 ", "-1", "4294967296"}) EXPECT_FALSE(parse_number<unsigned>(bad)) << bad;
+  for (const char* bad : {"", " 1", "+1", "0x1", "1 ", "-1", "4294967296"})
+    EXPECT_FALSE(parse_number<unsigned>(bad)) << bad;
 }
 
-TEST(Strings, QuotedEscapes) { EXPECT_EQ(quoted("a'b\n"), "'a\\'b\\x0a'"); }
+TEST(Strings, QuotedEscapes) {
+  EXPECT_EQ(quoted("a'b\n"), "'a\\'b\\x0a'");
+}
 
 }  // namespace
 }  // namespace cooper

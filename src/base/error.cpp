@@ -7,36 +7,77 @@ namespace cooper {
 
 std::string_view to_string(Errc code) {
   switch (code) {
-    case Errc::kInvalidArgument: return "invalid-argument";
-    case Errc::kNotFound: return "not-found";
-    case Errc::kAlreadyExists: return "already-exists";
-    case Errc::kPermission: return "permission";
-    case Errc::kUnsupported: return "unsupported";
-    case Errc::kBusy: return "busy";
-    case Errc::kWrongState: return "wrong-state";
-    case Errc::kCorrupt: return "corrupt";
-    case Errc::kNoSpace: return "no-space";
-    case Errc::kLimit: return "limit";
-    case Errc::kTimeout: return "timeout";
-    case Errc::kCancelled: return "cancelled";
-    case Errc::kSystem: return "system";
-    case Errc::kInternal: return "internal";
+    case Errc::kInvalidArgument:
+      return "invalid-argument";
+    case Errc::kNotFound:
+      return "not-found";
+    case Errc::kAlreadyExists:
+      return "already-exists";
+    case Errc::kPermission:
+      return "permission";
+    case Errc::kUnsupported:
+      return "unsupported";
+    case Errc::kBusy:
+      return "busy";
+    case Errc::kWrongState:
+      return "wrong-state";
+    case Errc::kCorrupt:
+      return "corrupt";
+    case Errc::kNoSpace:
+      return "no-space";
+    case Errc::kLimit:
+      return "limit";
+    case Errc::kTimeout:
+      return "timeout";
+    case Errc::kCancelled:
+      return "cancelled";
+    case Errc::kSystem:
+      return "system";
+    case Errc::kInternal:
+      return "internal";
   }
   return "unknown";
 }
 
 Errc errc_from_errno(int errno_value) {
   switch (errno_value) {
-    case EINVAL: case ENAMETOOLONG: case ENOTDIR: case EISDIR: case ELOOP: return Errc::kInvalidArgument;
-    case ENOENT: case ESRCH: case ENXIO: case ENODEV: return Errc::kNotFound;
-    case EEXIST: return Errc::kAlreadyExists;
-    case EPERM: case EACCES: case EROFS: return Errc::kPermission;
-    case ENOSYS: case EOPNOTSUPP: return Errc::kUnsupported;
-    case EBUSY: case EAGAIN: case ETXTBSY: return Errc::kBusy;
-    case ENOSPC: case EDQUOT: return Errc::kNoSpace;
-    case EMFILE: case ENFILE: case ENOMEM: case E2BIG: case EFBIG: return Errc::kLimit;
-    case ETIMEDOUT: return Errc::kTimeout;
-    default: return Errc::kSystem;
+    case EINVAL:
+    case ENAMETOOLONG:
+    case ENOTDIR:
+    case EISDIR:
+    case ELOOP:
+      return Errc::kInvalidArgument;
+    case ENOENT:
+    case ESRCH:
+    case ENXIO:
+    case ENODEV:
+      return Errc::kNotFound;
+    case EEXIST:
+      return Errc::kAlreadyExists;
+    case EPERM:
+    case EACCES:
+    case EROFS:
+      return Errc::kPermission;
+    case ENOSYS:
+    case EOPNOTSUPP:
+      return Errc::kUnsupported;
+    case EBUSY:
+    case EAGAIN:
+    case ETXTBSY:
+      return Errc::kBusy;
+    case ENOSPC:
+    case EDQUOT:
+      return Errc::kNoSpace;
+    case EMFILE:
+    case ENFILE:
+    case ENOMEM:
+    case E2BIG:
+    case EFBIG:
+      return Errc::kLimit;
+    case ETIMEDOUT:
+      return Errc::kTimeout;
+    default:
+      return Errc::kSystem;
   }
 }
 

@@ -1,8 +1,8 @@
 // Result<T> and Error: how every room reports failure. No exception crosses a room's interface.
 //
-// An Error is one pointer wide. It carries a stable code, the errno that caused it (or 0), and a message chain that reads
-// as one sentence: outermost context first, joined with ": ". Messages are lower case, end without a period, and quote
-// names. The OK path allocates nothing.
+// An Error is one pointer wide. It carries a stable code, the errno that caused it (or 0), and a message chain that
+// reads as one sentence: outermost context first, joined with ": ". Messages are lower case, end without a period, and
+// quote names. The OK path allocates nothing.
 #pragma once
 
 #include <cerrno>
@@ -147,29 +147,33 @@ class [[nodiscard]] Result<void> {
 };
 
 using Status = Result<void>;
-inline Status ok_status() { return {}; }
+inline Status ok_status() {
+  return {};
+}
 
 }  // namespace cooper
 
 #define COOPER_CONCAT_INNER(a, b) a##b
 #define COOPER_CONCAT(a, b) COOPER_CONCAT_INNER(a, b)
 
-#define RETURN_IF_ERROR(expr)                                                     \
-  do {                                                                            \
-    if (auto cooper_status_ = (expr); !cooper_status_.ok()) [[unlikely]]          \
-      return std::move(cooper_status_).error();                                   \
+#define RETURN_IF_ERROR(expr)                                            \
+  do {                                                                   \
+    if (auto cooper_status_ = (expr); !cooper_status_.ok()) [[unlikely]] \
+      return std::move(cooper_status_).error();                          \
   } while (false)
 
-#define COOPER_ASSIGN_OR_RETURN_IMPL(tmp, decl, expr)            \
-  auto tmp = (expr);                                             \
-  if (!tmp.ok()) [[unlikely]] return std::move(tmp).error();     \
+#define COOPER_ASSIGN_OR_RETURN_IMPL(tmp, decl, expr) \
+  auto tmp = (expr);                                  \
+  if (!tmp.ok()) [[unlikely]]                         \
+    return std::move(tmp).error();                    \
   decl = std::move(tmp).value()
 
 // ASSIGN_OR_RETURN(auto fd, open(...)); ASSIGN_OR_RETURN(member_, ...);
 #define ASSIGN_OR_RETURN(decl, expr) COOPER_ASSIGN_OR_RETURN_IMPL(COOPER_CONCAT(cooper_result_, __LINE__), decl, expr)
 
 // Programming errors: on in release too.
-#define COOPER_ASSERT(expr) \
-  do {                      \
-    if (!(expr)) [[unlikely]] ::cooper::assert_fail(#expr, __FILE__, __LINE__); \
+#define COOPER_ASSERT(expr)                             \
+  do {                                                  \
+    if (!(expr)) [[unlikely]]                           \
+      ::cooper::assert_fail(#expr, __FILE__, __LINE__); \
   } while (false)

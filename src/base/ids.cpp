@@ -10,9 +10,15 @@
 namespace cooper {
 namespace {
 
-bool is_lower_alnum(char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9'); }
-bool is_alnum(char c) { return is_lower_alnum(c) || (c >= 'A' && c <= 'Z'); }
-bool is_lower_hex(char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'); }
+bool is_lower_alnum(char c) {
+  return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
+}
+bool is_alnum(char c) {
+  return is_lower_alnum(c) || (c >= 'A' && c <= 'Z');
+}
+bool is_lower_hex(char c) {
+  return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f');
+}
 
 }  // namespace
 
@@ -21,7 +27,8 @@ Result<ContainerId> ContainerId::parse(std::string_view text) {
   if (text.size() > 1024) return Error(Errc::kInvalidArgument, "container id is longer than 1024 bytes");
   const auto allowed = [](char c) { return is_alnum(c) || c == '_' || c == '+' || c == '.' || c == '-'; };
   if (!std::ranges::all_of(text, allowed) || text == "." || text == "..") {
-    return Error(Errc::kInvalidArgument, "invalid container id format: " + quoted(text) + " (use letters, digits, '_', '+', '.' and '-')");
+    return Error(Errc::kInvalidArgument,
+                 "invalid container id format: " + quoted(text) + " (use letters, digits, '_', '+', '.' and '-')");
   }
   return ContainerId(std::string(text));
 }
@@ -58,7 +65,8 @@ Result<AppName> AppName::parse(std::string_view text) {
   }
   if (!good) {
     return Error(Errc::kInvalidArgument,
-                 "app name " + quoted(text) + " must be lower-case letters and digits joined by single dashes, at most 63 bytes");
+                 "app name " + quoted(text) +
+                     " must be lower-case letters and digits joined by single dashes, at most 63 bytes");
   }
   return AppName(std::string(text));
 }

@@ -50,7 +50,8 @@ std::string join(const std::vector<std::string>& parts, std::string_view separat
 
 Result<std::uint64_t> parse_bytes(std::string_view text) {
   const auto bad = [&] {
-    return Error(Errc::kInvalidArgument, "size " + quoted(text) + " is not a number with an optional unit (b, k, m, g, t)");
+    return Error(Errc::kInvalidArgument,
+                 "size " + quoted(text) + " is not a number with an optional unit (b, k, m, g, t)");
   };
   std::size_t digits = 0;
   bool dot = false;
@@ -98,7 +99,8 @@ std::string format_bytes(std::uint64_t bytes) {
   std::array<char, 32> buffer{};
   const auto end = unit == 0 ? std::to_chars(buffer.data(), buffer.data() + buffer.size(), bytes).ptr
                              : std::to_chars(buffer.data(), buffer.data() + buffer.size(), value,
-                                             std::chars_format::fixed, value < 10 ? 2 : 1).ptr;
+                                             std::chars_format::fixed, value < 10 ? 2 : 1)
+                                   .ptr;
   return std::string(buffer.data(), end) + " " + kUnits[unit];
 }
 

@@ -19,7 +19,8 @@ std::string_view trim(std::string_view text);
 std::string to_lower(std::string_view text);
 std::string join(const std::vector<std::string>& parts, std::string_view separator);
 
-// The whole text must be a decimal number in range: no sign for unsigned types, no spaces, no prefix, no trailing bytes.
+// The whole text must be a decimal number in range: no sign for unsigned types, no spaces, no prefix, no trailing
+// bytes.
 template <typename T>
 std::optional<T> parse_number(std::string_view text) {
   T value{};

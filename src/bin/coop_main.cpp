@@ -1,3 +1,5 @@
 #include "cli/coop/coop.h"
 
-int main(int argc, char** argv) { return cooper::cli::coop::run_program(argc, argv); }
+int main(int argc, char** argv) {
+  return cooper::cli::coop::run_program(argc, argv);
+}

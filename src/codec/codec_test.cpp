@@ -42,7 +42,9 @@ std::string sample() {
 class Trickle final : public ByteSource {
  public:
   Trickle(std::string_view bytes, std::size_t piece) : memory_(bytes), piece_(piece) {}
-  Result<std::size_t> read(std::span<char> buffer) override { return memory_.read(buffer.first(std::min(piece_, buffer.size()))); }
+  Result<std::size_t> read(std::span<char> buffer) override {
+    return memory_.read(buffer.first(std::min(piece_, buffer.size())));
+  }
 
  private:
   MemorySource memory_;
@@ -84,7 +86,10 @@ TEST(Compression, Sniffs) {
   EXPECT_EQ(sniff(zstd("x")), Compression::kZstd);
   EXPECT_EQ(sniff("\x50\x2a\x4d\x18"), Compression::kZstd);
   EXPECT_EQ(sniff("BZh91AY"), Compression::kBzip2);
-  EXPECT_EQ(sniff(std::string("\xfd" "7zXZ\0", 6)), Compression::kXz);
+  EXPECT_EQ(sniff(std::string("\xfd"
+                              "7zXZ\0",
+                              6)),
+            Compression::kXz);
   EXPECT_EQ(sniff(""), Compression::kNone);
   // A tar whose first member is called BZh...
   std::string tar(512, '\0');

@@ -29,12 +29,18 @@ constexpr std::array<Magic, 5> kMagics = {{
 
 std::string_view to_string(Compression compression) {
   switch (compression) {
-    case Compression::kNone: return "none";
-    case Compression::kGzip: return "gzip";
-    case Compression::kZstd: return "zstd";
-    case Compression::kBzip2: return "bzip2";
-    case Compression::kXz: return "xz";
-    case Compression::kLz4: return "lz4";
+    case Compression::kNone:
+      return "none";
+    case Compression::kGzip:
+      return "gzip";
+    case Compression::kZstd:
+      return "zstd";
+    case Compression::kBzip2:
+      return "bzip2";
+    case Compression::kXz:
+      return "xz";
+    case Compression::kLz4:
+      return "lz4";
   }
   return "unknown";
 }
@@ -75,7 +81,8 @@ Result<std::unique_ptr<Decompressor>> Decompressor::create(ByteSource& input) {
         .with_hint("recompress with gzip or zstd");
   }
   // Not make_unique: the constructor is private, and the object must not move (inner_ refers to rewound_).
-  return std::unique_ptr<Decompressor>(new Decompressor(compression, std::move(head), input));  // ban-ok(new): private constructor
+  return std::unique_ptr<Decompressor>(
+      new Decompressor(compression, std::move(head), input));  // ban-ok(new): private constructor
 }
 
 Result<std::size_t> Decompressor::read(std::span<char> buffer) {

@@ -11,7 +11,8 @@ namespace cooper::codec {
 enum class Compression { kNone, kGzip, kZstd, kBzip2, kXz, kLz4 };
 std::string_view to_string(Compression compression);
 
-// By magic number (that of a tar header wins: its first bytes are a file name); needs the first kSniffBytes (fewer when there are no more).
+// By magic number (that of a tar header wins: its first bytes are a file name); needs the first kSniffBytes (fewer when
+// there are no more).
 inline constexpr std::size_t kSniffBytes = 512;
 Compression sniff(std::string_view head);
 

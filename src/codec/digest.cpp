@@ -70,7 +70,8 @@ Status check_digest(std::string_view bytes, const Digest& expected, std::string_
 }
 
 Error digest_mismatch(const Digest& expected, const Digest& actual, std::string_view what) {
-  return Error(Errc::kCorrupt, std::string(what) + " is corrupt: its digest is " + actual.str() + ", not " + expected.str());
+  return Error(Errc::kCorrupt,
+               std::string(what) + " is corrupt: its digest is " + actual.str() + ", not " + expected.str());
 }
 
 }  // namespace cooper::codec

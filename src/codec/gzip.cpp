@@ -81,7 +81,8 @@ Result<std::size_t> GzipReader::read(std::span<char> buffer) {
       self.between_members = true;
     } else if (code != Z_OK && code != Z_BUF_ERROR) {
       if (code == Z_MEM_ERROR) return Error(Errc::kSystem, "gzip: out of memory", ENOMEM);
-      return Error(Errc::kCorrupt, std::string("gzip stream is corrupt: ") + (stream.msg != nullptr ? stream.msg : "bad data"));
+      return Error(Errc::kCorrupt,
+                   std::string("gzip stream is corrupt: ") + (stream.msg != nullptr ? stream.msg : "bad data"));
     }
   }
   return static_cast<std::size_t>(room - stream.avail_out);

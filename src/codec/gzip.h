@@ -7,8 +7,8 @@
 
 namespace cooper::codec {
 
-// Errc::kCorrupt for bad data, a wrong check sum, a truncated stream or bytes after the last member (zero padding is fine).
-// `compressed` must outlive the reader. About 300 KiB of memory.
+// Errc::kCorrupt for bad data, a wrong check sum, a truncated stream or bytes after the last member (zero padding is
+// fine). `compressed` must outlive the reader. About 300 KiB of memory.
 class GzipReader final : public ByteSource {
  public:
   explicit GzipReader(ByteSource& compressed);

@@ -12,7 +12,9 @@
 namespace cooper::codec::json {
 namespace {
 
-const rapidjson::Value& node(const void* p) { return *static_cast<const rapidjson::Value*>(p); }
+const rapidjson::Value& node(const void* p) {
+  return *static_cast<const rapidjson::Value*>(p);
+}
 
 // RapidJSON's iterative parser has no depth limit of its own, so the text is scanned once before.
 bool too_deep(std::string_view text) {
@@ -54,7 +56,10 @@ std::size_t utf8_length(std::string_view text) {
   const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(text[i]); };
   const unsigned char first = byte(0);
   if (first < 0x80) return 1;
-  const std::size_t length = first >= 0xc2 && first < 0xe0 ? 2 : first >= 0xe0 && first < 0xf0 ? 3 : first >= 0xf0 && first < 0xf5 ? 4 : 0;
+  const std::size_t length = first >= 0xc2 && first < 0xe0   ? 2
+                             : first >= 0xe0 && first < 0xf0 ? 3
+                             : first >= 0xf0 && first < 0xf5 ? 4
+                                                             : 0;
   if (length == 0 || text.size() < length) return 0;
   for (std::size_t i = 1; i < length; ++i) {
     if ((byte(i) & 0xc0) != 0x80) return 0;
@@ -70,12 +75,18 @@ std::size_t utf8_length(std::string_view text) {
 
 std::string_view to_string(Type type) {
   switch (type) {
-    case Type::kNull: return "null";
-    case Type::kBool: return "a boolean";
-    case Type::kNumber: return "a number";
-    case Type::kString: return "a string";
-    case Type::kArray: return "an array";
-    case Type::kObject: return "an object";
+    case Type::kNull:
+      return "null";
+    case Type::kBool:
+      return "a boolean";
+    case Type::kNumber:
+      return "a number";
+    case Type::kString:
+      return "a string";
+    case Type::kArray:
+      return "an array";
+    case Type::kObject:
+      return "an object";
   }
   return "a value";
 }
@@ -89,21 +100,27 @@ Document::Document(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Document::Document(Document&&) noexcept = default;
 Document& Document::operator=(Document&&) noexcept = default;
 Document::~Document() = default;
-Value Document::root() const { return Value(static_cast<const rapidjson::Value*>(&impl_->dom)); }
+Value Document::root() const {
+  return Value(static_cast<const rapidjson::Value*>(&impl_->dom));
+}
 
 Result<Document> Document::parse(std::string text, std::string_view what) {
-  if (too_deep(text)) return Error(Errc::kLimit, std::string(what) + ": nested deeper than " + std::to_string(kMaxDepth) + " levels");
-  if (text.find('\0') != std::string::npos) return Error(Errc::kInvalidArgument, std::string(what) + ": contains a NUL byte");
+  if (too_deep(text))
+    return Error(Errc::kLimit, std::string(what) + ": nested deeper than " + std::to_string(kMaxDepth) + " levels");
+  if (text.find('\0') != std::string::npos)
+    return Error(Errc::kInvalidArgument, std::string(what) + ": contains a NUL byte");
   auto impl = std::make_unique<Impl>();
   impl->text = std::move(text);
-  constexpr unsigned kFlags = rapidjson::kParseInsituFlag | rapidjson::kParseIterativeFlag | rapidjson::kParseValidateEncodingFlag;
+  constexpr unsigned kFlags =
+      rapidjson::kParseInsituFlag | rapidjson::kParseIterativeFlag | rapidjson::kParseValidateEncodingFlag;
   impl->dom.ParseInsitu<kFlags>(impl->text.data());
   if (impl->dom.HasParseError()) {
     const std::string reason = to_lower(trim(rapidjson::GetParseError_En(impl->dom.GetParseError())));
     std::string_view clause(reason);
     if (clause.ends_with('.')) clause.remove_suffix(1);
-    return Error(Errc::kInvalidArgument, std::string(what) + ": not valid JSON at " + position(impl->text, impl->dom.GetErrorOffset()) +
-                                             ": " + std::string(clause));
+    return Error(Errc::kInvalidArgument, std::string(what) + ": not valid JSON at " +
+                                             position(impl->text, impl->dom.GetErrorOffset()) + ": " +
+                                             std::string(clause));
   }
   return Document(std::move(impl));
 }
@@ -111,13 +128,19 @@ Result<Document> Document::parse(std::string text, std::string_view what) {
 Type Value::type() const {
   if (node_ == nullptr) return Type::kNull;
   switch (node(node_).GetType()) {
-    case rapidjson::kNullType: return Type::kNull;
+    case rapidjson::kNullType:
+      return Type::kNull;
     case rapidjson::kFalseType:
-    case rapidjson::kTrueType: return Type::kBool;
-    case rapidjson::kObjectType: return Type::kObject;
-    case rapidjson::kArrayType: return Type::kArray;
-    case rapidjson::kStringType: return Type::kString;
-    case rapidjson::kNumberType: return Type::kNumber;
+    case rapidjson::kTrueType:
+      return Type::kBool;
+    case rapidjson::kObjectType:
+      return Type::kObject;
+    case rapidjson::kArrayType:
+      return Type::kArray;
+    case rapidjson::kStringType:
+      return Type::kString;
+    case rapidjson::kNumberType:
+      return Type::kNumber;
   }
   return Type::kNull;
 }
@@ -127,7 +150,9 @@ std::string_view Value::as_string() const {
   return {node(node_).GetString(), node(node_).GetStringLength()};
 }
 
-bool Value::as_bool() const { return node_ != nullptr && node(node_).IsTrue(); }
+bool Value::as_bool() const {
+  return node_ != nullptr && node(node_).IsTrue();
+}
 
 std::optional<std::int64_t> Value::as_int64() const {
   if (node_ == nullptr) return std::nullopt;
@@ -353,11 +378,21 @@ void Writer::escape(std::string_view text) {
       continue;
     }
     switch (c) {
-      case '"': out_ += "\\\""; break;
-      case '\\': out_ += "\\\\"; break;
-      case '\n': out_ += "\\n"; break;
-      case '\r': out_ += "\\r"; break;
-      case '\t': out_ += "\\t"; break;
+      case '"':
+        out_ += "\\\"";
+        break;
+      case '\\':
+        out_ += "\\\\";
+        break;
+      case '\n':
+        out_ += "\\n";
+        break;
+      case '\r':
+        out_ += "\\r";
+        break;
+      case '\t':
+        out_ += "\\t";
+        break;
       default:
         if (byte < 0x20 || byte == 0x7f) {
           out_ += "\\u00";
@@ -413,9 +448,12 @@ Writer& Writer::null() {
 
 Writer& Writer::value(const Value& v) {
   switch (v.type()) {
-    case Type::kNull: return null();
-    case Type::kBool: return boolean(v.as_bool());
-    case Type::kString: return string(v.as_string());
+    case Type::kNull:
+      return null();
+    case Type::kBool:
+      return boolean(v.as_bool());
+    case Type::kString:
+      return string(v.as_string());
     case Type::kNumber:
       if (const auto i = v.as_int64()) return number(*i);
       if (const auto u = v.as_uint64()) return number(*u);

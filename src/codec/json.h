@@ -1,6 +1,6 @@
-// JSON: a read-only document, a typed cursor whose errors carry the JSON pointer (RFC 6901) of the offending value, and a
-// writer. Input is hostile: size is capped by the caller, nesting at kMaxDepth, text must be valid UTF-8, one document only.
-// Hides RapidJSON; nothing of it shows here.
+// JSON: a read-only document, a typed cursor whose errors carry the JSON pointer (RFC 6901) of the offending value, and
+// a writer. Input is hostile: size is capped by the caller, nesting at kMaxDepth, text must be valid UTF-8, one
+// document only. Hides RapidJSON; nothing of it shows here.
 #pragma once
 
 #include <cstdint>
@@ -60,7 +60,8 @@ class Document {
   std::unique_ptr<Impl> impl_;
 };
 
-// A value together with where it is. A child cursor refers to its parent, which must outlive it (walk top-down on the stack).
+// A value together with where it is. A child cursor refers to its parent, which must outlive it (walk top-down on the
+// stack).
 class Cursor {
  public:
   // `what` must outlive the cursor; it opens every message.
@@ -85,7 +86,8 @@ class Cursor {
   Result<T> integer() const {
     static_assert(std::is_integral_v<T>);
     if constexpr (std::is_signed_v<T>) {
-      ASSIGN_OR_RETURN(const std::int64_t n, signed_integer(std::numeric_limits<T>::min(), std::numeric_limits<T>::max()));
+      ASSIGN_OR_RETURN(const std::int64_t n,
+                       signed_integer(std::numeric_limits<T>::min(), std::numeric_limits<T>::max()));
       return static_cast<T>(n);
     } else {
       ASSIGN_OR_RETURN(const std::uint64_t n, unsigned_integer(std::numeric_limits<T>::max()));

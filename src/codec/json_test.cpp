@@ -23,7 +23,8 @@ TEST(Json, ErrorsNameThePointer) {
   const Cursor root(doc->root(), "config.json");
   const auto array = root.get("a/b");
   const Cursor element = array->at(0);
-  EXPECT_EQ(element.get("c")->integer<int>().error().message(), "config.json: /a~1b/0/c: must be a number, not a string");
+  EXPECT_EQ(element.get("c")->integer<int>().error().message(),
+            "config.json: /a~1b/0/c: must be a number, not a string");
   EXPECT_EQ(root.require("z").error().message(), "config.json: required member 'z' is missing");
 }
 
@@ -45,8 +46,19 @@ TEST(Json, SyntaxErrorsSayWhere) {
 
 TEST(Json, WriterEscapesAndIndents) {
   Writer w(Writer::Style::kPretty);
-  w.begin_object().field("a", "q\"\n\x01\xff").key("b").begin_array().number(1).boolean(false).end_array().key("c").begin_object().end_object().end_object();
-  EXPECT_EQ(w.take(), "{\n  \"a\": \"q\\\"\\n\\u0001\xef\xbf\xbd\",\n  \"b\": [\n    1,\n    false\n  ],\n  \"c\": {}\n}");
+  w.begin_object()
+      .field("a", "q\"\n\x01\xff")
+      .key("b")
+      .begin_array()
+      .number(1)
+      .boolean(false)
+      .end_array()
+      .key("c")
+      .begin_object()
+      .end_object()
+      .end_object();
+  EXPECT_EQ(w.take(),
+            "{\n  \"a\": \"q\\\"\\n\\u0001\xef\xbf\xbd\",\n  \"b\": [\n    1,\n    false\n  ],\n  \"c\": {}\n}");
   Writer compact;
   compact.begin_array().null().number(1.5).end_array();
   EXPECT_EQ(compact.take(), "[null,1.5]");

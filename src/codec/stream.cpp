@@ -17,7 +17,9 @@ Result<std::size_t> read_full(ByteSource& source, std::span<char> buffer) {
   return done;
 }
 
-Result<std::size_t> FdSource::read(std::span<char> buffer) { return sys::read(fd_, buffer); }
+Result<std::size_t> FdSource::read(std::span<char> buffer) {
+  return sys::read(fd_, buffer);
+}
 
 Result<std::size_t> RangeSource::read(std::span<char> buffer) {
   if (left_ == 0 || buffer.empty()) return std::size_t{0};

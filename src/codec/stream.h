@@ -1,5 +1,5 @@
-// Byte streams between descriptors, decompressors and archive readers. Single-threaded objects; each may live on its own
-// thread.
+// Byte streams between descriptors, decompressors and archive readers. Single-threaded objects; each may live on its
+// own thread.
 #pragma once
 
 #include <cstdint>

@@ -11,13 +11,20 @@ namespace cooper::codec::tar {
 
 std::string_view to_string(EntryType type) {
   switch (type) {
-    case EntryType::kFile: return "file";
-    case EntryType::kHardLink: return "hard link";
-    case EntryType::kSymlink: return "symbolic link";
-    case EntryType::kCharDevice: return "character device";
-    case EntryType::kBlockDevice: return "block device";
-    case EntryType::kDirectory: return "directory";
-    case EntryType::kFifo: return "fifo";
+    case EntryType::kFile:
+      return "file";
+    case EntryType::kHardLink:
+      return "hard link";
+    case EntryType::kSymlink:
+      return "symbolic link";
+    case EntryType::kCharDevice:
+      return "character device";
+    case EntryType::kBlockDevice:
+      return "block device";
+    case EntryType::kDirectory:
+      return "directory";
+    case EntryType::kFifo:
+      return "fifo";
   }
   return "unknown";
 }
@@ -93,7 +100,8 @@ Result<bool> Reader::Impl::read_block(std::array<char, kBlock>& out) {
 
 // `size` bytes and their padding.
 Result<std::string> Reader::Impl::read_bytes(std::uint64_t size, std::size_t limit) {
-  if (size > limit) return Error(Errc::kLimit, "tar: an extended header of " + std::to_string(size) + " bytes is too large");
+  if (size > limit)
+    return Error(Errc::kLimit, "tar: an extended header of " + std::to_string(size) + " bytes is too large");
   std::string out;
   out.reserve(static_cast<std::size_t>(size));
   while (out.size() < size) {
@@ -174,19 +182,29 @@ namespace {
 
 Result<EntryType> entry_type(const Header& header) {
   switch (header.type) {
-    case '\0': return header.name.ends_with('/') ? EntryType::kDirectory : EntryType::kFile;
+    case '\0':
+      return header.name.ends_with('/') ? EntryType::kDirectory : EntryType::kFile;
     case '0':
     case '7':
-    case 'S': return EntryType::kFile;
-    case '1': return EntryType::kHardLink;
-    case '2': return EntryType::kSymlink;
-    case '3': return EntryType::kCharDevice;
-    case '4': return EntryType::kBlockDevice;
-    case '5': return EntryType::kDirectory;
-    case '6': return EntryType::kFifo;
-    default: break;
+    case 'S':
+      return EntryType::kFile;
+    case '1':
+      return EntryType::kHardLink;
+    case '2':
+      return EntryType::kSymlink;
+    case '3':
+      return EntryType::kCharDevice;
+    case '4':
+      return EntryType::kBlockDevice;
+    case '5':
+      return EntryType::kDirectory;
+    case '6':
+      return EntryType::kFifo;
+    default:
+      break;
   }
-  return Error(Errc::kUnsupported, "tar: entry " + quoted(header.name) + " has the unknown type " + quoted({&header.type, 1}));
+  return Error(Errc::kUnsupported,
+               "tar: entry " + quoted(header.name) + " has the unknown type " + quoted({&header.type, 1}));
 }
 
 Result<std::uint32_t> narrow_id(std::int64_t value, std::string_view what, const std::string& path) {
@@ -197,7 +215,8 @@ Result<std::uint32_t> narrow_id(std::int64_t value, std::string_view what, const
 }
 
 Result<std::uint32_t> narrow_device(std::uint64_t value, const std::string& path) {
-  if (value > std::numeric_limits<std::uint32_t>::max()) return corrupt("device number of " + quoted(path) + " is out of range");
+  if (value > std::numeric_limits<std::uint32_t>::max())
+    return corrupt("device number of " + quoted(path) + " is out of range");
   return static_cast<std::uint32_t>(value);
 }
 
@@ -264,8 +283,12 @@ Reader::~Reader() = default;
 Reader::Reader(Reader&&) noexcept = default;
 Reader& Reader::operator=(Reader&&) noexcept = default;
 
-std::uint64_t Reader::position() const { return impl_->at; }
-bool Reader::saw_end_mark() const { return impl_->end_mark; }
+std::uint64_t Reader::position() const {
+  return impl_->at;
+}
+bool Reader::saw_end_mark() const {
+  return impl_->end_mark;
+}
 
 Result<bool> Reader::next(Entry& entry) {
   Impl& self = *impl_;
@@ -302,7 +325,8 @@ Result<bool> Reader::next(Entry& entry) {
       case 'V':  // GNU volume label
         RETURN_IF_ERROR(self.read_bytes(header->size_bytes, kMaxPaxBytes));
         continue;
-      default: break;
+      default:
+        break;
     }
     RETURN_IF_ERROR(self.read_gnu_sparse(*header));
     RETURN_IF_ERROR(self.finish_entry(*header, extensions, entry));

@@ -1,12 +1,12 @@
-// Reader of tar archives from untrusted sources: v7, ustar, pax (POSIX.1-2001) and GNU, with long names, sparse files (GNU
-// old format; pax 0.0, 0.1 and 1.0), base-256 numbers and extended attributes (SCHILY.xattr., LIBARCHIVE.xattr.).
+// Reader of tar archives from untrusted sources: v7, ustar, pax (POSIX.1-2001) and GNU, with long names, sparse files
+// (GNU old format; pax 0.0, 0.1 and 1.0), base-256 numbers and extended attributes (SCHILY.xattr., LIBARCHIVE.xattr.).
 //
 // Paths are handed out as stored: they may be absolute, hold "..", or be empty after a slash. The caller decides. Where
-// archivers disagree this reader follows Go's archive/tar, which nearly every image tool uses: entries other than regular
-// files have no data whatever their size field says, and global pax headers are passed over.
+// archivers disagree this reader follows Go's archive/tar, which nearly every image tool uses: entries other than
+// regular files have no data whatever their size field says, and global pax headers are passed over.
 //
-// Limits (Errc::kLimit): names and link targets 4095 bytes, one pax header 1 MiB, one extended attribute 64 KiB, 65536 parts
-// of a sparse file. Anything malformed or truncated is Errc::kCorrupt.
+// Limits (Errc::kLimit): names and link targets 4095 bytes, one pax header 1 MiB, one extended attribute 64 KiB, 65536
+// parts of a sparse file. Anything malformed or truncated is Errc::kCorrupt.
 #pragma once
 
 #include <array>
@@ -34,9 +34,9 @@ struct SparsePart {
 struct Entry {
   EntryType type = EntryType::kFile;
   std::string path;
-  std::string link_target;       // hard and symbolic links
-  std::uint32_t mode = 0;        // permission bits with setuid, setgid and sticky: 07777
-  std::uint32_t uid = 0;         // never 0xffffffff, which chown(2) takes for "leave it"
+  std::string link_target;  // hard and symbolic links
+  std::uint32_t mode = 0;   // permission bits with setuid, setgid and sticky: 07777
+  std::uint32_t uid = 0;    // never 0xffffffff, which chown(2) takes for "leave it"
   std::uint32_t gid = 0;
   std::uint64_t size_bytes = 0;  // of the file, holes included
   std::int64_t mtime_s = 0;
@@ -68,7 +68,8 @@ class Reader {
   Result<Chunk> read();
   // Byte position in the archive of the data that read() would return next.
   std::uint64_t position() const;
-  // True once the archive's own end mark (a zero block) was seen: without it the archive may have been cut between entries.
+  // True once the archive's own end mark (a zero block) was seen: without it the archive may have been cut between
+  // entries.
   bool saw_end_mark() const;
 
  private:

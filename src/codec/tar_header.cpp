@@ -32,7 +32,9 @@ constexpr std::size_t kContinuationCount = 21;
 constexpr std::size_t kContinuationContinues = 504;
 constexpr std::size_t kSparseNumber = 12;
 
-std::string_view view(BlockView block, Field field) { return {block.data() + field.offset, field.size}; }
+std::string_view view(BlockView block, Field field) {
+  return {block.data() + field.offset, field.size};
+}
 
 // Up to the first NUL.
 std::string text(BlockView block, Field field) {
@@ -94,7 +96,8 @@ Status check_checksum(BlockView block) {
     sum += static_cast<unsigned char>(c);
     signed_sum += static_cast<signed char>(c);
   }
-  if (stored != sum && stored != signed_sum) return corrupt("wrong check sum in a header: this is no tar archive, or it is damaged");
+  if (stored != sum && stored != signed_sum)
+    return corrupt("wrong check sum in a header: this is no tar archive, or it is damaged");
   return {};
 }
 
@@ -123,7 +126,9 @@ Status parse_gnu_sparse(BlockView block, Header& out) {
 
 }  // namespace
 
-Error corrupt(std::string_view why) { return Error(Errc::kCorrupt, "tar: " + std::string(why)); }
+Error corrupt(std::string_view why) {
+  return Error(Errc::kCorrupt, "tar: " + std::string(why));
+}
 
 bool is_zero_block(BlockView block) {
   return std::ranges::all_of(block, [](char c) { return c == '\0'; });

@@ -28,7 +28,8 @@ Result<std::pair<std::int64_t, std::uint32_t>> pax_time(std::string_view key, st
   const auto parts = split_once(value, '.');
   const std::string_view whole = parts ? parts->first : value;
   const bool negative = whole.starts_with('-');
-  const auto seconds = whole == "-" || whole.empty() ? std::optional<std::int64_t>(0) : parse_number<std::int64_t>(whole);
+  const auto seconds =
+      whole == "-" || whole.empty() ? std::optional<std::int64_t>(0) : parse_number<std::int64_t>(whole);
   if (!seconds) return corrupt("pax record " + quoted(key) + " is no time: " + quoted(value));
   std::uint32_t nanoseconds = 0;
   std::uint32_t unit = 100'000'000;
@@ -88,8 +89,10 @@ std::optional<std::string> base64_decode(std::string_view text) {
 }
 
 Status add_xattr(std::string name, std::string value, Extensions& out) {
-  if (name.empty() || name.size() > 255 || name.find('\0') != std::string::npos) return corrupt("bad name of an extended attribute");
-  if (value.size() > kMaxXattrBytes) return Error(Errc::kLimit, "tar: extended attribute " + quoted(name) + " is larger than 64 KiB");
+  if (name.empty() || name.size() > 255 || name.find('\0') != std::string::npos)
+    return corrupt("bad name of an extended attribute");
+  if (value.size() > kMaxXattrBytes)
+    return Error(Errc::kLimit, "tar: extended attribute " + quoted(name) + " is larger than 64 KiB");
   out.xattrs.insert_or_assign(std::move(name), std::move(value));
   return {};
 }
@@ -122,7 +125,8 @@ Status parse_sparse_record(std::string_view key, std::string_view value, Extensi
     return {};
   }
   if (name == "map") return parse_sparse_map(key, value, out);
-  if (name != "major" && name != "minor" && name != "size" && name != "realsize" && name != "offset" && name != "numbytes") {
+  if (name != "major" && name != "minor" && name != "size" && name != "realsize" && name != "offset" &&
+      name != "numbytes") {
     return {};  // numblocks repeats what the parts say
   }
   ASSIGN_OR_RETURN(const auto number, pax_number<std::uint64_t>(key, value));
@@ -176,8 +180,10 @@ Status parse_record(std::string_view key, std::string_view value, Extensions& ou
 Status parse_pax(std::string_view data, Extensions& out) {
   while (!data.empty()) {
     const std::size_t blank = data.find(' ');
-    const auto length = blank == std::string_view::npos ? std::nullopt : parse_number<std::size_t>(data.substr(0, blank));
-    if (!length || *length > data.size() || *length < blank + 3 || data[*length - 1] != '\n') return corrupt("bad pax record");
+    const auto length =
+        blank == std::string_view::npos ? std::nullopt : parse_number<std::size_t>(data.substr(0, blank));
+    if (!length || *length > data.size() || *length < blank + 3 || data[*length - 1] != '\n')
+      return corrupt("bad pax record");
     const std::string_view record = data.substr(blank + 1, *length - blank - 2);
     const auto pair = split_once(record, '=');
     if (!pair || pair->first.empty()) return corrupt("pax record without a key");

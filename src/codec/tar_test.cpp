@@ -32,7 +32,8 @@ Result<std::vector<Read>> read_all(const std::string& bytes, std::size_t block =
       while (true) {
         ASSIGN_OR_RETURN(const Chunk chunk, reader.read());
         if (chunk.bytes.empty()) break;
-        if (chunk.offset + chunk.bytes.size() > read.data.size()) return Error(Errc::kInternal, "data outside the file");
+        if (chunk.offset + chunk.bytes.size() > read.data.size())
+          return Error(Errc::kInternal, "data outside the file");
         read.data.replace(static_cast<std::size_t>(chunk.offset), chunk.bytes.size(), chunk.bytes);
       }
     }
@@ -54,14 +55,15 @@ Errc error_of(const std::string& bytes) {
 }
 
 TEST(Tar, ReadsPlainEntries) {
-  const std::string bytes = TarFixture()
-                                .directory("etc/", 0755)
-                                .add({.path = "etc/passwd", .data = "root:x:0:0\n", .mode = 04755, .uid = 12, .gid = 34})
-                                .symlink("etc/link", "passwd")
-                                .hard_link("etc/hard", "etc/passwd")
-                                .add({.path = "dev/null", .type = '3', .mode = 0666, .device_major = 1, .device_minor = 3})
-                                .add({.path = "run/fifo", .type = '6'})
-                                .finish();
+  const std::string bytes =
+      TarFixture()
+          .directory("etc/", 0755)
+          .add({.path = "etc/passwd", .data = "root:x:0:0\n", .mode = 04755, .uid = 12, .gid = 34})
+          .symlink("etc/link", "passwd")
+          .hard_link("etc/hard", "etc/passwd")
+          .add({.path = "dev/null", .type = '3', .mode = 0666, .device_major = 1, .device_minor = 3})
+          .add({.path = "run/fifo", .type = '6'})
+          .finish();
   for (const std::size_t block : {1U, 511U, 512U, 513U, 100000U}) {
     const auto all = read_all(bytes, block);
     ASSERT_TRUE(all.ok()) << all.error().message();
@@ -96,7 +98,8 @@ TEST(Tar, SkipsDataThatIsNotRead) {
 
 TEST(Tar, ReadsPaxRecords) {
   const std::string pax = TarFixture::pax("path", "a/long/name") + TarFixture::pax("uid", "3000000000") +
-                          TarFixture::pax("mtime", "-1.25") + TarFixture::pax("SCHILY.xattr.user.x", std::string("a\n\0b", 4)) +
+                          TarFixture::pax("mtime", "-1.25") +
+                          TarFixture::pax("SCHILY.xattr.user.x", std::string("a\n\0b", 4)) +
                           TarFixture::pax("LIBARCHIVE.xattr.user%2Ey", "aGk") + TarFixture::pax("comment", "ignored");
   const Read read = read_one(TarFixture().add({.path = "short", .data = "x", .pax = pax}).finish());
   EXPECT_EQ(read.entry.path, "a/long/name");
@@ -115,7 +118,8 @@ TEST(Tar, PaxSizeWins) {
 }
 
 TEST(Tar, PaxRecordsHoldForOneEntry) {
-  const auto all = read_all(TarFixture().add({.path = "a", .pax = TarFixture::pax("path", "renamed")}).file("b", "").finish());
+  const auto all =
+      read_all(TarFixture().add({.path = "a", .pax = TarFixture::pax("path", "renamed")}).file("b", "").finish());
   ASSERT_TRUE(all.ok());
   EXPECT_EQ((*all)[0].entry.path, "renamed");
   EXPECT_EQ((*all)[1].entry.path, "b");
@@ -123,11 +127,12 @@ TEST(Tar, PaxRecordsHoldForOneEntry) {
 
 TEST(Tar, ReadsGnuLongNames) {
   const std::string name = std::string(150, 'n') + "/" + std::string(150, 'm');
-  const std::string bytes = TarFixture()
-                                .append("././@LongLink", 'L', name + '\0', "ustar  ")
-                                .append("././@LongLink", 'K', std::string(300, 't') + '\0', "ustar  ")
-                                .add({.path = name.substr(0, 100), .type = '2', .link = "t", .magic = std::string("ustar  \0", 8)})
-                                .finish();
+  const std::string bytes =
+      TarFixture()
+          .append("././@LongLink", 'L', name + '\0', "ustar  ")
+          .append("././@LongLink", 'K', std::string(300, 't') + '\0', "ustar  ")
+          .add({.path = name.substr(0, 100), .type = '2', .link = "t", .magic = std::string("ustar  \0", 8)})
+          .finish();
   const Read read = read_one(bytes);
   EXPECT_EQ(read.entry.path, name);
   EXPECT_EQ(read.entry.link_target, std::string(300, 't'));
@@ -170,7 +175,8 @@ TEST(Tar, OldHeadersHaveNoDeviceNumbersAndSlashMeansDirectory) {
   EXPECT_EQ(read.entry.type, EntryType::kDirectory);
 }
 
-TarFixture::Block gnu_sparse_header(std::uint64_t stored, std::uint64_t real, const std::vector<SparsePart>& parts, bool continues) {
+TarFixture::Block gnu_sparse_header(std::uint64_t stored, std::uint64_t real, const std::vector<SparsePart>& parts,
+                                    bool continues) {
   auto block = TarFixture::header({.path = "sparse", .type = 'S', .magic = std::string("ustar  \0", 8)}, stored);
   for (std::size_t i = 0; i < parts.size(); ++i) {
     TarFixture::octal(block, 386 + i * 24, 12, parts[i].offset);
@@ -207,9 +213,9 @@ TEST(Tar, ReadsGnuSparseContinuations) {
 
 TEST(Tar, ReadsPaxSparseFiles) {
   const std::string common = TarFixture::pax("GNU.sparse.name", "real") + TarFixture::pax("GNU.sparse.size", "5000");
-  const std::string v00 = common + TarFixture::pax("GNU.sparse.numblocks", "2") + TarFixture::pax("GNU.sparse.offset", "1000") +
-                          TarFixture::pax("GNU.sparse.numbytes", "3") + TarFixture::pax("GNU.sparse.offset", "4000") +
-                          TarFixture::pax("GNU.sparse.numbytes", "2");
+  const std::string v00 = common + TarFixture::pax("GNU.sparse.numblocks", "2") +
+                          TarFixture::pax("GNU.sparse.offset", "1000") + TarFixture::pax("GNU.sparse.numbytes", "3") +
+                          TarFixture::pax("GNU.sparse.offset", "4000") + TarFixture::pax("GNU.sparse.numbytes", "2");
   const std::string v01 = common + TarFixture::pax("GNU.sparse.map", "1000,3,4000,2");
   for (const std::string& pax : {v00, v01}) {
     const Read read = read_one(TarFixture().add({.path = "GNUSparseFile/real", .data = "abcde", .pax = pax}).finish());
@@ -220,7 +226,8 @@ TEST(Tar, ReadsPaxSparseFiles) {
                           TarFixture::pax("GNU.sparse.major", "1") + TarFixture::pax("GNU.sparse.minor", "0");
   std::string data = "2\n1000\n3\n4000\n2\n";
   data.resize(512);
-  EXPECT_EQ(read_one(TarFixture().add({.path = "x", .data = data + "abcde", .pax = v10}).finish()).data, sparse_content());
+  EXPECT_EQ(read_one(TarFixture().add({.path = "x", .data = data + "abcde", .pax = v10}).finish()).data,
+            sparse_content());
 }
 
 TEST(Tar, RefusesLyingSparseMaps) {
@@ -231,14 +238,19 @@ TEST(Tar, RefusesLyingSparseMaps) {
 }
 
 TEST(Tar, RefusesBadPaxRecords) {
-  for (const std::string pax : {"5 a=b\n", "x a=b\n", "6 a=b", "999 a=b\n", "5 ab\n", "18446744073709551615 a=b\n", "5 =b\n", " a=b\n"}) {
+  for (const std::string pax :
+       {"5 a=b\n", "x a=b\n", "6 a=b", "999 a=b\n", "5 ab\n", "18446744073709551615 a=b\n", "5 =b\n", " a=b\n"}) {
     EXPECT_EQ(error_of(TarFixture().add({.path = "f", .pax = std::string(pax)}).finish()), Errc::kCorrupt) << pax;
   }
-  EXPECT_EQ(error_of(TarFixture().add({.path = "f", .pax = TarFixture::pax("path", std::string("a\0b", 3))}).finish()), Errc::kCorrupt);
-  EXPECT_EQ(error_of(TarFixture().add({.path = "f", .pax = TarFixture::pax("path", std::string(5000, 'a'))}).finish()), Errc::kLimit);
+  EXPECT_EQ(error_of(TarFixture().add({.path = "f", .pax = TarFixture::pax("path", std::string("a\0b", 3))}).finish()),
+            Errc::kCorrupt);
+  EXPECT_EQ(error_of(TarFixture().add({.path = "f", .pax = TarFixture::pax("path", std::string(5000, 'a'))}).finish()),
+            Errc::kLimit);
   EXPECT_EQ(error_of(TarFixture().add({.path = "f", .pax = TarFixture::pax("uid", "-1")}).finish()), Errc::kCorrupt);
-  EXPECT_EQ(error_of(TarFixture().add({.path = "f", .pax = TarFixture::pax("uid", "4294967295")}).finish()), Errc::kCorrupt);
-  EXPECT_EQ(error_of(TarFixture().add({.path = "f", .pax = TarFixture::pax("size", "9999999999999999999")}).finish()), Errc::kCorrupt);
+  EXPECT_EQ(error_of(TarFixture().add({.path = "f", .pax = TarFixture::pax("uid", "4294967295")}).finish()),
+            Errc::kCorrupt);
+  EXPECT_EQ(error_of(TarFixture().add({.path = "f", .pax = TarFixture::pax("size", "9999999999999999999")}).finish()),
+            Errc::kCorrupt);
 }
 
 TEST(Tar, RefusesDamagedHeaders) {

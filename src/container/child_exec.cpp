@@ -42,7 +42,8 @@ const T* find_step(const Plan& plan) {
 std::string_view environment_value(const std::vector<std::string>& env, std::string_view name) {
   std::string_view found;
   for (const std::string& entry : env) {
-    if (entry.size() > name.size() && entry[name.size()] == '=' && entry.starts_with(name)) found = std::string_view(entry).substr(name.size() + 1);
+    if (entry.size() > name.size() && entry[name.size()] == '=' && entry.starts_with(name))
+      found = std::string_view(entry).substr(name.size() + 1);
   }
   return found;
 }
@@ -59,7 +60,9 @@ int check_executable(const std::string& path, const io::RootDir& root) {
 }
 
 Error exec_error(const std::string& name, int error) {
-  const char* words = error == ENOENT || error == ENOTDIR ? "no such file or directory" : error == EISDIR ? "permission denied: it is a directory" : "permission denied";
+  const char* words = error == ENOENT || error == ENOTDIR ? "no such file or directory"
+                      : error == EISDIR                   ? "permission denied: it is a directory"
+                                                          : "permission denied";
   const Errc code = error == ENOENT || error == ENOTDIR ? Errc::kNotFound : Errc::kPermission;
   return Error(code, "exec " + quoted(name) + ": " + words, error);
 }
@@ -69,7 +72,8 @@ std::string home_of(uid_t uid, const io::RootDir& root) {
   if (!passwd.ok()) return "/";
   for (const std::string_view line : split(*passwd, '\n')) {
     const auto fields = split(line, ':');
-    if (fields.size() >= 6 && parse_number<uid_t>(fields[2]) == uid && fields[5].starts_with('/')) return std::string(fields[5]);
+    if (fields.size() >= 6 && parse_number<uid_t>(fields[2]) == uid && fields[5].starts_with('/'))
+      return std::string(fields[5]);
   }
   return "/";
 }
@@ -86,12 +90,19 @@ struct PolicyName {
   std::string_view name;
   std::uint32_t policy;
 };
-constexpr std::array<PolicyName, 7> kPolicies{{{"SCHED_OTHER", SCHED_OTHER}, {"SCHED_FIFO", SCHED_FIFO}, {"SCHED_RR", SCHED_RR},
-                                               {"SCHED_BATCH", SCHED_BATCH}, {"SCHED_ISO", 4}, {"SCHED_IDLE", SCHED_IDLE},
+constexpr std::array<PolicyName, 7> kPolicies{{{"SCHED_OTHER", SCHED_OTHER},
+                                               {"SCHED_FIFO", SCHED_FIFO},
+                                               {"SCHED_RR", SCHED_RR},
+                                               {"SCHED_BATCH", SCHED_BATCH},
+                                               {"SCHED_ISO", 4},
+                                               {"SCHED_IDLE", SCHED_IDLE},
                                                {"SCHED_DEADLINE", 6}}};
-constexpr std::array<PolicyName, 7> kPolicyFlags{{{"SCHED_FLAG_RESET_ON_FORK", 0x01}, {"SCHED_FLAG_RECLAIM", 0x02},
-                                                  {"SCHED_FLAG_DL_OVERRUN", 0x04}, {"SCHED_FLAG_KEEP_POLICY", 0x08},
-                                                  {"SCHED_FLAG_KEEP_PARAMS", 0x10}, {"SCHED_FLAG_UTIL_CLAMP_MIN", 0x20},
+constexpr std::array<PolicyName, 7> kPolicyFlags{{{"SCHED_FLAG_RESET_ON_FORK", 0x01},
+                                                  {"SCHED_FLAG_RECLAIM", 0x02},
+                                                  {"SCHED_FLAG_DL_OVERRUN", 0x04},
+                                                  {"SCHED_FLAG_KEEP_POLICY", 0x08},
+                                                  {"SCHED_FLAG_KEEP_PARAMS", 0x10},
+                                                  {"SCHED_FLAG_UTIL_CLAMP_MIN", 0x20},
                                                   {"SCHED_FLAG_UTIL_CLAMP_MAX", 0x40}}};
 
 std::optional<std::uint32_t> lookup(std::span<const PolicyName> table, std::string_view name) {
@@ -157,7 +168,9 @@ Status ExecPreparation::find_executable(const Plan& plan, const io::RootDir& roo
   if (search.empty()) search = kDefaultPath;
   int refused = 0;
   for (const std::string_view directory : split(search, ':')) {
-    std::string path = directory.empty() ? exec->cwd : directory[0] == '/' ? std::string(directory) : exec->cwd + "/" + std::string(directory);
+    std::string path = directory.empty()     ? exec->cwd
+                       : directory[0] == '/' ? std::string(directory)
+                                             : exec->cwd + "/" + std::string(directory);
     path += "/" + name;
     const int error = check_executable(path, root);
     if (error == 0) {
@@ -191,8 +204,11 @@ Status ExecPreparation::set_rlimits(const SetRlimits& step) {
       ASSIGN_OR_RETURN(const sys::CapSets caps, sys::capget());
       constexpr int kCapSysResource = 24;
       if ((caps.effective >> kCapSysResource & 1) == 0) {
-        return Error(Errc::kPermission, "set " + std::string(sys::rlimit_name(resource)) + " to " + std::to_string(hard) +
-                                            ": the hard limit here is " + std::to_string(now.rlim_max) + " and raising it needs CAP_SYS_RESOURCE", EPERM)
+        return Error(Errc::kPermission,
+                     "set " + std::string(sys::rlimit_name(resource)) + " to " + std::to_string(hard) +
+                         ": the hard limit here is " + std::to_string(now.rlim_max) +
+                         " and raising it needs CAP_SYS_RESOURCE",
+                     EPERM)
             .with_hint("lower the limit in the configuration");
       }
     }

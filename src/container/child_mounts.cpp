@@ -18,9 +18,13 @@
 namespace cooper::container {
 namespace {
 
-std::string fd_path(BorrowedFd fd) { return "/proc/self/fd/" + std::to_string(fd.get()); }
+std::string fd_path(BorrowedFd fd) {
+  return "/proc/self/fd/" + std::to_string(fd.get());
+}
 
-std::string join_options(const std::vector<std::string>& data) { return join(data, ","); }
+std::string join_options(const std::vector<std::string>& data) {
+  return join(data, ",");
+}
 
 unsigned long flags_from_attributes(std::uint64_t set) {
   unsigned long flags = 0;
@@ -31,9 +35,15 @@ unsigned long flags_from_attributes(std::uint64_t set) {
   if ((set & MOUNT_ATTR_NODIRATIME) != 0) flags |= MS_NODIRATIME;
   if ((set & MOUNT_ATTR_NOSYMFOLLOW) != 0) flags |= MS_NOSYMFOLLOW;
   switch (set & MOUNT_ATTR__ATIME) {
-    case MOUNT_ATTR_NOATIME: flags |= MS_NOATIME; break;
-    case MOUNT_ATTR_STRICTATIME: flags |= MS_STRICTATIME; break;
-    default: flags |= MS_RELATIME; break;
+    case MOUNT_ATTR_NOATIME:
+      flags |= MS_NOATIME;
+      break;
+    case MOUNT_ATTR_STRICTATIME:
+      flags |= MS_STRICTATIME;
+      break;
+    default:
+      flags |= MS_RELATIME;
+      break;
   }
   return flags;
 }
@@ -58,7 +68,8 @@ constexpr std::uint64_t kLockable = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUN
 Status apply_propagation(BorrowedFd mount, const std::vector<std::uint64_t>& propagation) {
   for (const std::uint64_t flags : propagation) {
     const bool recursive = (flags & MS_REC) != 0;
-    Status done = sys::mount_setattr(mount, "", AT_EMPTY_PATH | (recursive ? AT_RECURSIVE : 0U), 0, 0, flags & ~std::uint64_t{MS_REC});
+    Status done = sys::mount_setattr(mount, "", AT_EMPTY_PATH | (recursive ? AT_RECURSIVE : 0U), 0, 0,
+                                     flags & ~std::uint64_t{MS_REC});
     if (done.ok()) continue;
     if (done.error().errno_value() != ENOSYS) return done;
     // COMPAT(kernel 5.12)
@@ -67,26 +78,30 @@ Status apply_propagation(BorrowedFd mount, const std::vector<std::uint64_t>& pro
   return {};
 }
 
-// The kernel's procfs and sysfs mounts are trusted later on, so their place may not be chosen by the image (CVE-2019-19921).
+// The kernel's procfs and sysfs mounts are trusted later on, so their place may not be chosen by the image
+// (CVE-2019-19921).
 Status refuse_link(const Mount& mount, const io::RootDir& root) {
   const auto info = root.stat_at(mount.destination);
   if (!info.ok()) {
     if (info.error().errno_value() == ENOENT) return {};
-    return info.error().errno_value() == 0 ? Status() : Status(Error::from_errno(info.error().errno_value(), "stat " + quoted(mount.destination)));
+    return info.error().errno_value() == 0
+               ? Status()
+               : Status(Error::from_errno(info.error().errno_value(), "stat " + quoted(mount.destination)));
   }
   if (S_ISLNK(info->st_mode)) {
-    return Error(Errc::kPermission, quoted(mount.destination) + " in the root file system is a symbolic link; a " + mount.fstype +
-                                        " mount there is refused");
+    return Error(Errc::kPermission, quoted(mount.destination) + " in the root file system is a symbolic link; a " +
+                                        mount.fstype + " mount there is refused");
   }
   return {};
 }
 
-// Labels, sysctls and limits are read and written through the container's procfs by whoever joins later, so nothing may be put over it
-// (CVE-2019-16884, CVE-2025-52881) but real procfs and the files that resource views replace. Judged by what the descriptor is, not by
-// the path's text: a link in the image may lead here.
+// Labels, sysctls and limits are read and written through the container's procfs by whoever joins later, so nothing may
+// be put over it (CVE-2019-16884, CVE-2025-52881) but real procfs and the files that resource views replace. Judged by
+// what the descriptor is, not by the path's text: a link in the image may lead here.
 Status check_proc_target(const Mount& mount, BorrowedFd target, bool source_is_proc) {
-  constexpr std::array<std::string_view, 10> kReplaceable{"cpuinfo", "diskstats", "meminfo", "stat",         "swaps",
-                                                          "uptime",  "loadavg",   "slabinfo", "ns_last_pid", "sys/crypto/fips_enabled"};
+  constexpr std::array<std::string_view, 10> kReplaceable{
+      "cpuinfo", "diskstats", "meminfo",  "stat",        "swaps",
+      "uptime",  "loadavg",   "slabinfo", "ns_last_pid", "sys/crypto/fips_enabled"};
   if (source_is_proc) return {};
   std::string_view inside = mount.destination;
   const bool below_proc = inside.starts_with("/proc/");
@@ -94,7 +109,8 @@ Status check_proc_target(const Mount& mount, BorrowedFd target, bool source_is_p
   ASSIGN_OR_RETURN(const struct statfs info, sys::fstatfs(target));
   while (inside.size() > 1 && inside.ends_with('/')) inside.remove_suffix(1);
   if (info.f_type != PROC_SUPER_MAGIC && inside != "/proc") return {};
-  return Error(Errc::kPermission, "mount on " + quoted(mount.destination) + ": only a proc file system may be mounted over /proc");
+  return Error(Errc::kPermission,
+               "mount on " + quoted(mount.destination) + ": only a proc file system may be mounted over /proc");
 }
 
 Result<UniqueFd> open_bind_source(const Mount& mount, const MountEnvironment& environment) {
@@ -113,14 +129,17 @@ Result<UniqueFd> open_target(const Mount& mount, const io::RootDir& root, bool d
 
 Status mount_bind(const Mount& mount, const MountEnvironment& environment) {
   ASSIGN_OR_RETURN(const UniqueFd tree, open_bind_source(mount, environment));
-  if (mount.idmap && environment.source_fd < 0) RETURN_IF_ERROR(idmap_mount(tree, mount.uid_mappings, mount.gid_mappings, mount.idmap_recursive));
+  if (mount.idmap && environment.source_fd < 0)
+    RETURN_IF_ERROR(idmap_mount(tree, mount.uid_mappings, mount.gid_mappings, mount.idmap_recursive));
   ASSIGN_OR_RETURN(const struct stat info, sys::fstat(tree));
   ASSIGN_OR_RETURN(const struct statfs source_fs, sys::fstatfs(tree));
   ASSIGN_OR_RETURN(const UniqueFd target, open_target(mount, *environment.root, S_ISDIR(info.st_mode)));
   RETURN_IF_ERROR(check_proc_target(mount, target, source_fs.f_type == PROC_SUPER_MAGIC));
-  if (mount.attr_set != 0 || mount.attr_clear != 0) RETURN_IF_ERROR(set_mount_attributes(tree, mount.attr_set, mount.attr_clear, false));
+  if (mount.attr_set != 0 || mount.attr_clear != 0)
+    RETURN_IF_ERROR(set_mount_attributes(tree, mount.attr_set, mount.attr_clear, false));
   if (mount.rec_attr_set != 0 || mount.rec_attr_clear != 0) {
-    RETURN_IF_ERROR(sys::mount_setattr(tree, "", AT_EMPTY_PATH | AT_RECURSIVE, mount.rec_attr_set, mount.rec_attr_clear));
+    RETURN_IF_ERROR(
+        sys::mount_setattr(tree, "", AT_EMPTY_PATH | AT_RECURSIVE, mount.rec_attr_set, mount.rec_attr_clear));
   }
   RETURN_IF_ERROR(sys::move_mount(tree, target));
   return apply_propagation(tree, mount.propagation);
@@ -169,12 +188,14 @@ Status copy_tree(BorrowedFd from, BorrowedFd to, int depth) {
   if (depth > 128) return Error(Errc::kLimit, "directories are nested too deeply to copy");
   ASSIGN_OR_RETURN(const auto names, sys::list_directory(from));
   for (const std::string& name : names) {
-    if (Status copied = copy_entry(from, to, name, depth); !copied.ok()) return std::move(copied).error().with("copy up " + quoted(name));
+    if (Status copied = copy_entry(from, to, name, depth); !copied.ok())
+      return std::move(copied).error().with("copy up " + quoted(name));
   }
   return {};
 }
 
-std::vector<std::string> filesystem_data(const Mount& mount, const MountEnvironment& environment, mode_t existing_mode) {
+std::vector<std::string> filesystem_data(const Mount& mount, const MountEnvironment& environment,
+                                         mode_t existing_mode) {
   std::vector<std::string> data = mount.data;
   if (mount.fstype == "tmpfs") {
     bool has_mode = false;
@@ -202,13 +223,15 @@ Status mount_filesystem(const Mount& mount, const MountEnvironment& environment)
   }
   ASSIGN_OR_RETURN(const UniqueFd target, open_target(mount, *environment.root, true));
   RETURN_IF_ERROR(check_proc_target(mount, target, mount.fstype == "proc"));
-  const unsigned long flags = flags_from_attributes(mount.attr_set) | static_cast<unsigned long>(mount.superblock_flags);
+  const unsigned long flags =
+      flags_from_attributes(mount.attr_set) | static_cast<unsigned long>(mount.superblock_flags);
   // A copied-up tmpfs is filled first and made read-only after.
   const unsigned long first = mount.copy_up ? flags & ~static_cast<unsigned long>(MS_RDONLY) : flags;
   const std::string data = join_options(filesystem_data(mount, environment, existing_mode));
   const std::string source = mount.source.empty() ? mount.fstype : mount.source;
   Status mounted = sys::mount(source, fd_path(target), mount.fstype, first, data);
-  if (!mounted.ok() && mount.fstype == "sysfs" && mounted.error().errno_value() == EPERM && environment.user_namespace) {
+  if (!mounted.ok() && mount.fstype == "sysfs" && mounted.error().errno_value() == EPERM &&
+      environment.user_namespace) {
     // The network namespace belongs to another user namespace: only the host's sysfs can be shown, read-only.
     ASSIGN_OR_RETURN(const UniqueFd tree, sys::open_tree(sys::kCwd, "/sys", OPEN_TREE_CLONE | AT_RECURSIVE));
     RETURN_IF_ERROR(sys::mount_setattr(tree, "", AT_EMPTY_PATH | AT_RECURSIVE, MOUNT_ATTR_RDONLY, 0));
@@ -216,7 +239,8 @@ Status mount_filesystem(const Mount& mount, const MountEnvironment& environment)
   }
   if (!mounted.ok()) {
     const int e = mounted.error().errno_value();
-    return Error::from_errno(e, "mount " + mount.fstype + " on " + quoted(mount.destination) + (data.empty() ? "" : " with options " + quoted(data)));
+    return Error::from_errno(e, "mount " + mount.fstype + " on " + quoted(mount.destination) +
+                                    (data.empty() ? "" : " with options " + quoted(data)));
   }
   if (mount.propagation.empty() && !mount.copy_up && mount.rec_attr_set == 0 && mount.rec_attr_clear == 0) return {};
   ASSIGN_OR_RETURN(const UniqueFd mounted_fd, environment.root->open_at(mount.destination, O_PATH | O_DIRECTORY));
@@ -227,7 +251,8 @@ Status mount_filesystem(const Mount& mount, const MountEnvironment& environment)
     if ((flags & MS_RDONLY) != 0) RETURN_IF_ERROR(set_mount_attributes(mounted_fd, MOUNT_ATTR_RDONLY, 0, false));
   }
   if (mount.rec_attr_set != 0 || mount.rec_attr_clear != 0) {
-    RETURN_IF_ERROR(sys::mount_setattr(mounted_fd, "", AT_EMPTY_PATH | AT_RECURSIVE, mount.rec_attr_set, mount.rec_attr_clear));
+    RETURN_IF_ERROR(
+        sys::mount_setattr(mounted_fd, "", AT_EMPTY_PATH | AT_RECURSIVE, mount.rec_attr_set, mount.rec_attr_clear));
   }
   return apply_propagation(mounted_fd, mount.propagation);
 }
@@ -238,13 +263,15 @@ Status mount_cgroup_v1(const Mount& mount, const MountEnvironment& environment) 
   base.kind = MountKind::kFilesystem;
   base.fstype = "tmpfs";
   base.source = "tmpfs";
-  base.attr_set = (mount.attr_set & ~std::uint64_t{MOUNT_ATTR_RDONLY}) | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
+  base.attr_set =
+      (mount.attr_set & ~std::uint64_t{MOUNT_ATTR_RDONLY}) | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
   base.superblock_flags = 0;
   base.propagation.clear();
   base.data = {"mode=755"};
   RETURN_IF_ERROR(mount_filesystem(base, environment));
   ASSIGN_OR_RETURN(const UniqueFd top, environment.root->open_at(mount.destination, O_PATH | O_DIRECTORY));
-  const unsigned long flags = flags_from_attributes(mount.attr_set | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
+  const unsigned long flags =
+      flags_from_attributes(mount.attr_set | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
   for (const auto& hierarchy : environment.cgroup_layout->hierarchies) {
     if (hierarchy.v2) continue;  // membership only: v1 hosts show v1
     const std::string name = hierarchy.mount_point.substr(hierarchy.mount_point.rfind('/') + 1);
@@ -252,11 +279,13 @@ Status mount_cgroup_v1(const Mount& mount, const MountEnvironment& environment) 
     ASSIGN_OR_RETURN(const UniqueFd place, sys::openat(top, name, O_PATH | O_DIRECTORY | O_NOFOLLOW));
     if (environment.private_cgroup_namespace) {
       const std::string data = join(hierarchy.controllers, ",");
-      RETURN_IF_ERROR(sys::mount("cgroup", fd_path(place), "cgroup", flags, data.starts_with("name=") ? "none," + data : data));
+      RETURN_IF_ERROR(
+          sys::mount("cgroup", fd_path(place), "cgroup", flags, data.starts_with("name=") ? "none," + data : data));
     } else {
       const std::string source = hierarchy.mount_point + environment.cgroup_path;
       ASSIGN_OR_RETURN(const UniqueFd tree, sys::open_tree(sys::kCwd, source, OPEN_TREE_CLONE));
-      RETURN_IF_ERROR(set_mount_attributes(tree, mount.attr_set | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC, 0, false));
+      RETURN_IF_ERROR(set_mount_attributes(
+          tree, mount.attr_set | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC, 0, false));
       RETURN_IF_ERROR(sys::move_mount(tree, place));
     }
     for (const std::string& controller : hierarchy.controllers) {
@@ -264,7 +293,8 @@ Status mount_cgroup_v1(const Mount& mount, const MountEnvironment& environment) 
       (void)!sys::symlinkat(name, top, controller).ok();
     }
   }
-  if ((mount.attr_set & MOUNT_ATTR_RDONLY) != 0) RETURN_IF_ERROR(set_mount_attributes(top, MOUNT_ATTR_RDONLY, 0, false));
+  if ((mount.attr_set & MOUNT_ATTR_RDONLY) != 0)
+    RETURN_IF_ERROR(set_mount_attributes(top, MOUNT_ATTR_RDONLY, 0, false));
   return apply_propagation(top, mount.propagation);
 }
 
@@ -275,7 +305,8 @@ Status mount_cgroup_v2(const Mount& mount, const MountEnvironment& environment, 
   fs.source = "cgroup";
   if (environment.private_cgroup_namespace) {
     Status mounted = mount_filesystem(fs, environment);
-    if (mounted.ok() || (mounted.error().errno_value() != EPERM && mounted.error().errno_value() != EBUSY)) return mounted;
+    if (mounted.ok() || (mounted.error().errno_value() != EPERM && mounted.error().errno_value() != EBUSY))
+      return mounted;
   }
   fs.kind = MountKind::kBind;
   fs.source = hierarchy.mount_point + (environment.private_cgroup_namespace ? "" : environment.cgroup_path);
@@ -284,9 +315,11 @@ Status mount_cgroup_v2(const Mount& mount, const MountEnvironment& environment, 
 
 Status mount_cgroup(const Mount& mount, const MountEnvironment& environment) {
   if (environment.cgroup_layout == nullptr || environment.cgroup_layout->mode == cgroup::Mode::kNone) {
-    return Error(Errc::kUnsupported, "mount cgroup on " + quoted(mount.destination) + ": this host has no cgroup file system mounted");
+    return Error(Errc::kUnsupported,
+                 "mount cgroup on " + quoted(mount.destination) + ": this host has no cgroup file system mounted");
   }
-  if (environment.cgroup_layout->mode == cgroup::Mode::kV2) return mount_cgroup_v2(mount, environment, *environment.cgroup_layout->v2());
+  if (environment.cgroup_layout->mode == cgroup::Mode::kV2)
+    return mount_cgroup_v2(mount, environment, *environment.cgroup_layout->v2());
   return mount_cgroup_v1(mount, environment);
 }
 
@@ -373,7 +406,8 @@ Status create_device(const CreateDevice& device, const io::RootDir& root) {
     if (made.error().errno_value() != EEXIST) return std::move(made).error().with("device " + quoted(device.path));
     ASSIGN_OR_RETURN(const struct stat info, sys::fstatat(parent.dir, parent.name));
     if ((info.st_mode & S_IFMT) != (device.mode & S_IFMT) || (!S_ISFIFO(info.st_mode) && info.st_rdev != number)) {
-      return Error(Errc::kAlreadyExists, "device " + quoted(device.path) + " exists in the root file system and is something else");
+      return Error(Errc::kAlreadyExists,
+                   "device " + quoted(device.path) + " exists in the root file system and is something else");
     }
     return {};
   }
@@ -417,7 +451,8 @@ Status Masker::mask(const std::string& path, const io::RootDir& root) {
     RETURN_IF_ERROR(sys::fsconfig_string(context, "mode", "0555"));
     RETURN_IF_ERROR(sys::fsconfig_flag(context, "ro"));
     RETURN_IF_ERROR(sys::fsconfig_create(context));
-    ASSIGN_OR_RETURN(empty_directory_, sys::fsmount(context, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC));
+    ASSIGN_OR_RETURN(empty_directory_, sys::fsmount(context, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV |
+                                                                 MOUNT_ATTR_NOEXEC));
     RETURN_IF_ERROR(sys::move_mount(empty_directory_, *target));
     return {};
   }

@@ -1,5 +1,5 @@
-// Zone S: the mount steps. Targets are descriptors inside the root (io::RootDir), sources are descriptors or host paths of this mount
-// namespace; no path below the root is ever handed to the kernel as text.
+// Zone S: the mount steps. Targets are descriptors inside the root (io::RootDir), sources are descriptors or host paths
+// of this mount namespace; no path below the root is ever handed to the kernel as text.
 #pragma once
 
 #include <optional>
@@ -13,8 +13,9 @@
 
 namespace cooper::container {
 
-// Attaches the root file system at root.path. `shared_peer` is set when the root shall stay in the peer group of the mount it comes from
-// (rootfsPropagation shared): pivot_root refuses shared roots, so the root is private until pivot_root() below is done.
+// Attaches the root file system at root.path. `shared_peer` is set when the root shall stay in the peer group of the
+// mount it comes from (rootfsPropagation shared): pivot_root refuses shared roots, so the root is private until
+// pivot_root() below is done.
 struct MountedRoot {
   io::RootDir root;
   UniqueFd shared_peer;
@@ -31,9 +32,10 @@ struct MountEnvironment {
 };
 Status perform_mount(const Mount& mount, const MountEnvironment& environment);
 
-// Maps the owners of a detached mount (kernel 5.12). Needs CAP_SYS_ADMIN over the file system's user namespace: the parent's work when the
-// container has its own.
-Status idmap_mount(BorrowedFd tree, const std::vector<oci::IdMapping>& uid, const std::vector<oci::IdMapping>& gid, bool recursive);
+// Maps the owners of a detached mount (kernel 5.12). Needs CAP_SYS_ADMIN over the file system's user namespace: the
+// parent's work when the container has its own.
+Status idmap_mount(BorrowedFd tree, const std::vector<oci::IdMapping>& uid, const std::vector<oci::IdMapping>& gid,
+                   bool recursive);
 
 Status create_device(const CreateDevice& device, const io::RootDir& root);
 Status create_symlink(const CreateSymlink& link, const io::RootDir& root);

@@ -25,8 +25,8 @@ Status change_root(const io::RootDir& root, const char* how) {
   return {};
 }
 
-// --no-pivot: for ramdisk hosts, where the root cannot be pivoted. The host's proc and sys are detached first, or a payload that escapes
-// the chroot would find them in full (runc's rule).
+// --no-pivot: for ramdisk hosts, where the root cannot be pivoted. The host's proc and sys are detached first, or a
+// payload that escapes the chroot would find them in full (runc's rule).
 Status move_root(const io::RootDir& root) {
   for (const char* tree : {"/proc", "/sys"}) {
     if (::umount2(tree, MNT_DETACH) == 0 || errno == EINVAL || errno == ENOENT) continue;
@@ -59,7 +59,8 @@ Result<UniqueFd> setup_console(const SetupConsole& console, const io::RootDir& r
     struct winsize size = {console.height, console.width, 0, 0};
     if (::ioctl(master.get(), TIOCSWINSZ, &size) != 0) return Error::from_errno(errno, "set the terminal's size");
   }
-  if (::fchown(slave.get(), console.uid, static_cast<gid_t>(-1)) != 0) return Error::from_errno(errno, "set the terminal's owner");
+  if (::fchown(slave.get(), console.uid, static_cast<gid_t>(-1)) != 0)
+    return Error::from_errno(errno, "set the terminal's owner");
   if (bind_console) {
     ASSIGN_OR_RETURN(const auto parent, root.parent_of("/dev/console"));
     // A link planted by the image must not lead the bind elsewhere (CVE-2025-52565).
@@ -77,7 +78,8 @@ Result<UniqueFd> setup_console(const SetupConsole& console, const io::RootDir& r
 
 Status pivot_root(const PivotRoot& step, const io::RootDir& root, BorrowedFd shared_peer) {
   if (step.no_pivot) return move_root(root);
-  // Both arguments "." stack the old root on the new one, so that no directory inside the image is needed (pivot_root(2)).
+  // Both arguments "." stack the old root on the new one, so that no directory inside the image is needed
+  // (pivot_root(2)).
   ASSIGN_OR_RETURN(const UniqueFd old_root, sys::openat(sys::kCwd, "/", O_PATH | O_DIRECTORY));
   if (::fchdir(root.fd().get()) != 0) return ioctl_error("enter the root file system");
   RETURN_IF_ERROR(sys::pivot_root(".", "."));

@@ -32,8 +32,8 @@ bool init_alive(const StateRecord& record) {
   return !boot.ok() || *boot == record.boot_id;
 }
 
-// Between the exec and the removal of start.sock the socket is still there: a process that runs something else than the runtime's
-// executable has started.
+// Between the exec and the removal of start.sock the socket is still there: a process that runs something else than the
+// runtime's executable has started.
 bool init_waits(const StateRecord& record, const StatePaths& paths) {
   struct stat info = {};
   if (::stat(paths.start_socket().c_str(), &info) != 0) return false;
@@ -47,7 +47,8 @@ Result<cgroup::Group> open_group(const StateRecord& record) {
 }
 
 Error not_running(const StateRecord& record, RunStatus status) {
-  return Error(Errc::kWrongState, "container not running: " + quoted(record.id) + " is " + std::string(to_string(status)));
+  return Error(Errc::kWrongState,
+               "container not running: " + quoted(record.id) + " is " + std::string(to_string(status)));
 }
 
 }  // namespace
@@ -99,13 +100,16 @@ Result<UniqueFd> Container::init_pidfd() const {
 
 Status Container::start() {
   const StatePaths paths = state_paths(options_.root, record_.id);
-  ASSIGN_OR_RETURN(const io::FileLock lock, io::FileLock::acquire(sys::kCwd, paths.lock(), io::FileLock::Mode::kExclusive));
+  ASSIGN_OR_RETURN(const io::FileLock lock,
+                   io::FileLock::acquire(sys::kCwd, paths.lock(), io::FileLock::Mode::kExclusive));
   ASSIGN_OR_RETURN(const RunStatus now, status());
   if (now == RunStatus::kRunning || now == RunStatus::kPaused) {
     return Error(Errc::kWrongState, "cannot start an already running container: " + quoted(record_.id));
   }
-  if (now == RunStatus::kStopped) return Error(Errc::kWrongState, "cannot start a container that has stopped: " + quoted(record_.id));
-  if (now != RunStatus::kCreated) return Error(Errc::kWrongState, "cannot start container " + quoted(record_.id) + " while it is being created");
+  if (now == RunStatus::kStopped)
+    return Error(Errc::kWrongState, "cannot start a container that has stopped: " + quoted(record_.id));
+  if (now != RunStatus::kCreated)
+    return Error(Errc::kWrongState, "cannot start container " + quoted(record_.id) + " while it is being created");
   ASSIGN_OR_RETURN(const UniqueFd pidfd, init_pidfd());
   ASSIGN_OR_RETURN(const UniqueFd socket, sys::unix_connect(paths.start_socket(), SOCK_SEQPACKET));
   RETURN_IF_ERROR(send_message(socket, MessageType::kContinue, "start"));
@@ -154,14 +158,17 @@ Status Container::kill(int signal, bool all) {
 Status Container::pause() {
   ASSIGN_OR_RETURN(const RunStatus now, status());
   if (now != RunStatus::kRunning && now != RunStatus::kCreated) return not_running(record_, now);
-  if (record_.cgroup_path.empty()) return Error(Errc::kUnsupported, "cannot pause container " + quoted(record_.id) + ": it has no cgroup");
+  if (record_.cgroup_path.empty())
+    return Error(Errc::kUnsupported, "cannot pause container " + quoted(record_.id) + ": it has no cgroup");
   ASSIGN_OR_RETURN(auto group, open_group(record_));
   return group.freeze();
 }
 
 Status Container::resume() {
   ASSIGN_OR_RETURN(const RunStatus now, status());
-  if (now != RunStatus::kPaused) return Error(Errc::kWrongState, "container not paused: " + quoted(record_.id) + " is " + std::string(to_string(now)));
+  if (now != RunStatus::kPaused)
+    return Error(Errc::kWrongState,
+                 "container not paused: " + quoted(record_.id) + " is " + std::string(to_string(now)));
   ASSIGN_OR_RETURN(auto group, open_group(record_));
   return group.thaw();
 }
@@ -194,15 +201,18 @@ Status Container::destroy(bool force) {
   const StatePaths paths = state_paths(options_.root, record_.id);
   auto locked = io::FileLock::acquire(sys::kCwd, paths.lock(), io::FileLock::Mode::kExclusive);
   if (!locked.ok()) {
-    if (locked.error().errno_value() == ENOENT) return Error(Errc::kNotFound, "container " + quoted(record_.id) + " does not exist", ENOENT);
+    if (locked.error().errno_value() == ENOENT)
+      return Error(Errc::kNotFound, "container " + quoted(record_.id) + " does not exist", ENOENT);
     return std::move(locked).error();
   }
   // Somebody else may have deleted it while we waited for the lock.
-  if (!sys::fstatat(sys::kCwd, paths.directory).ok()) return Error(Errc::kNotFound, "container " + quoted(record_.id) + " does not exist", ENOENT);
+  if (!sys::fstatat(sys::kCwd, paths.directory).ok())
+    return Error(Errc::kNotFound, "container " + quoted(record_.id) + " does not exist", ENOENT);
   ASSIGN_OR_RETURN(const RunStatus now, status());
   const bool alive = now != RunStatus::kStopped;
   if (alive && !force && now != RunStatus::kCreated) {
-    return Error(Errc::kWrongState, "cannot delete container " + quoted(record_.id) + " that is not stopped: " + std::string(to_string(now)))
+    return Error(Errc::kWrongState, "cannot delete container " + quoted(record_.id) +
+                                        " that is not stopped: " + std::string(to_string(now)))
         .with_hint("kill it first, or use --force");
   }
   const auto spec = config();
@@ -231,7 +241,8 @@ Status Container::destroy(bool force) {
   // After everything is gone; each runs whatever the others did (runtime spec: failures are warned about).
   for (const oci::Hook& hook : spec->hooks.poststop) {
     const oci::State state = oci_state(RunStatus::kStopped);
-    if (Status done = run_hooks("poststop", {hook}, oci::print_state(state)); !done.ok()) log::warning(done.error().message());
+    if (Status done = run_hooks("poststop", {hook}, oci::print_state(state)); !done.ok())
+      log::warning(done.error().message());
   }
   return {};
 }

@@ -6,8 +6,9 @@
 //     config.json         copy of the runtime spec taken at create (edits of the bundle afterwards have no effect)
 //     start.sock          exists while created: `start` connects, the waiting init answers with the result of its exec
 //
-// The process that calls create(), run() or exec() must be single-threaded (asserted). All need CAP_SYS_ADMIN or a user namespace.
-// Liveness is the init's pid together with its start time; every signal goes through a pidfd checked against both.
+// The process that calls create(), run() or exec() must be single-threaded (asserted). All need CAP_SYS_ADMIN or a user
+// namespace. Liveness is the init's pid together with its start time; every signal goes through a pidfd checked against
+// both.
 #pragma once
 
 #include <sys/types.h>
@@ -40,7 +41,7 @@ struct StateRecord {
   std::string boot_id;           // a record of another boot is stopped
   std::string bundle;
   std::string rootfs;
-  std::string created;           // RFC 3339 with nanoseconds
+  std::string created;  // RFC 3339 with nanoseconds
   std::uint32_t owner_uid = 0;
   std::string cgroup_path;
   std::map<std::string, std::string> annotations;
@@ -53,8 +54,8 @@ struct StateRecord {
 };
 
 struct FactoryOptions {
-  std::string root;                 // state root, absolute
-  std::string seccomp_cache;        // directory; empty: no cache
+  std::string root;           // state root, absolute
+  std::string seccomp_cache;  // directory; empty: no cache
   bool rootless = false;
 };
 
@@ -65,22 +66,22 @@ struct Stdio {
 
 struct CreateOptions {
   std::string id;
-  std::string bundle;               // absolute
-  std::string console_socket;       // path of an AF_UNIX stream socket that receives the pty master
+  std::string bundle;          // absolute
+  std::string console_socket;  // path of an AF_UNIX stream socket that receives the pty master
   std::string pidfd_socket;
-  std::string pid_file;             // absolute
+  std::string pid_file;  // absolute
   int preserve_fds = 0;
   bool no_pivot = false;
   bool no_new_keyring = false;
-  bool detach_start = true;         // create; false: run
+  bool detach_start = true;  // create; false: run
   // Engine only.
   Stdio stdio;
-  bool keep_console = false;        // hand the pty master back in Created::console instead of a socket
-  int parent_death_signal = 0;      // the init dies with its creator
+  bool keep_console = false;    // hand the pty master back in Created::console instead of a socket
+  int parent_death_signal = 0;  // the init dies with its creator
   std::optional<MountRoot> root_override;
   std::vector<oci::Mount> extra_mounts;
   std::vector<std::string> extra_env;
-  std::string config_text;          // raw bytes for config.json; empty: printed from the config
+  std::string config_text;  // raw bytes for config.json; empty: printed from the config
   std::string cgroup_default_parent = "/coop";
 };
 
@@ -91,13 +92,13 @@ struct Created {
 };
 
 struct ExecOptions {
-  oci::Process process;             // complete: already merged with the container's own
+  oci::Process process;  // complete: already merged with the container's own
   std::string console_socket;
   std::string pidfd_socket;
   std::string pid_file;
   int preserve_fds = 0;
   bool ignore_paused = false;
-  std::string sub_cgroup;           // below the container's own; "" = same
+  std::string sub_cgroup;  // below the container's own; "" = same
   Stdio stdio;
   bool keep_console = false;
 };
@@ -107,8 +108,8 @@ class Container;
 class Factory {
  public:
   explicit Factory(FactoryOptions options) : options_(std::move(options)) {}
-  // Everything up to the exec (detach_start), or start and all (run). On failure nothing is left. Errors of the child arrive
-  // with its stage in the message.
+  // Everything up to the exec (detach_start), or start and all (run). On failure nothing is left. Errors of the child
+  // arrive with its stage in the message.
   Result<Created> create(const oci::Config& config, const CreateOptions& options);
   // Plan of create() without touching the kernel (`run --dry-run`).
   Result<Plan> plan(const oci::Config& config, const CreateOptions& options);
@@ -131,7 +132,8 @@ class Container {
   // State document of the runtime spec for hooks and `state`.
   oci::State oci_state(RunStatus status) const;
 
-  // created -> running. Returns the error of the init's exec when it fails (the container is then stopped). Runs poststart hooks.
+  // created -> running. Returns the error of the init's exec when it fails (the container is then stopped). Runs
+  // poststart hooks.
   Status start();
   // Sends to the init (or, for KILL with a shared pid namespace or `all`, to the whole cgroup).
   // Errc::kWrongState: "container not running".
@@ -141,7 +143,8 @@ class Container {
   Result<std::vector<pid_t>> processes() const;
   Result<cgroup::Stats> stats() const;
   Status update(const oci::Resources& resources);
-  // stopped (or created: the init is killed first); force kills whatever runs. Removes cgroup and state, runs poststop hooks.
+  // stopped (or created: the init is killed first); force kills whatever runs. Removes cgroup and state, runs poststop
+  // hooks.
   Status destroy(bool force);
   // A second process in the container's namespaces and cgroup, child of the caller.
   Result<Created> exec(const ExecOptions& options);

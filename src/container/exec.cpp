@@ -1,5 +1,5 @@
-// A further process in a running container. Its plan is that of a start whose process is the given one, cut down to the steps that concern
-// a process: so rlimits, credentials, seccomp and the exec itself are decided and done in one place.
+// A further process in a running container. Its plan is that of a start whose process is the given one, cut down to the
+// steps that concern a process: so rlimits, credentials, seccomp and the exec itself are decided and done in one place.
 #include <fcntl.h>
 #include <sched.h>
 #include <sys/stat.h>
@@ -20,11 +20,13 @@ namespace cooper::container {
 namespace {
 
 bool belongs_to_exec(const StepBody& body) {
-  return std::holds_alternative<NewSession>(body) || std::holds_alternative<SetOomScoreAdj>(body) || std::holds_alternative<SetupConsole>(body) ||
-         std::holds_alternative<SetScheduler>(body) || std::holds_alternative<SetIoPriority>(body) ||
-         std::holds_alternative<SetPersonality>(body) || std::holds_alternative<FindExecutable>(body) || std::holds_alternative<PrepareCwd>(body) ||
-         std::holds_alternative<SetRlimits>(body) || std::holds_alternative<SetLabels>(body) || std::holds_alternative<SetCredentials>(body) ||
-         std::holds_alternative<LoadSeccomp>(body) || std::holds_alternative<Exec>(body);
+  return std::holds_alternative<NewSession>(body) || std::holds_alternative<SetOomScoreAdj>(body) ||
+         std::holds_alternative<SetupConsole>(body) || std::holds_alternative<SetScheduler>(body) ||
+         std::holds_alternative<SetIoPriority>(body) || std::holds_alternative<SetPersonality>(body) ||
+         std::holds_alternative<FindExecutable>(body) || std::holds_alternative<PrepareCwd>(body) ||
+         std::holds_alternative<SetRlimits>(body) || std::holds_alternative<SetLabels>(body) ||
+         std::holds_alternative<SetCredentials>(body) || std::holds_alternative<LoadSeccomp>(body) ||
+         std::holds_alternative<Exec>(body);
 }
 
 // Type and inode of /proc/PID/ns/NAME: which of the init's namespaces are not our own.
@@ -40,8 +42,8 @@ Result<int> foreign_namespaces(pid_t pid) {
   return flags;
 }
 
-Result<Plan> exec_plan(const StateRecord& record, oci::Config config, const ExecOptions& options, const FactoryOptions& factory,
-                       pid_t init, int namespaces) {
+Result<Plan> exec_plan(const StateRecord& record, oci::Config config, const ExecOptions& options,
+                       const FactoryOptions& factory, pid_t init, int namespaces) {
   config.process = options.process;
   PlanOptions plan_options;
   plan_options.id = record.id;
@@ -62,9 +64,10 @@ Result<Plan> exec_plan(const StateRecord& record, oci::Config config, const Exec
   bool waited = false;
   for (Step& step : whole.steps) {
     if (step.actor != Actor::kChild || !belongs_to_exec(step.body)) continue;
-    const bool last_mile = std::holds_alternative<SetRlimits>(step.body) || std::holds_alternative<LoadSeccomp>(step.body) ||
-                           std::holds_alternative<SetLabels>(step.body) || std::holds_alternative<SetCredentials>(step.body) ||
-                           std::holds_alternative<Exec>(step.body);
+    const bool last_mile = std::holds_alternative<SetRlimits>(step.body) ||
+                           std::holds_alternative<LoadSeccomp>(step.body) ||
+                           std::holds_alternative<SetLabels>(step.body) ||
+                           std::holds_alternative<SetCredentials>(step.body) || std::holds_alternative<Exec>(step.body);
     if (last_mile && !waited) {
       out.steps.push_back({Actor::kChild, WaitForParent{"cgroup"}});
       out.steps.push_back({Actor::kChild, WaitForParent{"start"}});
@@ -82,15 +85,19 @@ Result<Created> Container::exec(const ExecOptions& options) {
   RETURN_IF_ERROR(check_preserved_fds(options.preserve_fds));
   ASSIGN_OR_RETURN(const RunStatus now, status());
   if (now == RunStatus::kStopped) {
-    return Error(Errc::kWrongState, "cannot exec in a stopped container: container " + quoted(record_.id) + " is not running");
+    return Error(Errc::kWrongState,
+                 "cannot exec in a stopped container: container " + quoted(record_.id) + " is not running");
   }
-  if (now == RunStatus::kCreating) return Error(Errc::kWrongState, "cannot exec in container " + quoted(record_.id) + " while it is being created");
+  if (now == RunStatus::kCreating)
+    return Error(Errc::kWrongState, "cannot exec in container " + quoted(record_.id) + " while it is being created");
   if (now == RunStatus::kPaused && !options.ignore_paused) {
-    return Error(Errc::kWrongState, "cannot exec in a paused container: " + quoted(record_.id)).with_hint("resume it, or use --ignore-paused");
+    return Error(Errc::kWrongState, "cannot exec in a paused container: " + quoted(record_.id))
+        .with_hint("resume it, or use --ignore-paused");
   }
   ASSIGN_OR_RETURN(const UniqueFd init, init_pidfd());
   ASSIGN_OR_RETURN(const int namespaces, foreign_namespaces(record_.pid));
-  ASSIGN_OR_RETURN(const UniqueFd root, sys::openat(sys::kCwd, "/proc/" + std::to_string(record_.pid) + "/root", O_PATH | O_DIRECTORY));
+  ASSIGN_OR_RETURN(const UniqueFd root,
+                   sys::openat(sys::kCwd, "/proc/" + std::to_string(record_.pid) + "/root", O_PATH | O_DIRECTORY));
   ASSIGN_OR_RETURN(oci::Config spec, config());
   ASSIGN_OR_RETURN(const Plan plan, exec_plan(record_, std::move(spec), options, options_, record_.pid, namespaces));
 

@@ -16,7 +16,9 @@
 namespace cooper::container {
 namespace {
 
-long raw(long number, long a = 0, long b = 0, long c = 0, long d = 0, long e = 0) { return ::syscall(number, a, b, c, d, e); }
+long raw(long number, long a = 0, long b = 0, long c = 0, long d = 0, long e = 0) {
+  return ::syscall(number, a, b, c, d, e);
+}
 template <typename T>
 long ptr(T* p) {
   return reinterpret_cast<long>(p);
@@ -31,7 +33,8 @@ long ptr(T* p) {
 void set_caps(const ExecPlan& plan, std::uint64_t effective, std::uint64_t permitted, std::uint64_t inheritable) {
   struct __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
   struct __user_cap_data_struct data[2] = {
-      {static_cast<std::uint32_t>(effective), static_cast<std::uint32_t>(permitted), static_cast<std::uint32_t>(inheritable)},
+      {static_cast<std::uint32_t>(effective), static_cast<std::uint32_t>(permitted),
+       static_cast<std::uint32_t>(inheritable)},
       {static_cast<std::uint32_t>(effective >> 32), static_cast<std::uint32_t>(permitted >> 32),
        static_cast<std::uint32_t>(inheritable >> 32)}};
   if (raw(SYS_capset, ptr(&header), ptr(data)) != 0) fail(plan, LastMileStage::kCapabilities, errno);
@@ -61,8 +64,8 @@ void apply_rlimits(const ExecPlan& plan) {
   }
 }
 
-// Closed, not only marked: neither the working directory nor the payload may find anything of the host as /proc/self/fd/N. The status
-// socket alone stays until the exec closes it.
+// Closed, not only marked: neither the working directory nor the payload may find anything of the host as
+// /proc/self/fd/N. The status socket alone stays until the exec closes it.
 void close_descriptors(const ExecPlan& plan) {
   const auto status = static_cast<unsigned>(plan.status_fd);
   const bool below = status > plan.first_cloexec_fd;
@@ -95,7 +98,8 @@ void switch_user(const ExecPlan& plan) {
 
 void enter_cwd(const ExecPlan& plan, bool already_inside) {
   if (!already_inside && raw(SYS_chdir, ptr(plan.cwd)) != 0) fail(plan, LastMileStage::kCwd, errno);
-  // A directory outside the root (leaked descriptor, CVE-2024-21626) has no path: the kernel answers "(unreachable)..." or ENOENT.
+  // A directory outside the root (leaked descriptor, CVE-2024-21626) has no path: the kernel answers "(unreachable)..."
+  // or ENOENT.
   char path[4096];
   const long n = raw(SYS_getcwd, ptr(path), sizeof path);
   if (n < 0 && errno != ERANGE) fail(plan, LastMileStage::kCwdOutside, errno);
@@ -103,7 +107,8 @@ void enter_cwd(const ExecPlan& plan, bool already_inside) {
 }
 
 void raise_ambient(const ExecPlan& plan) {
-  if (raw(SYS_prctl, PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL) != 0 && errno != EINVAL) fail(plan, LastMileStage::kAmbient, errno);
+  if (raw(SYS_prctl, PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL) != 0 && errno != EINVAL)
+    fail(plan, LastMileStage::kAmbient, errno);
   for (int cap = 0; cap <= plan.last_cap; ++cap) {
     if ((plan.ambient >> cap & 1) == 0) continue;
     // Ungrantable (not permitted and inheritable, or forbidden by securebits): warned about in the plan, not fatal.
@@ -115,38 +120,55 @@ void raise_ambient(const ExecPlan& plan) {
 
 const char* describe(LastMileStage stage) {
   switch (stage) {
-    case LastMileStage::kRlimits: return "set resource limits";
-    case LastMileStage::kLabels: return "set the security label";
-    case LastMileStage::kBoundingSet: return "drop bounding capabilities";
-    case LastMileStage::kGroups: return "set supplementary groups";
-    case LastMileStage::kGid: return "set the group";
-    case LastMileStage::kUid: return "set the user";
-    case LastMileStage::kCapabilities: return "set capabilities";
-    case LastMileStage::kAmbient: return "set ambient capabilities";
-    case LastMileStage::kNoNewPrivs: return "set no_new_privs";
-    case LastMileStage::kCwd: return "change to the working directory";
-    case LastMileStage::kCwdOutside: return "the working directory is outside the container";
-    case LastMileStage::kSeccomp: return "load the seccomp filter";
-    case LastMileStage::kCloseFds: return "mark descriptors close-on-exec";
-    case LastMileStage::kExec: return "exec";
+    case LastMileStage::kRlimits:
+      return "set resource limits";
+    case LastMileStage::kLabels:
+      return "set the security label";
+    case LastMileStage::kBoundingSet:
+      return "drop bounding capabilities";
+    case LastMileStage::kGroups:
+      return "set supplementary groups";
+    case LastMileStage::kGid:
+      return "set the group";
+    case LastMileStage::kUid:
+      return "set the user";
+    case LastMileStage::kCapabilities:
+      return "set capabilities";
+    case LastMileStage::kAmbient:
+      return "set ambient capabilities";
+    case LastMileStage::kNoNewPrivs:
+      return "set no_new_privs";
+    case LastMileStage::kCwd:
+      return "change to the working directory";
+    case LastMileStage::kCwdOutside:
+      return "the working directory is outside the container";
+    case LastMileStage::kSeccomp:
+      return "load the seccomp filter";
+    case LastMileStage::kCloseFds:
+      return "mark descriptors close-on-exec";
+    case LastMileStage::kExec:
+      return "exec";
   }
   return "last mile";
 }
 
 void run_lastmile(const ExecPlan& plan) {
   if (plan.label_fd >= 0) {
-    if (raw(SYS_write, plan.label_fd, ptr(plan.label), static_cast<long>(plan.label_size)) < 0) fail(plan, LastMileStage::kLabels, errno);
+    if (raw(SYS_write, plan.label_fd, ptr(plan.label), static_cast<long>(plan.label_size)) < 0)
+      fail(plan, LastMileStage::kLabels, errno);
   }
   close_descriptors(plan);
   (void)raw(SYS_umask, plan.umask);
-  // The working directory may be readable by root only or by the user only (NFS, FUSE): try before and after the switch.
+  // The working directory may be readable by root only or by the user only (NFS, FUSE): try before and after the
+  // switch.
   const bool inside = raw(SYS_chdir, ptr(plan.cwd)) == 0;
   apply_rlimits(plan);
   drop_bounding(plan);
   switch_user(plan);
   std::uint64_t permitted = 0;
   get_caps(plan, permitted);
-  if (plan.no_new_privileges && raw(SYS_prctl, PR_SET_NO_NEW_PRIVS, 1) != 0) fail(plan, LastMileStage::kNoNewPrivs, errno);
+  if (plan.no_new_privileges && raw(SYS_prctl, PR_SET_NO_NEW_PRIVS, 1) != 0)
+    fail(plan, LastMileStage::kNoNewPrivs, errno);
   if (!plan.no_new_privileges && plan.filter != nullptr) {
     // Without no_new_privs the filter needs CAP_SYS_ADMIN, which the final sets may lack: load it just before them.
     set_caps(plan, permitted, permitted, 0);
@@ -155,7 +177,8 @@ void run_lastmile(const ExecPlan& plan) {
   // The death signal is cleared by the switch of credentials, so it is set here; the parent may be gone already.
   if (plan.parent_death_signal != 0) {
     (void)raw(SYS_prctl, PR_SET_PDEATHSIG, plan.parent_death_signal);
-    if (plan.expected_parent != 0 && raw(SYS_getppid) != plan.expected_parent) (void)raw(SYS_kill, raw(SYS_getpid), plan.parent_death_signal);
+    if (plan.expected_parent != 0 && raw(SYS_getppid) != plan.expected_parent)
+      (void)raw(SYS_kill, raw(SYS_getpid), plan.parent_death_signal);
   }
   if (!plan.no_new_privileges) load_filter(plan);
   if (plan.has_capabilities) {

@@ -1,5 +1,6 @@
-// Zone X: from the last allocation to execve. Everything here works on an ExecPlan prepared before, with raw async-signal-safe
-// system calls only: after the credentials and the seccomp filter are set, any other call could be refused by the filter.
+// Zone X: from the last allocation to execve. Everything here works on an ExecPlan prepared before, with raw
+// async-signal-safe system calls only: after the credentials and the seccomp filter are set, any other call could be
+// refused by the filter.
 #pragma once
 
 #include <linux/filter.h>
@@ -61,18 +62,19 @@ struct ExecPlan {
   std::uint32_t filter_flags;
   unsigned first_cloexec_fd;  // descriptors from here on do not survive the exec
   int parent_death_signal;
-  pid_t expected_parent;      // 0: not checked (another PID namespace)
-  int status_fd;              // close-on-exec socket for the failure
+  pid_t expected_parent;  // 0: not checked (another PID namespace)
+  int status_fd;          // close-on-exec socket for the failure
   bool restore_dumpable;
 };
 static_assert(std::is_trivially_destructible_v<ExecPlan> && std::is_trivially_copyable_v<ExecPlan>);
 
-// Never returns: execs, or reports {stage, errno} on status_fd and exits with 127 (not found), 126 (cannot execute) or 1.
+// Never returns: execs, or reports {stage, errno} on status_fd and exits with 127 (not found), 126 (cannot execute)
+// or 1.
 [[noreturn]] void run_lastmile(const ExecPlan& plan);
 
 // What run_lastmile sends: MessageType::kFailure on the wire, with a stage instead of words.
 struct LastMileFailure {
-  std::uint8_t type;   // 0xff, so that it cannot be mistaken for MessageType
+  std::uint8_t type;  // 0xff, so that it cannot be mistaken for MessageType
   std::uint8_t stage;
   std::int32_t errno_value;
 };

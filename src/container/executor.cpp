@@ -23,7 +23,8 @@
 namespace cooper::container {
 namespace {
 
-// Signals stay blocked from before the clone until the child has reset its handlers, so that no handler of ours runs in it.
+// Signals stay blocked from before the clone until the child has reset its handlers, so that no handler of ours runs in
+// it.
 class BlockedSignals {
  public:
   BlockedSignals() {
@@ -96,7 +97,8 @@ Status Executor::prepare() {
     ASSIGN_OR_RETURN(seccomp_, in_.seccomp_cache.empty() ? seccomp::compile(*load->profile)
                                                          : seccomp::compile_cached(*load->profile, in_.seccomp_cache));
     if (seccomp_->needs_listener) {
-      return Error(Errc::kUnsupported, "seccomp: SCMP_ACT_NOTIFY needs a listener, which this runtime does not support yet");
+      return Error(Errc::kUnsupported,
+                   "seccomp: SCMP_ACT_NOTIFY needs a listener, which this runtime does not support yet");
     }
   }
   if (!in_.console_socket.empty()) {
@@ -158,7 +160,8 @@ Status Executor::restore_own_namespaces() {
 
 Status Executor::perform(const Clone& step) {
   ASSIGN_OR_RETURN(const int threads, sys::thread_count());
-  if (threads != 1) return Error(Errc::kInternal, "the process that starts a container has " + std::to_string(threads) + " threads");
+  if (threads != 1)
+    return Error(Errc::kInternal, "the process that starts a container has " + std::to_string(threads) + " threads");
   const bool user_namespace = (step.flags & CLONE_NEWUSER) != 0;
   new_pid_namespace_ = new_pid_namespace_ || (step.flags & CLONE_NEWPID) != 0;
   if (user_namespace) {
@@ -175,8 +178,9 @@ Status Executor::perform(const Clone& step) {
       mount_fds_.emplace_back(i, std::move(tree).value());
     }
   } else {
-    // Nobody who shares the container's PID namespace may trace the child or open its descriptors (CVE-2016-9962). The child inherits
-    // it; with a new user namespace it is set after the id maps, because it would hide /proc/PID/uid_map from an unprivileged parent.
+    // Nobody who shares the container's PID namespace may trace the child or open its descriptors (CVE-2016-9962). The
+    // child inherits it; with a new user namespace it is set after the id maps, because it would hide /proc/PID/uid_map
+    // from an unprivileged parent.
     RETURN_IF_ERROR(sys::set_dumpable(false));
   }
   ChildContext context;
@@ -216,8 +220,8 @@ Status Executor::perform(const Clone& step) {
   return restore_own_namespaces();
 }
 
-// The new namespaces must belong to the user namespace that is joined, so somebody has to enter it first and clone there. That somebody
-// is a short-lived child; CLONE_PARENT makes the container's init our own child all the same.
+// The new namespaces must belong to the user namespace that is joined, so somebody has to enter it first and clone
+// there. That somebody is a short-lived child; CLONE_PARENT makes the container's init our own child all the same.
 Status Executor::clone_inside_user_namespace(const Clone& step, const std::string& path, ChildContext& context) {
   ASSIGN_OR_RETURN(const UniqueFd target, sys::openat(sys::kCwd, path, O_RDONLY));
   ASSIGN_OR_RETURN(auto pair, sys::socketpair(SOCK_SEQPACKET));
@@ -227,18 +231,26 @@ Status Executor::clone_inside_user_namespace(const Clone& step, const std::strin
   ASSIGN_OR_RETURN(const sys::Cloned helper, sys::clone3(0));
   if (helper.pid == 0) {
     const Status joined = sys::setns(target, CLONE_NEWUSER);
-    auto cloned = joined.ok() ? sys::clone3_sibling(step.flags) : Result<sys::Cloned>(Error(Errc::kPermission, joined.error().message(), joined.error().errno_value()));
+    auto cloned =
+        joined.ok()
+            ? sys::clone3_sibling(step.flags)
+            : Result<sys::Cloned>(Error(Errc::kPermission, joined.error().message(), joined.error().errno_value()));
     if (cloned.ok() && cloned->pid == 0) run_child(context);
-    if (cloned.ok()) (void)!send_message(pair.second, MessageType::kReached, std::to_string(cloned->pid), cloned->pidfd.get()).ok();
-    if (!cloned.ok()) (void)!send_failure(pair.second, std::move(cloned).error().with("user namespace " + quoted(path))).ok();
+    if (cloned.ok())
+      (void)!send_message(pair.second, MessageType::kReached, std::to_string(cloned->pid), cloned->pidfd.get()).ok();
+    if (!cloned.ok())
+      (void)!send_failure(pair.second, std::move(cloned).error().with("user namespace " + quoted(path))).ok();
     ::_exit(0);
   }
   pair.second.reset();
   auto message = receive_message(pair.first);
-  RETURN_IF_ERROR(sys::waitpid(helper.pid).ok() ? Status() : Status(Error(Errc::kInternal, "lost the helper that enters the user namespace")));
+  RETURN_IF_ERROR(sys::waitpid(helper.pid).ok()
+                      ? Status()
+                      : Status(Error(Errc::kInternal, "lost the helper that enters the user namespace")));
   if (!message.ok()) return std::move(message).error();
   const auto pid = parse_number<pid_t>(message->text);
-  if (message->eof || !pid || !message->fd) return Error(Errc::kSystem, "entering user namespace " + quoted(path) + " ended without an answer");
+  if (message->eof || !pid || !message->fd)
+    return Error(Errc::kSystem, "entering user namespace " + quoted(path) + " ended without an answer");
   child_.pid = *pid;
   child_.pidfd = std::move(message->fd);
   return {};
@@ -293,7 +305,8 @@ Status Executor::announce(std::string_view what) {
 
 Error Executor::child_died() {
   // It closed its end of the socket, so it is ending; never wait without a limit all the same.
-  if (auto ended = sys::pidfd_wait(child_.pidfd, 2000); !ended.ok() || !*ended) (void)!sys::pidfd_send_signal(child_.pidfd, SIGKILL).ok();
+  if (auto ended = sys::pidfd_wait(child_.pidfd, 2000); !ended.ok() || !*ended)
+    (void)!sys::pidfd_send_signal(child_.pidfd, SIGKILL).ok();
   auto status = sys::waitpid(child_.pid);
   std::string how = "ended without saying why";
   if (status.ok()) {
@@ -301,7 +314,8 @@ Error Executor::child_died() {
     if (status->signal != 0) how = "was killed by " + sys::signal_name(status->signal);
   }
   Error error(Errc::kSystem, "the container's init " + how);
-  if (status.ok() && status->signal == SIGKILL) return std::move(error).with_hint("the memory limit may be too low to start");
+  if (status.ok() && status->signal == SIGKILL)
+    return std::move(error).with_hint("the memory limit may be too low to start");
   return error;
 }
 

@@ -1,4 +1,5 @@
-// The parent's side of a start: walks the parent's steps of the plan, clones the child, and undoes everything when a step fails.
+// The parent's side of a start: walks the parent's steps of the plan, clones the child, and undoes everything when a
+// step fails.
 #pragma once
 
 #include <functional>
@@ -23,9 +24,9 @@ class Executor {
     Stdio stdio;
     int preserve_fds = 0;
     int parent_death_signal = 0;
-    std::string console_socket;       // empty: the master is kept in console()
+    std::string console_socket;  // empty: the master is kept in console()
     std::string seccomp_cache;
-    std::string start_socket;         // create: path of start.sock; empty: run
+    std::string start_socket;  // create: path of start.sock; empty: run
     BorrowedFd lock{-1};
     oci::State state;
     bool rootless = false;

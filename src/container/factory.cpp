@@ -42,7 +42,8 @@ PlanOptions plan_options(const CreateOptions& options, const FactoryOptions& fac
 
 bool shares_pid_namespace(const oci::Config& config) {
   if (!config.linux) return true;
-  return std::ranges::none_of(config.linux->namespaces, [](const oci::Namespace& ns) { return ns.type == "pid" && ns.path.empty(); });
+  return std::ranges::none_of(config.linux->namespaces,
+                              [](const oci::Namespace& ns) { return ns.type == "pid" && ns.path.empty(); });
 }
 
 std::string absolute_rootfs(const oci::Config& config, const CreateOptions& options) {
@@ -89,7 +90,8 @@ Status write_pid_file(const std::string& path, pid_t pid) {
 Status check_preserved_fds(int count) {
   for (int fd = 3; fd < 3 + count; ++fd) {
     if (::fcntl(fd, F_GETFD) < 0) {
-      return Error(Errc::kInvalidArgument, "file descriptor " + std::to_string(fd) + " is not open, but " + std::to_string(count) +
+      return Error(Errc::kInvalidArgument, "file descriptor " + std::to_string(fd) + " is not open, but " +
+                                               std::to_string(count) +
                                                " descriptors after standard error are to be passed");
     }
   }
@@ -111,11 +113,14 @@ Result<Created> Factory::create(const oci::Config& config, const CreateOptions& 
   const StatePaths paths = state_paths(options_.root, id.str());
   RETURN_IF_ERROR(make_state_directory(options_.root, paths, id.str()));
   ScopeExit remove_state([&] { (void)!io::remove_tree(sys::kCwd, paths.directory).ok(); });
-  ASSIGN_OR_RETURN(const io::FileLock lock, io::FileLock::acquire(sys::kCwd, paths.lock(), io::FileLock::Mode::kExclusive));
+  ASSIGN_OR_RETURN(const io::FileLock lock,
+                   io::FileLock::acquire(sys::kCwd, paths.lock(), io::FileLock::Mode::kExclusive));
   const std::string cgroup_path = planned_cgroup(plan);
   // A creator that is killed before it wrote state.json leaves this much for delete to clean up with.
   RETURN_IF_ERROR(sys::write_all(lock.fd(), cgroup_path));
-  RETURN_IF_ERROR(io::write_file_atomic(paths.config(), options.config_text.empty() ? oci::print_config(config, oci::Style::kCompact) : options.config_text, 0600));
+  RETURN_IF_ERROR(io::write_file_atomic(
+      paths.config(),
+      options.config_text.empty() ? oci::print_config(config, oci::Style::kCompact) : options.config_text, 0600));
 
   StateRecord record;
   record.id = id.str();
@@ -185,11 +190,14 @@ Status run_poststart(const oci::Config& config, const StateRecord& record) {
 
 Status check_rootfs(const std::string& rootfs) {
   auto info = sys::fstatat(sys::kCwd, rootfs, AT_SYMLINK_NOFOLLOW);
-  if (!info.ok()) return std::move(info).error().with("root file system").with_hint("check root.path in the configuration");
+  if (!info.ok())
+    return std::move(info).error().with("root file system").with_hint("check root.path in the configuration");
   if (S_ISLNK(info->st_mode)) {
-    return Error(Errc::kInvalidArgument, "root file system " + quoted(rootfs) + " is a symbolic link").with_hint("name the directory itself in root.path");
+    return Error(Errc::kInvalidArgument, "root file system " + quoted(rootfs) + " is a symbolic link")
+        .with_hint("name the directory itself in root.path");
   }
-  if (!S_ISDIR(info->st_mode)) return Error(Errc::kInvalidArgument, "root file system " + quoted(rootfs) + " is not a directory", ENOTDIR);
+  if (!S_ISDIR(info->st_mode))
+    return Error(Errc::kInvalidArgument, "root file system " + quoted(rootfs) + " is not a directory", ENOTDIR);
   return {};
 }
 

@@ -54,7 +54,8 @@ Result<pid_t> spawn(const oci::Hook& hook, BorrowedFd input, BorrowedFd errors) 
   auto argv = pointers(args);
   auto envp = pointers(hook.env);
   pid_t pid = 0;
-  if (const int error = ::posix_spawn(&pid, hook.path.c_str(), &actions, &attributes, argv.data(), envp.data()); error != 0) {
+  if (const int error = ::posix_spawn(&pid, hook.path.c_str(), &actions, &attributes, argv.data(), envp.data());
+      error != 0) {
     return Error::from_errno(error, "run");
   }
   return pid;
@@ -77,7 +78,8 @@ Status run_hook(const oci::Hook& hook, std::string_view state_json) {
   ASSIGN_OR_RETURN(const pid_t pid, spawn(hook, input, errors));
   if (hook.timeout_s) {
     ASSIGN_OR_RETURN(const UniqueFd pidfd, sys::pidfd_open(pid));
-    ASSIGN_OR_RETURN(const bool ended, sys::pidfd_wait(pidfd, static_cast<int>(std::min<std::int64_t>(*hook.timeout_s, 2000000) * 1000)));
+    ASSIGN_OR_RETURN(const bool ended,
+                     sys::pidfd_wait(pidfd, static_cast<int>(std::min<std::int64_t>(*hook.timeout_s, 2000000) * 1000)));
     if (!ended) {
       (void)::kill(-pid, SIGKILL);  // the hook leads its own process group
       (void)::kill(pid, SIGKILL);
@@ -89,10 +91,12 @@ Status run_hook(const oci::Hook& hook, std::string_view state_json) {
   // What the hook said goes to the caller's standard error as well.
   if (const off_t size = ::lseek(errors.get(), 0, SEEK_END); size > 0) {
     std::string said(static_cast<std::size_t>(std::min<off_t>(size, 65536)), '\0');
-    if (auto n = sys::pread(errors, std::span(said.data(), said.size()), 0); n.ok()) (void)!sys::write_all(BorrowedFd(2), said.substr(0, *n)).ok();
+    if (auto n = sys::pread(errors, std::span(said.data(), said.size()), 0); n.ok())
+      (void)!sys::write_all(BorrowedFd(2), said.substr(0, *n)).ok();
   }
   if (status.signal == 0 && status.code == 0) return {};
-  const std::string how = status.signal != 0 ? "was killed by " + sys::signal_name(status.signal) : "ended with exit status " + std::to_string(status.code);
+  const std::string how = status.signal != 0 ? "was killed by " + sys::signal_name(status.signal)
+                                             : "ended with exit status " + std::to_string(status.code);
   const std::string words = last_line(errors);
   return Error(Errc::kSystem, how + (words.empty() ? "" : ", saying " + quoted(words)));
 }
@@ -102,7 +106,8 @@ Status run_hook(const oci::Hook& hook, std::string_view state_json) {
 Status run_hooks(std::string_view kind, const std::vector<oci::Hook>& hooks, std::string_view state_json) {
   for (std::size_t i = 0; i < hooks.size(); ++i) {
     if (Status done = run_hook(hooks[i], state_json); !done.ok()) {
-      return std::move(done).error().with(std::string(kind) + " hook #" + std::to_string(i) + " " + quoted(hooks[i].path));
+      return std::move(done).error().with(std::string(kind) + " hook #" + std::to_string(i) + " " +
+                                          quoted(hooks[i].path));
     }
   }
   return {};

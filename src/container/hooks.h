@@ -10,8 +10,9 @@
 
 namespace cooper::container {
 
-// In order; the first failure (exit status, signal, timeout, missing program) ends the list and is returned with the hook's path and
-// the last line it wrote to standard error. Hooks inherit no descriptor but 0 (the state), 1 and 2, and only the environment given.
+// In order; the first failure (exit status, signal, timeout, missing program) ends the list and is returned with the
+// hook's path and the last line it wrote to standard error. Hooks inherit no descriptor but 0 (the state), 1 and 2, and
+// only the environment given.
 Status run_hooks(std::string_view kind, const std::vector<oci::Hook>& hooks, std::string_view state_json);
 
 }  // namespace cooper::container

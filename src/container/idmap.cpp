@@ -22,7 +22,8 @@ std::string lines(const std::vector<oci::IdMapping>& mappings) {
   return out;
 }
 
-// The kernel takes mappings only in the shape of a user namespace: one is made, held by its descriptor, and its only process ended.
+// The kernel takes mappings only in the shape of a user namespace: one is made, held by its descriptor, and its only
+// process ended.
 Result<UniqueFd> mapping_namespace(const std::vector<oci::IdMapping>& uid, const std::vector<oci::IdMapping>& gid) {
   ASSIGN_OR_RETURN(const sys::Cloned holder, sys::clone3(CLONE_NEWUSER));
   if (holder.pid == 0) {
@@ -40,12 +41,17 @@ Result<UniqueFd> mapping_namespace(const std::vector<oci::IdMapping>& uid, const
 
 }  // namespace
 
-Status idmap_mount(BorrowedFd tree, const std::vector<oci::IdMapping>& uid, const std::vector<oci::IdMapping>& gid, bool recursive) {
+Status idmap_mount(BorrowedFd tree, const std::vector<oci::IdMapping>& uid, const std::vector<oci::IdMapping>& gid,
+                   bool recursive) {
   auto mapping = mapping_namespace(uid, gid);
   if (!mapping.ok()) return std::move(mapping).error().with("id-mapped mount");
-  Status mapped = sys::mount_setattr(tree, "", AT_EMPTY_PATH | (recursive ? AT_RECURSIVE : 0U), 0, 0, 0, mapping->get());
+  Status mapped =
+      sys::mount_setattr(tree, "", AT_EMPTY_PATH | (recursive ? AT_RECURSIVE : 0U), 0, 0, 0, mapping->get());
   if (mapped.ok()) return mapped;
-  return std::move(mapped).error().with("id-mapped mount").with_hint("the file system must support id-mapped mounts (kernel 5.12 and later)");
+  return std::move(mapped)
+      .error()
+      .with("id-mapped mount")
+      .with_hint("the file system must support id-mapped mounts (kernel 5.12 and later)");
 }
 
 }  // namespace cooper::container

@@ -29,7 +29,8 @@ constexpr std::array kWords = std::to_array<OptionWord>({
     {"diratime", kAttrClear, MOUNT_ATTR_NODIRATIME},
     {"nosymfollow", kAttrSet, MOUNT_ATTR_NOSYMFOLLOW},
     {"symfollow", kAttrClear, MOUNT_ATTR_NOSYMFOLLOW},
-    // One field of the attributes, not bits: choosing a value clears the field first. relatime is the kernel's default, so the
+    // One field of the attributes, not bits: choosing a value clears the field first. relatime is the kernel's default,
+    // so the
     // negations go back to it.
     {"relatime", kAtime, MOUNT_ATTR_RELATIME},
     {"atime", kAtime, MOUNT_ATTR_RELATIME},
@@ -107,7 +108,9 @@ void apply(const OptionWord& word, MountOptions& out) {
       out.attr_clear |= word.value;
       out.attr_set &= ~word.value;
       break;
-    case kAtime: set_field(out.attr_set, out.attr_clear, MOUNT_ATTR__ATIME, word.value); break;
+    case kAtime:
+      set_field(out.attr_set, out.attr_clear, MOUNT_ATTR__ATIME, word.value);
+      break;
     case kRecAttrSet:
       out.rec_attr_set |= word.value;
       out.rec_attr_clear &= ~word.value;
@@ -116,27 +119,42 @@ void apply(const OptionWord& word, MountOptions& out) {
       out.rec_attr_clear |= word.value;
       out.rec_attr_set &= ~word.value;
       break;
-    case kRecAtime: set_field(out.rec_attr_set, out.rec_attr_clear, MOUNT_ATTR__ATIME, word.value); break;
-    case kSuperblockSet: out.superblock_flags |= word.value; break;
-    case kSuperblockClear: out.superblock_flags &= ~word.value; break;
-    case kPropagation: out.propagation.push_back(word.value); break;
+    case kRecAtime:
+      set_field(out.rec_attr_set, out.rec_attr_clear, MOUNT_ATTR__ATIME, word.value);
+      break;
+    case kSuperblockSet:
+      out.superblock_flags |= word.value;
+      break;
+    case kSuperblockClear:
+      out.superblock_flags &= ~word.value;
+      break;
+    case kPropagation:
+      out.propagation.push_back(word.value);
+      break;
     case kBind:
       out.bind = true;
       out.recursive = out.recursive || word.value != 0;
       break;
-    case kRemount: out.remount = true; break;
+    case kRemount:
+      out.remount = true;
+      break;
     case kIdmap:
       out.idmap = true;
       out.idmap_recursive = out.idmap_recursive || word.value != 0;
       break;
-    case kCopyUp: out.copy_up = true; break;
-    case kIgnored: break;
+    case kCopyUp:
+      out.copy_up = true;
+      break;
+    case kIgnored:
+      break;
   }
 }
 
 }  // namespace
 
-std::span<const OptionWord> mount_option_words() { return kWords; }
+std::span<const OptionWord> mount_option_words() {
+  return kWords;
+}
 
 Result<MountOptions> resolve_mount_options(const std::vector<std::string>& words) {
   MountOptions out;

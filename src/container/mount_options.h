@@ -1,4 +1,5 @@
-// Mount option words: the table of the runtime specification (plus what mount(8), runc and crun take), and its resolution.
+// Mount option words: the table of the runtime specification (plus what mount(8), runc and crun take), and its
+// resolution.
 #pragma once
 
 #include <cstdint>
@@ -13,9 +14,9 @@ namespace cooper::container {
 
 // What a word does. Attribute words act on the mount itself; recursive ones (rro ...) on the whole tree below a bind.
 enum class OptionKind : std::uint8_t {
-  kAttrSet,       // value: MOUNT_ATTR_* to set
-  kAttrClear,     // value: MOUNT_ATTR_* to clear
-  kAtime,         // value: one of the MOUNT_ATTR__ATIME field's values
+  kAttrSet,    // value: MOUNT_ATTR_* to set
+  kAttrClear,  // value: MOUNT_ATTR_* to clear
+  kAtime,      // value: one of the MOUNT_ATTR__ATIME field's values
   kRecAttrSet,
   kRecAttrClear,
   kRecAtime,

@@ -22,13 +22,68 @@ MountOptions resolve(const std::vector<std::string>& words) {
 TEST(MountOptionWords, Complete) {
   std::set<std::string_view> have;
   for (const OptionWord& word : mount_option_words()) EXPECT_TRUE(have.insert(word.word).second) << word.word;
-  for (const std::string_view word :
-       {"async", "atime", "bind", "defaults", "dev", "diratime", "dirsync", "exec", "iversion", "lazytime", "loud", "mand", "noatime", "nodev",
-        "nodiratime", "noexec", "noiversion", "nolazytime", "nomand", "norelatime", "nostrictatime", "nosuid", "nosymfollow", "private", "ratime",
-        "rbind", "rdev", "rdiratime", "relatime", "remount", "rexec", "rnoatime", "rnodev", "rnodiratime", "rnoexec", "rnorelatime",
-        "rnostrictatime", "rnosuid", "rnosymfollow", "ro", "rprivate", "rrelatime", "rro", "rrw", "rshared", "rslave", "rstrictatime", "rsuid",
-        "rsymfollow", "runbindable", "rw", "shared", "silent", "slave", "strictatime", "suid", "symfollow", "sync", "tmpcopyup", "unbindable",
-        "idmap", "ridmap"}) {
+  for (const std::string_view word : {"async",
+                                      "atime",
+                                      "bind",
+                                      "defaults",
+                                      "dev",
+                                      "diratime",
+                                      "dirsync",
+                                      "exec",
+                                      "iversion",
+                                      "lazytime",
+                                      "loud",
+                                      "mand",
+                                      "noatime",
+                                      "nodev",
+                                      "nodiratime",
+                                      "noexec",
+                                      "noiversion",
+                                      "nolazytime",
+                                      "nomand",
+                                      "norelatime",
+                                      "nostrictatime",
+                                      "nosuid",
+                                      "nosymfollow",
+                                      "private",
+                                      "ratime",
+                                      "rbind",
+                                      "rdev",
+                                      "rdiratime",
+                                      "relatime",
+                                      "remount",
+                                      "rexec",
+                                      "rnoatime",
+                                      "rnodev",
+                                      "rnodiratime",
+                                      "rnoexec",
+                                      "rnorelatime",
+                                      "rnostrictatime",
+                                      "rnosuid",
+                                      "rnosymfollow",
+                                      "ro",
+                                      "rprivate",
+                                      "rrelatime",
+                                      "rro",
+                                      "rrw",
+                                      "rshared",
+                                      "rslave",
+                                      "rstrictatime",
+                                      "rsuid",
+                                      "rsymfollow",
+                                      "runbindable",
+                                      "rw",
+                                      "shared",
+                                      "silent",
+                                      "slave",
+                                      "strictatime",
+                                      "suid",
+                                      "symfollow",
+                                      "sync",
+                                      "tmpcopyup",
+                                      "unbindable",
+                                      "idmap",
+                                      "ridmap"}) {
     EXPECT_TRUE(have.contains(word)) << word;
   }
 }
@@ -57,14 +112,16 @@ TEST(MountOptions, UnknownWordsAreData) {
 }
 
 TEST(MountOptions, Propagation) {
-  EXPECT_THAT(resolve({"rprivate", "slave"}).propagation, ElementsAre(std::uint64_t{MS_PRIVATE | MS_REC}, std::uint64_t{MS_SLAVE}));
+  EXPECT_THAT(resolve({"rprivate", "slave"}).propagation,
+              ElementsAre(std::uint64_t{MS_PRIVATE | MS_REC}, std::uint64_t{MS_SLAVE}));
   EXPECT_EQ(propagation_from_word("rshared"), std::uint64_t{MS_SHARED | MS_REC});
   EXPECT_EQ(propagation_from_word("ro"), 0U);
   EXPECT_EQ(propagation_word(MS_SLAVE | MS_REC), "rslave");
 }
 
 TEST(MountOptions, WordsOfFlags) {
-  EXPECT_THAT(attribute_words(MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOEXEC | MOUNT_ATTR_NOATIME), ElementsAre("ro", "noexec", "noatime"));
+  EXPECT_THAT(attribute_words(MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOEXEC | MOUNT_ATTR_NOATIME),
+              ElementsAre("ro", "noexec", "noatime"));
   EXPECT_THAT(superblock_words(MS_RDONLY | MS_SYNCHRONOUS), ElementsAre("ro", "sync"));
 }
 

@@ -1,4 +1,5 @@
-// The order of a start. Every constraint is stated beside the step that has it; what has none stands where it overlaps best.
+// The order of a start. Every constraint is stated beside the step that has it; what has none stands where it overlaps
+// best.
 #include "container/plan.h"
 
 #include "base/strings.h"
@@ -30,7 +31,8 @@ class Builder {
     enter_root_steps();
     process_steps();
     if (!linux_.mount_label.empty() && !options_.selinux_enabled) {
-      plan_.warnings.push_back("SELinux mount label " + quoted(linux_.mount_label) + " is ignored: SELinux is not enabled on this host");
+      plan_.warnings.push_back("SELinux mount label " + quoted(linux_.mount_label) +
+                               " is ignored: SELinux is not enabled on this host");
     }
     add_last_mile(plan_, process_, config_, options_);
     // Last in the list although it is the parent's: it runs after the exec, on `start`.
@@ -84,21 +86,23 @@ std::string Builder::cgroup_path() const {
   return rules::clean_path(path[0] == '/' ? path : options_.cgroup_default_parent + "/" + path);
 }
 
-// A container may use the devices it lists and the ones every container has, nothing else: all is denied first, whatever the parent
-// group allows.
+// A container may use the devices it lists and the ones every container has, nothing else: all is denied first,
+// whatever the parent group allows.
 oci::Resources Builder::resources() const {
   oci::Resources out = linux_.resources.value_or(oci::Resources{});
   const auto denies_all = [](const oci::DeviceRule& rule) {
-    return !rule.allow && (rule.type.empty() || rule.type == "a") && rule.major.value_or(-1) == -1 && rule.minor.value_or(-1) == -1 &&
-           (rule.access.empty() || rule.access.size() == 3);
+    return !rule.allow && (rule.type.empty() || rule.type == "a") && rule.major.value_or(-1) == -1 &&
+           rule.minor.value_or(-1) == -1 && (rule.access.empty() || rule.access.size() == 3);
   };
-  if (out.devices.empty() || !denies_all(out.devices.front())) out.devices.insert(out.devices.begin(), {false, "a", {}, {}, "rwm"});
+  if (out.devices.empty() || !denies_all(out.devices.front()))
+    out.devices.insert(out.devices.begin(), {false, "a", {}, {}, "rwm"});
   for (oci::DeviceRule& rule : cgroup::default_device_rules()) out.devices.push_back(std::move(rule));
   return out;
 }
 
 void Builder::parent_steps() {
-  // Limits must be in force before the first task is inside, and a group that cannot be made must fail before anything else is done.
+  // Limits must be in force before the first task is inside, and a group that cannot be made must fail before anything
+  // else is done.
   parent(CgroupCreate{cgroup_path(), resources()});
   // A process never changes its own PID namespace: only children of the caller are born in the other one.
   if (is_joined("pid")) parent(JoinPidNamespace{ns("pid")->path});
@@ -108,7 +112,8 @@ void Builder::parent_steps() {
   for (const oci::Namespace& entry : linux_.namespaces) {
     // A cgroup namespace takes the group of its maker as root, so it must follow the attach; time was made above.
     if (!entry.path.empty() || entry.type == "cgroup" || entry.type == "time") continue;
-    clone.flags |= static_cast<std::uint64_t>(static_cast<unsigned>(sys::namespace_by_oci_name(entry.type)->clone_flag));
+    clone.flags |=
+        static_cast<std::uint64_t>(static_cast<unsigned>(sys::namespace_by_oci_name(entry.type)->clone_flag));
   }
   parent(clone);
   // Before the attach: the child cannot do anything until it has ids, and the attach may take milliseconds.
@@ -152,8 +157,8 @@ void Builder::identity_steps() {
 
 Status Builder::root_steps() {
   const std::uint64_t wanted = propagation_from_word(linux_.rootfs_propagation);
-  // Whatever is mounted from here on must not show on the host unless "shared" is asked for, on any mount below "/" (hence MS_REC). An
-  // unbindable tree could not be bound as the new root: it becomes so at the end.
+  // Whatever is mounted from here on must not show on the host unless "shared" is asked for, on any mount below "/"
+  // (hence MS_REC). An unbindable tree could not be bound as the new root: it becomes so at the end.
   std::uint64_t first = MS_SLAVE | MS_REC;
   if ((wanted & MS_SHARED) != 0) first = wanted;
   if ((wanted & (MS_PRIVATE | MS_UNBINDABLE)) != 0) first = MS_PRIVATE | MS_REC;
@@ -184,8 +189,8 @@ Status Builder::root_steps() {
 Status Builder::mount_steps(const std::vector<oci::Mount>& mounts) {
   for (const oci::Mount& entry : mounts) {
     ASSIGN_OR_RETURN(Mount mount, plan_mount(entry, config_, options_));
-    // Inside a cgroup namespace the mount shows the container's group as root, so the namespace comes first, and that needs the
-    // attach. Everything before this overlaps with the parent's attach.
+    // Inside a cgroup namespace the mount shows the container's group as root, so the namespace comes first, and that
+    // needs the attach. Everything before this overlaps with the parent's attach.
     if (mount.kind == MountKind::kCgroup || mount.fstype == "cgroup2") cgroup_namespace();
     child(std::move(mount));
   }
@@ -214,12 +219,14 @@ void Builder::device_steps() {
   for (CreateSymlink& link : plan_symlinks()) child(std::move(link));
 }
 
-// A read-only tmpfs (/dev, /run ...) still has to take mount points, nodes and the files bound into it: it is made read-only at the end.
+// A read-only tmpfs (/dev, /run ...) still has to take mount points, nodes and the files bound into it: it is made
+// read-only at the end.
 void Builder::add_readonly_tmpfs() {
   std::vector<Mount> remounts;
   for (Step& step : plan_.steps) {
     Mount* mount = std::get_if<Mount>(&step.body);
-    if (mount == nullptr || mount->remount || mount->kind != MountKind::kFilesystem || mount->fstype != "tmpfs") continue;
+    if (mount == nullptr || mount->remount || mount->kind != MountKind::kFilesystem || mount->fstype != "tmpfs")
+      continue;
     if ((mount->attr_set & MOUNT_ATTR_RDONLY) == 0) continue;
     mount->attr_set &= ~std::uint64_t{MOUNT_ATTR_RDONLY};
     Mount again;
@@ -243,11 +250,12 @@ void Builder::enter_root_steps() {
   child(PivotRoot{options_.no_pivot});
   // Before the root is read-only: the directory may have to be made.
   child(PrepareCwd{});
-  // Read-only first: a masked path inside a read-only one stays masked, and binding a masked path again would unmask nothing.
+  // Read-only first: a masked path inside a read-only one stays masked, and binding a masked path again would unmask
+  // nothing.
   for (const std::string& path : linux_.readonly_paths) child(ReadonlyPath{rules::clean_path(path)});
   for (const std::string& path : linux_.masked_paths) child(MaskPath{rules::clean_path(path)});
-  // After the masks, which are binds and fail in an unbindable tree. What is below the root has its propagation from the first step, or its
-  // own from the config, which a recursive change would undo.
+  // After the masks, which are binds and fail in an unbindable tree. What is below the root has its propagation from
+  // the first step, or its own from the config, which a recursive change would undo.
   if (const std::uint64_t wanted = propagation_from_word(linux_.rootfs_propagation); wanted != 0) {
     child(FinalRootPropagation{(wanted & MS_UNBINDABLE) != 0 ? wanted : wanted & ~std::uint64_t{MS_REC}});
   }
@@ -258,7 +266,8 @@ void Builder::process_steps() {
   if (process_.scheduler) child(SetScheduler{*process_.scheduler});
   if (process_.io_priority) child(plan_io_priority(*process_.io_priority));
   if (linux_.personality) {
-    if (!linux_.personality->flags.empty()) plan_.warnings.emplace_back("personality flags are ignored: the runtime specification defines none");
+    if (!linux_.personality->flags.empty())
+      plan_.warnings.emplace_back("personality flags are ignored: the runtime specification defines none");
     constexpr std::uint64_t kLinux32 = 0x0008;  // PER_LINUX32
     child(SetPersonality{linux_.personality->domain == "LINUX32" ? kLinux32 : 0});
   }

@@ -1,12 +1,14 @@
 // CONTRACT. The plan of a container start: the ordered kernel steps, as a plain value.
 //
-// Three models stay apart: the spec (oci::Config, what the user wrote), the validated config, and this plan. make_plan() is pure: it
-// resolves every word (mount options, capability names, namespaces ...) into numbers, decides the order and asks the kernel
-// nothing. The executor (executor.cpp in the parent, setup_child.cpp and exec_lastmile.cpp in the child) walks exactly this value and does
-// nothing else that touches the kernel on the container's behalf; `--dry-run` prints it.
+// Three models stay apart: the spec (oci::Config, what the user wrote), the validated config, and this plan.
+// make_plan() is pure: it resolves every word (mount options, capability names, namespaces ...) into numbers, decides
+// the order and asks the kernel nothing. The executor (executor.cpp in the parent, setup_child.cpp and
+// exec_lastmile.cpp in the child) walks exactly this value and does nothing else that touches the kernel on the
+// container's behalf; `--dry-run` prints it.
 //
-// Steps of the parent and of the child run concurrently; each side runs its own steps in the order of the list, and a kWait...
-// step is where one side waits for the other. The order constraints are explained in plan.cpp beside the code that emits them.
+// Steps of the parent and of the child run concurrently; each side runs its own steps in the order of the list, and a
+// kWait... step is where one side waits for the other. The order constraints are explained in plan.cpp beside the code
+// that emits them.
 #pragma once
 
 #include <sys/types.h>
@@ -27,7 +29,8 @@ namespace cooper::container {
 
 enum class Actor { kParent, kChild };
 
-// ---- parent --------------------------------------------------------------------------------------------------------------
+// ---- parent
+// --------------------------------------------------------------------------------------------------------------
 struct CgroupCreate {  // make the group and write its limits before any task is inside
   std::string path;
   oci::Resources resources;
@@ -38,7 +41,7 @@ struct JoinPidNamespace {  // setns(CLONE_NEWPID) before the clone: children are
 struct NewTimeNamespace {  // unshare(CLONE_NEWTIME) + offsets before the clone; undone after it
   std::map<std::string, oci::TimeOffset> offsets;
 };
-struct Clone {  // clone3
+struct Clone {              // clone3
   std::uint64_t flags = 0;  // CLONE_NEW*, never NEWCGROUP (must follow the attach) nor NEWTIME
   bool into_cgroup = true;  // CLONE_INTO_CGROUP where the layout is pure v2
 };
@@ -47,18 +50,19 @@ struct WriteIdMaps {
 };
 struct CgroupAttach {};
 struct RunParentHooks {  // each with the state document on standard input; failure fails the start
-  std::string kind;  // prestart createRuntime (create), poststart (start)
+  std::string kind;      // prestart createRuntime (create), poststart (start)
   std::vector<oci::Hook> hooks;
 };
 struct WaitForChild {  // the child announces that it reached the step of the same name
   std::string what;
 };
 
-// ---- child, before the root is switched ----------------------------------------------------------------------------------
+// ---- child, before the root is switched
+// ----------------------------------------------------------------------------------
 struct WaitForParent {  // the parent announces
-  std::string what;  // id-maps, cgroup, create-runtime-hooks, start
+  std::string what;     // id-maps, cgroup, create-runtime-hooks, start
 };
-struct BecomeRoot {};  // inside a new user namespace: setresgid(0), setresuid(0), no groups
+struct BecomeRoot {};   // inside a new user namespace: setresgid(0), setresuid(0), no groups
 struct JoinNamespace {  // setns; the type of the file is checked
   std::string type;
   std::string path;
@@ -81,13 +85,14 @@ struct SetHostname {
 struct SetDomainname {
   std::string name;
 };
-struct RootPropagation {  // of "/" in the new mount namespace, before anything is mounted: rslave unless asked otherwise
+struct RootPropagation {    // of "/" in the new mount namespace, before anything is mounted: rslave unless asked
+                            // otherwise
   std::uint64_t flags = 0;  // MS_SLAVE|MS_REC ...
 };
 // The root file system: a directory (bound on itself) or a file system made here, visible in this mount namespace only.
 struct MountRoot {
-  std::string path;                                         // host directory; mount point
-  std::string fstype;                                       // empty: bind of path; "overlay" ...
+  std::string path;                                          // host directory; mount point
+  std::string fstype;                                        // empty: bind of path; "overlay" ...
   std::vector<std::pair<std::string, std::string>> options;  // lowerdir, upperdir, workdir ...
 };
 enum class MountKind { kBind, kFilesystem, kCgroup };
@@ -96,19 +101,21 @@ struct Mount {
   std::string destination;  // inside the root
   std::string source;       // host path (bind), or source word of the file system
   std::string fstype;
-  bool recursive = false;        // rbind
-  std::uint64_t attr_set = 0;    // MOUNT_ATTR_*
+  bool recursive = false;      // rbind
+  std::uint64_t attr_set = 0;  // MOUNT_ATTR_*
   std::uint64_t attr_clear = 0;
   std::uint64_t rec_attr_set = 0;  // recursive attributes (rro ...)
   std::uint64_t rec_attr_clear = 0;
-  std::uint64_t superblock_flags = 0;  // MS_SYNCHRONOUS, MS_DIRSYNC, MS_MANDLOCK, MS_LAZYTIME, MS_I_VERSION, MS_RDONLY of a new file system
+  std::uint64_t superblock_flags =
+      0;  // MS_SYNCHRONOUS, MS_DIRSYNC, MS_MANDLOCK, MS_LAZYTIME, MS_I_VERSION, MS_RDONLY of a new file system
   std::vector<std::uint64_t> propagation;  // MS_SHARED|MS_REC ..., in order
   std::vector<std::string> data;           // file system options "size=65536k", "newinstance"
   bool remount = false;                    // change attributes of the mount that is there
   bool copy_up = false;                    // tmpcopyup
   bool idmap = false, idmap_recursive = false;
   std::vector<oci::IdMapping> uid_mappings, gid_mappings;
-  bool source_is_dev_fd = false;  // the source is reachable only by the parent: opened before the clone and inherited (user namespaces)
+  bool source_is_dev_fd =
+      false;  // the source is reachable only by the parent: opened before the clone and inherited (user namespaces)
 };
 struct CreateDevice {
   std::string path;
@@ -132,7 +139,8 @@ struct RunChildHooks {  // createContainer (before the pivot), startContainer (i
 struct PivotRoot {
   bool no_pivot = false;  // MS_MOVE + chroot (--no-pivot)
 };
-// ---- child, inside the root ----------------------------------------------------------------------------------------------
+// ---- child, inside the root
+// ----------------------------------------------------------------------------------------------
 struct FinalRootPropagation {
   std::uint64_t flags = 0;
 };
@@ -155,9 +163,11 @@ struct SetPersonality {
 struct FindExecutable {};  // args[0] in the container's PATH: fails at create, with the words callers look for
 struct PrepareCwd {};      // created when missing, must be inside
 struct SetRlimits {
-  std::vector<std::pair<int, std::pair<std::uint64_t, std::uint64_t>>> limits;  // resource -> (soft, hard); last before credentials
+  std::vector<std::pair<int, std::pair<std::uint64_t, std::uint64_t>>>
+      limits;  // resource -> (soft, hard); last before credentials
 };
-// ---- child, last mile (async-signal-safe; no allocation) ---------------------------------------------------------------------
+// ---- child, last mile (async-signal-safe; no allocation)
+// ---------------------------------------------------------------------
 struct SetLabels {
   std::string apparmor, selinux;
 };
@@ -180,12 +190,13 @@ struct Exec {
   std::string cwd;
 };
 
-using StepBody = std::variant<CgroupCreate, JoinPidNamespace, NewTimeNamespace, Clone, WriteIdMaps, CgroupAttach, RunParentHooks,
-                              WaitForChild, WaitForParent, BecomeRoot, JoinNamespace, NewCgroupNamespace, NewSession, NewKeyring,
-                              SetOomScoreAdj, LoopbackUp, SetSysctl, SetHostname, SetDomainname, RootPropagation, MountRoot, Mount,
-                              CreateDevice, CreateSymlink, SetupConsole, RunChildHooks, PivotRoot, FinalRootPropagation,
-                              ReadonlyPath, MaskPath, ReadonlyRoot, SetScheduler, SetIoPriority, SetPersonality, FindExecutable,
-                              PrepareCwd, SetRlimits, SetLabels, SetCredentials, LoadSeccomp, Exec>;
+using StepBody =
+    std::variant<CgroupCreate, JoinPidNamespace, NewTimeNamespace, Clone, WriteIdMaps, CgroupAttach, RunParentHooks,
+                 WaitForChild, WaitForParent, BecomeRoot, JoinNamespace, NewCgroupNamespace, NewSession, NewKeyring,
+                 SetOomScoreAdj, LoopbackUp, SetSysctl, SetHostname, SetDomainname, RootPropagation, MountRoot, Mount,
+                 CreateDevice, CreateSymlink, SetupConsole, RunChildHooks, PivotRoot, FinalRootPropagation,
+                 ReadonlyPath, MaskPath, ReadonlyRoot, SetScheduler, SetIoPriority, SetPersonality, FindExecutable,
+                 PrepareCwd, SetRlimits, SetLabels, SetCredentials, LoadSeccomp, Exec>;
 
 struct Step {
   Actor actor = Actor::kChild;
@@ -195,22 +206,24 @@ struct Step {
 struct Plan {
   std::string id;
   std::vector<Step> steps;
-  std::vector<std::string> warnings;  // ungrantable or unknown requests that do not fail a start (unknown capability ...)
+  std::vector<std::string>
+      warnings;  // ungrantable or unknown requests that do not fail a start (unknown capability ...)
 };
 
 // What is not in the spec.
 struct PlanOptions {
   std::string id;
-  std::string bundle;             // absolute; relative root.path and bind sources are taken from here
+  std::string bundle;                           // absolute; relative root.path and bind sources are taken from here
   std::string cgroup_default_parent = "/coop";  // cgroupsPath when the config has none: <parent>/<id>
   bool no_pivot = false;
   bool no_new_keyring = false;
-  bool hybrid_or_v1 = true;       // shape of cgroup mounts
+  bool hybrid_or_v1 = true;  // shape of cgroup mounts
   bool cgroup_v2_only = false;
-  bool rootless = false;          // no cgroup permission demanded, devices are bound
-  bool detach_start = true;       // create: wait for `start` before the exec; false: `run`
+  bool rootless = false;     // no cgroup permission demanded, devices are bound
+  bool detach_start = true;  // create: wait for `start` before the exec; false: `run`
   int kernel_last_cap = 40;
-  // What the host enforces (lsm.h asks the kernel). A label that cannot be applied is a warning (SELinux) or an error (AppArmor).
+  // What the host enforces (lsm.h asks the kernel). A label that cannot be applied is a warning (SELinux) or an error
+  // (AppArmor).
   bool apparmor_enabled = false;
   bool selinux_enabled = false;
   // Replaces the bind of root.path (engine: overlay).
@@ -226,7 +239,8 @@ Status validate(const oci::Config& config, const PlanOptions& options);
 // validate() + plan.
 Result<Plan> make_plan(const oci::Config& config, const PlanOptions& options);
 
-// Rules for a process document alone; pointers start with `pointer` ("/process" inside a config.json, "" in a process.json).
+// Rules for a process document alone; pointers start with `pointer` ("/process" inside a config.json, "" in a
+// process.json).
 Status validate_process(const oci::Process& process, const PlanOptions& options, std::string_view pointer = "/process");
 // Rules for a resources document alone (`update`).
 Status validate_resources(const oci::Resources& resources, std::string_view pointer = "/linux/resources");

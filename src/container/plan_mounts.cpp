@@ -25,7 +25,9 @@ void plan_idmap(Mount& out, const oci::Mount& mount, const MountOptions& options
 }
 
 // File systems of the kernel that take an SELinux context at mount time.
-bool takes_context(std::string_view fstype) { return fstype == "tmpfs" || fstype == "devpts" || fstype == "mqueue"; }
+bool takes_context(std::string_view fstype) {
+  return fstype == "tmpfs" || fstype == "devpts" || fstype == "mqueue";
+}
 
 }  // namespace
 
@@ -64,7 +66,8 @@ Result<Mount> plan_mount(const oci::Mount& mount, const oci::Config& config, con
 
 bool owns_dev(const oci::Config& config) {
   return std::none_of(config.mounts.begin(), config.mounts.end(), [](const oci::Mount& mount) {
-    const bool bind = mount.type == "bind" || std::find(mount.options.begin(), mount.options.end(), "bind") != mount.options.end() ||
+    const bool bind = mount.type == "bind" ||
+                      std::find(mount.options.begin(), mount.options.end(), "bind") != mount.options.end() ||
                       std::find(mount.options.begin(), mount.options.end(), "rbind") != mount.options.end();
     return bind && rules::clean_path(mount.destination) == "/dev";
   });
@@ -75,8 +78,12 @@ std::vector<CreateDevice> plan_devices(const oci::Config& config, const PlanOpti
     const char* path;
     std::uint32_t major, minor;
   };
-  constexpr std::array kDefault = std::to_array<Node>({
-      {"/dev/null", 1, 3}, {"/dev/zero", 1, 5}, {"/dev/full", 1, 7}, {"/dev/random", 1, 8}, {"/dev/urandom", 1, 9}, {"/dev/tty", 5, 0}});
+  constexpr std::array kDefault = std::to_array<Node>({{"/dev/null", 1, 3},
+                                                       {"/dev/zero", 1, 5},
+                                                       {"/dev/full", 1, 7},
+                                                       {"/dev/random", 1, 8},
+                                                       {"/dev/urandom", 1, 9},
+                                                       {"/dev/tty", 5, 0}});
   // mknod is refused inside a user namespace; the host's node is bound instead.
   const bool bind = options.rootless || rules::find_namespace(config, "user") != nullptr;
   std::vector<CreateDevice> out;
@@ -95,14 +102,15 @@ std::vector<CreateDevice> plan_devices(const oci::Config& config, const PlanOpti
     out.push_back(std::move(step));
   }
   for (const Node& node : kDefault) {
-    const bool listed = std::any_of(out.begin(), out.end(), [&](const CreateDevice& device) { return device.path == node.path; });
+    const bool listed =
+        std::any_of(out.begin(), out.end(), [&](const CreateDevice& device) { return device.path == node.path; });
     if (!listed) out.push_back({node.path, S_IFCHR | 0666, node.major, node.minor, 0, 0, bind});
   }
   return out;
 }
 
 std::vector<CreateSymlink> plan_symlinks() {
-  return {{"/dev/fd", "/proc/self/fd"},           {"/dev/stdin", "/proc/self/fd/0"}, {"/dev/stdout", "/proc/self/fd/1"},
+  return {{"/dev/fd", "/proc/self/fd"},       {"/dev/stdin", "/proc/self/fd/0"}, {"/dev/stdout", "/proc/self/fd/1"},
           {"/dev/stderr", "/proc/self/fd/2"}, {"/dev/core", "/proc/kcore"},      {"/dev/ptmx", "pts/ptmx"}};
 }
 

@@ -25,7 +25,9 @@ std::string octal(mode_t mode) {
   for (std::size_t i = 4; i-- > 0; mode >>= 3) out[i] = static_cast<char>('0' + (mode & 7));
   return out;
 }
-std::string pair(std::uint64_t a, char separator, std::uint64_t b) { return std::to_string(a) + separator + std::to_string(b); }
+std::string pair(std::uint64_t a, char separator, std::uint64_t b) {
+  return std::to_string(a) + separator + std::to_string(b);
+}
 
 // What a field may be. `json` is a document of its own.
 struct Json {
@@ -44,7 +46,8 @@ void fields(const JoinPidNamespace& s, F& f) {
 }
 template <typename F>
 void fields(const NewTimeNamespace& s, F& f) {
-  for (const auto& [clock, offset] : s.offsets) f(clock.c_str(), std::to_string(offset.secs) + "." + padded(offset.nanosecs, 9, '0'));
+  for (const auto& [clock, offset] : s.offsets)
+    f(clock.c_str(), std::to_string(offset.secs) + "." + padded(offset.nanosecs, 9, '0'));
 }
 Words namespace_words(std::uint64_t flags) {
   Words out;
@@ -60,7 +63,8 @@ void fields(const Clone& s, F& f) {
 }
 Words mapping_words(const std::vector<oci::IdMapping>& mappings) {
   Words out;
-  for (const oci::IdMapping& m : mappings) out.push_back(pair(m.container_id, ':', m.host_id) + ":" + std::to_string(m.size));
+  for (const oci::IdMapping& m : mappings)
+    out.push_back(pair(m.container_id, ':', m.host_id) + ":" + std::to_string(m.size));
   return out;
 }
 template <typename F>
@@ -137,9 +141,12 @@ void fields(const MountRoot& s, F& f) {
 std::string mount_kind(const Mount& s) {
   if (s.remount) return "remount";
   switch (s.kind) {
-    case MountKind::kBind: return s.recursive ? "rbind" : "bind";
-    case MountKind::kCgroup: return "cgroup";
-    case MountKind::kFilesystem: break;
+    case MountKind::kBind:
+      return s.recursive ? "rbind" : "bind";
+    case MountKind::kCgroup:
+      return "cgroup";
+    case MountKind::kFilesystem:
+      break;
   }
   return "filesystem";
 }
@@ -240,7 +247,9 @@ void fields(const PrepareCwd&, F&) {}
 template <typename F>
 void fields(const SetRlimits& s, F& f) {
   Words limits;
-  const auto number = [](std::uint64_t n) { return n == ~std::uint64_t{0} ? std::string("unlimited") : std::to_string(n); };
+  const auto number = [](std::uint64_t n) {
+    return n == ~std::uint64_t{0} ? std::string("unlimited") : std::to_string(n);
+  };
   for (const auto& [resource, value] : s.limits) {
     limits.push_back(std::string(sys::rlimit_name(resource)) + "=" + number(value.first) + ":" + number(value.second));
   }
@@ -319,7 +328,8 @@ struct JsonFields {
 bool is_plain(std::string_view text) {
   if (text.empty()) return false;
   for (const char c : text) {
-    const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || std::string_view("/_.-+:=@%").find(c) != std::string_view::npos;
+    const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                       std::string_view("/_.-+:=@%").find(c) != std::string_view::npos;
     if (!plain) return false;
   }
   return true;
@@ -350,20 +360,58 @@ struct TextFields {
 };
 
 // In the order of StepBody's alternatives.
-constexpr std::string_view kNames[] = {
-    "cgroup-create", "join-pid-namespace", "new-time-namespace", "clone", "write-id-maps", "cgroup-attach", "run-hooks",
-    "wait-for-child", "wait-for-parent", "become-root", "join-namespace", "new-cgroup-namespace", "new-session", "new-keyring",
-    "set-oom-score-adj", "loopback-up", "set-sysctl", "set-hostname", "set-domainname", "root-propagation", "mount-root", "mount",
-    "create-device", "create-symlink", "setup-console", "run-hooks", "pivot-root", "final-root-propagation", "readonly-path",
-    "mask-path", "readonly-root", "set-scheduler", "set-io-priority", "set-personality", "find-executable", "prepare-cwd",
-    "set-rlimits", "set-labels", "set-credentials", "load-seccomp", "exec"};
+constexpr std::string_view kNames[] = {"cgroup-create",
+                                       "join-pid-namespace",
+                                       "new-time-namespace",
+                                       "clone",
+                                       "write-id-maps",
+                                       "cgroup-attach",
+                                       "run-hooks",
+                                       "wait-for-child",
+                                       "wait-for-parent",
+                                       "become-root",
+                                       "join-namespace",
+                                       "new-cgroup-namespace",
+                                       "new-session",
+                                       "new-keyring",
+                                       "set-oom-score-adj",
+                                       "loopback-up",
+                                       "set-sysctl",
+                                       "set-hostname",
+                                       "set-domainname",
+                                       "root-propagation",
+                                       "mount-root",
+                                       "mount",
+                                       "create-device",
+                                       "create-symlink",
+                                       "setup-console",
+                                       "run-hooks",
+                                       "pivot-root",
+                                       "final-root-propagation",
+                                       "readonly-path",
+                                       "mask-path",
+                                       "readonly-root",
+                                       "set-scheduler",
+                                       "set-io-priority",
+                                       "set-personality",
+                                       "find-executable",
+                                       "prepare-cwd",
+                                       "set-rlimits",
+                                       "set-labels",
+                                       "set-credentials",
+                                       "load-seccomp",
+                                       "exec"};
 static_assert(std::size(kNames) == std::variant_size_v<StepBody>);
 
-std::string_view actor_name(Actor actor) { return actor == Actor::kParent ? "parent" : "child"; }
+std::string_view actor_name(Actor actor) {
+  return actor == Actor::kParent ? "parent" : "child";
+}
 
 }  // namespace
 
-std::string_view step_name(const StepBody& body) { return kNames[body.index()]; }
+std::string_view step_name(const StepBody& body) {
+  return kNames[body.index()];
+}
 
 std::string print_text(const Plan& plan) {
   std::string out;

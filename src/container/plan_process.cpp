@@ -14,7 +14,8 @@ std::uint64_t mask_of(const std::vector<std::string>& names, int last_cap, std::
   for (const std::string& name : names) {
     const auto number = name.starts_with("CAP_") ? sys::capability_from_name(name) : std::nullopt;
     if (!number || *number > last_cap) {
-      std::string text = "capability " + quoted(name) + (number ? " is not known to this kernel" : " is unknown") + " and is ignored";
+      std::string text =
+          "capability " + quoted(name) + (number ? " is not known to this kernel" : " is unknown") + " and is ignored";
       if (std::find(warnings.begin(), warnings.end(), text) == warnings.end()) warnings.push_back(std::move(text));
     } else {
       mask |= std::uint64_t{1} << static_cast<unsigned>(*number);
@@ -48,7 +49,8 @@ SetCredentials plan_credentials(const oci::Process& process, const oci::Config& 
   out.umask = process.user.umask.value_or(0022);
   // A user's own mappings are only accepted with setgroups switched off.
   out.set_groups = !options.rootless && !annotated(config, "run.oci.keep_original_groups");
-  if (!out.set_groups && !out.groups.empty()) warnings.emplace_back("supplementary groups cannot be set and are ignored");
+  if (!out.set_groups && !out.groups.empty())
+    warnings.emplace_back("supplementary groups cannot be set and are ignored");
   out.no_new_privileges = process.no_new_privileges;
   // A process without the member gets none.
   const oci::Capabilities caps = process.capabilities.value_or(oci::Capabilities{});
@@ -56,7 +58,8 @@ SetCredentials plan_credentials(const oci::Process& process, const oci::Config& 
   out.bounding = mask_of(caps.bounding, options.kernel_last_cap, warnings);
   out.permitted = mask_of(caps.permitted, options.kernel_last_cap, warnings);
   out.inheritable = mask_of(caps.inheritable, options.kernel_last_cap, warnings);
-  // The kernel refuses an effective capability that is not permitted, and an ambient one that is not permitted and inheritable.
+  // The kernel refuses an effective capability that is not permitted, and an ambient one that is not permitted and
+  // inheritable.
   out.effective = mask_of(caps.effective, options.kernel_last_cap, warnings) & out.permitted;
   out.ambient = mask_of(caps.ambient, options.kernel_last_cap, warnings) & out.permitted & out.inheritable;
   return out;
@@ -68,7 +71,8 @@ SetLabels plan_labels(const oci::Process& process, const PlanOptions& options, s
   if (options.selinux_enabled) {
     out.selinux = process.selinux_label;
   } else if (!process.selinux_label.empty()) {
-    warnings.emplace_back("SELinux label " + quoted(process.selinux_label) + " is ignored: SELinux is not enabled on this host");
+    warnings.emplace_back("SELinux label " + quoted(process.selinux_label) +
+                          " is ignored: SELinux is not enabled on this host");
   }
   return out;
 }
@@ -81,7 +85,8 @@ Exec plan_exec(const oci::Process& process, const PlanOptions& options) {
   // The last of several values of one name wins, in the place of the first.
   const auto add = [&](const std::string& entry) {
     const std::string_view name = std::string_view(entry).substr(0, entry.find('=') + 1);
-    const auto same = std::find_if(out.env.begin(), out.env.end(), [&](const std::string& have) { return have.starts_with(name); });
+    const auto same =
+        std::find_if(out.env.begin(), out.env.end(), [&](const std::string& have) { return have.starts_with(name); });
     if (same == out.env.end()) {
       out.env.push_back(entry);
     } else {
@@ -101,13 +106,14 @@ SetIoPriority plan_io_priority(const oci::IoPriority& io) {
 
 void add_last_mile(Plan& plan, const oci::Process& process, const oci::Config& config, const PlanOptions& options) {
   const auto add = [&](StepBody body) { plan.steps.push_back({Actor::kChild, std::move(body)}); };
-  // Limits come after everything that opens files, forks or allocates: a small one must hit the payload, not its set-up.
+  // Limits come after everything that opens files, forks or allocates: a small one must hit the payload, not its
+  // set-up.
   if (!process.rlimits.empty()) add(plan_rlimits(process));
   SetLabels labels = plan_labels(process, options, plan.warnings);
   SetCredentials credentials = plan_credentials(process, config, options, plan.warnings);
   constexpr std::uint64_t kSysAdmin = std::uint64_t{1} << 21;
-  // The kernel takes a filter from a thread with no_new_privs or CAP_SYS_ADMIN only. Whenever the final credentials allow it, the filter is
-  // loaded last, so that it need not permit the calls that set them.
+  // The kernel takes a filter from a thread with no_new_privs or CAP_SYS_ADMIN only. Whenever the final credentials
+  // allow it, the filter is loaded last, so that it need not permit the calls that set them.
   const bool last = credentials.no_new_privileges || (credentials.effective & kSysAdmin) != 0;
   const bool filtered = config.linux && config.linux->seccomp.has_value();
   // The label applies at the exec; writing it needs /proc and may need privileges the credentials drop.

@@ -109,7 +109,14 @@ oci::Config rich_config() {
   process.no_new_privileges = false;
   process.capabilities->bounding.push_back("CAP_NOSUCH");
   oci::Linux& linux = *config.linux;
-  linux.namespaces = {{"pid", "/proc/7/ns/pid"}, {"network", ""}, {"ipc", "/run/ns/ipc"}, {"uts", ""}, {"mount", ""}, {"user", ""}, {"cgroup", ""}, {"time", ""}};
+  linux.namespaces = {{"pid", "/proc/7/ns/pid"},
+                      {"network", ""},
+                      {"ipc", "/run/ns/ipc"},
+                      {"uts", ""},
+                      {"mount", ""},
+                      {"user", ""},
+                      {"cgroup", ""},
+                      {"time", ""}};
   linux.uid_mappings = {{0, 100000, 65536}};
   linux.gid_mappings = {{0, 200000, 65536}};
   linux.time_offsets = {{"boottime", {5, 6}}, {"monotonic", {-7, 8}}};
@@ -118,7 +125,13 @@ oci::Config rich_config() {
   linux.rootfs_propagation = "rslave";
   linux.personality = oci::Personality{"LINUX32", {}};
   linux.cgroups_path = "/machine/box";
-  linux.seccomp = oci::Seccomp{"SCMP_ACT_ERRNO", 38, {"SCMP_ARCH_X86_64"}, {"SECCOMP_FILTER_FLAG_LOG"}, "", "", {{{"read", "write"}, "SCMP_ACT_ALLOW", {}, {}}}};
+  linux.seccomp = oci::Seccomp{"SCMP_ACT_ERRNO",
+                               38,
+                               {"SCMP_ARCH_X86_64"},
+                               {"SECCOMP_FILTER_FLAG_LOG"},
+                               "",
+                               "",
+                               {{{"read", "write"}, "SCMP_ACT_ALLOW", {}, {}}}};
   config.mounts.push_back({"/data", "bind", "data", {"rbind", "rro", "nosuid", "rshared", "idmap"}, {}, {}});
   config.mounts.push_back({"/tmp", "tmpfs", "", {"tmpcopyup", "ro", "sync", "size=1m"}, {}, {}});
   return config;
@@ -141,23 +154,54 @@ TEST(Plan, JsonIsJson) {
 }
 
 TEST(Plan, ParentSteps) {
-  EXPECT_THAT(words(plan_of(oci::default_config()), Actor::kParent), ElementsAre("cgroup-create", "clone", "cgroup-attach", "wait-for-child:prepared"));
+  EXPECT_THAT(words(plan_of(oci::default_config()), Actor::kParent),
+              ElementsAre("cgroup-create", "clone", "cgroup-attach", "wait-for-child:prepared"));
   EXPECT_THAT(words(plan_of(rich_config()), Actor::kParent),
-              ElementsAre("cgroup-create", "join-pid-namespace", "new-time-namespace", "clone", "write-id-maps", "cgroup-attach",
-                          "wait-for-child:ready-for-hooks", "run-hooks:prestart", "run-hooks:createRuntime", "wait-for-child:prepared",
-                          "run-hooks:poststart"));
+              ElementsAre("cgroup-create", "join-pid-namespace", "new-time-namespace", "clone", "write-id-maps",
+                          "cgroup-attach", "wait-for-child:ready-for-hooks", "run-hooks:prestart",
+                          "run-hooks:createRuntime", "wait-for-child:prepared", "run-hooks:poststart"));
 }
 
 TEST(Plan, ChildOrder) {
   const auto all = words(plan_of(rich_config()), Actor::kChild);
-  const std::vector<std::string> order{"wait-for-parent:id-maps", "become-root", "join-namespace:ipc", "new-session", "new-keyring", "loopback-up",
-                                       "set-sysctl", "set-hostname", "set-domainname", "set-oom-score-adj", "root-propagation", "mount-root",
-                                       "mount", "wait-for-parent:cgroup", "new-cgroup-namespace", "create-device", "create-symlink",
-                                       "setup-console", "wait-for-parent:create-runtime-hooks", "run-hooks:createContainer", "pivot-root",
-                                       "prepare-cwd", "readonly-path", "mask-path", "final-root-propagation", "readonly-root", "set-scheduler",
-                                       "set-io-priority", "set-personality", "find-executable", "wait-for-parent:start",
-                                       "run-hooks:startContainer", "set-rlimits", "load-seccomp", "set-credentials", "exec"};
-  for (std::size_t i = 1; i < order.size(); ++i) EXPECT_LT(place(all, order[i - 1]), place(all, order[i])) << order[i - 1] << " < " << order[i];
+  const std::vector<std::string> order{"wait-for-parent:id-maps",
+                                       "become-root",
+                                       "join-namespace:ipc",
+                                       "new-session",
+                                       "new-keyring",
+                                       "loopback-up",
+                                       "set-sysctl",
+                                       "set-hostname",
+                                       "set-domainname",
+                                       "set-oom-score-adj",
+                                       "root-propagation",
+                                       "mount-root",
+                                       "mount",
+                                       "wait-for-parent:cgroup",
+                                       "new-cgroup-namespace",
+                                       "create-device",
+                                       "create-symlink",
+                                       "setup-console",
+                                       "wait-for-parent:create-runtime-hooks",
+                                       "run-hooks:createContainer",
+                                       "pivot-root",
+                                       "prepare-cwd",
+                                       "readonly-path",
+                                       "mask-path",
+                                       "final-root-propagation",
+                                       "readonly-root",
+                                       "set-scheduler",
+                                       "set-io-priority",
+                                       "set-personality",
+                                       "find-executable",
+                                       "wait-for-parent:start",
+                                       "run-hooks:startContainer",
+                                       "set-rlimits",
+                                       "load-seccomp",
+                                       "set-credentials",
+                                       "exec"};
+  for (std::size_t i = 1; i < order.size(); ++i)
+    EXPECT_LT(place(all, order[i - 1]), place(all, order[i])) << order[i - 1] << " < " << order[i];
   EXPECT_EQ(all.back(), "exec");
 }
 
@@ -276,7 +320,8 @@ TEST(Plan, NothingIsCreatedInABoundDev) {
 
 TEST(Plan, UserNamespaceBindsDevices) {
   const Plan plan = plan_of(rich_config());
-  for (const CreateDevice& device : steps<CreateDevice>(plan)) EXPECT_EQ(device.bind, device.path != "/dev/pipe") << device.path;
+  for (const CreateDevice& device : steps<CreateDevice>(plan))
+    EXPECT_EQ(device.bind, device.path != "/dev/pipe") << device.path;
   const Mount data = mount_at(plan, "/data");
   EXPECT_TRUE(data.source_is_dev_fd);
   EXPECT_TRUE(data.idmap);
@@ -322,7 +367,11 @@ TEST(Plan, RootPropagation) {
 
 TEST(Plan, CredentialsAndWarnings) {
   oci::Config config = oci::default_config();
-  config.process->capabilities = oci::Capabilities{{"CAP_KILL", "CAP_NOSUCH", "kill"}, {"CAP_KILL", "CAP_CHOWN"}, {"CAP_KILL"}, {"CAP_KILL"}, {"CAP_KILL", "CAP_CHOWN"}};
+  config.process->capabilities = oci::Capabilities{{"CAP_KILL", "CAP_NOSUCH", "kill"},
+                                                   {"CAP_KILL", "CAP_CHOWN"},
+                                                   {"CAP_KILL"},
+                                                   {"CAP_KILL"},
+                                                   {"CAP_KILL", "CAP_CHOWN"}};
   const Plan plan = plan_of(config);
   const auto credentials = only<SetCredentials>(plan);
   constexpr std::uint64_t kKill = 1 << 5;
@@ -330,7 +379,8 @@ TEST(Plan, CredentialsAndWarnings) {
   EXPECT_EQ(credentials.effective, kKill);  // CAP_CHOWN is not permitted
   EXPECT_EQ(credentials.ambient, kKill);
   EXPECT_EQ(credentials.umask, 0022U);
-  EXPECT_THAT(plan.warnings, ElementsAre("capability 'CAP_NOSUCH' is unknown and is ignored", "capability 'kill' is unknown and is ignored"));
+  EXPECT_THAT(plan.warnings, ElementsAre("capability 'CAP_NOSUCH' is unknown and is ignored",
+                                         "capability 'kill' is unknown and is ignored"));
 
   config.process->capabilities.reset();
   const auto none = only<SetCredentials>(plan_of(config));
@@ -378,7 +428,8 @@ TEST(Plan, RootOverrideAndExtraMounts) {
   const Plan plan = plan_of(config, with);
   EXPECT_EQ(only<MountRoot>(plan).fstype, "overlay");
   EXPECT_EQ(steps<Mount>(plan).back().destination, "/run/notify");
-  EXPECT_THAT(print_text(plan), HasSubstr("mount-root path=/pods/x/rootfs fstype=overlay options=lowerdir=/a:/b,index"));
+  EXPECT_THAT(print_text(plan),
+              HasSubstr("mount-root path=/pods/x/rootfs fstype=overlay options=lowerdir=/a:/b,index"));
 }
 
 TEST(Plan, RootlessBindsDevicesAndKeepsGroups) {
@@ -395,7 +446,8 @@ TEST(Sysctl, Paths) {
   EXPECT_EQ(rules::sysctl_path("net.ipv4.ip_forward"), "net/ipv4/ip_forward");
   EXPECT_EQ(rules::sysctl_path("net/ipv4/conf/eth0.100/forwarding"), "net/ipv4/conf/eth0.100/forwarding");
   EXPECT_EQ(rules::sysctl_path("net.ipv4.conf.eth0/100.forwarding"), "net/ipv4/conf/eth0.100/forwarding");
-  for (const char* bad : {"", "x", "a//b", "../x", "a/../b", "a..b", ".a.b", "a/b/"}) EXPECT_EQ(rules::sysctl_path(bad), "") << bad;
+  for (const char* bad : {"", "x", "a//b", "../x", "a/../b", "a..b", ".a.b", "a/b/"})
+    EXPECT_EQ(rules::sysctl_path(bad), "") << bad;
 }
 
 TEST(CleanPath, StaysInside) {

@@ -23,9 +23,10 @@ namespace cooper::container {
 namespace {
 
 constexpr char kSelf[] = "/proc/self/exe";
-// Set for the second run only, so that a kernel on which the protection does not show cannot make us loop. Its value is the descriptor of the
-// clone, which stays open: closing the last reference of a detached mount waits for an RCU grace period (50 us and more), so it is left to the end of
-// the process, when nobody waits, or to the container's init, which has inherited it.
+// Set for the second run only, so that a kernel on which the protection does not show cannot make us loop. Its value is
+// the descriptor of the clone, which stays open: closing the last reference of a detached mount waits for an RCU grace
+// period (50 us and more), so it is left to the end of the process, when nobody waits, or to the container's init,
+// which has inherited it.
 constexpr std::string_view kMarker = "_COOPER_SEALED=";
 // Out of the way of descriptors that callers pass by number.
 constexpr int kLowestFd = 700;
@@ -58,7 +59,8 @@ Result<UniqueFd> sealed_copy() {
 #endif
   auto copy = sys::memfd_create("coop", MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_EXEC);
   // COMPAT(kernel 6.3)
-  if (!copy.ok() && copy.error().errno_value() == EINVAL) copy = sys::memfd_create("coop", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+  if (!copy.ok() && copy.error().errno_value() == EINVAL)
+    copy = sys::memfd_create("coop", MFD_CLOEXEC | MFD_ALLOW_SEALING);
   if (!copy.ok()) return std::move(copy).error();
   off_t done = 0;
   while (done < info.st_size) {
@@ -67,13 +69,15 @@ Result<UniqueFd> sealed_copy() {
     if (n < 0) return Error::from_errno(errno, "copy the executable");
     if (n == 0) return Error(Errc::kSystem, "copy the executable: it became shorter");
   }
-  if (::fcntl(copy->get(), F_ADD_SEALS, kSeals) != 0) return Error::from_errno(errno, "seal the copy of the executable");
+  if (::fcntl(copy->get(), F_ADD_SEALS, kSeals) != 0)
+    return Error::from_errno(errno, "seal the copy of the executable");
   return copy;
 }
 
 // Calls that a container host's seccomp filter or a missing right may refuse; anything else is a real error.
 bool may_fall_back(int errno_value) {
-  return errno_value == ENOSYS || errno_value == EPERM || errno_value == EACCES || errno_value == EINVAL || errno_value == EOPNOTSUPP;
+  return errno_value == ENOSYS || errno_value == EPERM || errno_value == EACCES || errno_value == EINVAL ||
+         errno_value == EOPNOTSUPP;
 }
 
 Error run_again(BorrowedFd executable, char** argv) {
@@ -118,7 +122,8 @@ Status seal_executable(char** argv) {
     if (second_run) (void)::prctl(PR_SET_NAME, ::program_invocation_short_name, 0, 0, 0);
     return {};
   }
-  if (second_run) return Error(Errc::kUnsupported, "the runtime's executable cannot be protected from containers on this system");
+  if (second_run)
+    return Error(Errc::kUnsupported, "the runtime's executable cannot be protected from containers on this system");
   auto protected_exe = readonly_clone();
   if (protected_exe.ok()) {
     const Error failed = run_again(*protected_exe, argv);

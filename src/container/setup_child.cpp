@@ -59,13 +59,15 @@ class Child {
   Status begin() {
     (void)::close(c_.parent_sync.get());
     if (c_.lock.valid()) (void)::close(c_.lock.get());
-    for (int signal = 1; signal <= SIGRTMAX; ++signal) (void)::signal(signal, SIG_DFL);  // NOLINT(bugprone-signal-handler): resets only
+    for (int signal = 1; signal <= SIGRTMAX; ++signal)
+      (void)::signal(signal, SIG_DFL);  // NOLINT(bugprone-signal-handler): resets only
     sigset_t none;
     (void)::sigemptyset(&none);
     (void)::sigprocmask(SIG_SETMASK, &none, nullptr);
     if (c_.parent_death_signal != 0) {
       RETURN_IF_ERROR(sys::set_parent_death_signal(c_.parent_death_signal));
-      if (c_.parent_pid != 0 && ::getppid() != c_.parent_pid) return Error(Errc::kCancelled, "the creating process has died");
+      if (c_.parent_pid != 0 && ::getppid() != c_.parent_pid)
+        return Error(Errc::kCancelled, "the creating process has died");
     }
     (void)::umask(0);  // nodes and directories get the mode of the plan exactly
     RETURN_IF_ERROR(attach_stdio());
@@ -94,7 +96,8 @@ class Child {
   }
 
   Status join_for_exec() {
-    if (c_.exec_namespaces != 0 && ::setns(c_.exec_pidfd, c_.exec_namespaces) != 0) return errno_status("join the container's namespaces");
+    if (c_.exec_namespaces != 0 && ::setns(c_.exec_pidfd, c_.exec_namespaces) != 0)
+      return errno_status("join the container's namespaces");
     if (::fchdir(c_.exec_root) != 0) return errno_status("enter the container's root");
     if (::chroot(".") != 0) return errno_status("change to the container's root");
     if ((c_.exec_namespaces & CLONE_NEWUSER) != 0) RETURN_IF_ERROR(perform(BecomeRoot{}));
@@ -118,7 +121,8 @@ class Child {
     while (!announced_.contains(what)) {
       ASSIGN_OR_RETURN(const SyncMessage message, receive_message(c_.sync));
       if (message.eof) return Error(Errc::kCancelled, "the creating process has died");
-      if (message.type != MessageType::kContinue) return Error(Errc::kInternal, "unexpected message while waiting for " + quoted(what));
+      if (message.type != MessageType::kContinue)
+        return Error(Errc::kInternal, "unexpected message while waiting for " + quoted(what));
       announced_.insert(message.text);
     }
     return {};
@@ -131,7 +135,8 @@ class Child {
     while (true) {
       ASSIGN_OR_RETURN(UniqueFd peer, sys::accept(c_.start_listener));
       auto message = receive_message(peer);
-      if (!message.ok() || message->eof || message->type != MessageType::kContinue || message->text != "start") continue;
+      if (!message.ok() || message->eof || message->type != MessageType::kContinue || message->text != "start")
+        continue;
       starter_ = std::move(peer);
       return {};
     }
@@ -164,7 +169,8 @@ class Child {
   }
   Status perform(const NewKeyring& keyring) {
     if (::syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, keyring.name.c_str()) >= 0) return {};
-    // Keys are a scarce quota and optional in kernels: a container without its own keyring is still a container (runc's rule).
+    // Keys are a scarce quota and optional in kernels: a container without its own keyring is still a container (runc's
+    // rule).
     if (errno == ENOSYS || errno == EDQUOT || errno == EPERM || errno == EACCES) return {};
     return errno_status("join session keyring " + quoted(keyring.name));
   }
@@ -227,7 +233,9 @@ class Child {
     RETURN_IF_ERROR(pivot_root(step, *root_, shared_peer_));
     return open_root();
   }
-  Status perform(const FinalRootPropagation& step) { return sys::mount("", "/", "", static_cast<unsigned long>(step.flags), ""); }
+  Status perform(const FinalRootPropagation& step) {
+    return sys::mount("", "/", "", static_cast<unsigned long>(step.flags), "");
+  }
   Status perform(const ReadonlyPath& step) { return make_readonly(step.path, *root_); }
   Status perform(const MaskPath& step) { return masker_.mask(step.path, *root_); }
   Status perform(const ReadonlyRoot&) { return set_mount_attributes(root_->fd(), MOUNT_ATTR_RDONLY, 0, false); }

@@ -1,5 +1,5 @@
-// Zone S: what the cloned child does between clone and the last mile. It walks the child's steps of the plan, talks to the parent over
-// the sync socket and never returns.
+// Zone S: what the cloned child does between clone and the last mile. It walks the child's steps of the plan, talks to
+// the parent over the sync socket and never returns.
 #pragma once
 
 #include <optional>
@@ -17,18 +17,18 @@ namespace cooper::container {
 // Everything the child needs; made by the parent before the clone.
 struct ChildContext {
   const Plan* plan = nullptr;
-  BorrowedFd sync{-1};              // the child's end
-  BorrowedFd parent_sync{-1};       // the parent's end, closed by the child at once
-  BorrowedFd start_listener{-1};    // create: listening start.sock
-  BorrowedFd lock{-1};              // closed by the child at once
+  BorrowedFd sync{-1};            // the child's end
+  BorrowedFd parent_sync{-1};     // the parent's end, closed by the child at once
+  BorrowedFd start_listener{-1};  // create: listening start.sock
+  BorrowedFd lock{-1};            // closed by the child at once
   Stdio stdio;
   int preserve_fds = 0;
   int parent_death_signal = 0;
-  pid_t parent_pid = 0;             // 0: the child is in another PID namespace and cannot see it
+  pid_t parent_pid = 0;                       // 0: the child is in another PID namespace and cannot see it
   const seccomp::Program* seccomp = nullptr;  // nullptr: none
   const cgroup::Layout* cgroup_layout = nullptr;
   std::string cgroup_path;
-  oci::State state;                 // for the child's hooks; the pid is filled in by the child from the host's /proc
+  oci::State state;  // for the child's hooks; the pid is filled in by the child from the host's /proc
   bool new_user_namespace = false;
   bool user_namespace_joined = false;  // by the process that cloned this one
   // Bind sources opened by the parent, by index of the step (user namespaces).

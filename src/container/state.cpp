@@ -18,21 +18,31 @@ constexpr int kStateVersion = 1;
 
 std::string_view to_string(RunStatus status) {
   switch (status) {
-    case RunStatus::kCreating: return "creating";
-    case RunStatus::kCreated: return "created";
-    case RunStatus::kRunning: return "running";
-    case RunStatus::kPaused: return "paused";
-    case RunStatus::kStopped: return "stopped";
+    case RunStatus::kCreating:
+      return "creating";
+    case RunStatus::kCreated:
+      return "created";
+    case RunStatus::kRunning:
+      return "running";
+    case RunStatus::kPaused:
+      return "paused";
+    case RunStatus::kStopped:
+      return "stopped";
   }
   return "stopped";
 }
 
-StatePaths state_paths(const std::string& root, std::string_view id) { return {root + "/" + std::string(id)}; }
+StatePaths state_paths(const std::string& root, std::string_view id) {
+  return {root + "/" + std::string(id)};
+}
 
 std::string print_state_record(const StateRecord& record) {
   codec::json::Writer w;
   w.begin_object().field("version", kStateVersion).field("id", record.id).field("pid", std::int64_t{record.pid});
-  w.field("startTime", record.start_time).field("bootId", record.boot_id).field("bundle", record.bundle).field("rootfs", record.rootfs);
+  w.field("startTime", record.start_time)
+      .field("bootId", record.boot_id)
+      .field("bundle", record.bundle)
+      .field("rootfs", record.rootfs);
   w.field("created", record.created).field("ownerUid", record.owner_uid).field("cgroupPath", record.cgroup_path);
   w.field("ociVersion", record.oci_version).field("systemdCgroup", record.systemd_cgroup);
   w.field("sharedPidNamespace", record.shared_pid_namespace).field("hasTerminal", record.has_terminal);
@@ -50,7 +60,8 @@ Result<StateRecord> parse_state_record(std::string text, std::string_view what) 
   int version = 0;
   RETURN_IF_ERROR(root.read("version", version));
   if (version != kStateVersion) {
-    return Error(Errc::kUnsupported, std::string(what) + ": state format " + std::to_string(version) + " is not supported by this build");
+    return Error(Errc::kUnsupported,
+                 std::string(what) + ": state format " + std::to_string(version) + " is not supported by this build");
   }
   StateRecord out;
   RETURN_IF_ERROR(root.read("id", out.id));
@@ -88,8 +99,8 @@ std::string timestamp_now() {
   struct tm utc = {};
   (void)::gmtime_r(&now.tv_sec, &utc);
   std::array<char, 64> buffer{};
-  (void)std::snprintf(buffer.data(), buffer.size(), "%04d-%02d-%02dT%02d:%02d:%02d.%09ldZ", utc.tm_year + 1900, utc.tm_mon + 1, utc.tm_mday,
-                      utc.tm_hour, utc.tm_min, utc.tm_sec, now.tv_nsec);
+  (void)std::snprintf(buffer.data(), buffer.size(), "%04d-%02d-%02dT%02d:%02d:%02d.%09ldZ", utc.tm_year + 1900,
+                      utc.tm_mon + 1, utc.tm_mday, utc.tm_hour, utc.tm_min, utc.tm_sec, now.tv_nsec);
   return buffer.data();
 }
 

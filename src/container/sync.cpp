@@ -15,7 +15,8 @@ Error lastmile_error(std::string_view data) {
   const auto stage = static_cast<LastMileStage>(failure.stage);
   Error error = Error::from_errno(failure.errno_value, describe(stage));
   if (stage == LastMileStage::kExec && failure.errno_value == ENOENT) {
-    return std::move(error).with_hint("the file exists: the interpreter of the script or the dynamic loader of the program is missing");
+    return std::move(error).with_hint(
+        "the file exists: the interpreter of the script or the dynamic loader of the program is missing");
   }
   if (stage == LastMileStage::kExec && failure.errno_value == ENOEXEC) {
     return std::move(error).with_hint("the file is not a program for this machine, or a script without '#!'");
@@ -47,7 +48,8 @@ Status send_failure(BorrowedFd socket, const Error& error) {
 
 Result<SyncMessage> receive_message(BorrowedFd socket) {
   auto received = sys::recv_message(socket, kMaxMessage);
-  // A peer that ended with unread data in its own queue resets the connection; the error comes once, before what it had sent.
+  // A peer that ended with unread data in its own queue resets the connection; the error comes once, before what it had
+  // sent.
   if (!received.ok() && received.error().errno_value() == ECONNRESET) received = sys::recv_message(socket, kMaxMessage);
   if (!received.ok()) {
     if (received.error().errno_value() == ECONNRESET) {
@@ -73,7 +75,8 @@ Result<SyncMessage> receive_message(BorrowedFd socket) {
     const std::string_view rest = std::string_view(data).substr(6);
     const auto nul = rest.find('\0');
     Error error(static_cast<Errc>(data[1]), std::string(rest.substr(0, nul)), e);
-    if (nul != std::string_view::npos && nul + 1 < rest.size()) return std::move(error).with_hint(std::string(rest.substr(nul + 1)));
+    if (nul != std::string_view::npos && nul + 1 < rest.size())
+      return std::move(error).with_hint(std::string(rest.substr(nul + 1)));
     return error;
   }
   out.text = data.substr(1);

@@ -6,9 +6,11 @@
 //                                     ◀───  Continue "id-maps" | "cgroup"      (as soon as done; may come early)
 //     Console + pty master            ───▶    (hands it on)
 //     Reached "start"                 ───▶    (state is written: created)
-//                                     ◀───  Continue "start"                   (run; after create it comes over start.sock)
+//                                     ◀───  Continue "start"                   (run; after create it comes over
+//                                     start.sock)
 //     Failure                         ───▶    at any time; the child then exits
-//     end of file                     ───▶    the exec happened (or the child died before: then no Reached "start" came)
+//     end of file                     ───▶    the exec happened (or the child died before: then no Reached "start"
+//     came)
 #pragma once
 
 #include <cstdint>
@@ -35,7 +37,8 @@ Status send_failure(BorrowedFd socket, const Error& error);
 // Returns the peer's Failure as an error. End of file is reported in `eof`.
 Result<SyncMessage> receive_message(BorrowedFd socket);
 
-// Wire form of a failure, used by zone X as well (fixed layout, no allocation): type byte, code byte, errno (int32), text, NUL, hint.
+// Wire form of a failure, used by zone X as well (fixed layout, no allocation): type byte, code byte, errno (int32),
+// text, NUL, hint.
 inline constexpr std::size_t kMaxMessage = 8192;
 
 }  // namespace cooper::container

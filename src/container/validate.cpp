@@ -72,12 +72,14 @@ Status check_namespaces(const oci::Linux& linux) {
       return fail(at("/linux/namespaces", i, "/path"), "namespace path " + quoted(ns.path) + " must be absolute");
     }
     if (ns.type == "mount" && !ns.path.empty()) {
-      return fail(at("/linux/namespaces", i, "/path"), "joining a mount namespace by path is not supported", Errc::kUnsupported)
+      return fail(at("/linux/namespaces", i, "/path"), "joining a mount namespace by path is not supported",
+                  Errc::kUnsupported)
           .with_hint("leave the path out: the container gets a mount namespace of its own");
     }
   }
   if (!seen.contains("mount")) {
-    return fail("/linux/namespaces", "a mount namespace is required: a container without one would change the host's mounts",
+    return fail("/linux/namespaces",
+                "a mount namespace is required: a container without one would change the host's mounts",
                 Errc::kUnsupported)
         .with_hint("add {\"type\": \"mount\"}");
   }
@@ -127,9 +129,11 @@ Status check_time_offsets(const oci::Config& config) {
   const oci::Linux& linux = *config.linux;
   if (linux.time_offsets.empty()) return {};
   const oci::Namespace* time = find_namespace(config, "time");
-  if (time == nullptr || !time->path.empty()) return fail("/linux/timeOffsets", "time offsets need a new time namespace");
+  if (time == nullptr || !time->path.empty())
+    return fail("/linux/timeOffsets", "time offsets need a new time namespace");
   for (const auto& [clock, offset] : linux.time_offsets) {
-    if (clock != "monotonic" && clock != "boottime") return fail("/linux/timeOffsets", "unknown clock " + quoted(clock));
+    if (clock != "monotonic" && clock != "boottime")
+      return fail("/linux/timeOffsets", "unknown clock " + quoted(clock));
     if (offset.nanosecs >= 1000000000U) {
       return fail("/linux/timeOffsets/" + clock + "/nanosecs", "must be less than 1000000000");
     }
@@ -152,7 +156,8 @@ Status check_names(const oci::Config& config) {
 
 Status check_path_list(const std::vector<std::string>& paths, std::string_view pointer) {
   for (std::size_t i = 0; i < paths.size(); ++i) {
-    if (paths[i].empty() || paths[i][0] != '/') return fail(at(pointer, i, ""), quoted(paths[i]) + " must be an absolute path");
+    if (paths[i].empty() || paths[i][0] != '/')
+      return fail(at(pointer, i, ""), quoted(paths[i]) + " must be an absolute path");
   }
   return {};
 }
@@ -170,8 +175,10 @@ Status check_devices(const oci::Linux& linux) {
     if (device.type == "p") continue;
     constexpr std::int64_t kMaxMajor = (std::int64_t{1} << 12) - 1;
     constexpr std::int64_t kMaxMinor = (std::int64_t{1} << 20) - 1;
-    if (device.major < 0 || device.major > kMaxMajor) return fail(at("/linux/devices", i, "/major"), "is not a device number");
-    if (device.minor < 0 || device.minor > kMaxMinor) return fail(at("/linux/devices", i, "/minor"), "is not a device number");
+    if (device.major < 0 || device.major > kMaxMajor)
+      return fail(at("/linux/devices", i, "/major"), "is not a device number");
+    if (device.minor < 0 || device.minor > kMaxMinor)
+      return fail(at("/linux/devices", i, "/minor"), "is not a device number");
   }
   return {};
 }
@@ -181,7 +188,8 @@ Status check_hook_list(const std::vector<oci::Hook>& hooks, std::string_view poi
     if (hooks[i].path.empty() || hooks[i].path[0] != '/') {
       return fail(at(pointer, i, "/path"), "hook path " + quoted(hooks[i].path) + " must be absolute");
     }
-    if (hooks[i].timeout_s && *hooks[i].timeout_s <= 0) return fail(at(pointer, i, "/timeout"), "must be greater than 0");
+    if (hooks[i].timeout_s && *hooks[i].timeout_s <= 0)
+      return fail(at(pointer, i, "/timeout"), "must be greater than 0");
   }
   return {};
 }

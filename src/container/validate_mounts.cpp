@@ -8,14 +8,22 @@
 namespace cooper::container::rules {
 namespace {
 
-// Files of /proc that lxcfs and friends replace. Everything else below /proc is the kernel's interface: a mount there could redirect what
-// the runtime itself writes (CVE-2019-19921, CVE-2023-27561, CVE-2025-52881).
-constexpr std::array<std::string_view, 11> kProcFiles{
-    "/proc/cpuinfo",  "/proc/diskstats", "/proc/meminfo",  "/proc/stat",    "/proc/swaps",  "/proc/uptime",
-    "/proc/loadavg",  "/proc/slabinfo",  "/proc/net/dev",  "/proc/sys/kernel/ns_last_pid",
-    "/proc/sys/crypto/fips_enabled"};
+// Files of /proc that lxcfs and friends replace. Everything else below /proc is the kernel's interface: a mount there
+// could redirect what the runtime itself writes (CVE-2019-19921, CVE-2023-27561, CVE-2025-52881).
+constexpr std::array<std::string_view, 11> kProcFiles{"/proc/cpuinfo",
+                                                      "/proc/diskstats",
+                                                      "/proc/meminfo",
+                                                      "/proc/stat",
+                                                      "/proc/swaps",
+                                                      "/proc/uptime",
+                                                      "/proc/loadavg",
+                                                      "/proc/slabinfo",
+                                                      "/proc/net/dev",
+                                                      "/proc/sys/kernel/ns_last_pid",
+                                                      "/proc/sys/crypto/fips_enabled"};
 
-Status check_proc_destination(const std::string& destination, const oci::Mount& mount, bool bind, const std::string& pointer) {
+Status check_proc_destination(const std::string& destination, const oci::Mount& mount, bool bind,
+                              const std::string& pointer) {
   if (destination == "/proc") {
     // A bind is checked by the executor: its source must be a procfs.
     if (bind || mount.type == "proc") return {};
@@ -35,7 +43,8 @@ Status check_idmap(const oci::Mount& mount, const MountOptions& options, const o
     return fail(at("/mounts", index, "/options"), "only bind mounts can be id-mapped", Errc::kUnsupported);
   }
   if (mount.uid_mappings.empty() && config.linux && config.linux->uid_mappings.empty()) {
-    return fail(at("/mounts", index, "/options"), "an id-mapped mount needs mappings, or a container with a user namespace");
+    return fail(at("/mounts", index, "/options"),
+                "an id-mapped mount needs mappings, or a container with a user namespace");
   }
   return {};
 }
@@ -73,7 +82,8 @@ Status check_mounts(const std::vector<oci::Mount>& mounts, const oci::Config& co
     if (destination == "/" && !options->remount) {
       return fail(at("/mounts", i, "/destination"), "the root of the container cannot be mounted over");
     }
-    if (bind && mount.source.empty() && !options->remount) return fail(at("/mounts", i, "/source"), "a bind mount needs a source");
+    if (bind && mount.source.empty() && !options->remount)
+      return fail(at("/mounts", i, "/source"), "a bind mount needs a source");
     if (!bind && !options->remount && (mount.type.empty() || mount.type == "none")) {
       return fail(at("/mounts", i, "/type"), "a mount that is not a bind needs a file system type");
     }

@@ -13,7 +13,7 @@ namespace {
 using rules::at;
 using rules::fail;
 
-constexpr std::array<std::string_view, 7> kPolicies{"SCHED_OTHER", "SCHED_BATCH", "SCHED_ISO", "SCHED_IDLE",
+constexpr std::array<std::string_view, 7> kPolicies{"SCHED_OTHER", "SCHED_BATCH", "SCHED_ISO",     "SCHED_IDLE",
                                                     "SCHED_FIFO",  "SCHED_RR",    "SCHED_DEADLINE"};
 constexpr std::array<std::string_view, 7> kSchedFlags{
     "SCHED_FLAG_RESET_ON_FORK", "SCHED_FLAG_RECLAIM",        "SCHED_FLAG_DL_OVERRUN",    "SCHED_FLAG_KEEP_POLICY",
@@ -26,7 +26,8 @@ Status check_scheduler(const oci::Scheduler& scheduler, const std::string& point
   if (scheduler.nice < -20 || scheduler.nice > 19) return fail(pointer + "/nice", "must be between -20 and 19");
   const bool realtime = scheduler.policy == "SCHED_FIFO" || scheduler.policy == "SCHED_RR";
   if (scheduler.priority != 0 && !realtime) return fail(pointer + "/priority", "is for SCHED_FIFO and SCHED_RR only");
-  if (realtime && (scheduler.priority < 1 || scheduler.priority > 99)) return fail(pointer + "/priority", "must be between 1 and 99");
+  if (realtime && (scheduler.priority < 1 || scheduler.priority > 99))
+    return fail(pointer + "/priority", "must be between 1 and 99");
   const bool deadline = scheduler.policy == "SCHED_DEADLINE";
   if (!deadline && (scheduler.runtime != 0 || scheduler.deadline != 0 || scheduler.period != 0)) {
     return fail(pointer, "runtime, deadline and period are for SCHED_DEADLINE only");
@@ -44,25 +45,31 @@ Status check_rlimits(const std::vector<oci::Rlimit>& limits, const std::string& 
   std::set<std::string_view> seen;
   for (std::size_t i = 0; i < limits.size(); ++i) {
     const oci::Rlimit& limit = limits[i];
-    if (!sys::rlimit_from_name(limit.type)) return fail(at(pointer, i, "/type"), "unknown resource limit " + quoted(limit.type));
-    if (!seen.insert(limit.type).second) return fail(at(pointer, i, "/type"), "resource limit " + quoted(limit.type) + " is given twice");
+    if (!sys::rlimit_from_name(limit.type))
+      return fail(at(pointer, i, "/type"), "unknown resource limit " + quoted(limit.type));
+    if (!seen.insert(limit.type).second)
+      return fail(at(pointer, i, "/type"), "resource limit " + quoted(limit.type) + " is given twice");
     if (limit.soft > limit.hard) return fail(at(pointer, i, "/soft"), "must not be greater than the hard limit");
   }
   return {};
 }
 
-// "/proc/self/fd/7" and the like: a descriptor is not a place in the container (CVE-2024-21626). Links to such places are the executor's.
+// "/proc/self/fd/7" and the like: a descriptor is not a place in the container (CVE-2024-21626). Links to such places
+// are the executor's.
 bool is_descriptor_path(const std::string& path) {
   const std::string clean = rules::clean_path(path);
   const auto parts = split(clean, '/');
-  return parts.size() >= 4 && parts[1] == "proc" && (parts[3] == "fd" || parts[3] == "map_files" || parts[3] == "cwd" || parts[3] == "root");
+  return parts.size() >= 4 && parts[1] == "proc" &&
+         (parts[3] == "fd" || parts[3] == "map_files" || parts[3] == "cwd" || parts[3] == "root");
 }
 
 Status check_program(const oci::Process& process, const std::string& pointer) {
   if (process.args.empty()) return fail(pointer + "/args", "must name the program to run");
   if (process.args[0].empty()) return fail(pointer + "/args/0", "must not be empty");
-  if (process.cwd.empty() || process.cwd[0] != '/') return fail(pointer + "/cwd", quoted(process.cwd) + " must be an absolute path");
-  if (is_descriptor_path(process.cwd)) return fail(pointer + "/cwd", quoted(process.cwd) + " is not a directory of the container");
+  if (process.cwd.empty() || process.cwd[0] != '/')
+    return fail(pointer + "/cwd", quoted(process.cwd) + " must be an absolute path");
+  if (is_descriptor_path(process.cwd))
+    return fail(pointer + "/cwd", quoted(process.cwd) + " is not a directory of the container");
   for (std::size_t i = 0; i < process.env.size(); ++i) {
     const std::size_t equals = process.env[i].find('=');
     if (equals == std::string::npos || equals == 0) {
@@ -77,7 +84,8 @@ Status check_ids(const oci::User& user, const std::string& pointer) {
   if (user.uid == kNoId) return fail(pointer + "/uid", "4294967295 is not a user id");
   if (user.gid == kNoId) return fail(pointer + "/gid", "4294967295 is not a group id");
   for (std::size_t i = 0; i < user.additional_gids.size(); ++i) {
-    if (user.additional_gids[i] == kNoId) return fail(at(pointer + "/additionalGids", i, ""), "4294967295 is not a group id");
+    if (user.additional_gids[i] == kNoId)
+      return fail(at(pointer + "/additionalGids", i, ""), "4294967295 is not a group id");
   }
   if (user.umask && *user.umask > 0777) return fail(pointer + "/umask", "must be between 0 and 511 (0777)");
   return {};
@@ -91,7 +99,9 @@ Status check_io_priority(const oci::IoPriority& io, const std::string& pointer) 
   return {};
 }
 
-bool apparmor_wanted(const std::string& profile) { return !profile.empty() && profile != "unconfined"; }
+bool apparmor_wanted(const std::string& profile) {
+  return !profile.empty() && profile != "unconfined";
+}
 
 }  // namespace
 
@@ -109,8 +119,10 @@ Status validate_process(const oci::Process& process, const PlanOptions& options,
     return fail(base + "/consoleSize", "height and width must be at most 65535");
   }
   if (apparmor_wanted(process.apparmor_profile) && !options.apparmor_enabled) {
-    return fail(base + "/apparmorProfile", "profile " + quoted(process.apparmor_profile) + " cannot be applied: AppArmor is not enabled on this host",
-                Errc::kUnsupported);
+    return fail(
+        base + "/apparmorProfile",
+        "profile " + quoted(process.apparmor_profile) + " cannot be applied: AppArmor is not enabled on this host",
+        Errc::kUnsupported);
   }
   return {};
 }

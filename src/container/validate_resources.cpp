@@ -27,7 +27,8 @@ Status check_device_rules(const std::vector<oci::DeviceRule>& device_rules, cons
 
 Status check_memory(const oci::Memory& memory, const std::string& pointer) {
   const auto check = [&](const std::optional<std::int64_t>& value, std::string_view name) -> Status {
-    if (value && *value < -1) return fail(pointer + "/" + std::string(name), "must be -1 (unlimited) or a number of bytes");
+    if (value && *value < -1)
+      return fail(pointer + "/" + std::string(name), "must be -1 (unlimited) or a number of bytes");
     return {};
   };
   RETURN_IF_ERROR(check(memory.limit, "limit"));
@@ -53,14 +54,17 @@ bool is_cpu_list(std::string_view text) {
 }
 
 Status check_cpu(const oci::Cpu& cpu, const std::string& pointer) {
-  if (!is_cpu_list(cpu.cpus)) return fail(pointer + "/cpus", quoted(cpu.cpus) + " is not a list of processors such as 0-3,5");
-  if (!is_cpu_list(cpu.mems)) return fail(pointer + "/mems", quoted(cpu.mems) + " is not a list of memory nodes such as 0-1");
+  if (!is_cpu_list(cpu.cpus))
+    return fail(pointer + "/cpus", quoted(cpu.cpus) + " is not a list of processors such as 0-3,5");
+  if (!is_cpu_list(cpu.mems))
+    return fail(pointer + "/mems", quoted(cpu.mems) + " is not a list of memory nodes such as 0-1");
   if (cpu.idle && *cpu.idle != 0 && *cpu.idle != 1) return fail(pointer + "/idle", "must be 0 or 1");
   return {};
 }
 
 Status check_weight(const std::optional<std::uint16_t>& weight, const std::string& pointer) {
-  if (weight && *weight != 0 && (*weight < 10 || *weight > 1000)) return fail(pointer, "must be 0 (unset) or between 10 and 1000");
+  if (weight && *weight != 0 && (*weight < 10 || *weight > 1000))
+    return fail(pointer, "must be 0 (unset) or between 10 and 1000");
   return {};
 }
 
@@ -89,11 +93,13 @@ Status validate_resources(const oci::Resources& resources, std::string_view poin
   RETURN_IF_ERROR(check_device_rules(resources.devices, base + "/devices"));
   if (resources.memory) RETURN_IF_ERROR(check_memory(*resources.memory, base + "/memory"));
   if (resources.cpu) RETURN_IF_ERROR(check_cpu(*resources.cpu, base + "/cpu"));
-  if (resources.pids_limit && *resources.pids_limit < -1) return fail(base + "/pids/limit", "must be -1 (unlimited) or a number");
+  if (resources.pids_limit && *resources.pids_limit < -1)
+    return fail(base + "/pids/limit", "must be -1 (unlimited) or a number");
   if (resources.block_io) RETURN_IF_ERROR(check_block_io(*resources.block_io, base + "/blockIO"));
   for (std::size_t i = 0; i < resources.hugepage_limits.size(); ++i) {
     if (!is_page_size(resources.hugepage_limits[i].page_size)) {
-      return fail(at(base + "/hugepageLimits", i, "/pageSize"), quoted(resources.hugepage_limits[i].page_size) + " is not a page size such as 2MB");
+      return fail(at(base + "/hugepageLimits", i, "/pageSize"),
+                  quoted(resources.hugepage_limits[i].page_size) + " is not a page size such as 2MB");
     }
   }
   for (const auto& [file, value] : resources.unified) {

@@ -23,8 +23,8 @@ const oci::Namespace* find_namespace(const oci::Config& config, std::string_view
 Status check_mounts(const std::vector<oci::Mount>& mounts, const oci::Config& config);
 Status check_sysctl(const oci::Config& config);
 
-// "net.ipv4.conf.eth0/100.forwarding" or "net/ipv4/conf/eth0.100/forwarding" -> the path below /proc/sys. Empty when malformed.
-// The first separator decides which of the two is meant (sysctl(8)).
+// "net.ipv4.conf.eth0/100.forwarding" or "net/ipv4/conf/eth0.100/forwarding" -> the path below /proc/sys. Empty when
+// malformed. The first separator decides which of the two is meant (sysctl(8)).
 std::string sysctl_path(std::string_view key);
 
 // A path seen from "/": no "", "." or ".." components; relative paths start at "/"; ".." never leaves it.

@@ -8,17 +8,20 @@ namespace cooper::container::rules {
 namespace {
 
 // Only these are per namespace; any other sysctl would change the host.
-constexpr std::array<std::string_view, 8> kIpcSysctls{"kernel/msgmax", "kernel/msgmnb", "kernel/msgmni", "kernel/sem",
-                                                      "kernel/shmall", "kernel/shmmax", "kernel/shmmni", "kernel/shm_rmid_forced"};
+constexpr std::array<std::string_view, 8> kIpcSysctls{"kernel/msgmax", "kernel/msgmnb",         "kernel/msgmni",
+                                                      "kernel/sem",    "kernel/shmall",         "kernel/shmmax",
+                                                      "kernel/shmmni", "kernel/shm_rmid_forced"};
 
 Status check_one(const oci::Config& config, const std::string& key, const std::string& pointer) {
   const std::string path = sysctl_path(key);
   if (path.empty()) return fail(pointer, quoted(key) + " is not a sysctl name");
   const auto need = [&](std::string_view type) -> Status {
     if (find_namespace(config, type) != nullptr) return {};
-    return fail(pointer, "sysctl " + quoted(key) + " needs a " + std::string(type) + " namespace: without one it would change the host");
+    return fail(pointer, "sysctl " + quoted(key) + " needs a " + std::string(type) +
+                             " namespace: without one it would change the host");
   };
-  if (std::find(kIpcSysctls.begin(), kIpcSysctls.end(), path) != kIpcSysctls.end() || path.starts_with("fs/mqueue/")) return need("ipc");
+  if (std::find(kIpcSysctls.begin(), kIpcSysctls.end(), path) != kIpcSysctls.end() || path.starts_with("fs/mqueue/"))
+    return need("ipc");
   if (path.starts_with("net/")) return need("network");
   if (path == "kernel/hostname" || path == "kernel/domainname") {
     const bool host = path == "kernel/hostname";

@@ -24,7 +24,8 @@ struct Case {
   Errc code = Errc::kInvalidArgument;
 };
 
-oci::Mount mount(const char* destination, const char* type, const char* source = "x", std::vector<std::string> options = {}) {
+oci::Mount mount(const char* destination, const char* type, const char* source = "x",
+                 std::vector<std::string> options = {}) {
   return {destination, type, source, std::move(options), {}, {}};
 }
 
@@ -45,8 +46,10 @@ const std::vector<Case>& cases() {
       {"/process/user/uid", [](C& c) { c.process->user.uid = 0xffffffff; }},
       {"/process/user/additionalGids/0", [](C& c) { c.process->user.additional_gids = {0xffffffff}; }},
       {"/process/user/umask", [](C& c) { c.process->user.umask = 01000; }},
-      {"/process/rlimits/0/type: unknown resource limit 'RLIMIT_X'", [](C& c) { c.process->rlimits[0].type = "RLIMIT_X"; }},
-      {"/process/rlimits/1/type: resource limit 'RLIMIT_NOFILE' is given twice", [](C& c) { c.process->rlimits.push_back(c.process->rlimits[0]); }},
+      {"/process/rlimits/0/type: unknown resource limit 'RLIMIT_X'",
+       [](C& c) { c.process->rlimits[0].type = "RLIMIT_X"; }},
+      {"/process/rlimits/1/type: resource limit 'RLIMIT_NOFILE' is given twice",
+       [](C& c) { c.process->rlimits.push_back(c.process->rlimits[0]); }},
       {"/process/rlimits/0/soft", [](C& c) { c.process->rlimits[0].soft = 2000; }},
       {"/process/oomScoreAdj", [](C& c) { c.process->oom_score_adj = -1001; }},
       {"/process/scheduler/policy", [](C& c) { c.process->scheduler = {"SCHED_X", 0, 0, {}, 0, 0, 0}; }},
@@ -55,28 +58,60 @@ const std::vector<Case>& cases() {
       {"/process/scheduler/priority", [](C& c) { c.process->scheduler = {"SCHED_RR", 0, 0, {}, 0, 0, 0}; }},
       {"/process/scheduler/flags/0", [](C& c) { c.process->scheduler = {"SCHED_OTHER", 0, 0, {"X"}, 0, 0, 0}; }},
       {"/process/scheduler/runtime", [](C& c) { c.process->scheduler = {"SCHED_DEADLINE", 0, 0, {}, 0, 1, 1}; }},
-      {"/process/scheduler: runtime, deadline", [](C& c) { c.process->scheduler = {"SCHED_OTHER", 0, 0, {}, 1, 0, 0}; }},
-      {"/process/ioPriority/class", [](C& c) { c.process->io_priority = {"X", 0}; }},
-      {"/process/ioPriority/priority", [](C& c) { c.process->io_priority = {"IOPRIO_CLASS_RT", 8}; }},
-      {"/process/consoleSize", [](C& c) { c.process->console_size = {70000, 1}; }},
+      {"/process/scheduler: runtime, deadline",
+       [](C& c) { c.process->scheduler = {"SCHED_OTHER", 0, 0, {}, 1, 0, 0}; }},
+      {"/process/ioPriority/class",
+       [](C& c) {
+         c.process->io_priority = {"X", 0};
+       }},
+      {"/process/ioPriority/priority",
+       [](C& c) {
+         c.process->io_priority = {"IOPRIO_CLASS_RT", 8};
+       }},
+      {"/process/consoleSize",
+       [](C& c) {
+         c.process->console_size = {70000, 1};
+       }},
       {"/process/apparmorProfile: profile 'p'", [](C& c) { c.process->apparmor_profile = "p"; }, Errc::kUnsupported},
       {"/linux/namespaces/0/type: unknown namespace type 'x'", [](C& c) { c.linux->namespaces[0].type = "x"; }},
-      {"/linux/namespaces/5/type: namespace 'pid' is named twice", [](C& c) { c.linux->namespaces.push_back({"pid", ""}); }},
-      {"/linux/namespaces/0/path: namespace path 'x' must be absolute", [](C& c) { c.linux->namespaces[0].path = "x"; }},
+      {"/linux/namespaces/5/type: namespace 'pid' is named twice",
+       [](C& c) {
+         c.linux->namespaces.push_back({"pid", ""});
+       }},
+      {"/linux/namespaces/0/path: namespace path 'x' must be absolute",
+       [](C& c) { c.linux->namespaces[0].path = "x"; }},
       {"a mount namespace is required", [](C& c) { c.linux->namespaces.pop_back(); }, Errc::kUnsupported},
       {"joining a mount namespace", [](C& c) { c.linux->namespaces[4].path = "/x"; }, Errc::kUnsupported},
-      {"/linux/uidMappings: id mappings need a user namespace", [](C& c) { c.linux->uid_mappings = {{0, 0, 1}}; }},
-      {"/linux/gidMappings: id mappings need a user namespace", [](C& c) { c.linux->gid_mappings = {{0, 0, 1}}; }},
-      {"/linux/uidMappings: a new user namespace needs", [](C& c) { c.linux->namespaces.push_back({"user", ""}); }},
+      {"/linux/uidMappings: id mappings need a user namespace",
+       [](C& c) {
+         c.linux->uid_mappings = {{0, 0, 1}};
+       }},
+      {"/linux/gidMappings: id mappings need a user namespace",
+       [](C& c) {
+         c.linux->gid_mappings = {{0, 0, 1}};
+       }},
+      {"/linux/uidMappings: a new user namespace needs",
+       [](C& c) {
+         c.linux->namespaces.push_back({"user", ""});
+       }},
       {"/linux/gidMappings: a new user namespace needs",
        [](C& c) {
          c.linux->namespaces.push_back({"user", ""});
          c.linux->uid_mappings = {{0, 0, 1}};
          c.linux->gid_mappings = {{1, 0, 1}};
        }},
-      {"/linux/uidMappings/0/size", [](C& c) { c.linux->uid_mappings = {{0, 0, 0}}; }},
-      {"/linux/uidMappings/0: the mapping goes beyond", [](C& c) { c.linux->uid_mappings = {{0, 0xffffffff, 2}}; }},
-      {"/linux/timeOffsets: time offsets need", [](C& c) { c.linux->time_offsets = {{"monotonic", {1, 0}}}; }},
+      {"/linux/uidMappings/0/size",
+       [](C& c) {
+         c.linux->uid_mappings = {{0, 0, 0}};
+       }},
+      {"/linux/uidMappings/0: the mapping goes beyond",
+       [](C& c) {
+         c.linux->uid_mappings = {{0, 0xffffffff, 2}};
+       }},
+      {"/linux/timeOffsets: time offsets need",
+       [](C& c) {
+         c.linux->time_offsets = {{"monotonic", {1, 0}}};
+       }},
       {"unknown clock 'x'",
        [](C& c) {
          c.linux->namespaces.push_back({"time", ""});
@@ -87,34 +122,63 @@ const std::vector<Case>& cases() {
          c.linux->namespaces.push_back({"time", ""});
          c.linux->time_offsets = {{"monotonic", {1, 1000000000}}};
        }},
-      {"/hostname: setting the host name needs", [](C& c) { std::erase_if(c.linux->namespaces, [](const auto& n) { return n.type == "uts"; }); }},
+      {"/hostname: setting the host name needs",
+       [](C& c) { std::erase_if(c.linux->namespaces, [](const auto& n) { return n.type == "uts"; }); }},
       {"/hostname: must not be longer", [](C& c) { c.hostname = std::string(65, 'x'); }},
       {"/domainname: must not be longer", [](C& c) { c.domainname = std::string(65, 'x'); }},
-      {"/annotations: an annotation", [](C& c) { c.annotations = {{"", "x"}}; }},
+      {"/annotations: an annotation",
+       [](C& c) {
+         c.annotations = {{"", "x"}};
+       }},
       {"/mounts/0/destination: must not be empty", [](C& c) { c.mounts[0].destination = ""; }},
       {"/mounts/7/destination: the root of the container", [](C& c) { c.mounts.push_back(mount("/a/..", "tmpfs")); }},
       {"/mounts/7/source: a bind mount needs a source", [](C& c) { c.mounts.push_back(mount("/a", "bind", "")); }},
       {"/mounts/7/type", [](C& c) { c.mounts.push_back(mount("/a", "none")); }},
       {"/mounts/7/type", [](C& c) { c.mounts.push_back(mount("/a", "")); }},
       {"/mounts/7/destination: only a proc file system", [](C& c) { c.mounts.push_back(mount("/proc", "tmpfs")); }},
-      {"'/proc/sysrq-trigger' cannot be mounted because it is inside /proc", [](C& c) { c.mounts.push_back(mount("/proc/sysrq-trigger", "bind", "/x")); }},
+      {"'/proc/sysrq-trigger' cannot be mounted because it is inside /proc",
+       [](C& c) { c.mounts.push_back(mount("/proc/sysrq-trigger", "bind", "/x")); }},
       {"inside /proc", [](C& c) { c.mounts.push_back(mount("/x/../proc/self/attr", "bind", "/x")); }},
       {"/mounts/7/options: tmpcopyup", [](C& c) { c.mounts.push_back(mount("/a", "ext4", "x", {"tmpcopyup"})); }},
-      {"'idmap=uids=0-1-2' is not supported", [](C& c) { c.mounts.push_back(mount("/a", "bind", "/x", {"idmap=uids=0-1-2"})); }, Errc::kUnsupported},
-      {"/mounts/7/options: an id-mapped mount needs", [](C& c) { c.mounts.push_back(mount("/a", "bind", "/x", {"idmap"})); }},
-      {"only bind mounts can be id-mapped", [](C& c) { c.mounts.push_back(mount("/a", "ext4", "/x", {"idmap"})); }, Errc::kUnsupported},
+      {"'idmap=uids=0-1-2' is not supported",
+       [](C& c) { c.mounts.push_back(mount("/a", "bind", "/x", {"idmap=uids=0-1-2"})); }, Errc::kUnsupported},
+      {"/mounts/7/options: an id-mapped mount needs",
+       [](C& c) { c.mounts.push_back(mount("/a", "bind", "/x", {"idmap"})); }},
+      {"only bind mounts can be id-mapped", [](C& c) { c.mounts.push_back(mount("/a", "ext4", "/x", {"idmap"})); },
+       Errc::kUnsupported},
       {"/mounts/7: uidMappings and gidMappings",
        [](C& c) {
          c.mounts.push_back(mount("/a", "bind", "/x"));
          c.mounts.back().uid_mappings = {{0, 1, 1}};
        }},
-      {"/linux/devices/0/type", [](C& c) { c.linux->devices = {{"x", "/dev/x", 1, 1, {}, {}, {}}}; }},
-      {"/linux/devices/0/path", [](C& c) { c.linux->devices = {{"c", "dev/x", 1, 1, {}, {}, {}}}; }},
-      {"/linux/devices/0/major", [](C& c) { c.linux->devices = {{"c", "/dev/x", -1, 1, {}, {}, {}}}; }},
-      {"/linux/devices/0/minor", [](C& c) { c.linux->devices = {{"c", "/dev/x", 1, 1 << 20, {}, {}, {}}}; }},
-      {"/linux/sysctl/kernel.panic", [](C& c) { c.linux->sysctl = {{"kernel.panic", "1"}}; }},
-      {"sysctl 'vm/swappiness' is not in a namespace", [](C& c) { c.linux->sysctl = {{"vm/swappiness", "1"}}; }},
-      {"is not a sysctl name", [](C& c) { c.linux->sysctl = {{"net/../kernel/panic", "1"}}; }},
+      {"/linux/devices/0/type",
+       [](C& c) {
+         c.linux->devices = {{"x", "/dev/x", 1, 1, {}, {}, {}}};
+       }},
+      {"/linux/devices/0/path",
+       [](C& c) {
+         c.linux->devices = {{"c", "dev/x", 1, 1, {}, {}, {}}};
+       }},
+      {"/linux/devices/0/major",
+       [](C& c) {
+         c.linux->devices = {{"c", "/dev/x", -1, 1, {}, {}, {}}};
+       }},
+      {"/linux/devices/0/minor",
+       [](C& c) {
+         c.linux->devices = {{"c", "/dev/x", 1, 1 << 20, {}, {}, {}}};
+       }},
+      {"/linux/sysctl/kernel.panic",
+       [](C& c) {
+         c.linux->sysctl = {{"kernel.panic", "1"}};
+       }},
+      {"sysctl 'vm/swappiness' is not in a namespace",
+       [](C& c) {
+         c.linux->sysctl = {{"vm/swappiness", "1"}};
+       }},
+      {"is not a sysctl name",
+       [](C& c) {
+         c.linux->sysctl = {{"net/../kernel/panic", "1"}};
+       }},
       {"needs a network namespace",
        [](C& c) {
          std::erase_if(c.linux->namespaces, [](const auto& n) { return n.type == "network"; });
@@ -125,14 +189,26 @@ const std::vector<Case>& cases() {
          std::erase_if(c.linux->namespaces, [](const auto& n) { return n.type == "ipc"; });
          c.linux->sysctl = {{"fs.mqueue.msg_max", "1"}};
        }},
-      {"conflicts with /hostname", [](C& c) { c.linux->sysctl = {{"kernel.hostname", "x"}}; }},
-      {"/hooks/prestart/0/path", [](C& c) { c.hooks.prestart = {{"x", {}, {}, {}}}; }},
-      {"/hooks/poststop/0/timeout", [](C& c) { c.hooks.poststop = {{"/x", {}, {}, 0}}; }},
+      {"conflicts with /hostname",
+       [](C& c) {
+         c.linux->sysctl = {{"kernel.hostname", "x"}};
+       }},
+      {"/hooks/prestart/0/path",
+       [](C& c) {
+         c.hooks.prestart = {{"x", {}, {}, {}}};
+       }},
+      {"/hooks/poststop/0/timeout",
+       [](C& c) {
+         c.hooks.poststop = {{"/x", {}, {}, 0}};
+       }},
       {"/linux/maskedPaths/0: 'x' must be", [](C& c) { c.linux->masked_paths = {"x"}; }},
       {"/linux/readonlyPaths/0: '' must be", [](C& c) { c.linux->readonly_paths = {""}; }},
       {"/linux/rootfsPropagation", [](C& c) { c.linux->rootfs_propagation = "ro"; }},
       {"/linux/cgroupsPath", [](C& c) { c.linux->cgroups_path = "/a/../../b"; }},
-      {"/linux/personality/domain", [](C& c) { c.linux->personality = oci::Personality{"X", {}}; }},
+      {"/linux/personality/domain",
+       [](C& c) {
+         c.linux->personality = oci::Personality{"X", {}};
+       }},
       {"/linux/intelRdt", [](C& c) { c.linux->intel_rdt.emplace(); }, Errc::kUnsupported},
       {"/linux/resources/devices/0/type", [](C& c) { c.linux->resources->devices[0].type = "x"; }},
       {"/linux/resources/devices/0/access", [](C& c) { c.linux->resources->devices[0].access = "rx"; }},
@@ -149,9 +225,18 @@ const std::vector<Case>& cases() {
       {"/linux/resources/cpu/idle", [](C& c) { c.linux->resources->cpu.emplace().idle = 2; }},
       {"/linux/resources/pids/limit", [](C& c) { c.linux->resources->pids_limit = -2; }},
       {"/linux/resources/blockIO/weight", [](C& c) { c.linux->resources->block_io.emplace().weight = 5; }},
-      {"/linux/resources/blockIO/weightDevice/0/weight", [](C& c) { c.linux->resources->block_io.emplace().weight_devices = {{1, 1, 1001, {}}}; }},
-      {"/linux/resources/hugepageLimits/0/pageSize", [](C& c) { c.linux->resources->hugepage_limits = {{"2MiB", 1}}; }},
-      {"/linux/resources/unified", [](C& c) { c.linux->resources->unified = {{"../x", "1"}}; }},
+      {"/linux/resources/blockIO/weightDevice/0/weight",
+       [](C& c) {
+         c.linux->resources->block_io.emplace().weight_devices = {{1, 1, 1001, {}}};
+       }},
+      {"/linux/resources/hugepageLimits/0/pageSize",
+       [](C& c) {
+         c.linux->resources->hugepage_limits = {{"2MiB", 1}};
+       }},
+      {"/linux/resources/unified",
+       [](C& c) {
+         c.linux->resources->unified = {{"../x", "1"}};
+       }},
   };
   return all;
 }
@@ -176,9 +261,15 @@ TEST(Validate, Accepts) {
       [](C& c) { c.mounts.push_back(mount("relative", "tmpfs")); },
       [](C& c) { c.mounts.push_back(mount("/a", "none", "/x", {"bind"})); },
       [](C& c) { c.mounts.push_back(mount("/proc", "none", "/proc", {"rbind"})); },
-      [](C& c) { c.mounts.push_back(mount("/", "none", "", {"remount", "ro"})); },
-      [](C& c) { c.linux->sysctl = {{"kernel.shmmax", "1"}, {"net/core/somaxconn", "1"}, {"kernel.domainname", "x"}}; },
-      [](C& c) { c.linux->namespaces.push_back({"user", "/proc/1/ns/user"}); },
+      [](C& c) {
+        c.mounts.push_back(mount("/", "none", "", {"remount", "ro"}));
+      },
+      [](C& c) {
+        c.linux->sysctl = {{"kernel.shmmax", "1"}, {"net/core/somaxconn", "1"}, {"kernel.domainname", "x"}};
+      },
+      [](C& c) {
+        c.linux->namespaces.push_back({"user", "/proc/1/ns/user"});
+      },
       [](C& c) { c.process->user.umask = 0; },
       [](C& c) { c.process->apparmor_profile = "unconfined"; },
       [](C& c) { c.linux->resources->pids_limit = 0; },

@@ -99,7 +99,8 @@ Status change_expose(std::string_view text, std::string_view change, ImageConfig
     const std::string protocol = parts ? to_lower(parts->second) : "tcp";
     const auto number = parse_number<std::uint16_t>(port);
     if (!number || *number == 0) return bad(change, quoted(port) + " is not a port");
-    if (protocol != "tcp" && protocol != "udp" && protocol != "sctp") return bad(change, quoted(protocol) + " is not a protocol");
+    if (protocol != "tcp" && protocol != "udp" && protocol != "sctp")
+      return bad(change, quoted(protocol) + " is not a protocol");
     add_once(config.exposed_ports, std::to_string(*number) + "/" + protocol);
   }
   return {};
@@ -139,7 +140,8 @@ Status apply_change(std::string_view change, ImageConfig& config) {
     return key_values(value, change, [&](std::string_view k, std::string_view v) { set_env(config.env, k, v); });
   }
   if (keyword == "label") {
-    return key_values(value, change, [&](std::string_view k, std::string_view v) { config.labels[std::string(k)] = v; });
+    return key_values(value, change,
+                      [&](std::string_view k, std::string_view v) { config.labels[std::string(k)] = v; });
   }
   if (keyword == "expose") return change_expose(value, change, config);
   if (keyword == "volume") return change_volume(value, change, config);

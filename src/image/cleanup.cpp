@@ -88,7 +88,8 @@ std::vector<Digest> blobs_of(const Image& image) {
   return out;
 }
 
-Result<std::uint64_t> remove_unreferenced(BorrowedFd store, const std::vector<Digest>& blobs, const std::vector<std::string>& trees) {
+Result<std::uint64_t> remove_unreferenced(BorrowedFd store, const std::vector<Digest>& blobs,
+                                          const std::vector<std::string>& trees) {
   ASSIGN_OR_RETURN(const References live, references(store));
   std::uint64_t freed = 0;
   for (const Digest& digest : blobs) {

@@ -42,7 +42,8 @@ Result<std::string> read_link_target(BorrowedFd parent, const std::string& name,
 // Resolves a link's target inside the root, component by component.
 class LinkWalk {
  public:
-  LinkWalk(BorrowedFd root, bool create, std::vector<std::string>& created) : root_(root), create_(create), created_(created) {}
+  LinkWalk(BorrowedFd root, bool create, std::vector<std::string>& created)
+      : root_(root), create_(create), created_(created) {}
 
   // `base`: real path of the directory the link lies in.
   Status start(std::string_view base, const std::string& target) {
@@ -137,7 +138,8 @@ UniqueFd LinkWalk::take_fd(BorrowedFd root) {
 }  // namespace
 
 Result<std::string> clean_path(std::string_view raw) {
-  if (raw.find('\0') != std::string_view::npos) return Error(Errc::kCorrupt, "name " + quoted(raw) + " holds a NUL byte");
+  if (raw.find('\0') != std::string_view::npos)
+    return Error(Errc::kCorrupt, "name " + quoted(raw) + " holds a NUL byte");
   std::string out;
   out.reserve(raw.size());
   std::size_t depth = 0;
@@ -153,7 +155,8 @@ Result<std::string> clean_path(std::string_view raw) {
       --depth;
       continue;
     }
-    if (++depth > kMaxPathDepth) return Error(Errc::kLimit, "path is deeper than " + std::to_string(kMaxPathDepth) + " directories");
+    if (++depth > kMaxPathDepth)
+      return Error(Errc::kLimit, "path is deeper than " + std::to_string(kMaxPathDepth) + " directories");
     if (!out.empty()) out += '/';
     out += part;
   }
@@ -177,7 +180,8 @@ Result<bool> DirStack::push_link(std::string_view name, std::string target, Miss
   LinkWalk walk(root_, missing == Missing::kCreate, created_);
   RETURN_IF_ERROR(walk.start(top_path(), target));
   auto there = walk.run();
-  if (!there.ok()) return std::move(there).error().with("link " + quoted(join_path(top_path(), name)) + " to " + quoted(target));
+  if (!there.ok())
+    return std::move(there).error().with("link " + quoted(join_path(top_path(), name)) + " to " + quoted(target));
   if (!*there) return false;
   UniqueFd fd = walk.take_fd(root_);
   if (!fd.valid()) return Error::from_errno(EMFILE, "open the directory behind a link");

@@ -36,7 +36,8 @@ Result<std::optional<FoundImage>> by_name(const Records& records, const Referenc
   return std::optional<FoundImage>();
 }
 
-// name@digest: the digest of the manifest, or of the index it came from, and a name with that repository; a tag is ignored.
+// name@digest: the digest of the manifest, or of the index it came from, and a name with that repository; a tag is
+// ignored.
 Result<std::optional<FoundImage>> by_digest(const Records& records, const Reference& reference) {
   ASSIGN_OR_RETURN(const auto images, records.images());
   for (const Image& image : images) {
@@ -57,7 +58,8 @@ Result<std::optional<FoundImage>> by_digest(const Records& records, const Refere
 Result<std::optional<FoundImage>> by_id(const Records& records, std::string_view prefix, std::string_view reference) {
   ASSIGN_OR_RETURN(const auto ids, records.ids_with_prefix(prefix));
   if (ids.size() > 1) {
-    return Error(Errc::kInvalidArgument, "image id " + quoted(reference) + " is ambiguous: " + std::to_string(ids.size()) + " images begin so")
+    return Error(Errc::kInvalidArgument,
+                 "image id " + quoted(reference) + " is ambiguous: " + std::to_string(ids.size()) + " images begin so")
         .with_hint("give more digits");
   }
   if (ids.empty()) return std::optional<FoundImage>();
@@ -117,12 +119,14 @@ Result<FoundImage> find_image_and_name(const Records& records, std::string_view 
     ASSIGN_OR_RETURN(auto found, by_id(records, *prefix, text));
     if (found) return std::move(*found);
   } else if (!reference.ok()) {
-    return reference.error().code() == Errc::kInvalidArgument ? Error(Errc::kInvalidArgument, reference.error().message())
-                                                              : Error(Errc::kInternal, reference.error().message());
+    return reference.error().code() == Errc::kInvalidArgument
+               ? Error(Errc::kInvalidArgument, reference.error().message())
+               : Error(Errc::kInternal, reference.error().message());
   }
   Error error(Errc::kNotFound, "image " + quoted(text) + " is not in the store");
   const std::string near = reference.ok() ? near_matches(records, *reference) : std::string();
-  return std::move(error).with_hint(near.empty() ? "see cooper image ls, or load it with cooper image load" : "did you mean " + near);
+  return std::move(error).with_hint(near.empty() ? "see cooper image ls, or load it with cooper image load"
+                                                 : "did you mean " + near);
 }
 
 Result<Image> find_image(const Records& records, std::string_view reference) {

@@ -34,7 +34,8 @@ Result<Input> open_input(const std::string& path) {
   ASSIGN_OR_RETURN(UniqueFd file, sys::openat(sys::kCwd, path, O_RDONLY | O_NOCTTY));
   ASSIGN_OR_RETURN(const struct stat info, sys::fstat(file));
   if (S_ISDIR(info.st_mode)) {
-    return Error(Errc::kInvalidArgument, quoted(path) + " is a directory").with_hint("pack it first: tar -C DIR -c . | cooper image import -");
+    return Error(Errc::kInvalidArgument, quoted(path) + " is a directory")
+        .with_hint("pack it first: tar -C DIR -c . | cooper image import -");
   }
   return Input{std::move(file), S_ISREG(info.st_mode) ? static_cast<std::uint64_t>(info.st_size) : 0};
 }
@@ -50,9 +51,12 @@ std::string rfc3339(std::chrono::system_clock::time_point time) {
 
 std::string_view media_type_of(codec::Compression compression) {
   switch (compression) {
-    case codec::Compression::kGzip: return oci_image::kMediaTypeLayerGzip;
-    case codec::Compression::kZstd: return oci_image::kMediaTypeLayerZstd;
-    default: return oci_image::kMediaTypeLayer;
+    case codec::Compression::kGzip:
+      return oci_image::kMediaTypeLayerGzip;
+    case codec::Compression::kZstd:
+      return oci_image::kMediaTypeLayerZstd;
+    default:
+      return oci_image::kMediaTypeLayer;
   }
 }
 
@@ -109,13 +113,15 @@ Result<Image> import_rootfs(BorrowedFd store, const ImportOptions& options) {
   const std::string config_bytes = oci_image::print(config);
   const Digest id = codec::digest_of(config_bytes);
   const auto descriptor = [](std::string_view type, const Digest& digest, std::uint64_t size) {
-    return oci_image::Descriptor{.media_type = std::string(type), .digest = digest, .size_bytes = size, .annotations = {}, .platform = {}};
+    return oci_image::Descriptor{
+        .media_type = std::string(type), .digest = digest, .size_bytes = size, .annotations = {}, .platform = {}};
   };
-  const oci_image::Manifest manifest{.media_type = {},
-                                     .artifact_type = {},
-                                     .config = descriptor(oci_image::kMediaTypeConfig, id, config_bytes.size()),
-                                     .layers = {descriptor(media_type_of(layer.compression), layer.digest, layer.size_bytes)},
-                                     .annotations = {}};
+  const oci_image::Manifest manifest{
+      .media_type = {},
+      .artifact_type = {},
+      .config = descriptor(oci_image::kMediaTypeConfig, id, config_bytes.size()),
+      .layers = {descriptor(media_type_of(layer.compression), layer.digest, layer.size_bytes)},
+      .annotations = {}};
   const std::string manifest_bytes = oci_image::print(manifest);
   Image image{.id = id, .manifest_digest = codec::digest_of(manifest_bytes)};
   RETURN_IF_ERROR(staging.add_blob(image.id, config_bytes));

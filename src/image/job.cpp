@@ -12,7 +12,9 @@
 namespace cooper::image {
 namespace {
 
-bool same_file(const struct stat& a, const struct stat& b) { return a.st_dev == b.st_dev && a.st_ino == b.st_ino; }
+bool same_file(const struct stat& a, const struct stat& b) {
+  return a.st_dev == b.st_dev && a.st_ino == b.st_ino;
+}
 
 std::string random_name() {
   char bytes[12] = {};
@@ -49,7 +51,8 @@ Result<Job> Job::create(BorrowedFd store) {
   return Error(Errc::kBusy, "no temporary directory could be made in the image store");
 }
 
-Job::Job(Job&& other) noexcept : store_(other.store_), path_(std::exchange(other.path_, {})), fd_(std::move(other.fd_)) {}
+Job::Job(Job&& other) noexcept
+    : store_(other.store_), path_(std::exchange(other.path_, {})), fd_(std::move(other.fd_)) {}
 
 Job::~Job() {
   // Failure leaves a directory that gc removes.

@@ -29,7 +29,10 @@ constexpr std::uint64_t kWritebackStep = std::uint64_t{8} << 20;
 class StoredBytes final : public codec::ByteSource {
  public:
   StoredBytes(LayerInput& input, std::uint64_t done_before, const LayerProgress& progress)
-      : input_(input), hasher_(input.digest ? Hasher(*input.digest) : Hasher()), done_before_(done_before), progress_(progress) {}
+      : input_(input),
+        hasher_(input.digest ? Hasher(*input.digest) : Hasher()),
+        done_before_(done_before),
+        progress_(progress) {}
 
   Result<std::size_t> read(std::span<char> buffer) override {
     ASSIGN_OR_RETURN(const std::size_t n, input_.source->read(buffer));
@@ -61,14 +64,17 @@ class StoredBytes final : public codec::ByteSource {
   Result<Digest> finish() {
     if (input_.size_bytes && size_ != *input_.size_bytes) return size_error();
     const Digest actual = hasher_.finish();
-    if (hashing_ && input_.digest && actual != *input_.digest) return codec::digest_mismatch(*input_.digest, actual, input_.what);
+    if (hashing_ && input_.digest && actual != *input_.digest)
+      return codec::digest_mismatch(*input_.digest, actual, input_.what);
     return actual;
   }
 
  private:
   Error size_error() const {
-    return Error(Errc::kCorrupt, input_.what + " is corrupt: it has " + (size_ > *input_.size_bytes ? "more than " : "only ") +
-                                     std::to_string(std::min(size_, *input_.size_bytes)) + " bytes, not " + std::to_string(*input_.size_bytes));
+    return Error(Errc::kCorrupt, input_.what + " is corrupt: it has " +
+                                     (size_ > *input_.size_bytes ? "more than " : "only ") +
+                                     std::to_string(std::min(size_, *input_.size_bytes)) + " bytes, not " +
+                                     std::to_string(*input_.size_bytes));
   }
   LayerInput& input_;
   Hasher hasher_;
@@ -126,12 +132,13 @@ Result<Pipeline::Stored> Pipeline::produce_layer(LayerInput& input, std::uint64_
   auto plain = Decompressor::create(stored);
   if (!plain.ok()) return std::move(plain).error().with(input.what);
   const Compression compression = (*plain)->compression();
-  const bool same_algorithm = !input.digest || !input.diff_id || input.digest->algorithm() == input.diff_id->algorithm();
+  const bool same_algorithm =
+      !input.digest || !input.diff_id || input.digest->algorithm() == input.diff_id->algorithm();
   if (compression == Compression::kNone && same_algorithm) stored.stop_hashing();
   Status filled = fill_ring(**plain);
   if (filled.ok() || filled.error().code() == Errc::kCorrupt) {
-    // What follows the compressed data, or its broken part, belongs to the stored bytes too: a wrong digest or size tells
-    // more than a broken stream.
+    // What follows the compressed data, or its broken part, belongs to the stored bytes too: a wrong digest or size
+    // tells more than a broken stream.
     std::vector<char> rest(std::size_t{128} << 10);
     RETURN_IF_ERROR(stored.drain(rest));
     if (!filled.ok() && !stored.hashing()) return std::move(filled).error().with(input.what);
@@ -165,7 +172,8 @@ Status Pipeline::hash() {
       hasher.update(bytes);
     }
     Digest actual = hasher.finish();
-    if (input.diff_id && actual != *input.diff_id) return codec::digest_mismatch(*input.diff_id, actual, input.what + ", uncompressed,");
+    if (input.diff_id && actual != *input.diff_id)
+      return codec::digest_mismatch(*input.diff_id, actual, input.what + ", uncompressed,");
     diff_ids_.push_back(std::move(actual));
   }
   return {};
@@ -227,7 +235,8 @@ Result<std::vector<LayerOutput>> Pipeline::run() {
   for (std::size_t i = 0; i < inputs_.size(); ++i) {
     const LayerInput& input = inputs_[i];
     Digest digest = stored_[i].digest;
-    if (stored_[i].compression == Compression::kNone && (!input.digest || input.digest->algorithm() == diff_ids_[i].algorithm())) {
+    if (stored_[i].compression == Compression::kNone &&
+        (!input.digest || input.digest->algorithm() == diff_ids_[i].algorithm())) {
       digest = diff_ids_[i];
       if (input.digest && digest != *input.digest) return codec::digest_mismatch(*input.digest, digest, input.what);
     }
@@ -238,7 +247,8 @@ Result<std::vector<LayerOutput>> Pipeline::run() {
 
 }  // namespace
 
-Result<std::vector<LayerOutput>> process_layers(std::vector<LayerInput> inputs, TreeBuilder* builder, const LayerProgress& progress) {
+Result<std::vector<LayerOutput>> process_layers(std::vector<LayerInput> inputs, TreeBuilder* builder,
+                                                const LayerProgress& progress) {
   if (inputs.empty()) {
     if (builder != nullptr) RETURN_IF_ERROR(builder->finish());
     return std::vector<LayerOutput>();

@@ -1,5 +1,5 @@
-// Layers made of few names, so that they collide: files, links, whiteouts and replaced directories in any order. Nothing may
-// reach the directory beside the root, and the tree can be removed afterwards.
+// Layers made of few names, so that they collide: files, links, whiteouts and replaced directories in any order.
+// Nothing may reach the directory beside the root, and the tree can be removed afterwards.
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -15,11 +15,14 @@ namespace {
 
 using cooper::codec::tar::TarFixture;
 
-constexpr std::array<const char*, 16> kParts = {"a",      "b",     "c",       "..",           ".",  "",        ".wh.a", ".wh..wh..opq",
-                                                ".wh.b", ".wh.", ".wh..wh.x", "../outside", "/a", "a/b", "b/a",   "secret"};
+constexpr std::array<const char*, 16> kParts = {
+    "a",     "b",    "c",         "..",         ".",  "",    ".wh.a", ".wh..wh..opq",
+    ".wh.b", ".wh.", ".wh..wh.x", "../outside", "/a", "a/b", "b/a",   "secret"};
 constexpr std::array<char, 8> kTypes = {'0', '0', '5', '5', '2', '2', '1', '6'};
 
-std::string name_from(std::uint8_t byte) { return std::string(kParts[byte & 15]) + "/" + kParts[byte >> 4]; }
+std::string name_from(std::uint8_t byte) {
+  return std::string(kParts[byte & 15]) + "/" + kParts[byte >> 4];
+}
 
 }  // namespace
 

@@ -45,9 +45,12 @@ std::string layer_name(std::size_t index, std::size_t count, const LayerPlan& la
 
 std::string_view layer_media_type(codec::Compression compression) {
   switch (compression) {
-    case codec::Compression::kGzip: return oci_image::kMediaTypeLayerGzip;
-    case codec::Compression::kZstd: return oci_image::kMediaTypeLayerZstd;
-    default: return oci_image::kMediaTypeLayer;
+    case codec::Compression::kGzip:
+      return oci_image::kMediaTypeLayerGzip;
+    case codec::Compression::kZstd:
+      return oci_image::kMediaTypeLayerZstd;
+    default:
+      return oci_image::kMediaTypeLayer;
   }
 }
 
@@ -89,7 +92,8 @@ Status Loader::open_archive(UniqueFd file, bool seekable, std::uint64_t size) {
     }
   }
   codec::FdSource stream(file);
-  ASSIGN_OR_RETURN(UniqueFd spool, sys::openat(staging_->job().fd(), "spool", O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0600));
+  ASSIGN_OR_RETURN(UniqueFd spool,
+                   sys::openat(staging_->job().fd(), "spool", O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0600));
   ASSIGN_OR_RETURN(source_, ArchiveSource::spool(stream, std::move(spool)));
   return {};
 }
@@ -122,22 +126,26 @@ Result<Transport> Loader::detect() {
   if (has_docker_manifest && !is_directory_) return Transport::kDockerArchive;
   Error error(Errc::kInvalidArgument, is_directory_ ? "is not an OCI layout: it has no index.json"
                                                     : "is not an image: it has neither index.json nor manifest.json");
-  return std::move(error).with_hint(is_directory_ ? "pack the directory with tar and use cooper image import to make an image of it"
-                                                  : "use cooper image import to make an image of a root file system");
+  return std::move(error).with_hint(
+      is_directory_ ? "pack the directory with tar and use cooper image import to make an image of it"
+                    : "use cooper image import to make an image of a root file system");
 }
 
 Result<std::vector<ImagePlan>> Loader::plan() {
   RETURN_IF_ERROR(open_source());
   ASSIGN_OR_RETURN(const Transport transport, detect());
   const PlanOptions options{.platform = options_.platform.value_or(oci_image::host_platform()), .name = options_.name};
-  return transport == Transport::kDockerArchive ? plan_docker_archive(*source_, options) : plan_oci_layout(*source_, options);
+  return transport == Transport::kDockerArchive ? plan_docker_archive(*source_, options)
+                                                : plan_oci_layout(*source_, options);
 }
 
 Result<std::optional<Image>> Loader::already_there(const ImagePlan& plan) {
   ASSIGN_OR_RETURN(std::optional<Image> image, records_.image(plan.config_digest));
   if (!image) return image;
-  // An archive without a manifest brings nothing new when the image is known; another manifest of the same image replaces ours.
-  if (!plan.manifest_bytes.empty() && codec::digest_of(plan.manifest_bytes) != image->manifest_digest) return std::optional<Image>();
+  // An archive without a manifest brings nothing new when the image is known; another manifest of the same image
+  // replaces ours.
+  if (!plan.manifest_bytes.empty() && codec::digest_of(plan.manifest_bytes) != image->manifest_digest)
+    return std::optional<Image>();
   if (!Trees(store_).exists(image->chain)) return std::optional<Image>();
   for (const Digest& blob : image->layers) {
     if (!sys::fstatat(store_, blob_path(blob)).ok()) return std::optional<Image>();
@@ -183,7 +191,8 @@ Result<std::vector<LayerOutput>> Loader::load_layers(const ImagePlan& plan, cons
   }
   ASSIGN_OR_RETURN(auto outputs, process_layers(std::move(inputs), builder ? &*builder : nullptr, progress));
   if (builder) RETURN_IF_ERROR(staging_->seal_tree(chain, *builder));
-  for (std::size_t i = 0; i < outputs.size(); ++i) RETURN_IF_ERROR(staging_->keep_blob(blob_count_ + i, outputs[i].digest));
+  for (std::size_t i = 0; i < outputs.size(); ++i)
+    RETURN_IF_ERROR(staging_->keep_blob(blob_count_ + i, outputs[i].digest));
   blob_count_ += outputs.size();
   return outputs;
 }
@@ -252,11 +261,13 @@ Result<std::vector<LayerInput>> stored_inputs(BorrowedFd store, const Image& ima
   ASSIGN_OR_RETURN(const auto manifest, oci_image::parse_manifest(std::move(manifest_bytes), "manifest"));
   ASSIGN_OR_RETURN(std::string config_bytes, read_stored_document(store, image.id, "configuration"));
   ASSIGN_OR_RETURN(const auto config, oci_image::parse_config(std::move(config_bytes), "configuration"));
-  if (config.diff_ids.size() != manifest.layers.size()) return Error(Errc::kCorrupt, "manifest and configuration differ in layers");
+  if (config.diff_ids.size() != manifest.layers.size())
+    return Error(Errc::kCorrupt, "manifest and configuration differ in layers");
   std::vector<LayerInput> inputs;
   for (std::size_t i = 0; i < manifest.layers.size(); ++i) {
     const oci_image::Descriptor& layer = manifest.layers[i];
-    const std::string what = layer_name(i, manifest.layers.size(), {blob_path(layer.digest), config.diff_ids[i], layer.digest, {}});
+    const std::string what =
+        layer_name(i, manifest.layers.size(), {blob_path(layer.digest), config.diff_ids[i], layer.digest, {}});
     auto file = sys::openat(store, blob_path(layer.digest), O_RDONLY | O_NOFOLLOW);
     if (!file.ok()) return std::move(file).error().with(what);
     const BorrowedFd fd = file->borrow();
@@ -278,7 +289,9 @@ Error reload_hint(Error error, const Image& image) {
 
 }  // namespace
 
-Result<std::vector<Image>> load_images(BorrowedFd store, const LoadOptions& options) { return Loader(store, options).run(); }
+Result<std::vector<Image>> load_images(BorrowedFd store, const LoadOptions& options) {
+  return Loader(store, options).run();
+}
 
 Result<std::string> read_stored_document(BorrowedFd store, const Digest& digest, std::string_view what) {
   auto bytes = io::read_file(store, blob_path(digest), oci_image::kMaxDocumentBytes);

@@ -26,7 +26,9 @@ constexpr std::array<Directory, 9> kDirectories = {{
     {"locks", 0700},
 }};
 
-bool is_hex(char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'); }
+bool is_hex(char c) {
+  return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f');
+}
 
 }  // namespace
 
@@ -49,10 +51,12 @@ Status check_chain(std::string_view chain) {
 
 Status check_tree_user(std::string_view user) {
   const auto fine = [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '.' || c == '-';
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '.' ||
+           c == '-';
   };
   if (!user.empty() && user.size() <= 128 && user != "." && user != ".." && std::ranges::all_of(user, fine)) return {};
-  return Error(Errc::kInvalidArgument, quoted(user) + " cannot be the user of a tree: only letters, digits, '_', '.' and '-'");
+  return Error(Errc::kInvalidArgument,
+               quoted(user) + " cannot be the user of a tree: only letters, digits, '_', '.' and '-'");
 }
 
 Result<UniqueFd> open_store_directory(const std::string& dir) {
@@ -70,7 +74,8 @@ Result<UniqueFd> open_store_directory(const std::string& dir) {
     if (!made.ok() && made.error().errno_value() != EEXIST) return context(std::move(made).error());
   }
   // Last: where it exists, so does everything else.
-  Status written = io::write_file_atomic(*opened, kLayoutFile, "{\"imageLayoutVersion\":\"1.0.0\"}", 0644, io::Durability::kFsync);
+  Status written =
+      io::write_file_atomic(*opened, kLayoutFile, "{\"imageLayoutVersion\":\"1.0.0\"}", 0644, io::Durability::kFsync);
   if (!written.ok()) return context(std::move(written).error());
   return opened;
 }

@@ -53,7 +53,8 @@ struct Chosen {
 };
 
 // Follows indexes down to the manifest for the platform.
-Result<Chosen> choose_manifest(Source& source, Descriptor descriptor, const oci_image::Platform& platform, const std::string& what) {
+Result<Chosen> choose_manifest(Source& source, Descriptor descriptor, const oci_image::Platform& platform,
+                               const std::string& what) {
   std::optional<Digest> outermost;
   for (int depth = 0; depth < kMaxIndexDepth; ++depth) {
     const std::string name = "manifest " + descriptor.digest.str();
@@ -74,23 +75,27 @@ Result<Chosen> choose_manifest(Source& source, Descriptor descriptor, const oci_
 
 Status check_runnable(const Manifest& manifest, const std::string& what) {
   if (!manifest.artifact_type.empty()) {
-    return Error(Errc::kUnsupported, what + " is an artifact of type " + quoted(manifest.artifact_type) + ", not an image to run");
+    return Error(Errc::kUnsupported,
+                 what + " is an artifact of type " + quoted(manifest.artifact_type) + ", not an image to run");
   }
   for (const Descriptor& layer : manifest.layers) {
-    if (Status known = oci_image::check_layer_media_type(layer.media_type); !known.ok()) return std::move(known).error().with(what);
+    if (Status known = oci_image::check_layer_media_type(layer.media_type); !known.ok())
+      return std::move(known).error().with(what);
   }
   return {};
 }
 
-Result<ImagePlan> plan_manifest(Source& source, Chosen chosen, const oci_image::Platform& platform, const std::string& what) {
+Result<ImagePlan> plan_manifest(Source& source, Chosen chosen, const oci_image::Platform& platform,
+                                const std::string& what) {
   RETURN_IF_ERROR(check_runnable(chosen.manifest, what));
   const Descriptor& config = chosen.manifest.config;
   ASSIGN_OR_RETURN(std::string config_bytes, read_document(source, config, "configuration of " + what));
   ASSIGN_OR_RETURN(oci_image::ImageConfig parsed, oci_image::parse_config(config_bytes, "configuration of " + what));
   RETURN_IF_ERROR(check_platform(parsed, platform, what));
   if (parsed.diff_ids.size() != chosen.manifest.layers.size()) {
-    return Error(Errc::kCorrupt, what + " is corrupt: its manifest has " + std::to_string(chosen.manifest.layers.size()) +
-                                     " layers, its configuration " + std::to_string(parsed.diff_ids.size()));
+    return Error(Errc::kCorrupt, what + " is corrupt: its manifest has " +
+                                     std::to_string(chosen.manifest.layers.size()) + " layers, its configuration " +
+                                     std::to_string(parsed.diff_ids.size()));
   }
   std::vector<LayerPlan> layers;
   for (std::size_t i = 0; i < parsed.diff_ids.size(); ++i) {
@@ -141,13 +146,15 @@ Result<std::vector<Group>> group_by_name(const Index& index, const std::string& 
     if (group == groups.end()) group = groups.insert(groups.end(), Group{.name = std::move(name), .manifests = {}});
     group->manifests.push_back(descriptor);
   }
-  if (groups.size() > kMaxImages) return Error(Errc::kLimit, "index.json has more than " + std::to_string(kMaxImages) + " images");
+  if (groups.size() > kMaxImages)
+    return Error(Errc::kLimit, "index.json has more than " + std::to_string(kMaxImages) + " images");
   return groups;
 }
 
 // Unnamed images of one platform each are several images; with platforms they are one, for several platforms.
 std::vector<std::vector<Descriptor>> images_of(const Group& group) {
-  const bool platforms = std::ranges::any_of(group.manifests, [](const Descriptor& d) { return d.platform.has_value(); });
+  const bool platforms =
+      std::ranges::any_of(group.manifests, [](const Descriptor& d) { return d.platform.has_value(); });
   if (!group.name.empty() || platforms) return {group.manifests};
   std::vector<std::vector<Descriptor>> images;
   for (const Descriptor& descriptor : group.manifests) images.push_back({descriptor});
@@ -161,7 +168,8 @@ Status add_wanted_name(std::vector<ImagePlan>& plans, const std::string& name) {
     if (plan.names.empty()) unnamed.push_back(&plan);
   }
   if (unnamed.size() > 1) {
-    return Error(Errc::kInvalidArgument, "name " + quoted(name) + " cannot be given to " + std::to_string(unnamed.size()) + " images");
+    return Error(Errc::kInvalidArgument,
+                 "name " + quoted(name) + " cannot be given to " + std::to_string(unnamed.size()) + " images");
   }
   if (unnamed.empty()) return {};
   ASSIGN_OR_RETURN(std::string full, full_name(name, oci_image::kLocalRegistry));
@@ -181,7 +189,8 @@ void merge_into(std::vector<ImagePlan>& plans, ImagePlan plan) {
   plans.push_back(std::move(plan));
 }
 
-Result<ImagePlan> plan_docker_image(Source& source, const oci_image::DockerArchiveEntry& entry, const oci_image::Platform& platform) {
+Result<ImagePlan> plan_docker_image(Source& source, const oci_image::DockerArchiveEntry& entry,
+                                    const oci_image::Platform& platform) {
   const std::string what = "image " + quoted(entry.repo_tags.empty() ? entry.config : entry.repo_tags.front());
   auto config_bytes = source.read(entry.config, kMaxDocumentBytes);
   if (!config_bytes.ok()) return std::move(config_bytes).error().with("configuration of " + what);
@@ -204,7 +213,8 @@ Result<ImagePlan> plan_docker_image(Source& source, const oci_image::DockerArchi
                  .config_digest = std::move(digest),
                  .manifest_bytes = {},
                  .layers = {}};
-  for (std::size_t i = 0; i < entry.layers.size(); ++i) plan.layers.push_back({entry.layers[i], plan.config.diff_ids[i]});
+  for (std::size_t i = 0; i < entry.layers.size(); ++i)
+    plan.layers.push_back({entry.layers[i], plan.config.diff_ids[i]});
   for (const std::string& tag : entry.repo_tags) {
     ASSIGN_OR_RETURN(std::string name, full_name(tag, oci_image::kDockerHub));
     plan.names.push_back(std::move(name));
@@ -221,7 +231,8 @@ Result<std::string> full_name(std::string_view text, std::string_view registry) 
   const std::string name = reference.name();
   // Qualifying has made it longer.
   if (name.size() > oci_image::kMaxNameBytes) {
-    return Error(Errc::kInvalidArgument, "image name " + quoted(name) + " is longer than " + std::to_string(oci_image::kMaxNameBytes) + " bytes");
+    return Error(Errc::kInvalidArgument, "image name " + quoted(name) + " is longer than " +
+                                             std::to_string(oci_image::kMaxNameBytes) + " bytes");
   }
   return name;
 }
@@ -237,8 +248,8 @@ Status check_platform(const oci_image::ImageConfig& config, const oci_image::Pla
   // Old producers leave it out.
   if (config.platform.os.empty() && config.platform.architecture.empty()) return {};
   if (oci_image::match_platform(wanted, config.platform)) return {};
-  return Error(Errc::kNotFound, std::string(what) + " is for platform " + oci_image::to_string(config.platform) + ", not for " +
-                                    oci_image::to_string(wanted))
+  return Error(Errc::kNotFound, std::string(what) + " is for platform " + oci_image::to_string(config.platform) +
+                                    ", not for " + oci_image::to_string(wanted))
       .with_hint("load an image for this machine, or ask for the platform by name");
 }
 
@@ -273,7 +284,8 @@ Result<std::vector<ImagePlan>> plan_oci_layout(Source& source, const PlanOptions
 Result<std::vector<ImagePlan>> plan_docker_archive(Source& source, const PlanOptions& options) {
   ASSIGN_OR_RETURN(std::string bytes, source.read("manifest.json", kMaxDocumentBytes));
   ASSIGN_OR_RETURN(const auto entries, oci_image::parse_docker_archive_manifest(std::move(bytes), "manifest.json"));
-  if (entries.size() > kMaxImages) return Error(Errc::kLimit, "manifest.json has more than " + std::to_string(kMaxImages) + " images");
+  if (entries.size() > kMaxImages)
+    return Error(Errc::kLimit, "manifest.json has more than " + std::to_string(kMaxImages) + " images");
   std::vector<ImagePlan> plans;
   for (const auto& entry : entries) {
     ASSIGN_OR_RETURN(ImagePlan plan, plan_docker_image(source, entry, options.platform));

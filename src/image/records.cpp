@@ -46,13 +46,18 @@ Result<Digest> parse_name(std::string text) {
   return digest_member(root, "image");
 }
 
-bool is_missing(const Error& error) { return error.errno_value() == ENOENT; }
+bool is_missing(const Error& error) {
+  return error.errno_value() == ENOENT;
+}
 
 }  // namespace
 
 std::string print_record(const Image& image) {
   Writer writer;
-  writer.begin_object().field("version", kVersion).field("id", image.id.str()).field("manifest", image.manifest_digest.str());
+  writer.begin_object()
+      .field("version", kVersion)
+      .field("id", image.id.str())
+      .field("manifest", image.manifest_digest.str());
   if (image.index_digest) writer.field("index", image.index_digest->str());
   writer.field("chain", image.chain).field("created", image.created).field("size_bytes", image.size_bytes);
   writer.field("loaded_unix_ms", image.loaded_unix_ms);
@@ -192,7 +197,8 @@ Status Records::put_name(const std::string& name, const Digest& id) {
     RETURN_IF_ERROR(put_image(*owner));
   }
   if (before == id) return {};
-  RETURN_IF_ERROR(io::write_file_atomic(store_, name_record_path(name), print_name(name, id), 0600, io::Durability::kFsync));
+  RETURN_IF_ERROR(
+      io::write_file_atomic(store_, name_record_path(name), print_name(name, id), 0600, io::Durability::kFsync));
   if (!before) return {};
   ASSIGN_OR_RETURN(auto former, read_record(*before));
   if (former && std::erase(former->names, name) != 0) RETURN_IF_ERROR(put_image(*former));

@@ -80,7 +80,8 @@ Status ArchiveSource::read_index(codec::BlockSource& blocks) {
     if (!more) break;
     auto clean = clean_path(entry.path);
     if (!clean.ok()) return std::move(clean).error().with("member " + quoted(entry.path));
-    if (members_.size() == kMaxMembers) return Error(Errc::kLimit, "archive has more than " + std::to_string(kMaxMembers) + " members");
+    if (members_.size() == kMaxMembers)
+      return Error(Errc::kLimit, "archive has more than " + std::to_string(kMaxMembers) + " members");
     if (entry.type == codec::tar::EntryType::kFile && !entry.sparse) {
       members_[*clean] = {.offset = reader.position(), .size_bytes = entry.size_bytes};
     } else if (entry.type == codec::tar::EntryType::kSymlink || entry.type == codec::tar::EntryType::kHardLink) {

@@ -15,8 +15,12 @@ namespace {
 
 constexpr mode_t kBlobMode = 0444;
 
-std::string unnamed_blob(std::size_t number) { return "layer-" + std::to_string(number); }
-std::string staged_blob(const Digest& digest) { return "blob-" + std::string(digest.algorithm()) + "-" + std::string(digest.hex()); }
+std::string unnamed_blob(std::size_t number) {
+  return "layer-" + std::to_string(number);
+}
+std::string staged_blob(const Digest& digest) {
+  return "blob-" + std::string(digest.algorithm()) + "-" + std::string(digest.hex());
+}
 
 }  // namespace
 
@@ -39,7 +43,8 @@ Status Staging::keep_blob(std::size_t number, const Digest& digest) {
 Status Staging::add_blob(const Digest& digest, std::string_view bytes) {
   if (blobs_.contains(digest)) return {};
   unsynced_ = true;
-  ASSIGN_OR_RETURN(const UniqueFd file, sys::openat(job_.fd(), staged_blob(digest), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, kBlobMode));
+  ASSIGN_OR_RETURN(const UniqueFd file,
+                   sys::openat(job_.fd(), staged_blob(digest), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, kBlobMode));
   RETURN_IF_ERROR(sys::write_all(file, bytes));
   blobs_.insert(digest);
   return {};
@@ -76,7 +81,9 @@ Status Staging::rename_tree(const std::string& from, const std::string& to) {
   return {};
 }
 
-Status Staging::seal_tree(const std::string& chain, const TreeBuilder& builder) { return Trees::seal(job_, chain, builder); }
+Status Staging::seal_tree(const std::string& chain, const TreeBuilder& builder) {
+  return Trees::seal(job_, chain, builder);
+}
 
 Status Staging::publish_blobs() {
   std::set<std::string> algorithms;

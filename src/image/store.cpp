@@ -30,26 +30,36 @@ Store& Store::operator=(Store&&) noexcept = default;
 Store::~Store() = default;
 
 Result<Store> Store::open(const std::string& dir) {
-  if (!dir.starts_with('/')) return Error(Errc::kInvalidArgument, "image store " + quoted(dir) + " is not an absolute path");
+  if (!dir.starts_with('/'))
+    return Error(Errc::kInvalidArgument, "image store " + quoted(dir) + " is not an absolute path");
   auto impl = std::make_unique<Impl>();
   impl->dir = dir;
   ASSIGN_OR_RETURN(impl->fd, open_store_directory(dir));
   return Store(std::move(impl));
 }
 
-Result<Image> Store::find(std::string_view reference) const { return find_image(Records(impl_->fd), reference); }
+Result<Image> Store::find(std::string_view reference) const {
+  return find_image(Records(impl_->fd), reference);
+}
 
-Result<std::vector<Image>> Store::list() const { return Records(impl_->fd).images(); }
+Result<std::vector<Image>> Store::list() const {
+  return Records(impl_->fd).images();
+}
 
-Result<std::vector<Image>> Store::load(const LoadOptions& options) { return load_images(impl_->fd, options); }
+Result<std::vector<Image>> Store::load(const LoadOptions& options) {
+  return load_images(impl_->fd, options);
+}
 
-Result<Image> Store::import(const ImportOptions& options) { return import_rootfs(impl_->fd, options); }
+Result<Image> Store::import(const ImportOptions& options) {
+  return import_rootfs(impl_->fd, options);
+}
 
 Status Store::tag(std::string_view reference, std::string_view name) {
   ASSIGN_OR_RETURN(oci_image::Reference parsed, oci_image::parse_reference(name));
   if (parsed.digest) return Error(Errc::kInvalidArgument, "name " + quoted(name) + " cannot have a digest");
   const std::string full = oci_image::qualify(std::move(parsed), oci_image::kLocalRegistry).name();
-  if (full.size() > oci_image::kMaxNameBytes) return Error(Errc::kInvalidArgument, "name " + quoted(full) + " is too long");
+  if (full.size() > oci_image::kMaxNameBytes)
+    return Error(Errc::kInvalidArgument, "name " + quoted(full) + " is too long");
   ASSIGN_OR_RETURN(const io::FileLock guard, impl_->lock());
   Records records(impl_->fd);
   ASSIGN_OR_RETURN(const Image image, find_image(records, reference));
@@ -68,7 +78,8 @@ Result<RemoveResult> Store::remove(std::string_view reference, bool force) {
     if (image.names.size() > 1) return result;
   } else {
     if (image.names.size() > 1 && !force) {
-      return Error(Errc::kBusy, "image " + std::string(image.id.hex().substr(0, 12)) + " has several names: " + join(image.names, ", "))
+      return Error(Errc::kBusy, "image " + std::string(image.id.hex().substr(0, 12)) +
+                                    " has several names: " + join(image.names, ", "))
           .with_hint("remove the names one by one, or use --force");
     }
     for (const std::string& name : image.names) {
@@ -134,7 +145,8 @@ Status Store::extract(const Image& image, const std::string& directory) {
   ASSIGN_OR_RETURN(const UniqueFd fd, sys::openat(sys::kCwd, directory, O_RDONLY | O_DIRECTORY));
   if (!created) {
     ASSIGN_OR_RETURN(const auto names, sys::list_directory(fd));
-    if (!names.empty()) return Error(Errc::kAlreadyExists, "directory " + quoted(directory) + " is not empty", ENOTEMPTY);
+    if (!names.empty())
+      return Error(Errc::kAlreadyExists, "directory " + quoted(directory) + " is not empty", ENOTEMPTY);
   }
   ScopeExit undo([&] {
     const auto names = sys::list_directory(fd);

@@ -1,16 +1,15 @@
 // CONTRACT. The image store: blobs by digest, names, and one unpacked tree per distinct layer chain.
 //
-//   <dir>/oci-layout                     {"imageLayoutVersion":"1.0.0"}: the directory is a readable OCI layout of blobs
-//   <dir>/blobs/<alg>/<hex>              0444; appears by rename after its digest was checked
-//   <dir>/refs/...                       names and image records (format is the store's own, versioned)
-//   <dir>/trees/<chain>/{rootfs,tree.json} one unpacked layer chain, shared read-only by every container; <chain> = hex of the chain id
-//   <dir>/trees/<chain>/users/<user>     empty file: `user` (a pod uuid) needs the tree, also while it does not run
-//   <dir>/tmp/                           work in progress; what no live process has locked is removed by gc
-//   <dir>/locks/
+//   <dir>/oci-layout                     {"imageLayoutVersion":"1.0.0"}: the directory is a readable OCI layout of
+//   blobs <dir>/blobs/<alg>/<hex>              0444; appears by rename after its digest was checked <dir>/refs/...
+//   names and image records (format is the store's own, versioned) <dir>/trees/<chain>/{rootfs,tree.json} one unpacked
+//   layer chain, shared read-only by every container; <chain> = hex of the chain id <dir>/trees/<chain>/users/<user>
+//   empty file: `user` (a pod uuid) needs the tree, also while it does not run <dir>/tmp/ work in progress; what no
+//   live process has locked is removed by gc <dir>/locks/
 //
-// Many processes may read and write at once. A crash or a full disk at any instant leaves the old or the new state: never a
-// name that points to missing or wrong bytes, never a tree that is not complete.
-// Needs root to unpack trees with owners, device nodes and xattrs.
+// Many processes may read and write at once. A crash or a full disk at any instant leaves the old or the new state:
+// never a name that points to missing or wrong bytes, never a tree that is not complete. Needs root to unpack trees
+// with owners, device nodes and xattrs.
 #pragma once
 
 #include <cstdint>
@@ -28,36 +27,37 @@
 
 namespace cooper::image {
 
-// What the user wrote: [registry/]name[:tag][@digest], or an image id (or unambiguous prefix of one, at least 4 hex digits,
-// "sha256:" optional). "busybox" means "busybox:latest" and also matches a stored "localhost/busybox:latest" or
+// What the user wrote: [registry/]name[:tag][@digest], or an image id (or unambiguous prefix of one, at least 4 hex
+// digits, "sha256:" optional). "busybox" means "busybox:latest" and also matches a stored "localhost/busybox:latest" or
 // "docker.io/library/busybox:latest" (the short-name rule of podman, local names only).
 struct Image {
-  Digest id;               // config digest: what docker and podman call the image id
-  Digest manifest_digest;  // as stored
+  Digest id;                            // config digest: what docker and podman call the image id
+  Digest manifest_digest;               // as stored
   std::vector<std::string> names = {};  // full names with tag, sorted
-  std::string created = {};     // RFC 3339, of the image
-  std::uint64_t size_bytes = 0;  // compressed blobs
+  std::string created = {};             // RFC 3339, of the image
+  std::uint64_t size_bytes = 0;         // compressed blobs
   std::int64_t loaded_unix_ms = 0;
-  std::vector<Digest> layers = {};    // compressed digests, base first
-  std::string chain = {};        // name of its unpacked tree
+  std::vector<Digest> layers = {};          // compressed digests, base first
+  std::string chain = {};                   // name of its unpacked tree
   std::optional<Digest> index_digest = {};  // of the multi-platform index it was chosen from
 };
 
 enum class Transport { kAuto, kOciDirectory, kOciArchive, kDockerArchive, kRootfsTar };
 
 struct LoadOptions {
-  std::string path;                 // directory or file; "-" = standard input (archives only)
+  std::string path;  // directory or file; "-" = standard input (archives only)
   Transport transport = Transport::kAuto;
-  std::string name;                 // for images that bring none (rootfs tar, unnamed layouts)
+  std::string name;                             // for images that bring none (rootfs tar, unnamed layouts)
   std::optional<oci_image::Platform> platform;  // default: this host's
-  bool all_platforms_ok = false;    // reserved for index handling by the store; false: pick one platform
+  bool all_platforms_ok = false;                // reserved for index handling by the store; false: pick one platform
   // Progress in bytes of input consumed; total 0 when unknown. Called from one thread at a time.
   std::function<void(std::string_view what, std::uint64_t done_bytes, std::uint64_t total_bytes)> progress;
 };
 // Image configuration for plain root file system tars (`image import`).
 struct ImportOptions {
-  LoadOptions source;               // transport is forced to kRootfsTar
-  std::vector<std::string> changes; // docker's: "CMD [\"sh\"]", "ENV A=b", "ENTRYPOINT ...", "WORKDIR", "USER", "LABEL", "STOPSIGNAL", "EXPOSE", "VOLUME"
+  LoadOptions source;                // transport is forced to kRootfsTar
+  std::vector<std::string> changes;  // docker's: "CMD [\"sh\"]", "ENV A=b", "ENTRYPOINT ...", "WORKDIR", "USER",
+                                     // "LABEL", "STOPSIGNAL", "EXPOSE", "VOLUME"
   std::string message;
 };
 
@@ -91,8 +91,9 @@ class Store {
   Result<std::string> manifest_bytes(const Image& image) const;
   Result<std::string> config_bytes(const Image& image) const;
 
-  // The unpacked root file system, unpacked now if it is missing, and registered for `user`. The warm path (tree present) is a
-  // few system calls: it runs at every container start. Read-only by contract: nobody writes below rootfs.
+  // The unpacked root file system, unpacked now if it is missing, and registered for `user`. The warm path (tree
+  // present) is a few system calls: it runs at every container start. Read-only by contract: nobody writes below
+  // rootfs.
   struct Tree {
     std::string chain;   // name of the tree
     std::string rootfs;  // absolute path
@@ -120,8 +121,8 @@ struct ResolvedUser {
   std::vector<std::uint32_t> additional_gids;
   std::string home;  // "/" when unknown
 };
-// rootfs is an O_PATH descriptor of the tree; files are read through RootDir. Numeric ids need no entry; unknown names are
-// Errc::kNotFound. Empty text is root.
+// rootfs is an O_PATH descriptor of the tree; files are read through RootDir. Numeric ids need no entry; unknown names
+// are Errc::kNotFound. Empty text is root.
 Result<ResolvedUser> resolve_user(BorrowedFd rootfs, std::string_view user);
 
 }  // namespace cooper::image

@@ -69,8 +69,9 @@ TEST_F(StoreTest, LoadsFindsAndRemoves) {
   EXPECT_THAT(image.names, ElementsAre("q.io/x/y:1"));
   EXPECT_EQ(image.created, "2024-01-02T03:04:05Z");
   EXPECT_EQ(image.layers.size(), 2U);
-  for (const std::string& reference : {std::string("q.io/x/y:1"), image.id.str(), std::string(image.id.hex().substr(0, 4)),
-                                      "q.io/x/y@" + image.manifest_digest.str(), "q.io/x/y:ignored@" + image.manifest_digest.str()}) {
+  for (const std::string& reference :
+       {std::string("q.io/x/y:1"), image.id.str(), std::string(image.id.hex().substr(0, 4)),
+        "q.io/x/y@" + image.manifest_digest.str(), "q.io/x/y:ignored@" + image.manifest_digest.str()}) {
     const auto found = store_.find(reference);
     ASSERT_TRUE(found.ok()) << reference << ": " << found.error().message();
     EXPECT_EQ(found->id, image.id);
@@ -143,7 +144,8 @@ TEST_F(StoreTest, RemovingTakesOneNameOrAll) {
 
 TEST_F(StoreTest, SharedBlobsStay) {
   const std::string base = layer("a", "A");
-  layout_.index({LayoutFixture::named(layout_.image({base}), "one"), LayoutFixture::named(layout_.image({base, layer("b", "B")}), "two")});
+  layout_.index({LayoutFixture::named(layout_.image({base}), "one"),
+                 LayoutFixture::named(layout_.image({base, layer("b", "B")}), "two")});
   const auto images = load();
   ASSERT_TRUE(images.ok()) << images.error().message();
   EXPECT_EQ(images->size(), 2U);
@@ -175,7 +177,9 @@ TEST_F(StoreTest, UnpacksAgainWhatIsMissing) {
 
 TEST_F(StoreTest, PicksThePlatform) {
   const oci_image::Platform foreign{.architecture = "s390x", .os = "linux", .variant = ""};
-  oci_image::Index inner{.media_type = {}, .manifests = {layout_.image({layer("a", "F")}, foreign), layout_.image({layer("a", "H")})}, .annotations = {}};
+  oci_image::Index inner{.media_type = {},
+                         .manifests = {layout_.image({layer("a", "F")}, foreign), layout_.image({layer("a", "H")})},
+                         .annotations = {}};
   oci_image::Descriptor attestation = layout_.blob("{}", oci_image::kMediaTypeManifest);
   attestation.platform = {.architecture = "unknown", .os = "unknown", .variant = ""};
   inner.manifests.insert(inner.manifests.begin(), attestation);
@@ -305,7 +309,8 @@ std::string docker_archive(const std::string& layer_bytes, bool old_style) {
     tar.hard_link("two/layer.tar", "one/layer.tar");
   }
   tar.file(config_name, bytes);
-  tar.file("manifest.json", R"([{"Config":")" + config_name + R"(","RepoTags":["x:1","q.io/y:2"],"Layers":["one/layer.tar","two/layer.tar"]}])");
+  tar.file("manifest.json", R"([{"Config":")" + config_name +
+                                R"(","RepoTags":["x:1","q.io/y:2"],"Layers":["one/layer.tar","two/layer.tar"]}])");
   return tar.finish();
 }
 
@@ -336,12 +341,13 @@ TEST_F(StoreTest, RefusesCutArchives) {
 }
 
 TEST_F(StoreTest, ImportsRootFileSystems) {
-  write_test_file(scratch_ / "rootfs.tar", TarFixture()
-                                               .add({.path = "etc/motd", .data = "hi", .uid = ::geteuid(), .gid = ::getegid()})
-                                               .finish());
-  const auto image = store_.import({.source = {.path = scratch_ / "rootfs.tar", .name = "mine", .platform = {}, .progress = {}},
-                                    .changes = {"CMD [\"sh\", \"-l\"]", "env A=b C=\"d e\"", "EXPOSE 80", "WORKDIR /w", "LABEL x=y"},
-                                    .message = "made by hand"});
+  write_test_file(
+      scratch_ / "rootfs.tar",
+      TarFixture().add({.path = "etc/motd", .data = "hi", .uid = ::geteuid(), .gid = ::getegid()}).finish());
+  const auto image =
+      store_.import({.source = {.path = scratch_ / "rootfs.tar", .name = "mine", .platform = {}, .progress = {}},
+                     .changes = {"CMD [\"sh\", \"-l\"]", "env A=b C=\"d e\"", "EXPOSE 80", "WORKDIR /w", "LABEL x=y"},
+                     .message = "made by hand"});
   ASSERT_TRUE(image.ok()) << image.error().message();
   const auto config = store_.config(*image);
   ASSERT_TRUE(config.ok());
@@ -356,9 +362,10 @@ TEST_F(StoreTest, ImportsRootFileSystems) {
 TEST_F(StoreTest, RefusesBadImports) {
   const auto import = [&](const std::string& bytes, std::vector<std::string> changes = {}) {
     write_test_file(scratch_ / "rootfs.tar", bytes);
-    const auto image = store_.import({.source = {.path = scratch_ / "rootfs.tar", .name = {}, .platform = {}, .progress = {}},
-                                      .changes = std::move(changes),
-                                      .message = {}});
+    const auto image =
+        store_.import({.source = {.path = scratch_ / "rootfs.tar", .name = {}, .platform = {}, .progress = {}},
+                       .changes = std::move(changes),
+                       .message = {}});
     EXPECT_FALSE(image.ok());
     EXPECT_THAT(leftovers(), IsEmpty());
     return image.ok() ? Errc::kInternal : image.error().code();
@@ -389,7 +396,8 @@ TEST_F(StoreTest, GcRemovesWhatNobodyNeeds) {
   const std::string store = scratch_ / "store/";
   write_test_file(store + "blobs/sha256/" + std::string(64, '0'), std::string(5000, 'x'));
   write_test_file(store + "tmp/dead/file", "x");
-  write_test_file(store + "refs/names/localhost+gone:latest", R"({"version":1,"name":"x","image":"sha256:)" + std::string(64, 'a') + "\"}");
+  write_test_file(store + "refs/names/localhost+gone:latest",
+                  R"({"version":1,"name":"x","image":"sha256:)" + std::string(64, 'a') + "\"}");
   write_test_file(store + "refs/images/sha256:" + std::string(64, 'b'), "");
   write_test_file(store + "trees/" + std::string(64, 'c') + "/rootfs/f", "x");
   const auto freed = store_.gc();

@@ -11,7 +11,9 @@ struct Thread::State {
 
 Thread::Thread(std::unique_ptr<State> state) : state_(std::move(state)) {}
 Thread::Thread(Thread&& other) noexcept = default;
-Thread::~Thread() { join(); }
+Thread::~Thread() {
+  join();
+}
 
 Result<Thread> Thread::start(std::function<void()> body) {
   auto state = std::make_unique<State>();

@@ -22,7 +22,8 @@ constexpr std::string_view kWhiteoutMeta = ".wh..wh.";
 constexpr std::uint64_t kWritebackBytes = std::uint64_t{1} << 20;
 
 constexpr std::array<std::string_view, 2> kDroppedPrefixes = {"trusted.overlay.", "user.overlay."};
-constexpr std::array<std::string_view, 4> kDroppedNames = {"security.selinux", "security.ima", "security.evm", "security.apparmor"};
+constexpr std::array<std::string_view, 4> kDroppedNames = {"security.selinux", "security.ima", "security.evm",
+                                                           "security.apparmor"};
 
 void set_times(struct timespec (&times)[2], std::int64_t seconds, std::uint32_t nanoseconds) {
   times[0] = {.tv_sec = static_cast<time_t>(seconds), .tv_nsec = static_cast<long>(nanoseconds)};
@@ -71,7 +72,8 @@ Status TreeBuilder::apply(codec::BlockSource& tar) {
     }
     ++entries_;
   }
-  if (require_end_mark_ && !reader.saw_end_mark()) return Error(Errc::kCorrupt, "tar: archive is truncated: it has no end mark");
+  if (require_end_mark_ && !reader.saw_end_mark())
+    return Error(Errc::kCorrupt, "tar: archive is truncated: it has no end mark");
   has_lower_ = true;
   return {};
 }
@@ -91,13 +93,18 @@ Status TreeBuilder::apply_entry(codec::tar::Reader& reader, const Entry& entry) 
   place.path = directory->path.empty() ? place.name : directory->path + "/" + place.name;
   touch(place.path);
   switch (entry.type) {
-    case EntryType::kFile: return make_file(reader, place, entry);
-    case EntryType::kDirectory: return make_directory(place, entry);
-    case EntryType::kHardLink: return make_hard_link(place, entry);
-    case EntryType::kSymlink: return make_symlink(place, entry);
+    case EntryType::kFile:
+      return make_file(reader, place, entry);
+    case EntryType::kDirectory:
+      return make_directory(place, entry);
+    case EntryType::kHardLink:
+      return make_hard_link(place, entry);
+    case EntryType::kSymlink:
+      return make_symlink(place, entry);
     case EntryType::kCharDevice:
     case EntryType::kBlockDevice:
-    case EntryType::kFifo: return make_node(place, entry);
+    case EntryType::kFifo:
+      return make_node(place, entry);
   }
   return Error(Errc::kInternal, "unknown type of entry");
 }
@@ -206,11 +213,13 @@ Status TreeBuilder::make_hard_link(const Place& place, const Entry& entry) {
   const std::string target_path = directory->path.empty() ? target : directory->path + "/" + target;
   if (target_path == place.path) return Error(Errc::kCorrupt, "a hard link to itself");
   if (place.path.starts_with(target_path + "/")) return Error(Errc::kCorrupt, "a hard link to a directory");
-  if (target_path.starts_with(place.path + "/")) return Error(Errc::kCorrupt, "a hard link would replace the directory of its target");
+  if (target_path.starts_with(place.path + "/"))
+    return Error(Errc::kCorrupt, "a hard link would replace the directory of its target");
   Status linked = create_replacing(place, [&] { return sys::linkat(directory->fd, target, place.dir, place.name); });
   if (linked.ok()) return linked;
   if (linked.error().errno_value() == ENOENT) return missing();
-  if (linked.error().errno_value() == EPERM) return Error(Errc::kCorrupt, "target " + quoted(entry.link_target) + " is a directory", EPERM);
+  if (linked.error().errno_value() == EPERM)
+    return Error(Errc::kCorrupt, "target " + quoted(entry.link_target) + " is a directory", EPERM);
   return linked;
 }
 
@@ -222,11 +231,15 @@ Status TreeBuilder::make_symlink(const Place& place, const Entry& entry) {
 }
 
 Status TreeBuilder::make_node(const Place& place, const Entry& entry) {
-  const mode_t type = entry.type == EntryType::kFifo ? S_IFIFO : entry.type == EntryType::kCharDevice ? S_IFCHR : S_IFBLK;
+  const mode_t type = entry.type == EntryType::kFifo         ? S_IFIFO
+                      : entry.type == EntryType::kCharDevice ? S_IFCHR
+                                                             : S_IFBLK;
   // The kernel's device numbers have 12 and 20 bits.
-  if (entry.device_major > 0xfff || entry.device_minor > 0xfffff) return Error(Errc::kCorrupt, "device number is out of range");
+  if (entry.device_major > 0xfff || entry.device_minor > 0xfffff)
+    return Error(Errc::kCorrupt, "device number is out of range");
   const dev_t device = entry.type == EntryType::kFifo ? 0 : makedev(entry.device_major, entry.device_minor);
-  RETURN_IF_ERROR(create_replacing(place, [&] { return sys::mknodat(place.dir, place.name, type | entry.mode, device); }));
+  RETURN_IF_ERROR(
+      create_replacing(place, [&] { return sys::mknodat(place.dir, place.name, type | entry.mode, device); }));
   return set_node_metadata(place, entry);
 }
 

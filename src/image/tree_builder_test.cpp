@@ -80,8 +80,12 @@ TarFixture tar(std::initializer_list<FixtureEntry> entries) {
   }
   return out;
 }
-FixtureEntry file(std::string path, std::string data = "data") { return {.path = std::move(path), .data = std::move(data)}; }
-FixtureEntry directory(std::string path, std::uint32_t mode = 0755) { return {.path = std::move(path), .type = '5', .mode = mode}; }
+FixtureEntry file(std::string path, std::string data = "data") {
+  return {.path = std::move(path), .data = std::move(data)};
+}
+FixtureEntry directory(std::string path, std::uint32_t mode = 0755) {
+  return {.path = std::move(path), .type = '5', .mode = mode};
+}
 FixtureEntry symlink_entry(std::string path, std::string target) {
   return {.path = std::move(path), .type = '2', .mode = 0777, .link = std::move(target)};
 }
@@ -90,8 +94,12 @@ FixtureEntry hard_link(std::string path, std::string target) {
 }
 
 TEST_F(TreeTest, KeepsModesTimesAndLinks) {
-  apply_ok(tar({directory("./", 0711), directory("bin/", 01777), {.path = "bin/su", .data = "x", .mode = 04755},
-                hard_link("bin/su2", "bin/su"), symlink_entry("sh", "bin/su"), {.path = "fifo", .type = '6', .mode = 0620}}));
+  apply_ok(tar({directory("./", 0711),
+                directory("bin/", 01777),
+                {.path = "bin/su", .data = "x", .mode = 04755},
+                hard_link("bin/su2", "bin/su"),
+                symlink_entry("sh", "bin/su"),
+                {.path = "fifo", .type = '6', .mode = 0620}}));
   finish();
   EXPECT_EQ(info("").st_mode & 07777, 0711U);
   EXPECT_EQ(info("bin").st_mode & 07777, 01777U);
@@ -120,7 +128,8 @@ TEST_F(TreeTest, LowerDirectoriesKeepTheirMetadata) {
 }
 
 TEST_F(TreeTest, LaterEntriesReplaceEarlierOnes) {
-  apply_ok(tar({file("f", "one"), directory("d"), file("d/x"), symlink_entry("l", "d"), file("hard"), hard_link("hard2", "hard")}));
+  apply_ok(tar({file("f", "one"), directory("d"), file("d/x"), symlink_entry("l", "d"), file("hard"),
+                hard_link("hard2", "hard")}));
   apply_ok(tar({file("f", "two"), file("d", "now a file"), directory("l"), file("l/y"), file("hard2", "own")}));
   finish();
   EXPECT_EQ(content("f"), "two");
@@ -133,15 +142,16 @@ TEST_F(TreeTest, LaterEntriesReplaceEarlierOnes) {
 TEST_F(TreeTest, WhiteoutsHideLowerLayersOnly) {
   apply_ok(tar({directory("d"), file("d/gone"), file("d/stays"), directory("tree"), file("tree/x")}));
   // The layer's own files survive, before and after the mark.
-  apply_ok(tar({file("d/mine"), file("d/.wh.mine", ""), file("d/.wh.gone", ""), file("d/.wh.missing", ""), file(".wh.tree", ""),
-                file("none/.wh.x", "")}));
+  apply_ok(tar({file("d/mine"), file("d/.wh.mine", ""), file("d/.wh.gone", ""), file("d/.wh.missing", ""),
+                file(".wh.tree", ""), file("none/.wh.x", "")}));
   finish();
   EXPECT_THAT(names("d"), UnorderedElementsAre("mine", "stays"));
   EXPECT_THAT(names(""), UnorderedElementsAre("d"));
 }
 
 TEST_F(TreeTest, OpaqueDirectoriesHideWhatIsBelow) {
-  apply_ok(tar({directory("d"), file("d/low"), directory("d/sub"), file("d/sub/low"), directory("d/other"), file("d/other/low")}));
+  apply_ok(tar({directory("d"), file("d/low"), directory("d/sub"), file("d/sub/low"), directory("d/other"),
+                file("d/other/low")}));
   apply_ok(tar({directory("d"), directory("d/sub"), file("d/sub/mine"), file("d/.wh..wh..opq", ""), file("d/late")}));
   finish();
   EXPECT_THAT(names("d"), UnorderedElementsAre("sub", "late"));
@@ -199,7 +209,8 @@ TEST_F(TreeTest, AbsoluteLinksStayInside) {
 }
 
 TEST_F(TreeTest, FollowsLinksInsideTheRoot) {
-  apply_ok(tar({directory("usr"), directory("usr/lib"), symlink_entry("lib", "usr/lib"), symlink_entry("l2", "./lib/../../usr/lib")}));
+  apply_ok(tar({directory("usr"), directory("usr/lib"), symlink_entry("lib", "usr/lib"),
+                symlink_entry("l2", "./lib/../../usr/lib")}));
   apply_ok(tar({file("lib/a"), file("l2/b"), file("usr/lib/c"), file("lib/.wh.c", "")}));
   finish();
   EXPECT_THAT(names("usr/lib"), UnorderedElementsAre("a", "b", "c"));
@@ -240,7 +251,8 @@ TEST_F(TreeTest, HardLinksReplaceAndLinkSymlinksThemselves) {
 }
 
 TEST_F(TreeTest, WritesHoles) {
-  const std::string pax = TarFixture::pax("GNU.sparse.size", "10000000") + TarFixture::pax("GNU.sparse.map", "5000000,3");
+  const std::string pax =
+      TarFixture::pax("GNU.sparse.size", "10000000") + TarFixture::pax("GNU.sparse.map", "5000000,3");
   apply_ok(tar({{.path = "sparse", .data = "abc", .pax = pax}}));
   EXPECT_EQ(info("sparse").st_size, 10'000'000);
   EXPECT_LT(info("sparse").st_blocks * 512, 1'000'000);

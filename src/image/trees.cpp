@@ -14,9 +14,13 @@ namespace {
 
 constexpr int kVersion = 1;
 
-std::string staged(const std::string& chain) { return "tree-" + chain; }
+std::string staged(const std::string& chain) {
+  return "tree-" + chain;
+}
 
-bool is_missing(const Error& error) { return error.errno_value() == ENOENT; }
+bool is_missing(const Error& error) {
+  return error.errno_value() == ENOENT;
+}
 
 Status remove_if_there(BorrowedFd dir, const std::string& path) {
   Status removed = sys::unlinkat(dir, path);
@@ -26,7 +30,9 @@ Status remove_if_there(BorrowedFd dir, const std::string& path) {
 
 }  // namespace
 
-Result<io::FileLock> Trees::lock(io::FileLock::Mode mode) const { return io::FileLock::acquire(store_, kTreesLock, mode); }
+Result<io::FileLock> Trees::lock(io::FileLock::Mode mode) const {
+  return io::FileLock::acquire(store_, kTreesLock, mode);
+}
 
 Result<io::FileLock> Trees::lock_unpacking(std::string_view chain) const {
   return io::FileLock::acquire(store_, unpack_lock_path(chain), io::FileLock::Mode::kExclusive);
@@ -36,7 +42,9 @@ Result<io::FileLock> Trees::try_lock_unpacking(std::string_view chain) const {
   return io::FileLock::try_acquire(store_, unpack_lock_path(chain), io::FileLock::Mode::kExclusive);
 }
 
-bool Trees::exists(std::string_view chain) const { return sys::fstatat(store_, tree_path(chain) + "/rootfs").ok(); }
+bool Trees::exists(std::string_view chain) const {
+  return sys::fstatat(store_, tree_path(chain) + "/rootfs").ok();
+}
 
 Status Trees::add_user(std::string_view chain, std::string_view user) const {
   const std::string path = tree_users_path(chain) + "/" + std::string(user);
@@ -81,9 +89,13 @@ Status Trees::rename_staged(const Job& job, const std::string& from, const std::
 }
 
 Status Trees::seal(const Job& job, const std::string& chain, const TreeBuilder& builder) {
-  const auto now = std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::system_clock::now().time_since_epoch());
+  const auto now =
+      std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::system_clock::now().time_since_epoch());
   codec::json::Writer writer;
-  writer.begin_object().field("version", kVersion).field("chain", chain).field("created_unix_ms", std::int64_t{now.count()});
+  writer.begin_object()
+      .field("version", kVersion)
+      .field("chain", chain)
+      .field("created_unix_ms", std::int64_t{now.count()});
   writer.field("entries", builder.entries()).field("size_bytes", builder.bytes()).end_object();
   return io::write_file_atomic(job.fd(), staged(chain) + "/tree.json", writer.take(), 0600);
 }
@@ -117,7 +129,8 @@ Result<std::uint64_t> Trees::remove_or_orphan(std::string_view chain) const {
     ASSIGN_OR_RETURN(const io::FileLock guard, lock(io::FileLock::Mode::kExclusive));
     ASSIGN_OR_RETURN(const auto users_left, users(chain));
     if (!users_left.empty()) {
-      ASSIGN_OR_RETURN(const UniqueFd mark, sys::openat(store_, tree_orphan_path(chain), O_WRONLY | O_CREAT | O_NOFOLLOW, 0600));
+      ASSIGN_OR_RETURN(const UniqueFd mark,
+                       sys::openat(store_, tree_orphan_path(chain), O_WRONLY | O_CREAT | O_NOFOLLOW, 0600));
       return std::uint64_t{0};
     }
     Status moved = move_away(chain, trash);

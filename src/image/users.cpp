@@ -1,5 +1,5 @@
-// User and group names are those of the image: its own /etc/passwd and /etc/group, read here line by line. NSS would ask the
-// host. Lines that do not parse are passed over, as every libc does.
+// User and group names are those of the image: its own /etc/passwd and /etc/group, read here line by line. NSS would
+// ask the host. Lines that do not parse are passed over, as every libc does.
 #include <algorithm>
 #include <limits>
 #include <optional>
@@ -103,7 +103,8 @@ Result<std::uint32_t> find_group(const Databases& files, std::string_view group)
   });
   if (!gid) gid = parse_id(group);
   if (gid) return *gid;
-  return Error(Errc::kNotFound, "group " + quoted(group) + " is not in the image's /etc/group").with_hint("give the number of the group");
+  return Error(Errc::kNotFound, "group " + quoted(group) + " is not in the image's /etc/group")
+      .with_hint("give the number of the group");
 }
 
 }  // namespace
@@ -127,7 +128,8 @@ Result<ResolvedUser> resolve_user(BorrowedFd rootfs, std::string_view user) {
   } else {
     const auto id = parse_id(name);
     if (!id) {
-      return Error(Errc::kNotFound, "user " + quoted(name) + " is not in the image's /etc/passwd").with_hint("give the number of the user");
+      return Error(Errc::kNotFound, "user " + quoted(name) + " is not in the image's /etc/passwd")
+          .with_hint("give the number of the user");
     }
     out.uid = *id;
   }

@@ -23,7 +23,8 @@ class UsersTest : public ::testing::Test {
                     "huge:x:4294967295:1::/:\n"
                     "1000:x:2000:2001::/digits:/bin/sh\n"
                     "short:x:50:51");
-    write_test_file(scratch_ / "etc/group", "root:x:0:\nweb:x:34:\naudio:x:29:www,other\nvideo:x:44:other, www\nbad\nhuge:x:99999999999:www\n");
+    write_test_file(scratch_ / "etc/group",
+                    "root:x:0:\nweb:x:34:\naudio:x:29:www,other\nvideo:x:44:other, www\nbad\nhuge:x:99999999999:www\n");
     root_ = std::move(*sys::openat(sys::kCwd, scratch_.path(), O_PATH | O_DIRECTORY));
   }
   ResolvedUser resolve(std::string_view user) const {

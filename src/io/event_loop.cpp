@@ -24,7 +24,8 @@ Status EventLoop::add(BorrowedFd fd, std::uint32_t events, FdHandler handler) {
   struct epoll_event event = {};
   event.events = events;
   event.data.fd = fd.get();
-  if (::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd.get(), &event) != 0) return Error::from_errno(errno, "watch descriptor");
+  if (::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd.get(), &event) != 0)
+    return Error::from_errno(errno, "watch descriptor");
   entries_[fd.get()] = std::make_shared<Entry>(Entry{std::move(handler)});
   return {};
 }
@@ -33,7 +34,8 @@ Status EventLoop::modify(BorrowedFd fd, std::uint32_t events) {
   struct epoll_event event = {};
   event.events = events;
   event.data.fd = fd.get();
-  if (::epoll_ctl(epoll_.get(), EPOLL_CTL_MOD, fd.get(), &event) != 0) return Error::from_errno(errno, "watch descriptor");
+  if (::epoll_ctl(epoll_.get(), EPOLL_CTL_MOD, fd.get(), &event) != 0)
+    return Error::from_errno(errno, "watch descriptor");
   return {};
 }
 
@@ -51,7 +53,9 @@ EventLoop::TimerId EventLoop::add_timer(std::int64_t delay_ms, TimerHandler hand
   return id;
 }
 
-void EventLoop::cancel_timer(TimerId id) { timers_.erase(id); }
+void EventLoop::cancel_timer(TimerId id) {
+  timers_.erase(id);
+}
 
 int EventLoop::next_timeout(int limit_ms) const {
   std::int64_t wait = limit_ms < 0 ? -1 : limit_ms;

@@ -32,7 +32,8 @@ Result<std::string> read_all(BorrowedFd fd, std::size_t max_bytes) {
     ASSIGN_OR_RETURN(const std::size_t n, sys::read(fd, std::span(out.data() + before, chunk)));
     out.resize(before + n);
     if (n == 0) return out;
-    if (out.size() > max_bytes) return Error(Errc::kLimit, "file is larger than " + std::to_string(max_bytes) + " bytes", EFBIG);
+    if (out.size() > max_bytes)
+      return Error(Errc::kLimit, "file is larger than " + std::to_string(max_bytes) + " bytes", EFBIG);
     if (chunk < (std::size_t{1} << 20)) chunk *= 2;
   }
 }
@@ -44,7 +45,8 @@ Result<std::string> read_file(BorrowedFd dir, const std::string& path, std::size
   return data;
 }
 
-Status write_file_atomic(BorrowedFd dir, const std::string& path, std::string_view data, mode_t mode, Durability durability) {
+Status write_file_atomic(BorrowedFd dir, const std::string& path, std::string_view data, mode_t mode,
+                         Durability durability) {
   const auto [parent, name] = split_path(path);
   const std::string temporary = parent + "/." + name + "." + random_suffix();
   ASSIGN_OR_RETURN(UniqueFd fd, sys::openat(dir, temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, mode));
@@ -113,7 +115,8 @@ Status remove_tree(BorrowedFd dir, const std::string& name) {
 Result<FileLock> FileLock::lock(BorrowedFd dir, const std::string& path, int operation) {
   ASSIGN_OR_RETURN(UniqueFd fd, sys::openat(dir, path, O_RDWR | O_CREAT | O_NOFOLLOW, 0600));
   if (Status locked = sys::flock(fd, operation); !locked.ok()) {
-    if (locked.error().errno_value() == EWOULDBLOCK) return Error(Errc::kBusy, quoted(path) + " is locked by another process", EWOULDBLOCK);
+    if (locked.error().errno_value() == EWOULDBLOCK)
+      return Error(Errc::kBusy, quoted(path) + " is locked by another process", EWOULDBLOCK);
     return std::move(locked).error().with(quoted(path));
   }
   return FileLock(std::move(fd));

@@ -1,4 +1,5 @@
-// Whole-file reading and crash-safe writing on the host's own trees (never below a container's root: that is RootDir's).
+// Whole-file reading and crash-safe writing on the host's own trees (never below a container's root: that is
+// RootDir's).
 #pragma once
 
 #include <cstdint>

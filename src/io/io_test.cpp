@@ -106,11 +106,16 @@ TEST(EventLoop, TimersFireInOrderAndHandlersMayRemoveThemselves) {
   auto pipe = sys::pipe2();
   int reads = 0;
   std::string order;
-  ASSERT_TRUE(loop->add(pipe->read, EPOLLIN, [&](std::uint32_t) {
-                    ++reads;
-                    loop->remove(pipe->read);
-                  }).ok());
-  loop->add_timer(20, [&] { order += 'b'; loop->stop(); });
+  ASSERT_TRUE(loop->add(pipe->read, EPOLLIN,
+                        [&](std::uint32_t) {
+                          ++reads;
+                          loop->remove(pipe->read);
+                        })
+                  .ok());
+  loop->add_timer(20, [&] {
+    order += 'b';
+    loop->stop();
+  });
   loop->add_timer(1, [&] { order += 'a'; });
   const auto cancelled = loop->add_timer(2, [&] { order += 'x'; });
   loop->cancel_timer(cancelled);

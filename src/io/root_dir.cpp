@@ -14,7 +14,9 @@ namespace {
 constexpr int kMaxLinks = 40;  // the kernel's own limit (MAXSYMLINKS)
 std::atomic<bool> g_openat2_missing{false};
 
-bool is_unsupported(const Error& error) { return error.errno_value() == ENOSYS; }
+bool is_unsupported(const Error& error) {
+  return error.errno_value() == ENOSYS;
+}
 
 // Pushes the components of `path` so that the first one is at the back.
 void push_components(std::vector<std::string>& stack, std::string_view path) {
@@ -24,7 +26,9 @@ void push_components(std::vector<std::string>& stack, std::string_view path) {
   }
 }
 
-std::string joined(const std::vector<std::string>& parts) { return parts.empty() ? "." : join(parts, "/"); }
+std::string joined(const std::vector<std::string>& parts) {
+  return parts.empty() ? "." : join(parts, "/");
+}
 
 }  // namespace
 
@@ -40,7 +44,8 @@ Result<UniqueFd> RootDir::open_at(std::string_view path, int flags, mode_t mode)
     if (fd.ok() || !is_unsupported(fd.error())) return fd;
     g_openat2_missing.store(true, std::memory_order_relaxed);
   }
-  // COMPAT(kernel 5.6): walk to the object, then open it through its O_PATH descriptor. O_CREAT goes through the parent.
+  // COMPAT(kernel 5.6): walk to the object, then open it through its O_PATH descriptor. O_CREAT goes through the
+  // parent.
   if ((flags & O_CREAT) != 0) {
     ASSIGN_OR_RETURN(const Parent parent, parent_of(path, false));
     return sys::openat(parent.dir, parent.name, flags | O_NOFOLLOW, mode);
@@ -106,12 +111,13 @@ Result<std::string> RootDir::read_file(std::string_view path, std::size_t max_by
     ASSIGN_OR_RETURN(const std::size_t n, sys::read(fd, std::span(out.data() + before, 16384)));
     out.resize(before + n);
     if (n == 0) return out;
-    if (out.size() > max_bytes) return Error(Errc::kLimit, quoted(path) + " is larger than " + std::to_string(max_bytes) + " bytes", EFBIG);
+    if (out.size() > max_bytes)
+      return Error(Errc::kLimit, quoted(path) + " is larger than " + std::to_string(max_bytes) + " bytes", EFBIG);
   }
 }
 
-// Resolves one component at a time over directory descriptors. `done` never contains a link or "..", and is re-opened without
-// following links, so a rename under us ends in ELOOP, not outside.
+// Resolves one component at a time over directory descriptors. `done` never contains a link or "..", and is re-opened
+// without following links, so a rename under us ends in ELOOP, not outside.
 Result<UniqueFd> RootDir::walk(std::string_view path, const WalkOptions& options) const {
   std::vector<std::string> todo;
   std::vector<std::string> done;
@@ -135,7 +141,8 @@ Result<UniqueFd> RootDir::walk(std::string_view path, const WalkOptions& options
       if (last && options.missing == Missing::kMakeFile) {
         return sys::openat(current(), name, O_CREAT | O_EXCL | O_NOFOLLOW | O_RDONLY, options.mode);
       }
-      if (Status made = sys::mkdirat(current(), name, options.mode); !made.ok() && made.error().errno_value() != EEXIST) {
+      if (Status made = sys::mkdirat(current(), name, options.mode);
+          !made.ok() && made.error().errno_value() != EEXIST) {
         return std::move(made).error();
       } else if (made.ok() && (options.uid != 0 || options.gid != 0)) {
         RETURN_IF_ERROR(sys::fchownat(current(), name, options.uid, options.gid));
@@ -144,7 +151,8 @@ Result<UniqueFd> RootDir::walk(std::string_view path, const WalkOptions& options
     }
     if (!info.ok()) return std::move(info).error().with(quoted(joined(done)));
     if (S_ISLNK(info->st_mode) && (!last || options.follow_last)) {
-      if (++links > kMaxLinks) return Error(Errc::kInvalidArgument, "too many symbolic links in " + quoted(path), ELOOP);
+      if (++links > kMaxLinks)
+        return Error(Errc::kInvalidArgument, "too many symbolic links in " + quoted(path), ELOOP);
       ASSIGN_OR_RETURN(const std::string target, sys::readlinkat(current(), name));
       if (target.starts_with('/')) {
         done.clear();

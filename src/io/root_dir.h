@@ -1,9 +1,9 @@
 // RootDir: the only way to touch paths inside a container's root file system (or an image tree being unpacked).
 //
-// Every path is taken as seen from inside: absolute paths, ".." and symbolic links (also in the middle of the path) resolve
-// within the root and can never leave it, whatever another process renames meanwhile (openat2 RESOLVE_IN_ROOT, kernel 5.6;
-// a component walk over directory descriptors where openat2 is missing). Magic links of /proc are never followed.
-// Results are descriptors: use them, never the path again.
+// Every path is taken as seen from inside: absolute paths, ".." and symbolic links (also in the middle of the path)
+// resolve within the root and can never leave it, whatever another process renames meanwhile (openat2 RESOLVE_IN_ROOT,
+// kernel 5.6; a component walk over directory descriptors where openat2 is missing). Magic links of /proc are never
+// followed. Results are descriptors: use them, never the path again.
 #pragma once
 
 #include <fcntl.h>
@@ -26,17 +26,17 @@ class RootDir {
   BorrowedFd fd() const { return fd_; }
   UniqueFd release() { return std::move(fd_); }
 
-  // Opens an existing file or directory (or creates it with O_CREAT|O_EXCL). A final symbolic link is followed inside the
-  // root unless flags has O_NOFOLLOW.
+  // Opens an existing file or directory (or creates it with O_CREAT|O_EXCL). A final symbolic link is followed inside
+  // the root unless flags has O_NOFOLLOW.
   Result<UniqueFd> open_at(std::string_view path, int flags, mode_t mode = 0) const;
-  // O_PATH descriptor of the directory `path`, created with its parents (mode, owned by uid:gid) where missing, also behind
-  // dangling links. Errc::kInvalidArgument when a component exists and is not a directory.
+  // O_PATH descriptor of the directory `path`, created with its parents (mode, owned by uid:gid) where missing, also
+  // behind dangling links. Errc::kInvalidArgument when a component exists and is not a directory.
   Result<UniqueFd> make_directories(std::string_view path, mode_t mode = 0755, uid_t uid = 0, gid_t gid = 0) const;
   // O_PATH descriptor of the file `path`; an empty regular file is created (with parents) when nothing is there.
   // An existing directory is an error.
   Result<UniqueFd> make_file(std::string_view path, mode_t mode = 0644) const;
-  // Parent directory of `path` (created when `create`), and the last component: for mknodat, symlinkat, unlinkat, renameat.
-  // The last component is never "", "." or "..".
+  // Parent directory of `path` (created when `create`), and the last component: for mknodat, symlinkat, unlinkat,
+  // renameat. The last component is never "", "." or "..".
   struct Parent {
     UniqueFd dir;
     std::string name;

@@ -19,8 +19,9 @@ struct WindowSize {
 Result<WindowSize> window_size(BorrowedFd terminal);
 Status set_window_size(BorrowedFd terminal, WindowSize size);
 
-// Raw mode of a terminal (every byte is passed on as typed, nothing is echoed, no signal keys) until destroyed. Deadly signals that no
-// handler takes (SEGV, ABRT, BUS, FPE, ILL) also restore it. At most one at a time in a process. The descriptor stays the caller's.
+// Raw mode of a terminal (every byte is passed on as typed, nothing is echoed, no signal keys) until destroyed. Deadly
+// signals that no handler takes (SEGV, ABRT, BUS, FPE, ILL) also restore it. At most one at a time in a process. The
+// descriptor stays the caller's.
 class RawMode {
  public:
   static Result<RawMode> enter(BorrowedFd terminal);

@@ -58,16 +58,22 @@ std::string rfc3339(std::int64_t unix_ms) {
 }
 
 // A record is one write; a failing log must never fail the program.
-void emit(int fd, std::string_view record) { (void)!::write(fd, record.data(), record.size()); }
+void emit(int fd, std::string_view record) {
+  (void)!::write(fd, record.data(), record.size());
+}
 
 }  // namespace
 
 std::string_view to_string(Level level) {
   switch (level) {
-    case Level::kDebug: return "debug";
-    case Level::kInfo: return "info";
-    case Level::kWarning: return "warning";
-    case Level::kError: return "error";
+    case Level::kDebug:
+      return "debug";
+    case Level::kInfo:
+      return "info";
+    case Level::kWarning:
+      return "warning";
+    case Level::kError:
+      return "error";
   }
   return "error";
 }
@@ -97,7 +103,9 @@ Status configure(const Options& options) {
   return {};
 }
 
-bool enabled(Level level) { return level >= sink().options.level; }
+bool enabled(Level level) {
+  return level >= sink().options.level;
+}
 
 std::string format_record(Format format, Level level, std::string_view message, std::int64_t unix_ms) {
   std::string out;
@@ -122,10 +130,13 @@ void write(Level level, std::string_view message) {
   struct timespec now = {};
   (void)::clock_gettime(CLOCK_REALTIME, &now);
   const Sink& s = sink();
-  const std::string record = format_record(s.options.format, level, message, std::int64_t{now.tv_sec} * 1000 + now.tv_nsec / 1000000);
+  const std::string record =
+      format_record(s.options.format, level, message, std::int64_t{now.tv_sec} * 1000 + now.tv_nsec / 1000000);
   if (s.file) emit(s.file.get(), record);
   if (!s.file || (level == Level::kError && s.options.errors_to_stderr)) {
-    emit(STDERR_FILENO, s.file ? format_record(Format::kText, level, message, std::int64_t{now.tv_sec} * 1000 + now.tv_nsec / 1000000) : record);
+    emit(STDERR_FILENO,
+         s.file ? format_record(Format::kText, level, message, std::int64_t{now.tv_sec} * 1000 + now.tv_nsec / 1000000)
+                : record);
   }
 }
 
@@ -134,6 +145,8 @@ std::string sentence(const Error& error) {
   return error.message() + " (" + error.hint() + ")";
 }
 
-void error(const Error& error) { write(Level::kError, sentence(error)); }
+void error(const Error& error) {
+  write(Level::kError, sentence(error));
+}
 
 }  // namespace cooper::log

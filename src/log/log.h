@@ -23,17 +23,25 @@ Result<Format> format_from_string(std::string_view text);
 struct Options {
   Level level = Level::kWarning;
   Format format = Format::kText;
-  std::string file;            // empty: stderr only
+  std::string file;              // empty: stderr only
   bool errors_to_stderr = true;  // with a file: errors go to both (runc)
 };
 Status configure(const Options& options);
 bool enabled(Level level);
 
 void write(Level level, std::string_view message);
-inline void debug(std::string_view message) { if (enabled(Level::kDebug)) write(Level::kDebug, message); }
-inline void info(std::string_view message) { write(Level::kInfo, message); }
-inline void warning(std::string_view message) { write(Level::kWarning, message); }
-inline void error(std::string_view message) { write(Level::kError, message); }
+inline void debug(std::string_view message) {
+  if (enabled(Level::kDebug)) write(Level::kDebug, message);
+}
+inline void info(std::string_view message) {
+  write(Level::kInfo, message);
+}
+inline void warning(std::string_view message) {
+  write(Level::kWarning, message);
+}
+inline void error(std::string_view message) {
+  write(Level::kError, message);
+}
 // Sentence plus hint.
 void error(const Error& error);
 std::string sentence(const Error& error);

@@ -77,13 +77,16 @@ Result<std::string> host_name() {
 }
 
 Status check_hostname(std::string_view name) {
-  const auto bad = [&](const char* why) { return Error(Errc::kInvalidArgument, "hostname " + quoted(name) + " " + why); };
+  const auto bad = [&](const char* why) {
+    return Error(Errc::kInvalidArgument, "hostname " + quoted(name) + " " + why);
+  };
   if (name.empty() || name.size() > 64) return bad("must have 1 to 64 bytes");
   for (const std::string_view label : split(name, '.')) {
     if (label.empty()) return bad("has an empty label");
     if (label.front() == '-' || label.back() == '-') return bad("has a label that starts or ends with '-'");
     for (const char c : label) {
-      const bool word = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_';
+      const bool word =
+          (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_';
       if (!word) return bad("may only have letters, digits, '-', '_' and '.'");
     }
   }

@@ -23,10 +23,13 @@ constexpr int kLockMs = 5000;
 constexpr int kStartPollMs = 50;
 
 Error not_running(const PodUuid& uuid, State state) {
-  return Error(Errc::kWrongState, "pod " + quoted(uuid.str()) + " is " + std::string(to_string(state)) + ", not running");
+  return Error(Errc::kWrongState,
+               "pod " + quoted(uuid.str()) + " is " + std::string(to_string(state)) + ", not running");
 }
 
-Error no_such_pod(const PodUuid& uuid) { return Error(Errc::kNotFound, "no such pod: " + quoted(uuid.str())); }
+Error no_such_pod(const PodUuid& uuid) {
+  return Error(Errc::kNotFound, "no such pod: " + quoted(uuid.str()));
+}
 
 // A paused app would sit out the whole timeout: the signal reaches it when it is thawed.
 void resume_paused(const Engine& engine, const PodUuid& uuid, const PodManifest& manifest) {
@@ -56,21 +59,27 @@ Result<std::optional<monitor::Event>> await_end(monitor::Client& client, std::in
   }
 }
 
-// The monitor itself does not react (stopped, or hung): its containers are ended behind its back, then it by its guardian or gc.
+// The monitor itself does not react (stopped, or hung): its containers are ended behind its back, then it by its
+// guardian or gc.
 Status end_by_force(const EngineOptions& options, const OpenPod& pod) {
   Result<bool> cleaned = clean_runtime(options, pod.uuid);
   if (!cleaned.ok()) return std::move(cleaned).error();
   ASSIGN_OR_RETURN(const bool free, wait_unlocked(pod, kEndingMs));
   if (free) return {};
-  return Error(Errc::kTimeout, "the apps of pod " + quoted(pod.uuid.str()) + " were killed, but its monitor does not end")
+  return Error(Errc::kTimeout,
+               "the apps of pod " + quoted(pod.uuid.str()) + " were killed, but its monitor does not end")
       .with_hint("its process is called 'cooper: monitor " + pod.uuid.str() + "'; kill it, then run 'cooper pod gc'");
 }
 
 // Places a pod may be in before it can have run.
-bool before_run(Place place) { return place < Place::kRun; }
+bool before_run(Place place) {
+  return place < Place::kRun;
+}
 
 const monitor::ExitRecord* latest(const std::vector<monitor::ExitRecord>& records) {
-  const auto earlier = [](const monitor::ExitRecord& a, const monitor::ExitRecord& b) { return a.finished_unix_ms < b.finished_unix_ms; };
+  const auto earlier = [](const monitor::ExitRecord& a, const monitor::ExitRecord& b) {
+    return a.finished_unix_ms < b.finished_unix_ms;
+  };
   const auto last = std::max_element(records.begin(), records.end(), earlier);
   return last == records.end() ? nullptr : &*last;
 }
@@ -102,7 +111,8 @@ struct Answer {
 
 const monitor::ExitRecord* record_of(const std::vector<monitor::ExitRecord>& records, const std::string& app) {
   if (app.empty()) return latest(records);
-  const auto found = std::find_if(records.begin(), records.end(), [&](const monitor::ExitRecord& record) { return record.app == app; });
+  const auto found = std::find_if(records.begin(), records.end(),
+                                  [&](const monitor::ExitRecord& record) { return record.app == app; });
   return found == records.end() ? nullptr : &*found;
 }
 
@@ -114,7 +124,9 @@ Result<Answer> wait_with_monitor(const Layout& layout, const PodUuid& uuid, cons
   hold.release();
   if (!app.empty()) {
     Status watched = client->watch(app);
-    if (!watched.ok() && (watched.error().code() == Errc::kInvalidArgument || watched.error().code() == Errc::kNotFound)) return std::move(watched).error();
+    if (!watched.ok() &&
+        (watched.error().code() == Errc::kInvalidArgument || watched.error().code() == Errc::kNotFound))
+      return std::move(watched).error();
     // Any other failure: the pod is ending this moment, and what it says at last is still to be read.
   }
   while (true) {
@@ -128,16 +140,20 @@ Result<Answer> wait_with_monitor(const Layout& layout, const PodUuid& uuid, cons
         if (event->kind == monitor::Event::Kind::kPodExit) return Answer{Asked::kMonitorDied, {}};
         break;
       }
-      case monitor::Event::Kind::kClosed: return Answer{Asked::kMonitorDied, {}};
-      case monitor::Event::Kind::kDropped: return Answer{};
+      case monitor::Event::Kind::kClosed:
+        return Answer{Asked::kMonitorDied, {}};
+      case monitor::Event::Kind::kDropped:
+        return Answer{};
       case monitor::Event::Kind::kTimeout:
-      case monitor::Event::Kind::kOutput: break;
+      case monitor::Event::Kind::kOutput:
+        break;
     }
   }
 }
 
 // From the files, of a pod whose lock is free. Errc::kNotFound when they are gone and it is not known why.
-Result<monitor::ExitRecord> read_end(const OpenPod& pod, const PodManifest& manifest, const std::string& app, bool monitor_died) {
+Result<monitor::ExitRecord> read_end(const OpenPod& pod, const PodManifest& manifest, const std::string& app,
+                                     bool monitor_died) {
   std::vector<monitor::ExitRecord> records;
   if (!monitor_died && !sys::fstatat(pod.dir, kStatusDir).ok()) {
     return no_such_pod(manifest.uuid).with_hint("it was removed before its exit status could be read");

@@ -39,7 +39,9 @@ Result<Engine> Engine::open(EngineOptions options) {
   return Engine(std::move(options));
 }
 
-Result<image::Store> Engine::images() const { return image::Store::open(Layout(options_).images()); }
+Result<image::Store> Engine::images() const {
+  return image::Store::open(Layout(options_).images());
+}
 
 Result<PodUuid> Engine::prepare(const PodRequest& request) {
   ASSIGN_OR_RETURN(PreparedPod prepared, prepare_pod(options_, request));

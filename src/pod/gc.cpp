@@ -20,13 +20,15 @@ namespace {
 
 class Collector {
  public:
-  Collector(const EngineOptions& options, const GcOptions& rules) : options_(options), rules_(rules), layout_(options) {}
+  Collector(const EngineOptions& options, const GcOptions& rules)
+      : options_(options), rules_(rules), layout_(options) {}
 
   Result<std::vector<std::string>> run() {
     // Users of trees first: whoever registers one after this already has a pod that is seen below.
     auto users = tree_users();
     collect_embryos();
-    for (const Place place : {Place::kPrepare, Place::kPrepared, Place::kRun, Place::kExitedGarbage, Place::kGarbage}) collect_place(place);
+    for (const Place place : {Place::kPrepare, Place::kPrepared, Place::kRun, Place::kExitedGarbage, Place::kGarbage})
+      collect_place(place);
     note("names", stale_names());
     note("leftovers", leftovers());
     if (users.ok()) note("trees", stale_trees(*users));
@@ -76,9 +78,12 @@ class Collector {
     const auto manifest = read_manifest(pod.dir);
     const GcFacts facts{place, ::time(nullptr) - info.st_ctim.tv_sec, manifest.ok() && manifest->remove_on_exit};
     switch (decide(facts, rules_)) {
-      case GcDecision::kKeep: return {};
-      case GcDecision::kMark: return mark(pod);
-      case GcDecision::kDelete: break;
+      case GcDecision::kKeep:
+        return {};
+      case GcDecision::kMark:
+        return mark(pod);
+      case GcDecision::kDelete:
+        break;
     }
     return remove(pod, place);
   }
@@ -125,7 +130,8 @@ class Collector {
     return std::move(pod).error();
   }
 
-  // Run directories and runtime state whose pod does not exist (its directory was removed by hand, or the disk was exchanged).
+  // Run directories and runtime state whose pod does not exist (its directory was removed by hand, or the disk was
+  // exchanged).
   Status leftovers() {
     std::set<PodUuid> candidates;
     for (const std::string& directory : {layout_.run_pods(), layout_.containers()}) {
@@ -164,8 +170,8 @@ class Collector {
     return {};
   }
 
-  // The parent of all pods' cgroups goes when it is empty. Starts hold the run directory's lock shared meanwhile: otherwise one
-  // could find its new cgroup's parent gone.
+  // The parent of all pods' cgroups goes when it is empty. Starts hold the run directory's lock shared meanwhile:
+  // otherwise one could find its new cgroup's parent gone.
   Status parent_cgroup() {
     ASSIGN_OR_RETURN(const UniqueFd lock, sys::openat(sys::kCwd, layout_.run_pods(), O_RDONLY | O_DIRECTORY));
     if (!sys::flock(lock, LOCK_EX | LOCK_NB).ok()) return {};
@@ -187,15 +193,20 @@ GcDecision decide(const GcFacts& facts, const GcOptions& options) {
   switch (facts.place) {
     case Place::kEmbryo:
     case Place::kPrepare:
-    case Place::kGarbage: return GcDecision::kDelete;
-    case Place::kPrepared: return facts.age_s >= options.expire_prepared_s && !options.mark_only ? GcDecision::kDelete : GcDecision::kKeep;
-    case Place::kRun: return facts.remove_on_exit ? GcDecision::kDelete : GcDecision::kMark;
+    case Place::kGarbage:
+      return GcDecision::kDelete;
+    case Place::kPrepared:
+      return facts.age_s >= options.expire_prepared_s && !options.mark_only ? GcDecision::kDelete : GcDecision::kKeep;
+    case Place::kRun:
+      return facts.remove_on_exit ? GcDecision::kDelete : GcDecision::kMark;
     case Place::kExitedGarbage:
       return facts.age_s >= options.grace_period_s && !options.mark_only ? GcDecision::kDelete : GcDecision::kKeep;
   }
   return GcDecision::kKeep;
 }
 
-Result<std::vector<std::string>> Engine::gc(const GcOptions& options) { return Collector(options_, options).run(); }
+Result<std::vector<std::string>> Engine::gc(const GcOptions& options) {
+  return Collector(options_, options).run();
+}
 
 }  // namespace cooper::pod

@@ -21,8 +21,8 @@ std::string parent_of(const std::string& path) {
   return slash == std::string::npos ? std::string() : path.substr(0, slash);
 }
 
-// Where the program was called from. /proc/self/exe is the truth, unless the program runs from a private copy of its file: then the
-// name it was called by tells.
+// Where the program was called from. /proc/self/exe is the truth, unless the program runs from a private copy of its
+// file: then the name it was called by tells.
 std::vector<std::string> program_directories() {
   std::vector<std::string> out;
   if (const auto self = sys::readlinkat(sys::kCwd, "/proc/self/exe"); self.ok()) out.push_back(parent_of(*self));

@@ -9,12 +9,18 @@ namespace cooper::pod {
 
 std::string_view directory_name(Place place) {
   switch (place) {
-    case Place::kEmbryo: return "embryo";
-    case Place::kPrepare: return "prepare";
-    case Place::kPrepared: return "prepared";
-    case Place::kRun: return "run";
-    case Place::kExitedGarbage: return "exited-garbage";
-    case Place::kGarbage: return "garbage";
+    case Place::kEmbryo:
+      return "embryo";
+    case Place::kPrepare:
+      return "prepare";
+    case Place::kPrepared:
+      return "prepared";
+    case Place::kRun:
+      return "run";
+    case Place::kExitedGarbage:
+      return "exited-garbage";
+    case Place::kGarbage:
+      return "garbage";
   }
   return "";
 }

@@ -1,22 +1,23 @@
 // Where everything of the engine lies. The functions below are the only ones that build these paths.
 //
 //   <root>/images/                        the image store (image/store.h)
-//   <root>/pods/<place>/<uuid>/           0700; the directory itself is the pod's lock (flock, exclusive, while it is prepared, runs or is
-//   |                                     removed): whoever has it open keeps it across every rename
-//   |   pod                               pod manifest: everything prepare() decided (manifest.h)
-//   |   upper-<app>/ work-<app>/          the app's own part of its overlay. upper-<app> is also the mount point: covered by the
-//   |                                     whole root file system, in the app's mount namespace only
-//   |   sharedVolumes/<number>/           empty volumes of the pod
+//   <root>/pods/<place>/<uuid>/           0700; the directory itself is the pod's lock (flock, exclusive, while it is
+//   prepared, runs or is |                                     removed): whoever has it open keeps it across every
+//   rename |   pod                               pod manifest: everything prepare() decided (manifest.h) | upper-<app>/
+//   work-<app>/          the app's own part of its overlay. upper-<app> is also the mount point: covered by the | whole
+//   root file system, in the app's mount namespace only |   sharedVolumes/<number>/           empty volumes of the pod
 //   |   logs/<app>.log[.N]                written by the monitor
 //   |   status/<app>                      exit record, by the monitor or gc
 //   <root>/pods/names/<name>              symlink to the uuid: a name is taken by making it
-//   <run-root>/pods/<uuid>/               while the pod runs: monitor.sock, hosts, hostname, resolv.conf, sandbox/ (empty root of the
+//   <run-root>/pods/<uuid>/               while the pod runs: monitor.sock, hosts, hostname, resolv.conf, sandbox/
+//   (empty root of the
 //                                         sandbox); nothing that must survive a reboot
 //   <run-root>/coop/<uuid>_<app>/         runtime state (container/container.h); `coop --root <run-root>/coop` shows it
 //   <run-root>/seccomp/                   compiled filters
 //
-// Places are the states of a pod: embryo, prepare, prepared, run, exited-garbage, garbage, in this order; a pod only ever moves
-// towards the end of the list. Creating an inode on disk is the most expensive part of a start, which is why there are few of them.
+// Places are the states of a pod: embryo, prepare, prepared, run, exited-garbage, garbage, in this order; a pod only
+// ever moves towards the end of the list. Creating an inode on disk is the most expensive part of a start, which is why
+// there are few of them.
 #pragma once
 
 #include <array>
@@ -58,15 +59,24 @@ inline constexpr const char* kManifestFile = "pod";
 inline constexpr const char* kVolumesDir = "sharedVolumes";
 inline constexpr const char* kLogsDir = "logs";
 inline constexpr const char* kStatusDir = "status";
-inline std::string upper_dir(std::string_view app) { return std::string("upper-").append(app); }
-inline std::string work_dir(std::string_view app) { return std::string("work-").append(app); }
-inline std::string log_file(std::string_view app) { return std::string("logs/").append(app).append(".log"); }
-inline std::string status_file(std::string_view app) { return std::string("status/").append(app); }
+inline std::string upper_dir(std::string_view app) {
+  return std::string("upper-").append(app);
+}
+inline std::string work_dir(std::string_view app) {
+  return std::string("work-").append(app);
+}
+inline std::string log_file(std::string_view app) {
+  return std::string("logs/").append(app).append(".log");
+}
+inline std::string status_file(std::string_view app) {
+  return std::string("status/").append(app);
+}
 
 // Creates the directories that are missing. Two system calls when nothing is.
 Status make_layout(const Layout& layout);
 
-// "/cooper" for the default run root, otherwise "/cooper-<8 hex>" of it: engines with different run roots never share a cgroup.
+// "/cooper" for the default run root, otherwise "/cooper-<8 hex>" of it: engines with different run roots never share a
+// cgroup.
 std::string derive_cgroup_parent(const std::string& run_root);
 
 // Absolute, without "//", "/./" and a trailing slash; ".." is refused. Errc::kInvalidArgument names `what`.

@@ -149,7 +149,8 @@ Status read_volumes(const Cursor& object, stage1::App& app) {
     RETURN_IF_ERROR(item.read("tmpfs", volume.tmpfs));
     RETURN_IF_ERROR(item.read("options", volume.options));
     // It becomes a path below the pod.
-    if (volume.pod_volume.find('/') != std::string::npos || volume.pod_volume == "..") return item.error("not the name of a volume");
+    if (volume.pod_volume.find('/') != std::string::npos || volume.pod_volume == "..")
+      return item.error("not the name of a volume");
     app.volumes.push_back(std::move(volume));
     return {};
   });
@@ -236,7 +237,9 @@ std::string PodManifest::app_names() const {
   return join(names, ", ");
 }
 
-std::string_view network_word(Network network) { return network == Network::kHost ? "host" : "none"; }
+std::string_view network_word(Network network) {
+  return network == Network::kHost ? "host" : "none";
+}
 
 std::string print_manifest(const PodManifest& manifest) {
   Writer out;
@@ -284,7 +287,8 @@ Result<PodManifest> read_manifest(BorrowedFd pod_dir) {
     return std::move(text).error();
   }
   auto manifest = parse_manifest(std::move(text).value());
-  if (!manifest.ok() && manifest.error().code() == Errc::kInvalidArgument) return std::move(manifest).error().with_code(Errc::kCorrupt);
+  if (!manifest.ok() && manifest.error().code() == Errc::kInvalidArgument)
+    return std::move(manifest).error().with_code(Errc::kCorrupt);
   return manifest;
 }
 

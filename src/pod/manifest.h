@@ -1,4 +1,5 @@
-// The pod manifest: everything prepare() decided, so that a run needs neither the image store's index nor the caller any more.
+// The pod manifest: everything prepare() decided, so that a run needs neither the image store's index nor the caller
+// any more.
 #pragma once
 
 #include <cstdint>
@@ -20,11 +21,11 @@ inline constexpr int kManifestVersion = 1;
 inline constexpr std::size_t kMaxManifestBytes = std::size_t{16} << 20;
 
 struct AppManifest {
-  std::string image;     // as asked
+  std::string image;  // as asked
   std::string image_id;
-  std::string chain;     // of the tree, for Store::release_tree
+  std::string chain;  // of the tree, for Store::release_tree
   std::map<std::string, std::string> labels;
-  stage1::App app;       // without upper_dir, work_dir and mount_point: they follow from where the pod is
+  stage1::App app;  // without upper_dir, work_dir and mount_point: they follow from where the pod is
 };
 
 struct PodManifest {
@@ -46,10 +47,12 @@ struct PodManifest {
 };
 
 std::string print_manifest(const PodManifest& manifest);
-// Unknown members are ignored. Errc::kUnsupported for a newer version, kInvalidArgument (with JSON pointer) for the rest.
+// Unknown members are ignored. Errc::kUnsupported for a newer version, kInvalidArgument (with JSON pointer) for the
+// rest.
 Result<PodManifest> parse_manifest(std::string text);
 
-// From the pod's directory. Errc::kCorrupt when it is missing or does not parse: the preparation never ended, or the disk lost it.
+// From the pod's directory. Errc::kCorrupt when it is missing or does not parse: the preparation never ended, or the
+// disk lost it.
 Result<PodManifest> read_manifest(BorrowedFd pod_dir);
 
 std::string_view network_word(Network network);

@@ -19,7 +19,8 @@ using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
 PodManifest full_manifest(const PodUuid& uuid) {
-  PodManifest out{uuid, "web", "host", Network::kHost, true, true, 1700000000123, 5000, 1 << 20, {{"l", "1"}}, {{"a", "2"}}, {}};
+  PodManifest out{uuid,          "web", "host",  Network::kHost, true,         true,
+                  1700000000123, 5000,  1 << 20, {{"l", "1"}},   {{"a", "2"}}, {}};
   AppManifest& entry = out.apps.emplace_back();
   entry.image = "busybox";
   entry.image_id = "sha256:aa";
@@ -216,7 +217,8 @@ TEST_F(QueryTest, StopAndKillNeedARunningPod) {
 
 TEST_F(QueryTest, LogFilesOldestFirst) {
   const PodUuid uuid = add(Place::kRun, "a");
-  for (const char* name : {"logs/web.log", "logs/web.log.2", "logs/web.log.10", "logs/web.log.x", "logs/other.log", "logs/web.log.1"}) {
+  for (const char* name :
+       {"logs/web.log", "logs/web.log.2", "logs/web.log.10", "logs/web.log.x", "logs/other.log", "logs/web.log.1"}) {
     write(uuid, Place::kRun, name, "");
   }
   const auto files = engine_->log_files(uuid, "");
@@ -274,7 +276,8 @@ TEST_F(QueryTest, GcLeavesTheLivingAlone) {
 TEST(Timestamps, Parse) {
   EXPECT_EQ(parse_timestamp_ms("1970-01-01T00:00:01.5Z"), 1500);
   EXPECT_EQ(parse_timestamp_ms("2026-11-21T22:48:53.971618476Z"), 1795301333971);
-  for (const char* bad : {"", "yesterday", "2026-11-21 22:48:53Z", "2026-11-21T22:48:53+01:00"}) EXPECT_EQ(parse_timestamp_ms(bad), 0) << bad;
+  for (const char* bad : {"", "yesterday", "2026-11-21 22:48:53Z", "2026-11-21T22:48:53+01:00"})
+    EXPECT_EQ(parse_timestamp_ms(bad), 0) << bad;
 }
 
 }  // namespace

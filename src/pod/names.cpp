@@ -9,7 +9,9 @@
 namespace cooper::pod {
 namespace {
 
-bool is_alnum(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9'); }
+bool is_alnum(char c) {
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+}
 
 Result<UniqueFd> open_names(const Layout& layout) {
   return sys::openat(sys::kCwd, layout.names(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
@@ -40,8 +42,11 @@ Result<bool> is_stale(const Layout& layout, BorrowedFd names, const std::string&
 }  // namespace
 
 Status check_name(std::string_view name) {
-  const auto bad = [&](const std::string& why) { return Error(Errc::kInvalidArgument, "pod name " + quoted(name) + " " + why); };
-  if (name.empty() || name.size() > kMaxNameBytes) return bad("must have 1 to " + std::to_string(kMaxNameBytes) + " bytes");
+  const auto bad = [&](const std::string& why) {
+    return Error(Errc::kInvalidArgument, "pod name " + quoted(name) + " " + why);
+  };
+  if (name.empty() || name.size() > kMaxNameBytes)
+    return bad("must have 1 to " + std::to_string(kMaxNameBytes) + " bytes");
   if (!is_alnum(name[0])) return bad("must start with a letter or digit");
   for (const char c : name) {
     if (!is_alnum(c) && c != '_' && c != '.' && c != '-') return bad("may only have letters, digits, '_', '.' and '-'");
@@ -50,7 +55,9 @@ Status check_name(std::string_view name) {
   return {};
 }
 
-std::string default_name(std::string_view app, const PodUuid& uuid) { return std::string(app).append("-").append(uuid.short_str()); }
+std::string default_name(std::string_view app, const PodUuid& uuid) {
+  return std::string(app).append("-").append(uuid.short_str());
+}
 
 Status take_name(const Layout& layout, const std::string& name, const PodUuid& uuid) {
   ASSIGN_OR_RETURN(const UniqueFd names, open_names(layout));
@@ -66,7 +73,8 @@ Status take_name(const Layout& layout, const std::string& name, const PodUuid& u
     if (made.ok() || made.error().errno_value() != EEXIST) return made;
   }
   ASSIGN_OR_RETURN(const auto owner, read_name(names, name));
-  return Error(Errc::kAlreadyExists, "the name " + quoted(name) + " is in use by pod " + quoted(owner ? owner->str() : "?"), EEXIST)
+  return Error(Errc::kAlreadyExists,
+               "the name " + quoted(name) + " is in use by pod " + quoted(owner ? owner->str() : "?"), EEXIST)
       .with_hint("remove that pod with 'cooper rm " + name + "', or choose another name");
 }
 

@@ -1,15 +1,19 @@
-// CONTRACT. Pods: what the user asks for, how it is stored, and every operation on it. `cooper run` is a pod of one app.
+// CONTRACT. Pods: what the user asks for, how it is stored, and every operation on it. `cooper run` is a pod of one
+// app.
 //
-//   <root>/pods/{embryo,prepare,prepared,run,exited-garbage,garbage}/<uuid>/     state = directory + lock (docs: pod lifecycle)
+//   <root>/pods/{embryo,prepare,prepared,run,exited-garbage,garbage}/<uuid>/     state = directory + lock (docs: pod
+//   lifecycle)
 //     pod              pod manifest (JSON, versioned)      pod.lck       held exclusively while preparing or running
 //     pod-created      empty, mtime = creation             runtime-config  flags of run (JSON)
 //     appsinfo/<app>/{manifest,config.json,tree}           overlay/<chain>/{upper,work}/<app>
 //     status/<app>     exit record                         logs/<app>.log   net/{hosts,hostname,resolv.conf}
 //   <root>/pods/names/<name>    symlink to the uuid: a name is taken by making it
 //   <run-root>/pods/<uuid>/     monitor.sock and what must not survive a reboot
-//   <run-root>/coop/<uuid>_<app>/   runtime state of the containers (container.h), visible to `coop --root <run-root>/coop`
+//   <run-root>/coop/<uuid>_<app>/   runtime state of the containers (container.h), visible to `coop --root
+//   <run-root>/coop`
 //
-// Every transition is rename(2) + fsync of both parents while the lock is held. A pod in `run` whose lock is free has exited.
+// Every transition is rename(2) + fsync of both parents while the lock is held. A pod in `run` whose lock is free has
+// exited.
 #pragma once
 
 #include <cstdint>
@@ -32,32 +36,33 @@ namespace cooper::pod {
 struct EngineOptions {
   std::string root = "/var/lib/cooper";
   std::string run_root = "/run/cooper";
-  std::string init_path;       // cooper-init; empty: beside the executable, else <libexec>
+  std::string init_path;  // cooper-init; empty: beside the executable, else <libexec>
   std::string cgroup_parent = "/cooper";
 };
 
 struct VolumeMount {
-  std::string source;           // absolute host path, or empty: an empty volume of the pod
-  std::string destination;      // absolute, inside
+  std::string source;                // absolute host path, or empty: an empty volume of the pod
+  std::string destination;           // absolute, inside
   std::vector<std::string> options;  // ro rw z Z U nosuid nodev noexec rprivate rshared ... (-v SRC:DST[:OPTS])
-  bool tmpfs = false;           // --tmpfs DST[:OPTS]
+  bool tmpfs = false;                // --tmpfs DST[:OPTS]
 };
 
 struct Ulimit {
-  std::string name;             // nofile
+  std::string name;  // nofile
   std::uint64_t soft = 0, hard = 0;
 };
 
 struct AppRequest {
-  std::string image;            // reference; already checked by nobody
-  std::string name;             // empty: from the image name
-  std::vector<std::string> args;                     // replaces Cmd
+  std::string image;                                   // reference; already checked by nobody
+  std::string name;                                    // empty: from the image name
+  std::vector<std::string> args;                       // replaces Cmd
   std::optional<std::vector<std::string>> entrypoint;  // replaces Entrypoint (and then Cmd)
-  std::vector<std::string> env;                      // K=V, or K (from the caller's environment, resolved by the caller)
+  std::vector<std::string> env;  // K=V, or K (from the caller's environment, resolved by the caller)
   std::string working_dir, user;
   std::vector<VolumeMount> mounts;
-  std::vector<std::string> cap_add, cap_drop;        // "ALL" allowed
-  std::vector<std::string> security_opts;            // seccomp=unconfined|FILE, no-new-privileges[:true], label=..., apparmor=..., mask=..., unmask=...
+  std::vector<std::string> cap_add, cap_drop;  // "ALL" allowed
+  std::vector<std::string> security_opts;      // seccomp=unconfined|FILE, no-new-privileges[:true], label=...,
+                                               // apparmor=..., mask=..., unmask=...
   bool privileged = false;
   bool read_only = false;
   std::vector<Ulimit> ulimits;
@@ -65,10 +70,10 @@ struct AppRequest {
   std::optional<double> cpus;
   std::optional<std::int64_t> cpu_shares;
   std::string cpuset_cpus;
-  std::optional<std::int64_t> pids_limit;            // default 2048
+  std::optional<std::int64_t> pids_limit;  // default 2048
   bool terminal = false, stdin_open = false;
   bool init = false;
-  std::string stop_signal;                           // empty: the image's, else SIGTERM
+  std::string stop_signal;  // empty: the image's, else SIGTERM
   std::map<std::string, std::string> labels, annotations;
 };
 
@@ -80,22 +85,32 @@ struct PodRequest {
   std::string hostname;
   Network network = Network::kNone;
   bool remove_on_exit = false;
-  bool single = false;          // `cooper run`: no shared namespaces, the app is PID 1 itself
+  bool single = false;  // `cooper run`: no shared namespaces, the app is PID 1 itself
   std::map<std::string, std::string> labels, annotations;
   std::uint64_t log_max_bytes = 0;
   int stop_timeout_ms = 10000;
 };
 
-enum class State { kEmbryo, kPreparing, kAbortedPrepare, kPrepared, kRunning, kExited, kExitedGarbage, kDeleting, kGarbage };
+enum class State {
+  kEmbryo,
+  kPreparing,
+  kAbortedPrepare,
+  kPrepared,
+  kRunning,
+  kExited,
+  kExitedGarbage,
+  kDeleting,
+  kGarbage
+};
 std::string_view to_string(State state);  // "running", "aborted prepare" ...
 
 struct AppInfo {
   std::string name;
-  std::string image;            // as asked
+  std::string image;  // as asked
   std::string image_id;
   std::vector<std::string> args;
-  std::string state;            // created running paused exited
-  int pid = 0;                  // init on the host, 0 when not running
+  std::string state;  // created running paused exited
+  int pid = 0;        // init on the host, 0 when not running
   bool terminal = false;
   std::optional<monitor::ExitRecord> exit;
 };
@@ -145,7 +160,8 @@ class Engine {
   // The pod manifest bytes.
   Result<std::string> manifest(const PodUuid& uuid) const;
 
-  // The runtime container of an app (exec, top, stats, pause, kill). Empty app: the only one, else an error naming them.
+  // The runtime container of an app (exec, top, stats, pause, kill). Empty app: the only one, else an error naming
+  // them.
   Result<container::Container> container(const PodUuid& uuid, std::string_view app) const;
   // OCI process of the app, to build an exec from.
   Result<oci::Config> app_config(const PodUuid& uuid, std::string_view app) const;
@@ -161,8 +177,8 @@ class Engine {
   Status remove(const PodUuid& uuid, bool force) const;
   // Blocks until the app (empty: the only one, or all: the last record) ended.
   Result<monitor::ExitRecord> wait(const PodUuid& uuid, std::string_view app) const;
-  // Marks, deletes, and repairs what killed processes left (cgroups, runtime state, stale names, tree users). One bad pod does not stop the loop.
-  // Returns one line per action, for the user.
+  // Marks, deletes, and repairs what killed processes left (cgroups, runtime state, stale names, tree users). One bad
+  // pod does not stop the loop. Returns one line per action, for the user.
   Result<std::vector<std::string>> gc(const GcOptions& options);
 
  private:

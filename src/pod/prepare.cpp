@@ -38,8 +38,18 @@ Result<std::string> choose_hostname(const PodRequest& request, const PodUuid& uu
 }
 
 Result<PodManifest> start_manifest(const PodRequest& request, const PodUuid& uuid) {
-  PodManifest out{uuid, request.name, {}, request.network, request.single, request.remove_on_exit, unix_ms(),
-                  request.stop_timeout_ms, request.log_max_bytes, request.labels, request.annotations, {}};
+  PodManifest out{uuid,
+                  request.name,
+                  {},
+                  request.network,
+                  request.single,
+                  request.remove_on_exit,
+                  unix_ms(),
+                  request.stop_timeout_ms,
+                  request.log_max_bytes,
+                  request.labels,
+                  request.annotations,
+                  {}};
   ASSIGN_OR_RETURN(out.hostname, choose_hostname(request, uuid));
   return out;
 }
@@ -66,7 +76,8 @@ class AppPreparer {
     ASSIGN_OR_RETURN(const image::Store::Tree tree, store_.acquire_tree(image, manifest_.uuid.str()));
     chains_.insert(tree.chain);
     ASSIGN_OR_RETURN(const UniqueFd rootfs, sys::openat(sys::kCwd, tree.rootfs, O_PATH | O_DIRECTORY));
-    ASSIGN_OR_RETURN(const image::ResolvedUser user, image::resolve_user(rootfs, request.user.empty() ? config.user : request.user));
+    ASSIGN_OR_RETURN(const image::ResolvedUser user,
+                     image::resolve_user(rootfs, request.user.empty() ? config.user : request.user));
     AppManifest entry;
     ASSIGN_OR_RETURN(entry.app, resolve_app(request, {config, user}, name, manifest_.hostname, next_volume_));
     ASSIGN_OR_RETURN(entry.app.seccomp_profile, read_profile(request));
@@ -95,7 +106,8 @@ class AppPreparer {
   int next_volume_ = 0;
 };
 
-// The app's layer over the tree. The upper directory is what the container sees as "/": it gets the owner and mode of the tree's.
+// The app's layer over the tree. The upper directory is what the container sees as "/": it gets the owner and mode of
+// the tree's.
 Status make_overlay(BorrowedFd pod_dir, const stage1::App& app) {
   ASSIGN_OR_RETURN(const struct stat root, sys::fstatat(sys::kCwd, app.tree_rootfs, 0));
   const std::string upper = upper_dir(app.name);
@@ -109,7 +121,10 @@ Status make_overlay(BorrowedFd pod_dir, const stage1::App& app) {
 Status prepare_source(const stage1::App& app, const stage1::Volume& volume) {
   auto info = sys::fstatat(sys::kCwd, volume.source, 0);
   if (!info.ok()) {
-    return std::move(info).error().with("volume on " + quoted(volume.destination)).with_hint("make the directory first");
+    return std::move(info)
+        .error()
+        .with("volume on " + quoted(volume.destination))
+        .with_hint("make the directory first");
   }
   for (const std::string& word : volume.options) {
     if (word == "U") RETURN_IF_ERROR(give_to_user(volume.source, app.uid, app.gid));

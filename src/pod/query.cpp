@@ -29,7 +29,9 @@ std::string without_dashes(std::string_view text) {
   return out;
 }
 
-bool has_run(Place place) { return place == Place::kRun || place == Place::kExitedGarbage || place == Place::kGarbage; }
+bool has_run(Place place) {
+  return place == Place::kRun || place == Place::kExitedGarbage || place == Place::kGarbage;
+}
 
 // State, pid and start of a running app, from the runtime's record.
 void describe_running(const EngineOptions& options, const PodUuid& uuid, AppInfo& app, std::int64_t& started_unix_ms) {
@@ -40,10 +42,17 @@ void describe_running(const EngineOptions& options, const PodUuid& uuid, AppInfo
   if (!status.ok()) return;
   switch (*status) {
     case container::RunStatus::kCreating:
-    case container::RunStatus::kCreated: return;
-    case container::RunStatus::kStopped: app.state = "exited"; return;
-    case container::RunStatus::kRunning: app.state = "running"; break;
-    case container::RunStatus::kPaused: app.state = "paused"; break;
+    case container::RunStatus::kCreated:
+      return;
+    case container::RunStatus::kStopped:
+      app.state = "exited";
+      return;
+    case container::RunStatus::kRunning:
+      app.state = "running";
+      break;
+    case container::RunStatus::kPaused:
+      app.state = "paused";
+      break;
   }
   app.pid = loaded->record().pid;
   const std::int64_t created = parse_timestamp_ms(loaded->record().created);
@@ -79,10 +88,13 @@ std::int64_t modification_ms(BorrowedFd dir) {
 }
 
 Error ambiguous(std::string_view text, std::size_t count) {
-  return Error(Errc::kInvalidArgument, quoted(text) + " is ambiguous: " + std::to_string(count) + " pods match").with_hint("give more digits");
+  return Error(Errc::kInvalidArgument, quoted(text) + " is ambiguous: " + std::to_string(count) + " pods match")
+      .with_hint("give more digits");
 }
 
-Error no_such_pod(std::string_view text) { return Error(Errc::kNotFound, "no such pod: " + quoted(text)).with_hint("'cooper ps -a' lists them"); }
+Error no_such_pod(std::string_view text) {
+  return Error(Errc::kNotFound, "no such pod: " + quoted(text)).with_hint("'cooper ps -a' lists them");
+}
 
 Result<std::optional<PodUuid>> find_by_name(const Layout& layout, const std::string& name) {
   ASSIGN_OR_RETURN(auto uuid, lookup_name(layout, name));
@@ -112,12 +124,16 @@ bool looks_like_prefix(std::string_view text) {
   return !text.empty() && text.find_first_not_of("0123456789abcdef-") == std::string_view::npos && text.front() != '-';
 }
 
-bool is_prefix(std::string_view text, const PodUuid& uuid) { return without_dashes(uuid.str()).starts_with(without_dashes(text)); }
+bool is_prefix(std::string_view text, const PodUuid& uuid) {
+  return without_dashes(uuid.str()).starts_with(without_dashes(text));
+}
 
 std::int64_t parse_timestamp_ms(std::string_view text) {
   // 2026-01-02T03:04:05.123456789Z
   if (text.size() < 20 || text[10] != 'T' || text.back() != 'Z') return 0;
-  const auto field = [&](std::size_t at, std::size_t size) { return parse_number<int>(text.substr(at, size)).value_or(-1); };
+  const auto field = [&](std::size_t at, std::size_t size) {
+    return parse_number<int>(text.substr(at, size)).value_or(-1);
+  };
   struct tm parts = {};
   parts.tm_year = field(0, 4) - 1900;
   parts.tm_mon = field(5, 2) - 1;
@@ -125,7 +141,9 @@ std::int64_t parse_timestamp_ms(std::string_view text) {
   parts.tm_hour = field(11, 2);
   parts.tm_min = field(14, 2);
   parts.tm_sec = field(17, 2);
-  if (parts.tm_year < 70 || parts.tm_mon < 0 || parts.tm_mday < 1 || parts.tm_hour < 0 || parts.tm_min < 0 || parts.tm_sec < 0) return 0;
+  if (parts.tm_year < 70 || parts.tm_mon < 0 || parts.tm_mday < 1 || parts.tm_hour < 0 || parts.tm_min < 0 ||
+      parts.tm_sec < 0)
+    return 0;
   std::int64_t ms = std::int64_t{::timegm(&parts)} * 1000;
   if (text[19] == '.') {
     std::int64_t scale = 100;
@@ -177,10 +195,12 @@ Result<bool> all_recorded(BorrowedFd pod_dir, const PodManifest& manifest) {
 Result<const AppManifest*> select_app(const PodManifest& manifest, std::string_view app) {
   if (app.empty()) {
     if (manifest.apps.size() == 1) return &manifest.apps.front();
-    return Error(Errc::kInvalidArgument, "pod " + quoted(manifest.name) + " has several apps: " + manifest.app_names()).with_hint("name one");
+    return Error(Errc::kInvalidArgument, "pod " + quoted(manifest.name) + " has several apps: " + manifest.app_names())
+        .with_hint("name one");
   }
   if (const AppManifest* found = manifest.find(app)) return found;
-  return Error(Errc::kNotFound, "pod " + quoted(manifest.name) + " has no app " + quoted(app) + ", only " + manifest.app_names());
+  return Error(Errc::kNotFound,
+               "pod " + quoted(manifest.name) + " has no app " + quoted(app) + ", only " + manifest.app_names());
 }
 
 Result<PodInfo> describe(const EngineOptions& options, const OpenPod& pod) {
@@ -201,21 +221,31 @@ Result<PodInfo> describe(const EngineOptions& options, const OpenPod& pod) {
   out.annotations = manifest->annotations;
   for (const AppManifest& entry : manifest->apps) RETURN_IF_ERROR(describe_app(options, pod, entry, out));
   const auto has_exit = [](const AppInfo& app) { return app.exit.has_value(); };
-  if (out.state == State::kRunning && std::all_of(out.apps.begin(), out.apps.end(), has_exit)) out.state = State::kExited;
+  if (out.state == State::kRunning && std::all_of(out.apps.begin(), out.apps.end(), has_exit))
+    out.state = State::kExited;
   return out;
 }
 
 std::string_view to_string(State state) {
   switch (state) {
-    case State::kEmbryo: return "embryo";
-    case State::kPreparing: return "preparing";
-    case State::kAbortedPrepare: return "aborted prepare";
-    case State::kPrepared: return "prepared";
-    case State::kRunning: return "running";
-    case State::kExited: return "exited";
-    case State::kExitedGarbage: return "exited garbage";
-    case State::kDeleting: return "deleting";
-    case State::kGarbage: return "garbage";
+    case State::kEmbryo:
+      return "embryo";
+    case State::kPreparing:
+      return "preparing";
+    case State::kAbortedPrepare:
+      return "aborted prepare";
+    case State::kPrepared:
+      return "prepared";
+    case State::kRunning:
+      return "running";
+    case State::kExited:
+      return "exited";
+    case State::kExitedGarbage:
+      return "exited garbage";
+    case State::kDeleting:
+      return "deleting";
+    case State::kGarbage:
+      return "garbage";
   }
   return "unknown";
 }
@@ -237,7 +267,8 @@ Result<PodInfo> Engine::info(const PodUuid& uuid) const {
 
 Result<std::vector<PodInfo>> Engine::list() const {
   const Layout layout(options_);
-  // In the order in which pods move: one that moves meanwhile is seen twice rather than not at all, and the later place holds.
+  // In the order in which pods move: one that moves meanwhile is seen twice rather than not at all, and the later place
+  // holds.
   std::map<PodUuid, PodInfo> found;
   for (const Place place : kPlaces) {
     ASSIGN_OR_RETURN(const auto uuids, list_place(layout, place));
@@ -250,7 +281,8 @@ Result<std::vector<PodInfo>> Engine::list() const {
   }
   std::vector<PodInfo> out;
   for (auto& [uuid, info] : found) out.push_back(std::move(info));
-  std::stable_sort(out.begin(), out.end(), [](const PodInfo& a, const PodInfo& b) { return a.created_unix_ms < b.created_unix_ms; });
+  std::stable_sort(out.begin(), out.end(),
+                   [](const PodInfo& a, const PodInfo& b) { return a.created_unix_ms < b.created_unix_ms; });
   return out;
 }
 
@@ -267,7 +299,8 @@ Result<container::Container> Engine::container(const PodUuid& uuid, std::string_
   const container::Factory factory({layout.containers(), layout.seccomp_cache(), false});
   auto loaded = factory.load(stage1::container_id(uuid.str(), entry->app.name));
   if (!loaded.ok() && loaded.error().code() == Errc::kNotFound) {
-    return Error(Errc::kWrongState, "app " + quoted(entry->app.name) + " of pod " + quoted(manifest.name) + " is not running");
+    return Error(Errc::kWrongState,
+                 "app " + quoted(entry->app.name) + " of pod " + quoted(manifest.name) + " is not running");
   }
   return loaded;
 }

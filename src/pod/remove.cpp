@@ -19,8 +19,8 @@ namespace {
 // A reader needs microseconds, unless it is stopped.
 constexpr int kReadersMs = 5000;
 
-// A record that cannot be read (half written, or of a newer version) still names the container by its directory; its cgroup is removed
-// with the pod's.
+// A record that cannot be read (half written, or of a newer version) still names the container by its directory; its
+// cgroup is removed with the pod's.
 Status remove_container(const container::Factory& factory, const std::string& id) {
   auto loaded = factory.load(id);
   if (loaded.ok() && loaded->destroy(true).ok()) return {};
@@ -108,7 +108,8 @@ Result<int> complete_records(const OpenPod& pod, const PodManifest& manifest, co
   for (const AppManifest& app : manifest.apps) {
     const std::string name = status_file(app.app.name);
     if (sys::fstatat(pod.dir, name).ok()) continue;
-    RETURN_IF_ERROR(io::write_file_atomic(pod.dir, name, monitor::print_exit_record(make_record(app.app.name, missing))));
+    RETURN_IF_ERROR(
+        io::write_file_atomic(pod.dir, name, monitor::print_exit_record(make_record(app.app.name, missing))));
     ++written;
   }
   return written;
@@ -126,7 +127,8 @@ Status delete_pod(const EngineOptions& options, OpenPod& pod) {
   if (pod.place != Place::kGarbage) RETURN_IF_ERROR(move_pod(layout, pod, Place::kGarbage, io::Durability::kNone));
   RETURN_IF_ERROR(release_names(layout, pod.uuid, manifest));
   RETURN_IF_ERROR(release_trees(layout, pod.uuid, manifest));
-  ASSIGN_OR_RETURN(const UniqueFd garbage, sys::openat(sys::kCwd, layout.place(Place::kGarbage), O_RDONLY | O_DIRECTORY));
+  ASSIGN_OR_RETURN(const UniqueFd garbage,
+                   sys::openat(sys::kCwd, layout.place(Place::kGarbage), O_RDONLY | O_DIRECTORY));
   Status removed = io::remove_tree(garbage, pod.uuid.str());
   if (!removed.ok()) return std::move(removed).error().with("delete pod " + quoted(pod.uuid.str()));
   return {};

@@ -1,5 +1,5 @@
-// Taking pods away: what a dead pod may have left in the kernel and in the run directory, and then the pod itself. All of it may be
-// repeated after a crash at any point, and is a no-op where there is nothing.
+// Taking pods away: what a dead pod may have left in the kernel and in the run directory, and then the pod itself. All
+// of it may be repeated after a crash at any point, and is a no-op where there is nothing.
 #pragma once
 
 #include <string>
@@ -14,8 +14,8 @@ namespace cooper::pod {
 // Text of the exit records for apps whose monitor and guardian were both killed.
 inline constexpr const char* kMonitorDied = "the monitor of the pod was killed";
 
-// Kills and removes what is left of the pod's containers: processes, cgroups, runtime state, run directory. The pod must be dead: its
-// lock held by the caller. Returns true when there was anything.
+// Kills and removes what is left of the pod's containers: processes, cgroups, runtime state, run directory. The pod
+// must be dead: its lock held by the caller. Returns true when there was anything.
 Result<bool> clean_runtime(const EngineOptions& options, const PodUuid& uuid);
 
 // Exit records of apps that the monitor could not write one for. Returns how many were missing.
@@ -27,12 +27,12 @@ struct MissingRecord {
 monitor::ExitRecord make_record(const std::string& app, const MissingRecord& missing);
 Result<int> complete_records(const OpenPod& pod, const PodManifest& manifest, const MissingRecord& missing = {});
 
-// Moves the pod to garbage, gives back its name and trees, deletes it. The lock must be held. Nothing of it may run any more.
-// The manifest is read from the pod; when it is unreadable, name and trees are found by searching.
+// Moves the pod to garbage, gives back its name and trees, deletes it. The lock must be held. Nothing of it may run any
+// more. The manifest is read from the pod; when it is unreadable, name and trees are found by searching.
 Status delete_pod(const EngineOptions& options, OpenPod& pod);
 
-// Waits, for a bounded time, until nobody reads the exit records any more: `wait` holds the status directory's lock shared while it looks
-// for them. For pods that remove themselves; whoever removes a pod on request does not ask.
+// Waits, for a bounded time, until nobody reads the exit records any more: `wait` holds the status directory's lock
+// shared while it looks for them. For pods that remove themselves; whoever removes a pod on request does not ask.
 void await_readers(const OpenPod& pod);
 
 }  // namespace cooper::pod

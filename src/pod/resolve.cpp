@@ -35,12 +35,15 @@ void merge_env(std::vector<std::string>& env, const std::vector<std::string>& wo
   }
 }
 
-bool has_nul(const std::string& text) { return text.find('\0') != std::string::npos; }
+bool has_nul(const std::string& text) {
+  return text.find('\0') != std::string::npos;
+}
 
 // No kernel interface can take a zero byte: the word would be cut silently.
 Status check_words(const std::vector<std::string>& words, std::string_view what) {
   for (const std::string& word : words) {
-    if (has_nul(word)) return Error(Errc::kInvalidArgument, std::string(what) + " " + quoted(word) + " contains a zero byte");
+    if (has_nul(word))
+      return Error(Errc::kInvalidArgument, std::string(what) + " " + quoted(word) + " contains a zero byte");
   }
   return {};
 }
@@ -51,7 +54,8 @@ Status check_app(const AppRequest& app) {
   if (app.entrypoint) RETURN_IF_ERROR(check_words(*app.entrypoint, "entrypoint"));
   RETURN_IF_ERROR(check_words(app.env, "environment variable"));
   for (const std::string& word : app.env) {
-    if (word.empty() || word[0] == '=') return Error(Errc::kInvalidArgument, "environment variable " + quoted(word) + " has no name");
+    if (word.empty() || word[0] == '=')
+      return Error(Errc::kInvalidArgument, "environment variable " + quoted(word) + " has no name");
   }
   if (!app.working_dir.empty() && app.working_dir[0] != '/') {
     return Error(Errc::kInvalidArgument, "working directory " + quoted(app.working_dir) + " must be an absolute path");
@@ -117,25 +121,29 @@ bool names_by_id(std::string_view reference, const image::Image& image) {
 
 Status check_request(const PodRequest& request) {
   if (request.apps.empty()) return Error(Errc::kInvalidArgument, "a pod needs at least one app");
-  if (request.apps.size() > kMaxApps) return Error(Errc::kLimit, "a pod has at most " + std::to_string(kMaxApps) + " apps");
+  if (request.apps.size() > kMaxApps)
+    return Error(Errc::kLimit, "a pod has at most " + std::to_string(kMaxApps) + " apps");
   if (request.single && request.apps.size() != 1) return Error(Errc::kInvalidArgument, "exactly one app is expected");
   if (!request.name.empty()) RETURN_IF_ERROR(check_name(request.name));
   if (!request.hostname.empty()) RETURN_IF_ERROR(network::check_hostname(request.hostname));
   for (const AppRequest& app : request.apps) {
     Status checked = check_app(app);
-    if (!checked.ok()) return app.name.empty() ? std::move(checked) : std::move(checked).error().with("app " + quoted(app.name));
+    if (!checked.ok())
+      return app.name.empty() ? std::move(checked) : std::move(checked).error().with("app " + quoted(app.name));
   }
   return {};
 }
 
-Result<std::string> choose_app_name(const AppRequest& request, const image::Image& image, const std::set<std::string>& taken) {
+Result<std::string> choose_app_name(const AppRequest& request, const image::Image& image,
+                                    const std::set<std::string>& taken) {
   if (!request.name.empty()) {
     ASSIGN_OR_RETURN(const AppName name, AppName::parse(request.name));
     if (taken.contains(name.str())) return Error(Errc::kInvalidArgument, "two apps are called " + quoted(name.str()));
     return name.str();
   }
   const bool by_id = names_by_id(request.image, image);
-  const std::string text = by_id ? (image.names.empty() ? "app" : base_name(image.names.front())) : base_name(request.image);
+  const std::string text =
+      by_id ? (image.names.empty() ? "app" : base_name(image.names.front())) : base_name(request.image);
   const std::string base = AppName::sanitize(text).str();
   std::string name = base;
   for (int number = 2; taken.contains(name); ++number) {
@@ -157,14 +165,15 @@ Result<std::vector<std::string>> resolve_args(const AppRequest& request, const o
   }
   out.insert(out.end(), tail->begin(), tail->end());
   if (out.empty()) {
-    return Error(Errc::kInvalidArgument, "no command to run: the image names none").with_hint("give a command after the image");
+    return Error(Errc::kInvalidArgument, "no command to run: the image names none")
+        .with_hint("give a command after the image");
   }
   if (out[0].empty()) return Error(Errc::kInvalidArgument, "the command to run is an empty word");
   return out;
 }
 
-std::vector<std::string> resolve_env(const AppRequest& request, const oci_image::ImageConfig& image, const std::string& hostname,
-                                     const std::string& home) {
+std::vector<std::string> resolve_env(const AppRequest& request, const oci_image::ImageConfig& image,
+                                     const std::string& hostname, const std::string& home) {
   std::vector<std::string> env;
   set_env(env, "PATH", kDefaultPath);
   if (request.terminal) set_env(env, "TERM", "xterm");
@@ -181,8 +190,8 @@ Result<std::string> seccomp_file_of(const AppRequest& request) {
   return security.seccomp == stage1::Security::Seccomp::kFile ? security.seccomp_file : std::string();
 }
 
-Result<stage1::App> resolve_app(const AppRequest& request, const ImageFacts& image, const std::string& name, const std::string& hostname,
-                                int& next_volume) {
+Result<stage1::App> resolve_app(const AppRequest& request, const ImageFacts& image, const std::string& name,
+                                const std::string& hostname, int& next_volume) {
   stage1::App app;
   app.name = name;
   ASSIGN_OR_RETURN(app.args, resolve_args(request, image.config));

@@ -18,7 +18,8 @@ namespace {
 constexpr int kRelockMs = 2000;
 
 bool needs_init(const PodManifest& manifest) {
-  return !manifest.single || std::any_of(manifest.apps.begin(), manifest.apps.end(), [](const AppManifest& app) { return app.app.init; });
+  return !manifest.single ||
+         std::any_of(manifest.apps.begin(), manifest.apps.end(), [](const AppManifest& app) { return app.app.init; });
 }
 
 // Makes the run directory: name service files, and the sandbox's empty root.
@@ -55,7 +56,9 @@ Result<monitor::PodSpec> pod_spec(const EngineOptions& options, PreparedPod prep
   spec.stop_timeout_ms = manifest.stop_timeout_ms;
   spec.cgroup_path = std::move(launch.cgroup_path);
   if (manifest.remove_on_exit) {
-    spec.on_finish = [options, uuid = manifest.uuid](const std::vector<monitor::ExitRecord>&) { finish_pod(options, uuid); };
+    spec.on_finish = [options, uuid = manifest.uuid](const std::vector<monitor::ExitRecord>&) {
+      finish_pod(options, uuid);
+    };
   }
   spec.program = "cooper: monitor " + manifest.uuid.str();
   return spec;
@@ -137,7 +140,8 @@ Result<RunResult> start_pod(const EngineOptions& options, PreparedPod prepared, 
   if (keep) {
     // After the start, so that the app does not wait for the disk; before the caller can tell anybody of the pod.
     auto pod = open_pod_at(layout, uuid, Place::kRun);
-    if (pod.ok() && *pod && !flush_pod(**pod).ok()) log::warning("pod " + quoted(uuid.str()) + " could not be flushed to disk");
+    if (pod.ok() && *pod && !flush_pod(**pod).ok())
+      log::warning("pod " + quoted(uuid.str()) + " could not be flushed to disk");
   }
   return RunResult{uuid, std::move(launched).value()};
 }

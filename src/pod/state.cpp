@@ -56,18 +56,26 @@ Result<bool> is_in(const Layout& layout, const OpenPod& pod, Place place) {
   return there->st_ino == mine.st_ino && there->st_dev == mine.st_dev;
 }
 
-Error not_found(const PodUuid& uuid) { return Error(Errc::kNotFound, "no such pod: " + quoted(uuid.str())); }
+Error not_found(const PodUuid& uuid) {
+  return Error(Errc::kNotFound, "no such pod: " + quoted(uuid.str()));
+}
 
 }  // namespace
 
 State state_of(Place place, bool locked) {
   switch (place) {
-    case Place::kEmbryo: return State::kEmbryo;
-    case Place::kPrepare: return locked ? State::kPreparing : State::kAbortedPrepare;
-    case Place::kPrepared: return State::kPrepared;
-    case Place::kRun: return locked ? State::kRunning : State::kExited;
-    case Place::kExitedGarbage: return locked ? State::kDeleting : State::kExitedGarbage;
-    case Place::kGarbage: return locked ? State::kDeleting : State::kGarbage;
+    case Place::kEmbryo:
+      return State::kEmbryo;
+    case Place::kPrepare:
+      return locked ? State::kPreparing : State::kAbortedPrepare;
+    case Place::kPrepared:
+      return State::kPrepared;
+    case Place::kRun:
+      return locked ? State::kRunning : State::kExited;
+    case Place::kExitedGarbage:
+      return locked ? State::kDeleting : State::kExitedGarbage;
+    case Place::kGarbage:
+      return locked ? State::kDeleting : State::kGarbage;
   }
   return State::kGarbage;
 }
@@ -98,7 +106,8 @@ Result<bool> is_locked(const OpenPod& pod) {
 
 Status lock_pod(const Layout& layout, OpenPod& pod, int timeout_ms) {
   ASSIGN_OR_RETURN(const bool locked, lock_directory(pod.dir, timeout_ms));
-  if (!locked) return Error(Errc::kBusy, "pod " + quoted(pod.uuid.str()) + " is in use by another process", EWOULDBLOCK);
+  if (!locked)
+    return Error(Errc::kBusy, "pod " + quoted(pod.uuid.str()) + " is in use by another process", EWOULDBLOCK);
   for (const Place place : kPlaces) {
     if (place < pod.place) continue;
     ASSIGN_OR_RETURN(const bool here, is_in(layout, pod, place));
@@ -122,7 +131,8 @@ Result<bool> wait_unlocked(const OpenPod& pod, int timeout_ms) {
 }
 
 Result<OpenPod> create_pod(const Layout& layout, const PodUuid& uuid) {
-  // Held shared until the new directory is locked: gc takes it exclusively, and then knows that what is unlocked below is dead.
+  // Held shared until the new directory is locked: gc takes it exclusively, and then knows that what is unlocked below
+  // is dead.
   ASSIGN_OR_RETURN(const UniqueFd embryos, sys::openat(sys::kCwd, layout.place(Place::kEmbryo), kOpenDirectory));
   RETURN_IF_ERROR(sys::flock(embryos, LOCK_SH));
   RETURN_IF_ERROR(sys::mkdirat(embryos, uuid.str(), 0700));

@@ -8,8 +8,8 @@
 //   exited-garbage   deleting         exited garbage       garbage
 //   garbage          deleting         garbage              gone
 //
-// Who changes a pod holds its lock exclusively; who looks asks for a shared one without waiting. A monitor and its guardian inherit the
-// lock of the command that started the pod, so it is free only when all three are gone.
+// Who changes a pod holds its lock exclusively; who looks asks for a shared one without waiting. A monitor and its
+// guardian inherit the lock of the command that started the pod, so it is free only when all three are gone.
 #pragma once
 
 #include <optional>
@@ -39,8 +39,8 @@ Result<std::optional<OpenPod>> open_pod_at(const Layout& layout, const PodUuid& 
 
 // Whether somebody else holds the lock. Never waits.
 Result<bool> is_locked(const OpenPod& pod);
-// Takes the lock, waiting at most timeout_ms (observers hold it for microseconds). Errc::kBusy otherwise. The pod may have moved
-// or gone meanwhile: `place` is brought up to date, Errc::kNotFound when it was removed.
+// Takes the lock, waiting at most timeout_ms (observers hold it for microseconds). Errc::kBusy otherwise. The pod may
+// have moved or gone meanwhile: `place` is brought up to date, Errc::kNotFound when it was removed.
 Status lock_pod(const Layout& layout, OpenPod& pod, int timeout_ms);
 // Waits until nobody holds the lock. timeout_ms < 0: for ever. False on timeout.
 Result<bool> wait_unlocked(const OpenPod& pod, int timeout_ms);

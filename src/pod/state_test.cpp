@@ -185,7 +185,8 @@ TEST_F(StateTest, OneOfManyTakersWins) {
 
 TEST(Names, Syntax) {
   for (const char* good : {"a", "web-1", "A.b_c", "0"}) EXPECT_TRUE(check_name(good).ok()) << good;
-  for (const char* bad : {"", "-a", ".a", "a/b", "a b", "..", "0f6b1b1e-2f0c-4a51-9d0e-3a1f2b4c5d6e"}) EXPECT_FALSE(check_name(bad).ok()) << bad;
+  for (const char* bad : {"", "-a", ".a", "a/b", "a b", "..", "0f6b1b1e-2f0c-4a51-9d0e-3a1f2b4c5d6e"})
+    EXPECT_FALSE(check_name(bad).ok()) << bad;
   EXPECT_FALSE(check_name(std::string(129, 'a')).ok());
   EXPECT_TRUE(check_name(default_name("busybox", PodUuid::random())).ok());
 }

@@ -70,18 +70,24 @@ class Copier {
       if (!is_new) return sys::linkat(root_, seen->second, to, name);
     }
     switch (info.st_mode & S_IFMT) {
-      case S_IFDIR: return subdirectory(from, to, name, path, info, depth);
-      case S_IFREG: return regular(from, to, name, info);
-      case S_IFLNK: return symlink(from, to, name, info);
-      case S_IFSOCK: return {};
-      default: break;
+      case S_IFDIR:
+        return subdirectory(from, to, name, path, info, depth);
+      case S_IFREG:
+        return regular(from, to, name, info);
+      case S_IFLNK:
+        return symlink(from, to, name, info);
+      case S_IFSOCK:
+        return {};
+      default:
+        break;
     }
     RETURN_IF_ERROR(sys::mknodat(to, name, info.st_mode & (S_IFMT | 07777), info.st_rdev));
     RETURN_IF_ERROR(sys::fchownat(to, name, info.st_uid, info.st_gid));
     return sys::fchmodat(to, name, info.st_mode & 07777);
   }
 
-  Status subdirectory(BorrowedFd from, BorrowedFd to, const std::string& name, const std::string& path, const struct stat& info, int depth) {
+  Status subdirectory(BorrowedFd from, BorrowedFd to, const std::string& name, const std::string& path,
+                      const struct stat& info, int depth) {
     ASSIGN_OR_RETURN(const UniqueFd source, sys::openat(from, name, kReadDirectory));
     RETURN_IF_ERROR(sys::mkdirat(to, name, 0700));
     ASSIGN_OR_RETURN(const UniqueFd target, sys::openat(to, name, kReadDirectory));
@@ -133,7 +139,9 @@ Result<UniqueFd> image_directory(const io::RootDir& tree, const std::string& pat
 
 }  // namespace
 
-Status copy_directory(BorrowedFd from, BorrowedFd to) { return Copier(to).directory(from, to, "", 0); }
+Status copy_directory(BorrowedFd from, BorrowedFd to) {
+  return Copier(to).directory(from, to, "", 0);
+}
 
 Status make_volume(BorrowedFd volumes, const stage1::Volume& volume, const io::RootDir& tree) {
   RETURN_IF_ERROR(sys::mkdirat(volumes, volume.pod_volume, 0755));

@@ -26,7 +26,8 @@ Result<NamedCaps> parse_names(const std::vector<std::string>& texts) {
     }
     const auto number = sys::capability_from_name(text);
     if (!number) {
-      return Error(Errc::kInvalidArgument, "unknown capability " + quoted(text)).with_hint("capabilities(7) lists the names");
+      return Error(Errc::kInvalidArgument, "unknown capability " + quoted(text))
+          .with_hint("capabilities(7) lists the names");
     }
     out.names.emplace(sys::capability_names()[static_cast<std::size_t>(*number)]);
   }
@@ -42,14 +43,16 @@ NameSet names_of(sys::CapMask mask) {
   return out;
 }
 
-std::vector<std::string> to_vector(const NameSet& names) { return {names.begin(), names.end()}; }
+std::vector<std::string> to_vector(const NameSet& names) {
+  return {names.begin(), names.end()};
+}
 
 }  // namespace
 
 const std::vector<std::string>& default_capabilities() {
-  static const std::vector<std::string> names{"CAP_CHOWN",  "CAP_DAC_OVERRIDE", "CAP_FOWNER",  "CAP_FSETID",
-                                              "CAP_KILL",   "CAP_NET_BIND_SERVICE", "CAP_SETFCAP", "CAP_SETGID",
-                                              "CAP_SETPCAP", "CAP_SETUID",      "CAP_SYS_CHROOT"};
+  static const std::vector<std::string> names{"CAP_CHOWN",   "CAP_DAC_OVERRIDE",     "CAP_FOWNER",    "CAP_FSETID",
+                                              "CAP_KILL",    "CAP_NET_BIND_SERVICE", "CAP_SETFCAP",   "CAP_SETGID",
+                                              "CAP_SETPCAP", "CAP_SETUID",           "CAP_SYS_CHROOT"};
   return names;
 }
 
@@ -57,7 +60,8 @@ Result<oci::Capabilities> resolve_capabilities(const CapabilityRequest& request,
   ASSIGN_OR_RETURN(const NamedCaps add, parse_names(request.add));
   ASSIGN_OR_RETURN(const NamedCaps drop, parse_names(request.drop));
   for (const std::string& name : add.names) {
-    if (drop.names.contains(name)) return Error(Errc::kInvalidArgument, "capability " + quoted(name) + " is both added and dropped");
+    if (drop.names.contains(name))
+      return Error(Errc::kInvalidArgument, "capability " + quoted(name) + " is both added and dropped");
   }
   if (add.all && drop.all) return Error(Errc::kInvalidArgument, "all capabilities are both added and dropped");
 

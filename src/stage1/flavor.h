@@ -1,10 +1,11 @@
 // stage1: how a prepared pod becomes what the monitor launches. A flavor is one way to do that.
 //
-//   pod/ (stage0)  --- Pod: every question of the user answered --->  Flavor  --- Launch: containers to start --->  monitor/
+//   pod/ (stage0)  --- Pod: every question of the user answered --->  Flavor  --- Launch: containers to start --->
+//   monitor/
 //
-// A flavor decides isolation: which containers there are, their namespaces, root file systems, mounts, limits and security. It
-// touches nothing: the same Pod and Host always give the same Launch, so that a dry run shows exactly what a run would do.
-// Images, user names and files of the caller are resolved before (pod/): this room knows no image.
+// A flavor decides isolation: which containers there are, their namespaces, root file systems, mounts, limits and
+// security. It touches nothing: the same Pod and Host always give the same Launch, so that a dry run shows exactly what
+// a run would do. Images, user names and files of the caller are resolved before (pod/): this room knows no image.
 #pragma once
 
 #include <cstdint>
@@ -23,9 +24,9 @@ namespace cooper::stage1 {
 
 // A mount of an app that the user (or the image) asked for.
 struct Volume {
-  std::string destination;           // absolute, inside, lexically clean
-  std::string source;                // absolute host path; empty with `tmpfs` and `pod_volume`
-  std::string pod_volume;            // name of an empty volume of the pod (Pod::volumes_dir)
+  std::string destination;  // absolute, inside, lexically clean
+  std::string source;       // absolute host path; empty with `tmpfs` and `pod_volume`
+  std::string pod_volume;   // name of an empty volume of the pod (Pod::volumes_dir)
   bool tmpfs = false;
   std::vector<std::string> options;  // as the user wrote them: ro, rslave, size=1m ...
   bool operator==(const Volume&) const = default;
@@ -41,7 +42,7 @@ struct Limit {
 struct App {
   std::string name;
   std::vector<std::string> args;
-  std::vector<std::string> env;      // complete, K=V
+  std::vector<std::string> env;  // complete, K=V
   std::string working_dir = "/";
   std::uint32_t uid = 0, gid = 0;
   std::vector<std::uint32_t> additional_gids;
@@ -49,7 +50,7 @@ struct App {
   std::vector<Volume> volumes;
   std::vector<std::string> cap_add, cap_drop;
   std::vector<std::string> security_opts;
-  std::string seccomp_profile;       // text of the file named in security_opts; empty: the default or none
+  std::string seccomp_profile;  // text of the file named in security_opts; empty: the default or none
   bool privileged = false;
   bool read_only = false;
   std::vector<Limit> ulimits;
@@ -59,27 +60,27 @@ struct App {
   std::string cpuset_cpus;
   std::optional<std::int64_t> pids_limit;
   bool terminal = false, stdin_open = false;
-  bool init = false;                 // cooper-init is PID 1 and the app its child
+  bool init = false;  // cooper-init is PID 1 and the app its child
   std::map<std::string, std::string> annotations;
   // Root file system: the image's tree below, what the app writes above.
-  std::string tree_rootfs;           // absolute
-  std::string upper_dir, work_dir;   // absolute, same file system
-  std::string mount_point;           // absolute; covered by the overlay in the app's own mount namespace only
+  std::string tree_rootfs;          // absolute
+  std::string upper_dir, work_dir;  // absolute, same file system
+  std::string mount_point;          // absolute; covered by the overlay in the app's own mount namespace only
 };
 
 struct Pod {
   std::string uuid;
   std::string hostname;
   bool host_network = false;
-  bool single = false;               // one app in namespaces of its own; otherwise a sandbox holds the shared ones
+  bool single = false;  // one app in namespaces of its own; otherwise a sandbox holds the shared ones
   bool remove_on_exit = false;
-  std::string pod_dir;               // absolute, as it will be while the pod runs
-  std::string run_dir;               // absolute; holds the support files below
-  std::string volumes_dir;           // absolute; <volumes_dir>/<pod_volume>
-  std::string sandbox_rootfs;        // absolute empty directory; pods with a sandbox only
+  std::string pod_dir;                                 // absolute, as it will be while the pod runs
+  std::string run_dir;                                 // absolute; holds the support files below
+  std::string volumes_dir;                             // absolute; <volumes_dir>/<pod_volume>
+  std::string sandbox_rootfs;                          // absolute empty directory; pods with a sandbox only
   std::string hosts_file, hostname_file, resolv_file;  // absolute; empty: none
-  std::string init_path;             // cooper-init on the host
-  std::string cgroup_parent;         // the pod's cgroup is <cgroup_parent>/<uuid>
+  std::string init_path;                               // cooper-init on the host
+  std::string cgroup_parent;                           // the pod's cgroup is <cgroup_parent>/<uuid>
   std::uint64_t log_max_bytes = 0;
   std::map<std::string, std::string> annotations;
   std::vector<App> apps;
@@ -87,10 +88,10 @@ struct Pod {
 
 // What of this machine a flavor may need to know. Probed once by probe_host().
 struct Host {
-  sys::CapMask capabilities = 0;            // what may be granted: the caller's bounding set
+  sys::CapMask capabilities = 0;                  // what may be granted: the caller's bounding set
   std::uint64_t nofile_hard = 0, nproc_hard = 0;  // the caller's own hard limits
-  std::vector<oci::Device> devices;         // nodes of /dev, for privileged apps; empty unless asked for
-  bool overlay_volatile = false;            // overlayfs takes "volatile" (kernel 5.10)
+  std::vector<oci::Device> devices;               // nodes of /dev, for privileged apps; empty unless asked for
+  bool overlay_volatile = false;                  // overlayfs takes "volatile" (kernel 5.10)
 };
 struct HostNeeds {
   bool capabilities = false;  // otherwise all are taken as available

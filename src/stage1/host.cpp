@@ -15,8 +15,9 @@ namespace {
 // Made by the runtime itself, other instances of these belong to the host, or directories with their own mounts.
 bool skipped(std::string_view path) {
   static constexpr std::array<std::string_view, 16> kSkipped{
-      "/dev/null", "/dev/zero", "/dev/full",   "/dev/random", "/dev/urandom", "/dev/tty", "/dev/console", "/dev/ptmx",
-      "/dev/pts",  "/dev/shm",  "/dev/mqueue", "/dev/fd",     "/dev/.lxc",    "/dev/.lxd-mounts", "/dev/.udev", "/dev/init"};
+      "/dev/null",    "/dev/zero",        "/dev/full",  "/dev/random", "/dev/urandom", "/dev/tty",
+      "/dev/console", "/dev/ptmx",        "/dev/pts",   "/dev/shm",    "/dev/mqueue",  "/dev/fd",
+      "/dev/.lxc",    "/dev/.lxd-mounts", "/dev/.udev", "/dev/init"};
   return std::find(kSkipped.begin(), kSkipped.end(), path) != kSkipped.end();
 }
 
@@ -59,7 +60,8 @@ HostNeeds host_needs(const Pod& pod) {
   HostNeeds needs;
   for (const App& app : pod.apps) {
     needs.devices = needs.devices || app.privileged;
-    needs.capabilities = needs.capabilities || app.privileged || std::any_of(app.cap_add.begin(), app.cap_add.end(), [](const auto& name) {
+    needs.capabilities = needs.capabilities || app.privileged ||
+                         std::any_of(app.cap_add.begin(), app.cap_add.end(), [](const auto& name) {
                            return to_lower(name) == "all" || to_lower(name) == "cap_all";
                          });
   }

@@ -20,7 +20,12 @@ std::vector<oci::Mount> default_mounts(const App& app, const Security& security)
       {"/proc", "proc", "proc", proc, {}, {}},
       {"/dev", "tmpfs", "tmpfs", {"nosuid", "noexec", "strictatime", "mode=755", "size=65536k"}, {}, {}},
       {"/sys", "sysfs", "sysfs", {"nosuid", "noexec", "nodev", access}, {}, {}},
-      {"/dev/pts", "devpts", "devpts", {"nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"}, {}, {}},
+      {"/dev/pts",
+       "devpts",
+       "devpts",
+       {"nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"},
+       {},
+       {}},
       {"/dev/mqueue", "mqueue", "mqueue", {"nosuid", "noexec", "nodev"}, {}, {}},
       {"/dev/shm", "tmpfs", "shm", {"nosuid", "noexec", "nodev", "mode=1777", "size=64000k"}, {}, {}},
       {"/sys/fs/cgroup", "cgroup", "cgroup", {"rprivate", "nosuid", "noexec", "nodev", "relatime", access}, {}, {}},
@@ -33,7 +38,9 @@ bool is_propagation(std::string_view word) {
   return std::find(kWords.begin(), kWords.end(), word) != kWords.end();
 }
 
-bool has(const Words& words, std::string_view word) { return std::find(words.begin(), words.end(), word) != words.end(); }
+bool has(const Words& words, std::string_view word) {
+  return std::find(words.begin(), words.end(), word) != words.end();
+}
 
 // What the words of one volume leave open.
 struct Given {
@@ -51,7 +58,8 @@ Result<Given> check_words(const Volume& volume) {
     out.bind = out.bind || word == "bind" || word == "rbind";
     const bool overlay = word == "O" || word.starts_with("upperdir=") || word.starts_with("workdir=");
     if (overlay || word == "idmap" || word.starts_with("idmap=")) {
-      return Error(Errc::kUnsupported, "mount option " + quoted(word) + " of " + quoted(volume.destination) + " is not supported");
+      return Error(Errc::kUnsupported,
+                   "mount option " + quoted(word) + " of " + quoted(volume.destination) + " is not supported");
     }
   }
   return out;
@@ -71,13 +79,14 @@ oci::Mount tmpfs_mount(const std::string& destination, const Words& options, con
   return out;
 }
 
-// z, Z and U are done to the source before the start (pod/), or mean nothing here (no SELinux); copy words concern empty volumes.
+// z, Z and U are done to the source before the start (pod/), or mean nothing here (no SELinux); copy words concern
+// empty volumes.
 bool is_preparation_word(std::string_view word) {
   return word == "z" || word == "Z" || word == "U" || word == "copy" || word == "nocopy";
 }
 
-void add_file(std::vector<oci::Mount>& out, const std::set<std::string>& taken, const std::string& source, const char* destination,
-              bool read_only) {
+void add_file(std::vector<oci::Mount>& out, const std::set<std::string>& taken, const std::string& source,
+              const char* destination, bool read_only) {
   if (source.empty() || taken.contains(destination)) return;
   oci::Mount mount{destination, "bind", source, {"bind", "rprivate"}, {}, {}};
   if (read_only) mount.options.insert(mount.options.end(), {"ro", "nosuid", "noexec", "nodev"});
@@ -135,9 +144,13 @@ Result<std::vector<oci::Mount>> app_mounts(const Pod& pod, const App& app, const
   add_file(out, taken, pod.hosts_file, "/etc/hosts", app.read_only);
   add_file(out, taken, pod.hostname_file, "/etc/hostname", app.read_only);
   add_file(out, taken, pod.resolv_file, "/etc/resolv.conf", app.read_only);
-  if (app.init) out.push_back({kInitInside, "bind", pod.init_path, {"bind", "rprivate", "ro", "nosuid", "nodev"}, {}, {}});
-  const auto depth = [](const oci::Mount& mount) { return std::count(mount.destination.begin(), mount.destination.end(), '/'); };
-  std::stable_sort(out.begin(), out.end(), [&](const oci::Mount& a, const oci::Mount& b) { return depth(a) < depth(b); });
+  if (app.init)
+    out.push_back({kInitInside, "bind", pod.init_path, {"bind", "rprivate", "ro", "nosuid", "nodev"}, {}, {}});
+  const auto depth = [](const oci::Mount& mount) {
+    return std::count(mount.destination.begin(), mount.destination.end(), '/');
+  };
+  std::stable_sort(out.begin(), out.end(),
+                   [&](const oci::Mount& a, const oci::Mount& b) { return depth(a) < depth(b); });
   return out;
 }
 
@@ -155,8 +168,9 @@ container::MountRoot overlay_root(const App& app, bool may_lose_data) {
   root.options = {{"lowerdir", escape_overlay_path(app.tree_rootfs)},
                   {"upperdir", escape_overlay_path(app.upper_dir)},
                   {"workdir", escape_overlay_path(app.work_dir)}};
-  // Without it the unmount at the end of the container writes all dirty pages of the whole disk (ovl_sync_fs), for files that are
-  // removed a moment later. Not for pods that are kept: it also turns the app's own fsync into nothing. Kernel 5.10.
+  // Without it the unmount at the end of the container writes all dirty pages of the whole disk (ovl_sync_fs), for
+  // files that are removed a moment later. Not for pods that are kept: it also turns the app's own fsync into nothing.
+  // Kernel 5.10.
   if (may_lose_data) root.options.emplace_back("volatile", "");
   return root;
 }

@@ -10,8 +10,8 @@
 
 namespace cooper::stage1 {
 
-// Default mounts, then the user's (a user's mount replaces the default one on the same place, /dev/shm for instance), the support files
-// and, with read_only, tmpfs on /run, /tmp and /var/tmp. Parents come before children.
+// Default mounts, then the user's (a user's mount replaces the default one on the same place, /dev/shm for instance),
+// the support files and, with read_only, tmpfs on /run, /tmp and /var/tmp. Parents come before children.
 // Errc::kInvalidArgument: two mounts on one place, a relative path, a contradiction in the options.
 Result<std::vector<oci::Mount>> app_mounts(const Pod& pod, const App& app, const Security& security);
 

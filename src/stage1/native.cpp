@@ -1,6 +1,6 @@
-// The native flavor: one container per app. A pod of one app (`cooper run`) gets namespaces of its own and the app is PID 1. Other
-// pods get a sandbox container whose PID 1 is cooper-init; it holds the PID, network, IPC and UTS namespaces that the apps join,
-// and each app has its own mount and cgroup namespace.
+// The native flavor: one container per app. A pod of one app (`cooper run`) gets namespaces of its own and the app is
+// PID 1. Other pods get a sandbox container whose PID 1 is cooper-init; it holds the PID, network, IPC and UTS
+// namespaces that the apps join, and each app has its own mount and cgroup namespace.
 #include "base/strings.h"
 #include "seccomp/seccomp.h"
 #include "stage1/capabilities.h"
@@ -48,14 +48,19 @@ void own_namespaces(const Pod& pod, oci::Config& config) {
   if (!pod.host_network) config.linux->sysctl["net.ipv4.ping_group_range"] = "0 0";
 }
 
-Result<std::optional<oci::Seccomp>> seccomp_of(const App& app, const Security& security, const std::vector<std::string>& capabilities) {
+Result<std::optional<oci::Seccomp>> seccomp_of(const App& app, const Security& security,
+                                               const std::vector<std::string>& capabilities) {
   if (app.privileged && security.seccomp != Security::Seccomp::kFile) return std::optional<oci::Seccomp>();
   switch (security.seccomp) {
-    case Security::Seccomp::kUnconfined: return std::optional<oci::Seccomp>();
-    case Security::Seccomp::kDefault: return std::optional<oci::Seccomp>(seccomp::default_profile(capabilities));
-    case Security::Seccomp::kFile: break;
+    case Security::Seccomp::kUnconfined:
+      return std::optional<oci::Seccomp>();
+    case Security::Seccomp::kDefault:
+      return std::optional<oci::Seccomp>(seccomp::default_profile(capabilities));
+    case Security::Seccomp::kFile:
+      break;
   }
-  ASSIGN_OR_RETURN(oci::Seccomp profile, parse_profile(app.seccomp_profile, security.seccomp_file, profile_context(capabilities)));
+  ASSIGN_OR_RETURN(oci::Seccomp profile,
+                   parse_profile(app.seccomp_profile, security.seccomp_file, profile_context(capabilities)));
   return std::optional<oci::Seccomp>(std::move(profile));
 }
 

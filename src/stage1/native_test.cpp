@@ -71,7 +71,9 @@ void expect_golden(const std::string& name, const std::string& text) {
   EXPECT_EQ(text, *golden) << "differs from " << path;
 }
 
-Result<Launch> build(const Pod& pod) { return native().build(pod, make_host()); }
+Result<Launch> build(const Pod& pod) {
+  return native().build(pod, make_host());
+}
 
 TEST(Native, SingleDefault) {
   const auto launch = build(make_pod({make_app("busybox")}));
@@ -93,7 +95,9 @@ TEST(Native, SingleWithEverything) {
   app.gid = 33;
   app.additional_gids = {4};
   app.working_dir = "/srv";
-  app.volumes = {{"/data", "/host/data", "", false, {"ro", "rslave"}}, {"/cache", "", "0", false, {}}, {"/t", "", "", true, {"size=1m"}}};
+  app.volumes = {{"/data", "/host/data", "", false, {"ro", "rslave"}},
+                 {"/cache", "", "0", false, {}},
+                 {"/t", "", "", true, {"size=1m"}}};
   app.cap_add = {"NET_RAW"};
   app.cap_drop = {"SETUID"};
   app.security_opts = {"no-new-privileges", "unmask=/proc/keys", "mask=/etc/shadow"};

@@ -19,13 +19,15 @@ Result<std::optional<oci::Memory>> memory_limits(const App& app) {
   oci::Memory out;
   if (!app.memory_bytes || *app.memory_bytes <= 0) {
     if (app.memory_swap_bytes) {
-      return Error(Errc::kInvalidArgument, "a limit of memory and swap needs a memory limit").with_hint("give --memory as well");
+      return Error(Errc::kInvalidArgument, "a limit of memory and swap needs a memory limit")
+          .with_hint("give --memory as well");
     }
     return std::optional<oci::Memory>();  // 0 and negative: unlimited
   }
   const std::int64_t limit = *app.memory_bytes;
   if (limit < kMinMemoryBytes) {
-    return Error(Errc::kInvalidArgument, "memory limit of " + std::to_string(limit) + " bytes is too small to start anything")
+    return Error(Errc::kInvalidArgument,
+                 "memory limit of " + std::to_string(limit) + " bytes is too small to start anything")
         .with_hint("the least is 512k");
   }
   out.limit = limit;

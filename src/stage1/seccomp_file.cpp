@@ -69,7 +69,8 @@ std::optional<std::uint32_t> errno_from_name(const std::string& name) {
 }
 
 // The number wins; older profiles have the name only.
-Status read_errno(const Cursor& object, std::string_view number_key, std::string_view name_key, std::optional<std::uint32_t>& out) {
+Status read_errno(const Cursor& object, std::string_view number_key, std::string_view name_key,
+                  std::optional<std::uint32_t>& out) {
   RETURN_IF_ERROR(object.read(number_key, out));
   std::string name;
   RETURN_IF_ERROR(object.read(name_key, name));

@@ -1,5 +1,5 @@
-// Seccomp profiles as docker and podman write them: the runtime specification's object, plus archMap and rules that hold for
-// certain capabilities, architectures and kernels only.
+// Seccomp profiles as docker and podman write them: the runtime specification's object, plus archMap and rules that
+// hold for certain capabilities, architectures and kernels only.
 #pragma once
 
 #include <string>

@@ -18,7 +18,8 @@ Result<bool> parse_switch(std::string_view key, std::string_view value) {
 Status append_paths(std::string_view key, std::string_view value, std::vector<std::string>& out) {
   for (const std::string_view path : split(value, ':')) {
     if (path.empty() || (path[0] != '/' && !(key == "unmask" && path == "ALL"))) {
-      return Error(Errc::kInvalidArgument, "security option " + quoted(key) + " takes absolute paths, not " + quoted(path));
+      return Error(Errc::kInvalidArgument,
+                   "security option " + quoted(key) + " takes absolute paths, not " + quoted(path));
     }
     out.emplace_back(path);
   }
@@ -82,9 +83,10 @@ Result<Security> parse_security(const std::vector<std::string>& words) {
 }
 
 const std::vector<std::string>& default_masked_paths() {
-  static const std::vector<std::string> paths{"/proc/acpi",        "/proc/kcore",       "/proc/keys", "/proc/latency_stats",
-                                              "/proc/timer_list",  "/proc/timer_stats", "/proc/sched_debug", "/proc/scsi",
-                                              "/sys/firmware",     "/sys/fs/selinux",   "/sys/dev/block"};
+  static const std::vector<std::string> paths{"/proc/acpi",          "/proc/kcore",      "/proc/keys",
+                                              "/proc/latency_stats", "/proc/timer_list", "/proc/timer_stats",
+                                              "/proc/sched_debug",   "/proc/scsi",       "/sys/firmware",
+                                              "/sys/fs/selinux",     "/sys/dev/block"};
   return paths;
 }
 

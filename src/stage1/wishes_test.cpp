@@ -23,8 +23,9 @@ constexpr sys::CapMask kAll = ~sys::CapMask{0};
 TEST(Capabilities, DefaultsArePodmans) {
   const auto sets = resolve_capabilities({}, kAll);
   ASSERT_TRUE(sets.ok());
-  EXPECT_THAT(sets->bounding, ElementsAre("CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FOWNER", "CAP_FSETID", "CAP_KILL", "CAP_NET_BIND_SERVICE",
-                                          "CAP_SETFCAP", "CAP_SETGID", "CAP_SETPCAP", "CAP_SETUID", "CAP_SYS_CHROOT"));
+  EXPECT_THAT(sets->bounding, ElementsAre("CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FOWNER", "CAP_FSETID", "CAP_KILL",
+                                          "CAP_NET_BIND_SERVICE", "CAP_SETFCAP", "CAP_SETGID", "CAP_SETPCAP",
+                                          "CAP_SETUID", "CAP_SYS_CHROOT"));
   EXPECT_EQ(sets->effective, sets->bounding);
   EXPECT_EQ(sets->permitted, sets->bounding);
   EXPECT_THAT(sets->inheritable, IsEmpty());
@@ -60,8 +61,9 @@ TEST(Capabilities, OtherUsersGetOnlyWhatWasNamed) {
 }
 
 TEST(Capabilities, RefusesContradictionsAndUnknownNames) {
-  for (const CapabilityRequest& bad : {CapabilityRequest{{"KILL"}, {"CAP_KILL"}, false, true}, CapabilityRequest{{"ALL"}, {"ALL"}, false, true},
-                                       CapabilityRequest{{"FLY"}, {}, false, true}, CapabilityRequest{{}, {""}, false, true}}) {
+  for (const CapabilityRequest& bad :
+       {CapabilityRequest{{"KILL"}, {"CAP_KILL"}, false, true}, CapabilityRequest{{"ALL"}, {"ALL"}, false, true},
+        CapabilityRequest{{"FLY"}, {}, false, true}, CapabilityRequest{{}, {""}, false, true}}) {
     const auto sets = resolve_capabilities(bad, kAll);
     ASSERT_FALSE(sets.ok());
     EXPECT_EQ(sets.error().code(), Errc::kInvalidArgument);
@@ -71,7 +73,8 @@ TEST(Capabilities, RefusesContradictionsAndUnknownNames) {
 // ---- security options
 
 TEST(SecurityOptions, Parse) {
-  const auto out = parse_security({"seccomp=/etc/p.json", "no-new-privileges", "mask=/a:/b", "unmask=/proc/*", "apparmor=web", "proc-opts=hidepid=2"});
+  const auto out = parse_security({"seccomp=/etc/p.json", "no-new-privileges", "mask=/a:/b", "unmask=/proc/*",
+                                   "apparmor=web", "proc-opts=hidepid=2"});
   ASSERT_TRUE(out.ok());
   EXPECT_EQ(out->seccomp, Security::Seccomp::kFile);
   EXPECT_EQ(out->seccomp_file, "/etc/p.json");
@@ -83,7 +86,8 @@ TEST(SecurityOptions, Parse) {
 }
 
 TEST(SecurityOptions, ColonForms) {
-  const auto out = parse_security({"seccomp:unconfined", "no-new-privileges:false", "label:disable", "apparmor:unconfined"});
+  const auto out =
+      parse_security({"seccomp:unconfined", "no-new-privileges:false", "label:disable", "apparmor:unconfined"});
   ASSERT_TRUE(out.ok());
   EXPECT_EQ(out->seccomp, Security::Seccomp::kUnconfined);
   EXPECT_FALSE(out->no_new_privileges);
@@ -101,9 +105,11 @@ TEST(SecurityOptions, Refused) {
 TEST(SecurityOptions, ProtectedPathsArePodmans) {
   const ProtectedPaths paths = protected_paths({}, false);
   EXPECT_THAT(paths.masked,
-              ::testing::UnorderedElementsAre("/proc/acpi", "/proc/kcore", "/proc/keys", "/proc/latency_stats", "/proc/timer_list", "/proc/timer_stats",
-                                              "/proc/sched_debug", "/proc/scsi", "/sys/firmware", "/sys/fs/selinux", "/sys/dev/block"));
-  EXPECT_THAT(paths.readonly, ::testing::UnorderedElementsAre("/proc/asound", "/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"));
+              ::testing::UnorderedElementsAre("/proc/acpi", "/proc/kcore", "/proc/keys", "/proc/latency_stats",
+                                              "/proc/timer_list", "/proc/timer_stats", "/proc/sched_debug",
+                                              "/proc/scsi", "/sys/firmware", "/sys/fs/selinux", "/sys/dev/block"));
+  EXPECT_THAT(paths.readonly, ::testing::UnorderedElementsAre("/proc/asound", "/proc/bus", "/proc/fs", "/proc/irq",
+                                                              "/proc/sys", "/proc/sysrq-trigger"));
 }
 
 TEST(SecurityOptions, MaskAndUnmask) {
@@ -185,7 +191,8 @@ TEST(Rlimits, UsersWin) {
   ASSERT_EQ(out->size(), 3U);
   EXPECT_EQ((*out)[0].soft, 10U);
   EXPECT_EQ((*out)[0].hard, 20U);
-  for (const auto& bad : {std::vector<Limit>{{"files", 1, 1}}, std::vector<Limit>{{"core", 2, 1}}, std::vector<Limit>{{"core", 1, 1}, {"core", 2, 2}}}) {
+  for (const auto& bad : {std::vector<Limit>{{"files", 1, 1}}, std::vector<Limit>{{"core", 2, 1}},
+                          std::vector<Limit>{{"core", 1, 1}, {"core", 2, 2}}}) {
     app.ulimits = bad;
     EXPECT_FALSE(app_rlimits(app, host).ok());
   }
@@ -238,9 +245,11 @@ TEST(Mounts, ReadOnlyAddsTmpfsAndProtectsFiles) {
   const auto out = app_mounts(pod_with_files(), app, {});
   ASSERT_TRUE(out.ok());
   EXPECT_THAT(find_mount(*out, "/run")->options, ElementsAre("rw", "rprivate", "nosuid", "nodev", "tmpcopyup"));
-  EXPECT_THAT(find_mount(*out, "/tmp")->options, ElementsAre("size=1m", "rw", "rprivate", "nosuid", "nodev", "tmpcopyup"));
+  EXPECT_THAT(find_mount(*out, "/tmp")->options,
+              ElementsAre("size=1m", "rw", "rprivate", "nosuid", "nodev", "tmpcopyup"));
   ASSERT_NE(find_mount(*out, "/var/tmp"), nullptr);
-  EXPECT_THAT(find_mount(*out, "/etc/hosts")->options, ElementsAre("bind", "rprivate", "ro", "nosuid", "noexec", "nodev"));
+  EXPECT_THAT(find_mount(*out, "/etc/hosts")->options,
+              ElementsAre("bind", "rprivate", "ro", "nosuid", "noexec", "nodev"));
 }
 
 TEST(Mounts, PodVolumesLieBelowThePod) {
@@ -255,8 +264,9 @@ TEST(Mounts, Refused) {
   App app;
   app.volumes = {{"/a", "/x", "", false, {}}, {"/a", "/y", "", false, {}}};
   EXPECT_EQ(app_mounts(pod, app, {}).error().code(), Errc::kInvalidArgument);
-  for (const Volume& bad : {Volume{"/", "/x", "", false, {}}, Volume{"a", "/x", "", false, {}}, Volume{"/a", "/x", "", false, {"ro", "rw"}},
-                            Volume{"/a", "/x", "", false, {"O"}}, Volume{"/a", "x", "", false, {}}}) {
+  for (const Volume& bad :
+       {Volume{"/", "/x", "", false, {}}, Volume{"a", "/x", "", false, {}}, Volume{"/a", "/x", "", false, {"ro", "rw"}},
+        Volume{"/a", "/x", "", false, {"O"}}, Volume{"/a", "x", "", false, {}}}) {
     app.volumes = {bad};
     EXPECT_FALSE(app_mounts(pod, app, {}).ok()) << bad.destination << bad.source;
   }

@@ -14,13 +14,18 @@ Status prctl_status(int option, unsigned long a, unsigned long b, const char* wh
   return {};
 }
 
-std::uint32_t low(CapMask mask) { return static_cast<std::uint32_t>(mask); }
-std::uint32_t high(CapMask mask) { return static_cast<std::uint32_t>(mask >> 32); }
+std::uint32_t low(CapMask mask) {
+  return static_cast<std::uint32_t>(mask);
+}
+std::uint32_t high(CapMask mask) {
+  return static_cast<std::uint32_t>(mask >> 32);
+}
 
 }  // namespace
 
 Status setgroups(std::span<const gid_t> groups) {
-  if (::syscall(SYS_setgroups, groups.size(), groups.data()) != 0) return Error::from_errno(errno, "set supplementary groups");
+  if (::syscall(SYS_setgroups, groups.size(), groups.data()) != 0)
+    return Error::from_errno(errno, "set supplementary groups");
   return {};
 }
 
@@ -34,17 +39,25 @@ Status setresuid(uid_t uid) {
   return {};
 }
 
-Status set_keepcaps(bool on) { return prctl_status(PR_SET_KEEPCAPS, on ? 1 : 0, 0, "keep capabilities"); }
-Status set_no_new_privs() { return prctl_status(PR_SET_NO_NEW_PRIVS, 1, 0, "set no_new_privs"); }
-Status set_dumpable(bool on) { return prctl_status(PR_SET_DUMPABLE, on ? 1 : 0, 0, "set dumpable"); }
-Status set_child_subreaper(bool on) { return prctl_status(PR_SET_CHILD_SUBREAPER, on ? 1 : 0, 0, "become subreaper"); }
+Status set_keepcaps(bool on) {
+  return prctl_status(PR_SET_KEEPCAPS, on ? 1 : 0, 0, "keep capabilities");
+}
+Status set_no_new_privs() {
+  return prctl_status(PR_SET_NO_NEW_PRIVS, 1, 0, "set no_new_privs");
+}
+Status set_dumpable(bool on) {
+  return prctl_status(PR_SET_DUMPABLE, on ? 1 : 0, 0, "set dumpable");
+}
+Status set_child_subreaper(bool on) {
+  return prctl_status(PR_SET_CHILD_SUBREAPER, on ? 1 : 0, 0, "become subreaper");
+}
 Status set_parent_death_signal(int signal) {
   return prctl_status(PR_SET_PDEATHSIG, static_cast<unsigned long>(signal), 0, "set parent death signal");
 }
 
 int last_cap() {
   static const int last = [] {
-    int known = 0;    // CAP_CHOWN is in every kernel
+    int known = 0;  // CAP_CHOWN is in every kernel
     int unknown = 64;
     while (unknown - known > 1) {
       const int middle = (known + unknown) / 2;
@@ -90,15 +103,19 @@ Result<CapSets> capget() {
   out.inheritable = data[0].inheritable | (CapMask{data[1].inheritable} << 32);
   ASSIGN_OR_RETURN(out.bounding, get_bounding_caps());
   for (int cap = 0; cap <= last_cap(); ++cap) {
-    if (::prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_IS_SET, static_cast<unsigned long>(cap), 0UL, 0UL) == 1) out.ambient |= CapMask{1} << cap;
+    if (::prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_IS_SET, static_cast<unsigned long>(cap), 0UL, 0UL) == 1)
+      out.ambient |= CapMask{1} << cap;
   }
   return out;
 }
 
-Status clear_ambient_caps() { return prctl_status(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, "clear ambient capabilities"); }
+Status clear_ambient_caps() {
+  return prctl_status(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, "clear ambient capabilities");
+}
 
 Status raise_ambient_cap(int cap) {
-  return prctl_status(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, static_cast<unsigned long>(cap), "raise ambient capability");
+  return prctl_status(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, static_cast<unsigned long>(cap),
+                      "raise ambient capability");
 }
 
 }  // namespace cooper::sys

@@ -1,5 +1,5 @@
-// Credentials: user, groups, capabilities, prctl switches. Raw system calls: they act on the calling thread only, which is the
-// whole process wherever this is used (style: the process that clones is single-threaded).
+// Credentials: user, groups, capabilities, prctl switches. Raw system calls: they act on the calling thread only, which
+// is the whole process wherever this is used (style: the process that clones is single-threaded).
 #pragma once
 
 #include <sys/types.h>

@@ -71,16 +71,19 @@ Status symlinkat(const std::string& target, BorrowedFd dir, const std::string& p
 }
 
 Status linkat(BorrowedFd from_dir, const std::string& from, BorrowedFd to_dir, const std::string& to, int flags) {
-  if (::linkat(from_dir.get(), from.c_str(), to_dir.get(), to.c_str(), flags) != 0) return fail("link " + quoted(from) + " to", to);
+  if (::linkat(from_dir.get(), from.c_str(), to_dir.get(), to.c_str(), flags) != 0)
+    return fail("link " + quoted(from) + " to", to);
   return {};
 }
 
 Status renameat(BorrowedFd from_dir, const std::string& from, BorrowedFd to_dir, const std::string& to) {
-  if (::renameat(from_dir.get(), from.c_str(), to_dir.get(), to.c_str()) != 0) return fail("rename " + quoted(from) + " to", to);
+  if (::renameat(from_dir.get(), from.c_str(), to_dir.get(), to.c_str()) != 0)
+    return fail("rename " + quoted(from) + " to", to);
   return {};
 }
 
-Status renameat2(BorrowedFd from_dir, const std::string& from, BorrowedFd to_dir, const std::string& to, unsigned flags) {
+Status renameat2(BorrowedFd from_dir, const std::string& from, BorrowedFd to_dir, const std::string& to,
+                 unsigned flags) {
   if (::renameat2(from_dir.get(), from.c_str(), to_dir.get(), to.c_str(), flags) != 0) {
     return fail("rename " + quoted(from) + " to", to);
   }
@@ -187,7 +190,8 @@ Status lsetxattr_at(BorrowedFd dir, const std::string& path, const std::string& 
   // There is no setxattrat before 6.13: go through the directory's descriptor, never following the last component.
   const std::string full =
       path.empty() || path[0] == '/' ? path : "/proc/self/fd/" + std::to_string(dir.get()) + "/" + path;
-  if (::lsetxattr(full.c_str(), name.c_str(), value.data(), value.size(), 0) != 0) return fail("set xattr " + name + " on", path);
+  if (::lsetxattr(full.c_str(), name.c_str(), value.data(), value.size(), 0) != 0)
+    return fail("set xattr " + name + " on", path);
   return {};
 }
 
@@ -224,7 +228,9 @@ Status syncfs(BorrowedFd fd) {
   return {};
 }
 
-void start_writeback(BorrowedFd fd) { (void)!::sync_file_range(fd.get(), 0, 0, SYNC_FILE_RANGE_WRITE); }
+void start_writeback(BorrowedFd fd) {
+  (void)!::sync_file_range(fd.get(), 0, 0, SYNC_FILE_RANGE_WRITE);
+}
 
 Status pwrite_all(BorrowedFd fd, std::string_view data, off_t offset) {
   while (!data.empty()) {

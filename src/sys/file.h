@@ -32,7 +32,8 @@ Status unlinkat(BorrowedFd dir, const std::string& path, int flags = 0);
 Status symlinkat(const std::string& target, BorrowedFd dir, const std::string& path);
 Status linkat(BorrowedFd from_dir, const std::string& from, BorrowedFd to_dir, const std::string& to, int flags = 0);
 Status renameat(BorrowedFd from_dir, const std::string& from, BorrowedFd to_dir, const std::string& to);
-Status renameat2(BorrowedFd from_dir, const std::string& from, BorrowedFd to_dir, const std::string& to, unsigned flags);
+Status renameat2(BorrowedFd from_dir, const std::string& from, BorrowedFd to_dir, const std::string& to,
+                 unsigned flags);
 Result<std::string> readlinkat(BorrowedFd dir, const std::string& path);
 Status fchown(BorrowedFd fd, uid_t uid, gid_t gid);
 Status fchownat(BorrowedFd dir, const std::string& path, uid_t uid, gid_t gid, int flags = AT_SYMLINK_NOFOLLOW);

@@ -1,4 +1,5 @@
-// Kernel constants and structures that Debian 12's headers lack. Their only home; each names the kernel that brought it.
+// Kernel constants and structures that Debian 12's headers lack. Their only home; each names the kernel that brought
+// it.
 #pragma once
 
 #include <linux/mount.h>

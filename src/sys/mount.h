@@ -1,4 +1,5 @@
-// The mount calls, old and new. All need CAP_SYS_ADMIN over the mount namespace (or the new superblock's user namespace).
+// The mount calls, old and new. All need CAP_SYS_ADMIN over the mount namespace (or the new superblock's user
+// namespace).
 #pragma once
 
 #include <sys/mount.h>
@@ -28,7 +29,8 @@ Result<UniqueFd> fsmount(BorrowedFd context, std::uint32_t attributes);
 Result<UniqueFd> open_tree(BorrowedFd dir, const std::string& path, unsigned flags);
 // Moves the detached or attached mount `from` onto the place that the O_PATH descriptor `to` refers to. 5.2.
 Status move_mount(BorrowedFd from, BorrowedFd to);
-// Makes the private mount `to` a peer of the shared mount `from`; both are roots of attached mounts of one file system. 5.15.
+// Makes the private mount `to` a peer of the shared mount `from`; both are roots of attached mounts of one file
+// system. 5.15.
 Status join_peer_group(BorrowedFd from, BorrowedFd to);
 // 5.12. ENOSYS is reported as Errc::kUnsupported.
 Status mount_setattr(BorrowedFd dir, const std::string& path, unsigned flags, std::uint64_t set, std::uint64_t clear,

@@ -49,7 +49,8 @@ Result<Cloned> clone3(std::uint64_t flags, int cgroup_fd) {
 Result<Cloned> clone3_sibling(std::uint64_t flags) {
   int pidfd = -1;
   struct clone_args args = {};
-  args.flags = flags | CLONE_PIDFD | CLONE_PARENT;  // the exit signal is inherited with CLONE_PARENT and may not be given
+  args.flags =
+      flags | CLONE_PIDFD | CLONE_PARENT;  // the exit signal is inherited with CLONE_PARENT and may not be given
   args.pidfd = reinterpret_cast<std::uint64_t>(&pidfd);
   const long pid = ::syscall(SYS_clone3, &args, sizeof args);
   if (pid < 0) return Error::from_errno(errno, "clone process");
@@ -77,7 +78,9 @@ Result<bool> pidfd_wait(BorrowedFd pidfd, int timeout_ms) {
   return n == 1;
 }
 
-Result<bool> pidfd_has_exited(BorrowedFd pidfd) { return pidfd_wait(pidfd, 0); }
+Result<bool> pidfd_has_exited(BorrowedFd pidfd) {
+  return pidfd_wait(pidfd, 0);
+}
 
 ExitStatus exit_status_from_wait(int wait_status) {
   ExitStatus out;
@@ -92,7 +95,8 @@ ExitStatus exit_status_from_wait(int wait_status) {
 
 Result<ExitStatus> waitpid(pid_t pid) {
   int status = 0;
-  if (retry([&] { return ::waitpid(pid, &status, 0); }) < 0) return Error::from_errno(errno, "wait for process " + std::to_string(pid));
+  if (retry([&] { return ::waitpid(pid, &status, 0); }) < 0)
+    return Error::from_errno(errno, "wait for process " + std::to_string(pid));
   return exit_status_from_wait(status);
 }
 
@@ -140,7 +144,8 @@ Result<struct rlimit64> get_rlimit(int resource) {
 }
 
 Status close_range(unsigned first, unsigned last, unsigned flags) {
-  if (::close_range(first, last, static_cast<int>(flags)) != 0) return Error::from_errno(errno, "close file descriptors");
+  if (::close_range(first, last, static_cast<int>(flags)) != 0)
+    return Error::from_errno(errno, "close file descriptors");
   return {};
 }
 

@@ -22,11 +22,12 @@ struct Cloned {
   pid_t pid = 0;   // 0 in the child
   UniqueFd pidfd;  // parent only; close-on-exec
 };
-// clone3 without CLONE_VM: the child is a copy of the caller and continues at the same place (kernel 5.3; CLONE_INTO_CGROUP
-// 5.7). The caller must be single-threaded (asserted by the room that clones). exit_signal is SIGCHLD.
-// cgroup_fd < 0: no CLONE_INTO_CGROUP.
+// clone3 without CLONE_VM: the child is a copy of the caller and continues at the same place (kernel 5.3;
+// CLONE_INTO_CGROUP 5.7). The caller must be single-threaded (asserted by the room that clones). exit_signal is
+// SIGCHLD. cgroup_fd < 0: no CLONE_INTO_CGROUP.
 Result<Cloned> clone3(std::uint64_t flags, int cgroup_fd = -1);
-// clone3 with CLONE_PARENT: the new process is a child of the caller's parent, which is told about its end by SIGCHLD as for its own.
+// clone3 with CLONE_PARENT: the new process is a child of the caller's parent, which is told about its end by SIGCHLD
+// as for its own.
 Result<Cloned> clone3_sibling(std::uint64_t flags);
 Result<UniqueFd> pidfd_open(pid_t pid);
 // ESRCH means the process has been reaped.

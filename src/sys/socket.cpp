@@ -44,7 +44,8 @@ Result<Address> make_address(const std::string& path) {
 
 Result<SocketPair> socketpair(int type) {
   std::array<int, 2> fds{};
-  if (::socketpair(AF_UNIX, type | SOCK_CLOEXEC, 0, fds.data()) != 0) return Error::from_errno(errno, "create socket pair");
+  if (::socketpair(AF_UNIX, type | SOCK_CLOEXEC, 0, fds.data()) != 0)
+    return Error::from_errno(errno, "create socket pair");
   return SocketPair{UniqueFd(fds[0]), UniqueFd(fds[1])};
 }
 
@@ -69,7 +70,9 @@ Result<UniqueFd> unix_connect(const std::string& path, int type) {
   ASSIGN_OR_RETURN(const Address address, make_address(path));
   UniqueFd fd(::socket(AF_UNIX, type | SOCK_CLOEXEC, 0));
   if (!fd) return Error::from_errno(errno, "create socket");
-  if (retry([&] { return ::connect(fd.get(), reinterpret_cast<const struct sockaddr*>(&address.addr), address.length); }) != 0) {
+  if (retry([&] {
+        return ::connect(fd.get(), reinterpret_cast<const struct sockaddr*>(&address.addr), address.length);
+      }) != 0) {
     const int saved = errno;
     return Error::from_errno(saved, "connect to " + quoted(path));
   }

@@ -1,4 +1,5 @@
-// Name tables of the kernel's words: capabilities, signals, resource limits, namespaces. Both directions come from one array.
+// Name tables of the kernel's words: capabilities, signals, resource limits, namespaces. Both directions come from one
+// array.
 #pragma once
 
 #include <optional>

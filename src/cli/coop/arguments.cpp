@@ -45,18 +45,21 @@ Result<Arguments> Arguments::parse(std::span<char* const> words, std::span<const
     const auto pair = split_once(body, '=');
     const std::string_view name = pair ? pair->first : body;
     const Flag* flag = find_flag(flags, name);
-    if (flag == nullptr) return Error(Errc::kInvalidArgument, "flag provided but not defined: " + quoted(word.substr(0, word.find('='))));
+    if (flag == nullptr)
+      return Error(Errc::kInvalidArgument, "flag provided but not defined: " + quoted(word.substr(0, word.find('='))));
     std::string value;
     if (pair) {
       value = std::string(pair->second);
     } else if (flag->type == FlagType::kValue || flag->type == FlagType::kList) {
-      if (++i >= words.size()) return Error(Errc::kInvalidArgument, "flag needs an argument: --" + std::string(flag->name));
+      if (++i >= words.size())
+        return Error(Errc::kInvalidArgument, "flag needs an argument: --" + std::string(flag->name));
       value = words[i];
     } else if (flag->type == FlagType::kBool) {
       value = "true";
     }
     if (flag->type == FlagType::kBool && !parse_bool(value)) {
-      return Error(Errc::kInvalidArgument, "invalid value " + quoted(value) + " for the flag --" + std::string(flag->name) + ": not true or false");
+      return Error(Errc::kInvalidArgument, "invalid value " + quoted(value) + " for the flag --" +
+                                               std::string(flag->name) + ": not true or false");
     }
     out.values_.emplace_back(flag->name, std::move(value));
   }
@@ -93,7 +96,9 @@ Result<std::optional<T>> Arguments::number(std::string_view name) const {
   const std::string* text = find(name);
   if (text == nullptr) return std::optional<T>();
   const auto value = parse_number<T>(*text);
-  if (!value) return Error(Errc::kInvalidArgument, "invalid value " + quoted(*text) + " for the flag --" + std::string(name) + ": not a number in range");
+  if (!value)
+    return Error(Errc::kInvalidArgument,
+                 "invalid value " + quoted(*text) + " for the flag --" + std::string(name) + ": not a number in range");
   return std::optional<T>(*value);
 }
 

@@ -1,5 +1,6 @@
-// Flags and arguments the way runc's callers write them: "--flag value", "--flag=value", "-flag value" (one dash before a long name is the same),
-// booleans also as "--flag=false"; flags may stand before and after the arguments except where a command says otherwise; "--" ends them.
+// Flags and arguments the way runc's callers write them: "--flag value", "--flag=value", "-flag value" (one dash before
+// a long name is the same), booleans also as "--flag=false"; flags may stand before and after the arguments except
+// where a command says otherwise; "--" ends them.
 #pragma once
 
 #include <optional>
@@ -21,7 +22,7 @@ enum class FlagType {
 };
 
 struct Flag {
-  std::string_view name;       // without dashes
+  std::string_view name;        // without dashes
   std::string_view short_name;  // one letter, or empty
   FlagType type = FlagType::kBool;
   std::string_view metavar;  // of the value, for help

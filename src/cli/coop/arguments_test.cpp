@@ -28,8 +28,12 @@ Result<Arguments> parse(std::vector<std::string> words, Arguments::Stop stop = A
 }
 
 TEST(Arguments, FormsOfAFlag) {
-  for (const auto& words : std::vector<std::vector<std::string>>{
-           {"--bundle", "/x", "id"}, {"--bundle=/x", "id"}, {"-bundle", "/x", "id"}, {"-b=/x", "id"}, {"-b", "/x", "id"}, {"id", "-b", "/x"}}) {
+  for (const auto& words : std::vector<std::vector<std::string>>{{"--bundle", "/x", "id"},
+                                                                 {"--bundle=/x", "id"},
+                                                                 {"-bundle", "/x", "id"},
+                                                                 {"-b=/x", "id"},
+                                                                 {"-b", "/x", "id"},
+                                                                 {"id", "-b", "/x"}}) {
     const auto parsed = parse(words);
     ASSERT_TRUE(parsed.ok());
     EXPECT_EQ(parsed->value("bundle"), "/x");
@@ -86,7 +90,8 @@ TEST(Commands, TableIsSound) {
     EXPECT_FALSE(command.summary.empty()) << command.name;
     EXPECT_LE(command.min_arguments, command.max_arguments) << command.name;
     EXPECT_EQ(command.failure_status, command.name == "exec" ? 255 : 1) << command.name;
-    for (const Flag& flag : command.flags) EXPECT_TRUE(flag.hidden || !flag.help.empty()) << command.name << " --" << flag.name;
+    for (const Flag& flag : command.flags)
+      EXPECT_TRUE(flag.hidden || !flag.help.empty()) << command.name << " --" << flag.name;
   }
 }
 

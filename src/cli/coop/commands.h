@@ -71,8 +71,8 @@ Result<int> run_events(const Call& call);
 
 // A detached terminal needs somebody to take its master, and nobody else does (runc's rules for --console-socket).
 Status check_console(bool terminal, bool detached, bool has_socket);
-// A process of another user must be able to reopen its standard streams by name (/dev/stdout): pipes are given to it. Files and terminals keep
-// their owner.
+// A process of another user must be able to reopen its standard streams by name (/dev/stdout): pipes are given to it.
+// Files and terminals keep their owner.
 void give_pipes_to(const oci::Process& process, const oci::Config& container);
 // Writes all of it to standard output.
 Status print(std::string_view text);

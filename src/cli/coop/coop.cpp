@@ -19,13 +19,15 @@ namespace cooper::cli::coop {
 namespace {
 
 constexpr std::array kGlobalFlags = std::to_array<Flag>({
-    {"root", "", FlagType::kValue, "DIR", "directory of the containers' state (default: /run/cooper/coop, or $XDG_RUNTIME_DIR/cooper/coop)"},
+    {"root", "", FlagType::kValue, "DIR",
+     "directory of the containers' state (default: /run/cooper/coop, or $XDG_RUNTIME_DIR/cooper/coop)"},
     {"log", "", FlagType::kValue, "FILE", "append log records to this file (errors still go to standard error)"},
     {"log-format", "", FlagType::kValue, "FORMAT", "text or json (default: text)"},
     {"log-level", "", FlagType::kValue, "LEVEL", "debug, info, warning or error (default: warning)"},
     {"debug", "", FlagType::kBool, "", "the same as --log-level debug"},
     {"systemd-cgroup", "", FlagType::kBool, "", "not supported yet: cgroups are managed through cgroupfs"},
-    {"rootless", "", FlagType::kValue, "true|false|auto", "whether cgroup permission errors are ignored (default: auto)"},
+    {"rootless", "", FlagType::kValue, "true|false|auto",
+     "whether cgroup permission errors are ignored (default: auto)"},
     {"criu", "", FlagType::kValue, "PATH", "ignored", true},
     {"help", "h", FlagType::kBool, "", "show help"},
     {"version", "v", FlagType::kBool, "", "print the version"},
@@ -38,19 +40,22 @@ const Command* find_command(std::string_view name) {
 }
 
 std::string program_help() {
-  std::string out = "NAME:\n   coop - Open Container Initiative runtime\n\nUSAGE:\n   coop [global options] command [command options] [arguments...]\n\nCOMMANDS:\n";
+  std::string out =
+      "NAME:\n   coop - Open Container Initiative runtime\n\nUSAGE:\n   coop [global options] command [command "
+      "options] [arguments...]\n\nCOMMANDS:\n";
   for (const Command& command : commands()) {
     out += "   " + std::string(command.name);
     out.append(12 - command.name.size(), ' ');
     out += std::string(command.summary) + "\n";
   }
-  out += "   help        show the commands, or help for one command\n\nGLOBAL OPTIONS:\n" + describe_flags(kGlobalFlags);
+  out +=
+      "   help        show the commands, or help for one command\n\nGLOBAL OPTIONS:\n" + describe_flags(kGlobalFlags);
   return out;
 }
 
 std::string command_help(const Command& command) {
-  std::string out = "NAME:\n   coop " + std::string(command.name) + " - " + std::string(command.summary) + "\n\nUSAGE:\n   coop " +
-                    std::string(command.name) + " " + std::string(command.usage) + "\n";
+  std::string out = "NAME:\n   coop " + std::string(command.name) + " - " + std::string(command.summary) +
+                    "\n\nUSAGE:\n   coop " + std::string(command.name) + " " + std::string(command.usage) + "\n";
   if (!command.description.empty()) out += "\nDESCRIPTION:\n" + std::string(command.description) + "\n";
   if (!command.flags.empty()) out += "\nOPTIONS:\n" + describe_flags(command.flags);
   return out;
@@ -91,18 +96,21 @@ bool in_user_namespace() {
 Result<Globals> resolve_globals(const Arguments& arguments) {
   Globals out;
   if (arguments.flag("systemd-cgroup")) {
-    return Error(Errc::kUnsupported, "the systemd cgroup manager is not supported yet").with_hint("leave out --systemd-cgroup: cgroups are then managed through cgroupfs");
+    return Error(Errc::kUnsupported, "the systemd cgroup manager is not supported yet")
+        .with_hint("leave out --systemd-cgroup: cgroups are then managed through cgroupfs");
   }
   const bool root_user = ::geteuid() == 0;
   if (arguments.has("root")) {
     ASSIGN_OR_RETURN(out.root, absolute_path(arguments.value("root")));
-  } else if (const char* runtime_dir = root_user ? nullptr : ::secure_getenv("XDG_RUNTIME_DIR"); runtime_dir != nullptr && runtime_dir[0] == '/') {
+  } else if (const char* runtime_dir = root_user ? nullptr : ::secure_getenv("XDG_RUNTIME_DIR");
+             runtime_dir != nullptr && runtime_dir[0] == '/') {
     out.root = std::string(runtime_dir) + "/cooper/coop";
   } else {
     out.root = "/run/cooper/coop";
   }
   if (out.root.empty() || out.root.find_first_not_of('/') == std::string::npos) {
-    return Error(Errc::kInvalidArgument, "the state root must be a directory of its own, not " + quoted(arguments.value("root")));
+    return Error(Errc::kInvalidArgument,
+                 "the state root must be a directory of its own, not " + quoted(arguments.value("root")));
   }
   const std::string rootless = arguments.value("rootless", "auto");
   if (rootless == "auto") {
@@ -116,10 +124,14 @@ Result<Globals> resolve_globals(const Arguments& arguments) {
 }
 
 Status check_count(const Command& command, std::size_t count) {
-  if (count >= command.min_arguments && (command.max_arguments == kAnyNumber || count <= command.max_arguments)) return {};
-  std::string want = command.min_arguments == command.max_arguments ? "exactly " : count < command.min_arguments ? "at least " : "at most ";
+  if (count >= command.min_arguments && (command.max_arguments == kAnyNumber || count <= command.max_arguments))
+    return {};
+  std::string want = command.min_arguments == command.max_arguments ? "exactly "
+                     : count < command.min_arguments                ? "at least "
+                                                                    : "at most ";
   const std::size_t number = count < command.min_arguments ? command.min_arguments : command.max_arguments;
-  return Error(Errc::kInvalidArgument, quoted(command.name) + " takes " + want + std::to_string(number) + (number == 1 ? " argument" : " arguments"))
+  return Error(Errc::kInvalidArgument, quoted(command.name) + " takes " + want + std::to_string(number) +
+                                           (number == 1 ? " argument" : " arguments"))
       .with_hint("usage: coop " + std::string(command.name) + " " + std::string(command.usage));
 }
 
@@ -135,7 +147,9 @@ int show(const std::string& text) {
 
 int show_help_of(std::string_view name) {
   const Command* command = find_command(name);
-  if (command == nullptr) return fail(Error(Errc::kInvalidArgument, "no such command: " + quoted(name)).with_hint("coop help lists the commands"), 1);
+  if (command == nullptr)
+    return fail(
+        Error(Errc::kInvalidArgument, "no such command: " + quoted(name)).with_hint("coop help lists the commands"), 1);
   return show(command_help(*command));
 }
 
@@ -153,13 +167,16 @@ int run_command(const Command& command, const Arguments& global, std::span<char*
   if (wants_help(command, words)) return show(command_help(command));
   auto arguments = Arguments::parse(words, command.flags, command.stop);
   if (!arguments.ok()) {
-    return fail(std::move(arguments).error().with_hint("coop " + std::string(command.name) + " --help shows the flags"), command.failure_status);
+    return fail(std::move(arguments).error().with_hint("coop " + std::string(command.name) + " --help shows the flags"),
+                command.failure_status);
   }
-  if (Status counted = check_count(command, arguments->positional().size()); !counted.ok()) return fail(counted.error(), command.failure_status);
+  if (Status counted = check_count(command, arguments->positional().size()); !counted.ok())
+    return fail(counted.error(), command.failure_status);
   const auto globals = resolve_globals(global);
   if (!globals.ok()) return fail(globals.error(), command.failure_status);
   if (command.seals) {
-    if (Status sealed = container::seal_executable(argv); !sealed.ok()) return fail(sealed.error(), command.failure_status);
+    if (Status sealed = container::seal_executable(argv); !sealed.ok())
+      return fail(sealed.error(), command.failure_status);
   }
   const auto status = command.run(Call{*globals, *arguments});
   return status.ok() ? *status : fail(status.error(), command.failure_status);
@@ -169,7 +186,8 @@ int run_command(const Command& command, const Arguments& global, std::span<char*
 Status occupy_standard_streams() {
   for (int fd = 0; fd <= 2; ++fd) {
     if (::fcntl(fd, F_GETFD) >= 0 || errno != EBADF) continue;
-    const int null = ::open("/dev/null", O_RDWR);  // the lowest free number, and kept across exec: it is the container's stream then
+    const int null =
+        ::open("/dev/null", O_RDWR);  // the lowest free number, and kept across exec: it is the container's stream then
     if (null != fd) return Error::from_errno(errno, "open /dev/null in place of a closed standard stream");
   }
   return {};
@@ -196,7 +214,10 @@ int run_program(int argc, char** argv) {
   if (Status configured = configure_log(*global); !configured.ok()) return fail(configured.error(), 1);
   if (rest[0] == "help" || rest[0] == "h") return rest.size() > 1 ? show_help_of(rest[1]) : show(program_help());
   const Command* command = find_command(rest[0]);
-  if (command == nullptr) return fail(Error(Errc::kInvalidArgument, "no such command: " + quoted(rest[0])).with_hint("coop help lists the commands"), 1);
+  if (command == nullptr)
+    return fail(
+        Error(Errc::kInvalidArgument, "no such command: " + quoted(rest[0])).with_hint("coop help lists the commands"),
+        1);
   return run_command(*command, *global, words.last(rest.size() - 1), argv);
 }
 

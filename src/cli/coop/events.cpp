@@ -11,8 +11,16 @@ using codec::json::Writer;
 
 void write_cpu(Writer& out, const cgroup::Stats& stats) {
   out.key("cpu").begin_object();
-  out.key("usage").begin_object().field("total", stats.cpu_usage_ns).field("kernel", stats.cpu_system_ns).field("user", stats.cpu_user_ns).end_object();
-  out.key("throttling").begin_object().field("periods", stats.cpu_periods).field("throttledPeriods", stats.cpu_throttled_periods);
+  out.key("usage")
+      .begin_object()
+      .field("total", stats.cpu_usage_ns)
+      .field("kernel", stats.cpu_system_ns)
+      .field("user", stats.cpu_user_ns)
+      .end_object();
+  out.key("throttling")
+      .begin_object()
+      .field("periods", stats.cpu_periods)
+      .field("throttledPeriods", stats.cpu_throttled_periods);
   out.field("throttledTime", stats.cpu_throttled_ns).end_object();
   out.end_object();
 }

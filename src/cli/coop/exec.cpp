@@ -12,7 +12,8 @@ namespace {
 // UID[:GID], plain decimal numbers only: anything looser has given a wrong user before (CVE-2026-30892).
 Status set_user(oci::User& user, std::string_view text) {
   const auto bad = [&]() -> Status {
-    return Error(Errc::kInvalidArgument, "--user " + quoted(text) + " must be UID or UID:GID, numbers from 0 to 4294967294");
+    return Error(Errc::kInvalidArgument,
+                 "--user " + quoted(text) + " must be UID or UID:GID, numbers from 0 to 4294967294");
   };
   const auto parse = [](std::string_view number) -> std::optional<std::uint32_t> {
     if (number.empty() || number.find_first_not_of("0123456789") != std::string_view::npos) return std::nullopt;
@@ -45,7 +46,9 @@ void add_capabilities(oci::Process& process, const std::vector<std::string>& nam
   if (names.empty()) return;
   if (!process.capabilities) process.capabilities.emplace();
   for (const std::string& name : names) {
-    for (auto* set : {&process.capabilities->bounding, &process.capabilities->effective, &process.capabilities->permitted}) set->push_back(name);
+    for (auto* set :
+         {&process.capabilities->bounding, &process.capabilities->effective, &process.capabilities->permitted})
+      set->push_back(name);
   }
 }
 
@@ -73,7 +76,8 @@ Result<oci::Process> make_process(const Call& call, const container::Container& 
     return oci::parse_process(std::move(text), "process.json");
   }
   ASSIGN_OR_RETURN(oci::Config config, container.config());
-  if (!config.process) return Error(Errc::kCorrupt, "container " + quoted(call.id()) + " has no process in its configuration");
+  if (!config.process)
+    return Error(Errc::kCorrupt, "container " + quoted(call.id()) + " has no process in its configuration");
   return process_from_flags(call, std::move(*config.process));
 }
 
@@ -81,12 +85,14 @@ Result<oci::Process> make_process(const Call& call, const container::Container& 
 Result<std::string> sub_cgroup(const std::vector<std::string>& texts) {
   if (texts.empty()) return std::string();
   if (texts.size() > 1 || texts[0].find(':') != std::string::npos) {
-    return Error(Errc::kUnsupported, "--cgroup for single controllers is not supported").with_hint("give one path; it is used for every controller");
+    return Error(Errc::kUnsupported, "--cgroup for single controllers is not supported")
+        .with_hint("give one path; it is used for every controller");
   }
   std::string out;
   for (const std::string_view part : split(texts[0], '/')) {
     if (part.empty() || part == ".") continue;
-    if (part == "..") return Error(Errc::kInvalidArgument, "--cgroup " + quoted(texts[0]) + " must not leave the container's cgroup");
+    if (part == "..")
+      return Error(Errc::kInvalidArgument, "--cgroup " + quoted(texts[0]) + " must not leave the container's cgroup");
     if (!out.empty()) out += '/';
     out += part;
   }

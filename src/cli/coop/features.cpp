@@ -34,7 +34,9 @@ void write_seccomp(Writer& out) {
   out.key("seccomp").begin_object().field("enabled", true);
   Words actions = seccomp::supported_actions();
   std::erase(actions, "SCMP_ACT_NOTIFY");  // the listener protocol is not there yet
-  out.field("actions", actions).field("operators", seccomp::supported_operators()).field("archs", seccomp::supported_architectures());
+  out.field("actions", actions)
+      .field("operators", seccomp::supported_operators())
+      .field("archs", seccomp::supported_architectures());
   out.field("knownFlags", seccomp::known_flags()).field("supportedFlags", seccomp::supported_flags()).end_object();
 }
 
@@ -44,7 +46,14 @@ void write_enabled(Writer& out, std::string_view name, bool enabled) {
 
 void write_linux(Writer& out) {
   out.key("linux").begin_object().field("namespaces", namespaces()).field("capabilities", capabilities());
-  out.key("cgroup").begin_object().field("v1", true).field("v2", true).field("systemd", false).field("systemdUser", false).field("rdma", true).end_object();
+  out.key("cgroup")
+      .begin_object()
+      .field("v1", true)
+      .field("v2", true)
+      .field("systemd", false)
+      .field("systemdUser", false)
+      .field("rdma", true)
+      .end_object();
   write_seccomp(out);
   write_enabled(out, "apparmor", true);
   write_enabled(out, "selinux", true);
@@ -64,7 +73,11 @@ Result<int> run_features(const Call&) {
   out.field("hooks", Words{"prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"});
   out.field("mountOptions", mount_options());
   write_linux(out);
-  out.key("annotations").begin_object().field("org.cooper.version", COOPER_VERSION).field("org.cooper.checkpoint.enabled", "false").end_object();
+  out.key("annotations")
+      .begin_object()
+      .field("org.cooper.version", COOPER_VERSION)
+      .field("org.cooper.checkpoint.enabled", "false")
+      .end_object();
   RETURN_IF_ERROR(print(out.end_object().take() + "\n"));
   return 0;
 }

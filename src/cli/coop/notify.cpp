@@ -22,7 +22,9 @@ namespace {
 constexpr int kBarrierTimeoutMs = 30000;
 
 // <root>/.notify/<id>/notify.sock: the only functions that build these names. Ids never start with a dot.
-std::string notify_directory(const std::string& root, const std::string& id) { return root + "/.notify/" + id; }
+std::string notify_directory(const std::string& root, const std::string& id) {
+  return root + "/.notify/" + id;
+}
 
 std::optional<std::string> caller_socket() {
   const char* path = ::secure_getenv("NOTIFY_SOCKET");
@@ -33,7 +35,8 @@ std::optional<std::string> caller_socket() {
 // sd_notify's addresses: a path, or "@name" for the abstract name space.
 Result<socklen_t> fill_address(const std::string& path, struct sockaddr_un& address) {
   address.sun_family = AF_UNIX;
-  if (path.size() >= sizeof address.sun_path) return Error(Errc::kInvalidArgument, "notify socket path " + quoted(path) + " is too long");
+  if (path.size() >= sizeof address.sun_path)
+    return Error(Errc::kInvalidArgument, "notify socket path " + quoted(path) + " is too long");
   std::memcpy(address.sun_path, path.data(), path.size());
   if (path[0] == '@') address.sun_path[0] = '\0';
   return static_cast<socklen_t>(offsetof(struct sockaddr_un, sun_path) + path.size() + (path[0] == '@' ? 0 : 1));
@@ -102,7 +105,9 @@ oci::Mount NotifyProxy::mount() const {
   return {"/run/notify", "bind", directory_, {"bind", "nosuid", "noexec", "nodev", "ro"}, {}, {}};
 }
 
-std::string NotifyProxy::environment() const { return "NOTIFY_SOCKET=/run/notify/notify.sock"; }
+std::string NotifyProxy::environment() const {
+  return "NOTIFY_SOCKET=/run/notify/notify.sock";
+}
 
 Status NotifyProxy::listen() {
   const int fd = ::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -112,15 +117,16 @@ Status NotifyProxy::listen() {
   (void)::unlink(path.c_str());
   struct sockaddr_un address = {};
   ASSIGN_OR_RETURN(const socklen_t length, fill_address(path, address));
-  if (::bind(fd, reinterpret_cast<const struct sockaddr*>(&address), length) != 0) return Error::from_errno(errno, "bind the notify socket " + quoted(path));
+  if (::bind(fd, reinterpret_cast<const struct sockaddr*>(&address), length) != 0)
+    return Error::from_errno(errno, "bind the notify socket " + quoted(path));
   return sys::fchmodat(sys::kCwd, path, 0777);
 }
 
 Status NotifyProxy::tell_caller(pid_t main_pid) const {
   const std::string ready = "READY=1\nMAINPID=" + std::to_string(main_pid) + "\n";
   RETURN_IF_ERROR(send_datagram(socket_, target_, ready, -1));
-  // The caller (a service manager) closes the pipe once it has processed all earlier messages; only then may we end, or it would take the
-  // message for one of an unknown process.
+  // The caller (a service manager) closes the pipe once it has processed all earlier messages; only then may we end, or
+  // it would take the message for one of an unknown process.
   ASSIGN_OR_RETURN(auto pipe, sys::pipe2());
   if (!send_datagram(socket_, target_, "BARRIER=1", pipe.write.get()).ok()) return {};
   pipe.write.reset();

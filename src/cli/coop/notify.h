@@ -1,5 +1,5 @@
-// sd_notify(3) through the runtime: the container gets a socket of its own at /run/notify/notify.sock, and what it says about being ready is
-// passed on to the caller's NOTIFY_SOCKET.
+// sd_notify(3) through the runtime: the container gets a socket of its own at /run/notify/notify.sock, and what it says
+// about being ready is passed on to the caller's NOTIFY_SOCKET.
 #pragma once
 
 #include <sys/types.h>
@@ -28,13 +28,15 @@ class NotifyProxy {
   // Starts to listen; before the container's process runs.
   Status listen();
   BorrowedFd socket() const { return socket_; }
-  // Takes what arrived. Once READY=1 is among it: tells the caller READY=1 and MAINPID, waits (bounded) until it was processed. True then.
+  // Takes what arrived. Once READY=1 is among it: tells the caller READY=1 and MAINPID, waits (bounded) until it was
+  // processed. True then.
   Result<bool> forward(pid_t main_pid);
   // Blocks until READY=1 was forwarded, or the process ended.
   Status wait_ready(pid_t main_pid, BorrowedFd pidfd);
 
  private:
-  NotifyProxy(std::string target, std::string directory) : target_(std::move(target)), directory_(std::move(directory)) {}
+  NotifyProxy(std::string target, std::string directory)
+      : target_(std::move(target)), directory_(std::move(directory)) {}
   Status tell_caller(pid_t main_pid) const;
 
   std::string target_;     // the caller's socket

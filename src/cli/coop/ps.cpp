@@ -34,7 +34,8 @@ Result<std::string> run_ps_program(std::vector<std::string> words) {
   pipe.read.reset();
   ASSIGN_OR_RETURN(const auto status, sys::waitpid(pid));
   if (!text.ok()) return std::move(text).error().with("read the output of ps");
-  if (status.shell_code() != 0) return Error(Errc::kSystem, "ps failed with exit status " + std::to_string(status.shell_code()));
+  if (status.shell_code() != 0)
+    return Error(Errc::kSystem, "ps failed with exit status " + std::to_string(status.shell_code()));
   return text;
 }
 
@@ -69,7 +70,8 @@ Result<std::string> only(std::string_view table, const std::set<pid_t>& pids) {
 
 Result<int> run_ps(const Call& call) {
   const std::string format = call.arguments.value("format", "table");
-  if (format != "table" && format != "json") return Error(Errc::kInvalidArgument, "--format must be table or json, not " + quoted(format));
+  if (format != "table" && format != "json")
+    return Error(Errc::kInvalidArgument, "--format must be table or json, not " + quoted(format));
   ASSIGN_OR_RETURN(const auto container, call.load());
   ASSIGN_OR_RETURN(const auto pids, container.processes());
   if (format == "json") {

@@ -41,7 +41,10 @@ Result<Shown> look_at(const container::Container& container) {
 void write(Writer& out, const Shown& shown) {
   const container::StateRecord& r = shown.record;
   out.begin_object().field("ociVersion", r.oci_version).field("id", r.id).field("pid", shown.pid());
-  out.field("status", container::to_string(shown.status)).field("bundle", r.bundle).field("rootfs", r.rootfs).field("created", r.created);
+  out.field("status", container::to_string(shown.status))
+      .field("bundle", r.bundle)
+      .field("rootfs", r.rootfs)
+      .field("created", r.created);
   if (!r.annotations.empty()) {
     out.key("annotations").begin_object();
     for (const auto& [key, value] : r.annotations) out.field(key, value);
@@ -58,7 +61,8 @@ Result<std::vector<Shown>> all_containers(const Call& call) {
     auto container = factory.load(id);
     if (!container.ok()) {
       // Deleted meanwhile, or damaged: the others are still worth showing.
-      if (container.error().code() != Errc::kNotFound) log::error(std::move(container).error().with("container " + quoted(id)));
+      if (container.error().code() != Errc::kNotFound)
+        log::error(std::move(container).error().with("container " + quoted(id)));
       continue;
     }
     auto shown = look_at(*container);
@@ -71,8 +75,8 @@ std::string table(const std::vector<Shown>& containers) {
   using Row = std::array<std::string, 6>;
   std::vector<Row> rows{{"ID", "PID", "STATUS", "BUNDLE", "CREATED", "OWNER"}};
   for (const Shown& c : containers) {
-    rows.push_back({c.record.id, std::to_string(c.pid()), std::string(container::to_string(c.status)), c.record.bundle, c.record.created,
-                    owner_name(c.record.owner_uid)});
+    rows.push_back({c.record.id, std::to_string(c.pid()), std::string(container::to_string(c.status)), c.record.bundle,
+                    c.record.created, owner_name(c.record.owner_uid)});
   }
   std::array<std::size_t, 6> width{};
   width.fill(8);
@@ -103,7 +107,8 @@ Result<int> run_state(const Call& call) {
 
 Result<int> run_list(const Call& call) {
   const std::string format = call.arguments.value("format", "table");
-  if (format != "table" && format != "json") return Error(Errc::kInvalidArgument, "--format must be table or json, not " + quoted(format));
+  if (format != "table" && format != "json")
+    return Error(Errc::kInvalidArgument, "--format must be table or json, not " + quoted(format));
   if (call.arguments.flag("quiet")) {
     ASSIGN_OR_RETURN(const auto ids, call.factory().list());
     std::string text;

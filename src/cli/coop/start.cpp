@@ -29,7 +29,11 @@ Result<Bundle> read_bundle(const std::string& path) {
   struct stat info = {};
   if (::stat(path.c_str(), &info) != 0) return Error::from_errno(errno, "bundle " + quoted(path));
   auto text = read_input(path + "/config.json", oci::kMaxConfigBytes);
-  if (!text.ok()) return std::move(text).error().with("bundle " + quoted(path)).with_hint("a bundle is a directory with a config.json; 'coop spec' writes one");
+  if (!text.ok())
+    return std::move(text)
+        .error()
+        .with("bundle " + quoted(path))
+        .with_hint("a bundle is a directory with a config.json; 'coop spec' writes one");
   Bundle out;
   out.text = *text;
   ASSIGN_OR_RETURN(out.config, oci::parse_config(std::move(text).value(), "config.json"));
@@ -61,7 +65,8 @@ Result<container::CreateOptions> create_options(const Call& call, const std::str
     out.preserve_fds += passed;
     out.extra_env.push_back("LISTEN_FDS=" + std::to_string(passed));
     out.extra_env.emplace_back("LISTEN_PID=1");
-    if (const char* names = ::secure_getenv("LISTEN_FDNAMES"); names != nullptr) out.extra_env.push_back(std::string("LISTEN_FDNAMES=") + names);
+    if (const char* names = ::secure_getenv("LISTEN_FDNAMES"); names != nullptr)
+      out.extra_env.push_back(std::string("LISTEN_FDNAMES=") + names);
   }
   return out;
 }
@@ -75,7 +80,8 @@ Result<std::optional<NotifyProxy>> add_notify(const Call& call, container::Creat
   return notify;
 }
 
-Result<int> print_plan(const Call& call, const Bundle& bundle, const container::CreateOptions& options, const std::string& format) {
+Result<int> print_plan(const Call& call, const Bundle& bundle, const container::CreateOptions& options,
+                       const std::string& format) {
   if (!format.empty() && format != "text" && format != "json") {
     return Error(Errc::kInvalidArgument, "--dry-run prints text or json, not " + quoted(format));
   }
@@ -88,7 +94,8 @@ Result<int> print_plan(const Call& call, const Bundle& bundle, const container::
 void delete_container(const Call& call, const std::string& id) {
   auto container = call.load();
   Status done = container.ok() ? container->destroy(true) : Status(std::move(container).error());
-  if (!done.ok() && done.error().code() != Errc::kNotFound) log::error(std::move(done).error().with("delete container " + quoted(id)));
+  if (!done.ok() && done.error().code() != Errc::kNotFound)
+    log::error(std::move(done).error().with("delete container " + quoted(id)));
   NotifyProxy::remove(call.globals.root, id);
 }
 

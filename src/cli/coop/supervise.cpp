@@ -19,8 +19,11 @@ namespace {
 constexpr BorrowedFd kStdin{STDIN_FILENO};
 constexpr BorrowedFd kStdout{STDOUT_FILENO};
 
-// Stays with this process: SIGCHLD is about our children, SIGURG is noise of the Go runtimes that drive us (runc's rule).
-bool forwarded(std::uint32_t signal) { return signal != SIGCHLD && signal != SIGURG; }
+// Stays with this process: SIGCHLD is about our children, SIGURG is noise of the Go runtimes that drive us (runc's
+// rule).
+bool forwarded(std::uint32_t signal) {
+  return signal != SIGCHLD && signal != SIGURG;
+}
 
 }  // namespace
 
@@ -32,8 +35,8 @@ std::optional<oci::ConsoleSize> caller_terminal_size() {
   return std::nullopt;
 }
 
-// Copies between the caller's standard streams and the pty master. Never blocks on the master; the caller's streams are written only when they
-// take data, in pieces that a pipe takes at once.
+// Copies between the caller's standard streams and the pty master. Never blocks on the master; the caller's streams are
+// written only when they take data, in pieces that a pipe takes at once.
 class Supervisor::Relay {
  public:
   explicit Relay(BorrowedFd master) : master_(master) {
@@ -43,7 +46,9 @@ class Supervisor::Relay {
 
   void resize() const {
     if (const auto size = caller_terminal_size()) {
-      (void)!io::set_window_size(master_, {static_cast<std::uint16_t>(size->height), static_cast<std::uint16_t>(size->width)}).ok();
+      (void)!io::set_window_size(master_,
+                                 {static_cast<std::uint16_t>(size->height), static_cast<std::uint16_t>(size->width)})
+          .ok();
     }
   }
 
@@ -93,9 +98,11 @@ class Supervisor::Relay {
     }
     if (!n.ok() && n.error().errno_value() == EAGAIN) return;
     in_open_ = false;
-    // A caller's input that ends (a pipe, a file) is the end of the terminal's input: the character that says so in cooked mode.
+    // A caller's input that ends (a pipe, a file) is the end of the terminal's input: the character that says so in
+    // cooked mode.
     struct termios mode = {};
-    if (in_.size < in_.bytes.size() && ::tcgetattr(master_.get(), &mode) == 0 && (mode.c_lflag & static_cast<tcflag_t>(ICANON)) != 0) {
+    if (in_.size < in_.bytes.size() && ::tcgetattr(master_.get(), &mode) == 0 &&
+        (mode.c_lflag & static_cast<tcflag_t>(ICANON)) != 0) {
       in_.bytes[in_.size++] = static_cast<char>(mode.c_cc[VEOF]);
     }
   }

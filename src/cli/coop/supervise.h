@@ -1,4 +1,5 @@
-// The foreground of run and exec: signals go to the container's process, its terminal to the caller's, its exit status is the program's.
+// The foreground of run and exec: signals go to the container's process, its terminal to the caller's, its exit status
+// is the program's.
 #pragma once
 
 #include <signal.h>
@@ -13,7 +14,8 @@
 
 namespace cooper::cli::coop {
 
-// Blocks every signal from construction on and collects them, so that none is lost between the start of the process and its supervision.
+// Blocks every signal from construction on and collects them, so that none is lost between the start of the process and
+// its supervision.
 class Supervisor {
  public:
   static Result<Supervisor> create();

@@ -21,7 +21,8 @@ std::uint32_t host_id(std::uint32_t id, const std::vector<oci::IdMapping>& mappi
 
 void give_pipes_to(const oci::Process& process, const oci::Config& container) {
   if (process.terminal) return;
-  const std::uint32_t uid = container.linux ? host_id(process.user.uid, container.linux->uid_mappings) : process.user.uid;
+  const std::uint32_t uid =
+      container.linux ? host_id(process.user.uid, container.linux->uid_mappings) : process.user.uid;
   for (int fd = 0; fd <= 2; ++fd) {
     struct stat info = {};
     if (::fstat(fd, &info) != 0 || !S_ISFIFO(info.st_mode) || info.st_uid == uid) continue;
@@ -71,10 +72,12 @@ Result<std::string> read_input(const std::string& path, std::size_t max_bytes, b
 
 Status check_console(bool terminal, bool detached, bool has_socket) {
   if (terminal && detached && !has_socket) {
-    return Error(Errc::kInvalidArgument, "cannot allocate a terminal for a detached container without a console socket").with_hint("use --console-socket");
+    return Error(Errc::kInvalidArgument, "cannot allocate a terminal for a detached container without a console socket")
+        .with_hint("use --console-socket");
   }
   if (has_socket && (!terminal || !detached)) {
-    return Error(Errc::kInvalidArgument, "cannot use a console socket without a terminal (process.terminal), or when not detached");
+    return Error(Errc::kInvalidArgument,
+                 "cannot use a console socket without a terminal (process.terminal), or when not detached");
   }
   return {};
 }

@@ -7,24 +7,38 @@ namespace cooper::cli::coop {
 namespace {
 
 constexpr Flag kBundle{"bundle", "b", FlagType::kValue, "DIR", "the bundle's directory (default: the current one)"};
-constexpr Flag kConsoleSocket{"console-socket", "", FlagType::kValue, "PATH", "unix socket that receives the master of the terminal"};
-constexpr Flag kPidfdSocket{"pidfd-socket", "", FlagType::kValue, "PATH", "unix socket that receives a pidfd of the process"};
+constexpr Flag kConsoleSocket{"console-socket", "", FlagType::kValue, "PATH",
+                              "unix socket that receives the master of the terminal"};
+constexpr Flag kPidfdSocket{"pidfd-socket", "", FlagType::kValue, "PATH",
+                            "unix socket that receives a pidfd of the process"};
 constexpr Flag kPidFile{"pid-file", "", FlagType::kValue, "FILE", "write the process's pid to this file"};
-constexpr Flag kNoPivot{"no-pivot", "", FlagType::kBool, "", "move the root instead of pivot_root (root file systems on a ramdisk)"};
+constexpr Flag kNoPivot{"no-pivot", "", FlagType::kBool, "",
+                        "move the root instead of pivot_root (root file systems on a ramdisk)"};
 constexpr Flag kNoKeyring{"no-new-keyring", "", FlagType::kBool, "", "keep the caller's session keyring"};
-constexpr Flag kPreserveFds{"preserve-fds", "", FlagType::kValue, "N", "pass N descriptors after standard error (and $LISTEN_FDS)"};
+constexpr Flag kPreserveFds{"preserve-fds", "", FlagType::kValue, "N",
+                            "pass N descriptors after standard error (and $LISTEN_FDS)"};
 constexpr Flag kFormat{"format", "f", FlagType::kValue, "FORMAT", "table or json (default: table)"};
 
 constexpr std::array kCreateFlags{kBundle, kConsoleSocket, kPidfdSocket, kPidFile, kNoPivot, kNoKeyring, kPreserveFds};
 constexpr std::array kRunFlags{
-    kBundle, kConsoleSocket, kPidfdSocket, kPidFile, kNoPivot, kNoKeyring, kPreserveFds,
+    kBundle,
+    kConsoleSocket,
+    kPidfdSocket,
+    kPidFile,
+    kNoPivot,
+    kNoKeyring,
+    kPreserveFds,
     Flag{"detach", "d", FlagType::kBool, "", "return once the process runs"},
     Flag{"keep", "", FlagType::kBool, "", "do not delete the container after it has ended"},
     Flag{"no-subreaper", "", FlagType::kBool, "", "do not adopt the container's orphans"},
-    Flag{"dry-run", "", FlagType::kOptionalValue, "text|json", "print the ordered kernel steps of the start and do nothing"},
+    Flag{"dry-run", "", FlagType::kOptionalValue, "text|json",
+         "print the ordered kernel steps of the start and do nothing"},
 };
 constexpr std::array kExecFlags{
-    kConsoleSocket, kPidfdSocket, kPidFile, kPreserveFds,
+    kConsoleSocket,
+    kPidfdSocket,
+    kPidFile,
+    kPreserveFds,
     Flag{"cwd", "", FlagType::kValue, "DIR", "working directory in the container"},
     Flag{"env", "e", FlagType::kList, "NAME=VALUE", "add to the environment"},
     Flag{"tty", "t", FlagType::kBool, "", "allocate a terminal"},
@@ -42,10 +56,13 @@ constexpr std::array kExecFlags{
 constexpr std::array kListFlags{kFormat, Flag{"quiet", "q", FlagType::kBool, "", "ids only"}};
 constexpr std::array kPsFlags{kFormat};
 constexpr std::array kKillFlags{Flag{"all", "a", FlagType::kBool, "", "signal every process of the container"}};
-constexpr std::array kDeleteFlags{Flag{"force", "f", FlagType::kBool, "", "kill the container first; an unknown id is no error"}};
-constexpr std::array kSpecFlags{kBundle, Flag{"rootless", "", FlagType::kBool, "", "for a container that a user without privileges starts"}};
+constexpr std::array kDeleteFlags{
+    Flag{"force", "f", FlagType::kBool, "", "kill the container first; an unknown id is no error"}};
+constexpr std::array kSpecFlags{
+    kBundle, Flag{"rootless", "", FlagType::kBool, "", "for a container that a user without privileges starts"}};
 constexpr std::array kUpdateFlags{
-    Flag{"resources", "r", FlagType::kValue, "FILE", "linux.resources as JSON (- is standard input); other flags are then ignored"},
+    Flag{"resources", "r", FlagType::kValue, "FILE",
+         "linux.resources as JSON (- is standard input); other flags are then ignored"},
     Flag{"blkio-weight", "", FlagType::kValue, "N", "block I/O weight, 10 to 1000"},
     Flag{"cpu-period", "", FlagType::kValue, "US", "CFS period"},
     Flag{"cpu-quota", "", FlagType::kValue, "US", "CFS quota a period; -1: unlimited"},
@@ -80,28 +97,37 @@ constexpr std::array kCommands = std::to_array<Command>({
      kCreateFlags, 1, 1, kNever, 1, true, run_create},
     {"start", "ID", "start the program of a created container", "", {}, 1, 1, kNever, 1, false, run_start},
     {"run", "[options] ID", "create and start a container",
-     "   Without --detach it passes signals on, waits for the program, deletes the container and ends with the program's status.", kRunFlags, 1, 1, kNever, 1, true, run_run},
+     "   Without --detach it passes signals on, waits for the program, deletes the container and ends with the "
+     "program's status.",
+     kRunFlags, 1, 1, kNever, 1, true, run_run},
     {"exec", "[options] ID COMMAND [ARG...]  |  exec [options] --process FILE ID", "run another process in a container",
-     "   The process is like the container's own, with what the flags change. Own errors end with status 255.", kExecFlags, 1, kAnyNumber, kFirst, 255, true,
-     run_exec},
+     "   The process is like the container's own, with what the flags change. Own errors end with status 255.",
+     kExecFlags, 1, kAnyNumber, kFirst, 255, true, run_exec},
     {"state", "ID", "print the state of a container as JSON", "", {}, 1, 1, kNever, 1, false, run_state},
     {"list", "[options]", "list the containers of the state root", "", kListFlags, 0, 0, kNever, 1, false, run_list},
-    {"ps", "[options] ID [PS-OPTION...]", "list the processes of a container", "   The table is that of ps(1) with the given options (default: -ef).", kPsFlags, 1,
-     kAnyNumber, kFirst, 1, false, run_ps},
-    {"kill", "[options] ID [SIGNAL]", "send a signal to a container", "   SIGNAL is a name, with or without SIG, or a number (default: TERM).", kKillFlags, 1, 2, kNever, 1,
-     false, run_kill},
+    {"ps", "[options] ID [PS-OPTION...]", "list the processes of a container",
+     "   The table is that of ps(1) with the given options (default: -ef).", kPsFlags, 1, kAnyNumber, kFirst, 1, false,
+     run_ps},
+    {"kill", "[options] ID [SIGNAL]", "send a signal to a container",
+     "   SIGNAL is a name, with or without SIG, or a number (default: TERM).", kKillFlags, 1, 2, kNever, 1, false,
+     run_kill},
     {"delete", "[options] ID", "delete a stopped container", "", kDeleteFlags, 1, 1, kNever, 1, false, run_delete},
     {"pause", "ID", "freeze all processes of a container", "", {}, 1, 1, kNever, 1, false, run_pause},
     {"resume", "ID", "thaw a paused container", "", {}, 1, 1, kNever, 1, false, run_resume},
-    {"update", "[options] ID", "change the resource limits of a container", "", kUpdateFlags, 1, 1, kNever, 1, false, run_update},
-    {"events", "[options] ID", "print resource usage as JSON lines", "", kEventsFlags, 1, 1, kNever, 1, false, run_events},
-    {"spec", "[options]", "write a starter config.json", "   Edit it afterwards: the program to run is process.args, the root file system root.path.", kSpecFlags, 0, 0, kNever,
-     1, false, run_spec},
+    {"update", "[options] ID", "change the resource limits of a container", "", kUpdateFlags, 1, 1, kNever, 1, false,
+     run_update},
+    {"events", "[options] ID", "print resource usage as JSON lines", "", kEventsFlags, 1, 1, kNever, 1, false,
+     run_events},
+    {"spec", "[options]", "write a starter config.json",
+     "   Edit it afterwards: the program to run is process.args, the root file system root.path.", kSpecFlags, 0, 0,
+     kNever, 1, false, run_spec},
     {"features", "", "print what this runtime supports as JSON", "", {}, 0, 0, kNever, 1, false, run_features},
 });
 
 }  // namespace
 
-std::span<const Command> commands() { return kCommands; }
+std::span<const Command> commands() {
+  return kCommands;
+}
 
 }  // namespace cooper::cli::coop

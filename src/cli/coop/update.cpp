@@ -32,8 +32,8 @@ Status read_cpu(const Arguments& arguments, oci::Resources& out) {
   ASSIGN_OR_RETURN(cpu.idle, arguments.number<std::int64_t>("cpu-idle"));
   cpu.cpus = arguments.value("cpuset-cpus");
   cpu.mems = arguments.value("cpuset-mems");
-  const bool any = cpu.shares || cpu.period || cpu.quota || cpu.burst || cpu.realtime_period || cpu.realtime_runtime || cpu.idle ||
-                   !cpu.cpus.empty() || !cpu.mems.empty();
+  const bool any = cpu.shares || cpu.period || cpu.quota || cpu.burst || cpu.realtime_period || cpu.realtime_runtime ||
+                   cpu.idle || !cpu.cpus.empty() || !cpu.mems.empty();
   if (any) out.cpu = std::move(cpu);
   return {};
 }
@@ -62,7 +62,8 @@ Result<oci::Resources> resources_from_flags(const Arguments& arguments) {
 Result<int> run_update(const Call& call) {
   const Arguments& arguments = call.arguments;
   for (const std::string_view name : {"l3-cache-schema", "mem-bw-schema"}) {
-    if (arguments.has(name)) return Error(Errc::kUnsupported, "--" + std::string(name) + ": Intel RDT is not supported by this runtime");
+    if (arguments.has(name))
+      return Error(Errc::kUnsupported, "--" + std::string(name) + ": Intel RDT is not supported by this runtime");
   }
   oci::Resources resources;
   if (const std::string file = arguments.value("resources"); !file.empty()) {

@@ -70,7 +70,8 @@ class Reader {
       letters.remove_prefix(1);
       const std::string shown{'-', letter};
       const Flag* flag = find_flag(tables_, letter);
-      if (flag == nullptr) return unknown_flag(tables_, words_[at].size() == 2 ? shown : shown + "' in '" + words_[at], shown);
+      if (flag == nullptr)
+        return unknown_flag(tables_, words_[at].size() == 2 ? shown : shown + "' in '" + words_[at], shown);
       if (!flag->value.empty()) {
         if (letters.empty()) return set_from_next(*flag, shown, at);
         if (letters[0] == '=') letters.remove_prefix(1);

@@ -1,5 +1,6 @@
-// Command lines: a table of flags in, checked words out. The rules are those podman and docker users know (GNU long options
-// as pflag reads them): --name VALUE, --name=VALUE (also empty), -n VALUE, -nVALUE, -n=VALUE, -itd, --switch[=true|false], "--".
+// Command lines: a table of flags in, checked words out. The rules are those podman and docker users know (GNU long
+// options as pflag reads them): --name VALUE, --name=VALUE (also empty), -n VALUE, -nVALUE, -n=VALUE, -itd,
+// --switch[=true|false], "--".
 #pragma once
 
 #include <cstddef>

@@ -19,10 +19,13 @@ constexpr std::array<Flag, 6> kFlags = {{{"env", 'e', "K=V", ""},
 constexpr std::array<Flag, 1> kMore = {{{"root", 0, "DIR", ""}}};
 constexpr std::array<std::span<const Flag>, 2> kTables = {kFlags, kMore};
 
-Result<Args> parse(std::vector<std::string> words, Order order = Order::kBeforeArguments) { return parse_args(kTables, words, order); }
+Result<Args> parse(std::vector<std::string> words, Order order = Order::kBeforeArguments) {
+  return parse_args(kTables, words, order);
+}
 
 TEST(Args, FlagsInEverySpelling) {
-  const auto args = parse({"-it", "-d", "--name", "web", "-eA=1", "-e", "B=2", "--env=C=3", "-e=D=4", "--root=/x", "image", "-e", "sh"});
+  const auto args = parse(
+      {"-it", "-d", "--name", "web", "-eA=1", "-e", "B=2", "--env=C=3", "-e=D=4", "--root=/x", "image", "-e", "sh"});
   ASSERT_TRUE(args.ok());
   EXPECT_TRUE(args->enabled("interactive"));
   EXPECT_TRUE(args->enabled("tty"));

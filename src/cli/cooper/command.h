@@ -1,5 +1,5 @@
-// One table describes each command: its name, flags, arguments, help and handler. Parsing, --help, the completion of shells and the
-// manual page come from it.
+// One table describes each command: its name, flags, arguments, help and handler. Parsing, --help, the completion of
+// shells and the manual page come from it.
 #pragma once
 
 #include <array>
@@ -16,8 +16,8 @@ namespace cooper::cli {
 
 // Exit statuses that are the engine's own; all others come from the app.
 inline constexpr int kExitFailure = 1;
-inline constexpr int kExitUsage = 125;         // wrong command line
-inline constexpr int kExitEngine = 125;        // run, exec: the app was never started
+inline constexpr int kExitUsage = 125;   // wrong command line
+inline constexpr int kExitEngine = 125;  // run, exec: the app was never started
 inline constexpr int kExitCannotExecute = 126;
 inline constexpr int kExitNotFound = 127;
 
@@ -39,9 +39,9 @@ enum class Completes { kNothing, kImages, kContainers, kRunning, kPods, kFiles }
 using Handler = Result<int> (*)(const Context&, const Args&);
 
 struct Command {
-  std::string_view path;     // "image load"
+  std::string_view path;        // "image load"
   std::string_view usage = {};  // what follows the flags: "IMAGE [COMMAND [ARG...]]"
-  std::string_view summary;  // one clause
+  std::string_view summary;     // one clause
   std::string_view description = {};
   std::array<std::span<const Flag>, 3> flags = {};  // besides the global ones
   Order order = Order::kAnywhere;

@@ -49,7 +49,10 @@ void write_app(Writer& out, const pod::AppInfo& app) {
 
 void write_row(Writer& out, const Row& row) {
   out.field("id", row.pod->uuid.str()).field("name", row.name());
-  write_optional_text(out, "pod", row.pod->single ? std::string() : row.pod->name.empty() ? row.pod->uuid.str() : row.pod->name);
+  write_optional_text(out, "pod",
+                      row.pod->single         ? std::string()
+                      : row.pod->name.empty() ? row.pod->uuid.str()
+                                              : row.pod->name);
   out.field("app", row.app->name);
   write_app(out, *row.app);
   out.field("created_unix_ms", row.pod->created_unix_ms);
@@ -68,7 +71,8 @@ Status inspect_row(Writer& out, const pod::Engine& engine, const Row& row) {
   out.key("config");
   const auto config = engine.app_config(row.pod->uuid, row.app->name);
   if (config.ok()) {
-    ASSIGN_OR_RETURN(const auto document, codec::json::Document::parse(oci::print_config(*config, oci::Style::kCompact), "config"));
+    ASSIGN_OR_RETURN(const auto document,
+                     codec::json::Document::parse(oci::print_config(*config, oci::Style::kCompact), "config"));
     out.value(document.root());
   } else {
     out.null();
@@ -77,7 +81,8 @@ Status inspect_row(Writer& out, const pod::Engine& engine, const Row& row) {
   return {};
 }
 
-Status inspect_pod(Writer& out, const pod::Engine& engine, std::string_view text, const PodUuid& uuid, std::string_view app) {
+Status inspect_pod(Writer& out, const pod::Engine& engine, std::string_view text, const PodUuid& uuid,
+                   std::string_view app) {
   ASSIGN_OR_RETURN(const pod::PodInfo info, engine.info(uuid));
   if (!app.empty()) {
     ASSIGN_OR_RETURN(const pod::AppInfo* one, select_app(info, app));
@@ -93,7 +98,9 @@ Status inspect_pod(Writer& out, const pod::Engine& engine, std::string_view text
 Status inspect_image(Writer& out, const image::Store& store, const image::Image& image) {
   out.begin_object();
   out.field("id", image.id.str()).field("manifest_digest", image.manifest_digest.str()).field("names", image.names);
-  out.field("created", image.created).field("size_bytes", image.size_bytes).field("loaded_unix_ms", image.loaded_unix_ms);
+  out.field("created", image.created)
+      .field("size_bytes", image.size_bytes)
+      .field("loaded_unix_ms", image.loaded_unix_ms);
   ASSIGN_OR_RETURN(std::string bytes, store.config_bytes(image));
   ASSIGN_OR_RETURN(const auto config, codec::json::Document::parse(std::move(bytes), "image config"));
   out.key("config").value(config.root());
@@ -130,7 +137,9 @@ void describe_pod(Writer& out, const pod::PodInfo& pod) {
 void describe_image(Writer& out, const image::Image& image) {
   out.begin_object();
   out.field("id", image.id.str()).field("manifest_digest", image.manifest_digest.str()).field("names", image.names);
-  out.field("created", image.created).field("size_bytes", image.size_bytes).field("loaded_unix_ms", image.loaded_unix_ms);
+  out.field("created", image.created)
+      .field("size_bytes", image.size_bytes)
+      .field("loaded_unix_ms", image.loaded_unix_ms);
   out.key("layers").begin_array();
   for (const Digest& layer : image.layers) out.string(layer.str());
   out.end_array().end_object();
@@ -155,7 +164,8 @@ Result<int> inspect(const Context& context, const Args& args) {
       continue;
     }
     const bool unknown = target.error().code() == Errc::kNotFound;
-    report(context, unknown ? Error(Errc::kNotFound, "there is no container and no image " + quoted(text)) : std::move(target).error());
+    report(context, unknown ? Error(Errc::kNotFound, "there is no container and no image " + quoted(text))
+                            : std::move(target).error());
     status = kExitFailure;
   }
   containers.end_array().key("images").begin_array();

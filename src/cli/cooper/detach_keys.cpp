@@ -21,7 +21,8 @@ Result<std::string> parse_detach_keys(std::string_view text) {
         continue;
       }
     }
-    return Error(Errc::kInvalidArgument, "detach key " + quoted(key) + " is neither one character nor ctrl- and a letter or one of @[\\]^_");
+    return Error(Errc::kInvalidArgument,
+                 "detach key " + quoted(key) + " is neither one character nor ctrl- and a letter or one of @[\\]^_");
   }
   return keys;
 }

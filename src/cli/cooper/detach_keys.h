@@ -10,7 +10,8 @@ namespace cooper::cli {
 
 inline constexpr std::string_view kDefaultDetachKeys = "ctrl-p,ctrl-q";
 
-// Keys separated by commas: one character, or ctrl-X with X of a-z @ [ \ ] ^ _. Empty text: no sequence. Returns the bytes.
+// Keys separated by commas: one character, or ctrl-X with X of a-z @ [ \ ] ^ _. Empty text: no sequence. Returns the
+// bytes.
 Result<std::string> parse_detach_keys(std::string_view text);
 
 // Watches typed bytes for the sequence. A started sequence is held back until it is complete or broken.

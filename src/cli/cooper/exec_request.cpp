@@ -12,7 +12,9 @@ namespace {
 constexpr std::size_t kMaxEnvFileBytes = std::size_t{4} << 20;
 
 bool has_variable(const std::vector<std::string>& env, std::string_view name) {
-  return std::ranges::any_of(env, [&](const std::string& entry) { return entry.size() > name.size() && entry.starts_with(name) && entry[name.size()] == '='; });
+  return std::ranges::any_of(env, [&](const std::string& entry) {
+    return entry.size() > name.size() && entry.starts_with(name) && entry[name.size()] == '=';
+  });
 }
 
 // The last value of a name wins; the place of the first is kept.
@@ -50,7 +52,8 @@ Result<ExecRequest> exec_request(const Args& args, const Surroundings& around) {
     request.env.insert(request.env.end(), lines.begin(), lines.end());
   }
   for (const std::string& text : args.all("env")) {
-    if (text.empty() || text[0] == '=') return Error(Errc::kInvalidArgument, "--env " + quoted(text) + ": the variable has no name");
+    if (text.empty() || text[0] == '=')
+      return Error(Errc::kInvalidArgument, "--env " + quoted(text) + ": the variable has no name");
     if (text.find('=') != std::string::npos) {
       request.env.push_back(text);
     } else if (const auto value = around.environment(text)) {
@@ -67,7 +70,8 @@ Result<ExecRequest> exec_request(const Args& args, const Surroundings& around) {
   return request;
 }
 
-oci::Process exec_process(const oci::Process& container, const ExecRequest& request, const std::optional<image::ResolvedUser>& user) {
+oci::Process exec_process(const oci::Process& container, const ExecRequest& request,
+                          const std::optional<image::ResolvedUser>& user) {
   oci::Process process = container;
   process.args = request.args;
   process.terminal = request.terminal;

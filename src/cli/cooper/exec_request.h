@@ -22,6 +22,7 @@ struct ExecRequest {
 Result<ExecRequest> exec_request(const Args& args, const Surroundings& around);
 
 // A process of root has the container's bounding set, another user no capabilities, --privileged all; podman's rules.
-oci::Process exec_process(const oci::Process& container, const ExecRequest& request, const std::optional<image::ResolvedUser>& user);
+oci::Process exec_process(const oci::Process& container, const ExecRequest& request,
+                          const std::optional<image::ResolvedUser>& user);
 
 }  // namespace cooper::cli

@@ -23,10 +23,12 @@ Result<ForegroundOptions> foreground_options(const Args& args, const Settings& s
 
 void warn_without_terminal(const Context& context, const pod::AppRequest& app) {
   if (!app.terminal || !app.stdin_open || io::is_terminal(BorrowedFd(STDIN_FILENO))) return;
-  report(context, Error(Errc::kInvalidArgument, "warning: standard input is no terminal, so -t may not behave as expected"));
+  report(context,
+         Error(Errc::kInvalidArgument, "warning: standard input is no terminal, so -t may not behave as expected"));
 }
 
-Result<int> run_in_foreground(const pod::Engine& engine, const PodUuid& uuid, UniqueFd client, ForegroundOptions options) {
+Result<int> run_in_foreground(const pod::Engine& engine, const PodUuid& uuid, UniqueFd client,
+                              ForegroundOptions options) {
   ASSIGN_OR_RETURN(monitor::Client connection, monitor::Client::adopt(std::move(client)));
   if (options.app.empty() && connection.hello().apps.size() == 1) options.app = connection.hello().apps.front();
   ASSIGN_OR_RETURN(const SessionEnd end, run_session(connection, options));
@@ -42,12 +44,17 @@ Result<int> run_in_foreground(const pod::Engine& engine, const PodUuid& uuid, Un
 
 Result<int> status_of(const pod::Engine& engine, const PodUuid& uuid, const SessionEnd& end, const std::string& app) {
   switch (end.kind) {
-    case SessionEnd::Kind::kExited: return end.record.exit_code;
-    case SessionEnd::Kind::kDetached: return 0;
+    case SessionEnd::Kind::kExited:
+      return end.record.exit_code;
+    case SessionEnd::Kind::kDetached:
+      return 0;
     case SessionEnd::Kind::kDropped:
-      return Error(Errc::kLimit, "the monitor let this client go: " + end.why).with_hint("the app runs on; cooper logs has its output");
-    case SessionEnd::Kind::kSignal: die_by_signal(end.signal);
-    case SessionEnd::Kind::kLost: break;
+      return Error(Errc::kLimit, "the monitor let this client go: " + end.why)
+          .with_hint("the app runs on; cooper logs has its output");
+    case SessionEnd::Kind::kSignal:
+      die_by_signal(end.signal);
+    case SessionEnd::Kind::kLost:
+      break;
   }
   // The guardian writes the records that the monitor could not.
   auto record = engine.wait(uuid, app);
@@ -62,7 +69,8 @@ Result<int> print_plans(const Context& context, pod::Engine& engine, const pod::
     codec::json::Writer out;
     out.begin_object().key("plans").begin_array();
     for (const container::Plan& plan : plans) {
-      ASSIGN_OR_RETURN(const codec::json::Document document, codec::json::Document::parse(container::print_json(plan), "plan"));
+      ASSIGN_OR_RETURN(const codec::json::Document document,
+                       codec::json::Document::parse(container::print_json(plan), "plan"));
       out.value(document.root());
     }
     out.end_array().end_object();

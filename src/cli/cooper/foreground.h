@@ -19,8 +19,10 @@ Result<ForegroundOptions> foreground_options(const Args& args, const Settings& s
 // podman's warning for -it without a terminal.
 void warn_without_terminal(const Context& context, const pod::AppRequest& app);
 
-// Session with an attached client until the app ends. owner: also until everything of the pod is cleaned up. The exit status.
-Result<int> run_in_foreground(const pod::Engine& engine, const PodUuid& uuid, UniqueFd client, ForegroundOptions options);
+// Session with an attached client until the app ends. owner: also until everything of the pod is cleaned up. The exit
+// status.
+Result<int> run_in_foreground(const pod::Engine& engine, const PodUuid& uuid, UniqueFd client,
+                              ForegroundOptions options);
 
 // The exit status a session ended with; dies by the signal that ended it, if one did.
 Result<int> status_of(const pod::Engine& engine, const PodUuid& uuid, const SessionEnd& end, const std::string& app);

@@ -60,7 +60,8 @@ std::string flag_lines(std::span<const Flag> flags) {
 
 std::string usage_line(const Command& command) {
   std::string out = fmt::format("cooper {}", command.path);
-  const bool has_flags = std::any_of(command.flags.begin(), command.flags.end(), [](const auto& table) { return !table.empty(); });
+  const bool has_flags =
+      std::any_of(command.flags.begin(), command.flags.end(), [](const auto& table) { return !table.empty(); });
   if (has_flags) out += " [FLAGS]";
   if (!command.usage.empty()) out += fmt::format(" {}", command.usage);
   return out;
@@ -80,7 +81,8 @@ std::string command_lines(std::span<const Command> commands) {
 
 std::string exit_status_text(const Command& command) {
   if (command.failure == kExitEngine) {
-    return "the app's own (128+N when signal N ended it); 125 when cooper itself failed, 126 when the command cannot be executed, "
+    return "the app's own (128+N when signal N ended it); 125 when cooper itself failed, 126 when the command cannot "
+           "be executed, "
            "127 when it was not found";
   }
   return "0, or 1 on failure, or 125 for a wrong command line";
@@ -107,7 +109,7 @@ void append_manual_flags(std::string& out, std::span<const Flag> flags) {
 // What has been typed before the word to complete, as far as it matters.
 struct Typed {
   const Command* command = nullptr;
-  std::string prefix;              // words of an unfinished command path
+  std::string prefix;                 // words of an unfinished command path
   const Flag* wants_value = nullptr;  // the word is this flag's value
 };
 
@@ -116,7 +118,8 @@ Typed read_typed(std::span<const std::string> before) {
   for (const std::string& word : before) {
     const std::span<const Flag> global = global_flags();
     std::array<std::span<const Flag>, 4> tables = {global};
-    if (typed.command != nullptr) std::copy(typed.command->flags.begin(), typed.command->flags.end(), tables.begin() + 1);
+    if (typed.command != nullptr)
+      std::copy(typed.command->flags.begin(), typed.command->flags.end(), tables.begin() + 1);
     if (typed.wants_value != nullptr) {
       typed.wants_value = nullptr;
     } else if (word.starts_with("--")) {
@@ -192,10 +195,12 @@ std::string program_help() {
 
 std::string command_help(const Command& command) {
   std::string summary(command.summary);
-  if (!summary.empty() && summary[0] >= 'a' && summary[0] <= 'z') summary[0] = static_cast<char>(summary[0] - 'a' + 'A');
+  if (!summary.empty() && summary[0] >= 'a' && summary[0] <= 'z')
+    summary[0] = static_cast<char>(summary[0] - 'a' + 'A');
   std::string out = summary + ".\n\nUsage:\n  " + usage_line(command) + "\n";
   if (!command.description.empty()) {
-    for (const std::string_view paragraph : split(command.description, '\n')) out += "\n" + wrap(paragraph, 0, kPageWidth) + "\n";
+    for (const std::string_view paragraph : split(command.description, '\n'))
+      out += "\n" + wrap(paragraph, 0, kPageWidth) + "\n";
   }
   bool first = true;
   for (const auto& table : command.flags) {
@@ -213,12 +218,14 @@ std::string group_help(std::string_view word) {
   std::vector<Command> members;
   for (const Group& group : command_groups()) {
     for (const Command& command : group.commands) {
-      if (command.path.starts_with(word) && command.path.size() > word.size() && command.path[word.size()] == ' ') members.push_back(command);
+      if (command.path.starts_with(word) && command.path.size() > word.size() && command.path[word.size()] == ' ')
+        members.push_back(command);
     }
   }
   if (members.empty()) return {};
-  return fmt::format("Usage:\n  cooper {} COMMAND\n\nCommands:\n{}\n'cooper help {} COMMAND' tells more about one of them.\n", word,
-                     command_lines(members), word);
+  return fmt::format(
+      "Usage:\n  cooper {} COMMAND\n\nCommands:\n{}\n'cooper help {} COMMAND' tells more about one of them.\n", word,
+      command_lines(members), word);
 }
 
 std::string manual_page() {
@@ -231,18 +238,23 @@ std::string manual_page() {
   for (const Group& group : command_groups()) {
     for (const Command& command : group.commands) {
       if (command.hidden) continue;
-      out += fmt::format("## {}\n\n*{}*\n\n{}.\n\n", command.path, escape_scdoc(usage_line(command)), escape_scdoc(command.summary));
+      out += fmt::format("## {}\n\n*{}*\n\n{}.\n\n", command.path, escape_scdoc(usage_line(command)),
+                         escape_scdoc(command.summary));
       if (!command.description.empty()) {
-        for (const std::string_view paragraph : split(command.description, '\n')) out += escape_scdoc(paragraph) + "\n\n";
+        for (const std::string_view paragraph : split(command.description, '\n'))
+          out += escape_scdoc(paragraph) + "\n\n";
       }
       for (const auto& table : command.flags) append_manual_flags(out, table);
     }
   }
   out +=
-      "# EXIT STATUS\n\n*run*, *exec*, *pod run* and *pod run-prepared* end with the status of the app: its own, or 128+N when signal N ended it. "
-      "125 means that cooper itself failed, 126 that the command cannot be executed, 127 that it was not found. Other commands end with 0, with 1 on "
+      "# EXIT STATUS\n\n*run*, *exec*, *pod run* and *pod run-prepared* end with the status of the app: its own, or "
+      "128+N when signal N ended it. "
+      "125 means that cooper itself failed, 126 that the command cannot be executed, 127 that it was not found. Other "
+      "commands end with 0, with 1 on "
       "failure, and with 125 for a wrong command line.\n\n"
-      "# FILES\n\n_/etc/cooper/cooper.toml_, _/usr/lib/cooper/cooper.toml_\n\tConfiguration; the first that exists is read.\n\n"
+      "# FILES\n\n_/etc/cooper/cooper.toml_, _/usr/lib/cooper/cooper.toml_\n\tConfiguration; the first that exists is "
+      "read.\n\n"
       "_/var/lib/cooper_, _/run/cooper_\n\tImages and pods; running pods. *--root* and *--run-root* move them.\n";
   return out;
 }
@@ -270,12 +282,15 @@ std::string complete(const Context& context, std::span<const std::string> words)
   std::set<std::string> candidates;
   if (typed.wants_value != nullptr) {
     switch (typed.wants_value->complete) {
-      case Flag::Complete::kFile: return ":files\n";
-      case Flag::Complete::kDirectory: return ":directories\n";
+      case Flag::Complete::kFile:
+        return ":files\n";
+      case Flag::Complete::kDirectory:
+        return ":directories\n";
       case Flag::Complete::kWords:
         for (const std::string_view word : split(typed.wants_value->words, ' ')) candidates.emplace(word);
         break;
-      case Flag::Complete::kNothing: return {};
+      case Flag::Complete::kNothing:
+        return {};
     }
   } else if (current.starts_with("-")) {
     add_flags(candidates, typed.command);

@@ -24,9 +24,11 @@ bool image_matches(const pod::AppInfo& app, std::string_view wanted) {
   if (const std::size_t at = name.find('@'); at != std::string_view::npos) name = name.substr(0, at);
   if (wanted.rfind(':') == std::string_view::npos || wanted.rfind(':') < wanted.rfind('/') + 1) {
     const std::size_t colon = name.rfind(':');
-    if (colon != std::string_view::npos && name.find('/', colon) == std::string_view::npos) name = name.substr(0, colon);
+    if (colon != std::string_view::npos && name.find('/', colon) == std::string_view::npos)
+      name = name.substr(0, colon);
   }
-  return name == wanted || (name.size() > wanted.size() && name.ends_with(wanted) && name[name.size() - wanted.size() - 1] == '/');
+  return name == wanted ||
+         (name.size() > wanted.size() && name.ends_with(wanted) && name[name.size() - wanted.size() - 1] == '/');
 }
 
 bool one_matches(const Row& row, std::string_view key, std::string_view value) {
@@ -48,11 +50,13 @@ Result<ListFilter> ListFilter::parse(const std::vector<std::string>& texts) {
     const auto pair = split_once(text, '=');
     if (!pair) return Error(Errc::kInvalidArgument, "filter " + quoted(text) + " is not of the form KEY=VALUE");
     if (std::ranges::find(kKeys, pair->first) == kKeys.end()) {
-      return Error(Errc::kInvalidArgument, "unknown filter " + quoted(pair->first)).with_hint("use id, name, pod, status, label, ancestor or exited");
+      return Error(Errc::kInvalidArgument, "unknown filter " + quoted(pair->first))
+          .with_hint("use id, name, pod, status, label, ancestor or exited");
     }
     constexpr std::array<std::string_view, 4> kStates = {"created", "running", "paused", "exited"};
     if (pair->first == "status" && std::ranges::find(kStates, pair->second) == kStates.end()) {
-      return Error(Errc::kInvalidArgument, "unknown status " + quoted(pair->second)).with_hint("use created, running, paused or exited");
+      return Error(Errc::kInvalidArgument, "unknown status " + quoted(pair->second))
+          .with_hint("use created, running, paused or exited");
     }
     filter.wanted_[std::string(pair->first)].emplace_back(pair->second);
   }
@@ -61,7 +65,8 @@ Result<ListFilter> ListFilter::parse(const std::vector<std::string>& texts) {
 
 bool ListFilter::matches(const Row& row) const {
   return std::ranges::all_of(wanted_, [&](const auto& wish) {
-    return std::ranges::any_of(wish.second, [&](const std::string& value) { return one_matches(row, wish.first, value); });
+    return std::ranges::any_of(wish.second,
+                               [&](const std::string& value) { return one_matches(row, wish.first, value); });
   });
 }
 

@@ -19,7 +19,8 @@ constexpr std::size_t kChunk = 64 * 1024;
 constexpr std::size_t kMaxLine = 4 * 1024 * 1024;
 
 bool in_time(const LogRecord& record, const LogSelection& selection) {
-  return (!selection.since_ns || record.unix_ns >= *selection.since_ns) && (!selection.until_ns || record.unix_ns <= *selection.until_ns);
+  return (!selection.since_ns || record.unix_ns >= *selection.since_ns) &&
+         (!selection.until_ns || record.unix_ns <= *selection.until_ns);
 }
 
 // nullopt: gone meanwhile.
@@ -121,7 +122,8 @@ class BackwardLines {
     std::string piece(static_cast<std::size_t>(want), '\0');
     std::size_t have = 0;
     while (have < piece.size()) {
-      ASSIGN_OR_RETURN(const std::size_t n, sys::pread(file_, std::span(piece).subspan(have), position_ - want + static_cast<off_t>(have)));
+      ASSIGN_OR_RETURN(const std::size_t n,
+                       sys::pread(file_, std::span(piece).subspan(have), position_ - want + static_cast<off_t>(have)));
       if (n == 0) return Error(Errc::kCorrupt, "the log file shrank while it was read");
       have += n;
     }
@@ -230,7 +232,8 @@ Status LogFollower::open_first(const LogSink& sink) {
   started_ = true;
   ASSIGN_OR_RETURN(const std::vector<std::string> files, options_.files());
   ASSIGN_OR_RETURN(const Start start, find_start(files, options_.selection));
-  for (std::size_t i = start.file; i < files.size(); ++i) RETURN_IF_ERROR(open_next(files[i], i == start.file ? start.offset : 0, sink));
+  for (std::size_t i = start.file; i < files.size(); ++i)
+    RETURN_IF_ERROR(open_next(files[i], i == start.file ? start.offset : 0, sink));
   return {};
 }
 
@@ -265,7 +268,9 @@ Status LogFollower::catch_up(const LogSink& sink) {
   return {};
 }
 
-bool LogFollower::past_until() const { return options_.selection.until_ns && now_unix_ns() > *options_.selection.until_ns; }
+bool LogFollower::past_until() const {
+  return options_.selection.until_ns && now_unix_ns() > *options_.selection.until_ns;
+}
 
 Status follow_logs(FollowOptions options, const FollowUntil& until, const LogSink& sink) {
   constexpr int kLookMs = 200;  // the end of the container is no event of the directory

@@ -78,7 +78,8 @@ struct FollowUntil {
   // Before each wait: everything there is has been handed over.
   std::function<Status()> idle;
 };
-// Reads what is there, then what comes, until ended() is true and everything was read. EPIPE when nobody reads standard output.
+// Reads what is there, then what comes, until ended() is true and everything was read. EPIPE when nobody reads standard
+// output.
 Status follow_logs(FollowOptions options, const FollowUntil& until, const LogSink& sink);
 
 }  // namespace cooper::cli

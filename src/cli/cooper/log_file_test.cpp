@@ -35,8 +35,9 @@ TEST(LogLine, Parts) {
 }
 
 TEST(LogLine, Nonsense) {
-  for (const char* text : {"", "x", "2026-01-01T00:00:01Z", "2026-01-01T00:00:01Z stdout", "2026-01-01T00:00:01Z stdlog F x", "2026-01-01T00:00:01Z stdout X x",
-                           "torn 2026-01-01T00:00:01Z stdout F x"}) {
+  for (const char* text :
+       {"", "x", "2026-01-01T00:00:01Z", "2026-01-01T00:00:01Z stdout", "2026-01-01T00:00:01Z stdlog F x",
+        "2026-01-01T00:00:01Z stdout X x", "torn 2026-01-01T00:00:01Z stdout F x"}) {
     EXPECT_FALSE(parse_log_line(text)) << text;
   }
 }
@@ -73,14 +74,17 @@ class LogFiles : public testing::Test {
 };
 
 TEST_F(LogFiles, AllFilesInOrder) {
-  const std::vector<std::string> files = {write("a.log.1", line(1, "stdout", "F", "one")), directory_ + "/gone",
-                                          write("a.log", line(2, "stderr", "P", "tw") + line(2, "stderr", "F", "o") + "garbage\n" + line(3, "stdout", "F", "torn").substr(0, 40))};
+  const std::vector<std::string> files = {
+      write("a.log.1", line(1, "stdout", "F", "one")), directory_ + "/gone",
+      write("a.log", line(2, "stderr", "P", "tw") + line(2, "stderr", "F", "o") + "garbage\n" +
+                         line(3, "stdout", "F", "torn").substr(0, 40))};
   ASSERT_TRUE(read_logs(files, {}, sink()).ok());
   EXPECT_THAT(got_, ElementsAre("one", "E:tw+", "E:o"));
 }
 
 TEST_F(LogFiles, SinceAndUntilAreInclusive) {
-  const std::vector<std::string> files = {write("a.log", line(1, "stdout", "F", "1") + line(2, "stdout", "F", "2") + line(3, "stdout", "F", "3"))};
+  const std::vector<std::string> files = {
+      write("a.log", line(1, "stdout", "F", "1") + line(2, "stdout", "F", "2") + line(3, "stdout", "F", "3"))};
   LogSelection selection;
   selection.since_ns = selection.until_ns = parse_rfc3339_ns("2026-01-01T00:00:02.000000001Z");
   ASSERT_TRUE(read_logs(files, selection, sink()).ok());
@@ -89,9 +93,9 @@ TEST_F(LogFiles, SinceAndUntilAreInclusive) {
 }
 
 TEST_F(LogFiles, TailCountsWholeLines) {
-  const std::vector<std::string> files = {
-      write("a.log.1", line(1, "stdout", "F", "1") + line(2, "stdout", "F", "2")),
-      write("a.log", line(3, "stdout", "P", "3a") + line(3, "stdout", "F", "3b") + "garbage\n" + line(4, "stdout", "F", "4") + "unfinished")};
+  const std::vector<std::string> files = {write("a.log.1", line(1, "stdout", "F", "1") + line(2, "stdout", "F", "2")),
+                                          write("a.log", line(3, "stdout", "P", "3a") + line(3, "stdout", "F", "3b") +
+                                                             "garbage\n" + line(4, "stdout", "F", "4") + "unfinished")};
   EXPECT_THAT(tail(files, 0), IsEmpty());
   EXPECT_THAT(tail(files, 1), ElementsAre("4"));
   EXPECT_THAT(tail(files, 2), ElementsAre("3a+", "3b", "4"));

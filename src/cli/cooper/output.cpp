@@ -11,7 +11,9 @@
 namespace cooper::cli {
 namespace {
 
-bool starts_character(char c) { return (static_cast<unsigned char>(c) & 0xc0) != 0x80; }
+bool starts_character(char c) {
+  return (static_cast<unsigned char>(c) & 0xc0) != 0x80;
+}
 
 std::size_t width_of(std::string_view text) {
   return static_cast<std::size_t>(std::count_if(text.begin(), text.end(), starts_character));
@@ -40,7 +42,9 @@ Status print(std::string_view text) {
   return {};
 }
 
-Status print_json(codec::json::Writer& writer) { return print(writer.take() + "\n"); }
+Status print_json(codec::json::Writer& writer) {
+  return print(writer.take() + "\n");
+}
 
 std::string Table::text() const {
   std::vector<std::size_t> widths(header_.size());

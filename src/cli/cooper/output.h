@@ -1,5 +1,5 @@
-// What verbs print: tables for people, records for programs. Standard output is written whole and checked; a reader that went
-// away (EPIPE) is an error like any other.
+// What verbs print: tables for people, records for programs. Standard output is written whole and checked; a reader
+// that went away (EPIPE) is an error like any other.
 #pragma once
 
 #include <string>
@@ -18,7 +18,8 @@ Status print(std::string_view text);
 // The document and a line feed.
 Status print_json(codec::json::Writer& writer);
 
-// Columns as wide as their widest cell, two blanks apart; control characters of cells become '?'. The last column has no padding.
+// Columns as wide as their widest cell, two blanks apart; control characters of cells become '?'. The last column has
+// no padding.
 class Table {
  public:
   explicit Table(std::vector<std::string> header) : header_(std::move(header)) {}

@@ -88,7 +88,8 @@ Result<std::vector<monitor::ExitRecord>> follow_pod(pod::Engine& engine, const P
     if (ended) break;
     std::vector<struct pollfd> fds = {{client.fd().get(), POLLIN, 0}, {signals.fd().get(), POLLIN, 0}};
     for (const AppOutput& output : outputs) fds.push_back({output.fd().get(), POLLIN, 0});
-    if (!client.pending() && ::poll(fds.data(), fds.size(), -1) < 0 && errno != EINTR) return Error::from_errno(errno, "wait for events");
+    if (!client.pending() && ::poll(fds.data(), fds.size(), -1) < 0 && errno != EINTR)
+      return Error::from_errno(errno, "wait for events");
     RETURN_IF_ERROR(handle_signals(signals, client, stops));
     ASSIGN_OR_RETURN(monitor::Event event, client.next(0));
     using Kind = monitor::Event::Kind;

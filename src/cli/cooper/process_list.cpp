@@ -19,7 +19,8 @@ constexpr std::size_t kMaxPasswdBytes = std::size_t{1} << 20;
 
 std::string_view status_value(std::string_view status, std::string_view name) {
   for (const std::string_view line : split(status, '\n')) {
-    if (line.size() > name.size() && line.starts_with(name) && line[name.size()] == ':') return trim(line.substr(name.size() + 1));
+    if (line.size() > name.size() && line.starts_with(name) && line[name.size()] == ':')
+      return trim(line.substr(name.size() + 1));
   }
   return {};
 }
@@ -62,7 +63,8 @@ std::optional<ProcessInfo> read_process(pid_t pid, std::uint64_t page_bytes) {
 }
 
 std::string clock_text(std::uint64_t seconds) {
-  if (seconds >= 86400) return fmt::format("{}-{:02}:{:02}:{:02}", seconds / 86400, seconds / 3600 % 24, seconds / 60 % 60, seconds % 60);
+  if (seconds >= 86400)
+    return fmt::format("{}-{:02}:{:02}:{:02}", seconds / 86400, seconds / 3600 % 24, seconds / 60 % 60, seconds % 60);
   return fmt::format("{:02}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60);
 }
 
@@ -80,7 +82,8 @@ std::string tty_text(int device) {
 std::optional<ProcessInfo> parse_process(std::string_view stat, std::string_view status, std::uint64_t page_bytes) {
   const std::size_t open = stat.find('(');
   const std::size_t close = stat.rfind(')');
-  if (open == std::string_view::npos || close == std::string_view::npos || close < open || close + 2 > stat.size()) return std::nullopt;
+  if (open == std::string_view::npos || close == std::string_view::npos || close < open || close + 2 > stat.size())
+    return std::nullopt;
   const auto fields = split(trim(stat.substr(close + 1)), ' ');
   if (fields.size() < 22 || fields[0].size() != 1) return std::nullopt;
   ProcessInfo process;
@@ -137,11 +140,21 @@ Status print_processes(const Context& context, const container::Container& conta
     const pid_t parent_inside = parent == inside.end() ? 0 : parent->second;
     const std::uint64_t started_s = process.start_ticks / ticks;
     const std::uint64_t elapsed_s = up_s > started_s ? up_s - started_s : 0;
-    table.add({name, std::to_string(process.pid), std::to_string(parent_inside), std::to_string(process.host_pid), clock_text(elapsed_s), tty_text(process.tty),
-               clock_text(process.cpu_ticks / ticks), format_bytes(process.rss_bytes), std::string(1, process.state), process.command});
-    out.begin_object().field("user", name).field("uid", process.uid).field("pid", process.pid).field("parent_pid", parent_inside);
-    out.field("host_pid", process.host_pid).field("elapsed_s", elapsed_s).field("cpu_ms", process.cpu_ticks * 1000 / ticks);
-    out.field("rss_bytes", process.rss_bytes).field("state", std::string(1, process.state)).field("command", process.command).end_object();
+    table.add({name, std::to_string(process.pid), std::to_string(parent_inside), std::to_string(process.host_pid),
+               clock_text(elapsed_s), tty_text(process.tty), clock_text(process.cpu_ticks / ticks),
+               format_bytes(process.rss_bytes), std::string(1, process.state), process.command});
+    out.begin_object()
+        .field("user", name)
+        .field("uid", process.uid)
+        .field("pid", process.pid)
+        .field("parent_pid", parent_inside);
+    out.field("host_pid", process.host_pid)
+        .field("elapsed_s", elapsed_s)
+        .field("cpu_ms", process.cpu_ticks * 1000 / ticks);
+    out.field("rss_bytes", process.rss_bytes)
+        .field("state", std::string(1, process.state))
+        .field("command", process.command)
+        .end_object();
   }
   out.end_array().end_object();
   return context.json() ? print_json(out) : print(table.text());

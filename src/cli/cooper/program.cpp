@@ -65,7 +65,8 @@ int unknown_command(std::span<const std::string> words) {
   const std::string group = in_group ? words[0] + " " : "";
   Error error(Errc::kInvalidArgument, "unknown command " + quoted(group + word));
   const std::string_view near = nearest(word, names);
-  return usage_error(std::move(error).with_hint(near.empty() ? "cooper help lists the commands" : "did you mean cooper " + group + std::string(near) + "?"));
+  return usage_error(std::move(error).with_hint(
+      near.empty() ? "cooper help lists the commands" : "did you mean cooper " + group + std::string(near) + "?"));
 }
 
 int help_verb(std::span<const std::string> words) {
@@ -86,12 +87,14 @@ Status check_count(const Command& command, const Args& args) {
   const auto count = static_cast<int>(args.positional().size());
   const std::string usage = fmt::format("usage: cooper {} {}", command.path, command.usage);
   if (count < command.min_args) {
-    return Error(Errc::kInvalidArgument, fmt::format("{} needs {}", command.path, command.min_args == 1 ? "an argument" : "more arguments"))
+    return Error(Errc::kInvalidArgument,
+                 fmt::format("{} needs {}", command.path, command.min_args == 1 ? "an argument" : "more arguments"))
         .with_hint(usage);
   }
   if (command.max_args >= 0 && count > command.max_args) {
     const std::string& extra = args.positional()[static_cast<std::size_t>(command.max_args)];
-    return Error(Errc::kInvalidArgument, fmt::format("{} has one argument too many: {}", command.path, quoted(extra))).with_hint(usage);
+    return Error(Errc::kInvalidArgument, fmt::format("{} has one argument too many: {}", command.path, quoted(extra)))
+        .with_hint(usage);
   }
   return {};
 }

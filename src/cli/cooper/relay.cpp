@@ -20,7 +20,8 @@ constexpr std::size_t kFileChunk = std::size_t{1} << 20;
 
 constexpr std::array<int, 5> kOurs = {SIGWINCH, SIGCONT, SIGPIPE, SIGCHLD, SIGURG};
 // Left alone: those of the CPU, and those that stop us as a job of a shell.
-constexpr std::array<int, 12> kUntouched = {SIGSEGV, SIGABRT, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS, SIGKILL, SIGSTOP, SIGTSTP, SIGTTIN, SIGTTOU};
+constexpr std::array<int, 12> kUntouched = {SIGSEGV, SIGABRT, SIGBUS,  SIGFPE,  SIGILL,  SIGTRAP,
+                                            SIGSYS,  SIGKILL, SIGSTOP, SIGTSTP, SIGTTIN, SIGTTOU};
 
 bool ready_for_output(BorrowedFd fd) {
   struct pollfd entry = {fd.get(), POLLOUT, 0};
@@ -81,7 +82,8 @@ std::vector<int> SignalInbox::take() {
   while (active_) {
     const ssize_t n = sys::retry([&] { return ::read(fd_.get(), infos.data(), sizeof infos); });
     if (n <= 0) break;
-    for (std::size_t i = 0; i < static_cast<std::size_t>(n) / sizeof infos[0]; ++i) numbers.push_back(static_cast<int>(infos[i].ssi_signo));
+    for (std::size_t i = 0; i < static_cast<std::size_t>(n) / sizeof infos[0]; ++i)
+      numbers.push_back(static_cast<int>(infos[i].ssi_signo));
   }
   return numbers;
 }
@@ -93,7 +95,9 @@ void SignalInbox::close() {
   (void)::sigprocmask(SIG_SETMASK, &old_mask_, nullptr);
 }
 
-bool is_proxied(int signal) { return std::find(kOurs.begin(), kOurs.end(), signal) == kOurs.end(); }
+bool is_proxied(int signal) {
+  return std::find(kOurs.begin(), kOurs.end(), signal) == kOurs.end();
+}
 
 std::optional<std::string> read_some(BorrowedFd fd, std::size_t most) {
   std::string data(most, '\0');

@@ -37,12 +37,15 @@ class OutputQueue {
   int errno_ = 0;
 };
 
-// Signals that would end or change this process, as events. The mask is restored when destroyed. Not before the last fork of a
-// process that shall get them itself.
+// Signals that would end or change this process, as events. The mask is restored when destroyed. Not before the last
+// fork of a process that shall get them itself.
 class SignalInbox {
  public:
   static Result<SignalInbox> open();
-  SignalInbox(SignalInbox&& other) noexcept : fd_(std::move(other.fd_)), old_mask_(other.old_mask_), active_(other.active_) { other.active_ = false; }
+  SignalInbox(SignalInbox&& other) noexcept
+      : fd_(std::move(other.fd_)), old_mask_(other.old_mask_), active_(other.active_) {
+    other.active_ = false;
+  }
   SignalInbox& operator=(SignalInbox&&) = delete;
   ~SignalInbox() { close(); }
 
@@ -62,7 +65,8 @@ class SignalInbox {
 // True for what --sig-proxy passes on: not WINCH, CHLD, CONT, PIPE and their like.
 bool is_proxied(int signal);
 
-// What a pipe or terminal has now, at most `most` bytes; nullopt at its end (also after an error: nothing more will come).
+// What a pipe or terminal has now, at most `most` bytes; nullopt at its end (also after an error: nothing more will
+// come).
 std::optional<std::string> read_some(BorrowedFd fd, std::size_t most);
 
 // Writing where nobody reads is an error from now on, no signal.

@@ -12,8 +12,10 @@ constexpr std::array<Flag, 27> kAppFlags = {{
     {"env", 'e', "NAME[=VALUE]", "environment variable; without a value it is taken from the caller, if set there"},
     {"env-file", 0, "FILE", "environment variables, one NAME=VALUE a line", kFile},
     {"entrypoint", 0, "COMMAND", "instead of the image's entrypoint: one word, or a JSON array; empty: none"},
-    {"volume", 'v', "SOURCE:TARGET[:OPTIONS]", "host directory or file to show in the container (ro, rw, z, rshared ...); only TARGET: an empty directory"},
-    {"mount", 0, "type=TYPE,...", "the same in words: type=bind,source=PATH,target=PATH[,readonly] or type=tmpfs,target=PATH[,tmpfs-size=SIZE]"},
+    {"volume", 'v', "SOURCE:TARGET[:OPTIONS]",
+     "host directory or file to show in the container (ro, rw, z, rshared ...); only TARGET: an empty directory"},
+    {"mount", 0, "type=TYPE,...",
+     "the same in words: type=bind,source=PATH,target=PATH[,readonly] or type=tmpfs,target=PATH[,tmpfs-size=SIZE]"},
     {"tmpfs", 0, "TARGET[:OPTIONS]", "file system in memory (size=, mode=, noexec ...)"},
     {"workdir", 'w', "PATH", "working directory, made when missing"},
     {"user", 'u', "USER[:GROUP]", "names of the image, or numbers"},
@@ -28,15 +30,16 @@ constexpr std::array<Flag, 27> kAppFlags = {{
     {"ulimit", 0, "NAME=SOFT[:HARD]", "resource limit: nofile=1024:4096, core=unlimited"},
     {"cap-add", 0, "NAME", "capability to add to the default ones; ALL for all", kWords, "ALL"},
     {"cap-drop", 0, "NAME", "capability to take away; ALL for all", kWords, "ALL"},
-    {"security-opt", 0, "OPTION", "seccomp=unconfined or FILE, no-new-privileges, apparmor=, label=, mask=, unmask=", kWords,
-     "seccomp= no-new-privileges apparmor= label= mask= unmask="},
+    {"security-opt", 0, "OPTION", "seccomp=unconfined or FILE, no-new-privileges, apparmor=, label=, mask=, unmask=",
+     kWords, "seccomp= no-new-privileges apparmor= label= mask= unmask="},
     {"privileged", 0, "", "all capabilities, all devices, nothing masked"},
     {"read-only", 0, "", "root file system cannot be written"},
     {"init", 0, "", "a small first process that reaps orphans and forwards signals"},
     {"stop-signal", 0, "SIGNAL", "instead of the image's, else TERM"},
     {"label", 'l', "NAME=VALUE", "label, for ps --filter"},
     {"annotation", 0, "NAME=VALUE", "annotation, handed to the runtime"},
-    {"pull", 0, "POLICY", "never or missing: images are loaded beforehand (cooper image load)", kWords, "never missing"},
+    {"pull", 0, "POLICY", "never or missing: images are loaded beforehand (cooper image load)", kWords,
+     "never missing"},
 }};
 
 constexpr std::array<Flag, 7> kSandboxFlags = {{
@@ -70,7 +73,8 @@ constexpr std::array<Flag, 15> kRktAppFlags = {{
 constexpr std::array<Flag, 6> kRktPodFlags = {{
     {"label", 0, "NAME=VALUE", "label of the pod"},
     {"annotation", 0, "NAME=VALUE", "annotation of the pod"},
-    {"volume", 0, "NAME,kind=host,source=PATH[,readOnly=true]", "directory or file of the host, mounted by --mount", kDirectory},
+    {"volume", 0, "NAME,kind=host,source=PATH[,readOnly=true]", "directory or file of the host, mounted by --mount",
+     kDirectory},
     {"mount", 0, "volume=NAME,target=PATH", "mount a volume into every app; after an image: into that app"},
     {"set-env", 0, "NAME=VALUE", "environment variable of every app"},
     {"set-env-file", 0, "FILE", "environment variables of every app, one NAME=VALUE a line", kFile},
@@ -78,9 +82,17 @@ constexpr std::array<Flag, 6> kRktPodFlags = {{
 
 }  // namespace
 
-std::span<const Flag> app_flags() { return kAppFlags; }
-std::span<const Flag> sandbox_flags() { return kSandboxFlags; }
-std::span<const Flag> rkt_app_flags() { return kRktAppFlags; }
-std::span<const Flag> rkt_pod_flags() { return kRktPodFlags; }
+std::span<const Flag> app_flags() {
+  return kAppFlags;
+}
+std::span<const Flag> sandbox_flags() {
+  return kSandboxFlags;
+}
+std::span<const Flag> rkt_app_flags() {
+  return kRktAppFlags;
+}
+std::span<const Flag> rkt_pod_flags() {
+  return kRktPodFlags;
+}
 
 }  // namespace cooper::cli

@@ -69,7 +69,8 @@ Status add_env(const Args& args, std::string_view flag, const Surroundings& arou
   return {};
 }
 
-Status add_env_files(const Args& args, std::string_view flag, const Surroundings& around, std::vector<std::string>& out) {
+Status add_env_files(const Args& args, std::string_view flag, const Surroundings& around,
+                     std::vector<std::string>& out) {
   for (const std::string& path : args.all(flag)) {
     auto text = io::read_file(path, kMaxEnvFileBytes);
     if (!text.ok()) return std::move(text).error().with("--" + std::string(flag));
@@ -85,7 +86,8 @@ Status add_mounts(const Args& args, const Surroundings& around, pod::AppRequest&
     app.mounts.push_back(std::move(mount));
   }
   for (const std::string& text : args.all("mount")) {
-    if (text.starts_with("volume=") || text.find(",volume=") != std::string::npos) continue;  // rkt's; see add_rkt_mounts
+    if (text.starts_with("volume=") || text.find(",volume=") != std::string::npos)
+      continue;  // rkt's; see add_rkt_mounts
     ASSIGN_OR_RETURN(pod::VolumeMount mount, parse_mount(text, around.working_directory));
     app.mounts.push_back(std::move(mount));
   }
@@ -107,7 +109,8 @@ Status set_limits(const Args& args, const Settings& settings, pod::AppRequest& a
     } else {
       ASSIGN_OR_RETURN(app.memory_swap_bytes, bytes_flag("memory-swap", *text));
       if (!app.memory_bytes) return flag_error("memory-swap", *text, "needs --memory, too");
-      if (*app.memory_swap_bytes < *app.memory_bytes) return flag_error("memory-swap", *text, "counts memory and swap together, so it cannot be below --memory");
+      if (*app.memory_swap_bytes < *app.memory_bytes)
+        return flag_error("memory-swap", *text, "counts memory and swap together, so it cannot be below --memory");
     }
   }
   for (const std::string_view flag : {"cpus", "cpu"}) {
@@ -141,7 +144,8 @@ Status set_limits(const Args& args, const Settings& settings, pod::AppRequest& a
 Status add_capability_list(const Args& args, std::string_view flag, std::vector<std::string>& out) {
   for (const std::string& list : args.all(flag)) {
     for (const std::string_view name : split(list, ',')) {
-      if (to_lower(name) != "all" && !sys::capability_from_name(name)) return flag_error(flag, name, "no such capability");
+      if (to_lower(name) != "all" && !sys::capability_from_name(name))
+        return flag_error(flag, name, "no such capability");
       out.push_back(to_lower(name) == "all" ? "ALL" : std::string(name));
     }
   }
@@ -164,7 +168,8 @@ Status set_process(const Args& args, const Surroundings& around, pod::AppRequest
     ASSIGN_OR_RETURN(app.entrypoint, parse_entrypoint(*text));
   }
   app.working_dir = args.last("workdir").value_or("");
-  if (!app.working_dir.empty() && app.working_dir[0] != '/') return flag_error("workdir", app.working_dir, "must be an absolute path");
+  if (!app.working_dir.empty() && app.working_dir[0] != '/')
+    return flag_error("workdir", app.working_dir, "must be an absolute path");
   app.user = args.last("user").value_or("");
   app.terminal = args.enabled("tty");
   app.stdin_open = args.enabled("interactive");
@@ -176,7 +181,8 @@ Status set_process(const Args& args, const Surroundings& around, pod::AppRequest
   RETURN_IF_ERROR(add_pairs(args, "label", app.labels));
   RETURN_IF_ERROR(add_pairs(args, "annotation", app.annotations));
   if (const auto policy = args.last("pull"); policy && *policy != "never" && *policy != "missing") {
-    return Error(Errc::kUnsupported, "--pull " + quoted(*policy) + ": images cannot be fetched").with_hint("use cooper image load, and --pull never");
+    return Error(Errc::kUnsupported, "--pull " + quoted(*policy) + ": images cannot be fetched")
+        .with_hint("use cooper image load, and --pull never");
   }
   return {};
 }
@@ -200,7 +206,8 @@ Status set_network(const Args& args, const Settings& settings, pod::PodRequest& 
   } else if (word == "host") {
     request.network = pod::Network::kHost;
   } else {
-    return Error(Errc::kUnsupported, "network " + quoted(word) + " is not supported").with_hint("use none (a loopback only) or host");
+    return Error(Errc::kUnsupported, "network " + quoted(word) + " is not supported")
+        .with_hint("use none (a loopback only) or host");
   }
   return {};
 }
@@ -251,11 +258,13 @@ Result<RktVolumes> rkt_volumes(const Args& args) {
       }
     }
     if (kind == "empty") {
-      return Error(Errc::kUnsupported, "--volume " + quoted(text) + ": volumes of kind empty are not supported").with_hint("use kind=host, or -v TARGET after an image");
+      return Error(Errc::kUnsupported, "--volume " + quoted(text) + ": volumes of kind empty are not supported")
+          .with_hint("use kind=host, or -v TARGET after an image");
     }
     if (kind != "host") return flag_error("volume", text, "the kind must be host");
     if (!volume.source.starts_with('/')) return flag_error("volume", text, "the source must be an absolute path");
-    if (!volumes.emplace(std::string(parts[0]), std::move(volume)).second) return flag_error("volume", text, "duplicate volume name");
+    if (!volumes.emplace(std::string(parts[0]), std::move(volume)).second)
+      return flag_error("volume", text, "duplicate volume name");
   }
   return volumes;
 }
@@ -300,11 +309,14 @@ Status apply_rkt_flags(const Args& args, const Surroundings& around, pod::AppReq
   RETURN_IF_ERROR(add_pairs(args, "user-annotation", app.annotations));
   RETURN_IF_ERROR(add_pairs(args, "user-label", app.labels));
   std::vector<std::string> retained;
-  for (const std::string_view flag : {"caps-retain", "cap-retain"}) RETURN_IF_ERROR(add_capability_list(args, flag, retained));
+  for (const std::string_view flag : {"caps-retain", "cap-retain"})
+    RETURN_IF_ERROR(add_capability_list(args, flag, retained));
   const std::size_t dropped_before = app.cap_drop.size();
-  for (const std::string_view flag : {"caps-remove", "cap-remove"}) RETURN_IF_ERROR(add_capability_list(args, flag, app.cap_drop));
+  for (const std::string_view flag : {"caps-remove", "cap-remove"})
+    RETURN_IF_ERROR(add_capability_list(args, flag, app.cap_drop));
   if (!retained.empty()) {
-    if (app.cap_drop.size() != dropped_before) return Error(Errc::kInvalidArgument, "--caps-retain and --caps-remove cannot be given together");
+    if (app.cap_drop.size() != dropped_before)
+      return Error(Errc::kInvalidArgument, "--caps-retain and --caps-remove cannot be given together");
     app.cap_drop.emplace_back("ALL");
     app.cap_add.insert(app.cap_add.end(), retained.begin(), retained.end());
   }
@@ -319,14 +331,15 @@ struct PodWide {
 };
 
 // One stretch between "---": IMAGE flags [IMAGE flags ...] [-- ARG...]
-Status add_apps(std::span<const std::string> words, const PodWide& wide, const Settings& settings, const Surroundings& around,
-                pod::PodRequest& request) {
+Status add_apps(std::span<const std::string> words, const PodWide& wide, const Settings& settings,
+                const Surroundings& around, pod::PodRequest& request) {
   if (words.empty()) return Error(Errc::kInvalidArgument, "there is no image between '---' and '---'");
   const std::array<std::span<const Flag>, 2> tables = {rkt_app_flags(), app_flags()};
   std::vector<std::string> rest(words.begin(), words.end());
   while (!rest.empty()) {
     const std::string image = rest.front();
-    if (image == "--" || image.starts_with("-")) return Error(Errc::kInvalidArgument, "expected an image, not " + quoted(image));
+    if (image == "--" || image.starts_with("-"))
+      return Error(Errc::kInvalidArgument, "expected an image, not " + quoted(image));
     auto parsed = parse_args(tables, std::span(rest).subspan(1), Order::kBeforeArguments);
     if (!parsed.ok()) return std::move(parsed).error().with("image " + quoted(image));
     auto app = app_request(*parsed, settings, around);

@@ -1,4 +1,5 @@
-// From the flags of `run`, `plan` and `pod run` to a PodRequest. Nothing here touches the system except env files, which are read.
+// From the flags of `run`, `plan` and `pod run` to a PodRequest. Nothing here touches the system except env files,
+// which are read.
 #pragma once
 
 #include <functional>
@@ -41,7 +42,8 @@ Result<pod::VolumeMount> parse_volume(std::string_view text, const std::string& 
 Result<pod::VolumeMount> parse_mount(std::string_view text, const std::string& working_directory);
 Result<pod::VolumeMount> parse_tmpfs(std::string_view text);
 Result<pod::Ulimit> parse_ulimit(std::string_view text);
-Result<std::vector<std::string>> parse_env_file(std::string_view text, std::string_view what, const Surroundings& around);
+Result<std::vector<std::string>> parse_env_file(std::string_view text, std::string_view what,
+                                                const Surroundings& around);
 Result<std::vector<std::string>> parse_entrypoint(std::string_view text);
 
 }  // namespace cooper::cli

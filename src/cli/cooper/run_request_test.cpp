@@ -33,11 +33,63 @@ Result<pod::PodRequest> pod(std::vector<std::string> words) {
 }
 
 TEST(RunRequest, EveryFlagArrives) {
-  const auto request = run({"--name", "web", "-h", "cask", "--network=host", "--rm", "--stop-timeout", "3", "--log-max-size=1m", "-e", "A=1", "-e", "HOME", "-e", "NOPE",
-                            "-w", "/w", "-u", "1:2", "-it", "-m", "64m", "--memory-swap", "128m", "--cpus", "1.5", "--cpu-shares", "512", "--cpuset-cpus", "0-1",
-                            "--pids-limit", "7", "--ulimit", "nofile=1:2", "--cap-add", "net_admin", "--cap-drop", "all", "--security-opt", "seccomp=unconfined",
-                            "--privileged", "--read-only", "--init", "--stop-signal", "INT", "-l", "a=b", "--annotation", "c=d", "--pull", "never", "--tmpfs",
-                            "/t:size=1m,noexec", "busybox", "sh", "-c", "x"});
+  const auto request = run({"--name",
+                            "web",
+                            "-h",
+                            "cask",
+                            "--network=host",
+                            "--rm",
+                            "--stop-timeout",
+                            "3",
+                            "--log-max-size=1m",
+                            "-e",
+                            "A=1",
+                            "-e",
+                            "HOME",
+                            "-e",
+                            "NOPE",
+                            "-w",
+                            "/w",
+                            "-u",
+                            "1:2",
+                            "-it",
+                            "-m",
+                            "64m",
+                            "--memory-swap",
+                            "128m",
+                            "--cpus",
+                            "1.5",
+                            "--cpu-shares",
+                            "512",
+                            "--cpuset-cpus",
+                            "0-1",
+                            "--pids-limit",
+                            "7",
+                            "--ulimit",
+                            "nofile=1:2",
+                            "--cap-add",
+                            "net_admin",
+                            "--cap-drop",
+                            "all",
+                            "--security-opt",
+                            "seccomp=unconfined",
+                            "--privileged",
+                            "--read-only",
+                            "--init",
+                            "--stop-signal",
+                            "INT",
+                            "-l",
+                            "a=b",
+                            "--annotation",
+                            "c=d",
+                            "--pull",
+                            "never",
+                            "--tmpfs",
+                            "/t:size=1m,noexec",
+                            "busybox",
+                            "sh",
+                            "-c",
+                            "x"});
   ASSERT_TRUE(request.ok()) << request.error().message();
   EXPECT_TRUE(request->single);
   EXPECT_EQ(request->name, "web");
@@ -163,9 +215,35 @@ TEST(Values, EnvFiles) {
 }
 
 TEST(PodRequest, RktGrammar) {
-  const auto request = pod({"--volume", "data,kind=host,source=/srv,readOnly=true", "--mount", "volume=data,target=/all", "--set-env", "Z=0", "--name", "p", "a", "--name",
-                            "one", "--set-env", "A=1", "--", "x", "--name", "y", "---", "b", "--user", "1", "--group", "2", "--caps-retain=CAP_KILL,CAP_CHOWN", "c",
-                            "--mount", "volume=data,target=/d", "--", "z"});
+  const auto request = pod({"--volume",
+                            "data,kind=host,source=/srv,readOnly=true",
+                            "--mount",
+                            "volume=data,target=/all",
+                            "--set-env",
+                            "Z=0",
+                            "--name",
+                            "p",
+                            "a",
+                            "--name",
+                            "one",
+                            "--set-env",
+                            "A=1",
+                            "--",
+                            "x",
+                            "--name",
+                            "y",
+                            "---",
+                            "b",
+                            "--user",
+                            "1",
+                            "--group",
+                            "2",
+                            "--caps-retain=CAP_KILL,CAP_CHOWN",
+                            "c",
+                            "--mount",
+                            "volume=data,target=/d",
+                            "--",
+                            "z"});
   ASSERT_TRUE(request.ok()) << request.error().message();
   EXPECT_FALSE(request->single);
   EXPECT_EQ(request->name, "p");
@@ -193,7 +271,8 @@ TEST(PodRequest, Mistakes) {
   EXPECT_THAT(why({"a", "---", "--name", "x"}), HasSubstr("expected an image"));
   EXPECT_THAT(why({"a", "--quux"}), HasSubstr("image 'a': unknown flag '--quux'"));
   EXPECT_THAT(why({"a", "--mount", "volume=v,target=/x"}), HasSubstr("no --volume 'v'"));
-  EXPECT_THAT(why({"--volume", "v,kind=host,source=/a", "--volume", "v,kind=host,source=/b", "a"}), HasSubstr("duplicate volume"));
+  EXPECT_THAT(why({"--volume", "v,kind=host,source=/a", "--volume", "v,kind=host,source=/b", "a"}),
+              HasSubstr("duplicate volume"));
   EXPECT_THAT(why({"--volume", "v,kind=host,source=a", "a"}), HasSubstr("absolute"));
   EXPECT_THAT(why({"a", "--caps-retain=CAP_KILL", "--caps-remove=CAP_CHOWN"}), HasSubstr("cannot be given together"));
 }

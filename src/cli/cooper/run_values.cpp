@@ -15,7 +15,8 @@ Error bad(std::string_view what, std::string_view text, const std::string& why) 
   return Error(Errc::kInvalidArgument, std::string(what) + " " + quoted(text) + ": " + why);
 }
 
-Result<std::string> host_path(std::string_view source, const std::string& working_directory, std::string_view what, std::string_view text) {
+Result<std::string> host_path(std::string_view source, const std::string& working_directory, std::string_view what,
+                              std::string_view text) {
   if (source.empty()) return bad(what, text, "the source is empty");
   if (source[0] == '/') return std::string(source);
   if (source == "." || source == ".." || source.starts_with("./") || source.starts_with("../")) {
@@ -27,7 +28,8 @@ Result<std::string> host_path(std::string_view source, const std::string& workin
 
 Status check_target(std::string_view target, std::string_view what, std::string_view text) {
   if (!target.starts_with('/')) return bad(what, text, "the target must be an absolute path");
-  if (std::ranges::all_of(target, [](char c) { return c == '/'; })) return bad(what, text, "the target cannot be the root");
+  if (std::ranges::all_of(target, [](char c) { return c == '/'; }))
+    return bad(what, text, "the target cannot be the root");
   return {};
 }
 
@@ -39,7 +41,9 @@ std::vector<std::string> words(std::string_view list) {
   return out;
 }
 
-bool is_true(const std::optional<std::string_view>& value) { return !value.has_value() || value.value_or("") == "true" || value.value_or("") == "1"; }
+bool is_true(const std::optional<std::string_view>& value) {
+  return !value.has_value() || value.value_or("") == "true" || value.value_or("") == "1";
+}
 
 // Fields of --mount: key or key=value.
 struct MountFields {
@@ -117,7 +121,8 @@ Result<pod::VolumeMount> parse_mount(std::string_view text, const std::string& w
     mount.tmpfs = true;
   } else if (fields.type == "volume" || fields.type.empty()) {
     if (!fields.source.empty()) {
-      return Error(Errc::kUnsupported, "mount " + quoted(text) + ": named volumes are not supported").with_hint("use type=bind");
+      return Error(Errc::kUnsupported, "mount " + quoted(text) + ": named volumes are not supported")
+          .with_hint("use type=bind");
     }
   } else {
     return bad("mount", text, "the type must be bind, tmpfs or volume");
@@ -144,7 +149,8 @@ Result<pod::Ulimit> parse_ulimit(std::string_view text) {
   for (const char c : limit.name) constant += c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c;
   if (!sys::rlimit_from_name(constant)) {
     std::string known;
-    for (const sys::NamedNumber& one : sys::rlimits()) known += (known.empty() ? "" : " ") + to_lower(one.name.substr(7));
+    for (const sys::NamedNumber& one : sys::rlimits())
+      known += (known.empty() ? "" : " ") + to_lower(one.name.substr(7));
     return bad("ulimit", text, "unknown limit " + quoted(pair->first) + " (known: " + known + ")");
   }
   const auto values = split_once(pair->second, ':');
@@ -157,7 +163,8 @@ Result<pod::Ulimit> parse_ulimit(std::string_view text) {
   return limit;
 }
 
-Result<std::vector<std::string>> parse_env_file(std::string_view text, std::string_view what, const Surroundings& around) {
+Result<std::vector<std::string>> parse_env_file(std::string_view text, std::string_view what,
+                                                const Surroundings& around) {
   std::vector<std::string> out;
   int number = 0;
   for (std::string_view line : split(text, '\n')) {
@@ -167,8 +174,10 @@ Result<std::vector<std::string>> parse_env_file(std::string_view text, std::stri
     if (first == std::string_view::npos || line[first] == '#') continue;
     line.remove_prefix(first);
     const std::string_view name = line.substr(0, line.find('='));
-    if (name.empty() || name.find_first_of(" \t") != std::string_view::npos || line.find('\0') != std::string_view::npos) {
-      return Error(Errc::kInvalidArgument, std::string(what) + ", line " + std::to_string(number) + ": not of the form NAME=VALUE");
+    if (name.empty() || name.find_first_of(" \t") != std::string_view::npos ||
+        line.find('\0') != std::string_view::npos) {
+      return Error(Errc::kInvalidArgument,
+                   std::string(what) + ", line " + std::to_string(number) + ": not of the form NAME=VALUE");
     }
     if (name.size() < line.size()) {
       out.emplace_back(line);
@@ -182,7 +191,8 @@ Result<std::vector<std::string>> parse_env_file(std::string_view text, std::stri
 Result<std::vector<std::string>> parse_entrypoint(std::string_view text) {
   if (text.empty()) return std::vector<std::string>();
   if (trim(text).starts_with('[')) {
-    ASSIGN_OR_RETURN(const codec::json::Document document, codec::json::Document::parse(std::string(text), "--entrypoint"));
+    ASSIGN_OR_RETURN(const codec::json::Document document,
+                     codec::json::Document::parse(std::string(text), "--entrypoint"));
     return codec::json::Cursor(document.root(), "--entrypoint").strings();
   }
   return std::vector<std::string>{std::string(text)};

@@ -96,13 +96,15 @@ class Session {
     if (fds[kOut].revents != 0) RETURN_IF_ERROR(flush_output());
     if (fds[kErr].revents != 0) err_.flush();
     if ((fds[kMonitor].revents & POLLOUT) != 0) RETURN_IF_ERROR(send_input());
-    if ((fds[kMonitor].revents & (POLLIN | POLLHUP | POLLERR)) != 0 && queues_empty() && !end_) RETURN_IF_ERROR(handle_monitor());
+    if ((fds[kMonitor].revents & (POLLIN | POLLHUP | POLLERR)) != 0 && queues_empty() && !end_)
+      RETURN_IF_ERROR(handle_monitor());
     return {};
   }
 
   // A monitor that ended this instant: its last words are still to be read.
   static Status tolerate(Status status) {
-    if (status.ok() || status.error().code() == Errc::kWrongState || status.error().code() == Errc::kNotFound) return {};
+    if (status.ok() || status.error().code() == Errc::kWrongState || status.error().code() == Errc::kNotFound)
+      return {};
     return status;
   }
 
@@ -110,7 +112,8 @@ class Session {
   Status handle_monitor() {
     ASSIGN_OR_RETURN(monitor::Event event, client_.next(0));
     switch (event.kind) {
-      case monitor::Event::Kind::kTimeout: break;
+      case monitor::Event::Kind::kTimeout:
+        break;
       case monitor::Event::Kind::kOutput:
         if (event.stream == monitor::protocol::Stream::kStderr) {
           err_.add(event.data);
@@ -120,10 +123,18 @@ class Session {
           RETURN_IF_ERROR(flush_output());
         }
         break;
-      case monitor::Event::Kind::kExit: finish_with(event.records.front(), false); break;
-      case monitor::Event::Kind::kPodExit: pod_ended(event.records); break;
-      case monitor::Event::Kind::kDropped: finish(SessionEnd::Kind::kDropped).why = std::move(event.data); break;
-      case monitor::Event::Kind::kClosed: finish(SessionEnd::Kind::kLost); break;
+      case monitor::Event::Kind::kExit:
+        finish_with(event.records.front(), false);
+        break;
+      case monitor::Event::Kind::kPodExit:
+        pod_ended(event.records);
+        break;
+      case monitor::Event::Kind::kDropped:
+        finish(SessionEnd::Kind::kDropped).why = std::move(event.data);
+        break;
+      case monitor::Event::Kind::kClosed:
+        finish(SessionEnd::Kind::kLost);
+        break;
     }
     return {};
   }
@@ -154,7 +165,8 @@ class Session {
     reader_gone_ = true;
     // Closed from the start: whoever started us did not want it.
     if (out_.error() == EBADF) return {};
-    if (out_.error() != EPIPE && out_.error() != EIO) log::error("write to standard output: " + describe_errno(out_.error()));
+    if (out_.error() != EPIPE && out_.error() != EIO)
+      log::error("write to standard output: " + describe_errno(out_.error()));
     // Nobody reads any more. The app gets what a program of a pipeline would get; what does not end by it is killed.
     const int signal = out_.error() == EIO ? SIGHUP : SIGPIPE;
     if (options_.owner) return tolerate(client_.stop(options_.app, kNoReaderGraceMs, signal));
@@ -235,7 +247,8 @@ class Session {
           return {};
         }
         auto sent = tolerate(client_.kill(options_.app, number));
-        if (!sent.ok()) log::warning("signal " + std::to_string(number) + " was not passed on: " + sent.error().message());
+        if (!sent.ok())
+          log::warning("signal " + std::to_string(number) + " was not passed on: " + sent.error().message());
       }
     }
     return {};

@@ -1,5 +1,5 @@
-// A foreground session with an app: `run` and `attach`. Streams, terminal, signals and detach keys between this process and the
-// pod's monitor.
+// A foreground session with an app: `run` and `attach`. Streams, terminal, signals and detach keys between this process
+// and the pod's monitor.
 #pragma once
 
 #include <string>
@@ -11,10 +11,10 @@ namespace cooper::cli {
 
 struct SessionOptions {
   std::string app;
-  bool terminal = false;   // the app has one
+  bool terminal = false;    // the app has one
   bool stdin_open = false;  // our standard input goes to the app
   bool sig_proxy = true;
-  bool owner = false;      // run: when our output has no reader any more, the app is stopped
+  bool owner = false;       // run: when our output has no reader any more, the app is stopped
   std::string detach_keys;  // bytes; empty: none
 };
 

@@ -30,10 +30,12 @@ constexpr std::size_t kMaxConfigBytes = 1 << 20;
 // Reads one key of the document into a setting.
 class Entry {
  public:
-  Entry(const std::string& key, const toml::Value& value, std::string_view what) : key_(key), value_(value), what_(what) {}
+  Entry(const std::string& key, const toml::Value& value, std::string_view what)
+      : key_(key), value_(value), what_(what) {}
 
   Error error(const std::string& message) const {
-    return Error(Errc::kInvalidArgument, std::string(what_) + ", line " + std::to_string(value_.line) + ": " + quoted(key_) + " " + message);
+    return Error(Errc::kInvalidArgument,
+                 std::string(what_) + ", line " + std::to_string(value_.line) + ": " + quoted(key_) + " " + message);
   }
   Result<std::string> text() const {
     if (const auto* s = std::get_if<std::string>(&value_.data)) return *s;
@@ -134,7 +136,8 @@ Status apply_log_max_size(const Entry& entry, Settings& settings) {
 }
 Status apply_detach_keys(const Entry& entry, Settings& settings) {
   ASSIGN_OR_RETURN(settings.detach_keys, entry.text());
-  if (auto keys = parse_detach_keys(settings.detach_keys); !keys.ok()) return entry.error("is wrong: " + keys.error().message());
+  if (auto keys = parse_detach_keys(settings.detach_keys); !keys.ok())
+    return entry.error("is wrong: " + keys.error().message());
   return {};
 }
 Status apply_ulimits(const Entry& entry, Settings& settings) {
@@ -210,7 +213,9 @@ Result<std::string> absolute(const std::string& path, std::string_view flag) {
 
 }  // namespace
 
-std::span<const Flag> global_flags() { return kGlobalFlags; }
+std::span<const Flag> global_flags() {
+  return kGlobalFlags;
+}
 
 Status apply_config(std::string_view text, std::string_view what, Settings& settings) {
   ASSIGN_OR_RETURN(const toml::Document document, toml::parse(text, what));

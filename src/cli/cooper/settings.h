@@ -1,5 +1,5 @@
-// What holds for every verb: where things are, and how to speak. Flags win over the configuration file, which wins over the
-// built-in values.
+// What holds for every verb: where things are, and how to speak. Flags win over the configuration file, which wins over
+// the built-in values.
 #pragma once
 
 #include <cstdint>
@@ -28,7 +28,7 @@ struct Settings {
   std::optional<std::int64_t> pids_limit;
   std::optional<int> stop_timeout_ms;
   std::uint64_t log_max_bytes = 0;
-  std::string network;      // empty: none
+  std::string network;  // empty: none
   std::string detach_keys;
   std::vector<std::string> ulimits;  // as --ulimit takes them
 };
@@ -36,7 +36,8 @@ struct Settings {
 // Overlays the keys of a configuration file; an unknown key or a wrong type is an error that names file and line.
 Status apply_config(std::string_view text, std::string_view what, Settings& settings);
 
-// Built-in values, then the file (--config, else /etc/cooper/cooper.toml, else /usr/lib/cooper/cooper.toml), then flags.
+// Built-in values, then the file (--config, else /etc/cooper/cooper.toml, else /usr/lib/cooper/cooper.toml), then
+// flags.
 Result<Settings> load_settings(const Args& args);
 
 }  // namespace cooper::cli

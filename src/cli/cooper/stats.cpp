@@ -69,7 +69,8 @@ Result<std::vector<pod::PodInfo>> wanted_pods(const pod::Engine& engine, const S
   return pods;
 }
 
-Result<std::vector<Sample>> look(const pod::Engine& engine, const StatsOptions& options, std::uint64_t host_memory, History& history) {
+Result<std::vector<Sample>> look(const pod::Engine& engine, const StatsOptions& options, std::uint64_t host_memory,
+                                 History& history) {
   ASSIGN_OR_RETURN(const std::vector<pod::PodInfo> pods, wanted_pods(engine, options));
   std::vector<Sample> samples;
   for (const Row& row : rows(pods)) {
@@ -83,10 +84,12 @@ Result<std::vector<Sample>> look(const pod::Engine& engine, const StatsOptions& 
     if (stats.ok() && (row.app->state == "running" || row.app->state == "paused")) {
       sample.running = true;
       sample.stats = std::move(stats).value();
-      if (sample.stats.memory_limit_bytes == 0 || sample.stats.memory_limit_bytes > host_memory) sample.stats.memory_limit_bytes = host_memory;
+      if (sample.stats.memory_limit_bytes == 0 || sample.stats.memory_limit_bytes > host_memory)
+        sample.stats.memory_limit_bytes = host_memory;
       Before& before = history[sample.id + "/" + row.app->name];
       const std::int64_t now_ns = monotonic_ns();
-      if (before.at_ns != 0) sample.cpu_percent = cpu_percent(before.usage_ns, sample.stats.cpu_usage_ns, now_ns - before.at_ns);
+      if (before.at_ns != 0)
+        sample.cpu_percent = cpu_percent(before.usage_ns, sample.stats.cpu_usage_ns, now_ns - before.at_ns);
       before = {sample.stats.cpu_usage_ns, now_ns};
     }
     samples.push_back(std::move(sample));
@@ -108,7 +111,8 @@ std::string table_of(const std::vector<Sample>& samples) {
       continue;
     }
     table.add({sample.id.substr(0, 8), sample.name, fmt::format("{:.2f}%", sample.cpu_percent),
-               format_bytes(s.memory_usage_bytes) + " / " + format_bytes(s.memory_limit_bytes), fmt::format("{:.2f}%", memory_percent(s)),
+               format_bytes(s.memory_usage_bytes) + " / " + format_bytes(s.memory_limit_bytes),
+               fmt::format("{:.2f}%", memory_percent(s)),
                format_bytes(s.io_read_bytes) + " / " + format_bytes(s.io_write_bytes), std::to_string(s.pids_current)});
   }
   return table.text();
@@ -126,7 +130,9 @@ std::string json_of(const std::vector<Sample>& samples) {
       out.field("cpu_throttled_periods", s.cpu_throttled_periods).field("cpu_throttled_ns", s.cpu_throttled_ns);
       out.field("memory_usage_bytes", s.memory_usage_bytes).field("memory_limit_bytes", s.memory_limit_bytes);
       out.field("memory_percent", memory_percent(s)).field("memory_max_usage_bytes", s.memory_max_usage_bytes);
-      out.field("oom_kills", s.oom_kills).field("io_read_bytes", s.io_read_bytes).field("io_write_bytes", s.io_write_bytes);
+      out.field("oom_kills", s.oom_kills)
+          .field("io_read_bytes", s.io_read_bytes)
+          .field("io_write_bytes", s.io_write_bytes);
       out.field("pids", s.pids_current);
       out.key("pids_limit");
       s.pids_limit == 0 ? out.null() : out.number(s.pids_limit);

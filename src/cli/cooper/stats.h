@@ -11,14 +11,14 @@
 namespace cooper::cli {
 
 struct StatsOptions {
-  bool all = false;      // also apps that do not run, with zeros
+  bool all = false;  // also apps that do not run, with zeros
   bool stream = true;
   int interval_ms = 1000;
   std::vector<Target> targets;  // empty: all running
 };
 
-// Until a signal ends the process when streaming. A terminal is redrawn; elsewhere each look follows the last; JSON is one record
-// a line.
+// Until a signal ends the process when streaming. A terminal is redrawn; elsewhere each look follows the last; JSON is
+// one record a line.
 Status run_stats(const Context& context, const pod::Engine& engine, const StatsOptions& options);
 
 // Share of one processor between two looks, in percent (200: two processors).

@@ -34,9 +34,12 @@ Result<const pod::AppInfo*> select_app(const pod::PodInfo& pod, std::string_view
     names.push_back(one.name);
   }
   const std::string shown = quoted(pod.name.empty() ? pod.uuid.short_str() : pod.name);
-  if (!app.empty()) return Error(Errc::kNotFound, "pod " + shown + " has no app " + quoted(app) + " (it has: " + join(names, ", ") + ")");
+  if (!app.empty())
+    return Error(Errc::kNotFound,
+                 "pod " + shown + " has no app " + quoted(app) + " (it has: " + join(names, ", ") + ")");
   if (names.empty()) return Error(Errc::kWrongState, "pod " + shown + " has no apps yet");
-  return Error(Errc::kInvalidArgument, "pod " + shown + " has several apps").with_hint("name one as POD/APP: " + join(names, ", "));
+  return Error(Errc::kInvalidArgument, "pod " + shown + " has several apps")
+      .with_hint("name one as POD/APP: " + join(names, ", "));
 }
 
 void report(const Context& context, const Error& error) {

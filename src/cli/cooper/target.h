@@ -26,7 +26,8 @@ struct Row {
 };
 std::vector<Row> rows(const std::vector<pod::PodInfo>& pods);
 
-// The app a verb works on: the named one, or the only one. Errc::kInvalidArgument names the apps when there are several.
+// The app a verb works on: the named one, or the only one. Errc::kInvalidArgument names the apps when there are
+// several.
 Result<const pod::AppInfo*> select_app(const pod::PodInfo& pod, std::string_view app);
 
 // Does one thing for each argument: prints the argument when done, reports each failure and goes on. The exit status.

@@ -18,14 +18,16 @@ TEST(DetachKeys, Words) {
   EXPECT_EQ(parse_detach_keys("ctrl-p,ctrl-q").value(), "\x10\x11");
   EXPECT_EQ(parse_detach_keys("a,ctrl-@,ctrl-[").value(), std::string("a\0\x1b", 3));
   EXPECT_EQ(parse_detach_keys("").value(), "");
-  for (const char* text : {"ctrl-", "ctrl-1", "ctrl-ab", "ab", "a,,b", "strg-a"}) EXPECT_FALSE(parse_detach_keys(text).ok()) << text;
+  for (const char* text : {"ctrl-", "ctrl-1", "ctrl-ab", "ab", "a,,b", "strg-a"})
+    EXPECT_FALSE(parse_detach_keys(text).ok()) << text;
 }
 
 TEST(DetachKeys, HoldsBackAndPassesOn) {
   DetachWatch watch("\x10\x11");
   EXPECT_EQ(watch.feed("ab\x10").forward, "ab");
-  EXPECT_EQ(watch.feed("c").forward, "\x10"
-                                     "c");
+  EXPECT_EQ(watch.feed("c").forward,
+            "\x10"
+            "c");
   EXPECT_EQ(watch.feed("\x10\x10").forward, "\x10");
   const auto end = watch.feed("\x11 more");
   EXPECT_TRUE(end.detached);
@@ -56,7 +58,9 @@ TEST(Text, Shorten) {
 }
 
 TEST(StartFailure, AsAShell) {
-  EXPECT_EQ(start_failure_status(Error(Errc::kNotFound, "app 'x': exec 'foo': executable file not found in $PATH", ENOENT)), 127);
+  EXPECT_EQ(
+      start_failure_status(Error(Errc::kNotFound, "app 'x': exec 'foo': executable file not found in $PATH", ENOENT)),
+      127);
   EXPECT_EQ(start_failure_status(Error(Errc::kNotFound, "exec: no such file or directory (ENOENT)", ENOENT)), 127);
   EXPECT_EQ(start_failure_status(Error(Errc::kPermission, "exec '/etc': is a directory", EISDIR)), 126);
   EXPECT_EQ(start_failure_status(Error(Errc::kPermission, "exec '/x': permission denied", EACCES)), 126);
@@ -65,7 +69,8 @@ TEST(StartFailure, AsAShell) {
 }
 
 TEST(Process, FromProc) {
-  const std::string stat = "77 (a) b) S 5 77 77 34816 77 4194304 100 0 0 0 150 50 0 0 20 0 1 0 12345 1000000 25 18446744073709551615 1 1 0";
+  const std::string stat =
+      "77 (a) b) S 5 77 77 34816 77 4194304 100 0 0 0 150 50 0 0 20 0 1 0 12345 1000000 25 18446744073709551615 1 1 0";
   const std::string status = "Name:\ta) b\nUid:\t1000\t1001\t1000\t1000\nNSpid:\t77\t3\n";
   const auto process = parse_process(stat, status, 4096);
   ASSERT_TRUE(process);
@@ -104,7 +109,8 @@ TEST(Commands, FlagsAreUnique) {
           letters += flag.letter;
         }
       }
-      for (const Flag& flag : global_flags()) EXPECT_THAT(names, testing::Not(testing::Contains(flag.name))) << command.path;
+      for (const Flag& flag : global_flags())
+        EXPECT_THAT(names, testing::Not(testing::Contains(flag.name))) << command.path;
       EXPECT_NE(command.handler, nullptr) << command.path;
     }
   }

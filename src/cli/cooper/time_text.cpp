@@ -24,7 +24,9 @@ constexpr std::array<Unit, 8> kUnits = {{{"ns", 1},
                                          {"h", 3600 * kNsPerSecond},
                                          {"d", 86400 * kNsPerSecond}}};
 
-bool is_digit(char c) { return c >= '0' && c <= '9'; }
+bool is_digit(char c) {
+  return c >= '0' && c <= '9';
+}
 
 // Digits after the point as nanoseconds of one second; nullopt for none, more than nine, or others.
 std::optional<std::int64_t> fraction_ns(std::string_view digits) {
@@ -70,13 +72,16 @@ bool take(std::string_view& text, char c) {
 std::optional<Civil> parse_civil(std::string_view text, bool with_time) {
   Civil c;
   unsigned year = 0;
-  if (!take(text, 4, year) || !take(text, '-') || !take(text, 2, c.month) || !take(text, '-') || !take(text, 2, c.day)) return std::nullopt;
+  if (!take(text, 4, year) || !take(text, '-') || !take(text, 2, c.month) || !take(text, '-') || !take(text, 2, c.day))
+    return std::nullopt;
   c.year = static_cast<int>(year);
   constexpr std::array<unsigned, 12> kDays = {31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
   if (c.month < 1 || c.month > 12 || c.day < 1 || c.day > kDays[c.month - 1]) return std::nullopt;
   if (with_time) {
     if (!take(text, 'T') && !take(text, 't') && !take(text, ' ')) return std::nullopt;
-    if (!take(text, 2, c.hour) || !take(text, ':') || !take(text, 2, c.minute) || !take(text, ':') || !take(text, 2, c.second)) return std::nullopt;
+    if (!take(text, 2, c.hour) || !take(text, ':') || !take(text, 2, c.minute) || !take(text, ':') ||
+        !take(text, 2, c.second))
+      return std::nullopt;
     if (c.hour > 23 || c.minute > 59 || c.second > 60) return std::nullopt;
     if (take(text, '.')) {
       std::size_t n = 0;
@@ -92,7 +97,8 @@ std::optional<Civil> parse_civil(std::string_view text, bool with_time) {
 }
 
 std::int64_t utc_ns(const Civil& c) {
-  const std::int64_t seconds = days_from_civil(c.year, c.month, c.day) * 86400 + c.hour * 3600 + c.minute * 60 + c.second;
+  const std::int64_t seconds =
+      days_from_civil(c.year, c.month, c.day) * 86400 + c.hour * 3600 + c.minute * 60 + c.second;
   return seconds * kNsPerSecond + c.ns;
 }
 
@@ -146,7 +152,8 @@ std::int64_t now_unix_ns() {
 
 Result<std::int64_t> parse_duration_ns(std::string_view text) {
   const auto bad = [&] {
-    return Error(Errc::kInvalidArgument, "duration " + quoted(text) + " is not a number with a unit (ns us ms s m h d)");
+    return Error(Errc::kInvalidArgument,
+                 "duration " + quoted(text) + " is not a number with a unit (ns us ms s m h d)");
   };
   std::string_view rest = text;
   const bool negative = take(rest, '-');
@@ -162,7 +169,8 @@ Result<std::int64_t> parse_duration_ns(std::string_view text) {
 Result<std::int64_t> parse_seconds_ns(std::string_view text) {
   if (const auto seconds = parse_number<std::int64_t>(text)) {
     std::int64_t ns = 0;
-    if (__builtin_mul_overflow(*seconds, kNsPerSecond, &ns)) return Error(Errc::kInvalidArgument, "duration " + quoted(text) + " is too long");
+    if (__builtin_mul_overflow(*seconds, kNsPerSecond, &ns))
+      return Error(Errc::kInvalidArgument, "duration " + quoted(text) + " is too long");
     return ns;
   }
   return parse_duration_ns(text);
@@ -178,7 +186,9 @@ std::optional<std::int64_t> parse_rfc3339_ns(std::string_view text) {
   if (!east && !take(zone, '-')) return std::nullopt;
   unsigned hours = 0;
   unsigned minutes = 0;
-  if (!take(zone, 2, hours) || !take(zone, ':') || !take(zone, 2, minutes) || !zone.empty() || hours > 23 || minutes > 59) return std::nullopt;
+  if (!take(zone, 2, hours) || !take(zone, ':') || !take(zone, 2, minutes) || !zone.empty() || hours > 23 ||
+      minutes > 59)
+    return std::nullopt;
   offset = (hours * std::int64_t{3600} + minutes * std::int64_t{60}) * kNsPerSecond;
   return utc_ns(*civil) + (east ? -offset : offset);
 }
@@ -202,13 +212,15 @@ std::string print_rfc3339_ms(std::int64_t unix_ms) {
   const time_t seconds = unix_ms / 1000;
   struct tm utc = {};
   (void)::gmtime_r(&seconds, &utc);
-  return fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:03}Z", utc.tm_year + 1900, utc.tm_mon + 1, utc.tm_mday, utc.tm_hour,
-                     utc.tm_min, utc.tm_sec, unix_ms % 1000);
+  return fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:03}Z", utc.tm_year + 1900, utc.tm_mon + 1, utc.tm_mday,
+                     utc.tm_hour, utc.tm_min, utc.tm_sec, unix_ms % 1000);
 }
 
 std::string print_age(std::int64_t ms) {
   const std::int64_t seconds = ms < 0 ? 0 : ms / 1000;
-  const auto say = [](std::int64_t n, std::string_view unit) { return fmt::format("{} {}{}", n, unit, n == 1 ? "" : "s"); };
+  const auto say = [](std::int64_t n, std::string_view unit) {
+    return fmt::format("{} {}{}", n, unit, n == 1 ? "" : "s");
+  };
   if (seconds < 60) return say(seconds, "second");
   if (seconds < 3600) return say(seconds / 60, "minute");
   if (seconds < 2 * 86400) return say(seconds / 3600, "hour");

@@ -22,8 +22,8 @@ Result<std::int64_t> parse_seconds_ns(std::string_view text);
 
 // RFC 3339 with 0 to 9 fraction digits and an offset, as the CRI log format has it; nullopt when it is anything else.
 std::optional<std::int64_t> parse_rfc3339_ns(std::string_view text);
-// What --since and --until take: a duration before now, RFC 3339, a local date or date and time without an offset, seconds
-// since 1970 with an optional fraction.
+// What --since and --until take: a duration before now, RFC 3339, a local date or date and time without an offset,
+// seconds since 1970 with an optional fraction.
 Result<std::int64_t> parse_moment_ns(std::string_view text, std::int64_t now_ns);
 
 // "2026-01-02T03:04:05.123Z"

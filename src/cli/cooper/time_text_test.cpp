@@ -19,7 +19,8 @@ TEST(Duration, UnitsAddUp) {
 }
 
 TEST(Duration, Nonsense) {
-  for (const char* text : {"", "-", "5", "s", "5x", "1..5s", "9999999999999h", "1h2", " 1s", "1 s", ".s"}) EXPECT_FALSE(parse_duration_ns(text).ok()) << text;
+  for (const char* text : {"", "-", "5", "s", "5x", "1..5s", "9999999999999h", "1h2", " 1s", "1 s", ".s"})
+    EXPECT_FALSE(parse_duration_ns(text).ok()) << text;
 }
 
 TEST(Rfc3339, ReadsWhatLogsHold) {
@@ -31,8 +32,9 @@ TEST(Rfc3339, ReadsWhatLogsHold) {
 }
 
 TEST(Rfc3339, RefusesOthers) {
-  for (const char* text : {"", "2026-11-21", "2026-11-21T22:48:28", "2026-13-21T22:48:28Z", "2026-11-32T22:48:28Z", "2026-11-21T24:48:28Z",
-                           "2026-11-21T22:48:28.1234567890Z", "2026-11-21T22:48:28Zx", "2026-11-21T22:48:28.Z", "26-11-21T22:48:28Z"}) {
+  for (const char* text :
+       {"", "2026-11-21", "2026-11-21T22:48:28", "2026-13-21T22:48:28Z", "2026-11-32T22:48:28Z", "2026-11-21T24:48:28Z",
+        "2026-11-21T22:48:28.1234567890Z", "2026-11-21T22:48:28Zx", "2026-11-21T22:48:28.Z", "26-11-21T22:48:28Z"}) {
     EXPECT_EQ(parse_rfc3339_ns(text), std::nullopt) << text;
   }
 }

@@ -118,7 +118,8 @@ class Parser {
       ASSIGN_OR_RETURN(Scalar one, scalar());
       std::visit([&](auto& v) { value.data = std::move(v); }, one);
     }
-    if (!document_.emplace(prefix_ + key, std::move(value)).second) return error("key " + quoted(prefix_ + key) + " is there twice");
+    if (!document_.emplace(prefix_ + key, std::move(value)).second)
+      return error("key " + quoted(prefix_ + key) + " is there twice");
     return {};
   }
 
@@ -236,6 +237,8 @@ class Parser {
 
 }  // namespace
 
-Result<Document> parse(std::string_view text, std::string_view what) { return Parser(text, what).run(); }
+Result<Document> parse(std::string_view text, std::string_view what) {
+  return Parser(text, what).run();
+}
 
 }  // namespace cooper::cli::toml

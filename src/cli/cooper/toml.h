@@ -1,5 +1,6 @@
-// A strict subset of TOML 1.0 for cooper.toml: tables, bare keys, basic and literal strings of one line, integers, booleans
-// and arrays of those. Everything else, a key given twice, or a value of the wrong type is an error with its line.
+// A strict subset of TOML 1.0 for cooper.toml: tables, bare keys, basic and literal strings of one line, integers,
+// booleans and arrays of those. Everything else, a key given twice, or a value of the wrong type is an error with its
+// line.
 #pragma once
 
 #include <cstdint>

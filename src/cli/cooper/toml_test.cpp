@@ -17,7 +17,9 @@ std::string message(std::string_view text) {
 
 TEST(Toml, ValuesAndTables) {
   const auto parsed = toml::parse(
-      "# a comment\nroot = \"/srv/x\" # why\nn = -1_000\r\n\n[log]\nlevel='de\\bug'\n[a.b]\non = true\nlist = [ \"x\", # first\n  \"y\",\n]\n", "f");
+      "# a comment\nroot = \"/srv/x\" # why\nn = -1_000\r\n\n[log]\nlevel='de\\bug'\n[a.b]\non = true\nlist = [ \"x\", "
+      "# first\n  \"y\",\n]\n",
+      "f");
   ASSERT_TRUE(parsed.ok()) << parsed.error().message();
   EXPECT_EQ(std::get<std::string>(parsed->at("root").data), "/srv/x");
   EXPECT_EQ(std::get<std::int64_t>(parsed->at("n").data), -1000);
@@ -58,8 +60,10 @@ TEST(Toml, ErrorsNameTheLine) {
 TEST(Config, EveryKey) {
   Settings settings;
   const auto applied = apply_config(
-      "root = \"/a\"\nrun_root = \"/b\"\ninit_path = \"/c\"\ncgroup_parent = \"/d\"\n[log]\nlevel = \"debug\"\nformat = \"json\"\n"
-      "[output]\nformat = \"json\"\n[containers]\npids_limit = -1\nstop_timeout_s = 3\nnetwork = \"host\"\nlog_max_size = \"10m\"\n"
+      "root = \"/a\"\nrun_root = \"/b\"\ninit_path = \"/c\"\ncgroup_parent = \"/d\"\n[log]\nlevel = \"debug\"\nformat "
+      "= \"json\"\n"
+      "[output]\nformat = \"json\"\n[containers]\npids_limit = -1\nstop_timeout_s = 3\nnetwork = "
+      "\"host\"\nlog_max_size = \"10m\"\n"
       "detach_keys = \"ctrl-a\"\nulimits = [\"nofile=10\"]\n",
       "f", settings);
   ASSERT_TRUE(applied.ok()) << applied.error().message();

@@ -20,8 +20,8 @@ namespace {
 constexpr std::array<Flag, 4> kPsFlags = {{
     {"all", 'a', "", "also those that do not run"},
     {"quiet", 'q', "", "ids only"},
-    {"filter", 'f', "KEY=VALUE", "only those with id=, name=, pod=, status=, label=, ancestor= or exited=", Flag::Complete::kWords,
-     "id= name= pod= status= label= ancestor= exited="},
+    {"filter", 'f', "KEY=VALUE", "only those with id=, name=, pod=, status=, label=, ancestor= or exited=",
+     Flag::Complete::kWords, "id= name= pod= status= label= ancestor= exited="},
     {"no-trunc", 0, "", "long ids and commands in full"},
 }};
 constexpr std::array<Flag, 3> kAttachFlags = {{
@@ -29,9 +29,11 @@ constexpr std::array<Flag, 3> kAttachFlags = {{
     {"detach-keys", 0, "KEYS", "keys that leave the app running (default ctrl-p,ctrl-q)"},
     {"sig-proxy", 0, "", "pass signals on to the app (default true)"},
 }};
-constexpr std::array<Flag, 1> kStopFlags = {{{"time", 't', "SECONDS", "time before KILL (default: that of the container)"}}};
+constexpr std::array<Flag, 1> kStopFlags = {
+    {{"time", 't', "SECONDS", "time before KILL (default: that of the container)"}}};
 constexpr std::array<Flag, 1> kKillFlags = {{{"signal", 's', "SIGNAL", "name or number (default KILL)"}}};
-constexpr std::array<Flag, 2> kRmFlags = {{{"force", 'f', "", "also running ones, which are killed"}, {"all", 'a', "", "every container that does not run"}}};
+constexpr std::array<Flag, 2> kRmFlags = {
+    {{"force", 'f', "", "also running ones, which are killed"}, {"all", 'a', "", "every container that does not run"}}};
 
 // ---- ps
 std::string status_text(const Row& row, std::int64_t now_ms) {
@@ -41,12 +43,15 @@ std::string status_text(const Row& row, std::int64_t now_ms) {
   }
   if (app.exit) {
     if (!app.exit->error.empty() && app.exit->started_unix_ms == 0) return "Not started";
-    return "Exited (" + std::to_string(app.exit->exit_code) + ") " + print_age(now_ms - app.exit->finished_unix_ms) + " ago";
+    return "Exited (" + std::to_string(app.exit->exit_code) + ") " + print_age(now_ms - app.exit->finished_unix_ms) +
+           " ago";
   }
   return app.state == "created" ? "Created" : std::string(pod::to_string(row.pod->state));
 }
 
-bool runs(const Row& row) { return row.app->state == "running" || row.app->state == "paused"; }
+bool runs(const Row& row) {
+  return row.app->state == "running" || row.app->state == "paused";
+}
 
 Result<int> ps(const Context& context, const Args& args) {
   ASSIGN_OR_RETURN(const ListFilter filter, ListFilter::parse(args.all("filter")));
@@ -57,7 +62,8 @@ Result<int> ps(const Context& context, const Args& args) {
   for (const Row& row : rows(pods)) {
     if ((all || runs(row)) && filter.matches(row)) shown.push_back(row);
   }
-  std::ranges::stable_sort(shown, [](const Row& a, const Row& b) { return a.pod->created_unix_ms > b.pod->created_unix_ms; });
+  std::ranges::stable_sort(shown,
+                           [](const Row& a, const Row& b) { return a.pod->created_unix_ms > b.pod->created_unix_ms; });
   const bool full = args.enabled("no-trunc");
   if (args.enabled("quiet")) {
     // Each pod once: what is printed is what other verbs take.
@@ -82,8 +88,9 @@ Result<int> ps(const Context& context, const Args& args) {
   Table table({"CONTAINER ID", "IMAGE", "COMMAND", "CREATED", "STATUS", "NAMES"});
   for (const Row& row : shown) {
     const std::string command = print_command(row.app->args);
-    table.add({full ? row.pod->uuid.str() : row.pod->uuid.short_str(), row.app->image, full ? command : shorten(command, 30),
-               print_age(now_ms - row.pod->created_unix_ms) + " ago", status_text(row, now_ms), row.name()});
+    table.add({full ? row.pod->uuid.str() : row.pod->uuid.short_str(), row.app->image,
+               full ? command : shorten(command, 30), print_age(now_ms - row.pod->created_unix_ms) + " ago",
+               status_text(row, now_ms), row.name()});
   }
   RETURN_IF_ERROR(print(table.text()));
   return 0;
@@ -97,7 +104,8 @@ Result<int> attach(const Context& context, const Args& args) {
   ASSIGN_OR_RETURN(const pod::PodInfo info, engine.info(target.uuid));
   ASSIGN_OR_RETURN(const pod::AppInfo* app, select_app(info, target.app));
   if (app->state != "running" && app->state != "paused") {
-    return Error(Errc::kWrongState, quoted(args.positional().front()) + " is not running").with_hint("cooper logs has its output");
+    return Error(Errc::kWrongState, quoted(args.positional().front()) + " is not running")
+        .with_hint("cooper logs has its output");
   }
   ASSIGN_OR_RETURN(UniqueFd socket, engine.monitor_socket(target.uuid));
   ASSIGN_OR_RETURN(monitor::Client client, monitor::Client::adopt(std::move(socket)));
@@ -118,7 +126,8 @@ Result<int> stop(const Context& context, const Args& args) {
   int timeout_ms = -1;
   if (const auto text = args.last("time")) {
     ASSIGN_OR_RETURN(const std::int64_t ns, parse_seconds_ns(*text));
-    if (ns < 0 || ns / 1'000'000 > INT_MAX) return Error(Errc::kInvalidArgument, "--time " + quoted(*text) + " is no number of seconds");
+    if (ns < 0 || ns / 1'000'000 > INT_MAX)
+      return Error(Errc::kInvalidArgument, "--time " + quoted(*text) + " is no number of seconds");
     timeout_ms = static_cast<int>(ns / 1'000'000);
   }
   return for_each_target(context, args, [&](const pod::Engine& const_engine, const Target& target) -> Status {
@@ -184,7 +193,9 @@ Result<int> rm(const Context& context, const Args& args) {
   ASSIGN_OR_RETURN(const std::vector<pod::PodInfo> pods, engine.list());
   int status = 0;
   for (const pod::PodInfo& pod : pods) {
-    if (!force && pod.state != pod::State::kExited && pod.state != pod::State::kPrepared && pod.state != pod::State::kAbortedPrepare) continue;
+    if (!force && pod.state != pod::State::kExited && pod.state != pod::State::kPrepared &&
+        pod.state != pod::State::kAbortedPrepare)
+      continue;
     Status removed = engine.remove(pod.uuid, force);
     if (removed.ok()) removed = print((pod.name.empty() ? pod.uuid.str() : pod.name) + "\n");
     if (removed.ok()) continue;
@@ -225,15 +236,12 @@ Result<int> unpause(const Context& context, const Args& args) {
 
 std::span<const Command> container_commands() {
   static const std::array<Command, 9> kCommands = {{
-      {.path = "ps",
-       .summary = "list containers",
-       .flags = {kPsFlags},
-       .max_args = 0,
-       .handler = ps},
+      {.path = "ps", .summary = "list containers", .flags = {kPsFlags}, .max_args = 0, .handler = ps},
       {.path = "attach",
        .usage = "CONTAINER",
        .summary = "connect to a running container",
-       .description = "Shows what the app writes from now on. The detach keys (on a terminal) leave it running; the exit status is the app's.",
+       .description = "Shows what the app writes from now on. The detach keys (on a terminal) leave it running; the "
+                      "exit status is the app's.",
        .flags = {kAttachFlags},
        .min_args = 1,
        .max_args = 1,

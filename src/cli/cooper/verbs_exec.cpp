@@ -33,7 +33,8 @@ constexpr std::array<Flag, 10> kExecFlags = {{
     {"sig-proxy", 0, "", "pass signals on to the command (default true)"},
 }};
 
-// The user as the container's own files have it. The root is that of the init, which must still be the one we mean afterwards.
+// The user as the container's own files have it. The root is that of the init, which must still be the one we mean
+// afterwards.
 Result<image::ResolvedUser> resolve_inside(const container::Container& container, std::string_view user) {
   ASSIGN_OR_RETURN(const UniqueFd init, container.init_pidfd());
   const std::string path = "/proc/" + std::to_string(container.record().pid) + "/root";
@@ -43,7 +44,8 @@ Result<image::ResolvedUser> resolve_inside(const container::Container& container
   return image::resolve_user(root, user);
 }
 
-Result<container::ExecOptions> exec_options(const Args& args, const container::Container& container, const oci::Config& config) {
+Result<container::ExecOptions> exec_options(const Args& args, const container::Container& container,
+                                            const oci::Config& config) {
   if (!config.process) return Error(Errc::kCorrupt, "the container's configuration has no process");
   container::ExecOptions options;
   ASSIGN_OR_RETURN(const ExecRequest request, exec_request(args, real_surroundings()));
@@ -72,7 +74,8 @@ Result<int> exec(const Context& context, const Args& args) {
   ASSIGN_OR_RETURN(const Target target, find_target(engine, name));
   ASSIGN_OR_RETURN(const pod::PodInfo info, engine.info(target.uuid));
   ASSIGN_OR_RETURN(const pod::AppInfo* app, select_app(info, target.app));
-  if (app->state == "paused") return Error(Errc::kWrongState, quoted(name) + " is paused").with_hint("cooper unpause lets it go on");
+  if (app->state == "paused")
+    return Error(Errc::kWrongState, quoted(name) + " is paused").with_hint("cooper unpause lets it go on");
   if (app->state != "running") return Error(Errc::kWrongState, quoted(name) + " is not running");
   ASSIGN_OR_RETURN(container::Container container, engine.container(target.uuid, app->name));
   ASSIGN_OR_RETURN(const oci::Config config, engine.app_config(target.uuid, app->name));

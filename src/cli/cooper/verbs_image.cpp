@@ -22,11 +22,13 @@ constexpr std::array<Flag, 5> kLoadFlags = {{
     {"input", 'i', "FILE", "archive or directory, as the argument", Flag::Complete::kFile},
     {"name", 'n', "NAME", "name for an image that brings none"},
     {"platform", 0, "OS/ARCH[/VARIANT]", "which image of several (default: this machine's)"},
-    {"transport", 0, "KIND", "oci, oci-archive or docker-archive (default: found out)", Flag::Complete::kWords, "oci oci-archive docker-archive"},
+    {"transport", 0, "KIND", "oci, oci-archive or docker-archive (default: found out)", Flag::Complete::kWords,
+     "oci oci-archive docker-archive"},
     {"quiet", 'q', "", "no progress; only ids"},
 }};
 constexpr std::array<Flag, 3> kImportFlags = {{
-    {"change", 'c', "INSTRUCTION", "CMD, ENTRYPOINT, ENV, WORKDIR, USER, LABEL, STOPSIGNAL, EXPOSE or VOLUME, as in a Dockerfile"},
+    {"change", 'c', "INSTRUCTION",
+     "CMD, ENTRYPOINT, ENV, WORKDIR, USER, LABEL, STOPSIGNAL, EXPOSE or VOLUME, as in a Dockerfile"},
     {"message", 'm', "TEXT", "for the image's history"},
     {"quiet", 'q', "", "no progress; only the id"},
 }};
@@ -36,7 +38,8 @@ constexpr std::array<Flag, 3> kLsFlags = {{
     {"no-trunc", 0, "", "ids in full"},
 }};
 constexpr std::array<Flag, 1> kRmFlags = {{{"force", 'f', "", "also an id that has several names"}}};
-constexpr std::array<Flag, 1> kCatFlags = {{{"image-config", 0, "", "the image's configuration instead of its manifest"}}};
+constexpr std::array<Flag, 1> kCatFlags = {
+    {{"image-config", 0, "", "the image's configuration instead of its manifest"}}};
 
 // One line on a terminal, redrawn a few times a second.
 class Progress {
@@ -52,7 +55,8 @@ class Progress {
     if (now - drawn_ms_ < 100) return;
     drawn_ms_ = now;
     std::string text = fmt::format("\r{} {}", shorten(what, 40), format_bytes(done));
-    if (total != 0) text += fmt::format(" of {} ({}%)", format_bytes(total), std::min<std::uint64_t>(done * 100 / total, 100));
+    if (total != 0)
+      text += fmt::format(" of {} ({}%)", format_bytes(total), std::min<std::uint64_t>(done * 100 / total, 100));
     write(text + "\x1b[K");
   }
   void clear() {
@@ -69,7 +73,9 @@ class Progress {
   std::int64_t drawn_ms_ = 0;
 };
 
-std::string short_id(const Digest& digest) { return std::string(digest.hex().substr(0, 12)); }
+std::string short_id(const Digest& digest) {
+  return std::string(digest.hex().substr(0, 12));
+}
 
 Result<image::Store> open_store(const Context& context) {
   ASSIGN_OR_RETURN(const pod::Engine engine, context.engine());
@@ -80,16 +86,19 @@ Result<image::Transport> transport_of(const std::string& word) {
   if (word == "oci") return image::Transport::kOciDirectory;
   if (word == "oci-archive") return image::Transport::kOciArchive;
   if (word == "docker-archive") return image::Transport::kDockerArchive;
-  return Error(Errc::kInvalidArgument, "unknown transport " + quoted(word) + " (use oci, oci-archive or docker-archive)");
+  return Error(Errc::kInvalidArgument,
+               "unknown transport " + quoted(word) + " (use oci, oci-archive or docker-archive)");
 }
 
 Result<image::LoadOptions> load_options(const Args& args) {
   image::LoadOptions options;
   const auto input = args.last("input");
-  if (input && !args.positional().empty()) return Error(Errc::kInvalidArgument, "the archive is named twice: by --input and as an argument");
+  if (input && !args.positional().empty())
+    return Error(Errc::kInvalidArgument, "the archive is named twice: by --input and as an argument");
   options.path = input ? *input : args.positional().empty() ? "-" : args.positional().front();
   if (options.path == "-" && io::is_terminal(BorrowedFd(STDIN_FILENO))) {
-    return Error(Errc::kInvalidArgument, "standard input is a terminal").with_hint("name an archive or a directory, or use a pipe");
+    return Error(Errc::kInvalidArgument, "standard input is a terminal")
+        .with_hint("name an archive or a directory, or use a pipe");
   }
   options.name = args.last("name").value_or("");
   if (const auto text = args.last("platform")) {
@@ -127,7 +136,9 @@ Result<int> load(const Context& context, const Args& args) {
   ASSIGN_OR_RETURN(image::Store store, open_store(context));
   const bool quiet = args.enabled("quiet");
   Progress progress(!quiet);
-  options.progress = [&](std::string_view what, std::uint64_t done, std::uint64_t total) { progress.update(what, done, total); };
+  options.progress = [&](std::string_view what, std::uint64_t done, std::uint64_t total) {
+    progress.update(what, done, total);
+  };
   auto images = store.load(options);
   progress.clear();
   if (!images.ok()) return std::move(images).error();
@@ -148,7 +159,9 @@ Result<int> import(const Context& context, const Args& args) {
   ASSIGN_OR_RETURN(image::Store store, open_store(context));
   const bool quiet = args.enabled("quiet");
   Progress progress(!quiet);
-  options.source.progress = [&](std::string_view what, std::uint64_t done, std::uint64_t total) { progress.update(what, done, total); };
+  options.source.progress = [&](std::string_view what, std::uint64_t done, std::uint64_t total) {
+    progress.update(what, done, total);
+  };
   auto image = store.import(options);
   progress.clear();
   if (!image.ok()) return std::move(image).error();
@@ -189,10 +202,12 @@ Result<int> ls(const Context& context, const Args& args) {
   for (const image::Image& image : images) {
     const auto created = parse_rfc3339_ns(image.created);
     const std::string age = created && *created > 0 ? print_age((now_ns - *created) / 1'000'000) + " ago" : "-";
-    const std::vector<std::string> names = image.names.empty() ? std::vector<std::string>{"<none>:<none>"} : image.names;
+    const std::vector<std::string> names =
+        image.names.empty() ? std::vector<std::string>{"<none>:<none>"} : image.names;
     for (const std::string& name : names) {
       auto [repository, tag] = split_name(name);
-      std::vector<std::string> row = {repository, tag, full ? image.id.str() : short_id(image.id), age, format_bytes(image.size_bytes)};
+      std::vector<std::string> row = {repository, tag, full ? image.id.str() : short_id(image.id), age,
+                                      format_bytes(image.size_bytes)};
       if (digests) row.insert(row.begin() + 2, image.manifest_digest.str());
       table.add(std::move(row));
     }
@@ -221,14 +236,16 @@ Result<int> rm(const Context& context, const Args& args) {
 
 Result<int> tag(const Context& context, const Args& args) {
   ASSIGN_OR_RETURN(image::Store store, open_store(context));
-  for (std::size_t i = 1; i < args.positional().size(); ++i) RETURN_IF_ERROR(store.tag(args.positional().front(), args.positional()[i]));
+  for (std::size_t i = 1; i < args.positional().size(); ++i)
+    RETURN_IF_ERROR(store.tag(args.positional().front(), args.positional()[i]));
   return 0;
 }
 
 Result<int> cat_manifest(const Context& context, const Args& args) {
   ASSIGN_OR_RETURN(const image::Store store, open_store(context));
   ASSIGN_OR_RETURN(const image::Image image, store.find(args.positional().front()));
-  ASSIGN_OR_RETURN(std::string bytes, args.enabled("image-config") ? store.config_bytes(image) : store.manifest_bytes(image));
+  ASSIGN_OR_RETURN(std::string bytes,
+                   args.enabled("image-config") ? store.config_bytes(image) : store.manifest_bytes(image));
   if (!bytes.ends_with('\n') && ::isatty(STDOUT_FILENO) == 1) bytes += '\n';
   RETURN_IF_ERROR(print(bytes));
   return 0;
@@ -261,7 +278,8 @@ std::span<const Command> image_commands() {
       {.path = "image load",
        .usage = "[PATH]",
        .summary = "put images of an archive or a directory into the store",
-       .description = "PATH is an OCI layout (directory or tar), or an archive of docker save, podman save or skopeo; none or - is standard input. Every digest is checked.",
+       .description = "PATH is an OCI layout (directory or tar), or an archive of docker save, podman save or skopeo; "
+                      "none or - is standard input. Every digest is checked.",
        .flags = {kLoadFlags},
        .max_args = 1,
        .handler = load,

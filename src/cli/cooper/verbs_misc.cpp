@@ -11,7 +11,11 @@ namespace {
 Result<int> version(const Context& context, const Args&) {
   if (context.json()) {
     codec::json::Writer out;
-    out.begin_object().field("version", COOPER_VERSION).field("oci_runtime_spec", "1.2.0").field("oci_image_spec", "1.1.0").end_object();
+    out.begin_object()
+        .field("version", COOPER_VERSION)
+        .field("oci_runtime_spec", "1.2.0")
+        .field("oci_image_spec", "1.1.0")
+        .end_object();
     RETURN_IF_ERROR(print_json(out));
     return 0;
   }
@@ -21,7 +25,8 @@ Result<int> version(const Context& context, const Args&) {
 
 Result<int> completion(const Context&, const Args& args) {
   const std::string& shell = args.positional().front();
-  if (shell != "bash") return Error(Errc::kUnsupported, "there is no completion for shell " + quoted(shell)).with_hint("use bash");
+  if (shell != "bash")
+    return Error(Errc::kUnsupported, "there is no completion for shell " + quoted(shell)).with_hint("use bash");
   RETURN_IF_ERROR(print(bash_completion()));
   return 0;
 }
@@ -48,7 +53,11 @@ std::span<const Command> misc_commands() {
        .min_args = 1,
        .max_args = 1,
        .handler = completion},
-      {.path = "__complete", .summary = "candidates for the last word", .order = Order::kBeforeArguments, .handler = candidates, .hidden = true},
+      {.path = "__complete",
+       .summary = "candidates for the last word",
+       .order = Order::kBeforeArguments,
+       .handler = candidates,
+       .hidden = true},
       {.path = "__man", .summary = "the manual page in scdoc", .max_args = 0, .handler = manual, .hidden = true},
   }};
   return kCommands;

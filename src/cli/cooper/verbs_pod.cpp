@@ -30,7 +30,8 @@ constexpr std::array<Flag, 2> kPrepareFlags = {{
     {"quiet", 'q', "", "nothing but the uuid (always so; for scripts of rkt)"},
     {"uuid-file-save", 0, "FILE", "write the uuid to this file", Flag::Complete::kFile},
 }};
-constexpr std::array<Flag, 2> kLsFlags = {{{"full", 0, "", "uuids in full, and ids of images"}, {"no-legend", 0, "", "without the headings"}}};
+constexpr std::array<Flag, 2> kLsFlags = {
+    {{"full", 0, "", "uuids in full, and ids of images"}, {"no-legend", 0, "", "without the headings"}}};
 constexpr std::array<Flag, 1> kStatusFlags = {{{"wait", 0, "", "first wait for the pod's end"}}};
 constexpr std::array<Flag, 2> kStopFlags = {{
     {"force", 0, "", "kill at once"},
@@ -45,8 +46,10 @@ constexpr std::array<Flag, 3> kGcFlags = {{
 constexpr std::array<Flag, 1> kCatFlags = {{{"pretty-print", 0, "", "indent the JSON (default true)"}}};
 
 constexpr std::string_view kGrammar =
-    "Flags before the first IMAGE are the pod's. Flags after an IMAGE are that app's; -- begins the app's arguments, and --- ends them, so "
-    "that another IMAGE can follow:\ncooper pod run busybox --name server -- nc -l -p 80 --- busybox --name client -- nc 127.0.0.1 80\n"
+    "Flags before the first IMAGE are the pod's. Flags after an IMAGE are that app's; -- begins the app's arguments, "
+    "and --- ends them, so "
+    "that another IMAGE can follow:\ncooper pod run busybox --name server -- nc -l -p 80 --- busybox --name client -- "
+    "nc 127.0.0.1 80\n"
     "The apps share the network, the host name, IPC and the process tree; each has its own root file system.";
 
 constexpr std::string_view kAppGrammar = "IMAGE [APP FLAGS] [-- ARG...] [--- IMAGE ...]";
@@ -60,7 +63,8 @@ Status save_uuid(const Args& args, const PodUuid& uuid) {
 }
 
 int pod_status(const std::vector<monitor::ExitRecord>& records) {
-  const auto failed = std::ranges::find_if(records, [](const monitor::ExitRecord& record) { return record.exit_code != 0; });
+  const auto failed =
+      std::ranges::find_if(records, [](const monitor::ExitRecord& record) { return record.exit_code != 0; });
   return failed == records.end() ? 0 : failed->exit_code;
 }
 
@@ -101,7 +105,8 @@ struct Start {
 };
 
 // From started to the exit status; shared by run and run-prepared.
-Result<int> after_start(pod::Engine& engine, const Args& args, const Settings& settings, pod::RunResult started, const Start& how) {
+Result<int> after_start(pod::Engine& engine, const Args& args, const Settings& settings, pod::RunResult started,
+                        const Start& how) {
   if (how.detach) {
     RETURN_IF_ERROR(print(started.uuid.str() + "\n"));
     return 0;
@@ -139,7 +144,8 @@ Result<int> run(const Context& context, const Args& args) {
   how.stdin_open = request.apps.front().stdin_open;
   if (!how.one_app && !how.detach) {
     if (std::ranges::any_of(request.apps, [](const pod::AppRequest& app) { return app.stdin_open; })) {
-      return Error(Errc::kInvalidArgument, "--interactive works with one image only").with_hint("use -d, and cooper attach POD/APP");
+      return Error(Errc::kInvalidArgument, "--interactive works with one image only")
+          .with_hint("use -d, and cooper attach POD/APP");
     }
     how.remove = request.remove_on_exit;
     request.remove_on_exit = false;
@@ -180,12 +186,15 @@ Result<int> run_prepared(const Context& context, const Args& args) {
   return after_start(engine, args, context.settings(), std::move(started).value(), how);
 }
 
-std::string moment_or_empty(std::int64_t unix_ms, std::int64_t now_ms) { return unix_ms == 0 ? "" : print_age(now_ms - unix_ms) + " ago"; }
+std::string moment_or_empty(std::int64_t unix_ms, std::int64_t now_ms) {
+  return unix_ms == 0 ? "" : print_age(now_ms - unix_ms) + " ago";
+}
 
 Result<int> ls(const Context& context, const Args& args) {
   ASSIGN_OR_RETURN(const pod::Engine engine, context.engine());
   ASSIGN_OR_RETURN(std::vector<pod::PodInfo> pods, engine.list());
-  std::ranges::stable_sort(pods, [](const pod::PodInfo& a, const pod::PodInfo& b) { return a.created_unix_ms > b.created_unix_ms; });
+  std::ranges::stable_sort(
+      pods, [](const pod::PodInfo& a, const pod::PodInfo& b) { return a.created_unix_ms > b.created_unix_ms; });
   if (context.json()) {
     codec::json::Writer out;
     out.begin_object().key("pods").begin_array();
@@ -205,9 +214,15 @@ Result<int> ls(const Context& context, const Args& args) {
     for (const pod::AppInfo& app : pod.apps.empty() ? none : pod.apps) {
       std::vector<std::string> row(8);
       if (first) {
-        row = {full ? pod.uuid.str() : pod.uuid.short_str(), pod.name, "", "", std::string(pod::to_string(pod.state)),
+        row = {full ? pod.uuid.str() : pod.uuid.short_str(),
+               pod.name,
+               "",
+               "",
+               std::string(pod::to_string(pod.state)),
                full ? print_rfc3339_ms(pod.created_unix_ms) : moment_or_empty(pod.created_unix_ms, now_ms),
-               full && pod.started_unix_ms != 0 ? print_rfc3339_ms(pod.started_unix_ms) : moment_or_empty(pod.started_unix_ms, now_ms), pod.network};
+               full && pod.started_unix_ms != 0 ? print_rfc3339_ms(pod.started_unix_ms)
+                                                : moment_or_empty(pod.started_unix_ms, now_ms),
+               pod.network};
       }
       row[2] = app.name;
       row[3] = app.image;
@@ -260,7 +275,8 @@ Result<int> stop(const Context& context, const Args& args) {
   int timeout_ms = args.enabled("force") ? 0 : -1;
   if (const auto text = args.last("time")) {
     ASSIGN_OR_RETURN(const std::int64_t ns, parse_seconds_ns(*text));
-    if (ns < 0 || ns / 1'000'000 > INT_MAX) return Error(Errc::kInvalidArgument, "--time " + quoted(*text) + " is no number of seconds");
+    if (ns < 0 || ns / 1'000'000 > INT_MAX)
+      return Error(Errc::kInvalidArgument, "--time " + quoted(*text) + " is no number of seconds");
     timeout_ms = static_cast<int>(ns / 1'000'000);
   }
   return for_each_target(context, args, [&](const pod::Engine& const_engine, const Target& target) -> Status {
@@ -318,7 +334,8 @@ Result<int> cat_manifest(const Context& context, const Args& args) {
 
 std::span<const Command> pod_commands() {
   constexpr Completes kPods = Completes::kPods;
-  static constexpr std::array<Flag, 3> kPreparedFlags = {{kRunFlags[0], kRunFlags[2], {"interactive", 'i', "", "connect standard input"}}};
+  static constexpr std::array<Flag, 3> kPreparedFlags = {
+      {kRunFlags[0], kRunFlags[2], {"interactive", 'i', "", "connect standard input"}}};
   static const std::array<Command, 9> kCommands = {{
       {.path = "pod run",
        .usage = kAppGrammar,
@@ -351,16 +368,42 @@ std::span<const Command> pod_commands() {
        .completes = kPods,
        .seals = true},
       {.path = "pod ls", .summary = "list pods in every state", .flags = {kLsFlags}, .max_args = 0, .handler = ls},
-      {.path = "pod status", .usage = "POD", .summary = "print a pod's state", .flags = {kStatusFlags}, .min_args = 1, .max_args = 1, .handler = status, .completes = kPods},
-      {.path = "pod stop", .usage = "POD...", .summary = "ask pods to end, then kill them", .flags = {kStopFlags}, .min_args = 1, .handler = stop, .completes = kPods},
-      {.path = "pod rm", .usage = "POD...", .summary = "remove pods that do not run", .flags = {kRmFlags}, .min_args = 1, .handler = rm, .completes = kPods},
+      {.path = "pod status",
+       .usage = "POD",
+       .summary = "print a pod's state",
+       .flags = {kStatusFlags},
+       .min_args = 1,
+       .max_args = 1,
+       .handler = status,
+       .completes = kPods},
+      {.path = "pod stop",
+       .usage = "POD...",
+       .summary = "ask pods to end, then kill them",
+       .flags = {kStopFlags},
+       .min_args = 1,
+       .handler = stop,
+       .completes = kPods},
+      {.path = "pod rm",
+       .usage = "POD...",
+       .summary = "remove pods that do not run",
+       .flags = {kRmFlags},
+       .min_args = 1,
+       .handler = rm,
+       .completes = kPods},
       {.path = "pod gc",
        .summary = "remove what ended or was interrupted",
        .description = "Also repairs what killed processes left: control groups, mounts, names, state.",
        .flags = {kGcFlags},
        .max_args = 0,
        .handler = gc},
-      {.path = "pod cat-manifest", .usage = "POD", .summary = "print a pod's manifest", .flags = {kCatFlags}, .min_args = 1, .max_args = 1, .handler = cat_manifest, .completes = kPods},
+      {.path = "pod cat-manifest",
+       .usage = "POD",
+       .summary = "print a pod's manifest",
+       .flags = {kCatFlags},
+       .min_args = 1,
+       .max_args = 1,
+       .handler = cat_manifest,
+       .completes = kPods},
   }};
   return kCommands;
 }

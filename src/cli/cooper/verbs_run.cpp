@@ -23,8 +23,10 @@ constexpr std::array<Flag, 5> kRunFlags = {{
 }};
 
 constexpr std::string_view kRunDescription =
-    "The image must be in the store (cooper image load). COMMAND replaces the image's own; flags after IMAGE belong to the command.\n"
-    "In the foreground, output and signals are passed on, and the exit status is the app's. With -it the app has a terminal; ctrl-p ctrl-q leaves it running.";
+    "The image must be in the store (cooper image load). COMMAND replaces the image's own; flags after IMAGE belong to "
+    "the command.\n"
+    "In the foreground, output and signals are passed on, and the exit status is the app's. With -it the app has a "
+    "terminal; ctrl-p ctrl-q leaves it running.";
 
 // Made before the start, so that no container runs whose id has nowhere to go.
 class IdFile {
@@ -34,7 +36,8 @@ class IdFile {
     if (!path) return file;
     auto fd = sys::openat(sys::kCwd, *path, O_WRONLY | O_CREAT | O_EXCL | O_NOCTTY, 0644);
     if (!fd.ok()) {
-      if (fd.error().errno_value() == EEXIST) return std::move(fd).error().with("--cidfile").with_hint("remove the file, or name another");
+      if (fd.error().errno_value() == EEXIST)
+        return std::move(fd).error().with("--cidfile").with_hint("remove the file, or name another");
       return std::move(fd).error().with("--cidfile");
     }
     file.path_ = *path;

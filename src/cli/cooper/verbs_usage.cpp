@@ -52,7 +52,8 @@ class LogPrinter {
     const int fd = to_stderr_ ? STDERR_FILENO : STDOUT_FILENO;
     auto written = sys::write_all(BorrowedFd(fd), buffer_);
     buffer_.clear();
-    if (!written.ok()) return std::move(written).error().with(to_stderr_ ? "write to standard error" : "write to standard output");
+    if (!written.ok())
+      return std::move(written).error().with(to_stderr_ ? "write to standard error" : "write to standard output");
     return {};
   }
 
@@ -85,10 +86,12 @@ Result<bool> has_ended(const pod::Engine& engine, const PodUuid& uuid, const std
   const auto info = engine.info(uuid);
   if (!info.ok()) {
     if (info.error().code() == Errc::kNotFound) return true;  // removed
-    return info.error().code() == Errc::kWrongState ? Result<bool>(false) : Result<bool>(Error(info.error().code(), info.error().message()));
+    return info.error().code() == Errc::kWrongState ? Result<bool>(false)
+                                                    : Result<bool>(Error(info.error().code(), info.error().message()));
   }
   if (info->state != pod::State::kRunning) return true;
-  return std::ranges::any_of(info->apps, [&](const pod::AppInfo& one) { return one.name == app && one.state == "exited"; });
+  return std::ranges::any_of(info->apps,
+                             [&](const pod::AppInfo& one) { return one.name == app && one.state == "exited"; });
 }
 
 Result<int> logs(const Context& context, const Args& args) {
@@ -111,7 +114,8 @@ Result<int> logs(const Context& context, const Args& args) {
       if (!now.ok() && now.error().code() == Errc::kNotFound) return std::vector<std::string>();
       return now;
     };
-    const FollowUntil until = {[&] { return has_ended(engine, target.uuid, app->name); }, [&] { return printer.flush(); }};
+    const FollowUntil until = {[&] { return has_ended(engine, target.uuid, app->name); },
+                               [&] { return printer.flush(); }};
     done = follow_logs(std::move(follow), until, [&](const LogRecord& record) { return printer.add(record); });
   }
   if (done.ok()) done = printer.flush();
@@ -125,7 +129,8 @@ Result<int> stats(const Context& context, const Args& args) {
   options.stream = !args.enabled("no-stream");
   if (const auto text = args.last("interval")) {
     ASSIGN_OR_RETURN(const std::int64_t ns, parse_seconds_ns(*text));
-    if (ns < 100'000'000 || ns > 3600 * kNsPerSecond) return Error(Errc::kInvalidArgument, "--interval " + quoted(*text) + " is not between 0.1 s and an hour");
+    if (ns < 100'000'000 || ns > 3600 * kNsPerSecond)
+      return Error(Errc::kInvalidArgument, "--interval " + quoted(*text) + " is not between 0.1 s and an hour");
     options.interval_ms = static_cast<int>(ns / 1'000'000);
   }
   ASSIGN_OR_RETURN(const pod::Engine engine, context.engine());

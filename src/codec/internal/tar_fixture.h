@@ -21,7 +21,10 @@ struct FixtureEntry {
   std::string link = {};
   unsigned device_major = 0;
   unsigned device_minor = 0;
-  std::string magic = std::string("ustar\0" "00", 8);
+  std::string magic = std::string(
+      "ustar\0"
+      "00",
+      8);
   std::string pax = {};  // records of an extended header in front
 };
 
@@ -36,15 +39,22 @@ class TarFixture {
     raw(block);
     return data(entry.data);
   }
-  TarFixture& directory(std::string path, std::uint32_t mode = 0755) { return add({.path = std::move(path), .type = '5', .mode = mode}); }
-  TarFixture& file(std::string path, std::string content) { return add({.path = std::move(path), .data = std::move(content)}); }
+  TarFixture& directory(std::string path, std::uint32_t mode = 0755) {
+    return add({.path = std::move(path), .type = '5', .mode = mode});
+  }
+  TarFixture& file(std::string path, std::string content) {
+    return add({.path = std::move(path), .data = std::move(content)});
+  }
   TarFixture& symlink(std::string path, std::string target) {
     return add({.path = std::move(path), .type = '2', .mode = 0777, .link = std::move(target)});
   }
   TarFixture& hard_link(std::string path, std::string target) {
     return add({.path = std::move(path), .type = '1', .link = std::move(target)});
   }
-  TarFixture& append(std::string path, char type, const std::string& content, std::string magic = std::string("ustar\0" "00", 8)) {
+  TarFixture& append(std::string path, char type, const std::string& content,
+                     std::string magic = std::string("ustar\0"
+                                                     "00",
+                                                     8)) {
     Block block = header({.path = std::move(path), .type = type, .magic = std::move(magic)}, content.size());
     seal(block);
     raw(block);
@@ -86,7 +96,9 @@ class TarFixture {
     octal(block, 148, 7, sum);
     block[155] = ' ';
   }
-  static void put(Block& block, std::size_t at, std::string_view text) { std::memcpy(block.data() + at, text.data(), text.size()); }
+  static void put(Block& block, std::size_t at, std::string_view text) {
+    std::memcpy(block.data() + at, text.data(), text.size());
+  }
   static void octal(Block& block, std::size_t at, std::size_t size, std::uint64_t value) {
     block[at + size - 1] = '\0';
     for (std::size_t i = size - 1; i-- > 0; value /= 8) block[at + i] = static_cast<char>('0' + value % 8);

@@ -10,8 +10,8 @@
 
 namespace cooper::image {
 
-// CMD, ENTRYPOINT (JSON array or shell form), ENV, LABEL, EXPOSE, VOLUME, USER, WORKDIR, STOPSIGNAL; keywords in any case.
-// Errc::kInvalidArgument names the instruction.
+// CMD, ENTRYPOINT (JSON array or shell form), ENV, LABEL, EXPOSE, VOLUME, USER, WORKDIR, STOPSIGNAL; keywords in any
+// case. Errc::kInvalidArgument names the instruction.
 Status apply_change(std::string_view change, oci_image::ImageConfig& config);
 
 }  // namespace cooper::image

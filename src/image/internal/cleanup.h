@@ -14,7 +14,8 @@ namespace cooper::image {
 
 // Removes those of the blobs and trees that no image record refers to; trees with users become orphans instead.
 // Returns the bytes freed.
-Result<std::uint64_t> remove_unreferenced(BorrowedFd store, const std::vector<Digest>& blobs, const std::vector<std::string>& trees);
+Result<std::uint64_t> remove_unreferenced(BorrowedFd store, const std::vector<Digest>& blobs,
+                                          const std::vector<std::string>& trees);
 // The same for everything in the store; also names without an image and records nobody can read.
 Result<std::uint64_t> sweep(BorrowedFd store);
 // All blobs an image consists of.

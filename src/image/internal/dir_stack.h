@@ -1,9 +1,9 @@
-// Walks directories below a root that is being unpacked, keeping the descriptors of the last path open: archives list files
-// directory by directory, so most walks are free.
+// Walks directories below a root that is being unpacked, keeping the descriptors of the last path open: archives list
+// files directory by directory, so most walks are free.
 //
 // Nothing outside the root can be reached: every component is opened with O_NOFOLLOW below its parent's descriptor, and
-// symbolic links are followed here, inside the root: an absolute target starts at the root, and a target that climbs above
-// the root is refused (Errc::kPermission). Nobody else may change the tree meanwhile.
+// symbolic links are followed here, inside the root: an absolute target starts at the root, and a target that climbs
+// above the root is refused (Errc::kPermission). Nobody else may change the tree meanwhile.
 #pragma once
 
 #include <optional>
@@ -18,8 +18,8 @@ namespace cooper::image {
 
 inline constexpr std::size_t kMaxPathDepth = 400;
 
-// The name of an archive member as a path below the root, "" for the root itself: no leading slash, no empty, "." or ".."
-// components. Errc::kPermission when ".." climbs above the root, Errc::kLimit when deeper than kMaxPathDepth.
+// The name of an archive member as a path below the root, "" for the root itself: no leading slash, no empty, "." or
+// ".." components. Errc::kPermission when ".." climbs above the root, Errc::kLimit when deeper than kMaxPathDepth.
 Result<std::string> clean_path(std::string_view raw);
 // ("a/b", "c") of "a/b/c"; ("", "a") of "a".
 std::pair<std::string_view, std::string_view> split_parent(std::string_view clean);

@@ -1,5 +1,5 @@
-// A directory in tmp/ for work in progress. It is locked while its process lives, so that gc can tell what is left over, and
-// removed with all in it when the job ends, however it ends.
+// A directory in tmp/ for work in progress. It is locked while its process lives, so that gc can tell what is left
+// over, and removed with all in it when the job ends, however it ends.
 #pragma once
 
 #include <string>

@@ -1,5 +1,6 @@
 // Reads layers once, doing everything at the same time: check the digest of the compressed bytes, keep a copy of them,
-// decompress, check the diff_id, and unpack into a tree. Three threads; nothing is left running on return. Memory: about 7 MiB.
+// decompress, check the diff_id, and unpack into a tree. Three threads; nothing is left running on return. Memory:
+// about 7 MiB.
 #pragma once
 
 #include <cstdint>
@@ -19,12 +20,12 @@
 namespace cooper::image {
 
 struct LayerInput {
-  std::string what;                              // "layer 1 of 3 (sha256:...)", for messages
-  std::unique_ptr<codec::ByteSource> source;     // the bytes as they are stored, compressed or not
-  std::optional<Digest> digest = {};             // what they must be
+  std::string what;                           // "layer 1 of 3 (sha256:...)", for messages
+  std::unique_ptr<codec::ByteSource> source;  // the bytes as they are stored, compressed or not
+  std::optional<Digest> digest = {};          // what they must be
   std::optional<std::uint64_t> size_bytes = {};
-  std::optional<Digest> diff_id = {};            // digest of the uncompressed tar
-  UniqueFd copy = {};                            // the stored bytes are written here; none: they are not kept
+  std::optional<Digest> diff_id = {};  // digest of the uncompressed tar
+  UniqueFd copy = {};                  // the stored bytes are written here; none: they are not kept
 };
 
 struct LayerOutput {
@@ -39,6 +40,7 @@ using LayerProgress = std::function<void(std::uint64_t done_bytes)>;
 
 // `builder` may be null: digests are checked and copies made, nothing is unpacked. Its finish() is called at the end.
 // Errc::kCorrupt for any digest or size that is wrong, which takes precedence over what the wrong bytes led to.
-Result<std::vector<LayerOutput>> process_layers(std::vector<LayerInput> inputs, TreeBuilder* builder, const LayerProgress& progress);
+Result<std::vector<LayerOutput>> process_layers(std::vector<LayerInput> inputs, TreeBuilder* builder,
+                                                const LayerProgress& progress);
 
 }  // namespace cooper::image

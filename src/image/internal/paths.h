@@ -1,4 +1,5 @@
-// The only functions that build paths inside the store; the drawing is in store.h. All are relative to the store directory.
+// The only functions that build paths inside the store; the drawing is in store.h. All are relative to the store
+// directory.
 //
 //   refs/images/<alg>:<hex>   one image: JSON record, named by the image id
 //   refs/names/<name>         one name: JSON record; '/' is written '+', which no name holds
@@ -26,16 +27,30 @@ inline constexpr const char* kTmpDir = "tmp";
 inline constexpr const char* kStoreLock = "locks/store";
 inline constexpr const char* kTreesLock = "locks/trees";
 
-inline std::string blob_dir(std::string_view algorithm) { return "blobs/" + std::string(algorithm); }
-inline std::string blob_path(const Digest& digest) { return blob_dir(digest.algorithm()) + "/" + std::string(digest.hex()); }
-inline std::string image_record_path(const Digest& id) { return std::string(kImagesDir) + "/" + id.str(); }
+inline std::string blob_dir(std::string_view algorithm) {
+  return "blobs/" + std::string(algorithm);
+}
+inline std::string blob_path(const Digest& digest) {
+  return blob_dir(digest.algorithm()) + "/" + std::string(digest.hex());
+}
+inline std::string image_record_path(const Digest& id) {
+  return std::string(kImagesDir) + "/" + id.str();
+}
 std::string name_record_path(std::string_view name);
 // The name behind a file in refs/names.
 std::string name_of_record(std::string_view file_name);
-inline std::string tree_path(std::string_view chain) { return std::string(kTreesDir) + "/" + std::string(chain); }
-inline std::string tree_users_path(std::string_view chain) { return tree_path(chain) + "/users"; }
-inline std::string tree_orphan_path(std::string_view chain) { return tree_path(chain) + "/orphan"; }
-inline std::string unpack_lock_path(std::string_view chain) { return "locks/unpack-" + std::string(chain); }
+inline std::string tree_path(std::string_view chain) {
+  return std::string(kTreesDir) + "/" + std::string(chain);
+}
+inline std::string tree_users_path(std::string_view chain) {
+  return tree_path(chain) + "/users";
+}
+inline std::string tree_orphan_path(std::string_view chain) {
+  return tree_path(chain) + "/orphan";
+}
+inline std::string unpack_lock_path(std::string_view chain) {
+  return "locks/unpack-" + std::string(chain);
+}
 
 // 64 or 128 hexadecimal digits.
 Status check_chain(std::string_view chain);

@@ -1,5 +1,5 @@
-// What a source holds, read and checked as far as its small documents go: every image to load with its configuration, its
-// layers and where their bytes lie. No layer has been read yet.
+// What a source holds, read and checked as far as its small documents go: every image to load with its configuration,
+// its layers and where their bytes lie. No layer has been read yet.
 #pragma once
 
 #include <optional>
@@ -36,8 +36,8 @@ struct PlanOptions {
   std::string name;  // see LoadOptions
 };
 
-// An OCI layout. Every top-level name is one image; of several manifests with one name (or none), and of every index, the one
-// for the platform is taken. Errc::kNotFound when none is for the platform.
+// An OCI layout. Every top-level name is one image; of several manifests with one name (or none), and of every index,
+// the one for the platform is taken. Errc::kNotFound when none is for the platform.
 Result<std::vector<ImagePlan>> plan_oci_layout(Source& source, const PlanOptions& options);
 // docker-archive: all its images.
 Result<std::vector<ImagePlan>> plan_docker_archive(Source& source, const PlanOptions& options);

@@ -1,8 +1,8 @@
 // The refs of a store: one small JSON file per image and one per name, each replaced atomically.
 //
-// A name belongs to the image its own file names. An image's record lists its names too, so that one image is read with two
-// system calls more than its record; the list may hold a name too many after a crash (never one too few), which is why
-// readers check it against the name files. Writers hold locks/store exclusively.
+// A name belongs to the image its own file names. An image's record lists its names too, so that one image is read with
+// two system calls more than its record; the list may hold a name too many after a crash (never one too few), which is
+// why readers check it against the name files. Writers hold locks/store exclusively.
 #pragma once
 
 #include <map>

@@ -1,5 +1,5 @@
-// Hands buffers from one producing thread to several consuming ones; every consumer sees every buffer, in order. Memory is
-// fixed: kSlots buffers of kSlotBytes.
+// Hands buffers from one producing thread to several consuming ones; every consumer sees every buffer, in order. Memory
+// is fixed: kSlots buffers of kSlotBytes.
 #pragma once
 
 #include <array>

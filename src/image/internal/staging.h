@@ -1,5 +1,6 @@
-// Everything new of one operation, kept in a job directory until all of it is checked, then made visible in an order that
-// leaves the old or the new state whatever stops it: bytes on disk, blobs and trees in place, image records, names.
+// Everything new of one operation, kept in a job directory until all of it is checked, then made visible in an order
+// that leaves the old or the new state whatever stops it: bytes on disk, blobs and trees in place, image records,
+// names.
 #pragma once
 
 #include <map>
@@ -26,7 +27,8 @@ class Staging {
   Result<UniqueFd> new_blob(std::size_t number);
   Status keep_blob(std::size_t number, const Digest& digest);
   Status add_blob(const Digest& digest, std::string_view bytes);
-  // A blob of the store this operation relies on: it survives a removal meanwhile. False when there is none of that size.
+  // A blob of the store this operation relies on: it survives a removal meanwhile. False when there is none of that
+  // size.
   Result<bool> pin_blob(const Digest& digest, std::uint64_t size_bytes);
 
   Result<UniqueFd> new_tree(const std::string& chain);

@@ -41,15 +41,22 @@ inline void write_test_file(const std::string& path, std::string_view bytes) {
 // Writes an OCI layout whose pieces can be bent before they are used.
 class LayoutFixture {
  public:
-  explicit LayoutFixture(std::string dir) : dir_(std::move(dir)) { write_test_file(dir_ + "/oci-layout", R"({"imageLayoutVersion":"1.0.0"})"); }
+  explicit LayoutFixture(std::string dir) : dir_(std::move(dir)) {
+    write_test_file(dir_ + "/oci-layout", R"({"imageLayoutVersion":"1.0.0"})");
+  }
 
   oci_image::Descriptor blob(std::string_view bytes, std::string_view media_type) {
     const Digest digest = codec::digest_of(bytes);
     write_test_file(dir_ + "/blobs/sha256/" + std::string(digest.hex()), bytes);
-    return {.media_type = std::string(media_type), .digest = digest, .size_bytes = bytes.size(), .annotations = {}, .platform = {}};
+    return {.media_type = std::string(media_type),
+            .digest = digest,
+            .size_bytes = bytes.size(),
+            .annotations = {},
+            .platform = {}};
   }
   // A manifest for plain layers; its descriptor.
-  oci_image::Descriptor image(const std::vector<std::string>& layers, oci_image::Platform platform = oci_image::host_platform()) {
+  oci_image::Descriptor image(const std::vector<std::string>& layers,
+                              oci_image::Platform platform = oci_image::host_platform()) {
     oci_image::ImageConfig config;
     config.platform = std::move(platform);
     config.created = "2024-01-02T03:04:05Z";
@@ -73,7 +80,8 @@ class LayoutFixture {
     return descriptor;
   }
   void index(const std::vector<oci_image::Descriptor>& manifests) {
-    write_test_file(dir_ + "/index.json", oci_image::print(oci_image::Index{.media_type = {}, .manifests = manifests, .annotations = {}}));
+    write_test_file(dir_ + "/index.json",
+                    oci_image::print(oci_image::Index{.media_type = {}, .manifests = manifests, .annotations = {}}));
   }
   const std::string& dir() const { return dir_; }
   std::string blob_file(const Digest& digest) const { return dir_ + "/blobs/sha256/" + std::string(digest.hex()); }

@@ -1,15 +1,16 @@
 // Applies the layers of an image, base first, to one empty directory: the merged tree, not one directory a layer.
 //
 // A layer is hostile. Names and links never lead out of the root (see dir_stack.h); a layer that tries is refused with
-// Errc::kPermission. Absolute names count from the root. Whiteouts (".wh.x", ".wh..wh..opq") hide what lower layers have and
-// never what their own layer brings, in whatever order it lists them; other ".wh..wh.*" names (aufs) are passed over.
-// Later entries replace earlier ones of another type; a directory replaces only non-directories.
+// Errc::kPermission. Absolute names count from the root. Whiteouts (".wh.x", ".wh..wh..opq") hide what lower layers
+// have and never what their own layer brings, in whatever order it lists them; other ".wh..wh.*" names (aufs) are
+// passed over. Later entries replace earlier ones of another type; a directory replaces only non-directories.
 //
-// Kept: owner, mode with setuid, setgid and sticky bits, modification time, extended attributes (security.capability after
-// the owner is set), device nodes, fifos, holes of sparse files, hard links. Attributes the file system cannot store are
-// left out; trusted.overlay.* and user.overlay.* are never set, for they would speak to overlayfs, nor are labels of the
-// machine that built the image (security.selinux, .ima, .evm, .apparmor). Directories nobody listed get the caller's owner (root), mode 0755 and
-// the time of what made them necessary. Directory metadata is set by finish(), so that unpacking does not disturb it.
+// Kept: owner, mode with setuid, setgid and sticky bits, modification time, extended attributes (security.capability
+// after the owner is set), device nodes, fifos, holes of sparse files, hard links. Attributes the file system cannot
+// store are left out; trusted.overlay.* and user.overlay.* are never set, for they would speak to overlayfs, nor are
+// labels of the machine that built the image (security.selinux, .ima, .evm, .apparmor). Directories nobody listed get
+// the caller's owner (root), mode 0755 and the time of what made them necessary. Directory metadata is set by finish(),
+// so that unpacking does not disturb it.
 //
 // Needs root for owners, device nodes and most attributes. The calling thread's umask must be 0.
 #pragma once

@@ -1,5 +1,5 @@
-// The tree store: trees/<chain>. A tree appears complete, by one rename, after its bytes have reached the disk (syncfs), so
-// that neither a kill nor a power cut leaves half a tree under its name.
+// The tree store: trees/<chain>. A tree appears complete, by one rename, after its bytes have reached the disk
+// (syncfs), so that neither a kill nor a power cut leaves half a tree under its name.
 #pragma once
 
 #include <string>

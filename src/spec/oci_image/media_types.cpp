@@ -38,8 +38,10 @@ Status check_layer_media_type(std::string_view media_type) {
     return Error(Errc::kUnsupported, "layer of type " + quoted(media_type) + " is encrypted")
         .with_hint("decrypt the image first, for example with skopeo copy --decryption-key");
   }
-  if (media_type.find(".nondistributable.") != std::string_view::npos || media_type.find(".foreign.") != std::string_view::npos) {
-    return Error(Errc::kUnsupported, "layer of type " + quoted(media_type) + " is foreign: its bytes are not part of the image");
+  if (media_type.find(".nondistributable.") != std::string_view::npos ||
+      media_type.find(".foreign.") != std::string_view::npos) {
+    return Error(Errc::kUnsupported,
+                 "layer of type " + quoted(media_type) + " is foreign: its bytes are not part of the image");
   }
   return Error(Errc::kUnsupported, "layer of type " + quoted(media_type) + " is not a file system layer");
 }

@@ -25,8 +25,8 @@ inline constexpr std::string_view kAnnotationDockerReferenceType = "vnd.docker.r
 bool is_index_media_type(std::string_view media_type);
 bool is_manifest_media_type(std::string_view media_type);
 bool is_image_config_media_type(std::string_view media_type);
-// Ok for file system layers as tar (compression is found by the bytes, not by the name). Errc::kUnsupported with the reason
-// for encrypted and foreign (nondistributable) layers and for anything else.
+// Ok for file system layers as tar (compression is found by the bytes, not by the name). Errc::kUnsupported with the
+// reason for encrypted and foreign (nondistributable) layers and for anything else.
 Status check_layer_media_type(std::string_view media_type);
 
 }  // namespace cooper::spec::oci_image

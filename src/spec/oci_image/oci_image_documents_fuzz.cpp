@@ -1,5 +1,5 @@
-// Any bytes as an index, a manifest, a configuration, a docker-archive manifest: no crash; what parses prints to something
-// that parses to the same.
+// Any bytes as an index, a manifest, a configuration, a docker-archive manifest: no crash; what parses prints to
+// something that parses to the same.
 #include <cstddef>
 #include <cstdint>
 #include <string>

@@ -1,4 +1,5 @@
-// Any bytes as an image name or a platform: no crash; a name that parses is safe as a file name and survives a round trip.
+// Any bytes as an image name or a platform: no crash; a name that parses is safe as a file name and survives a round
+// trip.
 #include <cstddef>
 #include <cstdint>
 #include <string_view>
@@ -17,7 +18,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   COOPER_ASSERT(again.ok() && *again == *reference);
   for (const oci::Reference& candidate : oci::candidates(*reference)) {
     const std::string name = candidate.name();
-    COOPER_ASSERT(!name.empty() && name[0] != '.' && name.find('+') == std::string::npos && name.find('\0') == std::string::npos);
+    COOPER_ASSERT(!name.empty() && name[0] != '.' && name.find('+') == std::string::npos &&
+                  name.find('\0') == std::string::npos);
   }
   return 0;
 }

@@ -39,8 +39,9 @@ TEST(Reference, SplitsNames) {
 }
 
 TEST(Reference, RefusesBadNames) {
-  for (const std::string text : {"", ":", "a:", "a:-x", "/a", "a//b", "a/", "A", "foo/Bar", "a..b", "a___b", "-a", "a-", "a b", "a\n",
-                                 "a@", "a@sha256:12", "q.io/", "q.io:x/a", "[x]/a", "..", ".", "a/../b", "a:b:c", "a+b"}) {
+  for (const std::string text :
+       {"",    ":",   "a:", "a:-x",        "/a",    "a//b",     "a/",    "A",  "foo/Bar", "a..b",   "a___b", "-a", "a-",
+        "a b", "a\n", "a@", "a@sha256:12", "q.io/", "q.io:x/a", "[x]/a", "..", ".",       "a/../b", "a:b:c", "a+b"}) {
     EXPECT_EQ(name_of(text), "error") << text;
   }
   EXPECT_EQ(name_of(kA), "error");
@@ -81,13 +82,15 @@ TEST(Platform, NewerMachinesRunOlderImages) {
 }
 
 Descriptor descriptor(std::string_view platform) {
-  Descriptor out{.media_type = {}, .digest = *Digest::parse("sha256:" + kA), .size_bytes = 1, .annotations = {}, .platform = {}};
+  Descriptor out{
+      .media_type = {}, .digest = *Digest::parse("sha256:" + kA), .size_bytes = 1, .annotations = {}, .platform = {}};
   if (!platform.empty()) out.platform = *parse_platform(platform);
   return out;
 }
 
 TEST(Platform, SelectsTheBestEntry) {
-  std::vector<Descriptor> manifests = {descriptor("linux/arm/v5"), descriptor("linux/arm/v6"), descriptor("linux/amd64")};
+  std::vector<Descriptor> manifests = {descriptor("linux/arm/v5"), descriptor("linux/arm/v6"),
+                                       descriptor("linux/amd64")};
   Descriptor attestation = descriptor("");
   attestation.platform = Platform{.architecture = "unknown", .os = "unknown", .variant = ""};
   manifests.insert(manifests.begin(), attestation);
@@ -113,7 +116,8 @@ std::string manifest_text(const std::string& config_type, const std::string& ext
 }
 
 TEST(Parse, Manifest) {
-  const auto manifest = parse_manifest(manifest_text(std::string(kMediaTypeConfig), R"(,"annotations":{"a":"b"})"), "manifest");
+  const auto manifest =
+      parse_manifest(manifest_text(std::string(kMediaTypeConfig), R"(,"annotations":{"a":"b"})"), "manifest");
   ASSERT_TRUE(manifest.ok()) << manifest.error().message();
   EXPECT_EQ(manifest->config.size_bytes, 2U);
   EXPECT_EQ(manifest->layers.at(0).digest.hex(), kB);
@@ -125,7 +129,9 @@ TEST(Parse, Manifest) {
 }
 
 TEST(Parse, ArtifactsAreMarked) {
-  EXPECT_EQ(parse_manifest(manifest_text("application/vnd.oci.empty.v1+json", R"(,"artifactType":"x/y")"), "m")->artifact_type, "x/y");
+  EXPECT_EQ(parse_manifest(manifest_text("application/vnd.oci.empty.v1+json", R"(,"artifactType":"x/y")"), "m")
+                ->artifact_type,
+            "x/y");
   EXPECT_EQ(parse_manifest(manifest_text("application/vnd.cncf.helm.config.v1+json"), "m")->artifact_type,
             "application/vnd.cncf.helm.config.v1+json");
 }
@@ -144,12 +150,15 @@ TEST(Parse, RefusesWrongManifests) {
   EXPECT_EQ(manifest_error(R"({"schemaVersion":"2"})"), Errc::kInvalidArgument);
   EXPECT_EQ(manifest_error(R"({"schemaVersion":2,"manifests":[]})"), Errc::kInvalidArgument);
   EXPECT_EQ(manifest_error(manifest_text(std::string(kMediaTypeConfig), R"(,"manifests":[])")), Errc::kInvalidArgument);
-  EXPECT_EQ(manifest_error(manifest_text(std::string(kMediaTypeConfig), R"(,"mediaType":"application/vnd.oci.image.index.v1+json")")),
+  EXPECT_EQ(manifest_error(manifest_text(std::string(kMediaTypeConfig),
+                                         R"(,"mediaType":"application/vnd.oci.image.index.v1+json")")),
             Errc::kInvalidArgument);
-  EXPECT_EQ(manifest_error(R"({"schemaVersion":2,"config":{"digest":"sha256:zz","size":2},"layers":[]})"), Errc::kInvalidArgument);
+  EXPECT_EQ(manifest_error(R"({"schemaVersion":2,"config":{"digest":"sha256:zz","size":2},"layers":[]})"),
+            Errc::kInvalidArgument);
   EXPECT_EQ(manifest_error(R"({"schemaVersion":2,"config":{"digest":"sha256:)" + kA + R"(","size":-2},"layers":[]})"),
             Errc::kInvalidArgument);
-  EXPECT_EQ(manifest_error(R"({"schemaVersion":2,"config":{"digest":"sha256:)" + kA + R"("},"layers":[]})"), Errc::kInvalidArgument);
+  EXPECT_EQ(manifest_error(R"({"schemaVersion":2,"config":{"digest":"sha256:)" + kA + R"("},"layers":[]})"),
+            Errc::kInvalidArgument);
   EXPECT_EQ(manifest_error(std::string(kMaxDocumentBytes + 1, ' ')), Errc::kLimit);
 }
 
@@ -164,10 +173,11 @@ TEST(Parse, Index) {
 }
 
 TEST(Parse, Config) {
-  const std::string text = R"({"created":"2024-01-01T00:00:00Z","architecture":"amd64","os":"linux","config":{"User":"1:2","Env":["A=b"],
+  const std::string text =
+      R"({"created":"2024-01-01T00:00:00Z","architecture":"amd64","os":"linux","config":{"User":"1:2","Env":["A=b"],
     "Entrypoint":null,"Cmd":["sh"],"WorkingDir":"/w","ExposedPorts":{"80/tcp":{}},"Volumes":{"/v":{}},"Labels":{"l":"m"},
-    "StopSignal":"SIGINT","Healthcheck":{"Test":[1]}},"rootfs":{"type":"layers","diff_ids":["sha256:)" + kA +
-                           R"("]},"history":[{"created_by":"x","empty_layer":true}]})";
+    "StopSignal":"SIGINT","Healthcheck":{"Test":[1]}},"rootfs":{"type":"layers","diff_ids":["sha256:)" +
+      kA + R"("]},"history":[{"created_by":"x","empty_layer":true}]})";
   const auto config = parse_config(text, "config");
   ASSERT_TRUE(config.ok()) << config.error().message();
   EXPECT_EQ(config->user, "1:2");
@@ -191,8 +201,8 @@ TEST(Parse, ConfigErrorsNameThePlace) {
 }
 
 TEST(Parse, DockerArchive) {
-  const auto entries =
-      parse_docker_archive_manifest(R"([{"Config":"a.json","RepoTags":null,"Layers":["x/layer.tar"]}])", "manifest.json");
+  const auto entries = parse_docker_archive_manifest(
+      R"([{"Config":"a.json","RepoTags":null,"Layers":["x/layer.tar"]}])", "manifest.json");
   ASSERT_TRUE(entries.ok()) << entries.error().message();
   EXPECT_EQ(entries->at(0).config, "a.json");
   EXPECT_FALSE(parse_docker_archive_manifest("[]", "manifest.json").ok());

@@ -86,7 +86,8 @@ Status check_schema_version(const Cursor& root) {
     return version->error("this is a docker schema 1 manifest", Errc::kUnsupported)
         .with_hint("convert the image first, for example with skopeo copy --format v2s2");
   }
-  if (number != 2) return version->error("schema version " + std::to_string(number) + " is unknown", Errc::kUnsupported);
+  if (number != 2)
+    return version->error("schema version " + std::to_string(number) + " is unknown", Errc::kUnsupported);
   return {};
 }
 
@@ -95,14 +96,16 @@ Result<DocumentKind> kind_of(const Cursor& root) {
   RETURN_IF_ERROR(check_schema_version(root));
   std::string media_type;
   RETURN_IF_ERROR(root.read("mediaType", media_type));
-  // A document with the members of both kinds is read as one by some programs and as the other by the rest (CVE-2021-41190).
+  // A document with the members of both kinds is read as one by some programs and as the other by the rest
+  // (CVE-2021-41190).
   const bool has_manifests = root.get("manifests").has_value();
   const bool has_layers = root.get("layers").has_value() || root.get("config").has_value();
   if (has_manifests && has_layers) return root.error("has both \"manifests\" and \"layers\" or \"config\"");
   if (is_index_media_type(media_type) && !has_layers) return DocumentKind::kIndex;
   if (is_manifest_media_type(media_type) && !has_manifests) return DocumentKind::kManifest;
   if (!media_type.empty()) {
-    if (has_manifests || has_layers) return root.error("media type " + quoted(media_type) + " does not fit the content");
+    if (has_manifests || has_layers)
+      return root.error("media type " + quoted(media_type) + " does not fit the content");
     return root.error("media type " + quoted(media_type) + " is not an image", Errc::kUnsupported);
   }
   if (has_manifests) return DocumentKind::kIndex;
@@ -145,11 +148,13 @@ Status read_rootfs(const Cursor& root, ImageConfig& out) {
   RETURN_IF_ERROR(rootfs.expect_object());
   std::string type;
   RETURN_IF_ERROR(rootfs.read("type", type));
-  if (!type.empty() && type != "layers") return rootfs.error("type " + quoted(type) + " is not \"layers\"", Errc::kUnsupported);
+  if (!type.empty() && type != "layers")
+    return rootfs.error("type " + quoted(type) + " is not \"layers\"", Errc::kUnsupported);
   const auto diff_ids = rootfs.get("diff_ids");
   if (!diff_ids) return {};
   return diff_ids->for_each([&](const Cursor& element) -> Status {
-    if (out.diff_ids.size() == kMaxLayers) return element.error("more than " + std::to_string(kMaxLayers) + " layers", Errc::kLimit);
+    if (out.diff_ids.size() == kMaxLayers)
+      return element.error("more than " + std::to_string(kMaxLayers) + " layers", Errc::kLimit);
     ASSIGN_OR_RETURN(Digest digest, read_digest(element));
     out.diff_ids.push_back(std::move(digest));
     return {};
@@ -163,7 +168,8 @@ Result<DockerArchiveEntry> read_docker_archive_entry(const Cursor& element) {
   ASSIGN_OR_RETURN(entry.config, config.string());
   RETURN_IF_ERROR(element.read("RepoTags", entry.repo_tags));
   RETURN_IF_ERROR(element.read("Layers", entry.layers));
-  if (entry.layers.size() > kMaxLayers) return element.error("more than " + std::to_string(kMaxLayers) + " layers", Errc::kLimit);
+  if (entry.layers.size() > kMaxLayers)
+    return element.error("more than " + std::to_string(kMaxLayers) + " layers", Errc::kLimit);
   return entry;
 }
 
@@ -193,11 +199,13 @@ Result<Manifest> parse_manifest(std::string text, std::string_view what) {
   if (kind != DocumentKind::kManifest) return root.error("is an index, not a manifest");
   ASSIGN_OR_RETURN(const Cursor config, root.require("config"));
   ASSIGN_OR_RETURN(Descriptor config_descriptor, read_descriptor(config));
-  Manifest out{.media_type = {}, .artifact_type = {}, .config = std::move(config_descriptor), .layers = {}, .annotations = {}};
+  Manifest out{
+      .media_type = {}, .artifact_type = {}, .config = std::move(config_descriptor), .layers = {}, .annotations = {}};
   RETURN_IF_ERROR(root.read("mediaType", out.media_type));
   RETURN_IF_ERROR(root.read("artifactType", out.artifact_type));
   RETURN_IF_ERROR(read_descriptors(root, "layers", out.layers));
-  if (out.layers.size() > kMaxLayers) return root.error("more than " + std::to_string(kMaxLayers) + " layers", Errc::kLimit);
+  if (out.layers.size() > kMaxLayers)
+    return root.error("more than " + std::to_string(kMaxLayers) + " layers", Errc::kLimit);
   RETURN_IF_ERROR(read_string_map(root, "annotations", out.annotations));
   // An image may name an artifactType too; what decides is whether its configuration is one of an image.
   if (is_image_config_media_type(out.config.media_type)) {
@@ -242,7 +250,8 @@ Status check_layout_file(std::string text, std::string_view what) {
   RETURN_IF_ERROR(root.expect_object());
   ASSIGN_OR_RETURN(const Cursor version, root.require("imageLayoutVersion"));
   ASSIGN_OR_RETURN(const std::string number, version.string());
-  if (!number.starts_with("1.")) return version.error("layout version " + quoted(number) + " is unknown", Errc::kUnsupported);
+  if (!number.starts_with("1."))
+    return version.error("layout version " + quoted(number) + " is unknown", Errc::kUnsupported);
   return {};
 }
 

@@ -1,5 +1,5 @@
-// Reading and validating image documents. Input is hostile: bounded in size, every field typed, and a document that reads
-// as two things at once is refused. Errors name `what` and the JSON pointer of the offending value.
+// Reading and validating image documents. Input is hostile: bounded in size, every field typed, and a document that
+// reads as two things at once is refused. Errors name `what` and the JSON pointer of the offending value.
 #pragma once
 
 #include <cstddef>
@@ -21,7 +21,8 @@ enum class DocumentKind { kIndex, kManifest };
 Result<DocumentKind> document_kind(std::string text, std::string_view what);
 
 Result<Index> parse_index(std::string text, std::string_view what);
-// artifact_type is filled when the manifest is no runnable image: its artifactType, or else a foreign config media type.
+// artifact_type is filled when the manifest is no runnable image: its artifactType, or else a foreign config media
+// type.
 Result<Manifest> parse_manifest(std::string text, std::string_view what);
 Result<ImageConfig> parse_config(std::string text, std::string_view what);
 

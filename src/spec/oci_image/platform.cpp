@@ -74,7 +74,8 @@ Platform normalize(Platform platform) {
     if (platform.variant.empty()) platform.variant = alias.variant;
     break;
   }
-  if (!platform.variant.empty() && platform.variant[0] >= '0' && platform.variant[0] <= '9') platform.variant.insert(0, "v");
+  if (!platform.variant.empty() && platform.variant[0] >= '0' && platform.variant[0] <= '9')
+    platform.variant.insert(0, "v");
   if (platform.architecture == "arm64" && platform.variant == "v8") platform.variant.clear();
   if (platform.architecture == "amd64" && platform.variant == "v1") platform.variant.clear();
   if (platform.architecture == "arm" && platform.variant.empty()) platform.variant = "v7";
@@ -93,7 +94,9 @@ Result<Platform> parse_platform(std::string_view text) {
     if (parts[0] == "linux") return host;
     out = {.architecture = std::string(parts[0]), .os = host.os, .variant = ""};
   } else {
-    out = {.architecture = std::string(parts[1]), .os = std::string(parts[0]), .variant = parts.size() == 3 ? std::string(parts[2]) : ""};
+    out = {.architecture = std::string(parts[1]),
+           .os = std::string(parts[0]),
+           .variant = parts.size() == 3 ? std::string(parts[2]) : ""};
   }
   return normalize(std::move(out));
 }
@@ -110,8 +113,8 @@ std::optional<int> match_platform(const Platform& wanted_raw, const Platform& of
     if (have > 0 && need > 0 && need < have) return have - need;
     return std::nullopt;
   }
-  // Elsewhere variants are not ordered; an image that names none fits any, one that names one is better than nothing when
-  // nobody asked for a certain one.
+  // Elsewhere variants are not ordered; an image that names none fits any, one that names one is better than nothing
+  // when nobody asked for a certain one.
   if (offered.variant.empty()) return 1;
   if (wanted.variant.empty()) return 10 + need;
   return std::nullopt;
@@ -123,7 +126,8 @@ bool is_attestation(const Descriptor& descriptor) {
   return descriptor.platform && descriptor.platform->os == "unknown" && descriptor.platform->architecture == "unknown";
 }
 
-Result<std::size_t> select_platform(const std::vector<Descriptor>& manifests, const Platform& wanted, std::string_view what) {
+Result<std::size_t> select_platform(const std::vector<Descriptor>& manifests, const Platform& wanted,
+                                    std::string_view what) {
   std::optional<std::pair<int, std::size_t>> best;
   std::vector<std::size_t> unmarked;
   std::set<std::string> available;
@@ -141,8 +145,9 @@ Result<std::size_t> select_platform(const std::vector<Descriptor>& manifests, co
   if (best) return best->second;
   if (available.empty() && unmarked.size() == 1) return unmarked.front();
   const std::vector<std::string> names(available.begin(), available.end());
-  Error error(Errc::kNotFound, std::string(what) + " has no image for platform " + to_string(wanted) +
-                                   (names.empty() ? std::string(" and names no platform at all") : ", only for " + join(names, ", ")));
+  Error error(Errc::kNotFound,
+              std::string(what) + " has no image for platform " + to_string(wanted) +
+                  (names.empty() ? std::string(" and names no platform at all") : ", only for " + join(names, ", ")));
   return std::move(error).with_hint(names.empty() ? "choose an image by its digest" : "ask for one of these platforms");
 }
 

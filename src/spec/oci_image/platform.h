@@ -26,6 +26,7 @@ bool is_attestation(const Descriptor& descriptor);
 
 // Index of the best entry for `wanted`. Entries without a platform count as a last resort when there is exactly one.
 // Errc::kNotFound naming the platforms there are.
-Result<std::size_t> select_platform(const std::vector<Descriptor>& manifests, const Platform& wanted, std::string_view what);
+Result<std::size_t> select_platform(const std::vector<Descriptor>& manifests, const Platform& wanted,
+                                    std::string_view what);
 
 }  // namespace cooper::spec::oci_image

@@ -7,9 +7,15 @@
 namespace cooper::spec::oci_image {
 namespace {
 
-bool is_lower_alnum(char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9'); }
-bool is_alnum(char c) { return is_lower_alnum(c) || (c >= 'A' && c <= 'Z'); }
-bool is_digit(char c) { return c >= '0' && c <= '9'; }
+bool is_lower_alnum(char c) {
+  return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
+}
+bool is_alnum(char c) {
+  return is_lower_alnum(c) || (c >= 'A' && c <= 'Z');
+}
+bool is_digit(char c) {
+  return c >= '0' && c <= '9';
+}
 
 Error bad(std::string_view text, std::string_view why) {
   return Error(Errc::kInvalidArgument, "image name " + quoted(text) + " " + std::string(why));
@@ -57,7 +63,9 @@ bool valid_registry(std::string_view text) {
     const std::size_t end = text.find(']');
     if (end == std::string_view::npos || end < 3) return false;
     const std::string_view address = text.substr(1, end - 1);
-    const auto hex_or_colon = [](char c) { return is_digit(c) || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F') || c == ':'; };
+    const auto hex_or_colon = [](char c) {
+      return is_digit(c) || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F') || c == ':';
+    };
     if (!std::ranges::all_of(address, hex_or_colon)) return false;
     const std::string_view rest = text.substr(end + 1);
     return rest.empty() || (rest[0] == ':' && valid_port(rest.substr(1)));
@@ -105,7 +113,8 @@ Result<Reference> parse_reference(std::string_view text) {
     out.registry = parts->first;
     rest = parts->second;
   }
-  if (const std::size_t colon = rest.rfind(':'); colon != std::string_view::npos && rest.find('/', colon) == std::string_view::npos) {
+  if (const std::size_t colon = rest.rfind(':');
+      colon != std::string_view::npos && rest.find('/', colon) == std::string_view::npos) {
     const std::string_view tag = rest.substr(colon + 1);
     if (!valid_tag(tag)) return bad(text, "has a bad tag " + quoted(tag));
     out.tag = tag;
@@ -127,7 +136,8 @@ Result<Reference> parse_reference(std::string_view text) {
 Reference qualify(Reference reference, std::string_view registry) {
   if (!reference.registry.empty()) return reference;
   reference.registry = registry;
-  if (registry == kDockerHub && reference.repository.find('/') == std::string::npos) reference.repository.insert(0, "library/");
+  if (registry == kDockerHub && reference.repository.find('/') == std::string::npos)
+    reference.repository.insert(0, "library/");
   return reference;
 }
 

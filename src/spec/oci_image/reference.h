@@ -35,8 +35,8 @@ struct Reference {
 // Errc::kInvalidArgument says which part is wrong.
 Result<Reference> parse_reference(std::string_view text);
 
-// Full references a name may stand for, most likely first: a short name is looked up under localhost/ and then docker.io/
-// (docker.io/library/ when it has one component); a full name stands for itself.
+// Full references a name may stand for, most likely first: a short name is looked up under localhost/ and then
+// docker.io/ (docker.io/library/ when it has one component); a full name stands for itself.
 std::vector<Reference> candidates(const Reference& reference);
 // The full name for something that is stored now: short names get `registry` (docker.io adds "library/").
 Reference qualify(Reference reference, std::string_view registry);

@@ -1,5 +1,5 @@
-// CONTRACT. The OCI image specification 1.1 (and docker schema 2 under its own media types) as plain values: descriptor,
-// index, manifest, image configuration. parse.h reads and validates them, print.h writes them; no I/O here.
+// CONTRACT. The OCI image specification 1.1 (and docker schema 2 under its own media types) as plain values:
+// descriptor, index, manifest, image configuration. parse.h reads and validates them, print.h writes them; no I/O here.
 #pragma once
 
 #include <compare>

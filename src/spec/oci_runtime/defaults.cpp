@@ -7,7 +7,12 @@ std::vector<Mount> default_mounts() {
   return {
       {"/proc", "proc", "proc", {}, {}, {}},
       {"/dev", "tmpfs", "tmpfs", {"nosuid", "strictatime", "mode=755", "size=65536k"}, {}, {}},
-      {"/dev/pts", "devpts", "devpts", {"nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"}, {}, {}},
+      {"/dev/pts",
+       "devpts",
+       "devpts",
+       {"nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"},
+       {},
+       {}},
       {"/dev/shm", "tmpfs", "shm", {"nosuid", "noexec", "nodev", "mode=1777", "size=65536k"}, {}, {}},
       {"/dev/mqueue", "mqueue", "mqueue", {"nosuid", "noexec", "nodev"}, {}, {}},
       {"/sys", "sysfs", "sysfs", {"nosuid", "noexec", "nodev", "ro"}, {}, {}},
@@ -28,8 +33,8 @@ Process default_process() {
   return process;
 }
 
-// A user may not create a network he could use, mount sysfs without owning the network namespace, give devpts a group that is
-// not mapped, or write device rules.
+// A user may not create a network he could use, mount sysfs without owning the network namespace, give devpts a group
+// that is not mapped, or write device rules.
 void make_rootless(Config& config, const DefaultOptions& options) {
   Linux& linux = *config.linux;
   std::erase_if(linux.namespaces, [](const Namespace& ns) { return ns.type == "network"; });
@@ -41,15 +46,17 @@ void make_rootless(Config& config, const DefaultOptions& options) {
     if (mount.destination == "/sys") {
       mount = {"/sys", "none", "/sys", {"rbind", "nosuid", "noexec", "nodev", "ro"}, {}, {}};
     }
-    std::erase_if(mount.options, [](const std::string& option) { return option.starts_with("gid=") || option.starts_with("uid="); });
+    std::erase_if(mount.options,
+                  [](const std::string& option) { return option.starts_with("gid=") || option.starts_with("uid="); });
   }
 }
 
 }  // namespace
 
 const std::vector<std::string>& default_masked_paths() {
-  static const std::vector<std::string> paths{"/proc/acpi",       "/proc/asound",      "/proc/kcore",       "/proc/keys",    "/proc/latency_stats",
-                                              "/proc/timer_list", "/proc/timer_stats", "/proc/sched_debug", "/sys/firmware", "/proc/scsi"};
+  static const std::vector<std::string> paths{
+      "/proc/acpi",       "/proc/asound",      "/proc/kcore",       "/proc/keys",    "/proc/latency_stats",
+      "/proc/timer_list", "/proc/timer_stats", "/proc/sched_debug", "/sys/firmware", "/proc/scsi"};
   return paths;
 }
 

@@ -10,7 +10,8 @@ inline constexpr const char* kSpecVersion = "1.2.0";
 inline constexpr const char* kSpecVersionMin = "1.0.0";
 
 struct DefaultOptions {
-  // Adds a user namespace that maps the caller to root, drops what a user cannot do (network namespace, sysfs, device rules).
+  // Adds a user namespace that maps the caller to root, drops what a user cannot do (network namespace, sysfs, device
+  // rules).
   bool rootless = false;
   std::uint32_t host_uid = 0;
   std::uint32_t host_gid = 0;

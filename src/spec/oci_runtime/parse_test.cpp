@@ -136,12 +136,16 @@ TEST(ParseConfig, EveryWrongTypeNamesItsPointer) {
   using codec::json::Writer;
   const auto document = codec::json::Document::parse(kEverything, "x");
   ASSERT_TRUE(document.ok());
-  const std::vector<std::pair<Type, std::string>> wrong{
-      {Type::kString, "\"text\""}, {Type::kNumber, "5"}, {Type::kBool, "true"}, {Type::kArray, "[]"}, {Type::kObject, "{}"}};
+  const std::vector<std::pair<Type, std::string>> wrong{{Type::kString, "\"text\""},
+                                                        {Type::kNumber, "5"},
+                                                        {Type::kBool, "true"},
+                                                        {Type::kArray, "[]"},
+                                                        {Type::kObject, "{}"}};
   int cases = 0;
   // Writes the document with the value at `target` replaced.
   const std::function<void(Writer&, const Value&, const std::string&, const std::string&, const Value&)> copy =
-      [&](Writer& out, const Value& value, const std::string& where, const std::string& target, const Value& replacement) {
+      [&](Writer& out, const Value& value, const std::string& where, const std::string& target,
+          const Value& replacement) {
         if (where == target) {
           out.value(replacement);
         } else if (value.type() == Type::kObject) {
@@ -154,13 +158,15 @@ TEST(ParseConfig, EveryWrongTypeNamesItsPointer) {
           out.end_object();
         } else if (value.type() == Type::kArray) {
           out.begin_array();
-          for (std::size_t i = 0; i < value.size(); ++i) copy(out, value.element(i), where + "/" + std::to_string(i), target, replacement);
+          for (std::size_t i = 0; i < value.size(); ++i)
+            copy(out, value.element(i), where + "/" + std::to_string(i), target, replacement);
           out.end_array();
         } else {
           out.value(value);
         }
       };
-  const std::function<void(const Value&, const std::string&)> visit = [&](const Value& value, const std::string& where) {
+  const std::function<void(const Value&, const std::string&)> visit = [&](const Value& value,
+                                                                          const std::string& where) {
     if (!where.empty()) {
       for (const auto& [type, text] : wrong) {
         if (type == value.type()) continue;
@@ -213,16 +219,22 @@ TEST(ParseConfig, Refuses) {
       {R"({"ociVersion": "1.0.0", "root": {}})", "/root: required member 'path' is missing"},
       {R"({"ociVersion": "1.0.0", "process": {}})", "/process: required member 'cwd' is missing"},
       {R"({"ociVersion": "1.0.0", "mounts": [{}]})", "/mounts/0: required member 'destination' is missing"},
-      {R"({"ociVersion": "1.0.0", "linux": {"namespaces": [{}]}})", "/linux/namespaces/0: required member 'type' is missing"},
-      {R"({"ociVersion": "1.0.0", "hooks": {"poststop": [{"args": []}]}})", "/hooks/poststop/0: required member 'path' is missing"},
-      {R"({"ociVersion": "1.0.0", "process": {"cwd": "/", "user": {"uid": -1}}})", "/process/user/uid: must be an integer between 0 and 4294967295"},
+      {R"({"ociVersion": "1.0.0", "linux": {"namespaces": [{}]}})",
+       "/linux/namespaces/0: required member 'type' is missing"},
+      {R"({"ociVersion": "1.0.0", "hooks": {"poststop": [{"args": []}]}})",
+       "/hooks/poststop/0: required member 'path' is missing"},
+      {R"({"ociVersion": "1.0.0", "process": {"cwd": "/", "user": {"uid": -1}}})",
+       "/process/user/uid: must be an integer between 0 and 4294967295"},
       {R"({"ociVersion": "1.0.0", "process": {"cwd": "/", "user": {"uid": 4294967296}}})", "/process/user/uid"},
       {R"({"ociVersion": "1.0.0", "process": {"cwd": "/", "user": {"uid": 1.5}}})", "/process/user/uid"},
       {R"({"ociVersion": "1.0.0", "process": {"cwd": "/\u0000"}})", "/process/cwd: must not contain a NUL"},
       {R"({"ociVersion": "1.0.0", "annotations": {"a/b~c": 5}})", "/annotations/a~1b~0c: must be a string"},
-      {R"({"ociVersion": "1.0.0", "linux": {"netDevices": {"eth0": {}}}})", "/linux/netDevices: is not supported", Errc::kUnsupported},
-      {R"({"ociVersion": "1.0.0", "linux": {"memoryPolicy": {"mode": "MPOL_BIND"}}})", "/linux/memoryPolicy: is not supported", Errc::kUnsupported},
-      {R"({"ociVersion": "1.0.0", "linux": {"intelRdt": {"schemata": ["L3:0=1"]}}})", "/linux/intelRdt/schemata", Errc::kUnsupported},
+      {R"({"ociVersion": "1.0.0", "linux": {"netDevices": {"eth0": {}}}})", "/linux/netDevices: is not supported",
+       Errc::kUnsupported},
+      {R"({"ociVersion": "1.0.0", "linux": {"memoryPolicy": {"mode": "MPOL_BIND"}}})",
+       "/linux/memoryPolicy: is not supported", Errc::kUnsupported},
+      {R"({"ociVersion": "1.0.0", "linux": {"intelRdt": {"schemata": ["L3:0=1"]}}})", "/linux/intelRdt/schemata",
+       Errc::kUnsupported},
   };
   for (const Bad& bad : cases) {
     const auto parsed = parse_config(bad.text);
@@ -236,11 +248,14 @@ TEST(ParseConfig, AcceptsVersionsOfMajorOneAndUnknownMembers) {
   for (const char* version : {"1.0.0", "1.0.2-dev", "1.2.1", "1.3.0+dev", "1.0.0-rc5.1+x.y"}) {
     EXPECT_TRUE(parse_config(std::string(R"({"ociVersion": ")") + version + "\"}").ok()) << version;
   }
-  EXPECT_TRUE(parse_config(R"({"ociVersion": "1.0.0", "later": [1], "linux": {"more": null, "netDevices": {}}, "solaris": {}})").ok());
+  EXPECT_TRUE(
+      parse_config(R"({"ociVersion": "1.0.0", "later": [1], "linux": {"more": null, "netDevices": {}}, "solaris": {}})")
+          .ok());
 }
 
 TEST(ParseConfig, NullIsAbsentAndTheLastDuplicateCounts) {
-  const auto parsed = parse_config(R"({"ociVersion": "1.0.0", "hostname": "a", "hostname": "b", "process": null, "mounts": null})");
+  const auto parsed =
+      parse_config(R"({"ociVersion": "1.0.0", "hostname": "a", "hostname": "b", "process": null, "mounts": null})");
   ASSERT_TRUE(parsed.ok());
   EXPECT_EQ(parsed->hostname, "b");
   EXPECT_FALSE(parsed->process);
@@ -250,7 +265,8 @@ TEST(ParseProcess, NamesItsOwnDocument) {
   const auto parsed = parse_process(R"({"args": ["true"], "cwd": "/"})");
   ASSERT_TRUE(parsed.ok());
   EXPECT_THAT(parsed->args, ElementsAre("true"));
-  EXPECT_THAT(parse_process(R"({"args": 5, "cwd": "/"})").error().message(), HasSubstr("process.json: /args: must be an array"));
+  EXPECT_THAT(parse_process(R"({"args": 5, "cwd": "/"})").error().message(),
+              HasSubstr("process.json: /args: must be an array"));
   EXPECT_FALSE(parse_process("[]").ok());
 }
 
@@ -264,11 +280,13 @@ TEST(ParseResources, Reads) {
 
 TEST(State, RoundTrip) {
   const State state{"1.2.0", "box", "created", 42, "/b", {{"k", "v"}}};
-  EXPECT_EQ(print_state(state), R"({"ociVersion":"1.2.0","id":"box","status":"created","pid":42,"bundle":"/b","annotations":{"k":"v"}})");
+  EXPECT_EQ(print_state(state),
+            R"({"ociVersion":"1.2.0","id":"box","status":"created","pid":42,"bundle":"/b","annotations":{"k":"v"}})");
   const auto parsed = parse_state(print_state(state));
   ASSERT_TRUE(parsed.ok());
   EXPECT_EQ(print_state(*parsed), print_state(state));
-  EXPECT_EQ(print_state({"1.2.0", "box", "stopped", 0, "/b", {}}), R"({"ociVersion":"1.2.0","id":"box","status":"stopped","bundle":"/b"})");
+  EXPECT_EQ(print_state({"1.2.0", "box", "stopped", 0, "/b", {}}),
+            R"({"ociVersion":"1.2.0","id":"box","status":"stopped","bundle":"/b"})");
 }
 
 }  // namespace

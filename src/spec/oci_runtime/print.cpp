@@ -75,7 +75,10 @@ void write_scheduler(Writer& out, const Scheduler& scheduler) {
 }  // namespace
 
 void write_mapping(Writer& out, const IdMapping& mapping) {
-  out.begin_object().field("containerID", mapping.container_id).field("hostID", mapping.host_id).field("size", mapping.size);
+  out.begin_object()
+      .field("containerID", mapping.container_id)
+      .field("hostID", mapping.host_id)
+      .field("size", mapping.size);
   out.end_object();
 }
 

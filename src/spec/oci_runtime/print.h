@@ -13,8 +13,8 @@ enum class Style { kCompact, kPretty };
 std::string print_config(const Config& config, Style style = Style::kPretty);
 std::string print_process(const Process& process, Style style = Style::kPretty);
 std::string print_resources(const Resources& resources, Style style = Style::kCompact);
-// Members in runc's order: ociVersion id status pid bundle annotations. pid is left out when 0 (spec: required for created and
-// running only).
+// Members in runc's order: ociVersion id status pid bundle annotations. pid is left out when 0 (spec: required for
+// created and running only).
 std::string print_state(const State& state, Style style = Style::kCompact);
 
 // The same as one value of a document that is being written.

@@ -13,7 +13,8 @@ void write_namespace(Writer& out, const Namespace& ns) {
 
 void write_device(Writer& out, const Device& device) {
   out.begin_object().field("path", device.path).field("type", device.type);
-  if (device.type != "p" || device.major != 0 || device.minor != 0) out.field("major", device.major).field("minor", device.minor);
+  if (device.type != "p" || device.major != 0 || device.minor != 0)
+    out.field("major", device.major).field("minor", device.minor);
   out.optional_field("fileMode", device.file_mode).optional_field("uid", device.uid).optional_field("gid", device.gid);
   out.end_object();
 }
@@ -102,9 +103,12 @@ void write_device_rule(Writer& out, const DeviceRule& rule) {
 void write_memory(Writer& out, const Memory& memory) {
   out.begin_object();
   out.optional_field("limit", memory.limit).optional_field("reservation", memory.reservation);
-  out.optional_field("swap", memory.swap).optional_field("kernel", memory.kernel).optional_field("kernelTCP", memory.kernel_tcp);
+  out.optional_field("swap", memory.swap)
+      .optional_field("kernel", memory.kernel)
+      .optional_field("kernelTCP", memory.kernel_tcp);
   out.optional_field("swappiness", memory.swappiness).optional_field("disableOOMKiller", memory.disable_oom_killer);
-  out.optional_field("useHierarchy", memory.use_hierarchy).optional_field("checkBeforeUpdate", memory.check_before_update);
+  out.optional_field("useHierarchy", memory.use_hierarchy)
+      .optional_field("checkBeforeUpdate", memory.check_before_update);
   out.end_object();
 }
 

@@ -1,6 +1,6 @@
-// CONTRACT. The OCI runtime specification's config.json (1.0 to 1.2, Linux) as plain values: what the user wrote, nothing resolved.
-// Absent members are empty optionals/vectors/strings. parse.h reads and checks types and shapes with JSON-pointer errors;
-// print.h writes; defaults.h makes the document of `spec`. No I/O.
+// CONTRACT. The OCI runtime specification's config.json (1.0 to 1.2, Linux) as plain values: what the user wrote,
+// nothing resolved. Absent members are empty optionals/vectors/strings. parse.h reads and checks types and shapes with
+// JSON-pointer errors; print.h writes; defaults.h makes the document of `spec`. No I/O.
 #pragma once
 
 #include <cstdint>
@@ -114,9 +114,9 @@ struct Device {
 
 struct DeviceRule {
   bool allow = false;
-  std::string type;  // "a", "b", "c"; empty = a
+  std::string type;                          // "a", "b", "c"; empty = a
   std::optional<std::int64_t> major, minor;  // absent or -1: any
-  std::string access;  // of "rwm"
+  std::string access;                        // of "rwm"
 };
 
 struct Memory {

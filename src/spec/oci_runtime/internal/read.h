@@ -30,7 +30,8 @@ Status require(const Cursor& object, std::string_view name, T& out) {
 
 // Optional array of objects; absent leaves `out` untouched.
 template <typename T>
-Status read_list(const Cursor& object, std::string_view name, std::vector<T>& out, Status (*read_one)(const Cursor&, T&)) {
+Status read_list(const Cursor& object, std::string_view name, std::vector<T>& out,
+                 Status (*read_one)(const Cursor&, T&)) {
   const auto list = object.get(name);
   if (!list) return {};
   RETURN_IF_ERROR(list->expect_array());
@@ -45,7 +46,8 @@ Status read_list(const Cursor& object, std::string_view name, std::vector<T>& ou
   return {};
 }
 
-// Optional array of strings. The path of every name of a seccomp profile: no cursor is made for elements that are as they should be.
+// Optional array of strings. The path of every name of a seccomp profile: no cursor is made for elements that are as
+// they should be.
 inline Status read_texts(const Cursor& object, std::string_view name, std::vector<std::string>& out) {
   const auto list = object.get(name);
   if (!list) return {};
@@ -71,7 +73,8 @@ inline Status require_texts(const Cursor& object, std::string_view name, std::ve
 
 // Optional object.
 template <typename T>
-Status read_part(const Cursor& object, std::string_view name, std::optional<T>& out, Status (*read_one)(const Cursor&, T&)) {
+Status read_part(const Cursor& object, std::string_view name, std::optional<T>& out,
+                 Status (*read_one)(const Cursor&, T&)) {
   const auto part = object.get(name);
   if (!part) return {};
   RETURN_IF_ERROR(part->expect_object());
@@ -80,7 +83,8 @@ Status read_part(const Cursor& object, std::string_view name, std::optional<T>& 
 
 // Optional object whose members are objects (or strings) under free names.
 template <typename T>
-Status read_map(const Cursor& object, std::string_view name, std::map<std::string, T>& out, Status (*read_one)(const Cursor&, T&)) {
+Status read_map(const Cursor& object, std::string_view name, std::map<std::string, T>& out,
+                Status (*read_one)(const Cursor&, T&)) {
   const auto map = object.get(name);
   if (!map) return {};
   return map->for_each_member([&](std::string_view key, const Cursor& member) -> Status {
