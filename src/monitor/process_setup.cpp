@@ -177,8 +177,30 @@ void prepare_allocator() {
   (void)::mallopt(M_TOP_PAD, 0);
 }
 
+namespace {
+
+// Unmaps code and constants of one loaded object; they come back from the page cache when they are touched. Segments
+// that are (or were, before relocation) writable hold data of ours and stay.
+int forget_constant_segments(struct dl_phdr_info* object, std::size_t, void*) {
+  const auto page = static_cast<std::uintptr_t>(::sysconf(_SC_PAGESIZE));
+  for (int i = 0; i < object->dlpi_phnum; ++i) {
+    const auto& segment = object->dlpi_phdr[i];
+    if (segment.p_type != PT_LOAD || (segment.p_flags & PF_W) != 0) continue;
+    const std::uintptr_t start = object->dlpi_addr + segment.p_vaddr;
+    // Whole pages of this segment only: its first and last may be shared with a writable neighbour.
+    const std::uintptr_t begin = (start + page - 1) & ~(page - 1);
+    const std::uintptr_t end = (start + segment.p_memsz) & ~(page - 1);
+    if (begin >= end) continue;
+    (void)::madvise(reinterpret_cast<void*>(begin), end - begin, MADV_DONTNEED);  // NOLINT: an address of the loader
+  }
+  return 0;
+}
+
+}  // namespace
+
 void trim_memory() {
   (void)::malloc_trim(0);
+  (void)::dl_iterate_phdr(forget_constant_segments, nullptr);
 }
 
 }  // namespace cooper::monitor::internal
