@@ -19,6 +19,10 @@
  * It lives in every pod, so it is small: no C library, no allocation, no writable data but the stack. That needs a line
  * of assembly for each machine it runs on.
  */
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC optimize("no-tree-loop-distribute-patterns") /* or loops become calls of a memset that is not there */
+#endif
+
 #include <asm/ioctls.h>
 #include <asm/unistd.h>
 #include <linux/errno.h>

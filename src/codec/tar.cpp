@@ -48,7 +48,7 @@ struct Reader::Impl {
   Result<std::optional<Header>> read_header();
   Status finish_entry(const Header& header, Extensions& extensions, Entry& entry);
   Status read_gnu_sparse(Header& header);
-  Result<std::uint64_t> read_sparse_map(std::uint64_t stored, std::vector<SparsePart>& parts);
+  Result<std::uint64_t> read_sparse_map(std::uint64_t stored, std::vector<SparsePart>& out);
 
   BlockSource& blocks;
   std::string_view rest;
@@ -221,10 +221,8 @@ Result<std::uint32_t> narrow_device(std::uint64_t value, const std::string& path
 }
 
 Status apply_attributes(const Header& header, Extensions& extensions, Entry& entry) {
-  entry.path = extensions.sparse_name ? std::move(*extensions.sparse_name)
-               : extensions.path      ? std::move(*extensions.path)
-                                      : header.name;
-  entry.link_target = extensions.link_path ? std::move(*extensions.link_path) : header.link_name;
+  entry.path = extensions.sparse_name.value_or(extensions.path.value_or(header.name));
+  entry.link_target = extensions.link_path.value_or(header.link_name);
   if (entry.type != EntryType::kHardLink && entry.type != EntryType::kSymlink) entry.link_target.clear();
   entry.mode = static_cast<std::uint32_t>(header.mode & 07777);
   ASSIGN_OR_RETURN(entry.uid, narrow_id(extensions.uid.value_or(header.uid), "uid", entry.path));

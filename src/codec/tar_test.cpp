@@ -9,7 +9,6 @@ namespace cooper::codec::tar {
 namespace {
 
 using ::testing::ElementsAre;
-using ::testing::HasSubstr;
 using ::testing::Pair;
 
 struct Read {

@@ -176,7 +176,7 @@ void DirStack::pop_to(std::size_t depth) {
   }
 }
 
-Result<bool> DirStack::push_link(std::string_view name, std::string target, Missing missing) {
+Result<bool> DirStack::push_link(std::string_view name, const std::string& target, Missing missing) {
   LinkWalk walk(root_, missing == Missing::kCreate, created_);
   RETURN_IF_ERROR(walk.start(top_path(), target));
   auto there = walk.run();
@@ -203,7 +203,7 @@ Result<bool> DirStack::push(std::string_view name, Missing missing) {
   }
   if (fd.error().errno_value() != ENOTDIR && fd.error().errno_value() != ELOOP) return std::move(fd).error();
   ASSIGN_OR_RETURN(std::string target, read_link_target(top(), component, join_path(top_path(), name)));
-  return push_link(name, std::move(target), missing);
+  return push_link(name, target, missing);
 }
 
 Result<std::optional<DirStack::Directory>> DirStack::walk(std::string_view clean, Missing missing) {

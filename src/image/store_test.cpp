@@ -14,7 +14,6 @@
 namespace cooper::image {
 namespace {
 
-using codec::tar::FixtureEntry;
 using codec::tar::TarFixture;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;

@@ -17,6 +17,14 @@ using ::testing::HasSubstr;
 using ::testing::UnorderedElementsAre;
 
 class TreeTest : public ::testing::Test {
+ public:
+  ~TreeTest() override {
+    // Nothing a layer did may have reached the neighbour.
+    EXPECT_EQ(*io::read_file(scratch_ / "outside/secret"), "secret");
+    EXPECT_EQ(sys::list_directory(*sys::openat(sys::kCwd, scratch_ / "outside", O_RDONLY))->size(), 1U);
+    (void)::umask(old_umask_);
+  }
+
  protected:
   TreeTest() {
     old_umask_ = ::umask(0);
@@ -24,12 +32,6 @@ class TreeTest : public ::testing::Test {
     write_test_file(scratch_ / "outside/secret", "secret");
     root_ = std::move(*sys::openat(sys::kCwd, root_path(), O_RDONLY | O_DIRECTORY));
     builder_.emplace(root_);
-  }
-  ~TreeTest() override {
-    // Nothing a layer did may have reached the neighbour.
-    EXPECT_EQ(*io::read_file(scratch_ / "outside/secret"), "secret");
-    EXPECT_EQ(sys::list_directory(*sys::openat(sys::kCwd, scratch_ / "outside", O_RDONLY))->size(), 1U);
-    (void)::umask(old_umask_);
   }
   std::string root_path() const { return scratch_ / "root"; }
 

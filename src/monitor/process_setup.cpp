@@ -150,7 +150,7 @@ void overwrite_command_line(const std::string& title) {
   char* args = reinterpret_cast<char*>(start);  // NOLINT: an address the kernel gave us
   const std::size_t room = end - start - 1;
   const std::size_t n = std::min(room, title.size());
-  std::memcpy(args, title.data(), n);
+  std::copy_n(title.begin(), n, args);
   std::memset(args + n, 0, end - start - n);
 }
 

@@ -101,7 +101,7 @@ class QueryTest : public ::testing::Test {
   }
   // A pod with a manifest, in the given place, unlocked.
   PodUuid add(Place place, const std::string& name, const char* uuid_text = nullptr) {
-    const PodUuid uuid = uuid_text == nullptr ? PodUuid::random() : *PodUuid::parse(uuid_text);
+    PodUuid uuid = uuid_text == nullptr ? PodUuid::random() : *PodUuid::parse(uuid_text);
     auto pod = create_pod(layout_, uuid);
     EXPECT_TRUE(pod.ok());
     PodManifest manifest = full_manifest(uuid);

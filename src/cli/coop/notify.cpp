@@ -72,6 +72,10 @@ Status send_datagram(BorrowedFd socket, const std::string& target, std::string_v
 
 }  // namespace
 
+bool NotifyProxy::wanted() {
+  return caller_socket().has_value();
+}
+
 Result<std::optional<NotifyProxy>> NotifyProxy::prepare(const std::string& root, const std::string& id) {
   const auto target = caller_socket();
   if (!target) return std::optional<NotifyProxy>();
@@ -81,6 +85,7 @@ Result<std::optional<NotifyProxy>> NotifyProxy::prepare(const std::string& root,
   RETURN_IF_ERROR(io::make_directories(root + "/.notify", 0711));
   // Any user of the container may send.
   RETURN_IF_ERROR(sys::mkdirat(sys::kCwd, proxy.directory_, 0755));
+  RETURN_IF_ERROR(sys::fchmodat(sys::kCwd, proxy.directory_, 0755));  // whatever the caller's umask
   return std::optional<NotifyProxy>(std::move(proxy));
 }
 

@@ -15,6 +15,8 @@ namespace cooper::cli::coop {
 
 class NotifyProxy {
  public:
+  // The caller has a NOTIFY_SOCKET.
+  static bool wanted();
   // With a NOTIFY_SOCKET in the caller's environment: makes <root>/.notify/<id> for a new container. nullopt without.
   static Result<std::optional<NotifyProxy>> prepare(const std::string& root, const std::string& id);
   // The same for a container that exists (start): nullopt when it has no such directory or the caller no socket.

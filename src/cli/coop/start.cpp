@@ -72,6 +72,8 @@ Result<container::CreateOptions> create_options(const Call& call, const std::str
 }
 
 Result<std::optional<NotifyProxy>> add_notify(const Call& call, container::CreateOptions& options) {
+  // The directory of a container that exists is its own; the create that follows reports the id.
+  if (!NotifyProxy::wanted() || call.load().ok()) return std::optional<NotifyProxy>();
   ASSIGN_OR_RETURN(auto notify, NotifyProxy::prepare(call.globals.root, options.id));
   if (notify) {
     options.extra_mounts.push_back(notify->mount());
@@ -101,7 +103,9 @@ void delete_container(const Call& call, const std::string& id) {
 
 Result<int> run_detached(const Call& call, const Bundle& bundle, container::CreateOptions options) {
   ASSIGN_OR_RETURN(auto notify, add_notify(call, options));
-  ScopeExit undo([&] { NotifyProxy::remove(call.globals.root, options.id); });
+  ScopeExit undo([&] {
+    if (notify) NotifyProxy::remove(call.globals.root, options.id);
+  });
   if (notify) RETURN_IF_ERROR(notify->listen());
   auto factory = call.factory();
   ASSIGN_OR_RETURN(const auto created, factory.create(bundle.config, options));
@@ -128,11 +132,9 @@ Result<int> run_foreground(const Call& call, Bundle& bundle, container::CreateOp
   if (terminal) {
     if (Status taken = supervisor.take_terminal(); !taken.ok()) log::warning(taken.error().message());
   }
-  const pid_t pid = created.pid;
-  bool announced = false;
   if (notify) {
-    supervisor.watch(notify->socket(), [&] {
-      if (const auto ready = notify->forward(pid); !announced && ready.ok() && *ready) announced = true;
+    supervisor.watch(notify->socket(), [&notify, pid = created.pid] {
+      if (const auto ready = notify->forward(pid); !ready.ok()) log::warning(ready.error().message());
     });
   }
   auto status = supervisor.wait_for(std::move(created));

@@ -131,8 +131,8 @@ std::vector<std::string> Args::all(std::string_view flag) const {
   return found == values_.end() ? std::vector<std::string>{} : found->second;
 }
 
-void Args::merge_earlier(Args other) {
-  for (auto& [name, values] : other.values_) {
+void Args::merge_earlier(const Args& other) {
+  for (const auto& [name, values] : other.values_) {
     auto& mine = values_[name];
     mine.insert(mine.begin(), values.begin(), values.end());
   }

@@ -45,7 +45,7 @@ class Args {
   // True when a "--" stood between flags and arguments.
   bool ended_by_dashes() const { return ended_by_dashes_; }
   // Takes over every flag of `other`, whose mentions count as earlier.
-  void merge_earlier(Args other);
+  void merge_earlier(const Args& other);
 
  private:
   friend Result<Args> parse_args(std::span<const std::span<const Flag>>, std::span<const std::string>, Order);

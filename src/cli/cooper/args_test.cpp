@@ -105,7 +105,7 @@ TEST(Args, EarlierFlagsComeFirst) {
   auto global = parse({"--root", "/a"});
   auto args = parse({"--root", "/b"});
   ASSERT_TRUE(global.ok() && args.ok());
-  args->merge_earlier(std::move(global).value());
+  args->merge_earlier(*global);
   EXPECT_THAT(args->all("root"), ElementsAre("/a", "/b"));
   EXPECT_EQ(args->last("root"), "/b");
 }

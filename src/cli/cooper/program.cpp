@@ -161,7 +161,7 @@ int main_cooper(char** argv) {
   auto args = parse_args(tables, std::span(rest).subspan(used), command->order);
   if (!args.ok()) return usage_error(std::move(args).error().with(command->path));
   if (args->enabled("help")) return print(command_help(*command)).ok() ? 0 : kExitFailure;
-  args->merge_earlier(std::move(before).value());
+  args->merge_earlier(*before);
   if (auto counted = check_count(*command, *args); !counted.ok()) return usage_error(counted.error());
   if (command->seals && !args->enabled("dry-run")) {
     if (auto sealed = container::seal_executable(argv); !sealed.ok()) return usage_error(sealed.error());

@@ -53,7 +53,7 @@ class DirStack {
   std::string top_path() const { return levels_.empty() ? std::string() : levels_.back().path; }
   void pop_to(std::size_t depth);
   Result<bool> push(std::string_view name, Missing missing);
-  Result<bool> push_link(std::string_view name, std::string target, Missing missing);
+  Result<bool> push_link(std::string_view name, const std::string& target, Missing missing);
 
   BorrowedFd root_;
   std::vector<Level> levels_;

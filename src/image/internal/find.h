@@ -16,7 +16,7 @@ struct FoundImage {
   std::optional<std::string> name;  // the full name that matched; none when it was found by id or digest
 };
 
-Result<FoundImage> find_image_and_name(const Records& records, std::string_view reference);
+Result<FoundImage> find_image_and_name(const Records& records, std::string_view text);
 Result<Image> find_image(const Records& records, std::string_view reference);
 
 }  // namespace cooper::image

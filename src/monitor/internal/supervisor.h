@@ -66,7 +66,7 @@ class Supervisor final : public HubHandler {
   void end_sandbox();
   void remove_containers();
   void finish();
-  void say_goodbye(const std::vector<ExitRecord>& records);
+  void say_goodbye(const std::vector<ExitRecord>& all);
   void sync_records();
   std::vector<ExitRecord> records() const;
   BoardCell& cell(const App& app);
