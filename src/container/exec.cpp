@@ -11,6 +11,7 @@
 #include "container/container.h"
 #include "container/executor.h"
 #include "container/internal.h"
+#include "container/lsm.h"
 #include "container/state.h"
 #include "sys/cred.h"
 #include "sys/file.h"
@@ -51,6 +52,8 @@ Result<Plan> exec_plan(const StateRecord& record, oci::Config config, const Exec
   plan_options.rootless = factory.rootless;
   plan_options.detach_start = false;
   plan_options.kernel_last_cap = sys::last_cap();
+  plan_options.apparmor_enabled = apparmor_enabled();
+  plan_options.selinux_enabled = selinux_enabled();
   // The container exists: what only a start needs (sysctl, mappings ...) was valid then and is not judged again here.
   ASSIGN_OR_RETURN(Plan whole, make_plan(config, plan_options));
   Plan out;

@@ -10,6 +10,7 @@
 #include "container/executor.h"
 #include "container/hooks.h"
 #include "container/internal.h"
+#include "container/lsm.h"
 #include "container/state.h"
 #include "io/file.h"
 #include "log/log.h"
@@ -34,6 +35,8 @@ PlanOptions plan_options(const CreateOptions& options, const FactoryOptions& fac
   out.rootless = factory.rootless;
   out.detach_start = options.detach_start;
   out.kernel_last_cap = sys::last_cap();
+  out.apparmor_enabled = apparmor_enabled();
+  out.selinux_enabled = selinux_enabled();
   out.root_override = options.root_override;
   out.extra_mounts = options.extra_mounts;
   out.extra_env = options.extra_env;
