@@ -27,6 +27,7 @@ def test_run_on_a_terminal(cooper):
     assert status == 4 and "/dev/pts/0" in text and "41 123" in text and "all" in text
 
 
+@pytest.mark.xfail(reason="known defect: open in the first landing")
 def test_size_from_the_beginning(cooper):
     """The first thing the app can ask already has the right answer."""
     sizes = set()
@@ -127,6 +128,7 @@ def test_terminal_is_restored(cooper, unique, end):
         assert terminal.child.returncode == {"exit": 0, "kill": 137, "signal": -15}[end]
 
 
+@pytest.mark.xfail(reason="known defect: open in the first landing")
 def test_terminal_is_restored_when_the_monitor_dies(cooper, unique):
     """Also then, with the status of the record that the guardian leaves."""
     name = unique()
@@ -178,6 +180,7 @@ def test_terminal_wanted_without_one(cooper):
     assert result.out.startswith("/dev/pts/") and "no terminal" not in result.err
 
 
+@pytest.mark.xfail(reason="known defect: open in the first landing")
 def test_detached_terminal(cooper, unique):
     """-dt: the app has a terminal although nobody looks; attach shows it."""
     with cooper.running(unique(), "-t", "-i", command=("sh", "-c", "tty; while read line; do echo got $line; done")) as name:
