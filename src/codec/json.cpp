@@ -113,6 +113,8 @@ Result<Document> Document::parse(std::string text, std::string_view what) {
   impl->text = std::move(text);
   constexpr unsigned kFlags =
       rapidjson::kParseInsituFlag | rapidjson::kParseIterativeFlag | rapidjson::kParseValidateEncodingFlag;
+  // The UTF-8 check reads a whole sequence at once: a sequence cut off at the end must find bytes that are ours.
+  impl->text.append(4, '\0');
   impl->dom.ParseInsitu<kFlags>(impl->text.data());
   if (impl->dom.HasParseError()) {
     const std::string reason = to_lower(trim(rapidjson::GetParseError_En(impl->dom.GetParseError())));

@@ -31,6 +31,7 @@ TEST(Json, ErrorsNameThePointer) {
 TEST(Json, RefusesHostileText) {
   EXPECT_FALSE(Document::parse("{\"a\":1} x", "t").ok());
   EXPECT_FALSE(Document::parse("", "t").ok());
+  EXPECT_FALSE(Document::parse("{\"a\xf3", "t").ok());  // ends inside a sequence: read past the end once
   EXPECT_FALSE(Document::parse("{\"a\":\"\xff\"}", "t").ok());
   EXPECT_FALSE(Document::parse(std::string("{\"a\":1\0}", 8), "t").ok());
   EXPECT_EQ(Document::parse(std::string(100000, '['), "t").error().code(), Errc::kLimit);
