@@ -6,6 +6,7 @@
 #include "base/strings.h"
 #include "codec/digest.h"
 #include "image/internal/changes.h"
+#include "image/internal/job.h"
 #include "image/internal/layers.h"
 #include "image/internal/load.h"
 #include "image/internal/plan.h"
@@ -96,6 +97,7 @@ Result<Image> import_rootfs(BorrowedFd store, const ImportOptions& options) {
     names.push_back(std::move(name));
   }
   ASSIGN_OR_RETURN(Input input, open_input(options.source.path));
+  (void)!remove_stale_jobs(store).ok();
   ASSIGN_OR_RETURN(Staging staging, Staging::create(store));
   // The name of the tree follows from the bytes: until they are known it has another one.
   const std::string pending(64, '0');

@@ -51,6 +51,15 @@ Result<Job> Job::create(BorrowedFd store) {
   return Error(Errc::kBusy, "no temporary directory could be made in the image store");
 }
 
+Result<Job> Job::take(BorrowedFd store, const std::string& path) {
+  ASSIGN_OR_RETURN(UniqueFd fd, sys::openat(store, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
+  // Locked before gc can see it.
+  RETURN_IF_ERROR(sys::flock(fd, LOCK_EX));
+  const std::string taken = std::string(kTmpDir) + "/" + random_name();
+  RETURN_IF_ERROR(sys::renameat(store, path, store, taken));
+  return Job(store, taken, std::move(fd));
+}
+
 Job::Job(Job&& other) noexcept
     : store_(other.store_), path_(std::exchange(other.path_, {})), fd_(std::move(other.fd_)) {}
 

@@ -5,6 +5,7 @@
 
 #include "base/strings.h"
 #include "codec/digest.h"
+#include "image/internal/job.h"
 #include "image/internal/layers.h"
 #include "image/internal/paths.h"
 #include "image/internal/plan.h"
@@ -239,6 +240,8 @@ Result<Image> Loader::load_image(const ImagePlan& plan) {
 }
 
 Result<std::vector<Image>> Loader::run() {
+  // What killed loads left behind may be large; not to find it is no reason to fail.
+  (void)!remove_stale_jobs(store_).ok();
   ASSIGN_OR_RETURN(Staging staging, Staging::create(store_));
   staging_.emplace(std::move(staging));
   const std::string shown = options_.path == "-" ? "standard input" : quoted(options_.path);

@@ -21,7 +21,7 @@ constexpr std::array<Directory, 9> kDirectories = {{
     {"refs", 0700},
     {kImagesDir, 0700},
     {kNamesDir, 0700},
-    {kTreesDir, 0711},
+    {kTreesDir, 0700},  // nobody on the host shall run a setuid program of an image
     {kTmpDir, 0700},
     {"locks", 0700},
 }};

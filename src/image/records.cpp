@@ -221,4 +221,12 @@ Status Records::remove_image(const Digest& id) {
   return {};
 }
 
+Status Records::flush() {
+  for (const char* path : {kNamesDir, kImagesDir}) {
+    ASSIGN_OR_RETURN(const UniqueFd dir, sys::openat(store_, path, O_RDONLY | O_DIRECTORY));
+    RETURN_IF_ERROR(sys::fsync(dir));
+  }
+  return {};
+}
+
 }  // namespace cooper::image

@@ -101,17 +101,40 @@ Status Staging::publish_blobs() {
 
 Status Staging::publish_records(std::vector<Image>& images) {
   Records records(store_);
+  std::vector<std::vector<std::string>> added;
   for (Image& image : images) {
-    const std::vector<std::string> added = image.names;
-    ASSIGN_OR_RETURN(const auto before, records.image(image.id));
-    if (before) {
-      image.names.insert(image.names.end(), before->names.begin(), before->names.end());
-    }
+    added.push_back(image.names);
+    ASSIGN_OR_RETURN(auto before, records.image(image.id));
+    if (before) image.names.insert(image.names.end(), before->names.begin(), before->names.end());
     std::ranges::sort(image.names);
     const auto repeated = std::ranges::unique(image.names);
     image.names.erase(repeated.begin(), repeated.end());
-    if (!before || print_record(*before) != print_record(image)) RETURN_IF_ERROR(records.put_image(image));
-    for (const std::string& name : added) RETURN_IF_ERROR(records.put_name(name, image.id));
+    if (before && print_record(*before) == print_record(image)) continue;
+    former_images_.emplace_back(image.id, std::move(before));
+    RETURN_IF_ERROR(records.put_image(image));
+  }
+  for (std::size_t i = 0; i < images.size(); ++i) {
+    for (const std::string& name : added[i]) {
+      ASSIGN_OR_RETURN(auto owner, records.name(name));
+      former_names_.emplace_back(name, std::move(owner));
+      RETURN_IF_ERROR(records.put_name(name, images[i].id));
+    }
+  }
+  return {};
+}
+
+// Names first: a record is taken back only when no name leads to it any more.
+Status Staging::take_back_records() {
+  Records records(store_);
+  while (!former_names_.empty()) {
+    const auto& [name, owner] = former_names_.back();
+    RETURN_IF_ERROR(owner ? records.put_name(name, *owner) : records.remove_name(name));
+    former_names_.pop_back();
+  }
+  while (!former_images_.empty()) {
+    const auto& [id, image] = former_images_.back();
+    RETURN_IF_ERROR(image ? records.put_image(*image) : records.remove_image(id));
+    former_images_.pop_back();
   }
   return {};
 }
@@ -122,7 +145,9 @@ Status Staging::commit(std::vector<Image>& images) {
   ScopeExit undo([&] {
     const std::vector<Digest> blobs(blobs_.begin(), blobs_.end());
     const std::vector<std::string> trees(trees_.begin(), trees_.end());
-    (void)remove_unreferenced(store_, blobs, trees);
+    // What cannot be taken back stays whole: it is referred to.
+    (void)!take_back_records().ok();
+    (void)!remove_unreferenced(store_, blobs, trees).ok();
   });
   RETURN_IF_ERROR(publish_blobs());
   const Trees trees(store_);

@@ -88,6 +88,8 @@ Result<RemoveResult> Store::remove(std::string_view reference, bool force) {
     }
   }
   RETURN_IF_ERROR(records.remove_image(image.id));
+  // Before the bytes go: no power cut brings back a name without them.
+  RETURN_IF_ERROR(records.flush());
   RETURN_IF_ERROR(remove_unreferenced(impl_->fd, blobs_of(image), {image.chain}));
   result.deleted.push_back(image.id);
   return result;

@@ -3,6 +3,7 @@
 #include <linux/fs.h>
 
 #include <chrono>
+#include <optional>
 
 #include "base/strings.h"
 #include "codec/json.h"
@@ -77,8 +78,7 @@ Result<std::vector<std::string>> Trees::list() const {
 
 Result<UniqueFd> Trees::begin(const Job& job, const std::string& chain) {
   const std::string tree = staged(chain);
-  // Others may look into a rootfs (processes of other users in it), not into the list of users.
-  RETURN_IF_ERROR(sys::mkdirat(job.fd(), tree, 0711));
+  RETURN_IF_ERROR(sys::mkdirat(job.fd(), tree, 0700));
   RETURN_IF_ERROR(sys::mkdirat(job.fd(), tree + "/users", 0700));
   RETURN_IF_ERROR(sys::mkdirat(job.fd(), tree + "/rootfs", 0755));
   return sys::openat(job.fd(), tree + "/rootfs", O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
@@ -118,43 +118,36 @@ Status Trees::adopt(std::string_view chain) const {
   return remove_if_there(store_, tree_orphan_path(chain));
 }
 
-Status Trees::move_away(std::string_view chain, const Job& trash) const {
-  return sys::renameat(store_, tree_path(chain), trash.fd(), "tree");
-}
-
 Result<std::uint64_t> Trees::remove_or_orphan(std::string_view chain) const {
-  if (!sys::fstatat(store_, tree_path(chain)).ok()) return std::uint64_t{0};
-  ASSIGN_OR_RETURN(const Job trash, Job::create(store_));
+  std::optional<Job> trash;
   {
     ASSIGN_OR_RETURN(const io::FileLock guard, lock(io::FileLock::Mode::kExclusive));
+    if (!sys::fstatat(store_, tree_path(chain)).ok()) return std::uint64_t{0};
     ASSIGN_OR_RETURN(const auto users_left, users(chain));
     if (!users_left.empty()) {
-      ASSIGN_OR_RETURN(const UniqueFd mark,
-                       sys::openat(store_, tree_orphan_path(chain), O_WRONLY | O_CREAT | O_NOFOLLOW, 0600));
+      // Where the mark cannot be made (a full disk), gc finds the tree later.
+      (void)!sys::openat(store_, tree_orphan_path(chain), O_WRONLY | O_CREAT | O_NOFOLLOW, 0600).ok();
       return std::uint64_t{0};
     }
-    Status moved = move_away(chain, trash);
-    if (!moved.ok()) {
-      if (is_missing(moved.error())) return std::uint64_t{0};
-      return std::move(moved).error();
-    }
+    ASSIGN_OR_RETURN(Job taken, Job::take(store_, tree_path(chain)));
+    trash.emplace(std::move(taken));
   }
-  const std::uint64_t freed = disk_usage(trash.fd(), "tree");
-  (void)remove_if_there(store_, unpack_lock_path(chain));
+  const std::uint64_t freed = disk_usage(store_, trash->path());
+  RETURN_IF_ERROR(remove_if_there(store_, unpack_lock_path(chain)));
   return freed;
 }
 
 Status Trees::release_user(std::string_view chain, std::string_view user) const {
   RETURN_IF_ERROR(remove_if_there(store_, tree_users_path(chain) + "/" + std::string(user)));
   if (!sys::fstatat(store_, tree_orphan_path(chain)).ok()) return {};
-  ASSIGN_OR_RETURN(const auto left, users(chain));
-  if (!left.empty()) return {};
-  ASSIGN_OR_RETURN(const Job trash, Job::create(store_));
+  std::optional<Job> trash;
   ASSIGN_OR_RETURN(const io::FileLock guard, lock(io::FileLock::Mode::kExclusive));
-  // All again under the lock: an image may have come back, another user may have registered.
+  // Under the lock: an image may have come back, another user may have registered.
   ASSIGN_OR_RETURN(const auto users_now, users(chain));
   if (!users_now.empty() || !sys::fstatat(store_, tree_orphan_path(chain)).ok()) return {};
-  return move_away(chain, trash);
+  ASSIGN_OR_RETURN(Job taken, Job::take(store_, tree_path(chain)));
+  trash.emplace(std::move(taken));
+  return {};
 }
 
 }  // namespace cooper::image

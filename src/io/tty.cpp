@@ -56,6 +56,14 @@ Status set_window_size(BorrowedFd terminal, WindowSize size) {
   return {};
 }
 
+std::optional<WindowSize> caller_window_size() {
+  for (const int fd : {STDOUT_FILENO, STDIN_FILENO}) {
+    const auto size = window_size(BorrowedFd(fd));
+    if (size.ok() && size->rows != 0 && size->columns != 0) return *size;
+  }
+  return std::nullopt;
+}
+
 Result<RawMode> RawMode::enter(BorrowedFd terminal) {
   struct termios saved = {};
   if (::tcgetattr(terminal.get(), &saved) != 0) return Error::from_errno(errno, "read the terminal's settings");

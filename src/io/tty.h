@@ -4,6 +4,7 @@
 #include <termios.h>
 
 #include <cstdint>
+#include <optional>
 
 #include "base/error.h"
 #include "base/fd.h"
@@ -18,6 +19,8 @@ struct WindowSize {
 };
 Result<WindowSize> window_size(BorrowedFd terminal);
 Status set_window_size(BorrowedFd terminal, WindowSize size);
+// Size of the terminal behind standard output, else input; none when neither is one that knows its size.
+std::optional<WindowSize> caller_window_size();
 
 // Raw mode of a terminal (every byte is passed on as typed, nothing is echoed, no signal keys) until destroyed. Deadly
 // signals that no handler takes (SEGV, ABRT, BUS, FPE, ILL) also restore it. At most one at a time in a process. The

@@ -65,6 +65,9 @@ Result<Plumbing> make_plumbing(PodSpec& spec, const LaunchOptions& options) {
   Plumbing out;
   if (options.attach) {
     ASSIGN_OR_RETURN(out.first_app, find_attached(spec, options));
+    AppSpec& app = spec.apps[static_cast<std::size_t>(out.first_app)];
+    if (app.terminal && app.config.process && options.console_size)
+      app.config.process->console_size = options.console_size;
     ASSIGN_OR_RETURN(out.client, sys::socketpair(SOCK_SEQPACKET));
   }
   ASSIGN_OR_RETURN(out.sync, sys::socketpair(SOCK_SEQPACKET));

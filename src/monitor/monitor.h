@@ -96,6 +96,8 @@ struct LaunchOptions {
   bool attach = false;  // foreground: the returned client gets streams from the first byte
   std::string attach_app;
   bool attach_stdin = false;
+  // Of the attached app's terminal, from its first instant.
+  std::optional<oci::ConsoleSize> console_size;
 };
 
 // Forks guardian and monitor; returns when every app has been started, or with the error of the first that could not

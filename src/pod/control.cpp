@@ -7,6 +7,7 @@
 
 #include "base/strings.h"
 #include "io/event_loop.h"
+#include "io/file.h"
 #include "monitor/client.h"
 #include "pod/layout.h"
 #include "pod/pod.h"
@@ -14,6 +15,8 @@
 #include "pod/remove.h"
 #include "pod/state.h"
 #include "sys/file.h"
+#include "sys/process.h"
+#include "sys/socket.h"
 
 namespace cooper::pod {
 namespace {
@@ -59,9 +62,29 @@ Result<std::optional<monitor::Event>> await_end(monitor::Client& client, std::in
   }
 }
 
-// The monitor itself does not react (stopped, or hung): its containers are ended behind its back, then it by its
-// guardian or gc.
+// The process that listens on the socket: its monitor, if the name it has given itself says so.
+Result<UniqueFd> find_monitor(const Layout& layout, const PodUuid& uuid) {
+  ASSIGN_OR_RETURN(const UniqueFd socket, sys::unix_connect(layout.monitor_socket(uuid), SOCK_SEQPACKET));
+  struct ucred peer = {};
+  socklen_t size = sizeof peer;
+  if (::getsockopt(socket.get(), SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0)
+    return Error::from_errno(errno, "find the monitor");
+  // First the descriptor, then the look at the name: a pid that was given to somebody else meanwhile shows.
+  ASSIGN_OR_RETURN(UniqueFd pidfd, sys::pidfd_open(peer.pid));
+  ASSIGN_OR_RETURN(const std::string name, io::read_file("/proc/" + std::to_string(peer.pid) + "/cmdline", 65536));
+  if (!name.starts_with("cooper: monitor " + uuid.str()))
+    return Error(Errc::kNotFound, "the monitor cannot be told from other processes");
+  return pidfd;
+}
+
+// The monitor itself does not react (stopped, or hung). It is killed: its guardian then ends the pod. Without a
+// guardian the containers are ended from here.
 Status end_by_force(const EngineOptions& options, const OpenPod& pod) {
+  if (auto monitor = find_monitor(Layout(options), pod.uuid); monitor.ok()) {
+    (void)!sys::pidfd_send_signal(*monitor, SIGKILL).ok();
+    ASSIGN_OR_RETURN(const bool free, wait_unlocked(pod, kEndingMs));
+    if (free) return {};
+  }
   Result<bool> cleaned = clean_runtime(options, pod.uuid);
   if (!cleaned.ok()) return std::move(cleaned).error();
   ASSIGN_OR_RETURN(const bool free, wait_unlocked(pod, kEndingMs));
@@ -190,16 +213,17 @@ Status Engine::stop(const PodUuid& uuid, int timeout_ms) const {
   if (!locked) return {};  // over
   ASSIGN_OR_RETURN(const PodManifest manifest, read_manifest(pod.dir));
   auto client = monitor::Client::connect(layout.monitor_socket(uuid));
-  if (client.ok()) {
-    Status asked = client->stop("", timeout_ms);
-    if (asked.ok()) {
-      resume_paused(*this, uuid, manifest);
-      const std::int64_t own = timeout_ms < 0 ? manifest.stop_timeout_ms : timeout_ms;
-      (void)!await_end(*client, own + kEndingMs).ok();
-    }
+  Status asked = client.ok() ? client->stop("", timeout_ms) : Status();
+  if (client.ok() && asked.ok()) {
+    resume_paused(*this, uuid, manifest);
+    const std::int64_t own = timeout_ms < 0 ? manifest.stop_timeout_ms : timeout_ms;
+    (void)!await_end(*client, own + kEndingMs).ok();
   }
-  // Also when nobody answered: the pod may be about to start or to end, and its lock tells in either case.
-  ASSIGN_OR_RETURN(const bool free, wait_unlocked(pod, kEndingMs));
+  // Also when nobody listened: the pod may be about to start or to end, and its lock tells in either case. Not when the
+  // monitor did not answer in half a minute.
+  const bool hung = (!client.ok() && client.error().code() == Errc::kTimeout) ||
+                    (!asked.ok() && asked.error().code() == Errc::kTimeout);
+  ASSIGN_OR_RETURN(const bool free, wait_unlocked(pod, hung ? 0 : kEndingMs));
   return free ? Status() : end_by_force(options_, pod);
 }
 

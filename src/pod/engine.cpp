@@ -62,7 +62,8 @@ Result<RunResult> Engine::run(const PodRequest& request, const monitor::LaunchOp
   // Not flushed here: until the app runs, a power cut may as well find no pod. start_pod() flushes those that are kept.
   RETURN_IF_ERROR(move_pod(Layout(options_), prepared.pod, Place::kRun, io::Durability::kNone));
   undo.dismiss();
-  return start_pod(options_, std::move(prepared), std::move(launch), options);
+  return start_pod(options_, std::move(prepared), std::move(launch), options,
+                   request.remove_failed_start ? OnFailure::kRemove : OnFailure::kKeep);
 }
 
 Result<RunResult> Engine::run_prepared(const PodUuid& uuid, const monitor::LaunchOptions& options) {
@@ -84,7 +85,7 @@ Result<std::vector<container::Plan>> Engine::plan(const PodRequest& request) {
   ASSIGN_OR_RETURN(const PodManifest manifest, plan_pod(options_, request));
   ASSIGN_OR_RETURN(stage1::Launch launch, build_launch(options_, manifest, Place::kRun));
   const Layout layout(options_);
-  container::Factory factory({layout.containers(), layout.seccomp_cache(), false});
+  container::Factory factory({layout.containers(), "", false});
   std::vector<container::Plan> out;
   const auto add = [&](monitor::AppSpec& spec) -> Status {
     name_pod_namespaces(spec.config);

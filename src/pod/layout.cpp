@@ -37,7 +37,6 @@ Status make_layout(const Layout& layout) {
   }
   if (!sys::fstatat(sys::kCwd, layout.run_pods()).ok()) {
     RETURN_IF_ERROR(io::make_directories(layout.containers(), 0700));
-    RETURN_IF_ERROR(io::make_directories(layout.seccomp_cache(), 0700));
     RETURN_IF_ERROR(io::make_directories(layout.run_pods(), 0700));
   }
   return {};

@@ -1,19 +1,18 @@
 // Where everything of the engine lies. The functions below are the only ones that build these paths.
 //
-//   <root>/images/                        the image store (image/store.h)
-//   <root>/pods/<place>/<uuid>/           0700; the directory itself is the pod's lock (flock, exclusive, while it is
-//   prepared, runs or is |                                     removed): whoever has it open keeps it across every
-//   rename |   pod                               pod manifest: everything prepare() decided (manifest.h) | upper-<app>/
-//   work-<app>/          the app's own part of its overlay. upper-<app> is also the mount point: covered by the | whole
-//   root file system, in the app's mount namespace only |   sharedVolumes/<number>/           empty volumes of the pod
-//   |   logs/<app>.log[.N]                written by the monitor
-//   |   status/<app>                      exit record, by the monitor or gc
-//   <root>/pods/names/<name>              symlink to the uuid: a name is taken by making it
-//   <run-root>/pods/<uuid>/               while the pod runs: monitor.sock, hosts, hostname, resolv.conf, sandbox/
-//   (empty root of the
-//                                         sandbox); nothing that must survive a reboot
-//   <run-root>/coop/<uuid>_<app>/         runtime state (container/container.h); `coop --root <run-root>/coop` shows it
-//   <run-root>/seccomp/                   compiled filters
+//   <root>/images/                      the image store (image/store.h)
+//   <root>/pods/<place>/<uuid>/         0700; the directory itself is the pod's lock (flock, exclusive, while it is
+//   |                                   prepared, runs or is removed): who has it open keeps it across every rename
+//   |   pod                             pod manifest: everything prepare() decided (manifest.h)
+//   |   upper-<app>/ work-<app>/        the app's own part of its overlay. upper-<app> is also the mount point: it
+//   |                                   is covered by the root file system, in the app's mount namespace only
+//   |   sharedVolumes/<number>/         empty volumes of the pod
+//   |   logs/<app>.log[.N]              written by the monitor
+//   |   status/<app>                    exit record, by the monitor or gc
+//   <root>/pods/names/<name>            symlink to the uuid: a name is taken by making it
+//   <run-root>/pods/<uuid>/             while the pod runs: monitor.sock, hosts, hostname, resolv.conf, sandbox/
+//   |                                   (empty root of the sandbox); nothing that must survive a reboot
+//   <run-root>/coop/<uuid>_<app>/       runtime state (container/container.h); coop --root <run-root>/coop shows it
 //
 // Places are the states of a pod: embryo, prepare, prepared, run, exited-garbage, garbage, in this order; a pod only
 // ever moves towards the end of the list. Creating an inode on disk is the most expensive part of a start, which is why
@@ -48,7 +47,6 @@ class Layout {
   std::string monitor_socket(const PodUuid& uuid) const;
   std::string sandbox_root(const PodUuid& uuid) const { return run_dir(uuid) + "/sandbox"; }
   std::string containers() const { return run_root_ + "/coop"; }
-  std::string seccomp_cache() const { return run_root_ + "/seccomp"; }
 
  private:
   std::string root_, run_root_;

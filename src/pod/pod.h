@@ -1,19 +1,14 @@
 // CONTRACT. Pods: what the user asks for, how it is stored, and every operation on it. `cooper run` is a pod of one
 // app.
 //
-//   <root>/pods/{embryo,prepare,prepared,run,exited-garbage,garbage}/<uuid>/     state = directory + lock (docs: pod
-//   lifecycle)
-//     pod              pod manifest (JSON, versioned)      pod.lck       held exclusively while preparing or running
-//     pod-created      empty, mtime = creation             runtime-config  flags of run (JSON)
-//     appsinfo/<app>/{manifest,config.json,tree}           overlay/<chain>/{upper,work}/<app>
-//     status/<app>     exit record                         logs/<app>.log   net/{hosts,hostname,resolv.conf}
-//   <root>/pods/names/<name>    symlink to the uuid: a name is taken by making it
-//   <run-root>/pods/<uuid>/     monitor.sock and what must not survive a reboot
-//   <run-root>/coop/<uuid>_<app>/   runtime state of the containers (container.h), visible to `coop --root
-//   <run-root>/coop`
+// A pod is a directory; the directory it lies in is its state, and its lock says whether somebody is at work on it
+// (state.h). Where everything lies is drawn in layout.h. Every transition is a rename(2) while the lock is held. Pods
+// that shall survive a power cut are flushed: prepare() and run_prepared() before they return or start anything, run()
+// after the start and before it returns, except with remove_on_exit, of which a power cut may leave garbage and nothing
+// anybody could want.
 //
-// Every transition is rename(2) + fsync of both parents while the lock is held. A pod in `run` whose lock is free has
-// exited.
+// A kill of any process at any instant leaves a state that is whole, or that the next command on the pod or gc()
+// repairs.
 #pragma once
 
 #include <cstdint>
@@ -85,7 +80,8 @@ struct PodRequest {
   std::string hostname;
   Network network = Network::kNone;
   bool remove_on_exit = false;
-  bool single = false;  // `cooper run`: no shared namespaces, the app is PID 1 itself
+  bool remove_failed_start = false;  // a start that fails leaves nothing, as with remove_on_exit
+  bool single = false;               // `cooper run`: no shared namespaces, the app is PID 1 itself
   std::map<std::string, std::string> labels, annotations;
   std::uint64_t log_max_bytes = 0;
   int stop_timeout_ms = 10000;
@@ -156,6 +152,7 @@ class Engine {
   // Name, full uuid or unambiguous prefix. Errc::kNotFound / kInvalidArgument ("ambiguous").
   Result<PodUuid> find(std::string_view name_or_uuid) const;
   Result<PodInfo> info(const PodUuid& uuid) const;
+  // Oldest first. Not those being erased: no name finds them either, and only gc() sees them.
   Result<std::vector<PodInfo>> list() const;
   // The pod manifest bytes.
   Result<std::string> manifest(const PodUuid& uuid) const;

@@ -273,6 +273,10 @@ Result<std::vector<PodInfo>> Engine::list() const {
   for (const Place place : kPlaces) {
     ASSIGN_OR_RETURN(const auto uuids, list_place(layout, place));
     for (const PodUuid& uuid : uuids) {
+      if (place == Place::kGarbage) {
+        found.erase(uuid);
+        continue;
+      }
       ASSIGN_OR_RETURN(const auto pod, open_pod_at(layout, uuid, place));
       if (!pod) continue;
       auto info = describe(options_, *pod);
@@ -296,7 +300,7 @@ Result<container::Container> Engine::container(const PodUuid& uuid, std::string_
   ASSIGN_OR_RETURN(const OpenPod pod, open_pod(layout, uuid));
   ASSIGN_OR_RETURN(const PodManifest manifest, read_manifest(pod.dir));
   ASSIGN_OR_RETURN(const AppManifest* entry, select_app(manifest, app));
-  const container::Factory factory({layout.containers(), layout.seccomp_cache(), false});
+  const container::Factory factory({layout.containers(), "", false});
   auto loaded = factory.load(stage1::container_id(uuid.str(), entry->app.name));
   if (!loaded.ok() && loaded.error().code() == Errc::kNotFound) {
     return Error(Errc::kWrongState,

@@ -1,7 +1,9 @@
 #include "pod/remove.h"
 
 #include <signal.h>
+#include <sys/prctl.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <set>
@@ -12,12 +14,28 @@
 #include "io/file.h"
 #include "pod/names.h"
 #include "sys/file.h"
+#include "sys/process.h"
 
 namespace cooper::pod {
 namespace {
 
 // A reader needs microseconds, unless it is stopped.
 constexpr int kReadersMs = 5000;
+constexpr int kLockMs = 5000;
+
+// The child's part. Nothing inherited may stay open: the parent's clients wait for the end of their connections.
+[[noreturn]] void erase_and_exit(const EngineOptions& options, const PodUuid& uuid) {
+  (void)!sys::close_range(3, ~0U, 0).ok();
+  (void)::setsid();
+  (void)::prctl(PR_SET_NAME, "cooper-erase");
+  auto pod = open_pod_at(Layout(options), uuid, Place::kGarbage);
+  if (pod.ok() && *pod && lock_pod(Layout(options), **pod, kLockMs).ok()) {
+    auto status = sys::openat((*pod)->dir, kStatusDir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+    if (status.ok()) (void)!lock_directory(*status, kReadersMs).ok();
+    (void)!erase_pod(options, **pod).ok();
+  }
+  ::_exit(0);
+}
 
 // A record that cannot be read (half written, or of a newer version) still names the container by its directory; its
 // cgroup is removed with the pod's.
@@ -115,22 +133,33 @@ Result<int> complete_records(const OpenPod& pod, const PodManifest& manifest, co
   return written;
 }
 
-void await_readers(const OpenPod& pod) {
-  auto status = sys::openat(pod.dir, kStatusDir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
-  if (status.ok()) (void)!lock_directory(*status, kReadersMs).ok();
-}
-
-Status delete_pod(const EngineOptions& options, OpenPod& pod) {
+Status retire_pod(const EngineOptions& options, OpenPod& pod) {
   const Layout layout(options);
   std::optional<PodManifest> manifest;
   if (auto read = read_manifest(pod.dir); read.ok()) manifest = std::move(read).value();
   if (pod.place != Place::kGarbage) RETURN_IF_ERROR(move_pod(layout, pod, Place::kGarbage, io::Durability::kNone));
   RETURN_IF_ERROR(release_names(layout, pod.uuid, manifest));
-  RETURN_IF_ERROR(release_trees(layout, pod.uuid, manifest));
+  return release_trees(layout, pod.uuid, manifest);
+}
+
+Status erase_pod(const EngineOptions& options, const OpenPod& pod) {
   ASSIGN_OR_RETURN(const UniqueFd garbage,
-                   sys::openat(sys::kCwd, layout.place(Place::kGarbage), O_RDONLY | O_DIRECTORY));
+                   sys::openat(sys::kCwd, Layout(options).place(Place::kGarbage), O_RDONLY | O_DIRECTORY));
   Status removed = io::remove_tree(garbage, pod.uuid.str());
   if (!removed.ok()) return std::move(removed).error().with("delete pod " + quoted(pod.uuid.str()));
+  return {};
+}
+
+Status delete_pod(const EngineOptions& options, OpenPod& pod) {
+  RETURN_IF_ERROR(retire_pod(options, pod));
+  return erase_pod(options, pod);
+}
+
+Status delete_in_background(const EngineOptions& options, OpenPod& pod) {
+  RETURN_IF_ERROR(retire_pod(options, pod));
+  const pid_t child = ::fork();
+  if (child < 0) return erase_pod(options, pod);
+  if (child == 0) erase_and_exit(options, pod.uuid);
   return {};
 }
 

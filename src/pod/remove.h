@@ -27,12 +27,19 @@ struct MissingRecord {
 monitor::ExitRecord make_record(const std::string& app, const MissingRecord& missing);
 Result<int> complete_records(const OpenPod& pod, const PodManifest& manifest, const MissingRecord& missing = {});
 
-// Moves the pod to garbage, gives back its name and trees, deletes it. The lock must be held. Nothing of it may run any
-// more. The manifest is read from the pod; when it is unreadable, name and trees are found by searching.
+// Moves the pod to garbage, gives back its name and trees: nobody finds it any more. The lock must be held, and nothing
+// of it may run. The manifest is read from the pod; when it is unreadable, name and trees are found by searching.
+Status retire_pod(const EngineOptions& options, OpenPod& pod);
+// Deletes the files of a retired pod.
+Status erase_pod(const EngineOptions& options, const OpenPod& pod);
+// Both.
 Status delete_pod(const EngineOptions& options, OpenPod& pod);
 
-// Waits, for a bounded time, until nobody reads the exit records any more: `wait` holds the status directory's lock
-// shared while it looks for them. For pods that remove themselves; whoever removes a pod on request does not ask.
-void await_readers(const OpenPod& pod);
+// For pods that remove themselves: retires the pod, and erases it in a process of its own, so that nobody who waits for
+// the pod's end waits for the disk (freeing the blocks of a directory takes milliseconds where the file system discards
+// them at once). That process first waits, for a bounded time, until nobody reads the exit records any more: `wait`
+// holds the status directory's lock shared while it looks for them. When it is killed, gc finds the pod in garbage. The
+// caller must be single-threaded.
+Status delete_in_background(const EngineOptions& options, OpenPod& pod);
 
 }  // namespace cooper::pod

@@ -37,9 +37,8 @@ Status make_run_dir(const Layout& layout, const PodManifest& manifest) {
 void finish_pod(const EngineOptions& options, const PodUuid& uuid) {
   auto pod = open_pod_at(Layout(options), uuid, Place::kRun);
   if (!pod.ok() || !*pod) return;
-  await_readers(**pod);
   // What fails here is left to gc, which removes exited pods with remove_on_exit at once.
-  (void)!delete_pod(options, **pod).ok();
+  (void)!delete_in_background(options, **pod).ok();
 }
 
 Result<monitor::PodSpec> pod_spec(const EngineOptions& options, PreparedPod prepared, stage1::Launch launch) {
@@ -50,7 +49,8 @@ Result<monitor::PodSpec> pod_spec(const EngineOptions& options, PreparedPod prep
   ASSIGN_OR_RETURN(spec.pod_dir, sys::dup_cloexec(prepared.pod.dir));
   spec.lock = std::move(prepared.pod.dir);
   spec.run_dir = layout.run_dir(manifest.uuid);
-  spec.factory = {layout.containers(), layout.seccomp_cache(), false};
+  // No cache of filters: compiling one takes less time than looking it up and checking it.
+  spec.factory = {layout.containers(), "", false};
   spec.sandbox = std::move(launch.sandbox);
   spec.apps = std::move(launch.apps);
   spec.stop_timeout_ms = manifest.stop_timeout_ms;
@@ -65,7 +65,7 @@ Result<monitor::PodSpec> pod_spec(const EngineOptions& options, PreparedPod prep
 }
 
 // The monitor has undone everything, if it ever lived. What is left is ours: no record, no removal.
-void settle_failed_start(const EngineOptions& options, const PodUuid& uuid, const Error& error) {
+void settle_failed_start(const EngineOptions& options, const PodUuid& uuid, const Error& error, OnFailure on_failure) {
   auto opened = open_pod_at(Layout(options), uuid, Place::kRun);
   if (!opened.ok() || !*opened) return;
   OpenPod& pod = **opened;
@@ -73,7 +73,7 @@ void settle_failed_start(const EngineOptions& options, const PodUuid& uuid, cons
   (void)!clean_runtime(options, uuid).ok();
   const auto manifest = read_manifest(pod.dir);
   if (!manifest.ok()) return;
-  if (manifest->remove_on_exit) {
+  if (manifest->remove_on_exit || on_failure == OnFailure::kRemove) {
     discard_pod(options, pod);
   } else {
     (void)!complete_records(pod, *manifest, {125, 0, error.message()}).ok();
@@ -119,7 +119,7 @@ Result<stage1::Launch> build_launch(const EngineOptions& options, const PodManif
 }
 
 Result<RunResult> start_pod(const EngineOptions& options, PreparedPod prepared, stage1::Launch launch,
-                            const monitor::LaunchOptions& how) {
+                            const monitor::LaunchOptions& how, OnFailure on_failure) {
   const PodUuid uuid = prepared.manifest.uuid;
   const bool keep = !prepared.manifest.remove_on_exit;
   const Layout layout(options);
@@ -134,7 +134,7 @@ Result<RunResult> start_pod(const EngineOptions& options, PreparedPod prepared, 
   auto launched = start();
   prepared.pod.dir.reset();  // still ours if the monitor never took it
   if (!launched.ok()) {
-    settle_failed_start(options, uuid, launched.error());
+    settle_failed_start(options, uuid, launched.error(), on_failure);
     return std::move(launched).error();
   }
   if (keep) {

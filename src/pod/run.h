@@ -17,9 +17,11 @@ Result<stage1::Launch> build_launch(const EngineOptions& options, const PodManif
 // cooper-init: as configured, else beside the program, else in libexec. Errc::kNotFound with a hint.
 Result<std::string> find_init(const EngineOptions& options);
 
-// The pod is in run/ and locked; the lock passes to the monitor. When the start fails, a pod with remove_on_exit is
-// gone and any other is an exited one with exit records that say why.
+enum class OnFailure { kKeep, kRemove };
+
+// The pod is in run/ and locked; the lock passes to the monitor. When the start fails, a pod with remove_on_exit (or
+// any, with kRemove) is gone, and any other is an exited one with exit records that say why.
 Result<RunResult> start_pod(const EngineOptions& options, PreparedPod prepared, stage1::Launch launch,
-                            const monitor::LaunchOptions& how);
+                            const monitor::LaunchOptions& how, OnFailure on_failure = OnFailure::kKeep);
 
 }  // namespace cooper::pod

@@ -12,6 +12,8 @@ namespace {
 
 using Words = std::vector<std::string>;
 
+constexpr std::size_t kMaxOptionBytes = 255;  // of one fsconfig(2) value
+
 std::vector<oci::Mount> default_mounts(const App& app, const Security& security) {
   const std::string access = app.privileged ? "rw" : "ro";
   Words proc{"nosuid", "noexec", "nodev"};
@@ -163,11 +165,16 @@ std::string escape_overlay_path(const std::string& path) {
   return out;
 }
 
-container::MountRoot overlay_root(const App& app, bool may_lose_data) {
+Result<container::MountRoot> overlay_root(const App& app, bool may_lose_data) {
   container::MountRoot root{app.mount_point, "overlay", {}};
   root.options = {{"lowerdir", escape_overlay_path(app.tree_rootfs)},
                   {"upperdir", escape_overlay_path(app.upper_dir)},
                   {"workdir", escape_overlay_path(app.work_dir)}};
+  for (const auto& [key, path] : root.options) {
+    if (path.size() <= kMaxOptionBytes) continue;
+    return Error(Errc::kLimit, "path " + quoted(path) + " has more than the 255 bytes that a mount option can take")
+        .with_hint("use a shorter --root");
+  }
   // Without it the unmount at the end of the container writes all dirty pages of the whole disk (ovl_sync_fs), for
   // files that are removed a moment later. Not for pods that are kept: it also turns the app's own fsync into nothing.
   // Kernel 5.10.

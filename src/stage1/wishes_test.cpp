@@ -279,13 +279,15 @@ TEST(Mounts, OverlayOptions) {
   app.upper_dir = "/u";
   app.work_dir = "/w";
   app.mount_point = "/m";
-  const container::MountRoot root = overlay_root(app, true);
+  const container::MountRoot root = *overlay_root(app, true);
   EXPECT_EQ(root.fstype, "overlay");
   EXPECT_EQ(root.path, "/m");
   ASSERT_EQ(root.options.size(), 4U);
   EXPECT_EQ(root.options[0].second, "/t\\:1");
   EXPECT_EQ(root.options[3].first, "volatile");
-  EXPECT_EQ(overlay_root(app, false).options.size(), 3U);
+  EXPECT_EQ(overlay_root(app, false)->options.size(), 3U);
+  app.work_dir = "/" + std::string(255, 'w');
+  EXPECT_EQ(overlay_root(app, false).error().code(), Errc::kLimit);
 }
 
 // ---- seccomp files

@@ -27,7 +27,6 @@ def test_run_on_a_terminal(cooper):
     assert status == 4 and "/dev/pts/0" in text and "41 123" in text and "all" in text
 
 
-@pytest.mark.xfail(reason="known defect: open in the first landing")
 def test_size_from_the_beginning(cooper):
     """The first thing the app can ask already has the right answer."""
     sizes = set()
@@ -42,7 +41,8 @@ def test_typing(cooper):
     with cooper.on_terminal("run", "--rm", "-it", "busybox", "sh") as terminal:
         terminal.expect("#")
         terminal.write("echo $((6*7))\r")
-        terminal.expect("42")
+        if "#" not in terminal.expect("42").split("42")[-1]:
+            terminal.expect("#")
         terminal.write("\x04")
         assert terminal.wait()[0] == 0
 
@@ -128,22 +128,13 @@ def test_terminal_is_restored(cooper, unique, end):
         assert terminal.child.returncode == {"exit": 0, "kill": 137, "signal": -15}[end]
 
 
-@pytest.mark.xfail(reason="known defect: open in the first landing")
 def test_terminal_is_restored_when_the_monitor_dies(cooper, unique):
     """Also then, with the status of the record that the guardian leaves."""
     name = unique()
     with cooper.on_terminal("run", "-it", "--name", name, "busybox", "sh") as terminal:
         before = settings(terminal.slave)
         terminal.expect("#")
-        uuid = cooper.inspect(name)["id"]
-        for entry in os.listdir("/proc"):
-            if entry.isdigit():
-                try:
-                    line = open(f"/proc/{entry}/cmdline", "rb").read().decode(errors="replace")
-                except OSError:
-                    continue
-                if "monitor" in line and uuid in line:
-                    os.kill(int(entry), signal.SIGKILL)
+        os.kill(cooper.monitor(name), signal.SIGKILL)
         proc.until(lambda: terminal.child.poll() is not None, what="the end")
         assert settings(terminal.slave) == before and terminal.child.returncode != 0
 
@@ -180,7 +171,6 @@ def test_terminal_wanted_without_one(cooper):
     assert result.out.startswith("/dev/pts/") and "no terminal" not in result.err
 
 
-@pytest.mark.xfail(reason="known defect: open in the first landing")
 def test_detached_terminal(cooper, unique):
     """-dt: the app has a terminal although nobody looks; attach shows it."""
     with cooper.running(unique(), "-t", "-i", command=("sh", "-c", "tty; while read line; do echo got $line; done")) as name:

@@ -300,12 +300,9 @@ def test_detached_life(cooper, unique):
             time.sleep(0.3)
             child.signal(signal.SIGKILL)
         assert cooper.state(name) == "running"
-        monitors = [int(p) for p in os.listdir("/proc") if p.isdigit() and _args(p)[:1] and "monitor" in " ".join(_args(p)) and cooper.inspect(name)["id"] in " ".join(_args(p))]
-        assert monitors
-        os.kill(monitors[-1], signal.SIGKILL)
-        cooper.wait_state(name, "exited")
-        record = cooper.inspect(name)["exit"]
-        assert record["code"] == 137 and record["error"]
+        os.kill(cooper.monitor(name), signal.SIGKILL)
+        record = proc.until(lambda: cooper.inspect(name)["exit"], 10, 0.05, "the record")
+        assert record["code"] == 137 and record["error"] and cooper.state(name) == "exited"
 
 
 # --- attach -----------------------------------------------------------------------------
@@ -565,7 +562,6 @@ def test_global_flags_anywhere(cooper, new_engine):
     other = new_engine(load=False)
     binary = other.binary
     assert json.loads(proc.run(binary, "--root", other.root, "image", "ls", "--run-root", other.run_root, "--format=json").check().out)["images"] == []
-    assert json.loads(proc.run(binary, "--format", "json", "image", "--help").out or "{}") == {} or True
     proc.run(binary, "ps", "--root", other.root, "--run-root", other.run_root, "--log-level", "loud").fails("loud", rc=125)
     proc.run(binary, "ps", "--root", other.root, "--run-root", other.run_root, "--format", "xml").fails("xml", rc=125)
 

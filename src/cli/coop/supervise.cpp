@@ -28,11 +28,9 @@ bool forwarded(std::uint32_t signal) {
 }  // namespace
 
 std::optional<oci::ConsoleSize> caller_terminal_size() {
-  for (const BorrowedFd fd : {kStdin, kStdout}) {
-    if (!io::is_terminal(fd)) continue;
-    if (const auto size = io::window_size(fd); size.ok()) return oci::ConsoleSize{size->rows, size->columns};
-  }
-  return std::nullopt;
+  const auto size = io::caller_window_size();
+  if (!size) return std::nullopt;
+  return oci::ConsoleSize{size->rows, size->columns};
 }
 
 // Copies between the caller's standard streams and the pty master. Never blocks on the master; the caller's streams are
@@ -45,11 +43,7 @@ class Supervisor::Relay {
   }
 
   void resize() const {
-    if (const auto size = caller_terminal_size()) {
-      (void)!io::set_window_size(master_,
-                                 {static_cast<std::uint16_t>(size->height), static_cast<std::uint16_t>(size->width)})
-          .ok();
-    }
+    if (const auto size = io::caller_window_size()) (void)!io::set_window_size(master_, *size).ok();
   }
 
   // poll entries: caller's input, master, caller's output.

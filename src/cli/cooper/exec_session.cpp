@@ -61,12 +61,8 @@ class ExecSession {
   }
 
   void set_size() {
-    for (const int fd : {STDOUT_FILENO, STDIN_FILENO}) {
-      const auto size = io::window_size(BorrowedFd(fd));
-      if (!size.ok() || size->rows == 0 || size->columns == 0) continue;
-      // A process that is gone needs no size.
-      if (io::set_window_size(created_.console, *size).ok()) return;
-    }
+    // A process that is gone needs no size.
+    if (const auto size = io::caller_window_size()) (void)!io::set_window_size(created_.console, *size).ok();
   }
 
   bool wants_input() const { return created_.console && options_.stdin_open && !input_ended_ && input_.empty(); }

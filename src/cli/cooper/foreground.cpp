@@ -27,6 +27,15 @@ void warn_without_terminal(const Context& context, const pod::AppRequest& app) {
          Error(Errc::kInvalidArgument, "warning: standard input is no terminal, so -t may not behave as expected"));
 }
 
+monitor::LaunchOptions attached_launch(bool terminal, bool stdin_open) {
+  monitor::LaunchOptions launch;
+  launch.attach = true;
+  launch.attach_stdin = stdin_open;
+  const auto size = terminal ? io::caller_window_size() : std::nullopt;
+  if (size) launch.console_size = oci::ConsoleSize{size->rows, size->columns};
+  return launch;
+}
+
 Result<int> run_in_foreground(const pod::Engine& engine, const PodUuid& uuid, UniqueFd client,
                               ForegroundOptions options) {
   ASSIGN_OR_RETURN(monitor::Client connection, monitor::Client::adopt(std::move(client)));

@@ -19,6 +19,9 @@ Result<ForegroundOptions> foreground_options(const Args& args, const Settings& s
 // podman's warning for -it without a terminal.
 void warn_without_terminal(const Context& context, const pod::AppRequest& app);
 
+// A start whose caller shows the (only) app.
+monitor::LaunchOptions attached_launch(bool terminal, bool stdin_open);
+
 // Session with an attached client until the app ends. owner: also until everything of the pod is cleaned up. The exit
 // status.
 Result<int> run_in_foreground(const pod::Engine& engine, const PodUuid& uuid, UniqueFd client,

@@ -138,12 +138,10 @@ int main_cooper(char** argv) {
   for (char** word = argv[0] == nullptr ? argv : argv + 1; *word != nullptr; ++word) words.emplace_back(*word);
   const std::array<std::span<const Flag>, 1> global = {global_flags()};
   auto before = parse_args(global, words, Order::kBeforeArguments);
-  if (!before.ok()) {
-    if (!words.empty() && words[0] == "--version") return run_command(*find_command("version"), Args());
-    return usage_error(before.error());
-  }
+  if (!before.ok()) return usage_error(before.error());
   const std::vector<std::string> rest = std::move(before->positional());
   if (before->enabled("help")) return help_verb(rest);
+  if (before->enabled("version")) return run_command(*find_command("version"), *before);
   if (rest.empty()) {
     print_error(program_help());
     return kExitUsage;

@@ -62,12 +62,8 @@ class Session {
 
   // Of the terminal we show the app on, if it is one.
   Status send_size() {
-    for (const int fd : {STDOUT_FILENO, STDIN_FILENO}) {
-      const auto size = io::window_size(BorrowedFd(fd));
-      if (!size.ok() || size->rows == 0 || size->columns == 0) continue;
-      return tolerate(client_.resize(options_.app, size->rows, size->columns));
-    }
-    return {};
+    const auto size = io::caller_window_size();
+    return size ? tolerate(client_.resize(options_.app, size->rows, size->columns)) : Status();
   }
 
   Status wait_and_dispatch() {

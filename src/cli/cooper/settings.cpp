@@ -15,7 +15,7 @@
 namespace cooper::cli {
 namespace {
 
-constexpr std::array<Flag, 7> kGlobalFlags = {{
+constexpr std::array<Flag, 8> kGlobalFlags = {{
     {"root", 0, "DIR", "where images and pods are kept (default /var/lib/cooper)", Flag::Complete::kDirectory},
     {"run-root", 0, "DIR", "where running things are kept (default /run/cooper)", Flag::Complete::kDirectory},
     {"config", 0, "FILE", "configuration file (default /etc/cooper/cooper.toml)", Flag::Complete::kFile},
@@ -23,6 +23,7 @@ constexpr std::array<Flag, 7> kGlobalFlags = {{
     {"log-format", 0, "FORMAT", "text or json, for messages on standard error", Flag::Complete::kWords, "text json"},
     {"format", 0, "FORMAT", "table or json, for what is listed", Flag::Complete::kWords, "table json"},
     {"help", 'h', "", "this page"},
+    {"version", 0, "", "versions"},
 }};
 
 constexpr std::size_t kMaxConfigBytes = 1 << 20;

@@ -17,7 +17,8 @@
 
 namespace cooper::cli {
 
-// --root --run-root --config --log-level --log-format --format --help: known to every verb, before and after its name.
+// --root --run-root --config --log-level --log-format --format --help --version: known to every verb, before and after
+// its name.
 std::span<const Flag> global_flags();
 
 struct Settings {

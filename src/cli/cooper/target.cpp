@@ -1,6 +1,10 @@
 #include "cli/cooper/target.h"
 
+#include <algorithm>
+#include <climits>
+
 #include "base/strings.h"
+#include "cli/cooper/time_text.h"
 #include "log/log.h"
 #include "sys/file.h"
 
@@ -40,6 +44,35 @@ Result<const pod::AppInfo*> select_app(const pod::PodInfo& pod, std::string_view
   if (names.empty()) return Error(Errc::kWrongState, "pod " + shown + " has no apps yet");
   return Error(Errc::kInvalidArgument, "pod " + shown + " has several apps")
       .with_hint("name one as POD/APP: " + join(names, ", "));
+}
+
+Result<int> timeout_flag(const Args& args) {
+  const auto text = args.last("time");
+  if (!text) return -1;
+  ASSIGN_OR_RETURN(const std::int64_t ns, parse_seconds_ns(*text));
+  if (ns < 0 || ns / 1'000'000 > INT_MAX)
+    return Error(Errc::kInvalidArgument, "--time " + quoted(*text) + " is no number of seconds");
+  return static_cast<int>(ns / 1'000'000);
+}
+
+Result<RemoveOptions> remove_options(const Args& args) {
+  RemoveOptions options;
+  options.force = args.enabled("force");
+  ASSIGN_OR_RETURN(const int timeout_ms, timeout_flag(args));
+  options.timeout_ms = std::max(timeout_ms, 0);
+  return options;
+}
+
+Status remove_pod(const pod::Engine& engine, const PodUuid& uuid, const RemoveOptions& options) {
+  if (options.force) {
+    Status stopped = engine.stop(uuid, options.timeout_ms);
+    // It does not run, or removed itself at its end.
+    if (!stopped.ok() && stopped.error().code() == Errc::kNotFound) return {};
+    if (!stopped.ok() && stopped.error().code() != Errc::kWrongState) return stopped;
+  }
+  Status removed = engine.remove(uuid, options.force);
+  if (options.force && !removed.ok() && removed.error().code() == Errc::kNotFound) return {};
+  return removed;
 }
 
 void report(const Context& context, const Error& error) {

@@ -34,6 +34,17 @@ Result<const pod::AppInfo*> select_app(const pod::PodInfo& pod, std::string_view
 template <typename F>
 Result<int> for_each_target(const Context& context, const Args& args, F work);
 
+// rm: what does not run goes; with force what runs is killed first (after timeout_ms of patience with the stop signal).
+struct RemoveOptions {
+  bool force = false;
+  int timeout_ms = 0;
+};
+// --force and --time.
+Result<RemoveOptions> remove_options(const Args& args);
+Status remove_pod(const pod::Engine& engine, const PodUuid& uuid, const RemoveOptions& options);
+// --time of stop; -1 when absent.
+Result<int> timeout_flag(const Args& args);
+
 void report(const Context& context, const Error& error);
 
 // ---- implementation

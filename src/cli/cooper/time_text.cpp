@@ -167,13 +167,11 @@ Result<std::int64_t> parse_duration_ns(std::string_view text) {
 }
 
 Result<std::int64_t> parse_seconds_ns(std::string_view text) {
-  if (const auto seconds = parse_number<std::int64_t>(text)) {
-    std::int64_t ns = 0;
-    if (__builtin_mul_overflow(*seconds, kNsPerSecond, &ns))
-      return Error(Errc::kInvalidArgument, "duration " + quoted(text) + " is too long");
-    return ns;
-  }
-  return parse_duration_ns(text);
+  if (text.empty() || text.find_first_not_of("0123456789.") != std::string_view::npos) return parse_duration_ns(text);
+  auto seconds = parse_duration_ns(std::string(text) + "s");
+  if (!seconds.ok())
+    return Error(Errc::kInvalidArgument, "duration " + quoted(text) + " is no number of seconds, or too long");
+  return seconds;
 }
 
 std::optional<std::int64_t> parse_rfc3339_ns(std::string_view text) {

@@ -17,7 +17,7 @@ std::int64_t now_unix_ns();
 
 // "1h30m", "250ms", "1.5s", "2d": units ns us ms s m h d. Nanoseconds; negative with a leading '-'.
 Result<std::int64_t> parse_duration_ns(std::string_view text);
-// "10" means seconds, else as parse_duration_ns.
+// "10" and "0.5" mean seconds, else as parse_duration_ns.
 Result<std::int64_t> parse_seconds_ns(std::string_view text);
 
 // RFC 3339 with 0 to 9 fraction digits and an offset, as the CRI log format has it; nullopt when it is anything else.

@@ -16,6 +16,10 @@ TEST(Duration, UnitsAddUp) {
   EXPECT_EQ(parse_duration_ns("-3m").value(), -180 * kS);
   EXPECT_EQ(parse_duration_ns("0s").value(), 0);
   EXPECT_EQ(parse_seconds_ns("7").value(), 7 * kS);
+  EXPECT_EQ(parse_seconds_ns("0.5").value(), kS / 2);
+  EXPECT_EQ(parse_seconds_ns("2m").value(), 120 * kS);
+  EXPECT_FALSE(parse_seconds_ns("").ok());
+  EXPECT_FALSE(parse_seconds_ns("99999999999999").ok());
 }
 
 TEST(Duration, Nonsense) {

@@ -32,8 +32,10 @@ constexpr std::array<Flag, 3> kAttachFlags = {{
 constexpr std::array<Flag, 1> kStopFlags = {
     {{"time", 't', "SECONDS", "time before KILL (default: that of the container)"}}};
 constexpr std::array<Flag, 1> kKillFlags = {{{"signal", 's', "SIGNAL", "name or number (default KILL)"}}};
-constexpr std::array<Flag, 2> kRmFlags = {
-    {{"force", 'f', "", "also running ones, which are killed"}, {"all", 'a', "", "every container that does not run"}}};
+constexpr std::array<Flag, 3> kRmFlags = {
+    {{"force", 'f', "", "also running ones, which are killed"},
+     {"all", 'a', "", "every container that does not run"},
+     {"time", 't', "SECONDS", "with --force: time between the stop signal and KILL (default 0)"}}};
 
 // ---- ps
 std::string status_text(const Row& row, std::int64_t now_ms) {
@@ -42,7 +44,7 @@ std::string status_text(const Row& row, std::int64_t now_ms) {
     return "Up " + print_age(now_ms - row.pod->started_unix_ms) + (app.state == "paused" ? " (paused)" : "");
   }
   if (app.exit) {
-    if (!app.exit->error.empty() && app.exit->started_unix_ms == 0) return "Not started";
+    if (!app.exit->error.empty() && app.exit->started_unix_ms == 0 && app.exit->signal == 0) return "Not started";
     return "Exited (" + std::to_string(app.exit->exit_code) + ") " + print_age(now_ms - app.exit->finished_unix_ms) +
            " ago";
   }
@@ -123,15 +125,8 @@ Result<int> attach(const Context& context, const Args& args) {
 
 // ---- stop, kill, wait, rm, pause
 Result<int> stop(const Context& context, const Args& args) {
-  int timeout_ms = -1;
-  if (const auto text = args.last("time")) {
-    ASSIGN_OR_RETURN(const std::int64_t ns, parse_seconds_ns(*text));
-    if (ns < 0 || ns / 1'000'000 > INT_MAX)
-      return Error(Errc::kInvalidArgument, "--time " + quoted(*text) + " is no number of seconds");
-    timeout_ms = static_cast<int>(ns / 1'000'000);
-  }
-  return for_each_target(context, args, [&](const pod::Engine& const_engine, const Target& target) -> Status {
-    pod::Engine engine = const_engine;
+  ASSIGN_OR_RETURN(const int timeout_ms, timeout_flag(args));
+  return for_each_target(context, args, [&](const pod::Engine& engine, const Target& target) -> Status {
     if (target.app.empty()) return engine.stop(target.uuid, timeout_ms);
     ASSIGN_OR_RETURN(UniqueFd socket, engine.monitor_socket(target.uuid));
     ASSIGN_OR_RETURN(monitor::Client client, monitor::Client::adopt(std::move(socket)));
@@ -146,8 +141,7 @@ Result<int> kill(const Context& context, const Args& args) {
   const std::string word = args.last("signal").value_or("KILL");
   const auto signal = sys::signal_from_name(word);
   if (!signal) return Error(Errc::kInvalidArgument, "unknown signal " + quoted(word));
-  return for_each_target(context, args, [&](const pod::Engine& const_engine, const Target& target) -> Status {
-    pod::Engine engine = const_engine;
+  return for_each_target(context, args, [&](const pod::Engine& engine, const Target& target) -> Status {
     return engine.kill(target.uuid, target.app, *signal);
   });
 }
@@ -178,25 +172,24 @@ Status no_app(const Target& target, std::string_view verb) {
 }
 
 Result<int> rm(const Context& context, const Args& args) {
-  const bool force = args.enabled("force");
+  ASSIGN_OR_RETURN(const RemoveOptions options, remove_options(args));
   if (args.positional().empty() && !args.enabled("all")) {
     return Error(Errc::kInvalidArgument, "rm needs a container").with_hint("name one, or use --all");
   }
   if (!args.enabled("all")) {
-    return for_each_target(context, args, [&](const pod::Engine& const_engine, const Target& target) -> Status {
+    return for_each_target(context, args, [&](const pod::Engine& engine, const Target& target) -> Status {
       RETURN_IF_ERROR(no_app(target, "removed"));
-      pod::Engine engine = const_engine;
-      return engine.remove(target.uuid, force);
+      return remove_pod(engine, target.uuid, options);
     });
   }
   ASSIGN_OR_RETURN(pod::Engine engine, context.engine());
   ASSIGN_OR_RETURN(const std::vector<pod::PodInfo> pods, engine.list());
   int status = 0;
   for (const pod::PodInfo& pod : pods) {
-    if (!force && pod.state != pod::State::kExited && pod.state != pod::State::kPrepared &&
+    if (!options.force && pod.state != pod::State::kExited && pod.state != pod::State::kPrepared &&
         pod.state != pod::State::kAbortedPrepare)
       continue;
-    Status removed = engine.remove(pod.uuid, force);
+    Status removed = remove_pod(engine, pod.uuid, options);
     if (removed.ok()) removed = print((pod.name.empty() ? pod.uuid.str() : pod.name) + "\n");
     if (removed.ok()) continue;
     report(context, removed.error());

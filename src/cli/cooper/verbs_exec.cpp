@@ -56,12 +56,8 @@ Result<container::ExecOptions> exec_options(const Args& args, const container::C
   options.process = exec_process(*config.process, request, user);
   if (request.terminal) {
     options.keep_console = true;
-    for (const int fd : {STDOUT_FILENO, STDIN_FILENO}) {
-      const auto size = io::window_size(BorrowedFd(fd));
-      if (!size.ok() || size->rows == 0) continue;
+    if (const auto size = io::caller_window_size())
       options.process.console_size = oci::ConsoleSize{size->rows, size->columns};
-      break;
-    }
   }
   return options;
 }

@@ -37,7 +37,10 @@ constexpr std::array<Flag, 2> kStopFlags = {{
     {"force", 0, "", "kill at once"},
     {"time", 't', "SECONDS", "time before KILL (default: that of the pod)"},
 }};
-constexpr std::array<Flag, 1> kRmFlags = {{{"force", 'f', "", "also running ones, which are killed"}}};
+constexpr std::array<Flag, 2> kRmFlags = {{
+    {"force", 'f', "", "also running ones, which are killed"},
+    {"time", 't', "SECONDS", "with --force: time between the stop signal and KILL (default 0)"},
+}};
 constexpr std::array<Flag, 3> kGcFlags = {{
     {"grace-period", 0, "DURATION", "how long ended pods are kept (default 30m)"},
     {"expire-prepared", 0, "DURATION", "how long prepared pods are kept (default 24h)"},
@@ -127,10 +130,8 @@ Result<int> after_start(pod::Engine& engine, const Args& args, const Settings& s
 }
 
 monitor::LaunchOptions launch_options(const Start& how) {
-  monitor::LaunchOptions launch;
-  launch.attach = !how.detach && how.one_app;
-  launch.attach_stdin = launch.attach && how.stdin_open;
-  return launch;
+  if (how.detach || !how.one_app) return {};
+  return attached_launch(how.terminal, how.stdin_open);
 }
 
 Result<int> run(const Context& context, const Args& args) {
@@ -272,23 +273,17 @@ Result<int> status(const Context& context, const Args& args) {
 }
 
 Result<int> stop(const Context& context, const Args& args) {
-  int timeout_ms = args.enabled("force") ? 0 : -1;
-  if (const auto text = args.last("time")) {
-    ASSIGN_OR_RETURN(const std::int64_t ns, parse_seconds_ns(*text));
-    if (ns < 0 || ns / 1'000'000 > INT_MAX)
-      return Error(Errc::kInvalidArgument, "--time " + quoted(*text) + " is no number of seconds");
-    timeout_ms = static_cast<int>(ns / 1'000'000);
-  }
-  return for_each_target(context, args, [&](const pod::Engine& const_engine, const Target& target) -> Status {
-    pod::Engine engine = const_engine;
+  ASSIGN_OR_RETURN(int timeout_ms, timeout_flag(args));
+  if (timeout_ms < 0 && args.enabled("force")) timeout_ms = 0;
+  return for_each_target(context, args, [&](const pod::Engine& engine, const Target& target) -> Status {
     return engine.stop(target.uuid, timeout_ms);
   });
 }
 
 Result<int> rm(const Context& context, const Args& args) {
-  return for_each_target(context, args, [&](const pod::Engine& const_engine, const Target& target) -> Status {
-    pod::Engine engine = const_engine;
-    return engine.remove(target.uuid, args.enabled("force"));
+  ASSIGN_OR_RETURN(const RemoveOptions options, remove_options(args));
+  return for_each_target(context, args, [&](const pod::Engine& engine, const Target& target) -> Status {
+    return remove_pod(engine, target.uuid, options);
   });
 }
 

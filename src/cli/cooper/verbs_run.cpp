@@ -70,10 +70,7 @@ Result<int> run(const Context& context, const Args& args) {
   const bool detach = args.enabled("detach");
   const pod::AppRequest& app = request.apps.front();
   if (!detach) warn_without_terminal(context, app);
-  monitor::LaunchOptions launch;
-  launch.attach = !detach;
-  launch.attach_stdin = !detach && app.stdin_open;
-  auto started = engine.run(request, launch);
+  auto started = engine.run(request, detach ? monitor::LaunchOptions() : attached_launch(app.terminal, app.stdin_open));
   if (!started.ok()) {
     report(context, started.error());
     return start_failure_status(started.error());

@@ -13,6 +13,9 @@ class Job {
  public:
   // `store` must outlive the job.
   static Result<Job> create(BorrowedFd store);
+  // Turns an existing directory of the store into a job, to be removed with it: it leaves its place by one rename,
+  // which needs no space on a full disk. Errc::kNotFound when there is none.
+  static Result<Job> take(BorrowedFd store, const std::string& path);
   Job(Job&& other) noexcept;
   Job& operator=(Job&&) = delete;
   ~Job();

@@ -29,13 +29,14 @@ class Records {
   // Ids that begin with these hexadecimal digits.
   Result<std::vector<Digest>> ids_with_prefix(std::string_view hex) const;
 
-  // Writers: durable when they return.
+  // Writers: put_*() are durable when they return.
   Status put_image(const Image& image);
   // Gives the name to the image, taking it from another one that has it.
   Status put_name(const std::string& name, const Digest& id);
-  // Missing ones are fine.
+  // Missing ones are fine. Durable only after flush().
   Status remove_name(const std::string& name);
   Status remove_image(const Digest& id);
+  Status flush();
 
  private:
   // The names among `listed` that do belong to the image.

@@ -3,10 +3,11 @@
 // names.
 #pragma once
 
-#include <map>
+#include <optional>
 #include <set>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/error.h"
@@ -44,12 +45,16 @@ class Staging {
   Staging(BorrowedFd store, Job job) : store_(store), job_(std::move(job)) {}
   Status publish_blobs();
   Status publish_records(std::vector<Image>& images);
+  Status take_back_records();
 
   BorrowedFd store_;
   Job job_;
   std::set<Digest> blobs_;
   std::set<std::string> trees_;
   bool unsynced_ = false;
+  // What the records were, in the order they were changed.
+  std::vector<std::pair<Digest, std::optional<Image>>> former_images_;
+  std::vector<std::pair<std::string, std::optional<Digest>>> former_names_;
 };
 
 }  // namespace cooper::image

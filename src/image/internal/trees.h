@@ -46,7 +46,6 @@ class Trees {
  private:
   Result<io::FileLock> lock(io::FileLock::Mode mode) const;
   Status add_user(std::string_view chain, std::string_view user) const;
-  Status move_away(std::string_view chain, const Job& trash) const;
   BorrowedFd store_;
 };
 

@@ -96,6 +96,12 @@ class Cooper:
         """Poll until the container is in this state."""
         proc.until(lambda: self.state(name) == wanted, timeout, 0.02, f"state {wanted} of {name}")
 
+    def monitor(self, name):
+        """Pid of the process that watches over the container (it takes its title a moment after the start)."""
+        title = f"cooper: monitor {self.inspect(name)['id']}"
+        found = proc.until(lambda: [p for p in os.listdir("/proc") if p.isdigit() and command_line(p) == title], 5, 0.05, title)
+        return int(found[0])
+
     def pods(self):
         """Every pod, in every state."""
         return self.json("pod", "ls")["pods"]
@@ -115,12 +121,12 @@ class Cooper:
         return [f for f in found if "/seccomp/" not in f]
 
 
-def process_tree(pid):
-    """Pids of all descendants."""
-    found = []
-    for child in pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
-        found += [int(child), *process_tree(int(child))]
-    return found
+def command_line(pid):
+    """Arguments of a process as ps shows them; empty when it is gone."""
+    try:
+        return pathlib.Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").rstrip("\0").replace("\0", " ")
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
 
 
 @pytest.fixture(scope="session")
