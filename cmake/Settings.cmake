@@ -16,7 +16,8 @@ if(NOT COOPER_SANITIZE AND NOT COOPER_FUZZ)
   target_compile_definitions(cooper_settings INTERFACE $<$<CONFIG:Release>:_FORTIFY_SOURCE=2>)
 endif()
 # libstdc++ as a shared object costs more than the rest of a minimal exec (docs/adr/0002), so it is always linked in.
-target_link_options(cooper_settings INTERFACE -static-libstdc++ -static-libgcc -Wl,--gc-sections -Wl,-z,relro,-z,now -Wl,--as-needed)
+target_link_options(cooper_settings INTERFACE
+  $<$<NOT:$<BOOL:$<TARGET_PROPERTY:COOPER_STATIC>>>:-static-libstdc++> $<$<NOT:$<BOOL:$<TARGET_PROPERTY:COOPER_STATIC>>>:-static-libgcc> -Wl,--gc-sections -Wl,-z,relro,-z,now -Wl,--as-needed)
 
 # -Wrestrict: false alarms on std::string concatenation at -O2 (g++ 12).
 add_library(cooper_warnings INTERFACE)

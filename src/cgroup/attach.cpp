@@ -16,6 +16,12 @@ const char* self_file(const Hierarchy& hierarchy) {
   return hierarchy.v2 ? "/cgroup.procs" : "/tasks";
 }
 
+Error join_error(Error error, const Hierarchy& hierarchy, const std::string& directory) {
+  std::string what = "join cgroup " + quoted(directory);
+  if (hierarchy.v2 && error.errno_value() == EBUSY) what += ", which has handed controllers to groups below it";
+  return std::move(error).with(std::move(what));
+}
+
 // Removes the group and its children, depth first. Returns true when nothing is left.
 Result<bool> remove_group(const std::string& directory) {
   Status removed = sys::unlinkat(sys::kCwd, directory, AT_REMOVEDIR);
@@ -39,9 +45,9 @@ Result<bool> remove_group(const std::string& directory) {
 
 }  // namespace
 
-Status Group::prepare_attach_self() {
+Status Group::prepare_attach_self(Born born) {
   for (Dir& dir : dirs_) {
-    if (dir.join) continue;
+    if (dir.join || (born == Born::kInV2 && dir.hierarchy.v2)) continue;
     auto file = sys::openat(sys::kCwd, dir.directory + self_file(dir.hierarchy), O_WRONLY);
     if (!file.ok() && file.error().errno_value() == ENOENT && !dir.created) continue;
     if (!file.ok()) return std::move(file).error().with("join cgroup");
@@ -57,22 +63,23 @@ Error Group::not_there() const {
 }
 
 Status Group::attach_self(Born born) {
+  RETURN_IF_ERROR(prepare_attach_self(born));
   std::size_t joined = 0;
-  for (Dir& dir : dirs_) {
-    if (born == Born::kInV2 && dir.hierarchy.v2) {
-      ++joined;
-      continue;
-    }
-    if (!dir.join) {
-      auto file = sys::openat(sys::kCwd, dir.directory + self_file(dir.hierarchy), O_WRONLY);
-      if (!file.ok() && file.error().errno_value() == ENOENT && !dir.created) continue;
-      if (!file.ok()) return std::move(file).error().with("join cgroup");
-      dir.join = std::move(*file);
-    }
+  // Last: in a frozen group the caller stops there, and is to be found in all others.
+  const Dir* freezer = find("freezer");
+  const auto join = [&](Dir& dir) -> Status {
     auto written = sys::write(dir.join, "0");
     dir.join.reset();
-    if (!written.ok()) return std::move(written).error().with("join cgroup " + quoted(dir.directory));
+    if (!written.ok()) return join_error(std::move(written).error(), dir.hierarchy, dir.directory);
     ++joined;
+    return {};
+  };
+  for (Dir& dir : dirs_) {
+    if (born == Born::kInV2 && dir.hierarchy.v2) ++joined;
+    if (dir.join && &dir != freezer) RETURN_IF_ERROR(join(dir));
+  }
+  for (Dir& dir : dirs_) {
+    if (dir.join) RETURN_IF_ERROR(join(dir));
   }
   if (joined == 0 && !dirs_.empty()) return not_there();
   return {};
@@ -84,11 +91,7 @@ Status Group::attach(pid_t pid) {
   for (const Dir& dir : dirs_) {
     Status written = write_control(dir.directory + "/cgroup.procs", text);
     if (!written.ok() && written.error().errno_value() == ENOENT && !dir.created) continue;
-    if (!written.ok() && written.error().errno_value() == EBUSY && dir.hierarchy.v2) {
-      return std::move(written).error().with("join cgroup " + quoted(dir.directory) +
-                                             ", which has handed controllers to groups below it");
-    }
-    if (!written.ok()) return std::move(written).error().with("join cgroup");
+    if (!written.ok()) return join_error(std::move(written).error(), dir.hierarchy, dir.directory);
     ++joined;
   }
   if (joined == 0 && !dirs_.empty()) return not_there();

@@ -51,14 +51,13 @@ enum class Policy {
   kBestEffort,  // permission errors are warned about (rootless)
 };
 
-// v1 needs limits before the first task joins, v2 wants the child born inside (clone_fd). Sequence of a start:
-//   auto group = Group::create(...); group.apply(resources); clone3(..., group.clone_fd()); group.attach(pid)
-// The fast sequence, the same on every layout (a foreign attach waits 7-15 ms for an RCU grace period when starts are
-// sparse, because the kernel must stop every thread group; a single-threaded task that moves itself, and a birth
-// inside, need not):
-//   group.apply(resources); clone3(..., group.v2_fd()); in the child, while it has one thread: group.attach_self()
-// With CLONE_NEWUSER among the flags call prepare_attach_self() before clone3. Unshare the cgroup namespace after
-// attaching.
+// v1 needs limits before the first task joins, v2 wants the child born inside. Sequence of a start, the same on every
+// layout:
+//   auto group = Group::create(...); group.apply(resources); group.prepare_attach_self(born);
+//   clone3(..., group.v2_fd()); in the child, while it has one thread: group.attach_self(born)
+// Moving somebody else (attach) waits 7-15 ms for an RCU grace period when starts are sparse, because the kernel must
+// stop every thread group; a single-threaded task that moves itself, and a birth inside, need not. Unshare the cgroup
+// namespace after attaching.
 class Group {
  public:
   // Makes the directory in every hierarchy (cpuset inherited from parents on v1). A directory that exists must be empty
@@ -73,10 +72,9 @@ class Group {
   const std::string& path() const { return path_; }
   // Per-hierarchy directory on the host: controller (or "" for v2) -> directory. For state.json and bind mounts.
   std::map<std::string, std::string> directories() const;
-  // Directory fd for CLONE_INTO_CGROUP when a v2 tree exists (pure v2 only), else -1.
-  int clone_fd() const;
   // Directory fd of the v2 tree, also on hybrid hosts; -1 without one, and after apply() of a pids limit of 0 on pure
-  // v2 (the kernel refuses births there). For CLONE_INTO_CGROUP; the child then calls attach_self(Born::kInV2).
+  // v2 (the kernel refuses births there). For CLONE_INTO_CGROUP; the child then calls attach_self(Born::kInV2). clone3
+  // answers EBUSY when the group has handed controllers to groups below it.
   int v2_fd() const;
   // Writes limits in the order the kernel accepts (v1 memory before/after swap by old and new values; values that do
   // not change are skipped). Device rules are written in the given order. Errors name file and value.
@@ -93,7 +91,7 @@ class Group {
   Status attach_self(Born born);
   // Opens the files attach_self() writes, for callers that lose the right to open them first (new user namespace,
   // pivoted root).
-  Status prepare_attach_self();
+  Status prepare_attach_self(Born born);
 
   Result<std::vector<pid_t>> processes() const;  // recursive
   Status freeze(int timeout_ms = 10000);

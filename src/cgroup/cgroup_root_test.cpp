@@ -100,11 +100,11 @@ TEST_P(RealTree, AChildJoinsEveryHierarchyByItself) {
 TEST_P(RealTree, PreparedFilesWorkInANewUserNamespace) {
   auto group = Group::create(layout_, top_ + "/u");
   ASSERT_TRUE(group.ok());
-  ASSERT_TRUE(group->prepare_attach_self().ok());
+  const auto born = group->v2_fd() >= 0 ? Group::Born::kInV2 : Group::Born::kElsewhere;
+  ASSERT_TRUE(group->prepare_attach_self(born).ok());
   auto cloned = sys::clone3(CLONE_NEWUSER, group->v2_fd());
   if (!cloned.ok()) GTEST_SKIP() << "needs user namespaces: " << cloned.error().message();
-  if (cloned->pid == 0)
-    ::_exit(group->attach_self(group->v2_fd() >= 0 ? Group::Born::kInV2 : Group::Born::kElsewhere).ok() ? 0 : 1);
+  if (cloned->pid == 0) ::_exit(group->attach_self(born).ok() ? 0 : 1);
   EXPECT_EQ(sys::waitpid(cloned->pid)->code, 0);
 }
 

@@ -107,7 +107,7 @@ TEST_F(FakeTree, CreatesNestedDirectoriesAndRemovesThem) {
   EXPECT_THAT(group->directories(),
               UnorderedElementsAre(std::pair<std::string, std::string>("memory", root_ + "/memory/cooper/pod/app"),
                                    std::pair<std::string, std::string>("pids", root_ + "/pids/cooper/pod/app")));
-  EXPECT_EQ(group->clone_fd(), -1);
+  EXPECT_EQ(group->v2_fd(), -1);
   ASSERT_TRUE(io::make_directories(root_ + "/pids/cooper/pod/app/inner/most").ok());
   ASSERT_TRUE(group->remove().ok());
   ASSERT_TRUE(group->remove().ok());
@@ -235,7 +235,7 @@ TEST_F(FakeTree, V2EnablesControllersAndWritesFiles) {
   ASSERT_TRUE(group.ok()) << group.error().message();
   EXPECT_EQ(read("/cgroup.subtree_control"), "+cpu +memory +pids");
   EXPECT_EQ(read("/a/cgroup.subtree_control"), "+cpu +memory +pids");
-  EXPECT_GE(group->clone_fd(), 0);
+  EXPECT_GE(group->v2_fd(), 0);
   oci::Resources resources;
   resources.pids_limit = 3;
   resources.memory = oci::Memory{.limit = 4096, .swap = 4096};  // swap.max 0 where there is no swap
@@ -252,7 +252,7 @@ TEST_F(FakeTree, V2EnablesControllersAndWritesFiles) {
   resources = {};
   resources.pids_limit = 0;
   ASSERT_TRUE(group->apply(resources).ok());
-  EXPECT_EQ(group->clone_fd(), -1);
+  EXPECT_EQ(group->v2_fd(), -1);
 }
 
 TEST_F(FakeTree, V2FrozenAndStats) {

@@ -170,10 +170,6 @@ int Group::v2_fd() const {
   return dir == nullptr || births_refused_ ? -1 : dir->fd.get();
 }
 
-int Group::clone_fd() const {
-  return pure_v2() ? v2_fd() : -1;
-}
-
 Result<std::vector<pid_t>> Group::processes() const {
   // Every hierarchy has the same members unless a process inside moved itself in one of them.
   const Dir* dir = nullptr;

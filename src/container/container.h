@@ -54,8 +54,7 @@ struct StateRecord {
 };
 
 struct FactoryOptions {
-  std::string root;           // state root, absolute
-  std::string seccomp_cache;  // directory; empty: no cache
+  std::string root;  // state root, absolute
   bool rootless = false;
 };
 

@@ -63,7 +63,8 @@ Result<Plan> exec_plan(const StateRecord& record, oci::Config config, const Exec
     out.steps.push_back({Actor::kParent, JoinPidNamespace{"/proc/" + std::to_string(init) + "/ns/pid"}});
   }
   out.steps.push_back({Actor::kParent, Clone{0, true}});
-  out.steps.push_back({Actor::kParent, CgroupAttach{}});
+  out.steps.push_back({Actor::kChild, CgroupJoin{}});
+  out.steps.push_back({Actor::kChild, EnterContainer{namespaces & ~CLONE_NEWPID}});
   bool waited = false;
   for (Step& step : whole.steps) {
     if (step.actor != Actor::kChild || !belongs_to_exec(step.body)) continue;
@@ -72,7 +73,6 @@ Result<Plan> exec_plan(const StateRecord& record, oci::Config config, const Exec
                            std::holds_alternative<SetLabels>(step.body) ||
                            std::holds_alternative<SetCredentials>(step.body) || std::holds_alternative<Exec>(step.body);
     if (last_mile && !waited) {
-      out.steps.push_back({Actor::kChild, WaitForParent{"cgroup"}});
       out.steps.push_back({Actor::kChild, WaitForParent{"start"}});
       waited = true;
     }
@@ -109,11 +109,9 @@ Result<Created> Container::exec(const ExecOptions& options) {
   inputs.stdio = options.stdio;
   inputs.preserve_fds = options.preserve_fds;
   inputs.console_socket = options.console_socket;
-  inputs.seccomp_cache = options_.seccomp_cache;
   inputs.state = oci_state(now);
   inputs.rootless = options_.rootless;
   inputs.exec_pidfd = init.get();
-  inputs.exec_namespaces = namespaces & ~CLONE_NEWPID;
   inputs.exec_root = root.get();
   inputs.join_cgroup = record_.cgroup_path;
   if (!options.sub_cgroup.empty() && options.sub_cgroup != "/") inputs.join_cgroup += "/" + options.sub_cgroup;

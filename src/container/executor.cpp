@@ -94,8 +94,7 @@ Status Executor::prepare() {
   for (const Step& step : in_.plan->steps) {
     const auto* load = std::get_if<LoadSeccomp>(&step.body);
     if (load == nullptr || !load->profile) continue;
-    ASSIGN_OR_RETURN(seccomp_, in_.seccomp_cache.empty() ? seccomp::compile(*load->profile)
-                                                         : seccomp::compile_cached(*load->profile, in_.seccomp_cache));
+    ASSIGN_OR_RETURN(seccomp_, seccomp::compile(*load->profile));
     if (seccomp_->needs_listener) {
       return Error(Errc::kUnsupported,
                    "seccomp: SCMP_ACT_NOTIFY needs a listener, which this runtime does not support yet");
@@ -194,19 +193,25 @@ Status Executor::perform(const Clone& step) {
   context.parent_death_signal = in_.parent_death_signal;
   context.parent_pid = new_pid_namespace_ ? 0 : ::getpid();
   context.seccomp = seccomp_ ? &*seccomp_ : nullptr;
+  if (group_) {
+    context.group = &*group_;
+    context.born =
+        step.into_cgroup && group_->v2_fd() >= 0 ? cgroup::Group::Born::kInV2 : cgroup::Group::Born::kElsewhere;
+    // The child joins when it may have lost the way to the files (new root), or the right to open them (new user).
+    RETURN_IF_ERROR(group_->prepare_attach_self(context.born));
+  }
   context.cgroup_layout = layout_ ? &*layout_ : nullptr;
   context.cgroup_path = cgroup_path_;
   context.state = in_.state;
   context.new_user_namespace = user_namespace;
   for (const auto& [index, fd] : mount_fds_) context.mount_fds.emplace_back(index, fd.get());
   context.exec_pidfd = in_.exec_pidfd;
-  context.exec_namespaces = in_.exec_namespaces;
   context.exec_root = in_.exec_root;
   if (const std::string path = joined_user_namespace(*in_.plan); !path.empty()) {
     RETURN_IF_ERROR(clone_inside_user_namespace(step, path, context));
   } else {
     const BlockedSignals blocked;
-    auto cloned = sys::clone3(step.flags, group_ && step.into_cgroup ? group_->clone_fd() : -1);
+    auto cloned = clone_child(step.flags, context, sys::clone3);
     if (!cloned.ok()) {
       (void)!restore_own_namespaces().ok();
       return std::move(cloned).error();
@@ -218,6 +223,16 @@ Status Executor::perform(const Clone& step) {
   start_listener_.reset();
   mount_fds_.clear();
   return restore_own_namespaces();
+}
+
+Result<sys::Cloned> Executor::clone_child(std::uint64_t flags, ChildContext& context, CloneCall call) {
+  if (context.group == nullptr || context.born != cgroup::Group::Born::kInV2) return call(flags, -1);
+  auto cloned = call(flags, context.group->v2_fd());
+  if (cloned.ok() || cloned.error().errno_value() != EBUSY) return cloned;
+  // The v2 group takes no births. The attempt to join it says why, if that fails as well.
+  context.born = cgroup::Group::Born::kElsewhere;
+  RETURN_IF_ERROR(context.group->prepare_attach_self(context.born));
+  return call(flags, -1);
 }
 
 // The new namespaces must belong to the user namespace that is joined, so somebody has to enter it first and clone
@@ -233,7 +248,7 @@ Status Executor::clone_inside_user_namespace(const Clone& step, const std::strin
     const Status joined = sys::setns(target, CLONE_NEWUSER);
     auto cloned =
         joined.ok()
-            ? sys::clone3_sibling(step.flags)
+            ? clone_child(step.flags, context, sys::clone3_sibling)
             : Result<sys::Cloned>(Error(Errc::kPermission, joined.error().message(), joined.error().errno_value()));
     if (cloned.ok() && cloned->pid == 0) run_child(context);
     if (cloned.ok())
@@ -267,11 +282,6 @@ Status Executor::perform(const WriteIdMaps& step) {
   Status gid = io::write_existing(sys::kCwd, base + "/gid_map", mapping_text(step.gid));
   if (!gid.ok()) return std::move(gid).error().with("gid mappings");
   return announce("id-maps");
-}
-
-Status Executor::perform(const CgroupAttach&) {
-  if (group_ && group_->clone_fd() < 0) RETURN_IF_ERROR(group_->attach(child_.pid));
-  return announce("cgroup");
 }
 
 Status Executor::perform(const RunParentHooks& step) {

@@ -25,16 +25,14 @@ class Executor {
     int preserve_fds = 0;
     int parent_death_signal = 0;
     std::string console_socket;  // empty: the master is kept in console()
-    std::string seccomp_cache;
-    std::string start_socket;  // create: path of start.sock; empty: run
+    std::string start_socket;    // create: path of start.sock; empty: run
     BorrowedFd lock{-1};
     oci::State state;
     bool rootless = false;
     // Called once the child waits for the start: writes state and pid files.
     std::function<Status(pid_t pid)> on_prepared;
-    // exec: process whose namespaces are joined, and the cgroup that is joined instead of created.
+    // exec: process whose namespaces are joined, its root, and the cgroup that is joined instead of created.
     int exec_pidfd = -1;
-    int exec_namespaces = 0;
     int exec_root = -1;
     std::string join_cgroup;
   };
@@ -56,13 +54,14 @@ class Executor {
   Status perform(const NewTimeNamespace& step);
   Status perform(const Clone& step);
   Status perform(const WriteIdMaps& step);
-  Status perform(const CgroupAttach& step);
   Status perform(const RunParentHooks& step);
   Status perform(const WaitForChild& step);
   template <typename T>
   Status perform(const T&) {
     return Error(Errc::kInternal, "a step of the child was given to the parent");
   }
+  using CloneCall = Result<sys::Cloned> (*)(std::uint64_t flags, int into_cgroup_fd);
+  static Result<sys::Cloned> clone_child(std::uint64_t flags, ChildContext& context, CloneCall call);
   Status clone_inside_user_namespace(const Clone& step, const std::string& path, ChildContext& context);
   Status restore_own_namespaces();
   Status announce(std::string_view what);

@@ -147,7 +147,6 @@ Result<Created> Factory::create(const oci::Config& config, const CreateOptions& 
   inputs.preserve_fds = options.preserve_fds;
   inputs.parent_death_signal = options.parent_death_signal;
   inputs.console_socket = options.console_socket;
-  inputs.seccomp_cache = options_.seccomp_cache;
   if (options.detach_start) inputs.start_socket = paths.start_socket();
   inputs.lock = lock.fd();
   inputs.rootless = options_.rootless;

@@ -62,7 +62,7 @@ class Builder {
   void device_steps();
   void add_readonly_tmpfs();
   void cgroup_namespace();
-  void wait_for_cgroup();
+  void join_cgroup();
   void enter_root_steps();
   void process_steps();
   std::string cgroup_path() const;
@@ -75,7 +75,7 @@ class Builder {
   Plan plan_;
   bool new_user_ = false;
   bool parent_hooks_ = false;
-  bool cgroup_awaited_ = false;
+  bool cgroup_joined_ = false;
   bool cgroup_namespace_done_ = false;
 };
 
@@ -110,15 +110,13 @@ void Builder::parent_steps() {
   if (is_new("time")) parent(NewTimeNamespace{linux_.time_offsets});
   Clone clone;
   for (const oci::Namespace& entry : linux_.namespaces) {
-    // A cgroup namespace takes the group of its maker as root, so it must follow the attach; time was made above.
+    // A cgroup namespace takes the group of its maker as root, so it must follow the join; time was made above.
     if (!entry.path.empty() || entry.type == "cgroup" || entry.type == "time") continue;
     clone.flags |=
         static_cast<std::uint64_t>(static_cast<unsigned>(sys::namespace_by_oci_name(entry.type)->clone_flag));
   }
   parent(clone);
-  // Before the attach: the child cannot do anything until it has ids, and the attach may take milliseconds.
   if (new_user_) parent(WriteIdMaps{linux_.uid_mappings, linux_.gid_mappings});
-  parent(CgroupAttach{});
   if (parent_hooks_) {
     parent(WaitForChild{"ready-for-hooks"});
     if (!config_.hooks.prestart.empty()) parent(RunParentHooks{"prestart", config_.hooks.prestart});
@@ -190,24 +188,26 @@ Status Builder::mount_steps(const std::vector<oci::Mount>& mounts) {
   for (const oci::Mount& entry : mounts) {
     ASSIGN_OR_RETURN(Mount mount, plan_mount(entry, config_, options_));
     // Inside a cgroup namespace the mount shows the container's group as root, so the namespace comes first, and that
-    // needs the attach. Everything before this overlaps with the parent's attach.
+    // needs the join.
     if (mount.kind == MountKind::kCgroup || mount.fstype == "cgroup2") cgroup_namespace();
     child(std::move(mount));
   }
   return {};
 }
 
-void Builder::wait_for_cgroup() {
-  if (cgroup_awaited_) return;
-  child(WaitForParent{"cgroup"});
-  cgroup_awaited_ = true;
+// As late as may be: what the kernel allocates for the container's mounts is not its programs' memory, so that a small
+// limit leaves them more of it.
+void Builder::join_cgroup() {
+  if (cgroup_joined_) return;
+  child(CgroupJoin{});
+  cgroup_joined_ = true;
 }
 
 void Builder::cgroup_namespace() {
   if (cgroup_namespace_done_) return;
   cgroup_namespace_done_ = true;
   if (is_new("cgroup")) {
-    wait_for_cgroup();
+    join_cgroup();
     child(NewCgroupNamespace{});
   } else if (is_joined("cgroup")) {
     child(JoinNamespace{"cgroup", ns("cgroup")->path});
@@ -242,9 +242,10 @@ void Builder::add_readonly_tmpfs() {
 void Builder::enter_root_steps() {
   cgroup_namespace();
   // Hooks of the host see the finished tree and may still change it: after the mounts, before the switch.
+  // A hook may ask which cgroup the container is in; and one inside is its first program, for which the limits hold.
+  if (parent_hooks_ || !config_.hooks.create_container.empty()) join_cgroup();
   if (parent_hooks_) child(WaitForParent{"create-runtime-hooks"});
   if (!config_.hooks.create_container.empty()) {
-    wait_for_cgroup();  // a hook is the first program of the container: from here on the limits hold
     child(RunChildHooks{"createContainer", config_.hooks.create_container});
   }
   child(PivotRoot{options_.no_pivot});
@@ -271,8 +272,7 @@ void Builder::process_steps() {
     constexpr std::uint64_t kLinux32 = 0x0008;  // PER_LINUX32
     child(SetPersonality{linux_.personality->domain == "LINUX32" ? kLinux32 : 0});
   }
-  // As late as possible: an attach after a quiet time waits for an RCU grace period in the kernel.
-  wait_for_cgroup();
+  join_cgroup();
   // At create, not at start: callers learn of a missing program while they can still tell the user.
   child(FindExecutable{});
   child(WaitForParent{"start"});

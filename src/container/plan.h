@@ -42,13 +42,12 @@ struct NewTimeNamespace {  // unshare(CLONE_NEWTIME) + offsets before the clone;
   std::map<std::string, oci::TimeOffset> offsets;
 };
 struct Clone {              // clone3
-  std::uint64_t flags = 0;  // CLONE_NEW*, never NEWCGROUP (must follow the attach) nor NEWTIME
-  bool into_cgroup = true;  // CLONE_INTO_CGROUP where the layout is pure v2
+  std::uint64_t flags = 0;  // CLONE_NEW*, never NEWCGROUP (must follow the join) nor NEWTIME
+  bool into_cgroup = true;  // CLONE_INTO_CGROUP where there is a v2 tree
 };
 struct WriteIdMaps {
   std::vector<oci::IdMapping> uid, gid;
 };
-struct CgroupAttach {};
 struct RunParentHooks {  // each with the state document on standard input; failure fails the start
   std::string kind;      // prestart createRuntime (create), poststart (start)
   std::vector<oci::Hook> hooks;
@@ -60,7 +59,12 @@ struct WaitForChild {  // the child announces that it reached the step of the sa
 // ---- child, before the root is switched
 // ----------------------------------------------------------------------------------
 struct WaitForParent {  // the parent announces
-  std::string what;     // id-maps, cgroup, create-runtime-hooks, start
+  std::string what;     // id-maps, create-runtime-hooks, start
+};
+// The child moves itself into the hierarchies it was not born in: the kernel need not stop every thread group for that.
+struct CgroupJoin {};
+struct EnterContainer {  // exec: the namespaces of a running container's init, and its root
+  int namespaces = 0;    // CLONE_NEW*
 };
 struct BecomeRoot {};   // inside a new user namespace: setresgid(0), setresuid(0), no groups
 struct JoinNamespace {  // setns; the type of the file is checked
@@ -191,12 +195,12 @@ struct Exec {
 };
 
 using StepBody =
-    std::variant<CgroupCreate, JoinPidNamespace, NewTimeNamespace, Clone, WriteIdMaps, CgroupAttach, RunParentHooks,
-                 WaitForChild, WaitForParent, BecomeRoot, JoinNamespace, NewCgroupNamespace, NewSession, NewKeyring,
-                 SetOomScoreAdj, LoopbackUp, SetSysctl, SetHostname, SetDomainname, RootPropagation, MountRoot, Mount,
-                 CreateDevice, CreateSymlink, SetupConsole, RunChildHooks, PivotRoot, FinalRootPropagation,
-                 ReadonlyPath, MaskPath, ReadonlyRoot, SetScheduler, SetIoPriority, SetPersonality, FindExecutable,
-                 PrepareCwd, SetRlimits, SetLabels, SetCredentials, LoadSeccomp, Exec>;
+    std::variant<CgroupCreate, JoinPidNamespace, NewTimeNamespace, Clone, WriteIdMaps, RunParentHooks, WaitForChild,
+                 WaitForParent, CgroupJoin, EnterContainer, BecomeRoot, JoinNamespace, NewCgroupNamespace, NewSession,
+                 NewKeyring, SetOomScoreAdj, LoopbackUp, SetSysctl, SetHostname, SetDomainname, RootPropagation,
+                 MountRoot, Mount, CreateDevice, CreateSymlink, SetupConsole, RunChildHooks, PivotRoot,
+                 FinalRootPropagation, ReadonlyPath, MaskPath, ReadonlyRoot, SetScheduler, SetIoPriority,
+                 SetPersonality, FindExecutable, PrepareCwd, SetRlimits, SetLabels, SetCredentials, LoadSeccomp, Exec>;
 
 struct Step {
   Actor actor = Actor::kChild;

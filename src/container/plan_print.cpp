@@ -72,8 +72,6 @@ void fields(const WriteIdMaps& s, F& f) {
   f("uid", mapping_words(s.uid));
   f("gid", mapping_words(s.gid));
 }
-template <typename F>
-void fields(const CgroupAttach&, F&) {}
 Words hook_words(const std::vector<oci::Hook>& hooks) {
   Words out;
   for (const oci::Hook& hook : hooks) out.push_back(hook.path);
@@ -91,6 +89,12 @@ void fields(const WaitForChild& s, F& f) {
 template <typename F>
 void fields(const WaitForParent& s, F& f) {
   f("what", s.what);
+}
+template <typename F>
+void fields(const CgroupJoin&, F&) {}
+template <typename F>
+void fields(const EnterContainer& s, F& f) {
+  f("namespaces", namespace_words(static_cast<std::uint64_t>(static_cast<unsigned>(s.namespaces))));
 }
 template <typename F>
 void fields(const BecomeRoot&, F&) {}
@@ -365,10 +369,11 @@ constexpr std::string_view kNames[] = {"cgroup-create",
                                        "new-time-namespace",
                                        "clone",
                                        "write-id-maps",
-                                       "cgroup-attach",
                                        "run-hooks",
                                        "wait-for-child",
                                        "wait-for-parent",
+                                       "cgroup-join",
+                                       "enter-container",
                                        "become-root",
                                        "join-namespace",
                                        "new-cgroup-namespace",

@@ -155,11 +155,11 @@ TEST(Plan, JsonIsJson) {
 
 TEST(Plan, ParentSteps) {
   EXPECT_THAT(words(plan_of(oci::default_config()), Actor::kParent),
-              ElementsAre("cgroup-create", "clone", "cgroup-attach", "wait-for-child:prepared"));
+              ElementsAre("cgroup-create", "clone", "wait-for-child:prepared"));
   EXPECT_THAT(words(plan_of(rich_config()), Actor::kParent),
               ElementsAre("cgroup-create", "join-pid-namespace", "new-time-namespace", "clone", "write-id-maps",
-                          "cgroup-attach", "wait-for-child:ready-for-hooks", "run-hooks:prestart",
-                          "run-hooks:createRuntime", "wait-for-child:prepared", "run-hooks:poststart"));
+                          "wait-for-child:ready-for-hooks", "run-hooks:prestart", "run-hooks:createRuntime",
+                          "wait-for-child:prepared", "run-hooks:poststart"));
 }
 
 TEST(Plan, ChildOrder) {
@@ -177,7 +177,7 @@ TEST(Plan, ChildOrder) {
                                        "root-propagation",
                                        "mount-root",
                                        "mount",
-                                       "wait-for-parent:cgroup",
+                                       "cgroup-join",
                                        "new-cgroup-namespace",
                                        "create-device",
                                        "create-symlink",
@@ -205,28 +205,27 @@ TEST(Plan, ChildOrder) {
   EXPECT_EQ(all.back(), "exec");
 }
 
-TEST(Plan, CgroupNamespaceComesBeforeItsMountAndAfterTheAttach) {
+TEST(Plan, CgroupNamespaceComesBeforeItsMountAndAfterTheJoin) {
   oci::Config config = oci::default_config();
   config.linux->namespaces.push_back({"cgroup", ""});
   const auto all = words(plan_of(config), Actor::kChild);
   const std::size_t unshare = place(all, "new-cgroup-namespace");
-  EXPECT_EQ(all[unshare - 1], "wait-for-parent:cgroup");
+  EXPECT_EQ(all[unshare - 1], "cgroup-join");
   EXPECT_EQ(all[unshare + 1], "mount");
-  EXPECT_EQ(std::count(all.begin(), all.end(), "wait-for-parent:cgroup"), 1);
-  // Everything before the cgroup mount overlaps with the attach.
+  EXPECT_EQ(std::count(all.begin(), all.end(), "cgroup-join"), 1);
   EXPECT_EQ(std::count(all.begin(), all.begin() + static_cast<std::ptrdiff_t>(unshare), "mount"), 6);
 }
 
-TEST(Plan, WaitsForTheCgroupLastWithoutANamespace) {
+TEST(Plan, JoinsTheCgroupLastWithoutANamespace) {
   const auto all = words(plan_of(oci::default_config()), Actor::kChild);
-  EXPECT_EQ(place(all, "wait-for-parent:cgroup") + 1, place(all, "find-executable"));
+  EXPECT_EQ(place(all, "cgroup-join") + 1, place(all, "find-executable"));
 }
 
 TEST(Plan, HooksInTheContainerRunInItsCgroup) {
   oci::Config config = oci::default_config();
   config.hooks.create_container = {{"/bin/hook", {}, {}, {}}};
   const auto all = words(plan_of(config), Actor::kChild);
-  EXPECT_LT(place(all, "wait-for-parent:cgroup"), place(all, "run-hooks:createContainer"));
+  EXPECT_LT(place(all, "cgroup-join"), place(all, "run-hooks:createContainer"));
 }
 
 TEST(Plan, NamespacesOfTheClone) {

@@ -44,7 +44,6 @@ class Child {
 
   Status run() {
     RETURN_IF_ERROR(begin());
-    if (c_.exec_pidfd >= 0) RETURN_IF_ERROR(join_for_exec());
     for (index_ = 0; index_ < c_.plan->steps.size(); ++index_) {
       const Step& step = c_.plan->steps[index_];
       if (step.actor != Actor::kChild) continue;
@@ -95,15 +94,6 @@ class Child {
     return {};
   }
 
-  Status join_for_exec() {
-    if (c_.exec_namespaces != 0 && ::setns(c_.exec_pidfd, c_.exec_namespaces) != 0)
-      return errno_status("join the container's namespaces");
-    if (::fchdir(c_.exec_root) != 0) return errno_status("enter the container's root");
-    if (::chroot(".") != 0) return errno_status("change to the container's root");
-    if ((c_.exec_namespaces & CLONE_NEWUSER) != 0) RETURN_IF_ERROR(perform(BecomeRoot{}));
-    return open_root();
-  }
-
   Status open_root() {
     ASSIGN_OR_RETURN(io::RootDir opened, io::RootDir::open("/"));
     root_.emplace(std::move(opened));
@@ -143,6 +133,15 @@ class Child {
   }
 
   // ---- namespaces and identity ----
+  Status perform(const CgroupJoin&) { return c_.group == nullptr ? Status() : c_.group->attach_self(c_.born); }
+  Status perform(const EnterContainer& step) {
+    if (step.namespaces != 0 && ::setns(c_.exec_pidfd, step.namespaces) != 0)
+      return errno_status("join the container's namespaces");
+    if (::fchdir(c_.exec_root) != 0) return errno_status("enter the container's root");
+    if (::chroot(".") != 0) return errno_status("change to the container's root");
+    if ((step.namespaces & CLONE_NEWUSER) != 0) RETURN_IF_ERROR(perform(BecomeRoot{}));
+    return open_root();
+  }
   Status perform(const BecomeRoot&) {
     RETURN_IF_ERROR(sys::setresgid(0));
     RETURN_IF_ERROR(sys::setresuid(0));

@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "base/fd.h"
+#include "cgroup/cgroup.h"
 #include "container/container.h"
 #include "container/plan.h"
 #include "seccomp/seccomp.h"
@@ -26,6 +27,8 @@ struct ChildContext {
   int parent_death_signal = 0;
   pid_t parent_pid = 0;                       // 0: the child is in another PID namespace and cannot see it
   const seccomp::Program* seccomp = nullptr;  // nullptr: none
+  cgroup::Group* group = nullptr;             // to join; what that needs is open
+  cgroup::Group::Born born = cgroup::Group::Born::kElsewhere;
   const cgroup::Layout* cgroup_layout = nullptr;
   std::string cgroup_path;
   oci::State state;  // for the child's hooks; the pid is filled in by the child from the host's /proc
@@ -33,9 +36,8 @@ struct ChildContext {
   bool user_namespace_joined = false;  // by the process that cloned this one
   // Bind sources opened by the parent, by index of the step (user namespaces).
   std::vector<std::pair<std::size_t, int>> mount_fds;
-  // exec: namespaces of this process are joined first; root of the container.
+  // exec: the container's init, whose namespaces are joined; root of the container.
   int exec_pidfd = -1;
-  int exec_namespaces = 0;
   int exec_root = -1;
 };
 

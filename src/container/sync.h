@@ -3,7 +3,7 @@
 //   child                                   parent
 //     Reached "create-runtime-hooks"  ───▶    (runs prestart, createRuntime)
 //                                     ◀───  Continue "create-runtime-hooks"
-//                                     ◀───  Continue "id-maps" | "cgroup"      (as soon as done; may come early)
+//                                     ◀───  Continue "id-maps"                 (as soon as done; may come early)
 //     Console + pty master            ───▶    (hands it on)
 //     Reached "start"                 ───▶    (state is written: created)
 //                                     ◀───  Continue "start"                   (run; after create it comes over

@@ -85,7 +85,7 @@ Result<std::vector<container::Plan>> Engine::plan(const PodRequest& request) {
   ASSIGN_OR_RETURN(const PodManifest manifest, plan_pod(options_, request));
   ASSIGN_OR_RETURN(stage1::Launch launch, build_launch(options_, manifest, Place::kRun));
   const Layout layout(options_);
-  container::Factory factory({layout.containers(), "", false});
+  container::Factory factory({layout.containers(), false});
   std::vector<container::Plan> out;
   const auto add = [&](monitor::AppSpec& spec) -> Status {
     name_pod_namespaces(spec.config);

@@ -35,7 +35,7 @@ bool has_run(Place place) {
 
 // State, pid and start of a running app, from the runtime's record.
 void describe_running(const EngineOptions& options, const PodUuid& uuid, AppInfo& app, std::int64_t& started_unix_ms) {
-  const container::Factory factory({Layout(options).containers(), "", false});
+  const container::Factory factory({Layout(options).containers(), false});
   const auto loaded = factory.load(stage1::container_id(uuid.str(), app.name));
   if (!loaded.ok()) return;
   const auto status = loaded->status();
@@ -300,7 +300,7 @@ Result<container::Container> Engine::container(const PodUuid& uuid, std::string_
   ASSIGN_OR_RETURN(const OpenPod pod, open_pod(layout, uuid));
   ASSIGN_OR_RETURN(const PodManifest manifest, read_manifest(pod.dir));
   ASSIGN_OR_RETURN(const AppManifest* entry, select_app(manifest, app));
-  const container::Factory factory({layout.containers(), "", false});
+  const container::Factory factory({layout.containers(), false});
   auto loaded = factory.load(stage1::container_id(uuid.str(), entry->app.name));
   if (!loaded.ok() && loaded.error().code() == Errc::kNotFound) {
     return Error(Errc::kWrongState,

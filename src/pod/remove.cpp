@@ -95,7 +95,7 @@ Status release_names(const Layout& layout, const PodUuid& uuid, const std::optio
 
 Result<bool> clean_runtime(const EngineOptions& options, const PodUuid& uuid) {
   const Layout layout(options);
-  const container::Factory factory({layout.containers(), "", false});
+  const container::Factory factory({layout.containers(), false});
   bool found = false;
   // Everything that may still run goes first.
   ASSIGN_OR_RETURN(const UniqueFd containers, sys::openat(sys::kCwd, layout.containers(), O_RDONLY | O_DIRECTORY));

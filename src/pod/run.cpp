@@ -49,8 +49,7 @@ Result<monitor::PodSpec> pod_spec(const EngineOptions& options, PreparedPod prep
   ASSIGN_OR_RETURN(spec.pod_dir, sys::dup_cloexec(prepared.pod.dir));
   spec.lock = std::move(prepared.pod.dir);
   spec.run_dir = layout.run_dir(manifest.uuid);
-  // No cache of filters: compiling one takes less time than looking it up and checking it.
-  spec.factory = {layout.containers(), "", false};
+  spec.factory = {layout.containers(), false};
   spec.sandbox = std::move(launch.sandbox);
   spec.apps = std::move(launch.apps);
   spec.stop_timeout_ms = manifest.stop_timeout_ms;

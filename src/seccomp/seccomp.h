@@ -2,8 +2,7 @@
 //
 // The compiler is ours: per architecture a binary search over syscall numbers (cost of a call log2 n), rules with
 // argument comparisons in profile order, an ENOSYS answer for numbers newer than the profile knows (runc's rule: above
-// the highest number in the profile, when the default action is an errno), unknown names ignored. Programs are cached
-// by content.
+// the highest number in the profile, when the default action is an errno), unknown names ignored.
 #pragma once
 
 #include <linux/filter.h>
@@ -28,14 +27,6 @@ struct Program {
 // Pure. Errc::kInvalidArgument for unknown actions, operators, architectures, argument indexes; Errc::kLimit beyond
 // BPF_MAXINSNS.
 Result<Program> compile(const oci::Seccomp& profile);
-
-// The same through a cache directory (root-owned, mode 0700; anything else disables the cache with a warning): key =
-// digest of profile text, compiler version; entries carry a checksum and are verified before use; written by rename;
-// bounded to 64 entries (least recently used go). Never fails because of the cache.
-Result<Program> compile_cached(const oci::Seccomp& profile, const std::string& cache_directory);
-
-// Text of the cache key, exposed for tests.
-std::string profile_key(const oci::Seccomp& profile);
 
 // Zone X (no allocation, async-signal-safe): loads the filter into the calling thread. Returns 0 or -errno; with a
 // listener the notify fd (>= 0).

@@ -28,14 +28,12 @@ Result<std::string> read_proc(const std::string& path) {
   }
 }
 
-}  // namespace
-
-Result<Cloned> clone3(std::uint64_t flags, int cgroup_fd) {
+Result<Cloned> clone_with(std::uint64_t flags, std::uint64_t exit_signal, int cgroup_fd) {
   int pidfd = -1;
   struct clone_args args = {};
   args.flags = flags | CLONE_PIDFD;
   args.pidfd = reinterpret_cast<std::uint64_t>(&pidfd);
-  args.exit_signal = SIGCHLD;
+  args.exit_signal = exit_signal;
   if (cgroup_fd >= 0) {
     args.flags |= CLONE_INTO_CGROUP;
     args.cgroup = static_cast<std::uint64_t>(cgroup_fd);
@@ -46,16 +44,15 @@ Result<Cloned> clone3(std::uint64_t flags, int cgroup_fd) {
   return Cloned{static_cast<pid_t>(pid), UniqueFd(pidfd)};
 }
 
-Result<Cloned> clone3_sibling(std::uint64_t flags) {
-  int pidfd = -1;
-  struct clone_args args = {};
-  args.flags =
-      flags | CLONE_PIDFD | CLONE_PARENT;  // the exit signal is inherited with CLONE_PARENT and may not be given
-  args.pidfd = reinterpret_cast<std::uint64_t>(&pidfd);
-  const long pid = ::syscall(SYS_clone3, &args, sizeof args);
-  if (pid < 0) return Error::from_errno(errno, "clone process");
-  if (pid == 0) return Cloned{};
-  return Cloned{static_cast<pid_t>(pid), UniqueFd(pidfd)};
+}  // namespace
+
+Result<Cloned> clone3(std::uint64_t flags, int cgroup_fd) {
+  return clone_with(flags, SIGCHLD, cgroup_fd);
+}
+
+Result<Cloned> clone3_sibling(std::uint64_t flags, int cgroup_fd) {
+  // The exit signal is inherited with CLONE_PARENT and may not be given.
+  return clone_with(flags | CLONE_PARENT, 0, cgroup_fd);
 }
 
 Result<UniqueFd> pidfd_open(pid_t pid) {

@@ -28,7 +28,7 @@ struct Cloned {
 Result<Cloned> clone3(std::uint64_t flags, int cgroup_fd = -1);
 // clone3 with CLONE_PARENT: the new process is a child of the caller's parent, which is told about its end by SIGCHLD
 // as for its own.
-Result<Cloned> clone3_sibling(std::uint64_t flags);
+Result<Cloned> clone3_sibling(std::uint64_t flags, int cgroup_fd = -1);
 Result<UniqueFd> pidfd_open(pid_t pid);
 // ESRCH means the process has been reaped.
 Status pidfd_send_signal(BorrowedFd pidfd, int signal);

@@ -198,7 +198,6 @@ Status occupy_standard_streams() {
 container::Factory Call::factory() const {
   container::FactoryOptions options;
   options.root = globals.root;
-  options.seccomp_cache = globals.root + "/.seccomp";
   options.rootless = globals.rootless;
   return container::Factory(std::move(options));
 }
