@@ -225,7 +225,8 @@ Result<std::vector<LayerOutput>> Pipeline::run() {
       unpacker.emplace(std::move(*thread));
     }
     produced = produce();
-    if (!produced.ok()) ring_.cancel();
+    // Of broken content the digest, which may still be being computed, tells more than what broke.
+    if (!produced.ok()) content_broken_.load() ? ring_.close() : ring_.cancel();
   }
   for (Status* status : {&produced, &hashed_, &unpacked_}) {
     if (!status->ok() && status->error().code() != Errc::kCancelled) return std::move(*status).error();

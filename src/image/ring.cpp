@@ -35,8 +35,8 @@ void Ring::publish(std::size_t size, bool last) {
 
 std::optional<Ring::Item> Ring::front(std::size_t who) {
   std::unique_lock lock(mutex_);
-  produced_.wait(lock, [&] { return cancelled_ || taken_[who] < published_; });
-  if (cancelled_) return std::nullopt;
+  produced_.wait(lock, [&] { return cancelled_ || closed_ || taken_[who] < published_; });
+  if (cancelled_ || taken_[who] == published_) return std::nullopt;
   const Slot& slot = slots_[taken_[who] % kSlots];
   return Item{.bytes = {slot.bytes.data(), slot.size}, .last = slot.last};
 }
@@ -55,6 +55,14 @@ void Ring::leave(std::size_t who) {
     left_[who] = true;
   }
   consumed_.notify_one();
+}
+
+void Ring::close() {
+  {
+    const std::scoped_lock lock(mutex_);
+    closed_ = true;
+  }
+  produced_.notify_all();
 }
 
 void Ring::cancel() {

@@ -37,6 +37,8 @@ class Ring {
   void pop(std::size_t who);
   // The consumer wants no more; the others go on.
   void leave(std::size_t who);
+  // Producer: nothing more comes. Consumers see what was published, then the work as cancelled.
+  void close();
   void cancel();
 
  private:
@@ -55,6 +57,7 @@ class Ring {
   std::array<std::size_t, kConsumers> taken_{};
   std::array<bool, kConsumers> left_{};
   std::size_t consumers_;
+  bool closed_ = false;
   bool cancelled_ = false;
 };
 
