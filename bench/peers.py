@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import tempfile
 import time
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -23,11 +24,14 @@ PACKAGES = "python3,gcc,git,perl,vim,curl"
 
 
 def run(*argv, **options):
-    """A command that must succeed; returns its output."""
-    done = subprocess.run([str(a) for a in argv], capture_output=True, text=True, check=False, **options)
-    if done.returncode != 0:
-        raise RuntimeError(f"{' '.join(str(a) for a in argv)}: {done.stderr.strip()[-500:]}")
-    return done.stdout
+    """A command that must succeed; returns its output. Files, not pipes: what it leaves running may hold them open."""
+    with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
+        done = subprocess.run([str(a) for a in argv], stdout=out, stderr=err, check=False, **options)
+        out.seek(0)
+        err.seek(0)
+        if done.returncode != 0:
+            raise RuntimeError(f"{' '.join(str(a) for a in argv)}: {err.read().strip()[-500:]}")
+        return out.read()
 
 
 def make_rootfs(target):

@@ -1,5 +1,6 @@
 #include "io/file.h"
 
+#include <fcntl.h>
 #include <sys/file.h>
 #include <sys/random.h>
 
@@ -109,6 +110,15 @@ Status remove_tree(BorrowedFd dir, const std::string& name) {
   opened->reset();
   Status removed = sys::unlinkat(dir, name, AT_REMOVEDIR);
   if (!removed.ok() && removed.error().errno_value() != ENOENT) return removed;
+  return {};
+}
+
+Status occupy_standard_streams() {
+  for (int fd = 0; fd <= 2; ++fd) {
+    if (::fcntl(fd, F_GETFD) >= 0 || errno != EBADF) continue;
+    const int null = ::open("/dev/null", O_RDWR);  // the lowest free number
+    if (null != fd) return Error::from_errno(errno, "open /dev/null in place of a closed standard stream");
+  }
   return {};
 }
 

@@ -38,6 +38,10 @@ Status make_directories(const std::string& path, mode_t mode = 0755);
 // Removes the directory and all in it, never following links or crossing into another mount. A missing one is fine.
 Status remove_tree(BorrowedFd dir, const std::string& name);
 
+// Opens /dev/null for each of descriptors 0, 1 and 2 that the caller had closed, kept across exec, so that nothing else
+// takes their places. For the first lines of a program.
+Status occupy_standard_streams();
+
 // An flock(2) lock on a file (created 0600). Released when destroyed or when the process dies.
 class FileLock {
  public:

@@ -575,3 +575,17 @@ def test_two_engines(cooper, new_engine):
         other("image", "rm", "-f", "busybox").check()
         cooper.run("true").check()
         cooper("exec", name, "true").check()
+
+
+@pytest.mark.parametrize("closed", [(0,), (1,), (2,), (0, 1), (1, 2), (0, 1, 2)], ids=str)
+def test_closed_streams(cooper, unique, closed):
+    """A caller without standard streams: /dev/null takes their places, and nothing else does."""
+
+    def close():
+        for fd in closed:
+            os.close(fd)
+
+    name = unique()
+    result = cooper.sh("echo out; echo err >&2; cat; exit 3", "-i", "--name", name, timeout=20, preexec=close)
+    assert result.rc == 3
+    assert (result.out, result.err) == ("" if 1 in closed else "out\n", "" if 2 in closed else "err\n")

@@ -182,17 +182,6 @@ int run_command(const Command& command, const Arguments& global, std::span<char*
   return status.ok() ? *status : fail(status.error(), command.failure_status);
 }
 
-// A caller may have closed standard streams; descriptors that we open must not take their places.
-Status occupy_standard_streams() {
-  for (int fd = 0; fd <= 2; ++fd) {
-    if (::fcntl(fd, F_GETFD) >= 0 || errno != EBADF) continue;
-    const int null =
-        ::open("/dev/null", O_RDWR);  // the lowest free number, and kept across exec: it is the container's stream then
-    if (null != fd) return Error::from_errno(errno, "open /dev/null in place of a closed standard stream");
-  }
-  return {};
-}
-
 }  // namespace
 
 container::Factory Call::factory() const {
@@ -203,7 +192,7 @@ container::Factory Call::factory() const {
 }
 
 int run_program(int argc, char** argv) {
-  if (Status streams = occupy_standard_streams(); !streams.ok()) return fail(streams.error(), 1);
+  if (Status streams = io::occupy_standard_streams(); !streams.ok()) return fail(streams.error(), 1);
   const std::span<char* const> words(argv + 1, static_cast<std::size_t>(argc > 0 ? argc - 1 : 0));
   auto global = Arguments::parse(words, kGlobalFlags, Arguments::Stop::kFirstArgument);
   if (!global.ok()) return fail(std::move(global).error().with_hint("coop --help shows the flags"), 1);

@@ -7,6 +7,7 @@
 #include "cli/cooper/command.h"
 #include "cli/cooper/help.h"
 #include "container/seal_exe.h"
+#include "io/file.h"
 #include "sys/file.h"
 
 namespace cooper::cli {
@@ -134,6 +135,7 @@ const Command* find_command(std::string_view path) {
 }
 
 int main_cooper(char** argv) {
+  if (Status streams = io::occupy_standard_streams(); !streams.ok()) return usage_error(streams.error());
   std::vector<std::string> words;
   for (char** word = argv[0] == nullptr ? argv : argv + 1; *word != nullptr; ++word) words.emplace_back(*word);
   const std::array<std::span<const Flag>, 1> global = {global_flags()};
