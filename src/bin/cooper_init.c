@@ -124,7 +124,29 @@ static void say(const char* text) {
   (void)call(__NR_write, 2, (long)text, (long)length(text), 0);
 }
 
+static const char* reason(long error) {
+  switch (error) {
+    case ENOENT:
+      return "no such file or directory, or its interpreter is missing";
+    case EACCES:
+      return "permission denied, or not a file that can be executed";
+    case ENOEXEC:
+      return "not a program for this machine, or a script without '#!'";
+    case ENOTDIR:
+      return "not a directory";
+    case E2BIG:
+      return "argument list too long";
+    case ENOMEM:
+      return "cannot allocate memory";
+    case EAGAIN:
+      return "too many processes";
+    default:
+      return NULL;
+  }
+}
+
 static void say_failure(const char* what, const char* name, long error) {
+  const char* const words = reason(error);
   char digits[8];
   size_t at = sizeof digits;
   digits[--at] = '\0';
@@ -136,8 +158,9 @@ static void say_failure(const char* what, const char* name, long error) {
   say(what);
   say(" '");
   say(name);
-  say("': errno ");
-  say(digits + at);
+  say("': ");
+  say(words != NULL ? words : "errno ");
+  if (words == NULL) say(digits + at);
   say("\n");
 }
 

@@ -99,7 +99,8 @@ TEST(CooperInit, EndsAsItsCommandEnds) {
 
 TEST(CooperInit, LooksForItsCommandInPath) {
   EXPECT_EQ(run({"run", "--", "no-such-program"}).status, 127);
-  EXPECT_EQ(run({"run", "--", "no-such-program"}).out, "cooper-init: cannot run 'no-such-program': errno 2\n");
+  EXPECT_EQ(run({"run", "--", "no-such-program"}).out,
+            "cooper-init: cannot run 'no-such-program': no such file or directory, or its interpreter is missing\n");
   EXPECT_EQ(run({"run", "--", "/nowhere/at/all"}).status, 127);
   EXPECT_EQ(run({"run", "--", ""}).status, 127);
   EXPECT_EQ(run({"run", "--", "/etc/passwd"}).status, 126);

@@ -99,8 +99,12 @@ Result<Created> Container::exec(const ExecOptions& options) {
   }
   ASSIGN_OR_RETURN(const UniqueFd init, init_pidfd());
   ASSIGN_OR_RETURN(const int namespaces, foreign_namespaces(record_.pid));
-  ASSIGN_OR_RETURN(const UniqueFd root,
-                   sys::openat(sys::kCwd, "/proc/" + std::to_string(record_.pid) + "/root", O_PATH | O_DIRECTORY));
+  auto root = sys::openat(sys::kCwd, "/proc/" + std::to_string(record_.pid) + "/root", O_PATH | O_DIRECTORY);
+  // The init may have ended since it was asked for.
+  if (auto ended = sys::pidfd_wait(init, 0); ended.ok() && *ended) {
+    return Error(Errc::kWrongState, "cannot exec: container " + quoted(record_.id) + " has just ended");
+  }
+  if (!root.ok()) return std::move(root).error();
   ASSIGN_OR_RETURN(oci::Config spec, config());
   ASSIGN_OR_RETURN(const Plan plan, exec_plan(record_, std::move(spec), options, options_, record_.pid, namespaces));
 
@@ -112,7 +116,7 @@ Result<Created> Container::exec(const ExecOptions& options) {
   inputs.state = oci_state(now);
   inputs.rootless = options_.rootless;
   inputs.exec_pidfd = init.get();
-  inputs.exec_root = root.get();
+  inputs.exec_root = root->get();
   inputs.join_cgroup = record_.cgroup_path;
   if (!options.sub_cgroup.empty() && options.sub_cgroup != "/") inputs.join_cgroup += "/" + options.sub_cgroup;
   inputs.on_prepared = [&](pid_t pid) -> Status {

@@ -26,7 +26,14 @@ long ptr(T* p) {
 
 [[noreturn]] void fail(const ExecPlan& plan, LastMileStage stage, int error) {
   LastMileFailure failure = {0xff, static_cast<std::uint8_t>(stage), error};
-  (void)raw(SYS_sendto, plan.status_fd, ptr(&failure), sizeof failure, MSG_NOSIGNAL, 0);
+  const char* subject = stage == LastMileStage::kExec ? plan.path : stage == LastMileStage::kCwd ? plan.cwd : "";
+  std::size_t size = 0;
+  while (subject[size] != '\0') ++size;
+  struct iovec parts[] = {{&failure, sizeof failure}, {const_cast<char*>(subject), size}};
+  struct msghdr message = {};
+  message.msg_iov = parts;
+  message.msg_iovlen = 2;
+  (void)raw(SYS_sendmsg, plan.status_fd, ptr(&message), MSG_NOSIGNAL);
   ::_exit(stage == LastMileStage::kExec ? (error == ENOENT ? 127 : 126) : 1);
 }
 

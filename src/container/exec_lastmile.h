@@ -72,7 +72,8 @@ static_assert(std::is_trivially_destructible_v<ExecPlan> && std::is_trivially_co
 // or 1.
 [[noreturn]] void run_lastmile(const ExecPlan& plan);
 
-// What run_lastmile sends: MessageType::kFailure on the wire, with a stage instead of words.
+// What run_lastmile sends: MessageType::kFailure on the wire, with a stage instead of words. The path it is about, if
+// any, follows.
 struct LastMileFailure {
   std::uint8_t type;  // 0xff, so that it cannot be mistaken for MessageType
   std::uint8_t stage;

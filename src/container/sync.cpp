@@ -2,6 +2,7 @@
 
 #include <cstring>
 
+#include "base/strings.h"
 #include "container/exec_lastmile.h"
 #include "sys/socket.h"
 
@@ -10,10 +11,13 @@ namespace {
 
 Error lastmile_error(std::string_view data) {
   LastMileFailure failure = {};
-  if (data.size() != sizeof failure) return Error(Errc::kInternal, "short failure message from the container's init");
+  if (data.size() < sizeof failure) return Error(Errc::kInternal, "short failure message from the container's init");
   std::memcpy(&failure, data.data(), sizeof failure);
   const auto stage = static_cast<LastMileStage>(failure.stage);
-  Error error = Error::from_errno(failure.errno_value, describe(stage));
+  const std::string_view subject = data.substr(sizeof failure);
+  std::string what = describe(stage);
+  if (!subject.empty()) what += " " + quoted(subject);
+  Error error = Error::from_errno(failure.errno_value, what);
   if (stage == LastMileStage::kExec && failure.errno_value == ENOENT) {
     return std::move(error).with_hint(
         "the file exists: the interpreter of the script or the dynamic loader of the program is missing");

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "container/exec_lastmile.h"
 #include "sys/socket.h"
 
 namespace cooper::container {
@@ -19,6 +20,18 @@ TEST(Sync, FailureArrivesThoughThePeerLeftDataUnread) {
   EXPECT_EQ(message.error().message(), "no such program");
   EXPECT_EQ(message.error().code(), Errc::kNotFound);
   EXPECT_EQ(message.error().hint(), "try another");
+}
+
+TEST(Sync, LastMileFailureNamesThePath) {
+  auto pair = sys::socketpair(SOCK_SEQPACKET);
+  ASSERT_TRUE(pair.ok());
+  const LastMileFailure failure = {0xff, static_cast<std::uint8_t>(LastMileStage::kExec), ENOENT};
+  std::string packet(reinterpret_cast<const char*>(&failure), sizeof failure);
+  ASSERT_TRUE(sys::send_message(pair->first, packet + "/bin/tool").ok());
+  const auto message = receive_message(pair->second);
+  ASSERT_FALSE(message.ok());
+  EXPECT_EQ(message.error().message(), "exec '/bin/tool': no such file or directory (ENOENT)");
+  EXPECT_NE(message.error().hint(), "");
 }
 
 TEST(Sync, EndOfFileIsReported) {

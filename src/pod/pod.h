@@ -108,6 +108,7 @@ struct AppInfo {
   std::string state;  // created running paused exited
   int pid = 0;        // init on the host, 0 when not running
   bool terminal = false;
+  bool stdin_open = false;
   std::optional<monitor::ExitRecord> exit;
 };
 struct PodInfo {

@@ -66,6 +66,7 @@ Status describe_app(const EngineOptions& options, const OpenPod& pod, const AppM
   app.image_id = entry.image_id;
   app.args = entry.app.args;
   app.terminal = entry.app.terminal;
+  app.stdin_open = entry.app.stdin_open;
   app.state = "created";
   if (has_run(pod.place)) {
     ASSIGN_OR_RETURN(app.exit, read_record(pod.dir, app.name));

@@ -653,3 +653,25 @@ def test_concurrent_readers(cooper, unique):
     stop.set()
     reader.join()
     assert not failures, failures[0]
+
+
+def test_attach_shows_an_app_without_input(cooper, unique):
+    """An app that was started without -i: its output is shown, and nothing is asked of its input."""
+    with cooper.running(unique(), command=("sh", "-c", "while :; do echo tick; sleep 0.1; done")) as name:
+        with cooper.background("attach", name, "--sig-proxy=false") as child:
+            assert child.readline() == "tick"
+            child.signal(signal.SIGTERM)
+        assert cooper.state(name) == "running"
+
+
+def test_needs_root(cooper):
+    """Somebody else is told so, and nothing is made on their behalf."""
+
+    def drop():
+        os.setgid(65534)
+        os.setuid(65534)
+
+    env = {"PATH": os.environ["PATH"], "HOME": "/tmp"}
+    result = proc.run(cooper.binary, "ps", env=env, preexec=drop)
+    result.fails("root", rc=1)
+    assert not os.path.exists("/tmp/.local/share/cooper")

@@ -26,7 +26,8 @@ class Context {
   explicit Context(Settings settings) : settings_(std::move(settings)) {}
   const Settings& settings() const { return settings_; }
   bool json() const { return settings_.format == Format::kJson; }
-  Result<pod::Engine> engine() const { return pod::Engine::open(settings_.engine); }
+  // Errc::kPermission without root.
+  Result<pod::Engine> engine() const;
 
  private:
   Settings settings_;

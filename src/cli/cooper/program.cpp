@@ -114,6 +114,15 @@ int run_command(const Command& command, const Args& args) {
 
 }  // namespace
 
+Result<pod::Engine> Context::engine() const {
+  // Mounts, control groups and devices need it; said here, before the first directory is made in vain.
+  if (::geteuid() != 0) {
+    return Error(Errc::kPermission, "containers need root: this user cannot mount, nor make control groups", EPERM)
+        .with_hint("use sudo");
+  }
+  return pod::Engine::open(settings_.engine);
+}
+
 std::span<const Group> command_groups() {
   static const std::array<Group, 7> kGroups = {{{"Containers", run_commands()},
                                                 {"Containers that are there", container_commands()},

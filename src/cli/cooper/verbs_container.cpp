@@ -113,7 +113,7 @@ Result<int> attach(const Context& context, const Args& args) {
   ASSIGN_OR_RETURN(monitor::Client client, monitor::Client::adopt(std::move(socket)));
   options.app = app->name;
   options.terminal = app->terminal;
-  options.stdin_open = !args.enabled("no-stdin");
+  options.stdin_open = app->stdin_open && !args.enabled("no-stdin");
   monitor::protocol::AttachRequest request;
   request.app = app->name;
   request.in = options.stdin_open;
