@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 import shutil
+import tempfile
 import time
 
 import measure
@@ -184,11 +185,16 @@ def sum_private(wanted):
 def loads(bench):
     """Into an empty store, unpacked: the same image of three layers, 300 MB."""
     image = peers.large_image(bench.cache)
-    podman = bench.podman
+    with tempfile.TemporaryDirectory(prefix="b") as short:
+        return timed_loads(bench, image, pathlib.Path(short))
+
+
+def timed_loads(bench, image, short):
+    """Rounds of every engine in turn."""
     series = {}
     work = bench.folder / "load"
     for round_number in range(bench.load_rounds):
-        for name, argv in load_commands(bench, podman, image, work / f"{round_number}"):
+        for name, argv in load_commands(bench, image, work / f"{round_number}", short):
             target = work / f"{round_number}" / name
             target.mkdir(parents=True)
             os.sync()
@@ -204,14 +210,14 @@ def loads(bench):
     return rows_of("load of a 300 MB image in three layers", series, "cooper image load")
 
 
-def load_commands(bench, podman, image, work):
-    """(name, argv) of each engine; everything is written below work/NAME."""
+def load_commands(bench, image, work, short):
+    """(name, argv) of each engine; everything is written below work/NAME. podman wants a run root of at most 50 characters."""
     cooper = str(bench.bin / "cooper")
     ours = work / "cooper image load"
     theirs = work / "podman load"
     return [
         ("cooper image load", [cooper, "--root", ours / "lib", "--run-root", ours / "run", "image", "load", image / "large.tar"]),
-        ("podman load", ["podman", "--root", theirs / "st", "--runroot", theirs / "rr", "--tmpdir", theirs / "tmp", "--events-backend", "file", "load", "-q", "-i", image / "large.tar"]),
+        ("podman load", ["podman", "--root", theirs / "st", "--runroot", short / "rr", "--tmpdir", theirs / "tmp", "--events-backend", "file", "load", "-q", "-i", image / "large.tar"]),
         ("umoci unpack", ["umoci", "unpack", "--image", f"{image}/layout:large", work / "umoci unpack" / "bundle"]),
     ]
 
