@@ -140,6 +140,27 @@ def test_logs_follow_across_rotation(cooper, unique):
         assert cooper("logs", "--tail", "1000", name).check().lines == kept[-1000:]
 
 
+@pytest.mark.parametrize("size", ["4k", "64k"])
+def test_logs_while_the_log_rotates(cooper, unique, size):
+    """Each line once and in order, with a word about those that were rotated away; a plain look has no holes."""
+    script = "i=0; while [ $i -lt 40000 ]; do echo $i; i=$((i+1)); done; sleep 0.3"
+    with cooper.running(unique(), "--log-max-size", size, command=("sh", "-c", "sleep 0.2; " + script)) as name:
+        with cooper.background("logs", "-f", name) as child:
+            looks = []
+            while child.child.poll() is None and len(looks) < 20:
+                looks.append([int(line) for line in cooper("logs", name).check().lines])
+            result = child.wait(60).check()
+        for look in looks:
+            assert look == list(range(look[0], look[0] + len(look))) if look else True
+        got = [int(line) for line in result.lines]
+        assert all(a < b for a, b in zip(got, got[1:]))
+        assert got[-1] == 39999
+        if got != list(range(40000)):
+            assert "may be missing" in result.err and result.err.count("\n") == 1
+        kept = [int(line) for line in cooper("logs", name).check().lines]
+        assert kept == list(range(kept[0], 40000))
+
+
 def test_logs_without_reader(cooper, unique):
     """logs -f whose reader went away ends."""
     with cooper.running(unique(), command=("sh", "-c", "echo x; sleep 1000")) as name, cooper.background("logs", "-f", name) as child:

@@ -33,20 +33,31 @@ struct LogSelection {
 // Receives each selected record in order. text is followed by a line feed when !partial.
 using LogSink = std::function<Status(const LogRecord&)>;
 
-// All files, oldest first. Files that vanished meanwhile (rotation) are passed over.
-Status read_logs(const std::vector<std::string>& files, const LogSelection& selection, const LogSink& sink);
+// The file that grows, among a log's files: "x.log" of "x.log.2", "x.log.1", "x.log". Empty for no files.
+std::string current_log(const std::vector<std::string>& files);
+
+// `files` are those of one log, oldest first, as they were a moment ago: rotation may go on meanwhile. What is handed
+// over has no holes, and ends with what was the newest line. `step` is for tests: called before each look at a name.
+Status read_logs(const std::vector<std::string>& files, const LogSelection& selection, const LogSink& sink,
+                 const std::function<void()>& step = {});
 
 struct FollowOptions {
   LogSelection selection;
-  // Present log files, oldest first; asked again after each rotation.
+  // Present log files, oldest first; asked at the start, and when the place in the log was lost.
   std::function<Result<std::vector<std::string>>()> files;
   // The file that grows, even before it exists.
   std::string current;
+  // Called once, when a file was removed before its successor could be opened: lines may be missing.
+  std::function<void()> on_skip = {};
+  // For tests: called before each look at a name.
+  std::function<void()> step = {};
 };
 
+struct LogFile;
 class LineReader;
 
-// Reads a log that grows, across rotations. One step at a time, so that a caller can follow several.
+// Reads a log that grows, across rotations. One step at a time, so that a caller can follow several. Each line comes
+// once and in order; a follower that is too slow goes on with the oldest file that is left.
 class LogFollower {
  public:
   static Result<LogFollower> open(FollowOptions options);
@@ -64,13 +75,18 @@ class LogFollower {
  private:
   explicit LogFollower(FollowOptions options);
   Status open_first(const LogSink& sink);
-  Status open_next(const std::string& path, std::int64_t offset, const LogSink& sink);
+  Status read_on(std::vector<LogFile> files, std::size_t first, std::int64_t offset, const LogSink& sink);
+  Result<bool> open_newer(const LogSink& sink);
 
   FollowOptions options_;
   UniqueFd inotify_;
   bool started_ = false;
+  bool skipped_ = false;
   std::unique_ptr<LineReader> reader_;
 };
+
+// What on_skip says to people.
+void warn_of_skip(const std::string& app);
 
 struct FollowUntil {
   // True once nothing more will be written.

@@ -75,7 +75,7 @@ class LogFiles : public testing::Test {
 
 TEST_F(LogFiles, AllFilesInOrder) {
   const std::vector<std::string> files = {
-      write("a.log.1", line(1, "stdout", "F", "one")), directory_ + "/gone",
+      directory_ + "/a.log.3", write("a.log.2", line(1, "stdout", "F", "one")),
       write("a.log", line(2, "stderr", "P", "tw") + line(2, "stderr", "F", "o") + "garbage\n" +
                          line(3, "stdout", "F", "torn").substr(0, 40))};
   ASSERT_TRUE(read_logs(files, {}, sink()).ok());
@@ -143,6 +143,148 @@ TEST_F(LogFiles, FollowsAcrossRotations) {
   write("a.log", line(5, "stderr", "F", "5"));
   ASSERT_TRUE(follower->catch_up(sink()).ok());
   EXPECT_THAT(got_, ElementsAre("1", "2", "3", "4", "E:5"));
+}
+
+TEST(CurrentLog, Name) {
+  EXPECT_EQ(current_log({"/l/a.log.2", "/l/a.log.1", "/l/a.log"}), "/l/a.log");
+  EXPECT_EQ(current_log({"/l/a.log.2", "/l/a.log.1"}), "/l/a.log");
+  EXPECT_EQ(current_log({}), "");
+}
+
+// Writes numbered lines as the monitor does, one system call at a time.
+class RotatingWriter {
+ public:
+  explicit RotatingWriter(std::string path) : path_(std::move(path)) {}
+
+  static constexpr int kFiles = 4;
+  static constexpr int kLinesPerFile = 3;
+
+  void advance() {
+    if (phase_ < kLinesPerFile) {
+      std::ofstream(path_, std::ios::app) << line(1, "stdout", "F", std::to_string(next_++));
+    } else if (const int to = kFiles - 1 - (phase_ - kLinesPerFile); to >= 1) {
+      (void)::rename(name(to - 1).c_str(), name(to).c_str());
+    } else {
+      std::ofstream(path_, std::ios::app).flush();
+      phase_ = -1;
+    }
+    ++phase_;
+  }
+  int written() const { return next_; }
+
+ private:
+  std::string name(int age) const { return age == 0 ? path_ : path_ + "." + std::to_string(age); }
+
+  std::string path_;
+  int phase_ = 0;
+  int next_ = 0;
+};
+
+class LogRace : public LogFiles, public testing::WithParamInterface<int> {
+ protected:
+  std::vector<std::string> list() const {
+    std::vector<std::string> files;
+    for (int age = RotatingWriter::kFiles; age >= 0; --age) {
+      const std::string path = directory_ + "/a.log" + (age == 0 ? "" : "." + std::to_string(age));
+      if (std::filesystem::exists(path)) files.push_back(path);
+    }
+    return files;
+  }
+  // The n-th look lets the writer do so much; later ones nothing.
+  std::function<void()> at(int n, RotatingWriter& writer) {
+    return [this, n, &writer] {
+      if (looks_++ != n) return;
+      for (int i = 0; i < GetParam(); ++i) writer.advance();
+    };
+  }
+  // How often the numbers do not follow each other; -1 when they go back.
+  int gaps() const {
+    int count = 0;
+    for (std::size_t i = 1; i < got_.size(); ++i) {
+      const int step = std::stoi(got_[i]) - std::stoi(got_[i - 1]);
+      if (step < 1) return -1;
+      if (step > 1) ++count;
+    }
+    return count;
+  }
+
+  int looks_ = 0;
+};
+
+TEST_P(LogRace, PlainReadHasNoHoles) {
+  RotatingWriter writer(directory_ + "/a.log");
+  for (int i = 0; i < 28; ++i) writer.advance();
+  for (int n = 0; n < 14; ++n) {
+    // A rotation, line by line and name by name.
+    for (int phase = 0; phase < 7; ++phase) {
+      got_.clear();
+      looks_ = 0;
+      writer.advance();
+      const int at_start = writer.written();
+      ASSERT_TRUE(read_logs(list(), {}, sink(), at(n, writer)).ok());
+      ASSERT_EQ(gaps(), 0) << n << " " << phase;
+      ASSERT_GE(got_.size(), std::size_t{RotatingWriter::kLinesPerFile});
+      ASSERT_GE(std::stoi(got_.back()), at_start - 1) << n << " " << phase;
+    }
+  }
+}
+
+TEST_P(LogRace, FollowerSeesEachLineOnce) {
+  RotatingWriter writer(directory_ + "/a.log");
+  for (int i = 0; i < 5; ++i) writer.advance();
+  for (int n = 0; n < 40; ++n) {
+    got_.clear();
+    looks_ = 0;
+    int skips = 0;
+    FollowOptions options;
+    options.current = directory_ + "/a.log";
+    options.files = [this]() -> Result<std::vector<std::string>> { return list(); };
+    options.on_skip = [&] { ++skips; };
+    options.step = at(n, writer);
+    auto follower = LogFollower::open(options);
+    ASSERT_TRUE(follower.ok());
+    for (int i = 0; i < 20; ++i) {
+      ASSERT_TRUE(follower->catch_up(sink()).ok());
+      writer.advance();
+    }
+    ASSERT_TRUE(follower->catch_up(sink()).ok());
+    ASSERT_EQ(got_.back(), std::to_string(writer.written() - 1)) << n;
+    const bool keeps_up = GetParam() <= 14;
+    ASSERT_LE(skips, keeps_up ? 0 : 1) << n;
+    // Back never, forward not without a word.
+    ASSERT_GE(gaps(), 0) << n;
+    ASSERT_LE(gaps(), skips) << n;
+  }
+}
+
+// A rotation is seven steps.
+INSTANTIATE_TEST_SUITE_P(Steps, LogRace, testing::Values(1, 2, 3, 7, 9, 14, 22, 35));
+
+TEST_F(LogFiles, ReadsWhileTheWriterNeverPauses) {
+  RotatingWriter writer(directory_ + "/a.log");
+  for (int i = 0; i < 40; ++i) writer.advance();
+  const std::vector<std::string> files = {directory_ + "/a.log.1", directory_ + "/a.log"};
+  ASSERT_TRUE(read_logs(files, {}, sink(), [&] { writer.advance(); }).ok());
+  for (std::size_t i = 1; i < got_.size(); ++i) EXPECT_EQ(std::stoi(got_[i]), std::stoi(got_[i - 1]) + 1);
+}
+
+TEST_F(LogFiles, FollowsAFileThatIsEmptied) {
+  FollowOptions options;
+  options.current = write("a.log", line(1, "stdout", "F", "1") + line(2, "stdout", "F", "2") + "torn");
+  options.files = [&]() -> Result<std::vector<std::string>> { return std::vector<std::string>{options.current}; };
+  auto follower = LogFollower::open(options);
+  ASSERT_TRUE(follower.ok());
+  ASSERT_TRUE(follower->catch_up(sink()).ok());
+  std::filesystem::resize_file(options.current, std::filesystem::file_size(options.current) - 4);
+  ASSERT_TRUE(follower->catch_up(sink()).ok());
+  write("a.log", line(3, "stdout", "F", "3"));
+  ASSERT_TRUE(follower->catch_up(sink()).ok());
+  EXPECT_THAT(got_, ElementsAre("1", "2", "3"));
+  std::filesystem::resize_file(options.current, 0);
+  ASSERT_TRUE(follower->catch_up(sink()).ok());
+  write("a.log", line(4, "stdout", "F", "4"));
+  ASSERT_TRUE(follower->catch_up(sink()).ok());
+  EXPECT_THAT(got_, ElementsAre("1", "2", "3", "4"));
 }
 
 TEST_F(LogFiles, FollowEndsWithTheContainer) {

@@ -58,7 +58,8 @@ Result<std::list<AppOutput>> open_outputs(const pod::Engine& engine, const PodUu
     ASSIGN_OR_RETURN(const std::vector<std::string> files, engine.log_files(uuid, app.name));
     if (files.empty()) continue;
     FollowOptions options;
-    options.current = files.back();
+    options.current = current_log(files);
+    options.on_skip = [name = app.name] { warn_of_skip(name); };
     options.files = [&engine, uuid, name = app.name] { return engine.log_files(uuid, name); };
     ASSIGN_OR_RETURN(LogFollower follower, LogFollower::open(std::move(options)));
     outputs.emplace_back(app.name, std::move(follower));

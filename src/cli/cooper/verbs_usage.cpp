@@ -90,8 +90,9 @@ Result<bool> has_ended(const pod::Engine& engine, const PodUuid& uuid, const std
                                                     : Result<bool>(Error(info.error().code(), info.error().message()));
   }
   if (info->state != pod::State::kRunning) return true;
+  // An app without a process may still have output on its way to the log; its exit record comes after that.
   return std::ranges::any_of(info->apps,
-                             [&](const pod::AppInfo& one) { return one.name == app && one.state == "exited"; });
+                             [&](const pod::AppInfo& one) { return one.name == app && one.exit.has_value(); });
 }
 
 Result<int> logs(const Context& context, const Args& args) {
@@ -108,7 +109,8 @@ Result<int> logs(const Context& context, const Args& args) {
   } else {
     FollowOptions follow;
     follow.selection = selection;
-    follow.current = files.back();
+    follow.current = current_log(files);
+    follow.on_skip = [&] { warn_of_skip(app->name); };
     follow.files = [&]() -> Result<std::vector<std::string>> {
       auto now = engine.log_files(target.uuid, app->name);
       if (!now.ok() && now.error().code() == Errc::kNotFound) return std::vector<std::string>();
