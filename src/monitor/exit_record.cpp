@@ -19,6 +19,7 @@ void write_record(codec::json::Writer& writer, const ExitRecord& record) {
   writer.field("core_dumped", record.core_dumped);
   writer.field("started_unix_ms", record.started_unix_ms);
   writer.field("finished_unix_ms", record.finished_unix_ms);
+  if (record.unknown) writer.field("unknown", true);
   if (!record.error.empty()) writer.field("error", record.error);
   writer.end_object();
 }
@@ -43,6 +44,7 @@ Result<ExitRecord> read_record(const codec::json::Cursor& cursor) {
   RETURN_IF_ERROR(cursor.read("core_dumped", out.core_dumped));
   RETURN_IF_ERROR(cursor.read("started_unix_ms", out.started_unix_ms));
   RETURN_IF_ERROR(cursor.read("finished_unix_ms", out.finished_unix_ms));
+  RETURN_IF_ERROR(cursor.read("unknown", out.unknown));
   RETURN_IF_ERROR(cursor.read("error", out.error));
   return out;
 }

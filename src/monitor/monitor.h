@@ -44,10 +44,13 @@ struct ExitRecord {
   bool core_dumped = false;
   std::int64_t started_unix_ms = 0;
   std::int64_t finished_unix_ms = 0;
-  std::string error;  // why it never started, or that the monitor died; empty normally
+  bool unknown = false;  // nobody could note how it ended; exit_code is 255
+  std::string error;     // why it never started, or that the monitor died; empty normally
 };
 std::string print_exit_record(const ExitRecord& record);
 Result<ExitRecord> parse_exit_record(std::string text, std::string_view what);
+// True when an app without a record would have left one, if its monitor and guardian had not been killed.
+bool exit_record_was_promised(BorrowedFd pod_dir, const std::string& app);
 
 struct AppSpec {
   std::string name;
@@ -79,6 +82,9 @@ struct PodSpec {
   std::vector<AppSpec> apps;  // started in this order
   PodPolicy policy = PodPolicy::kAllExit;
   int stop_timeout_ms = 10000;
+  // Room for the exit records is taken before the first app runs, so that they can be written on a full disk. False for
+  // pods that are removed at their end: it is taken a moment later then, for those that live so long.
+  bool keeps_records = true;
   // cgroup to remove at the end besides those of the containers (the pod's own), and parents allowed to go when empty.
   std::string cgroup_path;
   // Last thing of the monitor (or the guardian), with the lock held: state transition of the pod (e.g. --rm). Runs with

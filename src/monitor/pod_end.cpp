@@ -97,7 +97,8 @@ Status write_exit_record(BorrowedFd pod_dir, const ExitRecord& record) {
     written = io::write_file_atomic(pod_dir, record_path(record.app), text, 0644);
   }
   if (!written.ok()) written = write_into_reserve(pod_dir, record.app, text);
-  if (written.ok()) (void)!sys::unlinkat(pod_dir, reserve_path(record.app)).ok();
+  // Also after a failure: a reserve that stays says that the monitor was killed.
+  (void)!sys::unlinkat(pod_dir, reserve_path(record.app)).ok();
   return written;
 }
 
@@ -132,3 +133,13 @@ int start_failure_code(const Error& error) {
 }
 
 }  // namespace cooper::monitor::internal
+
+namespace cooper::monitor {
+
+bool exit_record_was_promised(BorrowedFd pod_dir, const std::string& app) {
+  // A record that cannot be read was written: a power cut may have emptied it.
+  return sys::fstatat(pod_dir, internal::reserve_path(app)).ok() ||
+         sys::fstatat(pod_dir, internal::record_path(app)).ok();
+}
+
+}  // namespace cooper::monitor

@@ -111,6 +111,10 @@ void Supervisor::resolve_namespaces(oci::Config& config) const {
 // One app goes the direct way. Of several, none may run before all could be created.
 Status Supervisor::start_apps() {
   const bool direct = apps_.size() == 1;
+  // An app may fill the disk with its first breath.
+  if (spec_.keeps_records) {
+    for (const auto& app : apps_) reserve_exit_record(spec_.pod_dir, app->spec().name);
+  }
   for (const auto& app : apps_) {
     Status created = create_app(*app, cell(*app), !direct);
     if (!created.ok()) {
@@ -226,7 +230,7 @@ void Supervisor::watch_caller() {
 void Supervisor::settle() {
   for (const auto& app : apps_) {
     app->forget_config();
-    if (!app->ended_) reserve_exit_record(spec_.pod_dir, app->spec().name);
+    if (!app->ended_ && !spec_.keeps_records) reserve_exit_record(spec_.pod_dir, app->spec().name);
   }
   if (spec_.sandbox) spec_.sandbox->config = oci::Config();
   set_process_name("cooper-monitor", spec_.program);

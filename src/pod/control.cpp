@@ -184,7 +184,7 @@ Result<monitor::ExitRecord> read_end(const OpenPod& pod, const PodManifest& mani
   for (const AppManifest& entry : manifest.apps) {
     if (!app.empty() && entry.app.name != app) continue;
     ASSIGN_OR_RETURN(const auto record, read_record(pod.dir, entry.app.name));
-    records.push_back(record ? *record : make_record(entry.app.name, {}));
+    records.push_back(record ? *record : make_record(pod.dir, entry.app.name));
   }
   return *latest(records);
 }

@@ -172,6 +172,13 @@ TEST_F(QueryTest, ExitRecordsAndTheirAbsence) {
   auto info = engine_->info(uuid);
   ASSERT_TRUE(info.ok());
   ASSERT_TRUE(info->apps[0].exit.has_value());
+  EXPECT_TRUE(info->apps[0].exit->unknown);
+  EXPECT_EQ(info->apps[0].exit->error, kNoRecord);
+  // The monitor had taken room for it.
+  write(uuid, Place::kRun, "status/.web.reserve", " ");
+  info = engine_->info(uuid);
+  EXPECT_FALSE(info->apps[0].exit->unknown);
+  EXPECT_EQ(info->apps[0].exit->exit_code, 137);
   EXPECT_EQ(info->apps[0].exit->error, kMonitorDied);
   monitor::ExitRecord record;
   record.app = "web";

@@ -70,7 +70,7 @@ Status describe_app(const EngineOptions& options, const OpenPod& pod, const AppM
   app.state = "created";
   if (has_run(pod.place)) {
     ASSIGN_OR_RETURN(app.exit, read_record(pod.dir, app.name));
-    if (!app.exit && out.state != State::kRunning) app.exit = make_record(app.name, {});
+    if (!app.exit && out.state != State::kRunning) app.exit = make_record(pod.dir, app.name);
   }
   if (app.exit) {
     app.state = "exited";

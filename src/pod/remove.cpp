@@ -121,13 +121,22 @@ monitor::ExitRecord make_record(const std::string& app, const MissingRecord& mis
   return record;
 }
 
-Result<int> complete_records(const OpenPod& pod, const PodManifest& manifest, const MissingRecord& missing) {
+monitor::ExitRecord make_record(BorrowedFd pod_dir, const std::string& app) {
+  if (monitor::exit_record_was_promised(pod_dir, app)) return make_record(app, MissingRecord());
+  monitor::ExitRecord record = make_record(app, {255, 0, kNoRecord});
+  record.unknown = true;
+  return record;
+}
+
+Result<int> complete_records(const OpenPod& pod, const PodManifest& manifest,
+                             const std::optional<MissingRecord>& missing) {
   int written = 0;
   for (const AppManifest& app : manifest.apps) {
     const std::string name = status_file(app.app.name);
     if (sys::fstatat(pod.dir, name).ok()) continue;
-    RETURN_IF_ERROR(
-        io::write_file_atomic(pod.dir, name, monitor::print_exit_record(make_record(app.app.name, missing))));
+    const monitor::ExitRecord record =
+        missing ? make_record(app.app.name, *missing) : make_record(pod.dir, app.app.name);
+    RETURN_IF_ERROR(io::write_file_atomic(pod.dir, name, monitor::print_exit_record(record)));
     ++written;
   }
   return written;

@@ -2,6 +2,7 @@
 // of it may be repeated after a crash at any point, and is a no-op where there is nothing.
 #pragma once
 
+#include <optional>
 #include <string>
 
 #include "base/error.h"
@@ -14,18 +15,24 @@ namespace cooper::pod {
 // Text of the exit records for apps whose monitor and guardian were both killed.
 inline constexpr const char* kMonitorDied = "the monitor of the pod was killed";
 
+inline constexpr const char* kNoRecord = "the exit status is unknown: it could not be written";
+
 // Kills and removes what is left of the pod's containers: processes, cgroups, runtime state, run directory. The pod
 // must be dead: its lock held by the caller. Returns true when there was anything.
 Result<bool> clean_runtime(const EngineOptions& options, const PodUuid& uuid);
 
-// Exit records of apps that the monitor could not write one for. Returns how many were missing.
+// Exit records of apps that the monitor could not write one for.
 struct MissingRecord {
   int exit_code = 128 + 9;
   int signal = 9;
   std::string error = kMonitorDied;
 };
 monitor::ExitRecord make_record(const std::string& app, const MissingRecord& missing);
-Result<int> complete_records(const OpenPod& pod, const PodManifest& manifest, const MissingRecord& missing = {});
+// For an app that has run: either its monitor was killed, or there was no room for the record.
+monitor::ExitRecord make_record(BorrowedFd pod_dir, const std::string& app);
+// Returns how many were missing. Without `missing` each becomes what make_record(pod_dir, app) says.
+Result<int> complete_records(const OpenPod& pod, const PodManifest& manifest,
+                             const std::optional<MissingRecord>& missing = {});
 
 // Moves the pod to garbage, gives back its name and trees: nobody finds it any more. The lock must be held, and nothing
 // of it may run. The manifest is read from the pod; when it is unreadable, name and trees are found by searching.

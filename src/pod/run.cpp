@@ -53,6 +53,7 @@ Result<monitor::PodSpec> pod_spec(const EngineOptions& options, PreparedPod prep
   spec.sandbox = std::move(launch.sandbox);
   spec.apps = std::move(launch.apps);
   spec.stop_timeout_ms = manifest.stop_timeout_ms;
+  spec.keeps_records = !manifest.remove_on_exit;
   spec.cgroup_path = std::move(launch.cgroup_path);
   if (manifest.remove_on_exit) {
     spec.on_finish = [options, uuid = manifest.uuid](const std::vector<monitor::ExitRecord>&) {
@@ -75,7 +76,7 @@ void settle_failed_start(const EngineOptions& options, const PodUuid& uuid, cons
   if (manifest->remove_on_exit || on_failure == OnFailure::kRemove) {
     discard_pod(options, pod);
   } else {
-    (void)!complete_records(pod, *manifest, {125, 0, error.message()}).ok();
+    (void)!complete_records(pod, *manifest, MissingRecord{125, 0, error.message()}).ok();
   }
 }
 

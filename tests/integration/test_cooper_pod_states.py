@@ -517,6 +517,35 @@ def test_no_inodes_left(small_disk, kind):
     assert succeeded > 0
 
 
+FILL = "dd if=/dev/zero of=/x bs=1M count=40 2>/dev/null; exit 7"
+
+
+@pytest.mark.needs("isolation")
+@pytest.mark.parametrize("detached", [False, True])
+def test_disk_filled_at_once(small_disk, detached):
+    """The status of an app that fills the disk with its first breath is kept."""
+    engine = small_disk
+    for i in range(5):
+        name = f"full{i}"
+        result = engine("run", *(["-d"] if detached else []), "--name", name, "busybox", "sh", "-c", FILL)
+        assert result.rc == (0 if detached else 7), result
+        assert engine("wait", name).check().out == "7\n"
+        assert "Exited (7)" in engine("ps", "-a").check().out
+        engine("rm", name).check()
+
+
+@pytest.mark.needs("isolation")
+def test_no_record_is_no_kill(small_disk):
+    """A status that could not be written is unknown, to everybody."""
+    engine = small_disk
+    uuid = engine.detached("run", "-d", "--name", "lost", "busybox", "sh", "-c", "exit 7")
+    engine("wait", uuid).check()
+    (engine.root / "pods/run" / uuid / "status/busybox").unlink()
+    engine("wait", uuid).fails("unknown", rc=1)
+    assert "Exited (unknown)" in engine("ps", "-a").check().out
+    engine("rm", uuid).check()
+
+
 @pytest.mark.needs("isolation")
 def test_no_blocks_left(small_disk):
     """A full disk, to the last page."""

@@ -30,7 +30,8 @@ void write_exit(Writer& out, const std::optional<monitor::ExitRecord>& exit) {
     out.null();
     return;
   }
-  out.begin_object().field("code", exit->exit_code);
+  out.begin_object().key("code");
+  exit->unknown ? out.null() : out.number(exit->exit_code);
   out.key("signal");
   exit->signal == 0 ? out.null() : out.number(exit->signal);
   out.field("oom_killed", exit->oom_killed).field("core_dumped", exit->core_dumped);

@@ -38,7 +38,7 @@ bool one_matches(const Row& row, std::string_view key, std::string_view value) {
   if (key == "status") return row.app->state == value;
   if (key == "label") return label_matches(row, value);
   if (key == "ancestor") return image_matches(*row.app, value);
-  return row.app->exit && std::to_string(row.app->exit->exit_code) == value;  // exited
+  return row.app->exit && !row.app->exit->unknown && std::to_string(row.app->exit->exit_code) == value;  // exited
 }
 
 }  // namespace

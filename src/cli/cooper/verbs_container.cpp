@@ -44,7 +44,9 @@ std::string status_text(const Row& row, std::int64_t now_ms) {
     return "Up " + print_age(now_ms - row.pod->started_unix_ms) + (app.state == "paused" ? " (paused)" : "");
   }
   if (app.exit) {
-    if (!app.exit->error.empty() && app.exit->started_unix_ms == 0 && app.exit->signal == 0) return "Not started";
+    if (!app.exit->unknown && !app.exit->error.empty() && app.exit->started_unix_ms == 0 && app.exit->signal == 0)
+      return "Not started";
+    if (app.exit->unknown) return "Exited (unknown)";
     return "Exited (" + std::to_string(app.exit->exit_code) + ") " + print_age(now_ms - app.exit->finished_unix_ms) +
            " ago";
   }
@@ -153,11 +155,14 @@ Result<int> wait(const Context& context, const Args& args) {
     auto target = find_target(engine, text);
     if (target.ok()) {
       auto record = engine.wait(target->uuid, target->app);
-      if (record.ok()) {
+      if (record.ok() && record->unknown) {
+        report(context, Error(Errc::kNotFound, "app " + quoted(record->app) + ": " + record->error));
+      } else if (record.ok()) {
         RETURN_IF_ERROR(print(std::to_string(record->exit_code) + "\n"));
         continue;
+      } else {
+        report(context, record.error());
       }
-      report(context, record.error());
     } else {
       report(context, target.error());
     }

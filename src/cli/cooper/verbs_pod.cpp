@@ -249,7 +249,8 @@ std::string status_text(const pod::PodInfo& info) {
   const bool exited = info.state == pod::State::kExited || info.state == pod::State::kExitedGarbage;
   text += fmt::format("exited={}\n", exited);
   for (const pod::AppInfo& app : info.apps) {
-    if (app.exit) text += fmt::format("app-{}={}\n", app.name, app.exit->exit_code);
+    if (app.exit)
+      text += fmt::format("app-{}={}\n", app.name, app.exit->unknown ? "unknown" : std::to_string(app.exit->exit_code));
   }
   return text;
 }
