@@ -44,8 +44,8 @@ struct ExitRecord {
   bool core_dumped = false;
   std::int64_t started_unix_ms = 0;
   std::int64_t finished_unix_ms = 0;
-  bool unknown = false;  // nobody could note how it ended; exit_code is 255
   std::string error;     // why it never started, or that the monitor died; empty normally
+  bool unknown = false;  // nobody could note how it ended; exit_code is 255
 };
 std::string print_exit_record(const ExitRecord& record);
 Result<ExitRecord> parse_exit_record(std::string text, std::string_view what);
