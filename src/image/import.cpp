@@ -83,11 +83,26 @@ Result<LayerOutput> unpack_input(Staging& staging, Input input, const LoadOption
   const LayerProgress progress = [&](std::uint64_t done) {
     if (options.progress) options.progress("import", done, input.size_bytes);
   };
-  ASSIGN_OR_RETURN(auto outputs, process_layers(std::move(inputs), &builder, progress));
-  return std::move(outputs.front());
+  const std::string what = inputs.front().what;
+  auto outputs = process_layers(std::move(inputs), &builder, progress);
+  // Nothing could be read as an entry: this is no archive rather than a broken one.
+  if (!outputs.ok() && builder.entries() == 0 && outputs.error().code() == Errc::kCorrupt &&
+      outputs.error().message().starts_with(what + ": tar: "))
+    return Error(Errc::kInvalidArgument, what + " is neither a tar archive nor a compressed one");
+  if (!outputs.ok()) return std::move(outputs).error();
+  return std::move(outputs->front());
 }
 
 }  // namespace
+
+Status Store::check(const ImportOptions& options) {
+  const auto config = make_config(options);
+  if (!config.ok()) return Error(Errc::kInvalidArgument, config.error().message()).with_hint(config.error().hint());
+  if (options.source.name.empty()) return {};
+  auto name = full_name(options.source.name, oci_image::kLocalRegistry);
+  if (!name.ok()) return std::move(name).error();
+  return {};
+}
 
 Result<Image> import_rootfs(BorrowedFd store, const ImportOptions& options) {
   ASSIGN_OR_RETURN(oci_image::ImageConfig config, make_config(options));

@@ -86,7 +86,6 @@ Status Loader::open_archive(UniqueFd file, bool seekable, std::uint64_t size) {
     std::string head(codec::kSniffBytes, '\0');
     ASSIGN_OR_RETURN(const std::size_t n, sys::pread(file, head, 0));
     head.resize(n);
-    if (head.empty()) return Error(Errc::kCorrupt, "file is empty");
     if (codec::sniff(head) == codec::Compression::kNone) {
       ASSIGN_OR_RETURN(source_, ArchiveSource::index(std::move(file), size));
       return {};
@@ -133,7 +132,6 @@ Result<Transport> Loader::detect() {
 }
 
 Result<std::vector<ImagePlan>> Loader::plan() {
-  RETURN_IF_ERROR(open_source());
   ASSIGN_OR_RETURN(const Transport transport, detect());
   const PlanOptions options{.platform = options_.platform.value_or(oci_image::host_platform()), .name = options_.name};
   return transport == Transport::kDockerArchive ? plan_docker_archive(*source_, options)
@@ -246,6 +244,11 @@ Result<std::vector<Image>> Loader::run() {
   staging_.emplace(std::move(staging));
   const std::string shown = options_.path == "-" ? "standard input" : quoted(options_.path);
   const auto context = [&](Error error) { return std::move(error).with(shown); };
+  if (Status opened = open_source(); !opened.ok()) {
+    // A path that cannot be opened is named by that error already.
+    return opened.error().message().starts_with("open " + shown) ? std::move(opened).error()
+                                                                 : context(std::move(opened).error());
+  }
   auto plans = plan();
   if (!plans.ok()) return context(std::move(plans).error());
   std::vector<Image> images;

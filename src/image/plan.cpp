@@ -112,7 +112,7 @@ Result<ImagePlan> plan_manifest(Source& source, Chosen chosen, const oci_image::
 }
 
 // The name an entry of index.json carries; empty for none.
-Result<std::string> name_of(const Descriptor& descriptor, const std::string& wanted_name) {
+Result<std::string> name_of(const Descriptor& descriptor, const std::string& wanted_name, bool& used) {
   const auto annotation = [&](std::string_view key) -> std::string {
     const auto found = descriptor.annotations.find(std::string(key));
     return found == descriptor.annotations.end() ? std::string() : found->second;
@@ -127,6 +127,7 @@ Result<std::string> name_of(const Descriptor& descriptor, const std::string& wan
   }
   if (wanted_name.empty()) return full_name(ref, oci_image::kLocalRegistry);
   // A bare word is the tag of the name the user gives.
+  used = true;
   ASSIGN_OR_RETURN(oci_image::Reference reference, oci_image::parse_reference(wanted_name));
   if (reference.tag.empty()) reference.tag = ref;
   return full_name(reference.str(), oci_image::kLocalRegistry);
@@ -137,11 +138,12 @@ struct Group {
   std::string name;
   std::vector<Descriptor> manifests;
 };
-Result<std::vector<Group>> group_by_name(const Index& index, const std::string& wanted_name) {
+// `used` is set when a name is made of the wanted one.
+Result<std::vector<Group>> group_by_name(const Index& index, const std::string& wanted_name, bool& used) {
   std::vector<Group> groups;
   for (const Descriptor& descriptor : index.manifests) {
     if (oci_image::is_attestation(descriptor)) continue;
-    ASSIGN_OR_RETURN(std::string name, name_of(descriptor, wanted_name));
+    ASSIGN_OR_RETURN(std::string name, name_of(descriptor, wanted_name, used));
     auto group = std::ranges::find(groups, name, &Group::name);
     if (group == groups.end()) group = groups.insert(groups.end(), Group{.name = std::move(name), .manifests = {}});
     group->manifests.push_back(descriptor);
@@ -171,9 +173,13 @@ Status add_wanted_name(std::vector<ImagePlan>& plans, const std::string& name) {
     return Error(Errc::kInvalidArgument,
                  "name " + quoted(name) + " cannot be given to " + std::to_string(unnamed.size()) + " images");
   }
-  if (unnamed.empty()) return {};
+  if (unnamed.empty() && plans.size() > 1) {
+    return Error(Errc::kInvalidArgument, "name " + quoted(name) + " cannot be given to " +
+                                             std::to_string(plans.size()) + " images, which bring names of their own");
+  }
   ASSIGN_OR_RETURN(std::string full, full_name(name, oci_image::kLocalRegistry));
-  unnamed.front()->names.push_back(std::move(full));
+  std::vector<std::string>& names = (unnamed.empty() ? &plans.front() : unnamed.front())->names;
+  if (std::ranges::find(names, full) == names.end()) names.push_back(std::move(full));
   return {};
 }
 
@@ -250,7 +256,7 @@ Status check_platform(const oci_image::ImageConfig& config, const oci_image::Pla
   if (oci_image::match_platform(wanted, config.platform)) return {};
   return Error(Errc::kNotFound, std::string(what) + " is for platform " + oci_image::to_string(config.platform) +
                                     ", not for " + oci_image::to_string(wanted))
-      .with_hint("load an image for this machine, or ask for the platform by name");
+      .with_hint("--platform " + oci_image::to_string(config.platform) + " takes this one");
 }
 
 Result<std::vector<ImagePlan>> plan_oci_layout(Source& source, const PlanOptions& options) {
@@ -261,7 +267,8 @@ Result<std::vector<ImagePlan>> plan_oci_layout(Source& source, const PlanOptions
   }
   ASSIGN_OR_RETURN(std::string bytes, source.read("index.json", kMaxDocumentBytes));
   ASSIGN_OR_RETURN(const Index index, oci_image::parse_index(std::move(bytes), "index.json"));
-  ASSIGN_OR_RETURN(const auto groups, group_by_name(index, options.name));
+  bool used = false;
+  ASSIGN_OR_RETURN(const auto groups, group_by_name(index, options.name, used));
   if (groups.empty()) return Error(Errc::kNotFound, "index.json lists no image");
   std::vector<ImagePlan> plans;
   for (const Group& group : groups) {
@@ -277,7 +284,8 @@ Result<std::vector<ImagePlan>> plan_oci_layout(Source& source, const PlanOptions
       merge_into(plans, std::move(plan));
     }
   }
-  RETURN_IF_ERROR(add_wanted_name(plans, options.name));
+  const bool nameless = std::ranges::any_of(plans, [](const ImagePlan& plan) { return plan.names.empty(); });
+  if (!used || nameless) RETURN_IF_ERROR(add_wanted_name(plans, options.name));
   return plans;
 }
 

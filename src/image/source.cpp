@@ -75,9 +75,14 @@ Result<std::optional<SourceFile>> DirectorySource::open(const std::string& path)
 Status ArchiveSource::read_index(codec::BlockSource& blocks) {
   codec::tar::Reader reader(blocks);
   codec::tar::Entry entry;
+  bool first = true;
   while (true) {
-    ASSIGN_OR_RETURN(const bool more, reader.next(entry));
-    if (!more) break;
+    auto more = reader.next(entry);
+    if (!more.ok() && first && more.error().code() == Errc::kCorrupt)
+      return Error(Errc::kInvalidArgument, "is neither a tar archive nor a compressed one");
+    if (!more.ok()) return std::move(more).error();
+    if (!*more) break;
+    first = false;
     auto clean = clean_path(entry.path);
     if (!clean.ok()) return std::move(clean).error().with("member " + quoted(entry.path));
     if (members_.size() == kMaxMembers)
@@ -88,6 +93,8 @@ Status ArchiveSource::read_index(codec::BlockSource& blocks) {
       if (auto target = link_path(*clean, entry)) members_[*clean] = {.link = std::move(target)};
     }
   }
+  if (first && !reader.saw_end_mark())
+    return Error(Errc::kInvalidArgument, "is neither a tar archive nor a compressed one: it is empty");
   if (!reader.saw_end_mark()) return Error(Errc::kCorrupt, "archive is truncated: it has no end mark");
   return {};
 }

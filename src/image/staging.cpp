@@ -104,6 +104,7 @@ Status Staging::publish_records(std::vector<Image>& images) {
   std::vector<std::vector<std::string>> added;
   for (Image& image : images) {
     added.push_back(image.names);
+    image.given_names = image.names;
     ASSIGN_OR_RETURN(auto before, records.image(image.id));
     if (before) image.names.insert(image.names.end(), before->names.begin(), before->names.end());
     std::ranges::sort(image.names);

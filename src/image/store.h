@@ -40,6 +40,8 @@ struct Image {
   std::vector<Digest> layers = {};          // compressed digests, base first
   std::string chain = {};                   // name of its unpacked tree
   std::optional<Digest> index_digest = {};  // of the multi-platform index it was chosen from
+  // Of an image that load() or import() returned: those of its names that this call gave it. Not stored.
+  std::vector<std::string> given_names = {};
 };
 
 enum class Transport { kAuto, kOciDirectory, kOciArchive, kDockerArchive, kRootfsTar };
@@ -47,7 +49,7 @@ enum class Transport { kAuto, kOciDirectory, kOciArchive, kDockerArchive, kRootf
 struct LoadOptions {
   std::string path;  // directory or file; "-" = standard input (archives only)
   Transport transport = Transport::kAuto;
-  std::string name;                             // for images that bring none (rootfs tar, unnamed layouts)
+  std::string name;                             // beside the name that a single image brings
   std::optional<oci_image::Platform> platform;  // default: this host's
   bool all_platforms_ok = false;                // reserved for index handling by the store; false: pick one platform
   // Progress in bytes of input consumed; total 0 when unknown. Called from one thread at a time.
@@ -80,6 +82,8 @@ class Store {
   // Several images when an archive holds several. Already present blobs and trees are not written again.
   Result<std::vector<Image>> load(const LoadOptions& options);
   Result<Image> import(const ImportOptions& options);
+  // What import() refuses before it reads anything: changes and the name.
+  static Status check(const ImportOptions& options);
   Status tag(std::string_view reference, std::string_view name);
   // A name is untagged; the image goes with its last name, an id removes all its names (several names need force).
   // Trees in use are kept until their last user is gone.

@@ -18,6 +18,7 @@ using codec::tar::TarFixture;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
+using ::testing::UnorderedElementsAre;
 
 std::string layer(const std::string& path, const std::string& data) {
   return TarFixture().add({.path = path, .data = data, .uid = ::geteuid(), .gid = ::getegid()}).finish();
@@ -198,6 +199,7 @@ TEST_F(StoreTest, WrongPlatformIsNamed) {
   const oci_image::Platform foreign{.architecture = "s390x", .os = "linux", .variant = ""};
   layout_.index({LayoutFixture::named(layout_.image({layer("a", "F")}, foreign), "x")});
   fails(Errc::kNotFound, "linux/s390x");
+  EXPECT_EQ(load().error().hint(), "--platform linux/s390x takes this one");
 }
 
 TEST_F(StoreTest, NamesForImagesThatBringNone) {
@@ -207,6 +209,32 @@ TEST_F(StoreTest, NamesForImagesThatBringNone) {
   layout_.index({LayoutFixture::named(layout_.image({layer("a", "A")}), "v3")});
   EXPECT_EQ(store_.find("mine:2")->names.size(), 1U);
   EXPECT_THAT(load_one("mine").names, ElementsAre("localhost/mine:2", "localhost/mine:v3"));
+}
+
+TEST_F(StoreTest, NamesBesideThoseAnImageBrings) {
+  layout_.index({LayoutFixture::named(layout_.image({layer("a", "A")}), "q.io/x:1")});
+  const Image first = load_one("mine");
+  EXPECT_THAT(first.names, ElementsAre("localhost/mine:latest", "q.io/x:1"));
+  const Image again = load_one("other");
+  EXPECT_THAT(again.names, ElementsAre("localhost/mine:latest", "localhost/other:latest", "q.io/x:1"));
+  EXPECT_THAT(again.given_names, UnorderedElementsAre("localhost/other:latest", "q.io/x:1"));
+  layout_.index({LayoutFixture::named(layout_.image({layer("a", "A")}), "q.io/x:1"),
+                 LayoutFixture::named(layout_.image({layer("a", "B")}), "q.io/x:2")});
+  const auto several = load("mine");
+  ASSERT_FALSE(several.ok());
+  EXPECT_THAT(several.error().message(), HasSubstr("'mine' cannot be given to 2 images"));
+}
+
+TEST_F(StoreTest, WhatIsNoArchive) {
+  const auto why = [&](const std::string& bytes) {
+    write_test_file(scratch_ / "junk", bytes);
+    const auto images = load("", scratch_ / "junk");
+    EXPECT_EQ(images.error().code(), Errc::kInvalidArgument);
+    return images.error().message();
+  };
+  for (const std::string& bytes : {std::string(), std::string("hello\n"), std::string(5000, 'x')})
+    EXPECT_THAT(why(bytes), HasSubstr("is neither a tar archive nor a compressed one"));
+  EXPECT_THAT(load("", "/no/such").error().message(), testing::StartsWith("open '/no/such': no such file"));
 }
 
 TEST_F(StoreTest, RefusesCorruptBlobs) {

@@ -94,7 +94,7 @@ Error ambiguous(std::string_view text, std::size_t count) {
 }
 
 Error no_such_pod(std::string_view text) {
-  return Error(Errc::kNotFound, "no such pod: " + quoted(text)).with_hint("'cooper ps -a' lists them");
+  return Error(Errc::kNotFound, "no such pod: " + quoted(text)).with_hint("'cooper pod ls' lists them");
 }
 
 Result<std::optional<PodUuid>> find_by_name(const Layout& layout, const std::string& name) {

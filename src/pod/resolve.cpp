@@ -165,8 +165,10 @@ Result<std::vector<std::string>> resolve_args(const AppRequest& request, const o
   }
   out.insert(out.end(), tail->begin(), tail->end());
   if (out.empty()) {
-    return Error(Errc::kInvalidArgument, "no command to run: the image names none")
-        .with_hint("give a command after the image");
+    return Error(Errc::kInvalidArgument, request.entrypoint
+                                             ? "no command to run: --entrypoint '' drops the image's command as well"
+                                             : "no command to run: the image names none")
+        .with_hint("give one after the image");
   }
   if (out[0].empty()) return Error(Errc::kInvalidArgument, "the command to run is an empty word");
   return out;
@@ -176,7 +178,7 @@ std::vector<std::string> resolve_env(const AppRequest& request, const oci_image:
                                      const std::string& hostname, const std::string& home) {
   std::vector<std::string> env;
   set_env(env, "PATH", kDefaultPath);
-  if (request.terminal) set_env(env, "TERM", "xterm");
+  set_env(env, "TERM", "xterm");
   set_env(env, "container", "cooper");
   set_env(env, "HOSTNAME", hostname);
   set_env(env, "HOME", home.empty() ? "/" : home);

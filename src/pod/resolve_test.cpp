@@ -9,7 +9,6 @@ namespace {
 
 using ::testing::Contains;
 using ::testing::ElementsAre;
-using ::testing::Not;
 
 const image::ResolvedUser kRoot{0, 0, {}, "/root"};
 
@@ -47,6 +46,12 @@ TEST(Args, NothingToRun) {
   EXPECT_EQ(none.error().code(), Errc::kInvalidArgument);
   AppRequest empty_word;
   empty_word.args = {""};
+  AppRequest cleared;
+  cleared.entrypoint = std::vector<std::string>();
+  oci_image::ImageConfig image;
+  image.cmd = {"sh"};
+  EXPECT_EQ(resolve_args(cleared, image).error().message(),
+            "no command to run: --entrypoint '' drops the image's command as well");
   EXPECT_FALSE(resolve_args(empty_word, oci_image::ImageConfig()).ok());
 }
 
@@ -56,14 +61,12 @@ TEST(Env, LaterWins) {
   AppRequest request;
   request.env = {"B=3", "C=", "D", "HOME=/here"};
   const auto env = resolve_env(request, image, "host", "/root");
-  EXPECT_THAT(env, ElementsAre("PATH=/image", "container=cooper", "HOSTNAME=host", "HOME=/here", "A=1", "B=3", "C="));
+  EXPECT_THAT(env, ElementsAre("PATH=/image", "TERM=xterm", "container=cooper", "HOSTNAME=host", "HOME=/here", "A=1",
+                               "B=3", "C="));
 }
 
-TEST(Env, TermOnlyWithATerminal) {
-  AppRequest request;
-  EXPECT_THAT(resolve_env(request, {}, "h", ""), Not(Contains("TERM=xterm")));
-  request.terminal = true;
-  const auto env = resolve_env(request, {}, "h", "");
+TEST(Env, Defaults) {
+  const auto env = resolve_env({}, {}, "h", "");
   EXPECT_THAT(env, Contains("TERM=xterm"));
   EXPECT_THAT(env, Contains("HOME=/"));
   EXPECT_THAT(env, Contains("PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"));

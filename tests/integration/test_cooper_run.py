@@ -104,7 +104,7 @@ def test_environment(cooper, workdir):
     env = dict(line.split("=", 1) for line in out.splitlines())
     assert env["FROM_FILE"] == "1" and env["BOTH"] == "flag" and env["EMPTY"] == "" and env["INHERITED"] == "yes" and env["SECOND"] == "two"
     assert env["PATH"].endswith(":/bin") and env["HOME"] == "/root" and env["HOSTNAME"] == "cask"
-    assert "UNSET_HERE" not in env and "LC_ALL" not in env
+    assert env["TERM"] == "xterm" and "UNSET_HERE" not in env and "LC_ALL" not in env
 
 
 def test_entrypoint(cooper):
@@ -112,12 +112,14 @@ def test_entrypoint(cooper):
     assert cooper.output("--entrypoint", "echo", "--", "a", "b") == "a b\n"
     assert cooper.output("--entrypoint", '["sh","-c","echo x$1","sh"]', "--", "y") == "xy\n"
     assert cooper.output("--entrypoint=", "--", "echo", "c") == "c\n"
+    cooper("run", "--rm", "--entrypoint", "", "busybox").fails("--entrypoint '' drops", "after the image", rc=125)
 
 
 def test_workdir(cooper):
     """-w, made when missing."""
     assert cooper.output("-w", "/new/dir", "--", "pwd") == "/new/dir\n"
     cooper("run", "--rm", "-w", "relative", "busybox", "pwd").fails("absolute", rc=125)
+    cooper("run", "--rm", "-w", "/etc/passwd", "busybox", "pwd").fails("working directory '/etc/passwd'", "not a directory", rc=125)
 
 
 @pytest.mark.parametrize("user, expected", [("app", "1000:1000:1000 50"), ("app:staff", "1000:50:50"), ("1234", "1234:0:0"), ("7:8", "7:8:8"), ("nobody", "65534:65534:65534"), ("1000", "1000:1000:1000 50")])
@@ -399,6 +401,11 @@ def test_cgroup_limits(cooper, unique):
 
 
 @pytest.mark.needs("cgroup1")
+def test_zero_is_no_limit(cooper):
+    """-m 0 and --cpus 0, as podman has them."""
+    cooper.sh("true", "-m", "0", "--cpus", "0").check()
+
+
 def test_default_pids_limit(cooper, unique):
     """2048 processes, unless -1 says otherwise."""
     with cooper.running(unique("a")) as first, cooper.running(unique("b"), "--pids-limit", "-1") as second:
@@ -507,7 +514,7 @@ def test_flags_after_the_image(cooper):
     assert cooper.output("echo", "--rm", "-it", "--name") == "--rm -it --name\n"
 
 
-@pytest.mark.parametrize("flags", [("--memory", "lots"), ("--cpus", "-1"), ("--ulimit", "x=1"), ("-e", "=x"), ("--env-file", "/no/file"), ("-v", "name:/x"), ("--tmpfs", "x"), ("--nosuchflag",), ("--network",)])
+@pytest.mark.parametrize("flags", [("--memory", "lots"), ("--cpus", "-1"), ("--ulimit", "x=1"), ("-e", "=x"), ("--env-file", "/no/file"), ("-v", "name:/x"), ("--tmpfs", "x"), ("--nosuchflag",), ("--network",), ("-v", "/etc:/x:bogus"), ("-v", "/etc:/x:ro,rw"), ("--mount", "type=bind,source=/etc,target=/x,readonly=maybe"), ("--tmpfs", "/x:bogus"), ("--cpuset-cpus", "junk"), ("--cpuset-cpus", "60000")])
 def test_wrong_flags(cooper, flags):
     """Each is refused with 125 and its name, and nothing is left."""
     result = cooper("run", *flags, "busybox") if flags != ("--network",) else cooper("run", "--network")

@@ -240,6 +240,8 @@ def test_exec_failures(cooper, unique):
         cooper("exec", "nosuchcontainer", "true").fails("nosuchcontainer", rc=125)
         cooper("exec", name).fails("usage", rc=125)
         cooper("exec", "-w", "x", name, "true").fails("absolute", rc=125)
+        cooper("exec", "-w", "/etc/passwd", name, "true").fails("'/etc/passwd'", "not a directory", rc=125)
+        cooper("exec", name, "").fails("empty word", rc=125)
         cooper("pause", name).check()
         cooper("exec", name, "true").fails("paused", "unpause", rc=125)
         cooper("unpause", name).check()
@@ -280,7 +282,7 @@ def test_kill(cooper, unique):
         cooper("kill", "--signal", "9", name).check()
         cooper.wait_state(name, "exited")
         assert cooper.inspect(name)["exit"]["signal"] == 9
-        cooper("kill", "-s", "NOPE", name).fails("NOPE", rc=1)
+        cooper("kill", "-s", "NOPE", name).fails("NOPE", rc=125)
 
 
 def test_wait(cooper, unique):
@@ -311,7 +313,9 @@ def test_rm(cooper, unique):
         cooper("rm", "-f", name).check()
     assert cooper.pods() == []
     cooper("rm", "nothing").fails("nothing", rc=1)
-    cooper("rm").fails(rc=1)
+    assert cooper("rm", "-f", "nothing").check().out == ""
+    cooper("rm").fails(rc=125)
+    cooper("rm", "-f").fails(rc=125)
 
 
 def test_detached_life(cooper, unique):
@@ -407,13 +411,14 @@ def test_pause(cooper, unique):
     """A paused container does not move; ps and inspect say so; stop still works."""
     with cooper.running(unique(), command=("sh", "-c", "i=0; while :; do i=$((i+1)); echo $i; sleep 0.02; done")) as name:
         cooper("pause", name).check()
+        cooper("pause", name).fails(f"container '{name}' is paused already", rc=1)
         assert cooper.state(name) == "paused" and "(paused)" in cooper("ps").out
         before = len(cooper("logs", name).check().lines)
         time.sleep(0.3)
         assert len(cooper("logs", name).check().lines) <= before + 1
         cooper("unpause", name).check()
         proc.until(lambda: len(cooper("logs", name).check().lines) > before + 2, what="going on")
-        cooper("unpause", name).fails(rc=1)
+        cooper("unpause", name).fails(f"container '{name}' is not paused", rc=1)
 
 
 # --- pods --------------------------------------------------------------------------------
@@ -473,7 +478,7 @@ def test_pod_gc(cooper, unique):
     assert len(cooper.pods()) >= 1
     cooper("pod", "gc", "--grace-period=0", "--expire-prepared=0").check()
     assert cooper.pods() == []
-    cooper("pod", "gc", "--grace-period=soon").fails("soon", rc=1)
+    cooper("pod", "gc", "--grace-period=soon").fails("soon", rc=125)
 
 
 def test_pod_detached(cooper):
@@ -486,7 +491,10 @@ def test_pod_detached(cooper):
 def test_pod_bad_grammar(cooper):
     """What is missing or wrong is named."""
     cooper("pod", "run").fails("usage", rc=125)
-    cooper("pod", "run", "busybox", "---").fails("no image", rc=125)
+    cooper("pod", "run", "busybox", "---").fails("no image after the last '---'", rc=125)
+    cooper("pod", "run", "---", "busybox").fails("no image before the first '---'", rc=125)
+    cooper("pod", "run", "busybox", "true").fails("'true' is not in the store", "after --", rc=125)
+    cooper("pod", "prepare", "busybox", "true").fails("'true' is not in the store", "after --", rc=1)
     cooper("pod", "run", "busybox", "--nosuch", "--", "true").fails("nosuch", rc=125)
     cooper("pod", "run", "busybox", "--name", "x", "--", "true", "---", "busybox", "--name", "x", "--", "true").fails("x", rc=125)
     cooper("pod", "run", "busybox", "-i", "---", "busybox").fails("one image", rc=125)
@@ -500,6 +508,16 @@ def test_image_verbs(new_engine, busybox_layout):
     engine = new_engine(load=False)
     out = engine("image", "load", busybox_layout).check().out
     assert "busybox:latest" in out
+    out = engine("image", "load", "-n", "mine:1", busybox_layout).check().out
+    assert len(out.splitlines()) == 2 and "localhost/mine:1" in out
+    assert "mine" not in engine("image", "load", busybox_layout).check().out
+    engine("image", "rm", "mine:1").check()
+    engine("image", "load", "--platform", "linux/s390x", busybox_layout).fails("linux/s390x", "--platform linux/", rc=1)
+    for verb in ("load", "import"):
+        engine("image", verb, "/etc/passwd").fails("is neither a tar archive nor", rc=1)
+        result = engine("image", verb, "/no/such").fails("no such file", rc=1)
+        assert result.err.count("/no/such") == 1
+        engine("image", verb, "-", stdin="").fails("is neither a tar archive nor", rc=1)
     listed = engine.json("image", "ls")["images"][0]
     assert listed["size_bytes"] > 100_000 and len(listed["layers"]) == 1
     engine("image", "tag", "busybox", "other:1").check()
@@ -528,6 +546,8 @@ def test_image_import(new_engine, workdir):
     engine("image", "import", "-c", 'CMD ["echo", "imported"]', "-c", "ENV A=b", workdir / "root.tar", "mine:1").check()
     assert engine("run", "--rm", "mine:1").check().out == "imported\n"
     assert engine("run", "--rm", "mine:1", "sh", "-c", "echo $A").check().out == "b\n"
+    out = engine("image", "import", "-c", 'CMD ["echo", "imported"]', "-c", "ENV A=b", workdir / "root.tar", "mine:2").check().out
+    assert out.splitlines() == ["Loaded image: localhost/mine:2"]
     data = (workdir / "root.tar").read_bytes()
     assert engine("image", "import", "-", "piped", stdin=data).rc == 0
 
@@ -575,7 +595,40 @@ def test_unknown_commands_and_flags(cooper):
     cooper("image", "lod").fails("image load", rc=125)
     cooper("ps", "--quite").fails("--quiet", rc=125)
     cooper("run", "--interactve", "busybox").fails("--interactive", rc=125)
-    cooper("ps", "extra").fails("extra", rc=125)
+    cooper("ps", "extra").fails("extra", "cooper ps)", rc=125)
+
+
+@pytest.mark.parametrize("word, hint", [("pull", "image load"), ("load", "image load"), ("rmi", "image rm"), ("images", "image ls"), *((word, "help lists") for word in ("start", "create", "restart", "cp", "build", "push", "info"))])
+def test_commands_of_others(cooper, word, hint):
+    """Where another name does it, that name; else no wrong guess."""
+    result = cooper(word, "x").fails("unknown command", hint, rc=125)
+    assert "did you mean" not in result.err
+
+
+WRONG_VALUES = [
+    (("ps", "-f", "bogus=x"), "bogus"), (("ps", "-f", "bogus"), "KEY=VALUE"), (("ps", "-f", "status=bogus"), "bogus"), (("ps", "-f", "exited=x"), "exited=x"),
+    (("logs", "-n", "x", "c"), "--tail"), (("logs", "--since", "bogus", "c"), "--since"), (("stop", "-t", "x", "c"), "'x' is no number of seconds"), (("stop", "-t", "-1", "c"), "'-1' is no number of seconds"),
+    (("kill", "-s", "BOGUS", "c"), "BOGUS"), (("rm",), "needs a container"), (("pod", "gc", "--grace-period", "x"), "--grace-period"), (("stats", "-i", "0"), "--interval"),
+    (("image", "load", "--transport", "xx", "/x"), "xx"), (("image", "import", "-c", "FOO", "/x"), "FOO"), (("image", "import", "/x", "BAD NAME"), "BAD NAME"), (("completion", "zsh"), "zsh"),
+]
+
+
+@pytest.mark.parametrize("words, named", WRONG_VALUES)
+def test_wrong_values(cooper, words, named):
+    """A wrong command line is 125 for every verb, before anything is looked up."""
+    cooper(*words).fails(named, rc=125)
+
+
+@pytest.mark.parametrize("verb", ["logs", "stop", "rm", "kill", "wait", "pause", "top", "inspect"])
+def test_no_such_container(cooper, verb):
+    """What is not there is called what the user called it, and fails with 1."""
+    cooper(verb, "nosuch").fails("no image 'nosuch'" if verb == "inspect" else "no such container: 'nosuch'", rc=1)
+
+
+@pytest.mark.parametrize("verb", ["stop", "rm", "status", "cat-manifest"])
+def test_no_such_pod(cooper, verb):
+    """The verbs of pods speak of pods."""
+    cooper("pod", verb, "nosuch").fails("no such pod: 'nosuch'", "cooper pod ls", rc=1)
 
 
 def test_global_flags_anywhere(cooper, new_engine):
@@ -616,7 +669,7 @@ def test_completion(cooper, unique):
     """The script is bash; the program offers commands, flags, containers and images."""
     script = cooper("completion", "bash").check().out
     proc.run("bash", "-n", "/dev/stdin", stdin=script).check()
-    cooper("completion", "fish").fails("bash", rc=1)
+    cooper("completion", "fish").fails("bash", rc=125)
 
     def offers(*words):
         return cooper("__complete", "--", *words).check().out.split()

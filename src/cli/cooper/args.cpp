@@ -166,7 +166,8 @@ Result<Args> parse_args(FlagTables tables, std::span<const std::string> words, O
       args.positional_.insert(args.positional_.end(), words.begin() + static_cast<std::ptrdiff_t>(at) + 1, words.end());
       break;
     }
-    if (word.size() < 2 || word[0] != '-') {
+    // "---" stands between the apps of a pod.
+    if (word.size() < 2 || word[0] != '-' || word == "---") {
       if (order == Order::kBeforeArguments) {
         args.positional_.assign(words.begin() + static_cast<std::ptrdiff_t>(at), words.end());
         break;
@@ -183,10 +184,10 @@ Result<Args> parse_args(FlagTables tables, std::span<const std::string> words, O
 
 std::string_view nearest(std::string_view word, std::span<const std::string_view> candidates) {
   std::string_view best;
-  std::size_t best_distance = word.size() / 3 + 1;
+  std::size_t best_distance = std::min<std::size_t>(word.size() / 3, 2) + 1;
   for (const std::string_view candidate : candidates) {
     const std::size_t distance = edit_distance(word, candidate);
-    if (distance < best_distance || (best.empty() && distance == best_distance && word.size() > 3)) {
+    if (distance < best_distance) {
       best = candidate;
       best_distance = distance;
     }

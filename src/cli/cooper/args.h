@@ -62,7 +62,7 @@ Result<Args> parse_args(FlagTables tables, std::span<const std::string> words, O
 const Flag* find_flag(FlagTables tables, std::string_view name);
 const Flag* find_flag(FlagTables tables, char letter);
 
-// The candidate that is most like `word` (at most a third of it differs), or empty.
+// The candidate that is most like `word` (at most two letters and a third of it differ), or empty.
 std::string_view nearest(std::string_view word, std::span<const std::string_view> candidates);
 
 }  // namespace cooper::cli

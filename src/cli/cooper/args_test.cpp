@@ -126,5 +126,12 @@ TEST(Nearest, PrefersFewerEdits) {
   EXPECT_EQ(nearest("checkpoint", kWords), "");
 }
 
+TEST(Nearest, GuessesNothingFarAway) {
+  constexpr std::array<std::string_view, 6> kWords = {"run", "rm", "stop", "stats", "pod", "logs"};
+  for (const std::string_view word :
+       {"cp", "rx", "pull", "start", "load", "push", "build", "create", "info", "restart"})
+    EXPECT_EQ(nearest(word, kWords), "") << word;
+}
+
 }  // namespace
 }  // namespace cooper::cli

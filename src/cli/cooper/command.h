@@ -28,9 +28,13 @@ class Context {
   bool json() const { return settings_.format == Format::kJson; }
   // Errc::kPermission without root.
   Result<pod::Engine> engine() const;
+  // A handler reads its whole command line before it opens the engine: what it refuses until then is a wrong command
+  // line, and the exit status says so.
+  bool parsed() const { return parsed_; }
 
  private:
   Settings settings_;
+  mutable bool parsed_ = false;
 };
 
 // What its arguments name, for completion.

@@ -45,6 +45,7 @@ void set_user(oci::Process& process, const image::ResolvedUser& user) {
 Result<ExecRequest> exec_request(const Args& args, const Surroundings& around) {
   ExecRequest request;
   request.args.assign(args.positional().begin() + 1, args.positional().end());
+  if (request.args.front().empty()) return Error(Errc::kInvalidArgument, "the command to run is an empty word");
   for (const std::string& path : args.all("env-file")) {
     auto text = io::read_file(path, kMaxEnvFileBytes);
     if (!text.ok()) return std::move(text).error().with("--env-file");

@@ -58,6 +58,8 @@ Result<ListFilter> ListFilter::parse(const std::vector<std::string>& texts) {
       return Error(Errc::kInvalidArgument, "unknown status " + quoted(pair->second))
           .with_hint("use created, running, paused or exited");
     }
+    if (pair->first == "exited" && !parse_number<std::uint8_t>(pair->second))
+      return Error(Errc::kInvalidArgument, "filter " + quoted(text) + ": an exit status is a number from 0 to 255");
     filter.wanted_[std::string(pair->first)].emplace_back(pair->second);
   }
   return filter;

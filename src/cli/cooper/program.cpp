@@ -45,6 +45,21 @@ const Command* select(std::span<const std::string> words, std::size_t& used) {
   return nullptr;
 }
 
+// Words of docker and podman for what has another name here.
+struct OtherName {
+  std::string_view theirs, ours;
+};
+constexpr std::array<OtherName, 10> kOtherNames = {{{"pull", "image load"},
+                                                    {"load", "image load"},
+                                                    {"import", "image import"},
+                                                    {"images", "image ls"},
+                                                    {"rmi", "image rm"},
+                                                    {"tag", "image tag"},
+                                                    {"list", "ps"},
+                                                    {"ls", "ps"},
+                                                    {"image list", "image ls"},
+                                                    {"image pull", "image load"}}};
+
 int unknown_command(std::span<const std::string> words) {
   std::vector<std::string_view> names;
   const bool in_group = !group_help(words[0]).empty();
@@ -65,6 +80,9 @@ int unknown_command(std::span<const std::string> words) {
   const std::string& word = in_group ? words[1] : words[0];
   const std::string group = in_group ? words[0] + " " : "";
   Error error(Errc::kInvalidArgument, "unknown command " + quoted(group + word));
+  const auto other = std::ranges::find(kOtherNames, group + word, &OtherName::theirs);
+  if (other != kOtherNames.end())
+    return usage_error(std::move(error).with_hint("use cooper " + std::string(other->ours)));
   const std::string_view near = nearest(word, names);
   return usage_error(std::move(error).with_hint(
       near.empty() ? "cooper help lists the commands" : "did you mean cooper " + group + std::string(near) + "?"));
@@ -86,7 +104,8 @@ int help_verb(std::span<const std::string> words) {
 
 Status check_count(const Command& command, const Args& args) {
   const auto count = static_cast<int>(args.positional().size());
-  const std::string usage = fmt::format("usage: cooper {} {}", command.path, command.usage);
+  std::string usage = fmt::format("usage: cooper {}", command.path);
+  if (!command.usage.empty()) usage.append(" ").append(command.usage);
   if (count < command.min_args) {
     return Error(Errc::kInvalidArgument,
                  fmt::format("{} needs {}", command.path, command.min_args == 1 ? "an argument" : "more arguments"))
@@ -109,12 +128,15 @@ int run_command(const Command& command, const Args& args) {
   const Result<int> status = command.handler(context, args);
   if (status.ok()) return *status;
   report(status.error(), log_format);
-  return command.failure;
+  const Errc code = status.error().code();
+  const bool wrong_words = code == Errc::kInvalidArgument || code == Errc::kUnsupported;
+  return wrong_words && !context.parsed() ? kExitUsage : command.failure;
 }
 
 }  // namespace
 
 Result<pod::Engine> Context::engine() const {
+  parsed_ = true;
   // Mounts, control groups and devices need it; said here, before the first directory is made in vain.
   if (::geteuid() != 0) {
     return Error(Errc::kPermission, "containers need root: this user cannot mount, nor make control groups", EPERM)

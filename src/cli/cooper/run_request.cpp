@@ -10,6 +10,7 @@
 
 #include "base/strings.h"
 #include "cli/cooper/time_text.h"
+#include "container/lsm.h"
 #include "io/file.h"
 #include "sys/tables.h"
 
@@ -40,8 +41,9 @@ Result<std::int64_t> bytes_flag(std::string_view flag, const std::string& text) 
 Result<double> cpus_flag(std::string_view flag, const std::string& text) {
   double value = 0;
   const auto [end, ec] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (ec != std::errc{} || end != text.data() + text.size() || !std::isfinite(value) || value < 0.01 || value > 65536) {
-    return flag_error(flag, text, "must be a number of processors, 0.01 or more");
+  if (ec != std::errc{} || end != text.data() + text.size() || !std::isfinite(value) || value > 65536 ||
+      (value < 0.01 && value != 0)) {
+    return flag_error(flag, text, "must be a number of processors, 0.01 or more, or 0 for no limit");
   }
   return value;
 }
@@ -98,10 +100,11 @@ Status add_mounts(const Args& args, const Surroundings& around, pod::AppRequest&
   return {};
 }
 
-Status set_limits(const Args& args, const Settings& settings, pod::AppRequest& app) {
+Status set_limits(const Args& args, const Settings& settings, const Surroundings& around, pod::AppRequest& app) {
   if (const auto text = args.last("memory")) {
-    ASSIGN_OR_RETURN(app.memory_bytes, bytes_flag("memory", *text));
-    if (*app.memory_bytes < kSmallestMemory) return flag_error("memory", *text, "less than 4 KiB");
+    ASSIGN_OR_RETURN(const std::int64_t bytes, bytes_flag("memory", *text));
+    if (bytes != 0 && bytes < kSmallestMemory) return flag_error("memory", *text, "less than 4 KiB");
+    if (bytes != 0) app.memory_bytes = bytes;  // 0: no limit, as podman has it
   }
   if (const auto text = args.last("memory-swap")) {
     if (*text == "-1") {
@@ -115,13 +118,16 @@ Status set_limits(const Args& args, const Settings& settings, pod::AppRequest& a
   }
   for (const std::string_view flag : {"cpus", "cpu"}) {
     if (const auto text = args.last(flag)) {
-      ASSIGN_OR_RETURN(app.cpus, cpus_flag(flag, *text));
+      ASSIGN_OR_RETURN(const double cpus, cpus_flag(flag, *text));
+      app.cpus = cpus == 0 ? std::nullopt : std::optional(cpus);
     }
   }
   if (const auto text = args.last("cpu-shares")) {
     ASSIGN_OR_RETURN(app.cpu_shares, number_flag<std::int64_t>("cpu-shares", *text, 2));
   }
   app.cpuset_cpus = args.last("cpuset-cpus").value_or("");
+  if (!app.cpuset_cpus.empty())
+    RETURN_IF_ERROR(check_processors(app.cpuset_cpus, around.processors ? around.processors() : ""));
   app.pids_limit = settings.pids_limit;
   if (const auto text = args.last("pids-limit")) {
     ASSIGN_OR_RETURN(app.pids_limit, number_flag<std::int64_t>("pids-limit", *text, -1));
@@ -152,11 +158,17 @@ Status add_capability_list(const Args& args, std::string_view flag, std::vector<
   return {};
 }
 
-Status set_privileges(const Args& args, pod::AppRequest& app) {
+Status set_privileges(const Args& args, const Surroundings& around, pod::AppRequest& app) {
   app.privileged = args.enabled("privileged");
   RETURN_IF_ERROR(add_capability_list(args, "cap-add", app.cap_add));
   RETURN_IF_ERROR(add_capability_list(args, "cap-drop", app.cap_drop));
   app.security_opts = args.all("security-opt");
+  for (const std::string& word : app.security_opts) {
+    const bool profile = (word.starts_with("apparmor=") || word.starts_with("apparmor:")) && word.size() > 9 &&
+                         word.substr(9) != "unconfined";
+    if (profile && around.apparmor && !around.apparmor())
+      return flag_error("security-opt", word, "AppArmor is not enabled on this machine");
+  }
   app.read_only = args.enabled("read-only") || args.enabled("readonly-rootfs");
   return {};
 }
@@ -191,8 +203,8 @@ Result<pod::AppRequest> app_request(const Args& args, const Settings& settings, 
   pod::AppRequest app;
   RETURN_IF_ERROR(set_process(args, around, app));
   RETURN_IF_ERROR(add_mounts(args, around, app));
-  RETURN_IF_ERROR(set_limits(args, settings, app));
-  RETURN_IF_ERROR(set_privileges(args, app));
+  RETURN_IF_ERROR(set_limits(args, settings, around, app));
+  RETURN_IF_ERROR(set_privileges(args, around, app));
   return app;
 }
 
@@ -226,9 +238,7 @@ Result<pod::PodRequest> sandbox_request(const Args& args, const Settings& settin
   }
   if (settings.stop_timeout_ms) request.stop_timeout_ms = *settings.stop_timeout_ms;
   if (const auto text = args.last("stop-timeout")) {
-    ASSIGN_OR_RETURN(const std::int64_t ns, parse_seconds_ns(*text));
-    if (ns < 0 || ns / 1'000'000 > INT_MAX) return flag_error("stop-timeout", *text, "must be a number of seconds");
-    request.stop_timeout_ms = static_cast<int>(ns / 1'000'000);
+    ASSIGN_OR_RETURN(request.stop_timeout_ms, parse_timeout_ms("--stop-timeout", *text));
   }
   return request;
 }
@@ -250,9 +260,13 @@ Result<RktVolumes> rkt_volumes(const Args& args) {
       } else if (pair->first == "source") {
         volume.source = pair->second;
       } else if (pair->first == "readOnly") {
-        if (pair->second == "true") volume.options.emplace_back("ro");
+        const auto on = parse_field_switch(pair->second);
+        if (!on) return flag_error("volume", text, "readOnly takes true or false, not " + quoted(pair->second));
+        if (*on) volume.options.emplace_back("ro");
       } else if (pair->first == "recursive") {
-        volume.options.emplace_back(pair->second == "false" ? "bind" : "rbind");
+        const auto on = parse_field_switch(pair->second);
+        if (!on) return flag_error("volume", text, "recursive takes true or false, not " + quoted(pair->second));
+        volume.options.emplace_back(*on ? "rbind" : "bind");
       } else {
         return flag_error("volume", text, "unknown field " + quoted(pair->first));
       }
@@ -323,6 +337,9 @@ Status apply_rkt_flags(const Args& args, const Surroundings& around, pod::AppReq
   return {};
 }
 
+constexpr std::string_view kCommandAfterDashes =
+    "every word here names an image; a command goes after --: cooper pod run busybox -- true";
+
 // What stands before the first image holds for every app.
 struct PodWide {
   RktVolumes volumes;
@@ -333,7 +350,6 @@ struct PodWide {
 // One stretch between "---": IMAGE flags [IMAGE flags ...] [-- ARG...]
 Status add_apps(std::span<const std::string> words, const PodWide& wide, const Settings& settings,
                 const Surroundings& around, pod::PodRequest& request) {
-  if (words.empty()) return Error(Errc::kInvalidArgument, "there is no image between '---' and '---'");
   const std::array<std::span<const Flag>, 2> tables = {rkt_app_flags(), app_flags()};
   std::vector<std::string> rest(words.begin(), words.end());
   while (!rest.empty()) {
@@ -341,7 +357,11 @@ Status add_apps(std::span<const std::string> words, const PodWide& wide, const S
     if (image == "--" || image.starts_with("-"))
       return Error(Errc::kInvalidArgument, "expected an image, not " + quoted(image));
     auto parsed = parse_args(tables, std::span(rest).subspan(1), Order::kBeforeArguments);
-    if (!parsed.ok()) return std::move(parsed).error().with("image " + quoted(image));
+    if (!parsed.ok()) {
+      Error error = std::move(parsed).error().with("image " + quoted(image));
+      if (rest.size() == words.size()) return error;
+      return std::move(error).with_hint(std::string(kCommandAfterDashes));
+    }
     auto app = app_request(*parsed, settings, around);
     if (!app.ok()) return std::move(app).error().with("image " + quoted(image));
     app->image = image;
@@ -361,6 +381,17 @@ Status add_apps(std::span<const std::string> words, const PodWide& wide, const S
 
 }  // namespace
 
+Error explain_image(Error error, const pod::PodRequest& request) {
+  if (error.code() != Errc::kNotFound && error.code() != Errc::kInvalidArgument) return error;
+  const auto& apps = request.apps;
+  for (std::size_t i = 1; i < apps.size(); ++i) {
+    const bool follows = apps[i - 1].args.empty() && apps[i].image.find_first_of("/:@") == std::string::npos;
+    if (follows && error.message().find("image " + quoted(apps[i].image)) != std::string::npos)
+      return std::move(error).with_hint(std::string(kCommandAfterDashes));
+  }
+  return error;
+}
+
 Surroundings real_surroundings() {
   Surroundings around;
   around.environment = [](const std::string& name) -> std::optional<std::string> {
@@ -369,6 +400,8 @@ Surroundings real_surroundings() {
     return std::string(value);
   };
   std::array<char, PATH_MAX> buffer{};
+  around.processors = [] { return io::read_file("/sys/devices/system/cpu/online", 4096).value_or(""); };
+  around.apparmor = container::apparmor_enabled;
   around.working_directory = ::getcwd(buffer.data(), buffer.size()) != nullptr ? buffer.data() : "/";
   return around;
 }
@@ -397,6 +430,11 @@ Result<pod::PodRequest> pod_request(const Args& args, const Settings& settings, 
   std::size_t start = 0;
   for (std::size_t i = 0; i <= words.size(); ++i) {
     if (i < words.size() && words[i] != "---") continue;
+    if (start == i) {
+      const std::string where = start == 0 ? "before the first" : i == words.size() ? "after the last" : "between two";
+      return Error(Errc::kInvalidArgument, "there is no image " + where + " '---'")
+          .with_hint("--- stands between an app and the image of the next");
+    }
     RETURN_IF_ERROR(add_apps(words.subspan(start, i - start), wide, settings, around, request));
     start = i + 1;
   }

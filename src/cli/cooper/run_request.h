@@ -29,6 +29,9 @@ std::span<const Flag> rkt_pod_flags();
 struct Surroundings {
   std::function<std::optional<std::string>(const std::string& name)> environment;
   std::string working_directory;
+  // Asked only when a flag needs them; none: unknown.
+  std::function<std::string()> processors = {};  // those online, as the kernel lists them: "0-3"
+  std::function<bool()> apparmor = {};           // whether the kernel takes AppArmor profiles
 };
 Surroundings real_surroundings();
 
@@ -36,8 +39,13 @@ Surroundings real_surroundings();
 Result<pod::PodRequest> run_request(const Args& args, const Settings& settings, const Surroundings& around);
 // words: IMAGE [app flags] [IMAGE ...] [-- ARG...] [--- IMAGE ...]
 Result<pod::PodRequest> pod_request(const Args& args, const Settings& settings, const Surroundings& around);
+// "pod run busybox true" asks for two images: when the second is not there, the hint says where a command goes.
+Error explain_image(Error error, const pod::PodRequest& request);
 
 // Single values, exposed for tests.
+std::optional<bool> parse_field_switch(std::string_view value);  // true false 1 0
+// --cpuset-cpus: a list of processors that are among those of `online`, or any when that is empty.
+Status check_processors(std::string_view list, std::string_view online);
 Result<pod::VolumeMount> parse_volume(std::string_view text, const std::string& working_directory);
 Result<pod::VolumeMount> parse_mount(std::string_view text, const std::string& working_directory);
 Result<pod::VolumeMount> parse_tmpfs(std::string_view text);

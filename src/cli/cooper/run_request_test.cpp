@@ -17,7 +17,7 @@ Surroundings around() {
             if (name == "HOME") return "/home/me";
             return std::nullopt;
           },
-          "/here"};
+          "/here", [] { return std::string("0-3,5\n"); }, [] { return false; }};
 }
 
 Result<pod::PodRequest> run(std::vector<std::string> words, const Settings& settings = {}) {
@@ -137,7 +137,16 @@ TEST(RunRequest, WrongValuesNameTheFlag) {
   EXPECT_THAT(why({"-m", "100"}), HasSubstr("4 KiB"));
   EXPECT_THAT(why({"--memory-swap", "1g"}), HasSubstr("needs --memory"));
   EXPECT_THAT(why({"-m", "2g", "--memory-swap", "1g"}), HasSubstr("cannot be below"));
-  EXPECT_THAT(why({"--cpus", "0"}), HasSubstr("--cpus '0'"));
+  EXPECT_THAT(why({"--cpus", "0.001"}), HasSubstr("--cpus '0.001'"));
+  EXPECT_THAT(why({"-m", "-1"}), HasSubstr("--memory"));
+  EXPECT_THAT(why({"--cpuset-cpus", "junk"}), HasSubstr("--cpuset-cpus 'junk': not a list of processors"));
+  EXPECT_THAT(why({"--cpuset-cpus", "2-1"}), HasSubstr("not a list"));
+  EXPECT_THAT(why({"--cpuset-cpus", "1,99"}), HasSubstr("no processor 99, only 0-3,5"));
+  EXPECT_THAT(why({"--cpuset-cpus", "2-5"}), HasSubstr("no processor 4"));
+  EXPECT_EQ(why({"--cpuset-cpus", "1-3,5"}), "");
+  EXPECT_THAT(why({"--security-opt", "apparmor=x"}), HasSubstr("--security-opt 'apparmor=x': AppArmor is not enabled"));
+  EXPECT_EQ(why({"--security-opt", "apparmor=unconfined"}), "");
+  EXPECT_THAT(why({"--stop-timeout", "x"}), HasSubstr("--stop-timeout: 'x' is no number of seconds"));
   EXPECT_THAT(why({"--cpus", "nan"}), HasSubstr("--cpus"));
   EXPECT_THAT(why({"--cpu-shares", "1"}), HasSubstr("2 or more"));
   EXPECT_THAT(why({"--pids-limit", "-2"}), HasSubstr("-1 or more"));
@@ -198,6 +207,58 @@ TEST(Values, Volumes) {
   EXPECT_FALSE(parse_mount("type=tmpfs,source=/a,target=/t", "/").ok());
   EXPECT_FALSE(parse_mount("type=bind,source=/a", "/").ok());
   EXPECT_FALSE(parse_mount("type=bind,source=/a,target=/b,what=x", "/").ok());
+}
+
+TEST(RunRequest, ZeroIsNoLimit) {
+  const auto request = run({"-m", "0", "--cpus", "0", "busybox"});
+  ASSERT_TRUE(request.ok()) << request.error().message();
+  EXPECT_EQ(request->apps[0].memory_bytes, std::nullopt);
+  EXPECT_EQ(request->apps[0].cpus, std::nullopt);
+  EXPECT_FALSE(run({"-m", "0", "--memory-swap", "1g", "busybox"}).ok());
+}
+
+TEST(Values, OptionsOfVolumes) {
+  for (const char* words : {"ro", "rw,z", "Z,U", "rshared", "slave,ro", "nosuid,nodev,noexec", "suid,dev,exec", "bind",
+                            "rbind,rro", "noatime", "relatime", "private,rw,nosymfollow"}) {
+    const auto mount = parse_volume("/a:/b:" + std::string(words), "/");
+    EXPECT_TRUE(mount.ok()) << words << ": " << mount.error().message();
+  }
+  for (const char* words :
+       {"RO", "readonly", "r0", "bogus", "copy", "nocopy", "O", "idmap", "remount", "size=1m", "sync", "ro,rw",
+        "exec,noexec", "shared,private", "bind,rbind", "z,Z", "noatime,relatime"}) {
+    const auto mount = parse_volume("/a:/b:" + std::string(words), "/");
+    ASSERT_FALSE(mount.ok()) << words;
+    EXPECT_THAT(mount.error().message(), HasSubstr("--volume '/a:/b:" + std::string(words)));
+  }
+  const auto wrong = parse_volume("/a:/b:ro,bogus", "/").error();
+  EXPECT_THAT(wrong.message(), HasSubstr("unknown option 'bogus'"));
+  EXPECT_THAT(wrong.hint(), HasSubstr("ro rw nosuid"));
+}
+
+TEST(Values, OptionsOfMounts) {
+  const auto options = [](const std::string& fields) {
+    const auto mount = parse_mount("type=bind,source=/a,target=/b," + fields, "/");
+    return mount.ok() ? mount->options : std::vector<std::string>{"error: " + mount.error().message()};
+  };
+  EXPECT_THAT(options("readonly=true"), ElementsAre("ro"));
+  EXPECT_THAT(options("ro=1"), ElementsAre("ro"));
+  EXPECT_THAT(options("readonly=false"), IsEmpty());
+  EXPECT_THAT(options("ro=0,bind-propagation=rslave"), ElementsAre("rslave"));
+  for (const char* fields :
+       {"readonly=yes", "ro=TRUE", "ro=", "bind-propagation=up", "bind-propagation=ro", "relabel=x",
+        "bind-nonrecursive=maybe", "ro,rw", "tmpfs-size=1m", "bogus", "readonly=true,rw=true"})
+    EXPECT_THAT(options(fields), ElementsAre(HasSubstr("error: --mount"))) << fields;
+  EXPECT_FALSE(parse_mount("type=tmpfs,target=/b,bind-nonrecursive", "/").ok());
+  EXPECT_FALSE(parse_mount("type=tmpfs,target=/b,tmpfs-size=much", "/").ok());
+}
+
+TEST(Values, OptionsOfTmpfs) {
+  for (const char* words : {"size=64m", "size=50%", "mode=1777,noexec", "uid=1,gid=2", "ro", "nr_inodes=1k",
+                            "exec,suid", "tmpcopyup", "notmpcopyup", "huge=never", "inode64", "sync"})
+    EXPECT_TRUE(parse_tmpfs("/t:" + std::string(words)).ok()) << words;
+  for (const char* words : {"RO", "readonly", "bogus", "z", "U", "bind", "size=", "size", "size=x", "mode=99", "uid=me",
+                            "exec,noexec", "ro,rw", "tmpcopyup,notmpcopyup", "inode64=1"})
+    EXPECT_THAT(parse_tmpfs("/t:" + std::string(words)).error().message(), HasSubstr("--tmpfs")) << words;
 }
 
 TEST(Values, Ulimits) {
@@ -267,7 +328,11 @@ TEST(PodRequest, Mistakes) {
     const auto request = pod(std::move(words));
     return request.ok() ? std::string() : request.error().message();
   };
-  EXPECT_THAT(why({"a", "---"}), HasSubstr("no image"));
+  EXPECT_THAT(why({"a", "---"}), HasSubstr("no image after the last '---'"));
+  EXPECT_THAT(why({"---", "a"}), HasSubstr("no image before the first '---'"));
+  EXPECT_THAT(why({"a", "---", "---", "b"}), HasSubstr("no image between two '---'"));
+  EXPECT_THAT(why({"--volume", "v,kind=host,source=/a,readOnly=yes", "a"}), HasSubstr("readOnly takes true or false"));
+  EXPECT_THAT(pod({"a", "sh", "-c", "x"}).error().hint(), HasSubstr("after --"));
   EXPECT_THAT(why({"a", "---", "--name", "x"}), HasSubstr("expected an image"));
   EXPECT_THAT(why({"a", "--quux"}), HasSubstr("image 'a': unknown flag '--quux'"));
   EXPECT_THAT(why({"a", "--mount", "volume=v,target=/x"}), HasSubstr("no --volume 'v'"));
@@ -275,6 +340,23 @@ TEST(PodRequest, Mistakes) {
               HasSubstr("duplicate volume"));
   EXPECT_THAT(why({"--volume", "v,kind=host,source=a", "a"}), HasSubstr("absolute"));
   EXPECT_THAT(why({"a", "--caps-retain=CAP_KILL", "--caps-remove=CAP_CHOWN"}), HasSubstr("cannot be given together"));
+}
+
+TEST(PodRequest, ACommandWithoutDashesIsExplained) {
+  const auto request = pod({"busybox", "true"});
+  ASSERT_TRUE(request.ok());
+  const auto hint = [&](const char* message) {
+    return explain_image(Error(Errc::kNotFound, message).with_hint("other"), *request).hint();
+  };
+  EXPECT_THAT(hint("image 'true' is not in the store"), HasSubstr("busybox -- true"));
+  EXPECT_EQ(hint("image 'busybox' is not in the store"), "other");
+}
+
+TEST(ExecRequest, AnEmptyWordIsNoCommand) {
+  const std::vector<std::string> words = {"name", ""};
+  const auto args = parse_args({}, words, Order::kBeforeArguments);
+  ASSERT_TRUE(args.ok());
+  EXPECT_THAT(exec_request(*args, around()).error().message(), HasSubstr("empty word"));
 }
 
 TEST(ExecRequest, BuildsOnTheContainersProcess) {

@@ -4,8 +4,10 @@
 #include <limits>
 
 #include "base/strings.h"
+#include "cli/cooper/mount_words.h"
 #include "cli/cooper/run_request.h"
 #include "codec/json.h"
+#include "container/mount_options.h"
 #include "sys/tables.h"
 
 namespace cooper::cli {
@@ -41,43 +43,81 @@ std::vector<std::string> words(std::string_view list) {
   return out;
 }
 
-bool is_true(const std::optional<std::string_view>& value) {
-  return !value.has_value() || value.value_or("") == "true" || value.value_or("") == "1";
-}
-
 // Fields of --mount: key or key=value.
 struct MountFields {
   std::string type, source, target;
   std::vector<std::string> options;
 };
 
+using Value = std::optional<std::string_view>;
+
+// Fields that become options; false for others.
+Result<bool> option_field(std::string_view key, const Value& value, std::string_view text,
+                          std::vector<std::string>& options) {
+  if (key == "readonly" || key == "ro" || key == "rw" || key == "bind-nonrecursive") {
+    const auto on = value ? parse_field_switch(*value) : std::optional(true);
+    if (!on) return bad("--mount", text, std::string(key) + " takes true or false, not " + quoted(*value));
+    if (key == "bind-nonrecursive") {
+      options.emplace_back(*on ? "bind" : "rbind");
+    } else if (*on) {
+      options.emplace_back(key == "rw" ? "rw" : "ro");
+    } else if (key == "rw") {
+      options.emplace_back("ro");
+    }
+    return true;
+  }
+  if (!value) return false;
+  if (key == "bind-propagation") {
+    if (container::propagation_from_word(*value) == 0) {
+      return bad("--mount", text,
+                 "bind-propagation takes private, rprivate, shared, rshared, slave, rslave, unbindable or runbindable, "
+                 "not " +
+                     quoted(*value));
+    }
+    options.emplace_back(*value);
+  } else if (key == "relabel") {
+    if (*value != "private" && *value != "shared")
+      return bad("--mount", text, "relabel takes private or shared, not " + quoted(*value));
+    options.emplace_back(*value == "private" ? "Z" : "z");
+  } else if (key == "tmpfs-size" || key == "tmpfs-mode") {
+    options.push_back(std::string(key.substr(6)) + "=" + std::string(*value));
+  } else {
+    return false;
+  }
+  return true;
+}
+
 Result<MountFields> mount_fields(std::string_view text) {
   MountFields out;
   for (const std::string_view field : split(text, ',')) {
     const auto pair = split_once(field, '=');
     const std::string_view key = pair ? pair->first : field;
-    const auto value = pair ? std::optional(pair->second) : std::nullopt;
+    const Value value = pair ? Value(pair->second) : std::nullopt;
     if (key == "type" && value) {
       out.type = *value;
     } else if ((key == "source" || key == "src") && value) {
       out.source = *value;
     } else if ((key == "target" || key == "destination" || key == "dst") && value) {
       out.target = *value;
-    } else if (key == "readonly" || key == "ro") {
-      if (is_true(value)) out.options.emplace_back("ro");
-    } else if (key == "rw") {
-      out.options.emplace_back("rw");
-    } else if ((key == "bind-propagation" || key == "relabel") && value) {
-      out.options.emplace_back(key == "relabel" ? (*value == "private" ? "Z" : "z") : *value);
-    } else if (key == "bind-nonrecursive") {
-      if (is_true(value)) out.options.emplace_back("bind");
-    } else if (key == "tmpfs-size" && value) {
-      out.options.push_back("size=" + std::string(*value));
-    } else if (key == "tmpfs-mode" && value) {
-      out.options.push_back("mode=" + std::string(*value));
     } else {
-      return bad("mount", text, "unknown field " + quoted(key));
+      ASSIGN_OR_RETURN(const bool known, option_field(key, value, text, out.options));
+      if (!known) return bad("--mount", text, "unknown field " + quoted(key));
     }
+  }
+  return out;
+}
+
+using Ranges = std::vector<std::pair<unsigned, unsigned>>;
+
+// "0-2,5"
+std::optional<Ranges> parse_ranges(std::string_view list) {
+  Ranges out;
+  for (const std::string_view part : split(list, ',')) {
+    const auto pair = split_once(part, '-');
+    const auto from = parse_number<unsigned>(pair ? pair->first : part);
+    const auto to = pair ? parse_number<unsigned>(pair->second) : from;
+    if (!from || !to || *to < *from || *to > 65535) return std::nullopt;
+    out.emplace_back(*from, *to);
   }
   return out;
 }
@@ -91,19 +131,46 @@ Result<std::uint64_t> limit_value(std::string_view text, std::string_view whole)
 
 }  // namespace
 
+std::optional<bool> parse_field_switch(std::string_view value) {
+  if (value == "true" || value == "1") return true;
+  if (value == "false" || value == "0") return false;
+  return std::nullopt;
+}
+
+Status check_processors(std::string_view list, std::string_view online) {
+  const std::string text = "--cpuset-cpus " + quoted(list) + ": ";
+  const Ranges there = parse_ranges(trim(online)).value_or(Ranges{});
+  const auto wanted = parse_ranges(list);
+  if (!wanted) return Error(Errc::kInvalidArgument, text + "not a list of processors such as 0-2,5");
+  if (there.empty()) return {};
+  for (const auto& [from, to] : *wanted) {
+    // One range after the other is taken off the front of what is wanted.
+    unsigned next = from;
+    for (const auto& [first, last] : there) {
+      if (first <= next && next <= last) next = last + 1;
+    }
+    if (next <= to) {
+      return Error(Errc::kInvalidArgument, text + "this machine has no processor " + std::to_string(next) + ", only " +
+                                               std::string(trim(online)));
+    }
+  }
+  return {};
+}
+
 Result<pod::VolumeMount> parse_volume(std::string_view text, const std::string& working_directory) {
   const auto parts = split(text, ':');
   pod::VolumeMount mount;
   if (parts.size() == 1) {
     mount.destination = parts[0];
   } else if (parts.size() == 2 || parts.size() == 3) {
-    ASSIGN_OR_RETURN(mount.source, host_path(parts[0], working_directory, "volume", text));
+    ASSIGN_OR_RETURN(mount.source, host_path(parts[0], working_directory, "--volume", text));
     mount.destination = parts[1];
     if (parts.size() == 3) mount.options = words(parts[2]);
   } else {
-    return bad("volume", text, "more than two colons (use --mount for paths that hold one)");
+    return bad("--volume", text, "more than two colons (use --mount for paths that hold one)");
   }
-  RETURN_IF_ERROR(check_target(mount.destination, "volume", text));
+  RETURN_IF_ERROR(check_target(mount.destination, "--volume", text));
+  RETURN_IF_ERROR(check_mount_words(mount.options, MountSort::kBind, "volume", text));
   return mount;
 }
 
@@ -112,21 +179,22 @@ Result<pod::VolumeMount> parse_mount(std::string_view text, const std::string& w
   pod::VolumeMount mount;
   mount.destination = fields.target;
   mount.options = std::move(fields.options);
-  if (fields.target.empty()) return bad("mount", text, "the target is missing");
-  RETURN_IF_ERROR(check_target(mount.destination, "mount", text));
+  if (fields.target.empty()) return bad("--mount", text, "the target is missing");
+  RETURN_IF_ERROR(check_target(mount.destination, "--mount", text));
   if (fields.type == "bind") {
-    ASSIGN_OR_RETURN(mount.source, host_path(fields.source, working_directory, "mount", text));
+    ASSIGN_OR_RETURN(mount.source, host_path(fields.source, working_directory, "--mount", text));
   } else if (fields.type == "tmpfs") {
-    if (!fields.source.empty()) return bad("mount", text, "a tmpfs has no source");
+    if (!fields.source.empty()) return bad("--mount", text, "a tmpfs has no source");
     mount.tmpfs = true;
   } else if (fields.type == "volume" || fields.type.empty()) {
     if (!fields.source.empty()) {
-      return Error(Errc::kUnsupported, "mount " + quoted(text) + ": named volumes are not supported")
+      return Error(Errc::kUnsupported, "--mount " + quoted(text) + ": named volumes are not supported")
           .with_hint("use type=bind");
     }
   } else {
-    return bad("mount", text, "the type must be bind, tmpfs or volume");
+    return bad("--mount", text, "the type must be bind, tmpfs or volume");
   }
+  RETURN_IF_ERROR(check_mount_words(mount.options, mount.tmpfs ? MountSort::kTmpfs : MountSort::kBind, "mount", text));
   return mount;
 }
 
@@ -136,7 +204,8 @@ Result<pod::VolumeMount> parse_tmpfs(std::string_view text) {
   mount.tmpfs = true;
   mount.destination = pair ? pair->first : text;
   if (pair) mount.options = words(pair->second);
-  RETURN_IF_ERROR(check_target(mount.destination, "tmpfs", text));
+  RETURN_IF_ERROR(check_target(mount.destination, "--tmpfs", text));
+  RETURN_IF_ERROR(check_mount_words(mount.options, MountSort::kTmpfs, "tmpfs", text));
   return mount;
 }
 

@@ -10,10 +10,13 @@
 
 namespace cooper::cli {
 
-Result<Target> find_target(const pod::Engine& engine, std::string_view text) {
+Result<Target> find_target(const pod::Engine& engine, std::string_view text, Noun noun) {
   const auto pair = split_once(text, '/');
-  ASSIGN_OR_RETURN(PodUuid uuid, engine.find(pair ? pair->first : text));
-  return Target{std::move(uuid), pair ? std::string(pair->second) : std::string()};
+  auto uuid = engine.find(pair ? pair->first : text);
+  if (!uuid.ok() && uuid.error().code() == Errc::kNotFound && noun == Noun::kContainer)
+    return Error(Errc::kNotFound, "no such container: " + quoted(text)).with_hint("'cooper ps -a' lists them");
+  if (!uuid.ok()) return std::move(uuid).error();
+  return Target{std::move(uuid).value(), pair ? std::string(pair->second) : std::string()};
 }
 
 std::string Row::name() const {
@@ -49,10 +52,7 @@ Result<const pod::AppInfo*> select_app(const pod::PodInfo& pod, std::string_view
 Result<int> timeout_flag(const Args& args) {
   const auto text = args.last("time");
   if (!text) return -1;
-  ASSIGN_OR_RETURN(const std::int64_t ns, parse_seconds_ns(*text));
-  if (ns < 0 || ns / 1'000'000 > INT_MAX)
-    return Error(Errc::kInvalidArgument, "--time " + quoted(*text) + " is no number of seconds");
-  return static_cast<int>(ns / 1'000'000);
+  return parse_timeout_ms("--time", *text);
 }
 
 Result<RemoveOptions> remove_options(const Args& args) {

@@ -15,7 +15,9 @@ struct Target {
   PodUuid uuid;
   std::string app;  // empty: not named
 };
-Result<Target> find_target(const pod::Engine& engine, std::string_view text);
+// What the verb calls its arguments, for messages.
+enum class Noun { kContainer, kPod };
+Result<Target> find_target(const pod::Engine& engine, std::string_view text, Noun noun = Noun::kContainer);
 
 // One row of ps: an app with its pod.
 struct Row {
@@ -31,8 +33,12 @@ std::vector<Row> rows(const std::vector<pod::PodInfo>& pods);
 Result<const pod::AppInfo*> select_app(const pod::PodInfo& pod, std::string_view app);
 
 // Does one thing for each argument: prints the argument when done, reports each failure and goes on. The exit status.
+struct Wanted {
+  Noun noun = Noun::kContainer;
+  bool may_be_absent = false;  // what is not there is passed over in silence
+};
 template <typename F>
-Result<int> for_each_target(const Context& context, const Args& args, F work);
+Result<int> for_each_target(const Context& context, const Args& args, F work, Wanted wanted = {});
 
 // rm: what does not run goes; with force what runs is killed first (after timeout_ms of patience with the stop signal).
 struct RemoveOptions {
@@ -49,11 +55,12 @@ void report(const Context& context, const Error& error);
 
 // ---- implementation
 template <typename F>
-Result<int> for_each_target(const Context& context, const Args& args, F work) {
+Result<int> for_each_target(const Context& context, const Args& args, F work, Wanted wanted) {
   ASSIGN_OR_RETURN(const pod::Engine engine, context.engine());
   int status = 0;
   for (const std::string& text : args.positional()) {
-    auto target = find_target(engine, text);
+    auto target = find_target(engine, text, wanted.noun);
+    if (!target.ok() && wanted.may_be_absent && target.error().code() == Errc::kNotFound) continue;
     Status done = target.ok() ? work(engine, *target) : Status(std::move(target).error());
     if (done.ok()) done = print(text + "\n");
     if (done.ok()) continue;

@@ -4,6 +4,7 @@
 #include <time.h>
 
 #include <array>
+#include <climits>
 #include <cmath>
 
 #include "base/strings.h"
@@ -172,6 +173,13 @@ Result<std::int64_t> parse_seconds_ns(std::string_view text) {
   if (!seconds.ok())
     return Error(Errc::kInvalidArgument, "duration " + quoted(text) + " is no number of seconds, or too long");
   return seconds;
+}
+
+Result<int> parse_timeout_ms(std::string_view flag, std::string_view text) {
+  const auto ns = parse_seconds_ns(text);
+  if (!ns.ok() || *ns < 0 || *ns / 1'000'000 > INT_MAX)
+    return Error(Errc::kInvalidArgument, std::string(flag) + ": " + quoted(text) + " is no number of seconds");
+  return static_cast<int>(*ns / 1'000'000);
 }
 
 std::optional<std::int64_t> parse_rfc3339_ns(std::string_view text) {

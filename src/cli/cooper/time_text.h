@@ -19,6 +19,8 @@ std::int64_t now_unix_ns();
 Result<std::int64_t> parse_duration_ns(std::string_view text);
 // "10" and "0.5" mean seconds, else as parse_duration_ns.
 Result<std::int64_t> parse_seconds_ns(std::string_view text);
+// The same for a flag that is a time to wait, in milliseconds; the error names the flag.
+Result<int> parse_timeout_ms(std::string_view flag, std::string_view text);
 
 // RFC 3339 with 0 to 9 fraction digits and an offset, as the CRI log format has it; nullopt when it is anything else.
 std::optional<std::int64_t> parse_rfc3339_ns(std::string_view text);

@@ -142,7 +142,7 @@ Result<int> stop(const Context& context, const Args& args) {
 Result<int> kill(const Context& context, const Args& args) {
   const std::string word = args.last("signal").value_or("KILL");
   const auto signal = sys::signal_from_name(word);
-  if (!signal) return Error(Errc::kInvalidArgument, "unknown signal " + quoted(word));
+  if (!signal) return Error(Errc::kInvalidArgument, "--signal " + quoted(word) + ": no such signal");
   return for_each_target(context, args, [&](const pod::Engine& engine, const Target& target) -> Status {
     return engine.kill(target.uuid, target.app, *signal);
   });
@@ -182,10 +182,12 @@ Result<int> rm(const Context& context, const Args& args) {
     return Error(Errc::kInvalidArgument, "rm needs a container").with_hint("name one, or use --all");
   }
   if (!args.enabled("all")) {
-    return for_each_target(context, args, [&](const pod::Engine& engine, const Target& target) -> Status {
-      RETURN_IF_ERROR(no_app(target, "removed"));
-      return remove_pod(engine, target.uuid, options);
-    });
+    return for_each_target(context, args,
+                           [&](const pod::Engine& engine, const Target& target) -> Status {
+                             RETURN_IF_ERROR(no_app(target, "removed"));
+                             return remove_pod(engine, target.uuid, options);
+                           },
+                           {.may_be_absent = options.force});
   }
   ASSIGN_OR_RETURN(pod::Engine engine, context.engine());
   ASSIGN_OR_RETURN(const std::vector<pod::PodInfo> pods, engine.list());
@@ -203,31 +205,42 @@ Result<int> rm(const Context& context, const Args& args) {
   return status;
 }
 
-// Freezes every app of the pod, or the one named.
-template <typename F>
-Result<int> for_each_container(const Context& context, const Args& args, F work) {
+// Freezes or thaws the app named, or every app of the pod; apps that are so already are an error only when there is
+// nothing else to do.
+Result<int> set_paused(const Context& context, const Args& args, bool paused) {
+  const std::string_view from = paused ? "running" : "paused";
   return for_each_target(context, args, [&](const pod::Engine& engine, const Target& target) -> Status {
     ASSIGN_OR_RETURN(const pod::PodInfo info, engine.info(target.uuid));
     if (!target.app.empty()) {
       auto app = select_app(info, target.app);
       if (!app.ok()) return std::move(app).error();
     }
+    bool done = false;
+    bool already = false;
     for (const pod::AppInfo& app : info.apps) {
       if (!target.app.empty() && app.name != target.app) continue;
-      if (target.app.empty() && info.apps.size() > 1 && app.state == "exited") continue;
+      already = already || (paused ? app.state == "paused" : app.state == "running");
+      if (app.state != from) continue;
       ASSIGN_OR_RETURN(container::Container container, engine.container(target.uuid, app.name));
-      RETURN_IF_ERROR(work(container));
+      RETURN_IF_ERROR(paused ? container.pause() : container.resume());
+      done = true;
     }
-    return {};
+    if (done) return {};
+    std::string name = info.name.empty() ? info.uuid.short_str() : info.name;
+    if (!target.app.empty()) name += "/" + target.app;
+    return Error(Errc::kWrongState, "container " + quoted(name) +
+                                        (!already ? " is not running"
+                                         : paused ? " is paused already"
+                                                  : " is not paused"));
   });
 }
 
 Result<int> pause(const Context& context, const Args& args) {
-  return for_each_container(context, args, [](container::Container& container) { return container.pause(); });
+  return set_paused(context, args, true);
 }
 
 Result<int> unpause(const Context& context, const Args& args) {
-  return for_each_container(context, args, [](container::Container& container) { return container.resume(); });
+  return set_paused(context, args, false);
 }
 
 }  // namespace

@@ -20,7 +20,7 @@ namespace {
 
 constexpr std::array<Flag, 5> kLoadFlags = {{
     {"input", 'i', "FILE", "archive or directory, as the argument", Flag::Complete::kFile},
-    {"name", 'n', "NAME", "name for an image that brings none"},
+    {"name", 'n', "NAME", "name for the image, beside the one that it brings"},
     {"platform", 0, "OS/ARCH[/VARIANT]", "which image of several (default: this machine's)"},
     {"transport", 0, "KIND", "oci, oci-archive or docker-archive (default: found out)", Flag::Complete::kWords,
      "oci oci-archive docker-archive"},
@@ -122,10 +122,10 @@ Status print_loaded(const Context& context, const std::vector<image::Image>& ima
   for (const image::Image& image : images) {
     if (quiet) {
       text += image.id.str() + "\n";
-    } else if (image.names.empty()) {
+    } else if (image.given_names.empty()) {
       text += "Loaded image: " + image.id.str() + "\n";
     } else {
-      for (const std::string& name : image.names) text += "Loaded image: " + name + "\n";
+      for (const std::string& name : image.given_names) text += "Loaded image: " + name + "\n";
     }
   }
   return print(text);
@@ -156,6 +156,7 @@ Result<int> import(const Context& context, const Args& args) {
   if (options.source.path == "-" && io::is_terminal(BorrowedFd(STDIN_FILENO))) {
     return Error(Errc::kInvalidArgument, "standard input is a terminal").with_hint("name a tar archive, or use a pipe");
   }
+  RETURN_IF_ERROR(image::Store::check(options));
   ASSIGN_OR_RETURN(image::Store store, open_store(context));
   const bool quiet = args.enabled("quiet");
   Progress progress(!quiet);

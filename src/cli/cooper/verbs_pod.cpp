@@ -137,7 +137,11 @@ monitor::LaunchOptions launch_options(const Start& how) {
 Result<int> run(const Context& context, const Args& args) {
   ASSIGN_OR_RETURN(pod::PodRequest request, pod_request(args, context.settings(), real_surroundings()));
   ASSIGN_OR_RETURN(pod::Engine engine, context.engine());
-  if (args.enabled("dry-run")) return print_plans(context, engine, request);
+  if (args.enabled("dry-run")) {
+    auto printed = print_plans(context, engine, request);
+    if (!printed.ok()) return explain_image(std::move(printed).error(), request);
+    return printed;
+  }
   Start how;
   how.detach = args.enabled("detach");
   how.one_app = request.apps.size() == 1;
@@ -154,8 +158,9 @@ Result<int> run(const Context& context, const Args& args) {
   if (!how.detach && how.one_app) warn_without_terminal(context, request.apps.front());
   auto started = engine.run(request, launch_options(how));
   if (!started.ok()) {
-    report(context, started.error());
-    return start_failure_status(started.error());
+    const Error error = explain_image(std::move(started).error(), request);
+    report(context, error);
+    return start_failure_status(error);
   }
   RETURN_IF_ERROR(save_uuid(args, started->uuid));
   return after_start(engine, args, context.settings(), std::move(started).value(), how);
@@ -164,7 +169,9 @@ Result<int> run(const Context& context, const Args& args) {
 Result<int> prepare(const Context& context, const Args& args) {
   ASSIGN_OR_RETURN(const pod::PodRequest request, pod_request(args, context.settings(), real_surroundings()));
   ASSIGN_OR_RETURN(pod::Engine engine, context.engine());
-  ASSIGN_OR_RETURN(const PodUuid uuid, engine.prepare(request));
+  auto prepared = engine.prepare(request);
+  if (!prepared.ok()) return explain_image(std::move(prepared).error(), request);
+  const PodUuid uuid = std::move(prepared).value();
   RETURN_IF_ERROR(save_uuid(args, uuid));
   RETURN_IF_ERROR(print(uuid.str() + "\n"));
   return 0;
@@ -276,16 +283,19 @@ Result<int> status(const Context& context, const Args& args) {
 Result<int> stop(const Context& context, const Args& args) {
   ASSIGN_OR_RETURN(int timeout_ms, timeout_flag(args));
   if (timeout_ms < 0 && args.enabled("force")) timeout_ms = 0;
-  return for_each_target(context, args, [&](const pod::Engine& engine, const Target& target) -> Status {
-    return engine.stop(target.uuid, timeout_ms);
-  });
+  return for_each_target(
+      context, args,
+      [&](const pod::Engine& engine, const Target& target) -> Status { return engine.stop(target.uuid, timeout_ms); },
+      {.noun = Noun::kPod});
 }
 
 Result<int> rm(const Context& context, const Args& args) {
   ASSIGN_OR_RETURN(const RemoveOptions options, remove_options(args));
-  return for_each_target(context, args, [&](const pod::Engine& engine, const Target& target) -> Status {
-    return remove_pod(engine, target.uuid, options);
-  });
+  return for_each_target(context, args,
+                         [&](const pod::Engine& engine, const Target& target) -> Status {
+                           return remove_pod(engine, target.uuid, options);
+                         },
+                         {.noun = Noun::kPod, .may_be_absent = options.force});
 }
 
 Result<std::int64_t> seconds_flag(const Args& args, std::string_view flag, std::int64_t fallback) {

@@ -130,10 +130,9 @@ Result<int> stats(const Context& context, const Args& args) {
   options.all = args.enabled("all");
   options.stream = !args.enabled("no-stream");
   if (const auto text = args.last("interval")) {
-    ASSIGN_OR_RETURN(const std::int64_t ns, parse_seconds_ns(*text));
-    if (ns < 100'000'000 || ns > 3600 * kNsPerSecond)
+    ASSIGN_OR_RETURN(options.interval_ms, parse_timeout_ms("--interval", *text));
+    if (options.interval_ms < 100 || options.interval_ms > 3'600'000)
       return Error(Errc::kInvalidArgument, "--interval " + quoted(*text) + " is not between 0.1 s and an hour");
-    options.interval_ms = static_cast<int>(ns / 1'000'000);
   }
   ASSIGN_OR_RETURN(const pod::Engine engine, context.engine());
   for (const std::string& text : args.positional()) {
