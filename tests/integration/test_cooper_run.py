@@ -119,7 +119,8 @@ def test_workdir(cooper):
     """-w, made when missing."""
     assert cooper.output("-w", "/new/dir", "--", "pwd") == "/new/dir\n"
     cooper("run", "--rm", "-w", "relative", "busybox", "pwd").fails("absolute", rc=125)
-    cooper("run", "--rm", "-w", "/etc/passwd", "busybox", "pwd").fails("working directory '/etc/passwd'", "not a directory", rc=125)
+    for path in ("/etc/passwd", "/etc/passwd/x"):
+        cooper("run", "--rm", "-w", path, "busybox", "pwd").fails(f"working directory '{path}'", "not a directory", rc=125)
 
 
 @pytest.mark.parametrize("user, expected", [("app", "1000:1000:1000 50"), ("app:staff", "1000:50:50"), ("1234", "1234:0:0"), ("7:8", "7:8:8"), ("nobody", "65534:65534:65534"), ("1000", "1000:1000:1000 50")])

@@ -102,6 +102,7 @@ Status add_mounts(const Args& args, const Surroundings& around, pod::AppRequest&
 
 Status set_limits(const Args& args, const Settings& settings, const Surroundings& around, pod::AppRequest& app) {
   if (const auto text = args.last("memory")) {
+    if (text->starts_with('-')) return flag_error("memory", *text, "must not be negative; 0 means no limit");
     ASSIGN_OR_RETURN(const std::int64_t bytes, bytes_flag("memory", *text));
     if (bytes != 0 && bytes < kSmallestMemory) return flag_error("memory", *text, "less than 4 KiB");
     if (bytes != 0) app.memory_bytes = bytes;  // 0: no limit, as podman has it
