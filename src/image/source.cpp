@@ -78,7 +78,8 @@ Status ArchiveSource::read_index(codec::BlockSource& blocks) {
   bool first = true;
   while (true) {
     auto more = reader.next(entry);
-    if (!more.ok() && first && more.error().code() == Errc::kCorrupt)
+    // Not what the decompressor says: that is about a broken archive.
+    if (!more.ok() && first && more.error().message().starts_with("tar: "))
       return Error(Errc::kInvalidArgument, "is neither a tar archive nor a compressed one");
     if (!more.ok()) return std::move(more).error();
     if (!*more) break;

@@ -52,8 +52,8 @@ def test_ps_filters(cooper, unique):
         cooper("kill", a).check()
         cooper.wait_state(a, "exited")
         assert names("exited=137") == [a] and names("status=exited") == [a]
-    cooper("ps", "--filter", "colour=red").fails("colour", rc=1)
-    cooper("ps", "--filter", "status=happy").fails("happy", rc=1)
+    cooper("ps", "--filter", "colour=red").fails("colour", rc=125)
+    cooper("ps", "--filter", "status=happy").fails("happy", rc=125)
 
 
 def test_inspect(cooper, unique):
@@ -104,8 +104,8 @@ def test_logs_since_and_until(cooper, unique):
     assert cooper("logs", "--since", "1h", name).check().out == "early\nlate\n"
     assert cooper("logs", "--since", "0.000001s", name).check().out == ""
     assert cooper("logs", "--since", str(int(time.time()) + 5), name).check().out == ""
-    cooper("logs", "--since", "noon", name).fails("noon", rc=1)
-    cooper("logs", "--tail", "few", name).fails("few", rc=1)
+    cooper("logs", "--since", "noon", name).fails("noon", rc=125)
+    cooper("logs", "--tail", "few", name).fails("few", rc=125)
 
 
 def test_logs_format_on_disk(cooper, unique):
