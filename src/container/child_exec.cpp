@@ -189,13 +189,7 @@ Status ExecPreparation::prepare_cwd(const Plan& plan, const io::RootDir& root) {
   if (exec->cwd == "/" || exec->cwd.empty()) return {};
   // Only a missing directory is made; what is there but not reachable is for the last mile to judge as the user.
   const auto found = root.open_at(exec->cwd, O_PATH);
-  int e = found.ok() ? 0 : found.error().errno_value();
-  if (found.ok()) {
-    ASSIGN_OR_RETURN(const struct stat info, sys::fstat(*found));
-    if (!S_ISDIR(info.st_mode)) e = ENOTDIR;
-  }
-  if (e == ENOTDIR) return Error::from_errno(e, "change to the working directory " + quoted(exec->cwd));
-  if (e != ENOENT) return {};
+  if (found.ok() || found.error().errno_value() != ENOENT) return {};
   auto made = root.make_directories(exec->cwd, 0755);
   if (!made.ok()) return std::move(made).error().with("working directory");
   return {};
