@@ -88,7 +88,7 @@ Result<LayerOutput> unpack_input(Staging& staging, Input input, const LoadOption
   // Nothing could be read as an entry: this is no archive rather than a broken one.
   if (!outputs.ok() && builder.entries() == 0 && outputs.error().code() == Errc::kCorrupt &&
       outputs.error().message().starts_with(what + ": tar: "))
-    return Error(Errc::kInvalidArgument, what + ": is neither a tar archive nor a compressed one");
+    return Error(Errc::kCorrupt, what + ": is neither a tar archive nor a compressed one");
   if (!outputs.ok()) return std::move(outputs).error();
   return std::move(outputs->front());
 }

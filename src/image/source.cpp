@@ -80,7 +80,7 @@ Status ArchiveSource::read_index(codec::BlockSource& blocks) {
     auto more = reader.next(entry);
     // Not what the decompressor says: that is about a broken archive.
     if (!more.ok() && first && more.error().message().starts_with("tar: "))
-      return Error(Errc::kInvalidArgument, "is neither a tar archive nor a compressed one");
+      return Error(Errc::kCorrupt, "is neither a tar archive nor a compressed one");
     if (!more.ok()) return std::move(more).error();
     if (!*more) break;
     first = false;
@@ -95,7 +95,7 @@ Status ArchiveSource::read_index(codec::BlockSource& blocks) {
     }
   }
   if (first && !reader.saw_end_mark())
-    return Error(Errc::kInvalidArgument, "is neither a tar archive nor a compressed one: it is empty");
+    return Error(Errc::kCorrupt, "is neither a tar archive nor a compressed one: it is empty");
   if (!reader.saw_end_mark()) return Error(Errc::kCorrupt, "archive is truncated: it has no end mark");
   return {};
 }

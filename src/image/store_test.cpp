@@ -229,7 +229,7 @@ TEST_F(StoreTest, WhatIsNoArchive) {
   const auto why = [&](const std::string& bytes) {
     write_test_file(scratch_ / "junk", bytes);
     const auto images = load("", scratch_ / "junk");
-    EXPECT_EQ(images.error().code(), Errc::kInvalidArgument);
+    EXPECT_EQ(images.error().code(), Errc::kCorrupt);
     return images.error().message();
   };
   for (const std::string& bytes : {std::string(), std::string("hello\n"), std::string(5000, 'x')})
