@@ -106,7 +106,14 @@ std::string format_bytes(std::uint64_t bytes) {
 
 std::string quoted(std::string_view text) {
   constexpr std::string_view kHex = "0123456789abcdef";
+  constexpr std::size_t kMost = 4096;  // a path is shown whole
   std::string out = "'";
+  const std::size_t size = text.size();
+  if (size > kMost) {
+    text = text.substr(0, kMost);
+    while (!text.empty() && (static_cast<unsigned char>(text.back()) & 0xc0) == 0x80) text.remove_suffix(1);
+    if (!text.empty() && static_cast<unsigned char>(text.back()) >= 0xc0) text.remove_suffix(1);
+  }
   for (const char c : text) {
     const auto byte = static_cast<unsigned char>(c);
     if (c == '\'' || c == '\\') {
@@ -121,6 +128,7 @@ std::string quoted(std::string_view text) {
     }
   }
   out += '\'';
+  if (size > kMost) out += "... (" + std::to_string(size) + " bytes)";
   return out;
 }
 

@@ -33,7 +33,7 @@ std::optional<T> parse_number(std::string_view text) {
 Result<std::uint64_t> parse_bytes(std::string_view text);
 // "1.5 MiB" for people.
 std::string format_bytes(std::uint64_t bytes);
-// 'name' with control characters, quotes and backslashes escaped, for messages and logs.
+// 'name' with control characters, quotes and backslashes escaped, for messages and logs: cut after 4096 bytes.
 std::string quoted(std::string_view text);
 std::string hex_encode(std::string_view bytes);
 

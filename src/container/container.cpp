@@ -71,9 +71,18 @@ Result<RunStatus> Container::status() const {
   return RunStatus::kRunning;
 }
 
+// Who holds the lock asks: nobody is creating the container any more.
+Result<RunStatus> Container::status_under_lock() {
+  if (record_.created.empty()) {
+    if (auto again = Factory(options_).load(record_.id); again.ok()) record_ = std::move(again->record_);
+    if (record_.created.empty()) return RunStatus::kStopped;
+  }
+  return status();
+}
+
 Result<oci::Config> Container::config() const {
   const StatePaths paths = state_paths(options_.root, record_.id);
-  ASSIGN_OR_RETURN(std::string text, io::read_file(paths.config(), oci::kMaxConfigBytes));
+  ASSIGN_OR_RETURN(std::string text, io::read_regular_file(paths.config(), oci::kMaxConfigBytes));
   return oci::parse_config(std::move(text), "config.json");
 }
 
@@ -102,7 +111,11 @@ Status Container::start() {
   const StatePaths paths = state_paths(options_.root, record_.id);
   ASSIGN_OR_RETURN(const io::FileLock lock,
                    io::FileLock::acquire(sys::kCwd, paths.lock(), io::FileLock::Mode::kExclusive));
-  ASSIGN_OR_RETURN(const RunStatus now, status());
+  ASSIGN_OR_RETURN(const RunStatus now, status_under_lock());
+  if (record_.created.empty()) {
+    return Error(Errc::kWrongState, "cannot start container " + quoted(record_.id) + ": its creation was interrupted")
+        .with_hint("delete it");
+  }
   if (now == RunStatus::kRunning || now == RunStatus::kPaused) {
     return Error(Errc::kWrongState, "cannot start an already running container: " + quoted(record_.id));
   }
@@ -208,7 +221,7 @@ Status Container::destroy(bool force) {
   // Somebody else may have deleted it while we waited for the lock.
   if (!sys::fstatat(sys::kCwd, paths.directory).ok())
     return Error(Errc::kNotFound, "container " + quoted(record_.id) + " does not exist", ENOENT);
-  ASSIGN_OR_RETURN(const RunStatus now, status());
+  ASSIGN_OR_RETURN(const RunStatus now, status_under_lock());
   const bool alive = now != RunStatus::kStopped;
   if (alive && !force && now != RunStatus::kCreated) {
     return Error(Errc::kWrongState, "cannot delete container " + quoted(record_.id) +

@@ -114,6 +114,8 @@ class Factory {
   Result<Plan> plan(const oci::Config& config, const CreateOptions& options);
   // Errc::kNotFound: "container 'x' does not exist".
   Result<Container> load(std::string_view id) const;
+  // Also when its state cannot be read: what is known of it is enough for destroy(true).
+  Result<Container> load_for_removal(std::string_view id) const;
   // Ids of all containers under the root; a missing root is an empty list.
   Result<std::vector<std::string>> list() const;
   const FactoryOptions& options() const { return options_; }
@@ -152,6 +154,7 @@ class Container {
 
  private:
   friend class Factory;
+  Result<RunStatus> status_under_lock();
   Container(FactoryOptions options, StateRecord record) : options_(std::move(options)), record_(std::move(record)) {}
   FactoryOptions options_;
   StateRecord record_;

@@ -82,6 +82,15 @@ Result<Plan> exec_plan(const StateRecord& record, oci::Config config, const Exec
   return out;
 }
 
+// What fails while the container ends says nothing about the process: a clone into a dead PID namespace is ENOMEM.
+Error exec_error(Error error, BorrowedFd init, const std::string& id) {
+  // Its processes are killed before the init has ended.
+  const bool may_be_its_end = error.errno_value() == ENOMEM || error.code() == Errc::kSystem;
+  const auto ended = sys::pidfd_wait(init, may_be_its_end ? 100 : 0);
+  if (!ended.ok() || !*ended) return error;
+  return Error(Errc::kWrongState, "cannot exec in a stopped container: container " + quoted(id) + " is not running");
+}
+
 }  // namespace
 
 Result<Created> Container::exec(const ExecOptions& options) {
@@ -100,11 +109,7 @@ Result<Created> Container::exec(const ExecOptions& options) {
   ASSIGN_OR_RETURN(const UniqueFd init, init_pidfd());
   ASSIGN_OR_RETURN(const int namespaces, foreign_namespaces(record_.pid));
   auto root = sys::openat(sys::kCwd, "/proc/" + std::to_string(record_.pid) + "/root", O_PATH | O_DIRECTORY);
-  // The init may have ended since it was asked for.
-  if (auto ended = sys::pidfd_wait(init, 0); ended.ok() && *ended) {
-    return Error(Errc::kWrongState, "cannot exec: container " + quoted(record_.id) + " has just ended");
-  }
-  if (!root.ok()) return std::move(root).error();
+  if (!root.ok()) return exec_error(std::move(root).error(), init, record_.id);
   ASSIGN_OR_RETURN(oci::Config spec, config());
   ASSIGN_OR_RETURN(const Plan plan, exec_plan(record_, std::move(spec), options, options_, record_.pid, namespaces));
 
@@ -126,7 +131,7 @@ Result<Created> Container::exec(const ExecOptions& options) {
   Executor executor(std::move(inputs));
   if (Status done = executor.run(); !done.ok()) {
     if (!options.pid_file.empty()) (void)::unlink(options.pid_file.c_str());
-    return std::move(done).error();
+    return exec_error(std::move(done).error(), init, record_.id);
   }
   Created created;
   created.pid = executor.pid();

@@ -323,6 +323,7 @@ Error Executor::child_died() {
     child_.pid = 0;
     if (status->signal != 0) how = "was killed by " + sys::signal_name(status->signal);
   }
+  if (in_.exec_pidfd >= 0) return Error(Errc::kSystem, "the process to be executed " + how);
   Error error(Errc::kSystem, "the container's init " + how);
   if (status.ok() && status->signal == SIGKILL)
     return std::move(error).with_hint("the memory limit may be too low to start");

@@ -14,6 +14,7 @@
 #include "container/state.h"
 #include "io/file.h"
 #include "log/log.h"
+#include "spec/oci_runtime/defaults.h"
 #include "spec/oci_runtime/parse.h"
 #include "spec/oci_runtime/print.h"
 #include "sys/cred.h"
@@ -75,6 +76,26 @@ Status make_state_directory(const std::string& root, const StatePaths& paths, co
   return made;
 }
 
+constexpr std::size_t kMaxStateBytes = std::size_t{4} << 20;
+
+// What is known before state.json is written: the lines of the lock file.
+StateRecord first_record(const StatePaths& paths, const std::string& id) {
+  StateRecord record;
+  record.id = id;
+  record.oci_version = oci::kSpecVersion;
+  const auto text = io::read_regular_file(paths.lock(), kMaxStateBytes);
+  if (!text.ok()) return record;
+  const auto lines = split(*text, '\n');
+  if (!lines.empty()) record.cgroup_path = lines[0];
+  if (lines.size() > 1) record.bundle = lines[1];
+  if (lines.size() > 2) record.rootfs = lines[2];
+  return record;
+}
+
+Error damaged(const std::string& id, Error error) {
+  return std::move(error).with("container " + quoted(id)).with_hint("coop delete --force removes it all the same");
+}
+
 }  // namespace
 
 Status send_pidfd(const std::string& socket_path, pid_t pid) {
@@ -120,7 +141,7 @@ Result<Created> Factory::create(const oci::Config& config, const CreateOptions& 
                    io::FileLock::acquire(sys::kCwd, paths.lock(), io::FileLock::Mode::kExclusive));
   const std::string cgroup_path = planned_cgroup(plan);
   // A creator that is killed before it wrote state.json leaves this much for delete to clean up with.
-  RETURN_IF_ERROR(sys::write_all(lock.fd(), cgroup_path));
+  RETURN_IF_ERROR(sys::write_all(lock.fd(), cgroup_path + "\n" + options.bundle + "\n" + rootfs + "\n"));
   RETURN_IF_ERROR(io::write_file_atomic(
       paths.config(),
       options.config_text.empty() ? oci::print_config(config, oci::Style::kCompact) : options.config_text, 0600));
@@ -206,20 +227,24 @@ Status check_rootfs(const std::string& rootfs) {
 Result<Container> Factory::load(std::string_view id) const {
   ASSIGN_OR_RETURN(const ContainerId valid, ContainerId::parse(id));
   const StatePaths paths = state_paths(options_.root, valid.str());
-  auto text = io::read_file(paths.state(), std::size_t{4} << 20);
+  auto text = io::read_regular_file(paths.state(), kMaxStateBytes);
   if (!text.ok()) {
-    if (text.error().errno_value() != ENOENT) return std::move(text).error();
-    if (sys::fstatat(sys::kCwd, paths.directory).ok()) {
-      // Being created by somebody right now, or left by a creator that was killed.
-      StateRecord record;
-      record.id = valid.str();
-      if (auto path = io::read_file(paths.lock(), 4096); path.ok()) record.cgroup_path = std::move(path).value();
-      return Container(options_, std::move(record));
-    }
-    return Error(Errc::kNotFound, "container " + quoted(valid.str()) + " does not exist", ENOENT);
+    if (text.error().errno_value() != ENOENT) return damaged(valid.str(), std::move(text).error());
+    if (!sys::fstatat(sys::kCwd, paths.directory).ok())
+      return Error(Errc::kNotFound, "container " + quoted(valid.str()) + " does not exist", ENOENT);
+    // Being created by somebody right now, or left by a creator that was killed.
+    return Container(options_, first_record(paths, valid.str()));
   }
-  ASSIGN_OR_RETURN(StateRecord record, parse_state_record(std::move(text).value(), paths.state()));
-  return Container(options_, std::move(record));
+  auto record = parse_state_record(std::move(text).value(), paths.state());
+  if (!record.ok()) return damaged(valid.str(), std::move(record).error());
+  return Container(options_, std::move(record).value());
+}
+
+Result<Container> Factory::load_for_removal(std::string_view id) const {
+  auto loaded = load(id);
+  if (loaded.ok() || loaded.error().code() == Errc::kNotFound) return loaded;
+  ASSIGN_OR_RETURN(const ContainerId valid, ContainerId::parse(id));
+  return Container(options_, first_record(state_paths(options_.root, valid.str()), valid.str()));
 }
 
 Result<std::vector<std::string>> Factory::list() const {

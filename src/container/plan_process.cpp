@@ -1,4 +1,6 @@
 #include <algorithm>
+#include <string_view>
+#include <unordered_map>
 
 #include "base/strings.h"
 #include "container/plan_parts.h"
@@ -82,15 +84,15 @@ Exec plan_exec(const oci::Process& process, const PlanOptions& options) {
   out.args = process.args;
   out.cwd = rules::clean_path(process.cwd);
   out.env.reserve(process.env.size() + options.extra_env.size());
-  // The last of several values of one name wins, in the place of the first.
+  // The last of several values of one name wins, in the place of the first. Names are those of the caller's strings.
+  std::unordered_map<std::string_view, std::size_t> places;
   const auto add = [&](const std::string& entry) {
     const std::string_view name = std::string_view(entry).substr(0, entry.find('=') + 1);
-    const auto same =
-        std::find_if(out.env.begin(), out.env.end(), [&](const std::string& have) { return have.starts_with(name); });
-    if (same == out.env.end()) {
+    const auto [place, added] = places.try_emplace(name, out.env.size());
+    if (added) {
       out.env.push_back(entry);
     } else {
-      *same = entry;
+      out.env[place->second] = entry;
     }
   };
   for (const std::string& entry : process.env) add(entry);

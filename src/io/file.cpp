@@ -1,6 +1,7 @@
 #include "io/file.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <sys/file.h>
 #include <sys/random.h>
 
@@ -41,6 +42,16 @@ Result<std::string> read_all(BorrowedFd fd, std::size_t max_bytes) {
 
 Result<std::string> read_file(BorrowedFd dir, const std::string& path, std::size_t max_bytes) {
   ASSIGN_OR_RETURN(const UniqueFd fd, sys::openat(dir, path, O_RDONLY));
+  auto data = read_all(fd, max_bytes);
+  if (!data.ok()) return std::move(data).error().with("read " + quoted(path));
+  return data;
+}
+
+Result<std::string> read_regular_file(const std::string& path, std::size_t max_bytes) {
+  // O_NONBLOCK: opening a fifo must not wait for a writer.
+  ASSIGN_OR_RETURN(const UniqueFd fd, sys::openat(sys::kCwd, path, O_RDONLY | O_NONBLOCK | O_NOCTTY));
+  ASSIGN_OR_RETURN(const struct stat info, sys::fstat(fd));
+  if (!S_ISREG(info.st_mode)) return Error(Errc::kInvalidArgument, quoted(path) + " is not a regular file");
   auto data = read_all(fd, max_bytes);
   if (!data.ok()) return std::move(data).error().with("read " + quoted(path));
   return data;
@@ -111,6 +122,12 @@ Status remove_tree(BorrowedFd dir, const std::string& name) {
   Status removed = sys::unlinkat(dir, name, AT_REMOVEDIR);
   if (!removed.ok() && removed.error().errno_value() != ENOENT) return removed;
   return {};
+}
+
+void survive_file_size_limit() {
+  struct sigaction action = {};
+  action.sa_handler = [](int) {};
+  (void)::sigaction(SIGXFSZ, &action, nullptr);
 }
 
 Status occupy_standard_streams() {

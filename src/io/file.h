@@ -18,6 +18,8 @@ inline Result<std::string> read_file(const std::string& path, std::size_t max_by
   return read_file(sys::kCwd, path, max_bytes);
 }
 Result<std::string> read_all(BorrowedFd fd, std::size_t max_bytes);
+// The same for files that others may have exchanged: Errc::kInvalidArgument for what is no regular file, never a wait.
+Result<std::string> read_regular_file(const std::string& path, std::size_t max_bytes);
 
 enum class Durability {
   kNone,   // readers see old or new; a power cut may lose it (state on tmpfs)
@@ -41,6 +43,9 @@ Status remove_tree(BorrowedFd dir, const std::string& name);
 // Opens /dev/null for each of descriptors 0, 1 and 2 that the caller had closed, kept across exec, so that nothing else
 // takes their places. For the first lines of a program.
 Status occupy_standard_streams();
+// Writing beyond the caller's file size limit becomes EFBIG instead of the end of this program. Programs executed from
+// here on have the default again.
+void survive_file_size_limit();
 
 // An flock(2) lock on a file (created 0600). Released when destroyed or when the process dies.
 class FileLock {

@@ -21,6 +21,7 @@
 namespace cooper::pod {
 namespace {
 
+constexpr int kAnswerMs = 5000;   // from a monitor that has ended its apps; what is slower is taken for stopped or hung
 constexpr int kEndingMs = 15000;  // a monitor tidies up in milliseconds; cgroups with dying tasks may take seconds
 constexpr int kLockMs = 5000;
 constexpr int kStartPollMs = 50;
@@ -214,14 +215,16 @@ Status Engine::stop(const PodUuid& uuid, int timeout_ms) const {
   ASSIGN_OR_RETURN(const PodManifest manifest, read_manifest(pod.dir));
   auto client = monitor::Client::connect(layout.monitor_socket(uuid));
   Status asked = client.ok() ? client->stop("", timeout_ms) : Status();
+  bool silent = false;
   if (client.ok() && asked.ok()) {
     resume_paused(*this, uuid, manifest);
     const std::int64_t own = timeout_ms < 0 ? manifest.stop_timeout_ms : timeout_ms;
-    (void)!await_end(*client, own + kEndingMs).ok();
+    const auto end = await_end(*client, own + kAnswerMs);
+    silent = end.ok() && !*end;
   }
   // Also when nobody listened: the pod may be about to start or to end, and its lock tells in either case. Not when the
-  // monitor did not answer in half a minute.
-  const bool hung = (!client.ok() && client.error().code() == Errc::kTimeout) ||
+  // monitor let the time pass.
+  const bool hung = silent || (!client.ok() && client.error().code() == Errc::kTimeout) ||
                     (!asked.ok() && asked.error().code() == Errc::kTimeout);
   ASSIGN_OR_RETURN(const bool free, wait_unlocked(pod, hung ? 0 : kEndingMs));
   return free ? Status() : end_by_force(options_, pod);

@@ -40,7 +40,7 @@ constexpr int kLockMs = 5000;
 // A record that cannot be read (half written, or of a newer version) still names the container by its directory; its
 // cgroup is removed with the pod's.
 Status remove_container(const container::Factory& factory, const std::string& id) {
-  auto loaded = factory.load(id);
+  auto loaded = factory.load_for_removal(id);
   if (loaded.ok() && loaded->destroy(true).ok()) return {};
   ASSIGN_OR_RETURN(const UniqueFd root, sys::openat(sys::kCwd, factory.options().root, O_RDONLY | O_DIRECTORY));
   return io::remove_tree(root, id);

@@ -1,6 +1,8 @@
 #include "pod/resolve.h"
 
 #include <algorithm>
+#include <set>
+#include <unordered_map>
 
 #include "base/strings.h"
 #include "network/support_files.h"
@@ -16,24 +18,31 @@ constexpr std::string_view kDefaultPath = "/usr/local/sbin:/usr/local/bin:/usr/s
 constexpr std::size_t kMaxApps = 63;  // what one monitor takes
 
 // Sets K in a list of K=V, in place when it is there.
-void set_env(std::vector<std::string>& env, std::string_view key, std::string_view value) {
-  std::string entry(key);
-  entry += '=';
-  for (std::string& present : env) {
-    if (present.starts_with(entry)) {
-      present = entry.append(value);
-      return;
+// "NAME=value" words: the last value of a name wins, in the place of the first. Images may bring very many.
+class Environment {
+ public:
+  void set(std::string_view name, std::string_view value) {
+    std::string entry(name);
+    entry.append("=").append(value);
+    const auto [place, added] = places_.try_emplace(std::string(name), words_.size());
+    if (added) {
+      words_.push_back(std::move(entry));
+    } else {
+      words_[place->second] = std::move(entry);
     }
   }
-  env.push_back(entry.append(value));
-}
-
-void merge_env(std::vector<std::string>& env, const std::vector<std::string>& words) {
-  for (const std::string& word : words) {
-    const auto pair = split_once(word, '=');
-    if (pair && !pair->first.empty()) set_env(env, pair->first, pair->second);
+  void merge(const std::vector<std::string>& words) {
+    for (const std::string& word : words) {
+      const auto pair = split_once(word, '=');
+      if (pair && !pair->first.empty()) set(pair->first, pair->second);
+    }
   }
-}
+  std::vector<std::string> take() { return std::move(words_); }
+
+ private:
+  std::vector<std::string> words_;
+  std::unordered_map<std::string, std::size_t> places_;
+};
 
 bool has_nul(const std::string& text) {
   return text.find('\0') != std::string::npos;
@@ -93,11 +102,12 @@ Result<stage1::Volume> resolve_mount(const VolumeMount& mount, int& next_volume)
 
 // VOLUMEs of the image on places that the user left alone.
 Status add_image_volumes(const oci_image::ImageConfig& image, std::vector<stage1::Volume>& volumes, int& next_volume) {
+  std::set<std::string> taken;
+  for (const stage1::Volume& volume : volumes) taken.insert(volume.destination);
   for (const std::string& path : image.volumes) {
     stage1::Volume volume;
     ASSIGN_OR_RETURN(volume.destination, clean_path(path.starts_with('/') ? path : "/" + path, "volume of the image"));
-    const auto same = [&](const stage1::Volume& present) { return present.destination == volume.destination; };
-    if (volume.destination == "/" || std::any_of(volumes.begin(), volumes.end(), same)) continue;
+    if (volume.destination == "/" || !taken.insert(volume.destination).second) continue;
     volume.pod_volume = std::to_string(next_volume++);
     volumes.push_back(std::move(volume));
   }
@@ -176,15 +186,15 @@ Result<std::vector<std::string>> resolve_args(const AppRequest& request, const o
 
 std::vector<std::string> resolve_env(const AppRequest& request, const oci_image::ImageConfig& image,
                                      const std::string& hostname, const std::string& home) {
-  std::vector<std::string> env;
-  set_env(env, "PATH", kDefaultPath);
-  set_env(env, "TERM", "xterm");
-  set_env(env, "container", "cooper");
-  set_env(env, "HOSTNAME", hostname);
-  set_env(env, "HOME", home.empty() ? "/" : home);
-  merge_env(env, image.env);
-  merge_env(env, request.env);
-  return env;
+  Environment env;
+  env.set("PATH", kDefaultPath);
+  env.set("TERM", "xterm");
+  env.set("container", "cooper");
+  env.set("HOSTNAME", hostname);
+  env.set("HOME", home.empty() ? "/" : home);
+  env.merge(image.env);
+  env.merge(request.env);
+  return env.take();
 }
 
 Result<std::string> seccomp_file_of(const AppRequest& request) {

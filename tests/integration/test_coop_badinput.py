@@ -4,6 +4,9 @@ import copy
 import json
 import os
 
+import resource
+import time
+
 import pytest
 
 from lib import cgroups, proc
@@ -283,3 +286,57 @@ def test_damaged_state(runtime, bundle):
             assert runtime("list", "-q").rc in (0, 1)
         file.write_text(before)
         assert runtime.state(bundle.id)["pid"] == state["pid"]
+
+
+@pytest.mark.differs(crun="says that it cannot parse it")
+@pytest.mark.parametrize("damage", ["empty", "half", "version", "fifo", "directory", "device"])
+def test_damaged_state_can_be_deleted(runtime, bundle, damage):
+    """Whatever became of state.json: nobody waits for it, the error says what to do, and delete --force removes everything."""
+    bundle.sh("sleep 1000")
+    runtime.create(bundle).check()
+    pid = runtime.state(bundle.id)["pid"]
+    file = runtime.root / bundle.id / "state.json"
+    before = file.read_text()
+    file.unlink()
+    if damage == "fifo":
+        os.mkfifo(file)
+    elif damage == "directory":
+        file.mkdir()
+    elif damage == "device":
+        file.symlink_to("/dev/zero")
+    else:
+        file.write_text({"empty": "", "half": before[: len(before) // 2], "version": '{"version": 99}'}[damage])
+    runtime("state", bundle.id, timeout=10).fails(bundle.id, "--force", rc=1)
+    runtime("list", timeout=10)
+    runtime("delete", "--force", bundle.id, timeout=20).check()
+    assert not runtime.has_state(bundle.id)
+    assert not os.path.exists(f"/proc/{pid}")
+
+
+@pytest.mark.differs(crun="no such record")
+def test_state_while_it_is_created(runtime, bundle, workdir):
+    """A hook of the creation sees a state with every member that is known by then."""
+    hook = workdir / "hook"
+    hook.write_text("#!/bin/sh\nsleep 1000\n")
+    hook.chmod(0o755)
+    bundle.config["hooks"] = {"createRuntime": [{"path": str(hook), "args": ["hook"], "timeout": 3}]}
+    with runtime.background("create", "--bundle", bundle.path, bundle.id) as child:
+        state = proc.until(lambda: runtime.has_state(bundle.id) and json.loads(runtime("state", bundle.id).out or "null"), 5, 0.02)
+        assert (state["status"], state["bundle"], state["ociVersion"].count(".")) == ("creating", str(bundle.path), 2)
+        assert child.wait().rc != 0
+    assert not runtime.has_state(bundle.id)
+
+
+def test_very_many_variables(runtime, bundle):
+    """The time taken grows with their number, not with its square."""
+    bundle.process["env"] += [f"a{i}=1" for i in range(60_000)]
+    start = time.monotonic()
+    runtime.run(bundle.sh("exit 0")).check()
+    assert time.monotonic() - start < 5
+
+
+def test_file_size_limit(runtime, bundle):
+    """A caller that may write no byte to files is told so; the runtime does not die of SIGXFSZ."""
+    result = runtime("run", "--bundle", bundle.path, bundle.id, preexec=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0)))
+    result.fails("file too large", rc=1)
+    assert not runtime.has_state(bundle.id)

@@ -26,7 +26,7 @@ Result<int> run_kill(const Call& call) {
 
 Result<int> run_delete(const Call& call) {
   const bool force = call.arguments.flag("force");
-  auto container = call.load();
+  auto container = force ? call.factory().load_for_removal(call.id()) : call.load();
   Status done = container.ok() ? container->destroy(force) : Status(std::move(container).error());
   // Callers clean up twice: what is gone already is a success for them.
   if (!done.ok() && !(force && done.error().code() == Errc::kNotFound)) return std::move(done).error();

@@ -61,13 +61,7 @@ Result<std::string> read_input(const std::string& path, std::size_t max_bytes, b
     if (!text.ok()) return std::move(text).error().with("standard input");
     return text;
   }
-  // O_NONBLOCK: opening a fifo must not wait for a writer.
-  ASSIGN_OR_RETURN(const UniqueFd file, sys::openat(sys::kCwd, path, O_RDONLY | O_NONBLOCK | O_NOCTTY));
-  ASSIGN_OR_RETURN(const struct stat info, sys::fstat(file));
-  if (!S_ISREG(info.st_mode)) return Error(Errc::kInvalidArgument, quoted(path) + " is not a regular file");
-  auto text = io::read_all(file, max_bytes);
-  if (!text.ok()) return std::move(text).error().with("read " + quoted(path));
-  return text;
+  return io::read_regular_file(path, max_bytes);
 }
 
 Status check_console(bool terminal, bool detached, bool has_socket) {

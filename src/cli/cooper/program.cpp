@@ -167,6 +167,7 @@ const Command* find_command(std::string_view path) {
 
 int main_cooper(char** argv) {
   if (Status streams = io::occupy_standard_streams(); !streams.ok()) return usage_error(streams.error());
+  io::survive_file_size_limit();
   std::vector<std::string> words;
   for (char** word = argv[0] == nullptr ? argv : argv + 1; *word != nullptr; ++word) words.emplace_back(*word);
   const std::array<std::span<const Flag>, 1> global = {global_flags()};

@@ -38,10 +38,11 @@ constexpr std::array<Flag, 10> kExecFlags = {{
 Result<image::ResolvedUser> resolve_inside(const container::Container& container, std::string_view user) {
   ASSIGN_OR_RETURN(const UniqueFd init, container.init_pidfd());
   const std::string path = "/proc/" + std::to_string(container.record().pid) + "/root";
-  ASSIGN_OR_RETURN(const UniqueFd root, sys::openat(sys::kCwd, path, O_PATH | O_DIRECTORY));
+  auto root = sys::openat(sys::kCwd, path, O_PATH | O_DIRECTORY);
   ASSIGN_OR_RETURN(const bool exited, sys::pidfd_has_exited(init));
   if (exited) return Error(Errc::kWrongState, "container " + quoted(container.record().id) + " is not running");
-  return image::resolve_user(root, user);
+  if (!root.ok()) return std::move(root).error();
+  return image::resolve_user(*root, user);
 }
 
 Result<container::ExecOptions> exec_options(const Args& args, const container::Container& container,
