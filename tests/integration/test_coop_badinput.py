@@ -320,6 +320,7 @@ def test_state_while_it_is_created(runtime, bundle, workdir):
     hook.write_text("#!/bin/sh\nsleep 1000\n")
     hook.chmod(0o755)
     bundle.config["hooks"] = {"createRuntime": [{"path": str(hook), "args": ["hook"], "timeout": 3}]}
+    bundle.save()
     with runtime.background("create", "--bundle", bundle.path, bundle.id) as child:
         state = proc.until(lambda: runtime.has_state(bundle.id) and json.loads(runtime("state", bundle.id).out or "null"), 5, 0.02)
         assert (state["status"], state["bundle"], state["ociVersion"].count(".")) == ("creating", str(bundle.path), 2)
@@ -337,6 +338,7 @@ def test_very_many_variables(runtime, bundle):
 
 def test_file_size_limit(runtime, bundle):
     """A caller that may write no byte to files is told so; the runtime does not die of SIGXFSZ."""
+    bundle.save()
     result = runtime("run", "--bundle", bundle.path, bundle.id, preexec=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0)))
     result.fails("file too large", rc=1)
     assert not runtime.has_state(bundle.id)
