@@ -24,6 +24,23 @@ struct Store::Impl {
   Result<io::FileLock> lock() const { return io::FileLock::acquire(fd, kStoreLock, io::FileLock::Mode::kExclusive); }
 };
 
+namespace {
+
+// Errc::kBusy while a container runs on, or keeps its changes on top of, a tree that only this image stands for.
+Status check_unused(BorrowedFd store, const Records& records, const Image& image) {
+  ASSIGN_OR_RETURN(const auto users, Trees(store).users(image.chain));
+  if (users.empty()) return {};
+  ASSIGN_OR_RETURN(const auto images, records.images());
+  const auto other = [&](const Image& one) { return one.chain == image.chain && one.id != image.id; };
+  if (std::ranges::any_of(images, other)) return {};
+  return Error(Errc::kBusy, "image " + std::string(image.id.hex().substr(0, 12)) + " is in use by " +
+                                std::to_string(users.size()) + " container(s), " + users.front() +
+                                (users.size() > 1 ? " among them" : ""))
+      .with_hint("remove them first, or use --force: they keep their files");
+}
+
+}  // namespace
+
 Store::Store(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Store::Store(Store&&) noexcept = default;
 Store& Store::operator=(Store&&) noexcept = default;
@@ -72,6 +89,7 @@ Result<RemoveResult> Store::remove(std::string_view reference, bool force) {
   ASSIGN_OR_RETURN(const FoundImage found, find_image_and_name(records, reference));
   const Image& image = found.image;
   RemoveResult result;
+  if (!force && (!found.name || image.names.size() <= 1)) RETURN_IF_ERROR(check_unused(impl_->fd, records, image));
   if (found.name) {
     RETURN_IF_ERROR(records.remove_name(*found.name));
     result.untagged.push_back(*found.name);

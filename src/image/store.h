@@ -85,8 +85,8 @@ class Store {
   // What import() refuses before it reads anything: changes and the name.
   static Status check(const ImportOptions& options);
   Status tag(std::string_view reference, std::string_view name);
-  // A name is untagged; the image goes with its last name, an id removes all its names (several names need force).
-  // Trees in use are kept until their last user is gone.
+  // A name is untagged; the image goes with its last name, an id removes all its names (several names need force). What
+  // containers use goes only with force; they keep its tree. Trees in use are kept until their last user is gone.
   Result<RemoveResult> remove(std::string_view reference, bool force);
 
   Result<oci_image::Manifest> manifest(const Image& image) const;

@@ -552,12 +552,17 @@ def test_image_import(new_engine, workdir):
     assert engine("image", "import", "-", "piped", stdin=data).rc == 0
 
 
-def test_image_in_use(cooper, unique):
-    """An image whose tree a container uses goes, the container does not notice."""
-    with cooper.running(unique()) as name:
-        cooper("image", "tag", "busybox", "again").check()
-        cooper("image", "rm", "again").check()
-        cooper("exec", name, "ls", "/bin").check()
+def test_image_in_use(new_engine, unique):
+    """A name of it may go; the image itself only with --force, and the container does not notice."""
+    engine = new_engine()
+    with engine.running(unique()) as name:
+        engine("image", "tag", "busybox", "again").check()
+        engine("image", "rm", "again").check()
+        engine("image", "rm", "busybox").fails("in use", engine.inspect(name)["id"], "--force", rc=1)
+        assert len(engine.json("image", "ls")["images"]) == 1
+        engine("image", "rm", "-f", "busybox").check()
+        assert engine.json("image", "ls")["images"] == []
+        engine("exec", name, "ls", "/bin").check()
 
 
 # --- the program itself -------------------------------------------------------------------
