@@ -86,7 +86,8 @@ TEST_F(StoreTest, LoadsFindsAndRemoves) {
   EXPECT_EQ(*io::read_file(tree->rootfs + "/b"), "B");
 
   // The tree outlives its image as long as somebody uses it.
-  const auto removed = store_.remove("q.io/x/y:1", false);
+  EXPECT_EQ(store_.remove("q.io/x/y:1", false).error().code(), Errc::kBusy);  // a container uses it
+  const auto removed = store_.remove("q.io/x/y:1", true);
   ASSERT_TRUE(removed.ok()) << removed.error().message();
   EXPECT_THAT(removed->untagged, ElementsAre("q.io/x/y:1"));
   EXPECT_THAT(removed->deleted, ElementsAre(image.id));
