@@ -18,7 +18,7 @@
 
 namespace cooper::monitor {
 
-inline constexpr int kReplyTimeoutMs = 30000;
+inline constexpr int kReplyTimeoutMs = 8000;
 
 struct Event {
   enum class Kind {

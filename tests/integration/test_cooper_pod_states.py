@@ -291,7 +291,7 @@ def test_wait_sees_the_end_of_pods_that_remove_themselves(engine):
     for status in range(12):
         uuid = engine.detached("run", "-d", "--rm", "busybox", "sh", "-c", f"sleep 0.{status % 4}; exit {status}")
         result = engine("wait", uuid)
-        if "no such pod" in result.err:
+        if "no such container" in result.err:
             continue  # it was gone before `wait` looked
         assert result.check().lines == [str(status)]
 
