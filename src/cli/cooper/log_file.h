@@ -36,9 +36,9 @@ using LogSink = std::function<Status(const LogRecord&)>;
 // The file that grows, among a log's files: "x.log" of "x.log.2", "x.log.1", "x.log". Empty for no files.
 std::string current_log(const std::vector<std::string>& files);
 
-// `files` are those of one log, oldest first, as they were a moment ago: rotation may go on meanwhile. What is handed
+// `paths` are those of one log, oldest first, as they were a moment ago: rotation may go on meanwhile. What is handed
 // over has no holes, and ends with what was the newest line. `step` is for tests: called before each look at a name.
-Status read_logs(const std::vector<std::string>& files, const LogSelection& selection, const LogSink& sink,
+Status read_logs(const std::vector<std::string>& paths, const LogSelection& selection, const LogSink& sink,
                  const std::function<void()>& step = {});
 
 struct FollowOptions {

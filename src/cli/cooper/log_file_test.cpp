@@ -8,10 +8,15 @@
 #include <filesystem>
 #include <fstream>
 
+#include "base/strings.h"
 #include "cli/cooper/time_text.h"
 
 namespace cooper::cli {
 namespace {
+
+int number(const std::string& text) {
+  return parse_number<int>(text).value_or(-1);
+}
 
 using testing::ElementsAre;
 using testing::IsEmpty;
@@ -201,7 +206,7 @@ class LogRace : public LogFiles, public testing::WithParamInterface<int> {
   int gaps() const {
     int count = 0;
     for (std::size_t i = 1; i < got_.size(); ++i) {
-      const int step = std::stoi(got_[i]) - std::stoi(got_[i - 1]);
+      const int step = number(got_[i]) - number(got_[i - 1]);
       if (step < 1) return -1;
       if (step > 1) ++count;
     }
@@ -224,7 +229,7 @@ TEST_P(LogRace, PlainReadHasNoHoles) {
       ASSERT_TRUE(read_logs(list(), {}, sink(), at(n, writer)).ok());
       ASSERT_EQ(gaps(), 0) << n << " " << phase;
       ASSERT_GE(got_.size(), std::size_t{RotatingWriter::kLinesPerFile});
-      ASSERT_GE(std::stoi(got_.back()), at_start - 1) << n << " " << phase;
+      ASSERT_GE(number(got_.back()), at_start - 1) << n << " " << phase;
     }
   }
 }
@@ -265,7 +270,7 @@ TEST_F(LogFiles, ReadsWhileTheWriterNeverPauses) {
   for (int i = 0; i < 40; ++i) writer.advance();
   const std::vector<std::string> files = {directory_ + "/a.log.1", directory_ + "/a.log"};
   ASSERT_TRUE(read_logs(files, {}, sink(), [&] { writer.advance(); }).ok());
-  for (std::size_t i = 1; i < got_.size(); ++i) EXPECT_EQ(std::stoi(got_[i]), std::stoi(got_[i - 1]) + 1);
+  for (std::size_t i = 1; i < got_.size(); ++i) EXPECT_EQ(number(got_[i]), number(got_[i - 1]) + 1);
 }
 
 TEST_F(LogFiles, FollowsAFileThatIsEmptied) {
