@@ -1,5 +1,6 @@
-// Times commands against each other: every round runs each of them once, in an order that turns by one each round, so
-// that drift of the machine falls on all alike.
+// Times commands against each other: every round runs each of them once, in an order that is shuffled anew (the same
+// way each time), so that drift of the machine, and what a command leaves the kernel to clean up after it, fall on all
+// alike.
 //
 //   harness ROUNDS WARMUP SPACING_MS < jobs
 //
@@ -117,6 +118,19 @@ static struct sample run_job(const struct job* job, const posix_spawn_file_actio
   return sample;
 }
 
+static void shuffle(int* order, int count) {
+  static uint64_t state = 88172645463325252U;
+  for (int i = count - 1; i > 0; --i) {
+    state ^= state << 13;
+    state ^= state >> 7;
+    state ^= state << 17;
+    const int other = (int)(state % (uint64_t)(i + 1));
+    const int kept = order[i];
+    order[i] = order[other];
+    order[other] = kept;
+  }
+}
+
 int main(int argc, char** argv) {
   if (argc != 4) {
     fprintf(stderr, "usage: harness ROUNDS WARMUP SPACING_MS < jobs\n");
@@ -131,9 +145,12 @@ int main(int argc, char** argv) {
   posix_spawn_file_actions_init(&actions);
   posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
   posix_spawn_file_actions_addopen(&actions, 1, "/dev/null", O_WRONLY, 0);
+  int order[sizeof jobs / sizeof jobs[0]];
+  for (int i = 0; i < job_count; ++i) order[i] = i;
   for (long round = -warmup; round < rounds; ++round) {
+    shuffle(order, job_count);
     for (int i = 0; i < job_count; ++i) {
-      const struct job* job = &jobs[(i + (round + warmup)) % job_count];
+      const struct job* job = &jobs[order[i]];
       if (spacing_ms > 0) {
         const struct timespec pause = {spacing_ms / 1000, (spacing_ms % 1000) * 1000000};
         nanosleep(&pause, NULL);
