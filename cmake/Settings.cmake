@@ -26,6 +26,8 @@ target_compile_options(cooper_warnings INTERFACE -Wall -Wextra -Wpedantic -Wshad
   $<$<BOOL:${COOPER_WERROR}>:-Werror>)
 
 if(COOPER_SANITIZE)
+  # False alarms of g++ 12 where the sanitizers' checks hide that an optional is empty.
+  target_compile_options(cooper_warnings INTERFACE $<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized>)
   target_compile_options(cooper_settings INTERFACE -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer)
   target_link_options(cooper_settings INTERFACE -fsanitize=address,undefined)
 endif()
