@@ -101,9 +101,7 @@ Status Staging::publish_blobs() {
 
 Status Staging::publish_records(std::vector<Image>& images) {
   Records records(store_);
-  std::vector<std::vector<std::string>> added;
   for (Image& image : images) {
-    added.push_back(image.names);
     image.given_names = image.names;
     ASSIGN_OR_RETURN(auto before, records.image(image.id));
     if (before) image.names.insert(image.names.end(), before->names.begin(), before->names.end());
@@ -114,11 +112,11 @@ Status Staging::publish_records(std::vector<Image>& images) {
     former_images_.emplace_back(image.id, std::move(before));
     RETURN_IF_ERROR(records.put_image(image));
   }
-  for (std::size_t i = 0; i < images.size(); ++i) {
-    for (const std::string& name : added[i]) {
+  for (const Image& image : images) {
+    for (const std::string& name : image.given_names) {
       ASSIGN_OR_RETURN(auto owner, records.name(name));
       former_names_.emplace_back(name, std::move(owner));
-      RETURN_IF_ERROR(records.put_name(name, images[i].id));
+      RETURN_IF_ERROR(records.put_name(name, image.id));
     }
   }
   return {};
