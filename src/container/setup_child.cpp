@@ -1,7 +1,6 @@
 #include "container/setup_child.h"
 
 #include <fcntl.h>
-#include <linux/ioprio.h>
 #include <linux/keyctl.h>
 #include <signal.h>
 #include <sys/ioctl.h>
@@ -24,6 +23,7 @@
 #include "spec/oci_runtime/print.h"
 #include "sys/cred.h"
 #include "sys/file.h"
+#include "sys/missing.h"
 #include "sys/mount.h"
 #include "sys/process.h"
 #include "sys/socket.h"
@@ -242,7 +242,8 @@ class Child {
   // ---- process attributes ----
   Status perform(const SetScheduler& step) { return apply_scheduler(step); }
   Status perform(const SetIoPriority& step) {
-    if (::syscall(SYS_ioprio_set, IOPRIO_WHO_PROCESS, 0, IOPRIO_PRIO_VALUE(step.io_class, step.priority)) != 0) {
+    const int value = (step.io_class << IOPRIO_CLASS_SHIFT) | step.priority;
+    if (::syscall(SYS_ioprio_set, IOPRIO_WHO_PROCESS, 0, value) != 0) {
       return errno_status("set the I/O priority");
     }
     return {};

@@ -7,6 +7,11 @@
 #include <linux/sched.h>
 #include <sys/syscall.h>
 
+// Not from <linux/ioprio.h>: since 6.1.192 it names a parameter "class", which C++ cannot read.
+#ifndef IOPRIO_WHO_PROCESS
+#define IOPRIO_WHO_PROCESS 1
+#define IOPRIO_CLASS_SHIFT 13
+#endif
 #ifndef CLONE_INTO_CGROUP
 #define CLONE_INTO_CGROUP 0x200000000ULL  // 5.7
 #endif
