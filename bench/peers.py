@@ -17,7 +17,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 REPOSITORY = HERE.parent
 sys.path.insert(0, str(REPOSITORY / "tests/integration"))
 
-from lib import clients  # noqa: E402
+from lib import clients, isolate  # noqa: E402
 
 TRUE_SOURCE = "int main(void) { return 0; }\n"
 PACKAGES = "python3,gcc,git,perl,vim,curl"
@@ -66,8 +66,18 @@ def make_bundle(path, rootfs, seccomp=None, args=("/bin/true",)):
     return path
 
 
+def in_memory(path):
+    """A directory on a tmpfs, as everything below /run is on a real machine: what is kept there goes with a reboot."""
+    path.mkdir(parents=True, exist_ok=True)
+    if not os.path.ismount(path):
+        isolate.mount("tmpfs", path, "tmpfs", isolate.MS_NOSUID | isolate.MS_NODEV, "mode=0755")
+    return path
+
+
 def stock_podman(folder):
     """podman as installed (its own choice of runtime), with the image localhost/bench."""
+    in_memory(folder / "rr")
+    in_memory(folder / "tmp")
     podman = clients.Podman(folder, "/cooperbench")
     podman.runtime = shutil.which("crun") or shutil.which("runc")
     return podman
@@ -81,6 +91,7 @@ class StockDocker(clients.Daemon):
         self.socket = self.folder / "d.sock"
         self.environ["DOCKER_API_VERSION"] = "1.41"
         self.environ.pop("DOCKER_HOST", None)
+        in_memory(self.folder / "exec")
         (self.folder / "daemon.json").write_text("{}")
         self.launch(
             "dockerd", "--config-file", self.folder / "daemon.json", "--data-root", self.folder / "data", "--exec-root", self.folder / "exec",

@@ -36,8 +36,8 @@ class Bench:
 
     def state(self, runtime):
         """A state root for each runtime."""
-        path = self.folder / "state" / runtime
-        path.mkdir(parents=True, exist_ok=True)
+        path = peers.in_memory(self.folder / "run") / runtime
+        path.mkdir(exist_ok=True)
         return path
 
     @property
@@ -66,7 +66,7 @@ class Bench:
     def cooper(self):
         """Command line of cooper with an engine of its own and the image bench."""
         if self._cooper is None:
-            base = [str(self.bin / "cooper"), "--root", str(self.folder / "cooper/lib"), "--run-root", str(self.folder / "cooper/run")]
+            base = [str(self.bin / "cooper"), "--root", str(self.folder / "cooper/lib"), "--run-root", str(peers.in_memory(self.folder / "run") / "cooper")]
             tar = self.folder / "rootfs.tar"
             if not tar.exists():
                 peers.run("tar", "-C", self.rootfs, "-cf", tar, ".")
