@@ -367,6 +367,12 @@ Result<MountedRoot> mount_root(const MountRoot& root, bool shared) {
     for (const auto& [key, value] : root.options) {
       RETURN_IF_ERROR(value.empty() ? sys::fsconfig_flag(context, key) : sys::fsconfig_string(context, key, value));
     }
+    for (const std::string& flag : root.wishes) {
+      // Setting it is the cheapest question: a context made only to ask waits for an RCU grace period when it is
+      // closed.
+      Status taken = sys::fsconfig_flag(context, flag);
+      if (!taken.ok() && taken.error().errno_value() != EINVAL) return std::move(taken).error();
+    }
     RETURN_IF_ERROR(sys::fsconfig_create(context));
     ASSIGN_OR_RETURN(tree, sys::fsmount(context, 0));
   }

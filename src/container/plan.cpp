@@ -165,7 +165,7 @@ Status Builder::root_steps() {
     child(*options_.root_override);
   } else {
     const std::string& path = config_.root->path;
-    child(MountRoot{path[0] == '/' ? path : options_.bundle + "/" + path, {}, {}});
+    child(MountRoot{path[0] == '/' ? path : options_.bundle + "/" + path, {}, {}, {}});
   }
   RETURN_IF_ERROR(mount_steps(config_.mounts));
   RETURN_IF_ERROR(mount_steps(options_.extra_mounts));

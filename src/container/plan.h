@@ -98,6 +98,7 @@ struct MountRoot {
   std::string path;                                          // host directory; mount point
   std::string fstype;                                        // empty: bind of path; "overlay" ...
   std::vector<std::pair<std::string, std::string>> options;  // lowerdir, upperdir, workdir ...
+  std::vector<std::string> wishes;                           // flags for kernels that know them, left out on others
 };
 enum class MountKind { kBind, kFilesystem, kCgroup };
 struct Mount {

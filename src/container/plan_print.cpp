@@ -141,6 +141,7 @@ void fields(const MountRoot& s, F& f) {
   Words options;
   for (const auto& [key, value] : s.options) options.push_back(value.empty() ? key : key + "=" + value);
   if (!options.empty()) f("options", options);
+  if (!s.wishes.empty()) f("wishes", s.wishes);
 }
 std::string mount_kind(const Mount& s) {
   if (s.remount) return "remount";

@@ -422,7 +422,7 @@ TEST(Plan, RootOverrideAndExtraMounts) {
   oci::Config config = oci::default_config();
   config.root.reset();
   auto with = options();
-  with.root_override = MountRoot{"/pods/x/rootfs", "overlay", {{"lowerdir", "/a:/b"}, {"index", ""}}};
+  with.root_override = MountRoot{"/pods/x/rootfs", "overlay", {{"lowerdir", "/a:/b"}, {"index", ""}}, {}};
   with.extra_mounts = {{"/run/notify", "bind", "/host/notify", {"bind", "ro"}, {}, {}}};
   const Plan plan = plan_of(config, with);
   EXPECT_EQ(only<MountRoot>(plan).fstype, "overlay");

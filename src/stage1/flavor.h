@@ -91,7 +91,6 @@ struct Host {
   sys::CapMask capabilities = 0;                  // what may be granted: the caller's bounding set
   std::uint64_t nofile_hard = 0, nproc_hard = 0;  // the caller's own hard limits
   std::vector<oci::Device> devices;               // nodes of /dev, for privileged apps; empty unless asked for
-  bool overlay_volatile = false;                  // overlayfs takes "volatile" (kernel 5.10)
 };
 struct HostNeeds {
   bool capabilities = false;  // otherwise all are taken as available

@@ -6,7 +6,6 @@
 #include "base/strings.h"
 #include "stage1/flavor.h"
 #include "sys/file.h"
-#include "sys/mount.h"
 #include "sys/process.h"
 
 namespace cooper::stage1 {
@@ -48,12 +47,6 @@ Status list_nodes(BorrowedFd dir, const std::string& path, int depth, std::vecto
   return {};
 }
 
-// Asks the kernel with a context that is never mounted.
-bool overlay_takes_volatile() {
-  const auto context = sys::fsopen("overlay");
-  return context.ok() && sys::fsconfig_flag(*context, "volatile").ok();
-}
-
 }  // namespace
 
 HostNeeds host_needs(const Pod& pod) {
@@ -78,7 +71,6 @@ Result<Host> probe_host(const HostNeeds& needs) {
   ASSIGN_OR_RETURN(const struct rlimit64 nproc, sys::get_rlimit(RLIMIT_NPROC));
   out.nofile_hard = nofile.rlim_max;
   out.nproc_hard = nproc.rlim_max;
-  out.overlay_volatile = overlay_takes_volatile();
   if (needs.devices) {
     ASSIGN_OR_RETURN(const UniqueFd dev, sys::openat(sys::kCwd, "/dev", O_RDONLY | O_DIRECTORY));
     RETURN_IF_ERROR(list_nodes(dev, "/dev", 0, out.devices));

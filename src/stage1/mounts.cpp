@@ -166,7 +166,7 @@ std::string escape_overlay_path(const std::string& path) {
 }
 
 Result<container::MountRoot> overlay_root(const App& app, bool may_lose_data) {
-  container::MountRoot root{app.mount_point, "overlay", {}};
+  container::MountRoot root{app.mount_point, "overlay", {}, {}};
   root.options = {{"lowerdir", escape_overlay_path(app.tree_rootfs)},
                   {"upperdir", escape_overlay_path(app.upper_dir)},
                   {"workdir", escape_overlay_path(app.work_dir)}};
@@ -178,7 +178,7 @@ Result<container::MountRoot> overlay_root(const App& app, bool may_lose_data) {
   // Without it the unmount at the end of the container writes all dirty pages of the whole disk (ovl_sync_fs), for
   // files that are removed a moment later. Not for pods that are kept: it also turns the app's own fsync into nothing.
   // Kernel 5.10.
-  if (may_lose_data) root.options.emplace_back("volatile", "");
+  if (may_lose_data) root.wishes.emplace_back("volatile");
   return root;
 }
 

@@ -51,7 +51,6 @@ Host make_host() {
   host.capabilities = (sys::CapMask{1} << 41) - 1;
   host.nofile_hard = 1048576;
   host.nproc_hard = 100000;
-  host.overlay_volatile = true;
   return host;
 }
 
@@ -162,9 +161,9 @@ TEST(Native, HostNetworkHasNoNetworkNamespace) {
 
 TEST(Native, OnlyPodsThatAreRemovedMayLoseData) {
   Pod pod = make_pod({make_app("a")});
-  EXPECT_EQ(build(pod)->apps[0].create.root_override->options.size(), 3U);
+  EXPECT_TRUE(build(pod)->apps[0].create.root_override->wishes.empty());
   pod.remove_on_exit = true;
-  EXPECT_EQ(build(pod)->apps[0].create.root_override->options.back().first, "volatile");
+  EXPECT_EQ(build(pod)->apps[0].create.root_override->wishes, std::vector<std::string>{"volatile"});
 }
 
 // What is built must be what the runtime takes.

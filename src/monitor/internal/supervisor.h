@@ -64,6 +64,7 @@ class Supervisor final : public HubHandler {
   void fail(Error error);
   void undo_apps(const std::string& why, const Error& error);
   void end_sandbox();
+  void free_late(const std::string& directory);
   void remove_containers();
   void finish();
   void say_goodbye(const std::vector<ExitRecord>& all);
@@ -100,6 +101,7 @@ class Supervisor final : public HubHandler {
   UniqueFd guardian_pidfd_;
   pid_t sandbox_pid_ = 0;
   UniqueFd sandbox_pidfd_;
+  std::vector<UniqueFd> freed_late_;
   bool idle_timer_ = false;
   bool stopping_ = false;
   bool ending_ = false;  // no app is left, or the start failed
