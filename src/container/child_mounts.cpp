@@ -447,6 +447,13 @@ Status Masker::mask(const std::string& path, const io::RootDir& root) {
   }
   ASSIGN_OR_RETURN(const struct stat info, sys::fstat(*target));
   if (!S_ISDIR(info.st_mode)) {
+    // The first one is moved, the others are clones of it: before kernel 6.15 a detached tree cannot be cloned
+    // (EINVAL).
+    if (!null_attached_) {
+      RETURN_IF_ERROR(sys::move_mount(null_, *target));
+      null_attached_ = true;
+      return {};
+    }
     ASSIGN_OR_RETURN(const UniqueFd clone, sys::open_tree(null_, "", OPEN_TREE_CLONE | AT_EMPTY_PATH));
     return sys::move_mount(clone, *target);
   }

@@ -57,6 +57,7 @@ class Masker {
 
  private:
   UniqueFd null_;
+  bool null_attached_ = false;
   UniqueFd empty_directory_;
 };
 

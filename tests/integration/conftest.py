@@ -26,9 +26,18 @@ def pytest_configure(config):
     config.addinivalue_line("markers", "needs(*words): what the machine must have; see lib/needs.py")
     config.addinivalue_line("markers", "differs(**kinds): how a stand-in runtime (runc=..., crun=...) is known to behave otherwise")
     config.addinivalue_line("markers", "may_leave(*parts): leak lines containing one of the parts are expected")
+    config.addinivalue_line("markers", "guest: is also run in the virtual machines of ./dev test vm; implied by the words of needs.GUEST")
     if not config.option.collectonly:
         sweep()
         isolate.enter(["hugetlb"] if paths.runtime_kind() == "crun" else [])
+        must_have(os.environ.get("COOPER_TEST_MUST_HAVE", "").split())
+
+
+def must_have(words):
+    """End the session if the machine lacks what it is there for: its tests would be skipped and nobody would see."""
+    lacking = [f"{word}: {reason}" for word in words if (reason := needs.unmet(word))]
+    if lacking:
+        raise pytest.UsageError("this machine must have what it lacks: " + "; ".join(lacking))
 
 
 def sweep():
@@ -45,9 +54,12 @@ def sweep():
             cgroups.remove([folder for folder, _, _ in os.walk(path)])
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """A known deviation of a stand-in is an expected failure, with its reason."""
+    """Tests made for a guest are marked so. A known deviation of a stand-in is an expected failure, with its reason."""
     for item in items:
+        if any(needs.GUEST.intersection(mark.args) for mark in item.iter_markers("needs")):
+            item.add_marker(pytest.mark.guest)
         for mark in item.iter_markers("differs"):
             reason = mark.kwargs.get(paths.runtime_kind())
             if reason:

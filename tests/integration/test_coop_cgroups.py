@@ -8,7 +8,7 @@ import pytest
 
 from lib import cgroups, proc
 
-pytestmark = pytest.mark.needs("cgroup1")
+pytestmark = [pytest.mark.needs("cgroup1"), pytest.mark.guest]
 
 MIB = 1 << 20
 

@@ -6,7 +6,7 @@ import pytest
 
 from lib import cgroups
 
-pytestmark = pytest.mark.needs("cgroup1-memory", "cgroup1-cpu", "cgroup1-pids")
+pytestmark = [pytest.mark.needs("cgroup1-memory", "cgroup1-cpu", "cgroup1-pids"), pytest.mark.guest]
 
 MIB = 1 << 20
 

@@ -13,6 +13,10 @@ The process tree afterwards:
 
 Set COOPER_TEST_NO_ISOLATION=1 to run without it (leak checks then compare only
 what carries the session's name).
+
+Set COOPER_TEST_SHARED_PIDS=1 to keep the machine's process numbers, which tests with
+systemd need (it is told of processes by number). The reaper then collects orphans as
+a subreaper, and what descends from it belongs to the session.
 """
 
 import ctypes
@@ -28,8 +32,10 @@ MS_REC = 0x4000
 MS_PRIVATE = 1 << 18
 MS_NOSUID, MS_NODEV, MS_NOEXEC = 2, 4, 8
 PR_SET_PDEATHSIG = 1
+PR_SET_CHILD_SUBREAPER = 36
 
 _MARK = "COOPER_TEST_ISOLATED"
+_REAPER = "COOPER_TEST_REAPER"
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -68,6 +74,11 @@ def active():
     return os.environ.get(_MARK) == "1"
 
 
+def reaper():
+    """Process number of the session's reaper when process numbers are shared with the machine, else 0."""
+    return int(os.environ.get(_REAPER, "0"))
+
+
 def wanted():
     """True when isolation can and should be entered."""
     return os.geteuid() == 0 and not active() and os.environ.get("COOPER_TEST_NO_ISOLATION") != "1"
@@ -95,7 +106,17 @@ def _reap_until(pid):
         except InterruptedError:
             continue
         if seen == pid:
+            _end_orphans()
             _leave(status)
+
+
+def _end_orphans():
+    """With shared process numbers nothing else ends what the session leaves."""
+    if not reaper():
+        return
+    for task in pathlib.Path("/proc/self/task").iterdir():
+        for child in (task / "children").read_text().split():
+            os.kill(int(child), signal.SIGKILL)
 
 
 def _private_run():
@@ -158,16 +179,21 @@ def enter(controllers=()):
         return
     sys.stdout.flush()
     sys.stderr.flush()
-    unshare(CLONE_NEWNS | CLONE_NEWPID)
+    shared = os.environ.get("COOPER_TEST_SHARED_PIDS") == "1"
+    unshare(CLONE_NEWNS if shared else CLONE_NEWNS | CLONE_NEWPID)
     mount(None, "/", None, MS_REC | MS_PRIVATE)
-    reaper = os.fork()
-    if reaper:
+    inside = os.fork()
+    if inside:
         for number in (signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, lambda *_: os.kill(reaper, signal.SIGKILL))
+            signal.signal(number, lambda *_: os.kill(inside, signal.SIGKILL))
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        _leave(_wait_status(reaper))
+        _leave(_wait_status(inside))
     prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC)
+    if shared:
+        prctl(PR_SET_CHILD_SUBREAPER, 1)
+        os.environ[_REAPER] = str(os.getpid())
+    else:
+        mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC)
     _private_run()
     _complete_cgroups(controllers)
     os.environ[_MARK] = "1"

@@ -1,8 +1,8 @@
 """What exists outside the programs: compared before and after every test.
 
 mounts       of this mount namespace (the session has its own, see isolate.py)
-processes    of this PID namespace
-netns        distinct network namespaces held by processes or bind mounts
+processes    of this PID namespace, or those that descend from the session's reaper
+netns        distinct network namespaces held by those processes or bind mounts
 cgroups      directories, in every hierarchy, that carry the session's name
 files        below the directories given, and in /run
 shm          System V and POSIX leftovers: /dev/shm
@@ -13,7 +13,7 @@ import os
 import pathlib
 import time
 
-from lib import cgroups, isolate
+from lib import cgroups, isolate, proc
 
 
 def _mounts():
@@ -24,8 +24,23 @@ def _mounts():
     return found
 
 
+def _ours(parents):
+    """Of {pid: parent}, the processes of the session: all, or those that descend from its reaper."""
+    top = isolate.reaper()
+    if not top:
+        return set(parents)
+    found = set()
+    for pid in parents:
+        chain = [pid]
+        while chain[-1] in parents and chain[-1] != top and chain[-1] not in found:
+            chain.append(parents[chain[-1]])
+        if chain[-1] == top or chain[-1] in found:
+            found.update(chain)
+    return found
+
+
 def _processes():
-    found = {}
+    found, parents = {}, {}
     for entry in os.listdir("/proc"):
         if not entry.isdigit():
             continue
@@ -35,19 +50,20 @@ def _processes():
             command = pathlib.Path(f"/proc/{entry}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
         except (FileNotFoundError, ProcessLookupError):
             continue
+        parents[int(entry)] = int(rest[1])
         if rest[0] not in "ZX":
             found[(int(entry), rest[19])] = f"{entry} ({name}) {command[:200]}"
-    return found
+    ours = _ours(parents)
+    return {key: text for key, text in found.items() if key[0] in ours}
 
 
-def _net_namespaces():
+def _net_namespaces(processes):
     found = set()
-    for entry in os.listdir("/proc"):
-        if entry.isdigit():
-            try:
-                found.add(os.readlink(f"/proc/{entry}/ns/net"))
-            except OSError:
-                continue
+    for pid, _ in processes:
+        try:
+            found.add(os.readlink(f"/proc/{pid}/ns/net"))
+        except OSError:
+            continue
     for line in pathlib.Path("/proc/self/mountinfo").read_text(errors="replace").splitlines():
         fields = line.split()
         if fields[3].startswith("net:["):
@@ -55,10 +71,16 @@ def _net_namespaces():
     return found
 
 
+# Below /run, where it is the machine's own: what systemd and udev write as they please.
+_FOREIGN = {"/run/udev", "/run/log", "/run/user", "/run/utmp", "/run/systemd"}
+
+
 def _files(folders):
     found = set()
     for top in folders:
         for folder, names, files in os.walk(top):
+            if folder == "/run" and isolate.reaper():
+                names[:] = [n for n in names if f"/run/{n}" not in _FOREIGN]
             found.update(os.path.join(folder, n) for n in names + files)
     return found
 
@@ -81,7 +103,8 @@ class Snapshot:
         missing parents of cgroupsPath and leaves them.
         """
         groups = {g for g in cgroups.named(prefix) if os.path.basename(g) != prefix}
-        return cls(_mounts(), _processes(), _net_namespaces(), groups, _files(folders))
+        processes = _processes()
+        return cls(_mounts(), processes, _net_namespaces(processes), groups, _files(folders))
 
     def leaks_since(self, before):
         """Human-readable lines: what is here and was not there before."""
@@ -102,10 +125,11 @@ class Snapshot:
 
 def watched(*folders):
     """Folders whose files count: those given, /dev/shm, and /run while it is private."""
-    return [str(f) for f in folders] + ["/dev/shm"] * isolate.active() + ["/run"] * isolate.active()
+    units = ["/run/systemd/transient"] if isolate.reaper() else []
+    return [str(f) for f in folders] + ["/dev/shm"] * isolate.active() + ["/run"] * isolate.active() + units
 
 
-def settle(before, prefix, folders, ignore, limit=3.0):
+def settle(before, prefix, folders, ignore, limit=3.0 * proc.SLOW):
     """Leaks after giving asynchronous clean-up a moment. ignore(line) drops known lines."""
     end = time.monotonic() + limit
     while True:

@@ -37,6 +37,35 @@ def _capability(number, name):
     return check
 
 
+def _systemd():
+    if not os.path.isdir("/run/systemd/system") or pathlib.Path("/proc/1/comm").read_text() != "systemd\n":
+        return "systemd is not process 1 as the tests see it"
+    return None
+
+
+def _apparmor():
+    enabled = pathlib.Path("/sys/module/apparmor/parameters/enabled")
+    if not enabled.exists() or enabled.read_text() != "Y\n":
+        return "the kernel has no AppArmor, or it is switched off"
+    return _program("apparmor_parser", "apparmor")()
+
+
+def _user_namespaces():
+    """How many user namespaces may be made."""
+    try:
+        return int(pathlib.Path("/proc/sys/user/max_user_namespaces").read_text())
+    except FileNotFoundError:
+        return 0
+
+
+def _pressure():
+    try:
+        pathlib.Path("/proc/pressure/memory").read_text()
+    except OSError:
+        return "the kernel has no pressure stall information, or it is switched off"
+    return None
+
+
 def _controller(name):
     return lambda: None if name in cgroups.v1_hierarchies() else f"no cgroup v1 hierarchy with the {name} controller"
 
@@ -46,9 +75,13 @@ CHECKS = {
     "isolation": lambda: None if isolate.active() else "the session has no namespaces of its own (root needed)",
     "cgroup1": lambda: None if cgroups.is_v1() else "resource controllers are not on cgroup v1",
     "cgroup2": lambda: None if (pathlib.Path("/sys/fs/cgroup/cgroup.controllers")).exists() else "the machine is not on pure cgroup v2",
-    "systemd": lambda: None if os.path.isdir("/run/systemd/system") else "systemd is not running",
+    "systemd": _systemd,
+    "apparmor": _apparmor,
+    "psi": _pressure,
+    "criu": _program("criu"),
     "seccomp": _file("/proc/sys/kernel/seccomp/actions_avail", "the kernel has no seccomp filters"),
-    "userns": _file("/proc/self/ns/user", "the kernel has no user namespaces"),
+    "userns": lambda: None if _user_namespaces() else "the kernel has no user namespaces, or they are switched off",
+    "no-userns": lambda: "user namespaces can be made" if _user_namespaces() else None,
     "timens": _file("/proc/self/ns/time", "the kernel has no time namespaces"),
     "cap_sys_resource": _capability(24, "CAP_SYS_RESOURCE"),
     "podman": _program("podman"),
@@ -63,6 +96,9 @@ CHECKS = {
 }
 for _name in ("cpu", "cpuacct", "cpuset", "memory", "devices", "freezer", "blkio", "pids", "hugetlb"):
     CHECKS[f"cgroup1-{_name}"] = _controller(_name)
+
+# Words that few machines meet and a guest of tests/vm does. A test with one of them is a guest test without further ado.
+GUEST = {"cgroup2", "systemd", "apparmor", "psi", "criu", "no-userns"}
 
 
 @functools.lru_cache(maxsize=None)

@@ -8,6 +8,8 @@ import subprocess
 import time
 
 DEFAULT_TIMEOUT = float(os.environ.get("COOPER_TEST_TIMEOUT", "30"))
+# Every time limit is stretched by this much: for machines whose processors are slow.
+SLOW = float(os.environ.get("COOPER_TEST_SLOW", "1"))
 
 
 class TimedOut(AssertionError):
@@ -85,7 +87,7 @@ def run(*args, stdin=None, env=None, cwd=None, timeout=DEFAULT_TIMEOUT, pass_fds
     ) as child:
         try:
             data = stdin.encode() if isinstance(stdin, str) else stdin
-            out, err = child.communicate(data, timeout=timeout)
+            out, err = child.communicate(data, timeout=timeout * SLOW)
         except subprocess.TimeoutExpired:
             kill_group(child.pid)
             try:
@@ -93,7 +95,7 @@ def run(*args, stdin=None, env=None, cwd=None, timeout=DEFAULT_TIMEOUT, pass_fds
             except subprocess.TimeoutExpired:
                 out, err = b"", b"(output pipes are still held open)"
             text = Result(argv, -1, (out or b"").decode(errors="replace"), (err or b"").decode(errors="replace"))
-            raise TimedOut(f"no end within {timeout} s\n{text}") from None
+            raise TimedOut(f"no end within {timeout * SLOW} s\n{text}") from None
         except BaseException:
             kill_group(child.pid)
             raise
@@ -130,11 +132,11 @@ class Background:
         import select  # noqa: PLC0415 - only here
 
         line = b""
-        limit = time.monotonic() + timeout
+        limit = time.monotonic() + timeout * SLOW
         while not line.endswith(b"\n"):
             left = limit - time.monotonic()
             if left <= 0 or not select.select([self.child.stdout], [], [], left)[0]:
-                raise TimedOut(f"no line within {timeout} s, got {line!r} from {shlex.join(self.args)}")
+                raise TimedOut(f"no line within {timeout * SLOW} s, got {line!r} from {shlex.join(self.args)}")
             piece = os.read(self.child.stdout.fileno(), 1)
             if not piece:
                 break
@@ -144,20 +146,20 @@ class Background:
     def wait(self, timeout=DEFAULT_TIMEOUT):
         """Wait for the end; returns a Result with the output not read so far."""
         try:
-            out, err = self.child.communicate(timeout=timeout)
+            out, err = self.child.communicate(timeout=timeout * SLOW)
         except subprocess.TimeoutExpired:
             kill_group(self.pid)
-            raise TimedOut(f"no end within {timeout} s: {shlex.join(self.args)}") from None
+            raise TimedOut(f"no end within {timeout * SLOW} s: {shlex.join(self.args)}") from None
         return Result(self.args, _status(self.child.returncode), (out or b"").decode(errors="replace"), (err or b"").decode(errors="replace"))
 
 
 def until(condition, timeout=5.0, step=0.01, what="condition"):
     """Poll until the condition returns something true; returns that value."""
-    limit = time.monotonic() + timeout
+    limit = time.monotonic() + timeout * SLOW
     while True:
         value = condition()
         if value:
             return value
         if time.monotonic() > limit:
-            raise TimedOut(f"{what} did not come true within {timeout} s")
+            raise TimedOut(f"{what} did not come true within {timeout * SLOW} s")
         time.sleep(step)
