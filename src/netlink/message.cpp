@@ -70,6 +70,13 @@ void Request::attribute(std::uint16_t type, std::string_view text) {
   append(terminated.c_str(), terminated.size() + 1);
 }
 
+void Request::binary(std::uint16_t type, std::string_view bytes) {
+  const struct rtattr header = {.rta_len = static_cast<std::uint16_t>(sizeof(struct rtattr) + bytes.size()),
+                                .rta_type = type};
+  append(&header, sizeof header);
+  append(bytes.data(), bytes.size());
+}
+
 const std::string& Request::finish(std::uint32_t sequence) {
   struct nlmsghdr header = {};
   std::memcpy(&header, bytes_.data(), sizeof header);
@@ -122,14 +129,19 @@ bool parse_address(std::string_view payload, Address& out, int& link_index) {
   out.family = fixed.ifa_family;
   out.prefix_length = fixed.ifa_prefixlen;
   out.scope = fixed.ifa_scope;
+  out.flags = fixed.ifa_flags;
   link_index = static_cast<int>(fixed.ifa_index);
   bool local = false;
   for_each_attribute(attributes_of<struct ifaddrmsg>(payload), [&](std::uint16_t type, std::string_view bytes) {
     // On point-to-point links ADDRESS is the other end; LOCAL, where present, is ours.
     if (type == IFA_LOCAL || (type == IFA_ADDRESS && !local)) out.address = address_of(out.family, bytes);
     local = local || type == IFA_LOCAL;
+    if (type == IFA_ADDRESS) out.peer = address_of(out.family, bytes);
+    if (type == IFA_BROADCAST) out.broadcast = address_of(out.family, bytes);
+    if (type == IFA_FLAGS) out.flags = number_of(bytes);  // the 8 bits of the fixed part and more
     if (type == IFA_LABEL) out.label = text_of(bytes);
   });
+  if (out.peer == out.address) out.peer.clear();
   return !out.address.empty();
 }
 

@@ -35,6 +35,9 @@ struct Address {
   int family = 0;          // AF_INET, AF_INET6
   std::uint8_t scope = 0;  // RT_SCOPE_*
   std::string label;       // "eth0:1"; empty for IPv6
+  std::string peer;        // other end of a point-to-point link; empty: none
+  std::string broadcast;
+  std::uint32_t flags = 0;  // IFA_F_*
   std::string cidr() const { return address + "/" + std::to_string(prefix_length); }
 };
 
@@ -57,6 +60,23 @@ struct Link {
   std::vector<Address> addresses;
   bool up() const { return (flags & IFF_UP) != 0; }
 };
+
+// A route socket of another network namespace (a descriptor of .../ns/net): the caller enters it and comes back. The
+// caller must be single-threaded.
+Result<UniqueFd> open_socket_in(BorrowedFd network_namespace);
+
+struct MoveLink {
+  std::string name;      // where it is
+  std::string new_name;  // where it goes; empty: the same; "eth%d": the kernel chooses the number
+  BorrowedFd from{-1};   // socket of the one namespace
+  BorrowedFd to{-1};     // socket of the other, and that namespace itself
+  BorrowedFd network_namespace{-1};
+  BorrowedFd origin{-1};  // namespace of `from`: where it returns when a later step fails
+};
+// Moves a link into another network namespace and returns its name there. It keeps its MTU, its link-layer address and
+// its permanent addresses of global scope, and is up afterwards. Errc::kNotFound: no such link; Errc::kAlreadyExists:
+// the name is taken there.
+Result<std::string> move_link(const MoveLink& move);
 
 // All links in order of index, with their addresses. A list that changed while it was read is read again.
 Result<std::vector<Link>> list_links(BorrowedFd socket = kNoSocket);

@@ -32,6 +32,11 @@ class Request {
   }
   // A NUL-terminated string attribute.
   void attribute(std::uint16_t type, std::string_view text);
+  // Bytes as they are: numbers, addresses.
+  void binary(std::uint16_t type, std::string_view bytes);
+  void number(std::uint16_t type, std::uint32_t value) {
+    binary(type, {reinterpret_cast<const char*>(&value), sizeof value});
+  }
   // The bytes, with length and sequence number filled in.
   const std::string& finish(std::uint32_t sequence);
 
