@@ -258,6 +258,7 @@ ExecPlan ExecPreparation::finish(const Exec& step, const io::RootDir& root) {
     plan.filter = seccomp_->instructions.data();
     plan.filter_count = static_cast<unsigned short>(seccomp_->instructions.size());
     plan.filter_flags = seccomp_->flags;
+    plan.filter_listener = seccomp_->needs_listener;
   }
   return plan;
 }

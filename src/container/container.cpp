@@ -8,6 +8,7 @@
 #include "base/strings.h"
 #include "container/hooks.h"
 #include "container/internal.h"
+#include "container/seccomp_agent.h"
 #include "container/state.h"
 #include "container/sync.h"
 #include "io/file.h"
@@ -126,17 +127,39 @@ Status Container::start() {
   ASSIGN_OR_RETURN(const UniqueFd pidfd, init_pidfd());
   ASSIGN_OR_RETURN(const UniqueFd socket, sys::unix_connect(paths.start_socket(), SOCK_SEQPACKET));
   RETURN_IF_ERROR(send_message(socket, MessageType::kContinue, "start"));
-  auto answer = receive_message(socket);  // end of file: the exec happened, or the init died without a word
-  (void)::unlink(paths.start_socket().c_str());
-  if (!answer.ok()) return std::move(answer).error();
-  ASSIGN_OR_RETURN(const oci::Config spec, config());
-  if (spec.hooks.poststart.empty()) return {};
-  Status hooks = run_poststart(spec, record_);
-  if (!hooks.ok()) {
-    (void)!sys::pidfd_send_signal(pidfd, SIGKILL).ok();
-    (void)!sys::pidfd_wait(pidfd, kKillWaitMs).ok();
+  const auto spec = config();
+  Status started;
+  while (started.ok()) {
+    auto answer = receive_message(socket);  // end of file: the exec happened, or the init died without a word
+    if (!answer.ok()) started = std::move(answer).error();
+    if (!started.ok() || answer->eof) break;
+    if (answer->type != MessageType::kListener || !answer->fd || !spec.ok()) {
+      started = Error(Errc::kInternal, "unexpected message from the container's init at its start");
+    } else {
+      started = take_over_listener(*spec, socket, answer->fd);
+    }
+    // It waits for an answer that will not come.
+    if (!started.ok()) (void)!sys::pidfd_send_signal(pidfd, SIGKILL).ok();
   }
-  return hooks;
+  (void)::unlink(paths.start_socket().c_str());
+  const bool hook_failed = !started.ok() && is_hook_failure(started.error(), "startContainer");
+  if (!started.ok() && !hook_failed) return started;
+  if (started.ok()) {
+    if (!spec.ok()) return Error(spec.error().code(), spec.error().message());
+    if (!spec->hooks.poststart.empty()) started = run_poststart(*spec, record_);
+    if (started.ok()) return {};
+  }
+  (void)!sys::pidfd_send_signal(pidfd, SIGKILL).ok();
+  (void)!sys::pidfd_wait(pidfd, kKillWaitMs).ok();
+  if (Status removed = remove_under_lock(spec.ok() ? &*spec : nullptr); !removed.ok())
+    log::warning("delete container " + quoted(record_.id) + ": " + removed.error().message());
+  return started;
+}
+
+Status Container::take_over_listener(const oci::Config& spec, BorrowedFd socket, BorrowedFd listener) const {
+  if (!spec.linux || !spec.linux->seccomp) return Error(Errc::kInternal, "a seccomp listener without a profile");
+  RETURN_IF_ERROR(send_listener(*spec.linux->seccomp, oci_state(RunStatus::kCreated), record_.pid, listener));
+  return send_message(socket, MessageType::kContinue, "listener");
 }
 
 Status Container::kill(int signal, bool all) {
@@ -239,6 +262,11 @@ Status Container::destroy(bool force) {
       if (!ended) return Error(Errc::kTimeout, "container " + quoted(record_.id) + " did not end after SIGKILL");
     }
   }
+  return remove_under_lock(spec.ok() ? &*spec : nullptr);
+}
+
+// The init has ended. `spec` is for its poststop hooks; nullptr: it cannot be read.
+Status Container::remove_under_lock(const oci::Config* spec) {
   if (!record_.cgroup_path.empty()) {
     auto group = open_group(record_);
     if (group.ok()) {
@@ -249,15 +277,17 @@ Status Container::destroy(bool force) {
       log::warning("container " + record_.id + ": " + group.error().message());
     }
   }
-  RETURN_IF_ERROR(io::remove_tree(sys::kCwd, paths.directory));
-  if (!spec.ok()) return {};
-  // After everything is gone; each runs whatever the others did (runtime spec: failures are warned about).
-  for (const oci::Hook& hook : spec->hooks.poststop) {
-    const oci::State state = oci_state(RunStatus::kStopped);
+  if (Status removed = remove_resctrl(record_.resctrl); !removed.ok()) log::warning(removed.error().message());
+  RETURN_IF_ERROR(io::remove_tree(sys::kCwd, state_paths(options_.root, record_.id).directory));
+  if (spec != nullptr) run_poststop(*spec, oci_state(RunStatus::kStopped));
+  return {};
+}
+
+void run_poststop(const oci::Config& spec, const oci::State& state) {
+  for (const oci::Hook& hook : spec.hooks.poststop) {
     if (Status done = run_hooks("poststop", {hook}, oci::print_state(state)); !done.ok())
       log::warning(done.error().message());
   }
-  return {};
 }
 
 }  // namespace cooper::container

@@ -25,6 +25,7 @@
 #include "base/ids.h"
 #include "cgroup/cgroup.h"
 #include "container/plan.h"
+#include "container/resctrl.h"
 #include "spec/oci_runtime/types.h"
 #include "sys/process.h"
 
@@ -49,6 +50,7 @@ struct StateRecord {
   bool systemd_cgroup = false;
   bool shared_pid_namespace = false;  // kill of KILL goes to the whole cgroup
   bool has_terminal = false;
+  ResctrlGroups resctrl;
   // Of the runtime executable, to tell a waiting init from the payload.
   std::uint64_t exe_dev = 0, exe_ino = 0;
 };
@@ -134,7 +136,7 @@ class Container {
   oci::State oci_state(RunStatus status) const;
 
   // created -> running. Returns the error of the init's exec when it fails (the container is then stopped). Runs
-  // poststart hooks.
+  // poststart hooks. When a hook fails the container is ended and deleted (runtime specification, lifecycle).
   Status start();
   // Sends to the init (or, for KILL with a shared pid namespace or `all`, to the whole cgroup).
   // Errc::kWrongState: "container not running".
@@ -155,6 +157,8 @@ class Container {
  private:
   friend class Factory;
   Result<RunStatus> status_under_lock();
+  Status remove_under_lock(const oci::Config* spec);
+  Status take_over_listener(const oci::Config& spec, BorrowedFd socket, BorrowedFd listener) const;
   Container(FactoryOptions options, StateRecord record) : options_(std::move(options)), record_(std::move(record)) {}
   FactoryOptions options_;
   StateRecord record_;

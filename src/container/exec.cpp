@@ -12,6 +12,7 @@
 #include "container/executor.h"
 #include "container/internal.h"
 #include "container/lsm.h"
+#include "container/number_list.h"
 #include "container/state.h"
 #include "sys/cred.h"
 #include "sys/file.h"
@@ -24,10 +25,10 @@ bool belongs_to_exec(const StepBody& body) {
   return std::holds_alternative<NewSession>(body) || std::holds_alternative<SetOomScoreAdj>(body) ||
          std::holds_alternative<SetupConsole>(body) || std::holds_alternative<SetScheduler>(body) ||
          std::holds_alternative<SetIoPriority>(body) || std::holds_alternative<SetPersonality>(body) ||
-         std::holds_alternative<FindExecutable>(body) || std::holds_alternative<PrepareCwd>(body) ||
-         std::holds_alternative<SetRlimits>(body) || std::holds_alternative<SetLabels>(body) ||
-         std::holds_alternative<SetCredentials>(body) || std::holds_alternative<LoadSeccomp>(body) ||
-         std::holds_alternative<Exec>(body);
+         std::holds_alternative<SetMemoryPolicy>(body) || std::holds_alternative<FindExecutable>(body) ||
+         std::holds_alternative<PrepareCwd>(body) || std::holds_alternative<SetRlimits>(body) ||
+         std::holds_alternative<SetLabels>(body) || std::holds_alternative<SetCredentials>(body) ||
+         std::holds_alternative<LoadSeccomp>(body) || std::holds_alternative<Exec>(body);
 }
 
 // Type and inode of /proc/PID/ns/NAME: which of the init's namespaces are not our own.
@@ -41,6 +42,10 @@ Result<int> foreign_namespaces(pid_t pid) {
     if (theirs->st_ino != ours->st_ino || theirs->st_dev != ours->st_dev) flags |= info.clone_flag;
   }
   return flags;
+}
+
+SetAffinity set_affinity(const char* when, const std::string& text) {
+  return {when, text, parse_number_list(text).value_or(std::vector<std::uint32_t>())};
 }
 
 Result<Plan> exec_plan(const StateRecord& record, oci::Config config, const ExecOptions& options,
@@ -62,8 +67,13 @@ Result<Plan> exec_plan(const StateRecord& record, oci::Config config, const Exec
   if ((namespaces & CLONE_NEWPID) != 0) {
     out.steps.push_back({Actor::kParent, JoinPidNamespace{"/proc/" + std::to_string(init) + "/ns/pid"}});
   }
-  out.steps.push_back({Actor::kParent, Clone{0, true}});
+  const oci::ExecCpuAffinity affinity = options.process.exec_cpu_affinity.value_or(oci::ExecCpuAffinity{});
+  // Born into its cgroup, a process could not have an affinity before.
+  out.steps.push_back({Actor::kParent, Clone{0, affinity.initial.empty()}});
+  if (config.linux && config.linux->intel_rdt) out.steps.push_back({Actor::kParent, ResctrlJoin{}});
+  if (!affinity.initial.empty()) out.steps.push_back({Actor::kChild, set_affinity("initial", affinity.initial)});
   out.steps.push_back({Actor::kChild, CgroupJoin{}});
+  if (!affinity.final_.empty()) out.steps.push_back({Actor::kChild, set_affinity("final", affinity.final_)});
   out.steps.push_back({Actor::kChild, EnterContainer{namespaces & ~CLONE_NEWPID}});
   bool waited = false;
   for (Step& step : whole.steps) {
@@ -123,6 +133,7 @@ Result<Created> Container::exec(const ExecOptions& options) {
   inputs.exec_pidfd = init.get();
   inputs.exec_root = root->get();
   inputs.join_cgroup = record_.cgroup_path;
+  inputs.resctrl = record_.resctrl;
   if (!options.sub_cgroup.empty() && options.sub_cgroup != "/") inputs.join_cgroup += "/" + options.sub_cgroup;
   inputs.on_prepared = [&](pid_t pid) -> Status {
     if (!options.pidfd_socket.empty()) RETURN_IF_ERROR(send_pidfd(options.pidfd_socket, pid));

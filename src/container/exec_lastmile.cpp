@@ -4,11 +4,13 @@
 #include <linux/capability.h>
 #include <linux/close_range.h>
 #include <linux/seccomp.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -55,9 +57,71 @@ void get_caps(const ExecPlan& plan, std::uint64_t& permitted) {
 }
 
 // What the caller lacks cannot be granted: the plan has warned about it, the sets are cut to what is there.
+// ---- a filter with a listener ----
+// From the load on, any call of this thread may be one that waits for the listener, which nobody has yet: not even a
+// message could be sent. So a second thread, made before and not under the filter, sends it; this one watches memory.
+constexpr int kNotLoadedYet = -1, kNotLoaded = -2;
+struct Handover {
+  int status_fd;
+  int listener;  // kNotLoadedYet, kNotLoaded, or the descriptor
+  int done;
+};
+Handover handover;
+alignas(16) unsigned char handover_stack[16384];
+
+bool send_listener(int status_fd, int listener) {
+  std::uint8_t type = kListenerMessage;
+  struct iovec part = {&type, sizeof type};
+  alignas(struct cmsghdr) unsigned char control[CMSG_SPACE(sizeof(int))] = {};
+  struct msghdr message = {};
+  message.msg_iov = &part;
+  message.msg_iovlen = 1;
+  message.msg_control = control;
+  message.msg_controllen = sizeof control;
+  struct cmsghdr* header = CMSG_FIRSTHDR(&message);
+  header->cmsg_level = SOL_SOCKET;
+  header->cmsg_type = SCM_RIGHTS;
+  header->cmsg_len = CMSG_LEN(sizeof(int));
+  *reinterpret_cast<int*>(CMSG_DATA(header)) = listener;
+  if (raw(SYS_sendmsg, status_fd, ptr(&message), MSG_NOSIGNAL) < 0) return false;
+  unsigned char answer[64];
+  return raw(SYS_recvfrom, status_fd, ptr(answer), sizeof answer) > 0;
+}
+
+int hand_over(void* argument) {
+  auto* shared = static_cast<Handover*>(argument);
+  int listener = kNotLoadedYet;
+  while ((listener = __atomic_load_n(&shared->listener, __ATOMIC_ACQUIRE)) == kNotLoadedYet) {
+    struct timespec moment = {0, 20000};
+    (void)raw(SYS_nanosleep, ptr(&moment), 0);
+  }
+  if (listener == kNotLoaded) return 0;
+  // The reader of status_fd has reported why; only this thread is sure to be able to end the process.
+  if (!send_listener(shared->status_fd, listener)) (void)raw(SYS_exit_group, 1);
+  __atomic_store_n(&shared->done, 1, __ATOMIC_RELEASE);
+  return 0;
+}
+
+void load_filter_with_listener(const ExecPlan& plan, struct sock_fprog& program) {
+  handover = {plan.status_fd, kNotLoadedYet, 0};
+  constexpr int kThread = CLONE_VM | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM;
+  if (::clone(hand_over, handover_stack + sizeof handover_stack, kThread, &handover) < 0)
+    fail(plan, LastMileStage::kSeccompListener, errno);
+  const long listener = raw(SYS_seccomp, SECCOMP_SET_MODE_FILTER, static_cast<long>(plan.filter_flags), ptr(&program));
+  const int error = errno;
+  __atomic_store_n(&handover.listener, listener < 0 ? kNotLoaded : static_cast<int>(listener), __ATOMIC_RELEASE);
+  if (listener < 0) fail(plan, LastMileStage::kSeccomp, error);
+  while (__atomic_load_n(&handover.done, __ATOMIC_ACQUIRE) == 0) {
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#endif
+  }
+}
+
 void load_filter(const ExecPlan& plan) {
   if (plan.filter == nullptr) return;
   struct sock_fprog program = {plan.filter_count, const_cast<struct sock_filter*>(plan.filter)};
+  if (plan.filter_listener) return load_filter_with_listener(plan, program);
   if (raw(SYS_seccomp, SECCOMP_SET_MODE_FILTER, static_cast<long>(plan.filter_flags), ptr(&program)) != 0) {
     fail(plan, LastMileStage::kSeccomp, errno);
   }
@@ -151,6 +215,8 @@ const char* describe(LastMileStage stage) {
       return "the working directory is outside the container";
     case LastMileStage::kSeccomp:
       return "load the seccomp filter";
+    case LastMileStage::kSeccompListener:
+      return "hand over the seccomp listener";
     case LastMileStage::kCloseFds:
       return "mark descriptors close-on-exec";
     case LastMileStage::kExec:

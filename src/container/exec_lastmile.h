@@ -26,6 +26,7 @@ enum class LastMileStage : std::uint8_t {
   kCwd,
   kCwdOutside,
   kSeccomp,
+  kSeccompListener,
   kCloseFds,
   kExec,
 };
@@ -60,6 +61,7 @@ struct ExecPlan {
   const struct sock_filter* filter;
   unsigned short filter_count;
   std::uint32_t filter_flags;
+  bool filter_listener;       // hand its listener to whoever reads status_fd, and go on when that has answered
   unsigned first_cloexec_fd;  // descriptors from here on do not survive the exec
   int parent_death_signal;
   pid_t expected_parent;  // 0: not checked (another PID namespace)
@@ -71,6 +73,10 @@ static_assert(std::is_trivially_destructible_v<ExecPlan> && std::is_trivially_co
 // Never returns: execs, or reports {stage, errno} on status_fd and exits with 127 (not found), 126 (cannot execute)
 // or 1.
 [[noreturn]] void run_lastmile(const ExecPlan& plan);
+
+// First byte of the message that carries a seccomp listener: MessageType::kListener. The answer is one message of any
+// content; end of file means that the listener was not taken.
+inline constexpr std::uint8_t kListenerMessage = 5;
 
 // What run_lastmile sends: MessageType::kFailure on the wire, with a stage instead of words. The path it is about, if
 // any, follows.

@@ -10,6 +10,7 @@
 #include "base/strings.h"
 #include "container/child_mounts.h"
 #include "container/hooks.h"
+#include "container/seccomp_agent.h"
 #include "container/sync.h"
 #include "io/file.h"
 #include "log/log.h"
@@ -95,9 +96,12 @@ Status Executor::prepare() {
     const auto* load = std::get_if<LoadSeccomp>(&step.body);
     if (load == nullptr || !load->profile) continue;
     ASSIGN_OR_RETURN(seccomp_, seccomp::compile(*load->profile));
-    if (seccomp_->needs_listener) {
-      return Error(Errc::kUnsupported,
-                   "seccomp: SCMP_ACT_NOTIFY needs a listener, which this runtime does not support yet");
+    profile_ = &*load->profile;
+    if (seccomp_->needs_listener && profile_->listener_path.empty()) {
+      return Error(
+          Errc::kInvalidArgument,
+          "config.json: /linux/seccomp/listenerPath: seccomp listenerPath is not set, but SCMP_ACT_NOTIFY is used",
+          EINVAL);
     }
   }
   if (!in_.console_socket.empty()) {
@@ -284,6 +288,21 @@ Status Executor::perform(const WriteIdMaps& step) {
   return announce("id-maps");
 }
 
+Status Executor::perform(const ResctrlCreate& step) {
+  ASSIGN_OR_RETURN(const Resctrl resctrl, Resctrl::open());
+  ASSIGN_OR_RETURN(in_.resctrl, resctrl.create(step));
+  return {};
+}
+
+Status Executor::perform(const ResctrlJoin&) {
+  return join_resctrl(in_.resctrl, child_.pid);
+}
+
+Status Executor::perform(const MoveNetDevices& step) {
+  RETURN_IF_ERROR(net_devices_.move(step, child_.pid));
+  return announce("net-devices");
+}
+
 Status Executor::perform(const RunParentHooks& step) {
   // poststart hooks belong to the start: after `create` they are run by Container::start().
   if (step.kind == "poststart") return {};
@@ -354,23 +373,43 @@ Status Executor::take_over_console(UniqueFd master) {
   return {};
 }
 
+// What the agent is told is what the start is: the container exists and its program has not begun.
+Status Executor::take_over_listener(BorrowedFd listener) {
+  oci::State state = in_.state;
+  if (in_.exec_pidfd < 0) {
+    state.pid = child_.pid;
+    state.status = to_string(RunStatus::kCreated);
+  }
+  RETURN_IF_ERROR(send_listener(*profile_, state, child_.pid, listener));
+  return send_message(sync_, MessageType::kContinue, "listener");
+}
+
 Status Executor::finish() {
   if (in_.on_prepared) RETURN_IF_ERROR(in_.on_prepared(child_.pid));
   if (!in_.start_socket.empty()) return {};
   RETURN_IF_ERROR(announce("start"));
   // End of file: the exec happened. Anything else is the child's failure.
-  ASSIGN_OR_RETURN(const SyncMessage message, receive_message(sync_));
-  if (!message.eof) return Error(Errc::kInternal, "unexpected message from the container's init after its start");
-  return {};
+  while (true) {
+    ASSIGN_OR_RETURN(const SyncMessage message, receive_message(sync_));
+    if (message.eof) return {};
+    if (message.type != MessageType::kListener || !message.fd || profile_ == nullptr)
+      return Error(Errc::kInternal, "unexpected message from the container's init after its start");
+    RETURN_IF_ERROR(take_over_listener(message.fd));
+  }
 }
 
 void Executor::roll_back() {
+  // Before the namespace that they are in ends.
+  net_devices_.give_back();
   if (child_.pid > 0) {
     (void)!sys::pidfd_send_signal(child_.pidfd, SIGKILL).ok();
     (void)!sys::waitpid(child_.pid).ok();
     child_.pid = 0;
   }
   if (!in_.start_socket.empty()) (void)::unlink(in_.start_socket.c_str());
+  if (in_.exec_pidfd < 0) {
+    if (Status removed = remove_resctrl(in_.resctrl); !removed.ok()) log::warning(removed.error().message());
+  }
   if (group_ && own_group_) {
     (void)!group_->kill_all(SIGKILL).ok();
     if (Status removed = group_->remove(); !removed.ok()) log::warning("remove cgroup: " + removed.error().message());

@@ -10,7 +10,9 @@
 #include "base/fd.h"
 #include "cgroup/cgroup.h"
 #include "container/container.h"
+#include "container/net_devices.h"
 #include "container/plan.h"
+#include "container/resctrl.h"
 #include "container/setup_child.h"
 #include "seccomp/seccomp.h"
 #include "sys/process.h"
@@ -35,6 +37,8 @@ class Executor {
     int exec_pidfd = -1;
     int exec_root = -1;
     std::string join_cgroup;
+    // exec: groups of the container, which its process joins.
+    ResctrlGroups resctrl;
   };
   explicit Executor(Inputs inputs) : in_(std::move(inputs)) {}
 
@@ -45,6 +49,7 @@ class Executor {
   UniqueFd take_pidfd() { return std::move(child_.pidfd); }
   UniqueFd take_console() { return std::move(console_); }
   const std::string& cgroup_path() const { return cgroup_path_; }
+  const ResctrlGroups& resctrl() const { return in_.resctrl; }
 
  private:
   Status walk();
@@ -54,6 +59,9 @@ class Executor {
   Status perform(const NewTimeNamespace& step);
   Status perform(const Clone& step);
   Status perform(const WriteIdMaps& step);
+  Status perform(const ResctrlCreate& step);
+  Status perform(const ResctrlJoin& step);
+  Status perform(const MoveNetDevices& step);
   Status perform(const RunParentHooks& step);
   Status perform(const WaitForChild& step);
   template <typename T>
@@ -67,6 +75,7 @@ class Executor {
   Status announce(std::string_view what);
   Status wait_reached(std::string_view what);
   Status take_over_console(UniqueFd master);
+  Status take_over_listener(BorrowedFd listener);
   Status finish();
   void roll_back();
   // Turns "the child is gone" into the reason, when there is one.
@@ -78,6 +87,7 @@ class Executor {
   bool own_group_ = false;
   std::string cgroup_path_;
   std::optional<seccomp::Program> seccomp_;
+  const oci::Seccomp* profile_ = nullptr;
   UniqueFd sync_;
   UniqueFd child_sync_;
   UniqueFd start_listener_;
@@ -85,6 +95,7 @@ class Executor {
   UniqueFd console_;
   UniqueFd own_pid_namespace_;
   UniqueFd own_time_namespace_;
+  MovedNetDevices net_devices_;
   std::vector<std::pair<std::size_t, UniqueFd>> mount_fds_;
   sys::Cloned child_;
   bool new_pid_namespace_ = false;

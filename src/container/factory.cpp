@@ -173,16 +173,24 @@ Result<Created> Factory::create(const oci::Config& config, const CreateOptions& 
   inputs.rootless = options_.rootless;
   inputs.state = {config.oci_version, id.str(), "creating", 0, options.bundle, config.annotations};
   record.cgroup_path = cgroup_path;
+  const Executor* self = nullptr;
   inputs.on_prepared = [&](pid_t pid) -> Status {
     record.pid = pid;
+    record.resctrl = self->resctrl();
     ASSIGN_OR_RETURN(record.start_time, sys::process_start_time(pid));
     RETURN_IF_ERROR(io::write_file_atomic(paths.state(), print_state_record(record), 0600));
     if (!options.pidfd_socket.empty()) RETURN_IF_ERROR(send_pidfd(options.pidfd_socket, pid));
     return options.pid_file.empty() ? Status() : write_pid_file(options.pid_file, pid);
   };
   Executor executor(std::move(inputs));
+  self = &executor;
   if (Status done = executor.run(); !done.ok()) {
     if (!options.pid_file.empty()) (void)::unlink(options.pid_file.c_str());
+    // Whatever hooks had set up is theirs to take down (runtime specification, lifecycle).
+    if (!config.hooks.poststop.empty()) {
+      (void)!io::remove_tree(sys::kCwd, paths.directory).ok();
+      run_poststop(config, Container(options_, record).oci_state(RunStatus::kStopped));
+    }
     return std::move(done).error();
   }
   Created created;
@@ -193,12 +201,8 @@ Result<Created> Factory::create(const oci::Config& config, const CreateOptions& 
     if (Status hooks = run_poststart(config, record); !hooks.ok()) {
       (void)!sys::pidfd_send_signal(created.pidfd, SIGKILL).ok();
       (void)!sys::waitpid(created.pid).ok();
-      if (auto layout = cgroup::probe_layout(); layout.ok() && !record.cgroup_path.empty()) {
-        if (auto group = cgroup::Group::open(*layout, record.cgroup_path); group.ok()) {
-          (void)!group->kill_all(SIGKILL).ok();
-          (void)!group->remove().ok();
-        }
-      }
+      if (Status removed = Container(options_, record).remove_under_lock(&config); !removed.ok())
+        log::warning(removed.error().message());
       return std::move(hooks).error();
     }
   }

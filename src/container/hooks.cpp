@@ -42,6 +42,7 @@ Result<pid_t> spawn(const oci::Hook& hook, BorrowedFd input, BorrowedFd errors) 
   });
   (void)::posix_spawn_file_actions_adddup2(&actions, input.get(), 0);
   (void)::posix_spawn_file_actions_adddup2(&actions, errors.get(), 2);
+  (void)::posix_spawn_file_actions_addclosefrom_np(&actions, 3);
   sigset_t none;
   sigset_t all;
   (void)::sigemptyset(&none);
@@ -102,6 +103,10 @@ Status run_hook(const oci::Hook& hook, std::string_view state_json) {
 }
 
 }  // namespace
+
+bool is_hook_failure(const Error& error, std::string_view kind) {
+  return error.message().starts_with(std::string(kind) + " hook #");
+}
 
 Status run_hooks(std::string_view kind, const std::vector<oci::Hook>& hooks, std::string_view state_json) {
   for (std::size_t i = 0; i < hooks.size(); ++i) {

@@ -15,5 +15,7 @@ Status write_pid_file(const std::string& path, pid_t pid);
 Status check_preserved_fds(int count);
 Status check_rootfs(const std::string& rootfs);
 Status run_poststart(const oci::Config& config, const StateRecord& record);
+// After everything is gone; each runs whatever the others did (runtime specification: failures are warned about).
+void run_poststop(const oci::Config& spec, const oci::State& state);
 
 }  // namespace cooper::container

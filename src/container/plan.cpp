@@ -4,8 +4,10 @@
 
 #include "base/strings.h"
 #include "cgroup/cgroup.h"
+#include "container/memory_policy.h"
 #include "container/mount_options.h"
 #include "container/plan_parts.h"
+#include "container/resctrl.h"
 #include "container/validate_rules.h"
 #include "sys/mount.h"
 #include "sys/tables.h"
@@ -108,6 +110,8 @@ void Builder::parent_steps() {
   if (is_joined("pid")) parent(JoinPidNamespace{ns("pid")->path});
   // Offsets of a time namespace can be written only while nobody is in it.
   if (is_new("time")) parent(NewTimeNamespace{linux_.time_offsets});
+  // Like the cgroup: what cannot be had must fail before anything else is done.
+  if (linux_.intel_rdt) parent(plan_resctrl(*linux_.intel_rdt, options_.id));
   Clone clone;
   for (const oci::Namespace& entry : linux_.namespaces) {
     // A cgroup namespace takes the group of its maker as root, so it must follow the join; time was made above.
@@ -116,7 +120,10 @@ void Builder::parent_steps() {
         static_cast<std::uint64_t>(static_cast<unsigned>(sys::namespace_by_oci_name(entry.type)->clone_flag));
   }
   parent(clone);
+  if (linux_.intel_rdt) parent(ResctrlJoin{});
   if (new_user_) parent(WriteIdMaps{linux_.uid_mappings, linux_.gid_mappings});
+  // The child has its network namespace from its birth; one it joins is reached by its path.
+  if (!linux_.net_devices.empty()) parent(MoveNetDevices{linux_.net_devices, ns("network")->path});
   if (parent_hooks_) {
     parent(WaitForChild{"ready-for-hooks"});
     if (!config_.hooks.prestart.empty()) parent(RunParentHooks{"prestart", config_.hooks.prestart});
@@ -145,6 +152,8 @@ void Builder::identity_steps() {
   child(NewSession{});
   if (!options_.no_new_keyring) child(NewKeyring{"_ses." + options_.id});
   if (is_new("network")) child(LoopbackUp{});
+  // Sysctls may be about them.
+  if (!linux_.net_devices.empty()) child(WaitForParent{"net-devices"});
   // Through the host's /proc, which shows the caller's namespaces: the container's may be masked, read-only or missing.
   for (const auto& [key, value] : linux_.sysctl) child(SetSysctl{rules::sysctl_path(key), value});
   if (!config_.hostname.empty()) child(SetHostname{config_.hostname});
@@ -273,6 +282,8 @@ void Builder::process_steps() {
     child(SetPersonality{linux_.personality->domain == "LINUX32" ? kLinux32 : 0});
   }
   join_cgroup();
+  // The nodes must be in the cpuset of the cgroup.
+  if (linux_.memory_policy) child(plan_memory_policy(*linux_.memory_policy));
   // At create, not at start: callers learn of a missing program while they can still tell the user.
   child(FindExecutable{});
   child(WaitForParent{"start"});

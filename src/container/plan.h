@@ -48,6 +48,20 @@ struct Clone {              // clone3
 struct WriteIdMaps {
   std::vector<oci::IdMapping> uid, gid;
 };
+// A class of service (and a monitoring group) of the resctrl file system; made before the clone, joined after it.
+struct ResctrlCreate {
+  std::string clos;                   // name of the class; "/": the default one
+  bool clos_by_config = false;        // closID is given: an existing one is used as it is
+  std::vector<std::string> schemata;  // lines, in the order they are written
+  std::size_t must_agree = 0;         // that many of them an existing class must have already
+  bool monitor = false;
+  std::string id;  // of the monitoring group
+};
+struct ResctrlJoin {};
+struct MoveNetDevices {  // from the caller's network namespace into the container's, by name on the host
+  std::map<std::string, oci::NetDevice> devices;
+  std::string path;  // network namespace that is joined; empty: the child's new one
+};
 struct RunParentHooks {  // each with the state document on standard input; failure fails the start
   std::string kind;      // prestart createRuntime (create), poststart (start)
   std::vector<oci::Hook> hooks;
@@ -59,7 +73,7 @@ struct WaitForChild {  // the child announces that it reached the step of the sa
 // ---- child, before the root is switched
 // ----------------------------------------------------------------------------------
 struct WaitForParent {  // the parent announces
-  std::string what;     // id-maps, create-runtime-hooks, start
+  std::string what;     // id-maps, net-devices, create-runtime-hooks, start
 };
 // The child moves itself into the hierarchies it was not born in: the kernel need not stop every thread group for that.
 struct CgroupJoin {};
@@ -165,6 +179,16 @@ struct SetIoPriority {
 struct SetPersonality {
   std::uint64_t persona = 0;
 };
+struct SetMemoryPolicy {
+  oci::MemoryPolicy policy;
+  int mode = 0;  // MPOL_* with MPOL_F_*
+  std::vector<std::uint32_t> nodes;
+};
+struct SetAffinity {  // exec only
+  std::string when;   // "initial": before the cgroup is joined; "final"
+  std::string text;   // as written
+  std::vector<std::uint32_t> cpus;
+};
 struct FindExecutable {};  // args[0] in the container's PATH: fails at create, with the words callers look for
 struct PrepareCwd {};      // created when missing, must be inside
 struct SetRlimits {
@@ -196,12 +220,13 @@ struct Exec {
 };
 
 using StepBody =
-    std::variant<CgroupCreate, JoinPidNamespace, NewTimeNamespace, Clone, WriteIdMaps, RunParentHooks, WaitForChild,
-                 WaitForParent, CgroupJoin, EnterContainer, BecomeRoot, JoinNamespace, NewCgroupNamespace, NewSession,
-                 NewKeyring, SetOomScoreAdj, LoopbackUp, SetSysctl, SetHostname, SetDomainname, RootPropagation,
-                 MountRoot, Mount, CreateDevice, CreateSymlink, SetupConsole, RunChildHooks, PivotRoot,
-                 FinalRootPropagation, ReadonlyPath, MaskPath, ReadonlyRoot, SetScheduler, SetIoPriority,
-                 SetPersonality, FindExecutable, PrepareCwd, SetRlimits, SetLabels, SetCredentials, LoadSeccomp, Exec>;
+    std::variant<CgroupCreate, JoinPidNamespace, NewTimeNamespace, Clone, WriteIdMaps, ResctrlCreate, ResctrlJoin,
+                 MoveNetDevices, RunParentHooks, WaitForChild, WaitForParent, CgroupJoin, EnterContainer, BecomeRoot,
+                 JoinNamespace, NewCgroupNamespace, NewSession, NewKeyring, SetOomScoreAdj, LoopbackUp, SetSysctl,
+                 SetHostname, SetDomainname, RootPropagation, MountRoot, Mount, CreateDevice, CreateSymlink,
+                 SetupConsole, RunChildHooks, PivotRoot, FinalRootPropagation, ReadonlyPath, MaskPath, ReadonlyRoot,
+                 SetScheduler, SetIoPriority, SetPersonality, SetMemoryPolicy, SetAffinity, FindExecutable, PrepareCwd,
+                 SetRlimits, SetLabels, SetCredentials, LoadSeccomp, Exec>;
 
 struct Step {
   Actor actor = Actor::kChild;

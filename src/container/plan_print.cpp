@@ -72,6 +72,22 @@ void fields(const WriteIdMaps& s, F& f) {
   f("uid", mapping_words(s.uid));
   f("gid", mapping_words(s.gid));
 }
+template <typename F>
+void fields(const ResctrlCreate& s, F& f) {
+  f("clos", s.clos);
+  if (!s.schemata.empty()) f("schemata", s.schemata);
+  if (s.monitor) f("monitoring_group", s.id);
+}
+template <typename F>
+void fields(const ResctrlJoin&, F&) {}
+template <typename F>
+void fields(const MoveNetDevices& s, F& f) {
+  Words devices;
+  for (const auto& [host_name, device] : s.devices)
+    devices.push_back(device.name.empty() ? host_name : host_name + "=" + device.name);
+  f("devices", devices);
+  if (!s.path.empty()) f("path", s.path);
+}
 Words hook_words(const std::vector<oci::Hook>& hooks) {
   Words out;
   for (const oci::Hook& hook : hooks) out.push_back(hook.path);
@@ -246,6 +262,17 @@ void fields(const SetPersonality& s, F& f) {
   f("persona", s.persona);
 }
 template <typename F>
+void fields(const SetMemoryPolicy& s, F& f) {
+  f("mode", s.policy.mode);
+  if (!s.policy.nodes.empty()) f("nodes", s.policy.nodes);
+  if (!s.policy.flags.empty()) f("flags", s.policy.flags);
+}
+template <typename F>
+void fields(const SetAffinity& s, F& f) {
+  f("when", s.when);
+  f("cpus", s.text);
+}
+template <typename F>
 void fields(const FindExecutable&, F&) {}
 template <typename F>
 void fields(const PrepareCwd&, F&) {}
@@ -370,6 +397,9 @@ constexpr std::string_view kNames[] = {"cgroup-create",
                                        "new-time-namespace",
                                        "clone",
                                        "write-id-maps",
+                                       "resctrl-create",
+                                       "resctrl-join",
+                                       "move-net-devices",
                                        "run-hooks",
                                        "wait-for-child",
                                        "wait-for-parent",
@@ -400,6 +430,8 @@ constexpr std::string_view kNames[] = {"cgroup-create",
                                        "set-scheduler",
                                        "set-io-priority",
                                        "set-personality",
+                                       "set-memory-policy",
+                                       "set-affinity",
                                        "find-executable",
                                        "prepare-cwd",
                                        "set-rlimits",

@@ -16,6 +16,7 @@
 #include "container/child_exec.h"
 #include "container/child_mounts.h"
 #include "container/hooks.h"
+#include "container/memory_policy.h"
 #include "container/sync.h"
 #include "io/file.h"
 #include "io/root_dir.h"
@@ -70,13 +71,6 @@ class Child {
     }
     (void)::umask(0);  // nodes and directories get the mode of the plan exactly
     RETURN_IF_ERROR(attach_stdio());
-    for (const Step& step : c_.plan->steps) {
-      if (!std::holds_alternative<RunChildHooks>(step.body)) continue;
-      // The host's /proc shows our pid on the host, whatever PID namespace we are in.
-      ASSIGN_OR_RETURN(const std::string self, sys::readlinkat(sys::kCwd, "/proc/self"));
-      host_pid_ = parse_number<int>(self).value_or(0);
-      break;
-    }
     return exec_.open_labels(*c_.plan);
   }
 
@@ -224,7 +218,7 @@ class Child {
   }
   Status perform(const RunChildHooks& step) {
     oci::State state = c_.state;
-    state.pid = host_pid_;
+    state.pid = ::getpid();  // as the container sees it, in whose namespaces these hooks run
     state.status = step.kind == "startContainer" ? "created" : "creating";
     return run_hooks(step.kind, step.hooks, oci::print_state(state));
   }
@@ -252,6 +246,8 @@ class Child {
     if (::personality(static_cast<unsigned long>(step.persona)) < 0) return errno_status("set the personality");
     return {};
   }
+  Status perform(const SetMemoryPolicy& step) { return apply_memory_policy(step); }
+  Status perform(const SetAffinity& step) { return apply_affinity(step); }
   Status perform(const FindExecutable&) { return exec_.find_executable(*c_.plan, *root_); }
   Status perform(const PrepareCwd&) { return exec_.prepare_cwd(*c_.plan, *root_); }
   Status perform(const SetRlimits& step) { return exec_.set_rlimits(step); }
@@ -284,7 +280,6 @@ class Child {
   UniqueFd shared_peer_;
   ExecPreparation exec_;
   UniqueFd starter_;
-  int host_pid_ = 0;
   bool private_cgroup_namespace_ = false;
 };
 

@@ -31,7 +31,7 @@ struct ChildContext {
   cgroup::Group::Born born = cgroup::Group::Born::kElsewhere;
   const cgroup::Layout* cgroup_layout = nullptr;
   std::string cgroup_path;
-  oci::State state;  // for the child's hooks; the pid is filled in by the child from the host's /proc
+  oci::State state;  // for the child's hooks; the pid is filled in by the child
   bool new_user_namespace = false;
   bool user_namespace_joined = false;  // by the process that cloned this one
   // Bind sources opened by the parent, by index of the step (user namespaces).

@@ -47,6 +47,11 @@ std::string print_state_record(const StateRecord& record) {
   w.field("ociVersion", record.oci_version).field("systemdCgroup", record.systemd_cgroup);
   w.field("sharedPidNamespace", record.shared_pid_namespace).field("hasTerminal", record.has_terminal);
   w.field("exeDev", record.exe_dev).field("exeIno", record.exe_ino);
+  if (!record.resctrl.class_path.empty()) {
+    const ResctrlGroups& groups = record.resctrl;
+    w.key("resctrl").begin_object().field("class", groups.class_path).field("monitor", groups.monitor_path);
+    w.field("madeClass", groups.made_class).field("madeMonitor", groups.made_monitor).end_object();
+  }
   w.key("annotations").begin_object();
   for (const auto& [key, value] : record.annotations) w.field(key, value);
   w.end_object().end_object();
@@ -79,6 +84,13 @@ Result<StateRecord> parse_state_record(std::string text, std::string_view what) 
   RETURN_IF_ERROR(root.read("hasTerminal", out.has_terminal));
   RETURN_IF_ERROR(root.read("exeDev", out.exe_dev));
   RETURN_IF_ERROR(root.read("exeIno", out.exe_ino));
+  if (const auto resctrl = root.get("resctrl")) {
+    RETURN_IF_ERROR(resctrl->expect_object());
+    RETURN_IF_ERROR(resctrl->read("class", out.resctrl.class_path));
+    RETURN_IF_ERROR(resctrl->read("monitor", out.resctrl.monitor_path));
+    RETURN_IF_ERROR(resctrl->read("madeClass", out.resctrl.made_class));
+    RETURN_IF_ERROR(resctrl->read("madeMonitor", out.resctrl.made_monitor));
+  }
   if (const auto annotations = root.get("annotations")) {
     RETURN_IF_ERROR(annotations->for_each_member([&](std::string_view key, const codec::json::Cursor& value) -> Status {
       ASSIGN_OR_RETURN(out.annotations[std::string(key)], value.string());

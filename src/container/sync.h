@@ -6,6 +6,9 @@
 //                                     ◀───  Continue "id-maps"                 (as soon as done; may come early)
 //     Console + pty master            ───▶    (hands it on)
 //     Reached "start"                 ───▶    (state is written: created)
+//                                             after the start, from the last mile:
+//     Listener + descriptor           ───▶    (hands it to the seccomp agent)
+//                                     ◀───  Continue "listener"
 //                                     ◀───  Continue "start"                   (run; after create it comes over
 //                                     start.sock)
 //     Failure                         ───▶    at any time; the child then exits
@@ -22,12 +25,12 @@
 
 namespace cooper::container {
 
-enum class MessageType : std::uint8_t { kReached = 1, kFailure = 2, kConsole = 3, kContinue = 4 };
+enum class MessageType : std::uint8_t { kReached = 1, kFailure = 2, kConsole = 3, kContinue = 4, kListener = 5 };
 
 struct SyncMessage {
   MessageType type = MessageType::kReached;
   std::string text;  // name of the step
-  UniqueFd fd;       // kConsole
+  UniqueFd fd;       // kConsole, kListener
   bool eof = false;
 };
 

@@ -4,8 +4,11 @@
 #include <set>
 
 #include "base/strings.h"
+#include "container/memory_policy.h"
 #include "container/mount_options.h"
+#include "container/net_devices.h"
 #include "container/plan.h"
+#include "container/resctrl.h"
 #include "container/validate_rules.h"
 #include "sys/tables.h"
 
@@ -215,9 +218,8 @@ Status check_misc(const oci::Linux& linux) {
   if (linux.personality && linux.personality->domain != "LINUX" && linux.personality->domain != "LINUX32") {
     return fail("/linux/personality/domain", "must be LINUX or LINUX32, not " + quoted(linux.personality->domain));
   }
-  if (linux.intel_rdt) {
-    return fail("/linux/intelRdt", "Intel RDT (resctrl) is not supported by this runtime", Errc::kUnsupported);
-  }
+  if (linux.intel_rdt) RETURN_IF_ERROR(check_intel_rdt(*linux.intel_rdt, "/linux/intelRdt"));
+  if (linux.memory_policy) RETURN_IF_ERROR(check_memory_policy(*linux.memory_policy, "/linux/memoryPolicy"));
   return {};
 }
 
@@ -235,6 +237,7 @@ Status validate(const oci::Config& config, const PlanOptions& options) {
   RETURN_IF_ERROR(rules::check_mounts(config.mounts, config));
   RETURN_IF_ERROR(rules::check_mounts(options.extra_mounts, config));
   RETURN_IF_ERROR(check_devices(*config.linux));
+  RETURN_IF_ERROR(check_net_devices(config, "/linux/netDevices"));
   RETURN_IF_ERROR(rules::check_sysctl(config));
   RETURN_IF_ERROR(check_hooks(config.hooks));
   RETURN_IF_ERROR(check_misc(*config.linux));

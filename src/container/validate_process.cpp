@@ -3,6 +3,7 @@
 #include <set>
 
 #include "base/strings.h"
+#include "container/number_list.h"
 #include "container/plan.h"
 #include "container/validate_rules.h"
 #include "sys/tables.h"
@@ -99,6 +100,14 @@ Status check_io_priority(const oci::IoPriority& io, const std::string& pointer) 
   return {};
 }
 
+Status check_affinity(const oci::ExecCpuAffinity& affinity, const std::string& pointer) {
+  if (!parse_number_list(affinity.initial))
+    return fail(pointer + "/initial", quoted(affinity.initial) + " is not a list of processors such as 0-3,5");
+  if (!parse_number_list(affinity.final_))
+    return fail(pointer + "/final", quoted(affinity.final_) + " is not a list of processors such as 0-3,5");
+  return {};
+}
+
 bool apparmor_wanted(const std::string& profile) {
   return !profile.empty() && profile != "unconfined";
 }
@@ -114,6 +123,7 @@ Status validate_process(const oci::Process& process, const PlanOptions& options,
     return fail(base + "/oomScoreAdj", "must be between -1000 and 1000");
   }
   if (process.scheduler) RETURN_IF_ERROR(check_scheduler(*process.scheduler, base + "/scheduler"));
+  if (process.exec_cpu_affinity) RETURN_IF_ERROR(check_affinity(*process.exec_cpu_affinity, base + "/execCPUAffinity"));
   if (process.io_priority) RETURN_IF_ERROR(check_io_priority(*process.io_priority, base + "/ioPriority"));
   if (process.console_size && (process.console_size->height > 0xffff || process.console_size->width > 0xffff)) {
     return fail(base + "/consoleSize", "height and width must be at most 65535");

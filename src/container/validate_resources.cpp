@@ -1,6 +1,7 @@
 #include <algorithm>
 
 #include "base/strings.h"
+#include "container/number_list.h"
 #include "container/plan.h"
 #include "container/validate_rules.h"
 
@@ -41,16 +42,8 @@ Status check_memory(const oci::Memory& memory, const std::string& pointer) {
   return {};
 }
 
-// "0-3,5": numbers and ranges.
 bool is_cpu_list(std::string_view text) {
-  if (text.empty()) return true;
-  for (const std::string_view part : split(text, ',')) {
-    const auto range = split_once(part, '-');
-    const auto first = parse_number<std::uint32_t>(range ? range->first : part);
-    const auto last = parse_number<std::uint32_t>(range ? range->second : part);
-    if (!first || !last || *first > *last) return false;
-  }
-  return true;
+  return parse_number_list(text).has_value();
 }
 
 Status check_cpu(const oci::Cpu& cpu, const std::string& pointer) {

@@ -209,7 +209,38 @@ const std::vector<Case>& cases() {
        [](C& c) {
          c.linux->personality = oci::Personality{"X", {}};
        }},
-      {"/linux/intelRdt", [](C& c) { c.linux->intel_rdt.emplace(); }, Errc::kUnsupported},
+      {"/linux/intelRdt/closID", [](C& c) { c.linux->intel_rdt.emplace().clos_id = "a/b"; }},
+      {"/linux/memoryPolicy/mode: unknown memory policy 'x'",
+       [](C& c) {
+         c.linux->memory_policy = {"x", "", {}};
+       }},
+      {"/linux/memoryPolicy/nodes: MPOL_BIND needs nodes",
+       [](C& c) {
+         c.linux->memory_policy = {"MPOL_BIND", "", {}};
+       }},
+      {"/linux/memoryPolicy/nodes: MPOL_LOCAL takes no nodes",
+       [](C& c) {
+         c.linux->memory_policy = {"MPOL_LOCAL", "0", {}};
+       }},
+      {"/linux/memoryPolicy/flags: MPOL_F_NUMA_BALANCING is for",
+       [](C& c) {
+         c.linux->memory_policy = {"MPOL_INTERLEAVE", "0", {"MPOL_F_NUMA_BALANCING"}};
+       }},
+      {"/linux/memoryPolicy/flags: flags need nodes",
+       [](C& c) {
+         c.linux->memory_policy = {"MPOL_PREFERRED", "", {"MPOL_F_STATIC_NODES"}};
+       }},
+      {"/linux/netDevices: the loopback", [](C& c) { c.linux->net_devices["lo"]; }},
+      {"/linux/netDevices/a/name: 'x%s' may contain", [](C& c) { c.linux->net_devices["a"].name = "x%s"; }},
+      {"/linux/netDevices/b/name: two network devices",
+       [](C& c) {
+         c.linux->net_devices["a"].name = "e";
+         c.linux->net_devices["b"].name = "e";
+       }},
+      {"/process/execCPUAffinity/final",
+       [](C& c) {
+         c.process->exec_cpu_affinity = {"0", "x"};
+       }},
       {"/linux/resources/devices/0/type", [](C& c) { c.linux->resources->devices[0].type = "x"; }},
       {"/linux/resources/devices/0/access", [](C& c) { c.linux->resources->devices[0].access = "rx"; }},
       {"/linux/resources/devices/0/major", [](C& c) { c.linux->resources->devices[0].major = -2; }},

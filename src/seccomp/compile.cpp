@@ -139,7 +139,7 @@ class Compiler {
   Status read(const oci::Seccomp& profile) {
     ASSIGN_OR_RETURN(default_action_, parse_action(profile.default_action, profile.default_errno_ret));
     if (default_action_ == SECCOMP_RET_USER_NOTIF)
-      return invalid("SCMP_ACT_NOTIFY cannot be the default action: nobody could receive the descriptor");
+      return invalid("SCMP_ACT_NOTIFY cannot be used as default action: the programs that answer could not start");
     RETURN_IF_ERROR(read_architectures(profile.architectures));
     for (const auto& entry : profile.syscalls) RETURN_IF_ERROR(read_entry(entry));
     return read_flags(profile.flags);
@@ -198,7 +198,7 @@ class Compiler {
       const auto found = find_syscall(name);
       if (!found) continue;  // of another kernel or machine: ignored, as every runtime does
       if (notify && name == "write")
-        return invalid("SCMP_ACT_NOTIFY cannot be used for 'write': the runtime needs it to hand over the descriptor");
+        return invalid("SCMP_ACT_NOTIFY cannot be used for the write syscall: agents write, too");
       program_.needs_listener = program_.needs_listener || notify;
       for (std::size_t rule = begin; rule < end; ++rule) add(*found, static_cast<std::uint32_t>(rule));
     }

@@ -142,21 +142,48 @@ def test_failure_before_start(runtime, bundle, log, kind):
     bundle.sh(f"echo process >> {log}/order")
     result = runtime.run(bundle).fails(rc=1)
     assert "hook" in result.err
-    assert "process" not in ((log / "order").read_text() if (log / "order").exists() else "")
+    # What the hooks before had set up is taken down by the poststop hooks.
+    assert order(log) == ["poststop"]
+    assert json.loads((log / "poststop.json").read_text())["status"] == "stopped"
     assert cgroups.named(bundle.id) == []
 
 
+@pytest.mark.parametrize("kind", ["startContainer", "poststart"])
 @pytest.mark.differs(runc="1.1 goes on to the process", crun="1.8 only warns")
-def test_failure_of_poststart(runtime, bundle):
-    """A failing poststart hook fails start and stops the container."""
-    bundle.hook("poststart", "/bin/false").sh("sleep 1000")
-    runtime.create(bundle).check()
+def test_failure_at_start(runtime, bundle, log, kind):
+    """A failing hook of the start fails it; the container is ended and deleted, and poststop hooks run."""
+    bundle.hook(kind, "/bin/false").sh("sleep 1000")
+    note(bundle, "poststop", log)
+    with runtime.created(bundle) as state:
+        runtime("start", bundle.id).fails(kind, "hook", rc=1)
+        assert not runtime.has_state(bundle.id)
+        assert not os.path.exists(f"/proc/{state['pid']}")
+        assert order(log) == ["poststop"]
+        assert cgroups.named(bundle.id) == []
+
+
+@pytest.mark.parametrize("kind", ["createContainer", "startContainer"])
+def test_pid_inside(runtime, bundle, log, kind):
+    """A hook in the container's namespaces gets the pid that the container sees."""
+    note(bundle, kind, log)
+    runtime.run(bundle).check()
+    assert json.loads((log / f"{kind}.json").read_text())["pid"] == 1
+
+
+@pytest.mark.parametrize("kind", [k for k in KINDS if k != "startContainer"])
+def test_no_inherited_descriptors(runtime, bundle, log, kind):
+    """What the caller left open, and what is preserved for the process, is not the hooks'."""
+    bundle.save()
+    bundle.hook(kind, "/bin/sh", "-c", f"cat > /dev/null; ls /proc/self/fd > {log}/fds")
+    read, write = os.pipe()
     try:
-        runtime("start", bundle.id).fails("hook", rc=1)
-        if runtime.has_state(bundle.id):
-            runtime.wait_status(bundle.id, "stopped")
+        bundle.save()
+        runtime("run", "--bundle", bundle.path, "--preserve-fds", "1", bundle.id, pass_fds=(read, write), preexec=lambda: os.dup2(read, 3)).check()
     finally:
-        runtime("delete", "--force", bundle.id)
+        os.close(read)
+        os.close(write)
+    assert set((log / "fds").read_text().split()) <= {"0", "1", "2", "3"}
+    assert len((log / "fds").read_text().split()) <= 4
 
 
 @pytest.mark.differs(runc="1.1 stops at the first failure")

@@ -1,6 +1,7 @@
 // The document of the specification's "features" page: what this build can do, for callers that ask before they use it.
 #include "cli/coop/commands.h"
 #include "codec/json.h"
+#include "container/memory_policy.h"
 #include "container/mount_options.h"
 #include "seccomp/seccomp.h"
 #include "spec/oci_runtime/defaults.h"
@@ -30,11 +31,15 @@ Words capabilities() {
   return out;
 }
 
+Words policy_words(std::span<const container::PolicyWord> words) {
+  Words out;
+  for (const auto& entry : words) out.emplace_back(entry.word);
+  return out;
+}
+
 void write_seccomp(Writer& out) {
   out.key("seccomp").begin_object().field("enabled", true);
-  Words actions = seccomp::supported_actions();
-  std::erase(actions, "SCMP_ACT_NOTIFY");  // the listener protocol is not there yet
-  out.field("actions", actions)
+  out.field("actions", seccomp::supported_actions())
       .field("operators", seccomp::supported_operators())
       .field("archs", seccomp::supported_architectures());
   out.field("knownFlags", seccomp::known_flags()).field("supportedFlags", seccomp::supported_flags()).end_object();
@@ -57,11 +62,19 @@ void write_linux(Writer& out) {
   write_seccomp(out);
   write_enabled(out, "apparmor", true);
   write_enabled(out, "selinux", true);
-  write_enabled(out, "intelRdt", false);
+  out.key("memoryPolicy").begin_object();
+  out.field("modes", policy_words(container::memory_policy_modes()));
+  out.field("flags", policy_words(container::memory_policy_flags())).end_object();
+  out.key("intelRdt")
+      .begin_object()
+      .field("enabled", true)
+      .field("schemata", true)
+      .field("monitoring", true)
+      .end_object();
   out.key("mountExtensions").begin_object();
   write_enabled(out, "idmap", true);
   out.end_object();
-  write_enabled(out, "netDevices", false);
+  write_enabled(out, "netDevices", true);
   out.end_object();
 }
 

@@ -13,13 +13,13 @@ Result<int> version(const Context& context, const Args&) {
     codec::json::Writer out;
     out.begin_object()
         .field("version", COOPER_VERSION)
-        .field("oci_runtime_spec", "1.2.0")
+        .field("oci_runtime_spec", "1.3.0")
         .field("oci_image_spec", "1.1.0")
         .end_object();
     RETURN_IF_ERROR(print_json(out));
     return 0;
   }
-  RETURN_IF_ERROR(print("cooper " COOPER_VERSION "\nOCI runtime spec 1.2.0\nOCI image spec 1.1.0\n"));
+  RETURN_IF_ERROR(print("cooper " COOPER_VERSION "\nOCI runtime spec 1.3.0\nOCI image spec 1.1.0\n"));
   return 0;
 }
 

@@ -6,7 +6,7 @@
 namespace cooper::spec::oci_runtime {
 
 // The version of the runtime specification that this build implements and writes into documents it makes.
-inline constexpr const char* kSpecVersion = "1.2.0";
+inline constexpr const char* kSpecVersion = "1.3.0";
 inline constexpr const char* kSpecVersionMin = "1.0.0";
 
 struct DefaultOptions {

@@ -6,14 +6,6 @@
 namespace cooper::spec::oci_runtime {
 namespace internal {
 
-Status refuse_member(const Cursor& object, std::string_view name) {
-  if (const auto member = object.get(name)) {
-    const bool empty = member->value().type() == codec::json::Type::kObject && member->value().size() == 0;
-    if (!empty) return member->error("is not supported by this runtime", Errc::kUnsupported);
-  }
-  return {};
-}
-
 namespace {
 
 bool is_semver_number(std::string_view text) {

@@ -1,8 +1,7 @@
 // Text -> values of types.h. Every wrong type, missing required member and number out of range is an error that carries
 // the JSON pointer of the offending value ("config.json: /process/args/0: must be a string, not a number"). Unknown
-// members are ignored; members of later spec versions that change what a container is (netDevices, memoryPolicy ...)
-// are Errc::kUnsupported, never dropped silently. Meaning (absolute paths, known words ...) is not checked here: that
-// is container::validate(). `what` names the text in messages and must outlive the call.
+// members are ignored. Meaning (absolute paths, known words ...) is not checked here: that is container::validate().
+// `what` names the text in messages and must outlive the call.
 #pragma once
 
 #include <string>

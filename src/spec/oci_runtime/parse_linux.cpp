@@ -47,7 +47,25 @@ Status read_intel_rdt(const Cursor& object, IntelRdt& out) {
   RETURN_IF_ERROR(object.read("closID", out.clos_id));
   RETURN_IF_ERROR(object.read("l3CacheSchema", out.l3_cache_schema));
   RETURN_IF_ERROR(object.read("memBwSchema", out.mem_bw_schema));
-  return refuse_member(object, "schemata");
+  RETURN_IF_ERROR(read_texts(object, "schemata", out.schemata));
+  bool cmt = false;
+  bool mbm = false;
+  RETURN_IF_ERROR(object.read("enableCMT", cmt));
+  RETURN_IF_ERROR(object.read("enableMBM", mbm));
+  RETURN_IF_ERROR(object.read("enableMonitoring", out.enable_monitoring));
+  out.enable_monitoring = out.enable_monitoring || cmt || mbm;
+  return {};
+}
+
+Status read_memory_policy(const Cursor& object, MemoryPolicy& out) {
+  RETURN_IF_ERROR(require(object, "mode", out.mode));
+  RETURN_IF_ERROR(object.read("nodes", out.nodes));
+  return read_texts(object, "flags", out.flags);
+}
+
+Status read_net_device(const Cursor& object, NetDevice& out) {
+  RETURN_IF_ERROR(object.expect_object());
+  return object.read("name", out.name);
 }
 
 }  // namespace
@@ -84,9 +102,8 @@ Status read_linux(const Cursor& object, Linux& out) {
   RETURN_IF_ERROR(object.read("mountLabel", out.mount_label));
   RETURN_IF_ERROR(read_part(object, "personality", out.personality, read_personality));
   RETURN_IF_ERROR(read_part(object, "intelRdt", out.intel_rdt, read_intel_rdt));
-  // Version 1.3 of the specification.
-  RETURN_IF_ERROR(refuse_member(object, "netDevices"));
-  return refuse_member(object, "memoryPolicy");
+  RETURN_IF_ERROR(read_part(object, "memoryPolicy", out.memory_policy, read_memory_policy));
+  return read_map(object, "netDevices", out.net_devices, read_net_device);
 }
 
 }  // namespace cooper::spec::oci_runtime::internal

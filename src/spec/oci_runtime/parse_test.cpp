@@ -60,8 +60,10 @@ constexpr const char* kEverything = R"({
                 "listenerPath": "/run/l", "listenerMetadata": "m",
                 "syscalls": [{"names": ["read"], "action": "SCMP_ACT_ALLOW", "errnoRet": 1, "args": [{"index": 1, "value": 18446744073709551615, "valueTwo": 3, "op": "SCMP_CMP_MASKED_EQ"}]}]},
     "rootfsPropagation": "rslave", "maskedPaths": ["/proc/kcore"], "readonlyPaths": ["/proc/sys"], "mountLabel": "ml",
-    "intelRdt": {"closID": "c", "l3CacheSchema": "L3:0=f", "memBwSchema": "MB:0=20"},
-    "personality": {"domain": "LINUX32", "flags": ["F"]}
+    "intelRdt": {"closID": "c", "l3CacheSchema": "L3:0=f", "memBwSchema": "MB:0=20", "schemata": ["L2:0=f"], "enableMonitoring": true},
+    "personality": {"domain": "LINUX32", "flags": ["F"]},
+    "memoryPolicy": {"mode": "MPOL_BIND", "nodes": "0", "flags": ["MPOL_F_STATIC_NODES"]},
+    "netDevices": {"eth0": {"name": "ctr0"}, "eth1": {}}
   }
 })";
 
@@ -93,6 +95,11 @@ TEST(ParseConfig, ReadsEveryMember) {
   EXPECT_EQ(c.linux->time_offsets.at("monotonic").secs, -3);
   EXPECT_EQ(c.linux->seccomp->syscalls[0].args[0].value, ~std::uint64_t{0});
   EXPECT_EQ(c.linux->personality->domain, "LINUX32");
+  EXPECT_TRUE(c.linux->intel_rdt->enable_monitoring);
+  EXPECT_THAT(c.linux->intel_rdt->schemata, ElementsAre("L2:0=f"));
+  EXPECT_EQ(c.linux->memory_policy->nodes, "0");
+  EXPECT_EQ(c.linux->net_devices.at("eth0").name, "ctr0");
+  EXPECT_EQ(c.linux->net_devices.at("eth1").name, "");
 }
 
 TEST(ParseConfig, PrintingLosesNothing) {
@@ -229,12 +236,8 @@ TEST(ParseConfig, Refuses) {
       {R"({"ociVersion": "1.0.0", "process": {"cwd": "/", "user": {"uid": 1.5}}})", "/process/user/uid"},
       {R"({"ociVersion": "1.0.0", "process": {"cwd": "/\u0000"}})", "/process/cwd: must not contain a NUL"},
       {R"({"ociVersion": "1.0.0", "annotations": {"a/b~c": 5}})", "/annotations/a~1b~0c: must be a string"},
-      {R"({"ociVersion": "1.0.0", "linux": {"netDevices": {"eth0": {}}}})", "/linux/netDevices: is not supported",
-       Errc::kUnsupported},
-      {R"({"ociVersion": "1.0.0", "linux": {"memoryPolicy": {"mode": "MPOL_BIND"}}})",
-       "/linux/memoryPolicy: is not supported", Errc::kUnsupported},
-      {R"({"ociVersion": "1.0.0", "linux": {"intelRdt": {"schemata": ["L3:0=1"]}}})", "/linux/intelRdt/schemata",
-       Errc::kUnsupported},
+      {R"({"ociVersion": "1.0.0", "linux": {"memoryPolicy": {}}})",
+       "/linux/memoryPolicy: required member 'mode' is missing"},
   };
   for (const Bad& bad : cases) {
     const auto parsed = parse_config(bad.text);
@@ -259,6 +262,12 @@ TEST(ParseConfig, NullIsAbsentAndTheLastDuplicateCounts) {
   ASSERT_TRUE(parsed.ok());
   EXPECT_EQ(parsed->hostname, "b");
   EXPECT_FALSE(parsed->process);
+}
+
+TEST(ParseConfig, OlderWordsForMonitoringMeanTheNewOne) {
+  const auto parsed = parse_config(R"({"ociVersion": "1.1.0", "linux": {"intelRdt": {"enableMBM": true}}})");
+  ASSERT_TRUE(parsed.ok());
+  EXPECT_TRUE(parsed->linux->intel_rdt->enable_monitoring);
 }
 
 TEST(ParseProcess, NamesItsOwnDocument) {

@@ -41,6 +41,17 @@ void write_time_offsets(Writer& out, const std::map<std::string, TimeOffset>& of
   out.end_object();
 }
 
+void write_net_devices(Writer& out, const std::map<std::string, NetDevice>& devices) {
+  if (devices.empty()) return;
+  out.key("netDevices").begin_object();
+  for (const auto& [host_name, device] : devices) {
+    out.key(host_name).begin_object();
+    text(out, "name", device.name);
+    out.end_object();
+  }
+  out.end_object();
+}
+
 }  // namespace
 
 void write_seccomp(Writer& out, const Seccomp& seccomp) {
@@ -80,6 +91,8 @@ void write_linux(Writer& out, const Linux& linux) {
     text(out, "closID", linux.intel_rdt->clos_id);
     text(out, "l3CacheSchema", linux.intel_rdt->l3_cache_schema);
     text(out, "memBwSchema", linux.intel_rdt->mem_bw_schema);
+    texts(out, "schemata", linux.intel_rdt->schemata);
+    if (linux.intel_rdt->enable_monitoring) out.field("enableMonitoring", true);
     out.end_object();
   }
   if (linux.personality) {
@@ -87,6 +100,13 @@ void write_linux(Writer& out, const Linux& linux) {
     texts(out, "flags", linux.personality->flags);
     out.end_object();
   }
+  if (linux.memory_policy) {
+    out.key("memoryPolicy").begin_object().field("mode", linux.memory_policy->mode);
+    text(out, "nodes", linux.memory_policy->nodes);
+    texts(out, "flags", linux.memory_policy->flags);
+    out.end_object();
+  }
+  write_net_devices(out, linux.net_devices);
   out.end_object();
 }
 

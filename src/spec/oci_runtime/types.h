@@ -1,4 +1,4 @@
-// CONTRACT. The OCI runtime specification's config.json (1.0 to 1.2, Linux) as plain values: what the user wrote,
+// CONTRACT. The OCI runtime specification's config.json (1.0 to 1.3, Linux) as plain values: what the user wrote,
 // nothing resolved. Absent members are empty optionals/vectors/strings. parse.h reads and checks types and shapes with
 // JSON-pointer errors; print.h writes; defaults.h makes the document of `spec`. No I/O.
 #pragma once
@@ -198,7 +198,18 @@ struct TimeOffset {
   std::uint32_t nanosecs = 0;
 };
 struct IntelRdt {
-  std::string clos_id, l3_cache_schema, mem_bw_schema;
+  std::string clos_id;
+  std::vector<std::string> schemata;
+  std::string l3_cache_schema, mem_bw_schema;
+  bool enable_monitoring = false;  // also by the members it replaces, enableCMT and enableMBM
+};
+struct MemoryPolicy {
+  std::string mode;   // MPOL_BIND ...
+  std::string nodes;  // "0-3,7"
+  std::vector<std::string> flags;
+};
+struct NetDevice {
+  std::string name;  // inside; empty: the same
 };
 
 struct Linux {
@@ -215,6 +226,8 @@ struct Linux {
   std::string mount_label;
   std::optional<Personality> personality;
   std::optional<IntelRdt> intel_rdt;
+  std::optional<MemoryPolicy> memory_policy;
+  std::map<std::string, NetDevice> net_devices;  // by their name on the host
 };
 
 struct Config {
@@ -228,7 +241,7 @@ struct Config {
   std::optional<Linux> linux;
 };
 
-// The state document of hooks and `state`.
+// The state document of hooks and `state`, and of a seccomp listener.
 struct State {
   std::string oci_version;
   std::string id;

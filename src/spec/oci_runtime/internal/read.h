@@ -101,7 +101,4 @@ inline Status read_text(const Cursor& member, std::string& out) {
   return {};
 }
 
-// A member of a later spec version that would change the container: refuse rather than ignore.
-Status refuse_member(const Cursor& object, std::string_view name);
-
 }  // namespace cooper::spec::oci_runtime::internal

@@ -1,0 +1,54 @@
+// linux.intelRdt: classes of service and monitoring groups of the resctrl file system (kernel 4.10).
+#pragma once
+
+#include <sys/types.h>
+
+#include <functional>
+#include <string>
+#include <string_view>
+
+#include "base/error.h"
+#include "container/plan.h"
+#include "spec/oci_runtime/types.h"
+
+namespace cooper::container {
+
+// Rules that need no kernel: a closID is one name or "/", schemata are single lines.
+Status check_intel_rdt(const oci::IntelRdt& rdt, std::string_view pointer);
+ResctrlCreate plan_resctrl(const oci::IntelRdt& rdt, const std::string& id);
+
+// The groups of one container. What was made here, and only that, is removed again.
+struct ResctrlGroups {
+  std::string class_path;    // empty: none
+  std::string monitor_path;  // empty: none
+  bool made_class = false;
+  bool made_monitor = false;
+};
+
+class Resctrl {
+ public:
+  static constexpr std::string_view kMountPoint = "/sys/fs/resctrl";
+  // Errc::kUnsupported when no resctrl file system is mounted there.
+  static Result<Resctrl> open();
+  // For tests: any directory, and what making a group in it is.
+  using MakeGroup = std::function<Status(const std::string& path)>;
+  Resctrl(std::string root, MakeGroup make) : root_(std::move(root)), make_(std::move(make)) {}
+
+  // On failure nothing is left of what was made.
+  Result<ResctrlGroups> create(const ResctrlCreate& step) const;
+
+ private:
+  Status set_up(const ResctrlCreate& step, ResctrlGroups& out) const;
+  std::string root_;
+  MakeGroup make_;
+};
+
+Status join_resctrl(const ResctrlGroups& groups, pid_t pid);
+// Groups that are gone already are fine.
+Status remove_resctrl(const ResctrlGroups& groups);
+
+// True when the schemata file `now` says for each resource and domain of `wanted` what `wanted` says. Exposed for
+// tests.
+bool schemata_agree(std::string_view now, std::string_view wanted);
+
+}  // namespace cooper::container

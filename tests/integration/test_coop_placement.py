@@ -1,0 +1,124 @@
+"""Where a process runs and takes its memory: memoryPolicy, execCPUAffinity, intelRdt, scheduler."""
+
+import json
+import os
+
+import pytest
+
+CPUS = os.cpu_count() or 1
+
+
+@pytest.mark.parametrize(
+    "policy,shown",
+    [
+        ({"mode": "MPOL_DEFAULT"}, "mode=0x0 nodes=0x0"),
+        ({"mode": "MPOL_BIND", "nodes": "0"}, "mode=0x2 nodes=0x1"),
+        ({"mode": "MPOL_PREFERRED", "nodes": "0"}, "mode=0x1 nodes=0x1"),
+        ({"mode": "MPOL_INTERLEAVE", "nodes": "0-0", "flags": ["MPOL_F_STATIC_NODES"]}, "mode=0x8003 nodes=0x1"),
+        ({"mode": "MPOL_LOCAL"}, "mode=0x4 nodes=0x0"),
+        ({"mode": "MPOL_PREFERRED_MANY", "nodes": "0", "flags": ["MPOL_F_RELATIVE_NODES"]}, "mode=0x4005 nodes=0x1"),
+        ({"mode": "MPOL_BIND", "nodes": "0", "flags": ["MPOL_F_NUMA_BALANCING"]}, "mode=0x2002 nodes=0x1"),
+        ({"mode": "MPOL_WEIGHTED_INTERLEAVE", "nodes": "0"}, "mode=0x6 nodes=0x1"),
+    ],
+)
+def test_memory_policy(runtime, bundle, policy, shown):
+    """linux.memoryPolicy is the policy of the process, and of one that exec adds."""
+    probe = bundle.probe("mempolicy")
+    if runtime.output(bundle.args(probe)).startswith("mode=0xffffffff"):
+        pytest.skip("the kernel has no memory policies")
+    bundle.linux["memoryPolicy"] = policy
+    result = runtime.run(bundle.args(probe))
+    if result.rc != 0 and policy["mode"] == "MPOL_WEIGHTED_INTERLEAVE":
+        pytest.skip("the kernel is older than 6.9")
+    assert result.check().out.strip() == shown
+    if policy["mode"] == "MPOL_BIND":
+        with runtime.running(bundle.args("sleep", "1000")):
+            assert runtime("exec", bundle.id, probe).check().out.strip() == shown
+
+
+def test_memory_policy_of_a_missing_node(runtime, bundle):
+    """A node that the machine does not have is an error that says what was asked for."""
+    bundle.linux["memoryPolicy"] = {"mode": "MPOL_BIND", "nodes": "1000"}
+    result = runtime.run(bundle).fails("MPOL_BIND", rc=1)
+    assert "no_such" not in result.err
+
+
+@pytest.mark.parametrize(
+    "policy,pointer",
+    [
+        ({"mode": "MPOL_NONE"}, "/linux/memoryPolicy/mode"),
+        ({"mode": "MPOL_BIND"}, "/linux/memoryPolicy/nodes"),
+        ({"mode": "MPOL_BIND", "nodes": "x"}, "/linux/memoryPolicy/nodes"),
+        ({"mode": "MPOL_LOCAL", "nodes": "0"}, "/linux/memoryPolicy/nodes"),
+        ({"mode": "MPOL_BIND", "nodes": "0", "flags": ["MPOL_F_X"]}, "/linux/memoryPolicy/flags/0"),
+        ({"mode": "MPOL_BIND", "nodes": "0", "flags": ["MPOL_F_STATIC_NODES", "MPOL_F_RELATIVE_NODES"]}, "/linux/memoryPolicy/flags"),
+        ({"nodes": "0"}, "mode"),
+    ],
+)
+def test_bad_memory_policy(runtime, bundle, policy, pointer):
+    """What no kernel would take is refused with its place."""
+    bundle.linux["memoryPolicy"] = policy
+    runtime.run(bundle).fails(pointer, rc=1)
+
+
+def allowed(text):
+    """Cpus_allowed_list of a /proc/PID/status."""
+    return next(l.split()[1] for l in text.splitlines() if l.startswith("Cpus_allowed_list"))
+
+
+class TestExecAffinity:
+    """process.execCPUAffinity is for exec only."""
+
+    def test_final(self, runtime, bundle):
+        """The final affinity is that of the process."""
+        bundle.process["execCPUAffinity"] = {"initial": "0", "final": str(CPUS - 1)}
+        with runtime.running(bundle.sh("grep Cpus /proc/self/status; sleep 1000")) as state:
+            with open(f"/proc/{state['pid']}/status", encoding="utf-8") as file:
+                own = allowed(file.read())
+            with open("/proc/self/status", encoding="utf-8") as file:
+                assert own == allowed(file.read())
+            assert allowed(runtime("exec", bundle.id, "cat", "/proc/self/status").check().out) == str(CPUS - 1)
+
+    def test_of_a_process_document(self, runtime, bundle, workdir):
+        """exec --process brings its own."""
+        with runtime.running(bundle.sh("sleep 1000")):
+            process = {**bundle.process, "args": ["cat", "/proc/self/status"], "execCPUAffinity": {"final": "0"}}
+            (workdir / "process.json").write_text(json.dumps(process))
+            assert allowed(runtime("exec", "--process", workdir / "process.json", bundle.id).check().out) == "0"
+
+    @pytest.mark.parametrize("affinity", [{"final": "x"}, {"initial": "3-1"}])
+    def test_malformed(self, runtime, bundle, affinity):
+        """No list of processors."""
+        bundle.process["execCPUAffinity"] = affinity
+        runtime.run(bundle).fails("/process/execCPUAffinity/", rc=1)
+
+    def test_missing_processor(self, runtime, bundle):
+        """A processor that the machine does not have fails the exec, not the container."""
+        bundle.process["execCPUAffinity"] = {"final": "60000"}
+        with runtime.running(bundle.sh("sleep 1000")):
+            runtime("exec", bundle.id, "true").fails("final CPU affinity", "60000", rc=255)
+            assert runtime.status(bundle.id) == "running"
+
+
+@pytest.mark.skipif(os.path.exists("/sys/fs/resctrl/schemata"), reason="this machine has resctrl")
+def test_intel_rdt_elsewhere(runtime, bundle):
+    """Without a resctrl file system intelRdt is an error that says so, and nothing is left."""
+    bundle.linux["intelRdt"] = {"l3CacheSchema": "L3:0=f"}
+    runtime.run(bundle).fails("intelRdt", "/sys/fs/resctrl", rc=1)
+
+
+@pytest.mark.parametrize("rdt,pointer", [({"closID": "a/b"}, "/linux/intelRdt/closID"), ({"schemata": ["L3"]}, "/linux/intelRdt/schemata/0"), ({"memBwSchema": "L3:0=1"}, "/linux/intelRdt/memBwSchema")])
+def test_bad_intel_rdt(runtime, bundle, rdt, pointer):
+    """Wrong members are refused with their place."""
+    bundle.linux["intelRdt"] = rdt
+    runtime.run(bundle).fails(pointer, rc=1)
+
+
+def test_deadline_scheduler(runtime, bundle):
+    """SCHED_DEADLINE reaches the kernel, or the kernel's refusal the caller."""
+    bundle.process["scheduler"] = {"policy": "SCHED_DEADLINE", "runtime": 1000000, "deadline": 10000000, "period": 10000000, "flags": ["SCHED_FLAG_RESET_ON_FORK"]}
+    result = runtime.run(bundle.args(bundle.probe("sched")))
+    if result.rc != 0:
+        result.fails("SCHED_DEADLINE", rc=1)
+    else:
+        assert "policy=6" in result.out or "policy=1073741830" in result.out  # with SCHED_RESET_ON_FORK
