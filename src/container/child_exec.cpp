@@ -237,6 +237,7 @@ ExecPlan ExecPreparation::finish(const Exec& step, const io::RootDir& root) {
   plan.rlimits = rlimits_.data();
   plan.rlimit_count = rlimits_.size();
   plan.label_fd = label_fd_.get();
+  plan.landlock_fd = landlock_.get();
   plan.label = label_.data();
   plan.label_size = label_.size();
   plan.groups = credentials_.groups.data();

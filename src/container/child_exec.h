@@ -26,12 +26,14 @@ class ExecPreparation {
   Status prepare_cwd(const Plan& plan, const io::RootDir& root);
   Status set_rlimits(const SetRlimits& step);
   void set_seccomp(const seccomp::Program* program) { seccomp_ = program; }
+  void set_landlock(UniqueFd ruleset) { landlock_ = std::move(ruleset); }
   Status set_credentials(const SetCredentials& step);
   // Adds HOME from the container's passwd file when the environment has none.
   ExecPlan finish(const Exec& step, const io::RootDir& root);
 
  private:
   UniqueFd label_fd_;
+  UniqueFd landlock_;
   std::string label_;
   std::string executable_;
   std::vector<LastMileRlimit> rlimits_;

@@ -214,6 +214,16 @@ std::vector<std::string> filesystem_data(const Mount& mount, const MountEnvironm
   return data;
 }
 
+// Owners can be mapped only of a mount that nobody has seen yet: a copy takes the place of the one just made.
+Status idmap_in_place(const Mount& mount, const MountEnvironment& environment, BorrowedFd target) {
+  ASSIGN_OR_RETURN(const UniqueFd top, environment.root->open_at(mount.destination, O_PATH | O_DIRECTORY));
+  ASSIGN_OR_RETURN(const UniqueFd tree, sys::open_tree(top, "", OPEN_TREE_CLONE | AT_EMPTY_PATH));
+  Status mapped = idmap_mount(tree, mount.uid_mappings, mount.gid_mappings, mount.idmap_recursive);
+  if (!mapped.ok()) return std::move(mapped).error().with("mount " + mount.fstype + " on " + quoted(mount.destination));
+  RETURN_IF_ERROR(sys::umount2(fd_path(top), MNT_DETACH));
+  return sys::move_mount(tree, target);
+}
+
 Status mount_filesystem(const Mount& mount, const MountEnvironment& environment) {
   if (mount.fstype == "proc" || mount.fstype == "sysfs") RETURN_IF_ERROR(refuse_link(mount, *environment.root));
   mode_t existing_mode = 0;
@@ -242,6 +252,7 @@ Status mount_filesystem(const Mount& mount, const MountEnvironment& environment)
     return Error::from_errno(e, "mount " + mount.fstype + " on " + quoted(mount.destination) +
                                     (data.empty() ? "" : " with options " + quoted(data)));
   }
+  if (mount.idmap) RETURN_IF_ERROR(idmap_in_place(mount, environment, target));
   if (mount.propagation.empty() && !mount.copy_up && mount.rec_attr_set == 0 && mount.rec_attr_clear == 0) return {};
   ASSIGN_OR_RETURN(const UniqueFd mounted_fd, environment.root->open_at(mount.destination, O_PATH | O_DIRECTORY));
   if (mount.copy_up) {

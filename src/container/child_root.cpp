@@ -77,6 +77,7 @@ Result<UniqueFd> setup_console(const SetupConsole& console, const io::RootDir& r
 }
 
 Status pivot_root(const PivotRoot& step, const io::RootDir& root, BorrowedFd shared_peer) {
+  if (step.shared_namespace) return change_root(root, "change root");
   if (step.no_pivot) return move_root(root);
   // Both arguments "." stack the old root on the new one, so that no directory inside the image is needed
   // (pivot_root(2)).

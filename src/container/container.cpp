@@ -131,8 +131,11 @@ Status Container::start() {
   Status started;
   while (started.ok()) {
     auto answer = receive_message(socket);  // end of file: the exec happened, or the init died without a word
-    if (!answer.ok()) started = std::move(answer).error();
-    if (!started.ok() || answer->eof) break;
+    if (!answer.ok()) {
+      started = std::move(answer).error();
+      break;
+    }
+    if (answer->eof) break;
     if (answer->type != MessageType::kListener || !answer->fd || !spec.ok()) {
       started = Error(Errc::kInternal, "unexpected message from the container's init at its start");
     } else {
@@ -277,6 +280,7 @@ Status Container::remove_under_lock(const oci::Config* spec) {
       log::warning("container " + record_.id + ": " + group.error().message());
     }
   }
+  RETURN_IF_ERROR(undo_shared_mounts(record_.mounts));
   if (Status removed = remove_resctrl(record_.resctrl); !removed.ok()) log::warning(removed.error().message());
   RETURN_IF_ERROR(io::remove_tree(sys::kCwd, state_paths(options_.root, record_.id).directory));
   if (spec != nullptr) run_poststop(*spec, oci_state(RunStatus::kStopped));

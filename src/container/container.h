@@ -26,6 +26,7 @@
 #include "cgroup/cgroup.h"
 #include "container/plan.h"
 #include "container/resctrl.h"
+#include "container/shared_mounts.h"
 #include "spec/oci_runtime/types.h"
 #include "sys/process.h"
 
@@ -51,6 +52,7 @@ struct StateRecord {
   bool shared_pid_namespace = false;  // kill of KILL goes to the whole cgroup
   bool has_terminal = false;
   ResctrlGroups resctrl;
+  SharedMounts mounts;
   // Of the runtime executable, to tell a waiting init from the payload.
   std::uint64_t exe_dev = 0, exe_ino = 0;
 };

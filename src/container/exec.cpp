@@ -25,10 +25,11 @@ bool belongs_to_exec(const StepBody& body) {
   return std::holds_alternative<NewSession>(body) || std::holds_alternative<SetOomScoreAdj>(body) ||
          std::holds_alternative<SetupConsole>(body) || std::holds_alternative<SetScheduler>(body) ||
          std::holds_alternative<SetIoPriority>(body) || std::holds_alternative<SetPersonality>(body) ||
-         std::holds_alternative<SetMemoryPolicy>(body) || std::holds_alternative<FindExecutable>(body) ||
-         std::holds_alternative<PrepareCwd>(body) || std::holds_alternative<SetRlimits>(body) ||
-         std::holds_alternative<SetLabels>(body) || std::holds_alternative<SetCredentials>(body) ||
-         std::holds_alternative<LoadSeccomp>(body) || std::holds_alternative<Exec>(body);
+         std::holds_alternative<SetMemoryPolicy>(body) || std::holds_alternative<SetLandlock>(body) ||
+         std::holds_alternative<FindExecutable>(body) || std::holds_alternative<PrepareCwd>(body) ||
+         std::holds_alternative<SetRlimits>(body) || std::holds_alternative<SetLabels>(body) ||
+         std::holds_alternative<SetCredentials>(body) || std::holds_alternative<LoadSeccomp>(body) ||
+         std::holds_alternative<Exec>(body);
 }
 
 // Type and inode of /proc/PID/ns/NAME: which of the init's namespaces are not our own.

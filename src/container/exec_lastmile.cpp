@@ -195,6 +195,8 @@ const char* describe(LastMileStage stage) {
       return "set resource limits";
     case LastMileStage::kLabels:
       return "set the security label";
+    case LastMileStage::kLandlock:
+      return "restrict the files by landlock";
     case LastMileStage::kBoundingSet:
       return "drop bounding capabilities";
     case LastMileStage::kGroups:
@@ -230,6 +232,9 @@ void run_lastmile(const ExecPlan& plan) {
     if (raw(SYS_write, plan.label_fd, ptr(plan.label), static_cast<long>(plan.label_size)) < 0)
       fail(plan, LastMileStage::kLabels, errno);
   }
+  // While the rights to do it without no_new_privs are there; what follows opens no file but the program.
+  if (plan.landlock_fd >= 0 && raw(SYS_landlock_restrict_self, plan.landlock_fd) != 0)
+    fail(plan, LastMileStage::kLandlock, errno);
   close_descriptors(plan);
   (void)raw(SYS_umask, plan.umask);
   // The working directory may be readable by root only or by the user only (NFS, FUSE): try before and after the

@@ -16,6 +16,7 @@ namespace cooper::container {
 enum class LastMileStage : std::uint8_t {
   kRlimits,
   kLabels,
+  kLandlock,
   kBoundingSet,
   kGroups,
   kGid,
@@ -46,6 +47,7 @@ struct ExecPlan {
   std::size_t rlimit_count;
   // Already open on /proc/self/attr/...; -1: none.
   int label_fd;
+  int landlock_fd;  // ruleset; -1: none
   const char* label;
   std::size_t label_size;
   const gid_t* groups;

@@ -161,26 +161,32 @@ Status Executor::restore_own_namespaces() {
   return {};
 }
 
+// The child may not be able to reach them once it is somebody else, nor to map their owners: they are opened while we
+// can.
+Status Executor::open_mount_sources(bool user_namespace) {
+  for (std::size_t i = 0; i < in_.plan->steps.size(); ++i) {
+    const auto* mount = std::get_if<Mount>(&in_.plan->steps[i].body);
+    if (mount == nullptr || mount->kind != MountKind::kBind || mount->remount) continue;
+    if (!user_namespace && !mount->idmap) continue;
+    auto tree = sys::open_tree(sys::kCwd, mount->source, OPEN_TREE_CLONE | (mount->recursive ? AT_RECURSIVE : 0U));
+    if (!tree.ok()) return std::move(tree).error().with("bind source " + quoted(mount->source));
+    if (mount->idmap) {
+      Status mapped = idmap_mount(*tree, mount->uid_mappings, mount->gid_mappings, mount->idmap_recursive);
+      if (!mapped.ok()) return std::move(mapped).error().with("bind source " + quoted(mount->source));
+    }
+    mount_fds_.emplace_back(i, std::move(tree).value());
+  }
+  return {};
+}
+
 Status Executor::perform(const Clone& step) {
   ASSIGN_OR_RETURN(const int threads, sys::thread_count());
   if (threads != 1)
     return Error(Errc::kInternal, "the process that starts a container has " + std::to_string(threads) + " threads");
   const bool user_namespace = (step.flags & CLONE_NEWUSER) != 0;
   new_pid_namespace_ = new_pid_namespace_ || (step.flags & CLONE_NEWPID) != 0;
-  if (user_namespace) {
-    // The child may not be able to reach the sources once it is somebody else: open them while we can.
-    for (std::size_t i = 0; i < in_.plan->steps.size(); ++i) {
-      const auto* mount = std::get_if<Mount>(&in_.plan->steps[i].body);
-      if (mount == nullptr || mount->kind != MountKind::kBind || mount->remount) continue;
-      auto tree = sys::open_tree(sys::kCwd, mount->source, OPEN_TREE_CLONE | (mount->recursive ? AT_RECURSIVE : 0U));
-      if (!tree.ok()) return std::move(tree).error().with("bind source " + quoted(mount->source));
-      if (mount->idmap) {
-        Status mapped = idmap_mount(*tree, mount->uid_mappings, mount->gid_mappings, mount->idmap_recursive);
-        if (!mapped.ok()) return std::move(mapped).error().with("bind source " + quoted(mount->source));
-      }
-      mount_fds_.emplace_back(i, std::move(tree).value());
-    }
-  } else {
+  RETURN_IF_ERROR(open_mount_sources(user_namespace));
+  if (!user_namespace) {
     // Nobody who shares the container's PID namespace may trace the child or open its descriptors (CVE-2016-9962). The
     // child inherits it; with a new user namespace it is set after the id maps, because it would hide /proc/PID/uid_map
     // from an unprivileged parent.

@@ -71,6 +71,7 @@ class Executor {
   using CloneCall = Result<sys::Cloned> (*)(std::uint64_t flags, int into_cgroup_fd);
   static Result<sys::Cloned> clone_child(std::uint64_t flags, ChildContext& context, CloneCall call);
   Status clone_inside_user_namespace(const Clone& step, const std::string& path, ChildContext& context);
+  Status open_mount_sources(bool user_namespace);
   Status restore_own_namespaces();
   Status announce(std::string_view what);
   Status wait_reached(std::string_view what);

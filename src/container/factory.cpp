@@ -89,6 +89,13 @@ StateRecord first_record(const StatePaths& paths, const std::string& id) {
   if (!lines.empty()) record.cgroup_path = lines[0];
   if (lines.size() > 1) record.bundle = lines[1];
   if (lines.size() > 2) record.rootfs = lines[2];
+  if (lines.size() > 4) {
+    record.mounts.shared = true;
+    record.mounts.path = lines[3];
+    record.mounts.rootfs = record.rootfs;
+    record.mounts.before = parse_number<std::uint64_t>(lines[4]).value_or(0);
+    record.mounts.shared = record.mounts.before != 0;
+  }
   return record;
 }
 
@@ -141,12 +148,15 @@ Result<Created> Factory::create(const oci::Config& config, const CreateOptions& 
                    io::FileLock::acquire(sys::kCwd, paths.lock(), io::FileLock::Mode::kExclusive));
   const std::string cgroup_path = planned_cgroup(plan);
   // A creator that is killed before it wrote state.json leaves this much for delete to clean up with.
-  RETURN_IF_ERROR(sys::write_all(lock.fd(), cgroup_path + "\n" + options.bundle + "\n" + rootfs + "\n"));
+  StateRecord record;
+  ASSIGN_OR_RETURN(record.mounts, look_at_shared_mounts(config, rootfs));
+  std::string known = cgroup_path + "\n" + options.bundle + "\n" + rootfs + "\n";
+  if (record.mounts.shared) known += record.mounts.path + "\n" + std::to_string(record.mounts.before) + "\n";
+  RETURN_IF_ERROR(sys::write_all(lock.fd(), known));
   RETURN_IF_ERROR(io::write_file_atomic(
       paths.config(),
       options.config_text.empty() ? oci::print_config(config, oci::Style::kCompact) : options.config_text, 0600));
 
-  StateRecord record;
   record.id = id.str();
   ASSIGN_OR_RETURN(record.boot_id, boot_id());
   record.bundle = options.bundle;
@@ -186,6 +196,7 @@ Result<Created> Factory::create(const oci::Config& config, const CreateOptions& 
   self = &executor;
   if (Status done = executor.run(); !done.ok()) {
     if (!options.pid_file.empty()) (void)::unlink(options.pid_file.c_str());
+    if (Status undone = undo_shared_mounts(record.mounts); !undone.ok()) log::warning(undone.error().message());
     // Whatever hooks had set up is theirs to take down (runtime specification, lifecycle).
     if (!config.hooks.poststop.empty()) {
       (void)!io::remove_tree(sys::kCwd, paths.directory).ok();

@@ -22,6 +22,15 @@ std::string lines(const std::vector<oci::IdMapping>& mappings) {
   return out;
 }
 
+// The /proc in view need not be that of our own PID namespace: before the switch of the root it is the host's.
+Result<std::string> proc_directory(BorrowedFd pidfd) {
+  ASSIGN_OR_RETURN(const std::string text, io::read_file("/proc/self/fdinfo/" + std::to_string(pidfd.get()), 4096));
+  for (const std::string_view line : split(text, '\n')) {
+    if (line.starts_with("Pid:")) return "/proc/" + std::string(trim(line.substr(4)));
+  }
+  return Error(Errc::kNotFound, "the pid of a process descriptor is not known to /proc");
+}
+
 // The kernel takes mappings only in the shape of a user namespace: one is made, held by its descriptor, and its only
 // process ended.
 Result<UniqueFd> mapping_namespace(const std::vector<oci::IdMapping>& uid, const std::vector<oci::IdMapping>& gid) {
@@ -33,7 +42,7 @@ Result<UniqueFd> mapping_namespace(const std::vector<oci::IdMapping>& uid, const
     (void)!sys::pidfd_send_signal(holder.pidfd, SIGKILL).ok();
     (void)!sys::waitpid(holder.pid).ok();
   });
-  const std::string base = "/proc/" + std::to_string(holder.pid);
+  ASSIGN_OR_RETURN(const std::string base, proc_directory(holder.pidfd));
   RETURN_IF_ERROR(io::write_existing(sys::kCwd, base + "/uid_map", lines(uid)));
   RETURN_IF_ERROR(io::write_existing(sys::kCwd, base + "/gid_map", lines(gid)));
   return sys::openat(sys::kCwd, base + "/ns/user", O_RDONLY);

@@ -4,6 +4,7 @@
 
 #include "base/strings.h"
 #include "cgroup/cgroup.h"
+#include "container/landlock.h"
 #include "container/memory_policy.h"
 #include "container/mount_options.h"
 #include "container/plan_parts.h"
@@ -31,6 +32,7 @@ class Builder {
     identity_steps();
     RETURN_IF_ERROR(root_steps());
     enter_root_steps();
+    RETURN_IF_ERROR(landlock_step());
     process_steps();
     if (!linux_.mount_label.empty() && !options_.selinux_enabled) {
       plan_.warnings.push_back("SELinux mount label " + quoted(linux_.mount_label) +
@@ -60,6 +62,7 @@ class Builder {
   void namespace_steps();
   void identity_steps();
   Status root_steps();
+  Status landlock_step();
   Status mount_steps(const std::vector<oci::Mount>& mounts);
   void device_steps();
   void add_readonly_tmpfs();
@@ -162,6 +165,14 @@ void Builder::identity_steps() {
   if (process_.oom_score_adj) child(SetOomScoreAdj{*process_.oom_score_adj});
 }
 
+Status Builder::landlock_step() {
+  const auto wanted = config_.annotations.find(kLandlockAnnotation);
+  if (wanted == config_.annotations.end()) return {};
+  ASSIGN_OR_RETURN(SetLandlock step, parse_landlock(wanted->second));
+  child(std::move(step));
+  return {};
+}
+
 Status Builder::root_steps() {
   const std::uint64_t wanted = propagation_from_word(linux_.rootfs_propagation);
   // Whatever is mounted from here on must not show on the host unless "shared" is asked for, on any mount below "/"
@@ -169,6 +180,13 @@ Status Builder::root_steps() {
   std::uint64_t first = MS_SLAVE | MS_REC;
   if ((wanted & MS_SHARED) != 0) first = wanted;
   if ((wanted & (MS_PRIVATE | MS_UNBINDABLE)) != 0) first = MS_PRIVATE | MS_REC;
+  if (!is_new("mount")) {
+    // Last of the namespaces: their paths, and what is read and written in /proc, are the caller's.
+    if (is_joined("mount")) child(JoinNamespace{"mount", ns("mount")->path});
+    first = 0;
+    plan_.warnings.emplace_back(
+        "the container has no mount namespace of its own: its mounts show outside, and its root is changed by chroot");
+  }
   child(RootPropagation{first});
   if (options_.root_override) {
     child(*options_.root_override);
@@ -257,7 +275,7 @@ void Builder::enter_root_steps() {
   if (!config_.hooks.create_container.empty()) {
     child(RunChildHooks{"createContainer", config_.hooks.create_container});
   }
-  child(PivotRoot{options_.no_pivot});
+  child(PivotRoot{options_.no_pivot, !is_new("mount")});
   // Before the root is read-only: the directory may have to be made.
   child(PrepareCwd{});
   // Read-only first: a masked path inside a read-only one stays masked, and binding a masked path again would unmask
@@ -293,6 +311,11 @@ void Builder::process_steps() {
 }  // namespace
 
 Result<Plan> make_plan(const oci::Config& config, const PlanOptions& options) {
+  if (!config.linux) {
+    oci::Config filled = config;
+    filled.linux.emplace();
+    return make_plan(filled, options);
+  }
   RETURN_IF_ERROR(validate(config, options));
   return Builder(config, options).build();
 }

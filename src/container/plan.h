@@ -105,7 +105,7 @@ struct SetDomainname {
 };
 struct RootPropagation {    // of "/" in the new mount namespace, before anything is mounted: rslave unless asked
                             // otherwise
-  std::uint64_t flags = 0;  // MS_SLAVE|MS_REC ...
+  std::uint64_t flags = 0;  // MS_SLAVE|MS_REC ...; 0: left alone, the namespace is not the container's own
 };
 // The root file system: a directory (bound on itself) or a file system made here, visible in this mount namespace only.
 struct MountRoot {
@@ -156,7 +156,8 @@ struct RunChildHooks {  // createContainer (before the pivot), startContainer (i
   std::vector<oci::Hook> hooks;
 };
 struct PivotRoot {
-  bool no_pivot = false;  // MS_MOVE + chroot (--no-pivot)
+  bool no_pivot = false;          // MS_MOVE + chroot (--no-pivot)
+  bool shared_namespace = false;  // of mounts: nothing outside the root may change, so chroot alone
 };
 // ---- child, inside the root
 // ----------------------------------------------------------------------------------------------
@@ -188,6 +189,14 @@ struct SetAffinity {  // exec only
   std::string when;   // "initial": before the cgroup is joined; "final"
   std::string text;   // as written
   std::vector<std::uint32_t> cpus;
+};
+struct LandlockRule {
+  std::uint64_t rights = 0;  // LANDLOCK_ACCESS_FS_*, cut to what the kernel knows
+  std::string word;          // ro rx rw
+  std::string path;
+};
+struct SetLandlock {  // files that may be used; made after the pivot, in force from the last mile on
+  std::vector<LandlockRule> rules;
 };
 struct FindExecutable {};  // args[0] in the container's PATH: fails at create, with the words callers look for
 struct PrepareCwd {};      // created when missing, must be inside
@@ -225,8 +234,8 @@ using StepBody =
                  JoinNamespace, NewCgroupNamespace, NewSession, NewKeyring, SetOomScoreAdj, LoopbackUp, SetSysctl,
                  SetHostname, SetDomainname, RootPropagation, MountRoot, Mount, CreateDevice, CreateSymlink,
                  SetupConsole, RunChildHooks, PivotRoot, FinalRootPropagation, ReadonlyPath, MaskPath, ReadonlyRoot,
-                 SetScheduler, SetIoPriority, SetPersonality, SetMemoryPolicy, SetAffinity, FindExecutable, PrepareCwd,
-                 SetRlimits, SetLabels, SetCredentials, LoadSeccomp, Exec>;
+                 SetScheduler, SetIoPriority, SetPersonality, SetMemoryPolicy, SetAffinity, SetLandlock, FindExecutable,
+                 PrepareCwd, SetRlimits, SetLabels, SetCredentials, LoadSeccomp, Exec>;
 
 struct Step {
   Actor actor = Actor::kChild;

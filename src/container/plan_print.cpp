@@ -148,7 +148,7 @@ void fields(const SetDomainname& s, F& f) {
 }
 template <typename F>
 void fields(const RootPropagation& s, F& f) {
-  f("propagation", propagation_word(s.flags));
+  f("propagation", s.flags == 0 ? std::string("as it is") : propagation_word(s.flags));
 }
 template <typename F>
 void fields(const MountRoot& s, F& f) {
@@ -225,6 +225,7 @@ void fields(const RunChildHooks& s, F& f) {
 template <typename F>
 void fields(const PivotRoot& s, F& f) {
   if (s.no_pivot) f("no_pivot", true);
+  if (s.shared_namespace) f("chroot", true);
 }
 template <typename F>
 void fields(const FinalRootPropagation& s, F& f) {
@@ -271,6 +272,12 @@ template <typename F>
 void fields(const SetAffinity& s, F& f) {
   f("when", s.when);
   f("cpus", s.text);
+}
+template <typename F>
+void fields(const SetLandlock& s, F& f) {
+  Words rules;
+  for (const LandlockRule& rule : s.rules) rules.push_back(rule.word + ":" + rule.path);
+  f("allow", rules);
 }
 template <typename F>
 void fields(const FindExecutable&, F&) {}
@@ -392,53 +399,30 @@ struct TextFields {
 };
 
 // In the order of StepBody's alternatives.
-constexpr std::string_view kNames[] = {"cgroup-create",
-                                       "join-pid-namespace",
-                                       "new-time-namespace",
-                                       "clone",
-                                       "write-id-maps",
-                                       "resctrl-create",
-                                       "resctrl-join",
-                                       "move-net-devices",
-                                       "run-hooks",
-                                       "wait-for-child",
-                                       "wait-for-parent",
-                                       "cgroup-join",
-                                       "enter-container",
-                                       "become-root",
-                                       "join-namespace",
-                                       "new-cgroup-namespace",
-                                       "new-session",
-                                       "new-keyring",
-                                       "set-oom-score-adj",
-                                       "loopback-up",
-                                       "set-sysctl",
-                                       "set-hostname",
-                                       "set-domainname",
-                                       "root-propagation",
-                                       "mount-root",
-                                       "mount",
-                                       "create-device",
-                                       "create-symlink",
-                                       "setup-console",
-                                       "run-hooks",
-                                       "pivot-root",
-                                       "final-root-propagation",
-                                       "readonly-path",
-                                       "mask-path",
-                                       "readonly-root",
-                                       "set-scheduler",
-                                       "set-io-priority",
-                                       "set-personality",
-                                       "set-memory-policy",
-                                       "set-affinity",
-                                       "find-executable",
-                                       "prepare-cwd",
-                                       "set-rlimits",
-                                       "set-labels",
-                                       "set-credentials",
-                                       "load-seccomp",
-                                       "exec"};
+constexpr std::string_view kNames[] = {"cgroup-create",      "join-pid-namespace",
+                                       "new-time-namespace", "clone",
+                                       "write-id-maps",      "resctrl-create",
+                                       "resctrl-join",       "move-net-devices",
+                                       "run-hooks",          "wait-for-child",
+                                       "wait-for-parent",    "cgroup-join",
+                                       "enter-container",    "become-root",
+                                       "join-namespace",     "new-cgroup-namespace",
+                                       "new-session",        "new-keyring",
+                                       "set-oom-score-adj",  "loopback-up",
+                                       "set-sysctl",         "set-hostname",
+                                       "set-domainname",     "root-propagation",
+                                       "mount-root",         "mount",
+                                       "create-device",      "create-symlink",
+                                       "setup-console",      "run-hooks",
+                                       "pivot-root",         "final-root-propagation",
+                                       "readonly-path",      "mask-path",
+                                       "readonly-root",      "set-scheduler",
+                                       "set-io-priority",    "set-personality",
+                                       "set-memory-policy",  "set-affinity",
+                                       "set-landlock",       "find-executable",
+                                       "prepare-cwd",        "set-rlimits",
+                                       "set-labels",         "set-credentials",
+                                       "load-seccomp",       "exec"};
 static_assert(std::size(kNames) == std::variant_size_v<StepBody>);
 
 std::string_view actor_name(Actor actor) {

@@ -16,6 +16,7 @@
 #include "container/child_exec.h"
 #include "container/child_mounts.h"
 #include "container/hooks.h"
+#include "container/landlock.h"
 #include "container/memory_policy.h"
 #include "container/sync.h"
 #include "io/file.h"
@@ -184,13 +185,17 @@ class Child {
   // ---- root file system ----
   Status perform(const RootPropagation& step) {
     RETURN_IF_ERROR(masker_.prepare());
+    if (step.flags == 0) {
+      shared_mounts_ = true;
+      return {};
+    }
     return sys::mount("", "/", "", static_cast<unsigned long>(step.flags), "");
   }
   Status perform(const MountRoot& step) {
     bool shared = false;
     for (const Step& other : c_.plan->steps) {
       const auto* last = std::get_if<FinalRootPropagation>(&other.body);
-      shared = shared || (last != nullptr && (last->flags & MS_SHARED) != 0);
+      shared = shared || (last != nullptr && (last->flags & MS_SHARED) != 0 && !shared_mounts_);
     }
     auto mounted = mount_root(step, shared);
     if (!mounted.ok()) return std::move(mounted).error().with("root file system " + quoted(step.path));
@@ -247,6 +252,11 @@ class Child {
     return {};
   }
   Status perform(const SetMemoryPolicy& step) { return apply_memory_policy(step); }
+  Status perform(const SetLandlock& step) {
+    ASSIGN_OR_RETURN(UniqueFd ruleset, make_landlock_ruleset(step, *root_));
+    exec_.set_landlock(std::move(ruleset));
+    return {};
+  }
   Status perform(const SetAffinity& step) { return apply_affinity(step); }
   Status perform(const FindExecutable&) { return exec_.find_executable(*c_.plan, *root_); }
   Status perform(const PrepareCwd&) { return exec_.prepare_cwd(*c_.plan, *root_); }
@@ -281,6 +291,7 @@ class Child {
   ExecPreparation exec_;
   UniqueFd starter_;
   bool private_cgroup_namespace_ = false;
+  bool shared_mounts_ = false;
 };
 
 }  // namespace

@@ -52,6 +52,10 @@ std::string print_state_record(const StateRecord& record) {
     w.key("resctrl").begin_object().field("class", groups.class_path).field("monitor", groups.monitor_path);
     w.field("madeClass", groups.made_class).field("madeMonitor", groups.made_monitor).end_object();
   }
+  if (record.mounts.shared) {
+    w.key("sharedMounts").begin_object().field("path", record.mounts.path).field("before", record.mounts.before);
+    w.end_object();
+  }
   w.key("annotations").begin_object();
   for (const auto& [key, value] : record.annotations) w.field(key, value);
   w.end_object().end_object();
@@ -84,6 +88,13 @@ Result<StateRecord> parse_state_record(std::string text, std::string_view what) 
   RETURN_IF_ERROR(root.read("hasTerminal", out.has_terminal));
   RETURN_IF_ERROR(root.read("exeDev", out.exe_dev));
   RETURN_IF_ERROR(root.read("exeIno", out.exe_ino));
+  if (const auto mounts = root.get("sharedMounts")) {
+    RETURN_IF_ERROR(mounts->expect_object());
+    out.mounts.shared = true;
+    out.mounts.rootfs = out.rootfs;
+    RETURN_IF_ERROR(mounts->read("path", out.mounts.path));
+    RETURN_IF_ERROR(mounts->read("before", out.mounts.before));
+  }
   if (const auto resctrl = root.get("resctrl")) {
     RETURN_IF_ERROR(resctrl->expect_object());
     RETURN_IF_ERROR(resctrl->read("class", out.resctrl.class_path));

@@ -74,17 +74,6 @@ Status check_namespaces(const oci::Linux& linux) {
     if (!ns.path.empty() && ns.path[0] != '/') {
       return fail(at("/linux/namespaces", i, "/path"), "namespace path " + quoted(ns.path) + " must be absolute");
     }
-    if (ns.type == "mount" && !ns.path.empty()) {
-      return fail(at("/linux/namespaces", i, "/path"), "joining a mount namespace by path is not supported",
-                  Errc::kUnsupported)
-          .with_hint("leave the path out: the container gets a mount namespace of its own");
-    }
-  }
-  if (!seen.contains("mount")) {
-    return fail("/linux/namespaces",
-                "a mount namespace is required: a container without one would change the host's mounts",
-                Errc::kUnsupported)
-        .with_hint("add {\"type\": \"mount\"}");
   }
   return {};
 }
@@ -117,6 +106,12 @@ Status check_user_namespace(const oci::Config& config) {
     if (!linux.uid_mappings.empty()) return fail("/linux/uidMappings", "id mappings need a user namespace");
     if (!linux.gid_mappings.empty()) return fail("/linux/gidMappings", "id mappings need a user namespace");
     return {};
+  }
+  const oci::Namespace* mount = find_namespace(config, "mount");
+  if (mount == nullptr || !mount->path.empty()) {
+    return fail("/linux/namespaces",
+                "a container with a user namespace needs a new mount namespace: it may not mount in others")
+        .with_hint("add {\"type\": \"mount\"}");
   }
   if (!user->path.empty()) return {};
   if (!maps_root(linux.uid_mappings)) {

@@ -39,9 +39,8 @@ Status check_idmap(const oci::Mount& mount, const MountOptions& options, const o
     return fail(at("/mounts", index, ""), "uidMappings and gidMappings must be given together");
   }
   if (!options.idmap && mount.uid_mappings.empty()) return {};
-  if (!options.bind && mount.type != "bind") {
-    return fail(at("/mounts", index, "/options"), "only bind mounts can be id-mapped", Errc::kUnsupported);
-  }
+  if (mount.type == "cgroup" || options.remount)
+    return fail(at("/mounts", index, "/options"), "a mount of this kind cannot be id-mapped");
   if (mount.uid_mappings.empty() && config.linux && config.linux->uid_mappings.empty()) {
     return fail(at("/mounts", index, "/options"),
                 "an id-mapped mount needs mappings, or a container with a user namespace");

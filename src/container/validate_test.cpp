@@ -35,7 +35,6 @@ const std::vector<Case>& cases() {
       {"/root: required", [](C& c) { c.root.reset(); }},
       {"/root/path: must not be empty", [](C& c) { c.root->path = ""; }},
       {"/process: required", [](C& c) { c.process.reset(); }},
-      {"/linux: required", [](C& c) { c.linux.reset(); }},
       {"/process/args: must name", [](C& c) { c.process->args.clear(); }},
       {"/process/args/0: must not be empty", [](C& c) { c.process->args[0] = ""; }},
       {"/process/cwd: 'x' must be an absolute path", [](C& c) { c.process->cwd = "x"; }},
@@ -80,8 +79,11 @@ const std::vector<Case>& cases() {
        }},
       {"/linux/namespaces/0/path: namespace path 'x' must be absolute",
        [](C& c) { c.linux->namespaces[0].path = "x"; }},
-      {"a mount namespace is required", [](C& c) { c.linux->namespaces.pop_back(); }, Errc::kUnsupported},
-      {"joining a mount namespace", [](C& c) { c.linux->namespaces[4].path = "/x"; }, Errc::kUnsupported},
+      {"/linux/namespaces: a container with a user namespace needs a new mount namespace",
+       [](C& c) {
+         c.linux->namespaces.pop_back();
+         c.linux->namespaces.push_back({"user", ""});
+       }},
       {"/linux/uidMappings: id mappings need a user namespace",
        [](C& c) {
          c.linux->uid_mappings = {{0, 0, 1}};
@@ -144,8 +146,11 @@ const std::vector<Case>& cases() {
        [](C& c) { c.mounts.push_back(mount("/a", "bind", "/x", {"idmap=uids=0-1-2"})); }, Errc::kUnsupported},
       {"/mounts/7/options: an id-mapped mount needs",
        [](C& c) { c.mounts.push_back(mount("/a", "bind", "/x", {"idmap"})); }},
-      {"only bind mounts can be id-mapped", [](C& c) { c.mounts.push_back(mount("/a", "ext4", "/x", {"idmap"})); },
-       Errc::kUnsupported},
+      {"a mount of this kind cannot be id-mapped",
+       [](C& c) {
+         c.mounts.push_back(mount("/a", "cgroup", "/x", {"idmap"}));
+         c.mounts.back().uid_mappings = c.mounts.back().gid_mappings = {{0, 1000, 1}};
+       }},
       {"/mounts/7: uidMappings and gidMappings",
        [](C& c) {
          c.mounts.push_back(mount("/a", "bind", "/x"));

@@ -1,5 +1,6 @@
 """Mounts: every option that applies, each mount type, propagation, read-only root; seen in the kernel's mountinfo."""
 
+import json
 import os
 import pathlib
 import stat
@@ -406,6 +407,64 @@ def test_idmapped_mount(runtime, bundle, workdir):
     for kind in ("uidMappings", "gidMappings"):
         bundle.mounts[-1][kind] = [{"containerID": 0, "hostID": 100000, "size": 65536}]
     assert runtime.output(bundle.args("stat", "-c", "%u:%g", "/mnt/file")) == "0:0\n"
+
+
+def mapped(bundle, point, *mount):
+    """A mount whose owner 0 shows as 1000."""
+    bundle.add_mount(point, *mount)
+    for kind in ("uidMappings", "gidMappings"):
+        bundle.mounts[-1][kind] = [{"containerID": 0, "hostID": 1000, "size": 10}]
+
+
+@pytest.mark.differs(runc="1.1 has no id-mapped mounts")
+def test_idmapped_mount_without_user_namespace(runtime, bundle, workdir):
+    """Mappings of a bind mount need no user namespace of the container."""
+    (workdir / "data").mkdir()
+    (workdir / "data/file").touch()
+    mapped(bundle, "/mnt", "bind", workdir / "data", "bind", "idmap")
+    assert runtime.output(bundle.args("stat", "-c", "%u:%g", "/mnt/file")) == "1000:1000\n"
+
+
+@pytest.mark.parametrize("options,inner", [(["rbind", "ridmap"], "1000:1000"), (["rbind", "idmap"], "0:0")], ids=["ridmap", "idmap"])
+@pytest.mark.differs(runc="1.1 has no id-mapped mounts")
+def test_recursive_idmap(runtime, bundle, workdir, options, inner):
+    """ridmap maps the owners of the mounts below, too; idmap those of the one mount."""
+    (workdir / "data/sub").mkdir(parents=True)
+    proc.run("mount", "-t", "tmpfs", "inner", workdir / "data/sub").check()
+    mapped(bundle, "/mnt", "bind", workdir / "data", *options)
+    assert runtime.output(bundle.args("stat", "-c", "%u:%g", "/mnt", "/mnt/sub")).split() == ["1000:1000", inner]
+
+
+@pytest.mark.differs(runc="1.1 has no id-mapped mounts")
+def test_idmapped_file_system(runtime, bundle):
+    """A new file system can be id-mapped as well, keeping its flags and options."""
+    mapped(bundle, "/mnt", "tmpfs", "tmpfs", "idmap", "nosuid", "noexec", "size=1024k", "mode=0711")
+    found = seen(runtime, bundle, "/mnt")
+    assert {"nosuid", "noexec"} <= found.options and "size=1024k" in found.super_options
+    assert runtime.output(bundle.args("stat", "-c", "%u:%g %a", "/mnt")) == "1000:1000 711\n"
+
+
+def test_all_option_words(runtime, bundle, workdir):
+    """Every word that 'features' lists is taken by the kernel on a bind mount or a file system."""
+    words = json.loads(runtime("features").check().out)["mountOptions"]
+    (workdir / "data").mkdir()
+    for word in words:
+        point = f"/all/{word}"
+        if word in ("bind", "rbind"):
+            bundle.add_mount(point, "none", workdir / "data", word)
+        elif word == "remount":
+            bundle.add_mount("/all/bind", "none", "none", "remount", "ro")
+        elif word in ("idmap", "ridmap"):
+            mapped(bundle, point, "bind", workdir / "data", "rbind", word)
+        elif word == "tmpcopyup":
+            bundle.add_mount(point, "tmpfs", "tmpfs", word)
+        else:
+            bundle.add_mount(point, "tmpfs", "tmpfs", word)
+    mounts = mountinfo.parse(runtime.output(bundle.args("cat", "/proc/self/mountinfo")))
+    points = {m.point for m in mounts}
+    assert {f"/all/{w}" for w in words if w != "remount"} <= points
+    assert "ro" in mountinfo.at(mounts, "/all/bind").options
+    assert len(words) > 60
 
 
 def test_host_root_is_gone(runtime, bundle):

@@ -48,6 +48,81 @@ def test_joined_by_path(runtime, make_bundle, kind):
         assert inside(runtime, bundle, kind) == os.readlink(path)
 
 
+class TestSharedMounts:
+    """Containers whose mounts are in a namespace that others use: chroot, and all is unmounted at the end."""
+
+    @pytest.fixture
+    def other(self):
+        """Path of somebody else's mount namespace."""
+        with proc.Background("unshare", "--mount", "sleep", "1000") as holder:
+            path = f"/proc/{holder.pid}/ns/mnt"
+            proc.until(lambda: os.readlink(path) != mine("mount"))
+            yield path
+
+    def test_inherited(self, runtime, bundle):
+        """Without a mount namespace in the list the container is in the caller's."""
+        bundle.namespace("mount", absent=True)
+        assert inside(runtime, bundle, "mount") == mine("mount")
+        assert not [m for m in mountinfo.read() if m.point.startswith(str(bundle.rootfs))]
+
+    def test_joined(self, runtime, bundle, other):
+        """With a path it is in that one, and nothing is mounted in the caller's."""
+        bundle.namespace("mount", other).sh("sleep 1000")
+        with runtime.created(bundle) as state:
+            assert os.readlink(f"/proc/{state['pid']}/ns/mnt") == os.readlink(other)
+            assert not [m for m in mountinfo.read() if m.point.startswith(str(bundle.rootfs))]
+            assert [m for m in mountinfo.read(other.split("/")[2]) if m.point == str(bundle.rootfs)]
+            runtime("start", bundle.id).check()
+            assert runtime("exec", bundle.id, "ls", "/probe").check().out == ""
+            assert runtime("exec", bundle.id, "readlink", "/proc/self/ns/mnt").check().out.strip() == os.readlink(other)
+        assert not [m for m in mountinfo.read(other.split("/")[2]) if m.point.startswith(str(bundle.rootfs))]
+
+    def test_namespace_is_left_as_it_was(self, runtime, bundle, other):
+        """Its root and the propagation of its mounts do not change."""
+        pid = other.split("/")[2]
+        before = [(m.point, m.propagation) for m in mountinfo.read(pid)]
+        bundle.namespace("mount", other).linux["rootfsPropagation"] = "private"
+        runtime.run(bundle).check()
+        assert [(m.point, m.propagation) for m in mountinfo.read(pid)] == before
+
+    def test_root_is_the_containers(self, runtime, bundle):
+        """The process sees its own root, masked and read-only as configured."""
+        bundle.namespace("mount", absent=True)
+        bundle.linux["maskedPaths"] = ["/etc/passwd"]
+        out = runtime.output(bundle.sh("ls -d /probe; touch /x 2>&1; wc -c < /etc/passwd"))
+        assert out.startswith("/probe\n") and "Read-only" in out and out.endswith("0\n")
+
+    @pytest.mark.parametrize("kind", ["createRuntime", "createContainer", "startContainer"])
+    def test_failure_unmounts(self, runtime, bundle, kind):
+        """A start that fails leaves no mount."""
+        bundle.namespace("mount", absent=True)
+        bundle.hook(kind, "/bin/false")
+        runtime.run(bundle).fails("hook", rc=1)
+        assert not [m for m in mountinfo.read() if m.point.startswith(str(bundle.rootfs))]
+
+    def test_mount_of_somebody_else_stays(self, runtime, bundle):
+        """What was mounted on the root's directory before is still there afterwards."""
+        proc.run("mount", "--bind", bundle.rootfs, bundle.rootfs).check()
+        try:
+            bundle.namespace("mount", absent=True)
+            runtime.run(bundle).check()
+            runtime.run(bundle.hook("createRuntime", "/bin/false")).fails(rc=1)
+            assert [m.point for m in mountinfo.read()].count(str(bundle.rootfs)) == 1
+        finally:
+            proc.run("umount", bundle.rootfs).check()
+
+    def test_no_linux_section(self, runtime, bundle):
+        """'linux' is optional: without it every namespace is the caller's."""
+        del bundle.config["linux"], bundle.config["hostname"]
+        out = runtime.output(bundle.sh("ls -d /probe; for n in mnt pid net uts ipc; do readlink /proc/self/ns/$n; done"))
+        assert out.split() == ["/probe", *(os.readlink(f"/proc/self/ns/{n}") for n in ("mnt", "pid", "net", "uts", "ipc"))]
+
+    def test_user_namespace_is_refused(self, runtime, bundle):
+        """A new user namespace may not mount in somebody else's mount namespace."""
+        bundle.userns().namespace("mount", absent=True)
+        runtime.run(bundle).fails("/linux/namespaces", "mount namespace", rc=1)
+
+
 def test_joined_pid_namespace_sees_its_processes(runtime, make_bundle):
     """In a joined PID namespace the other container's init is process 1."""
     holder, bundle = make_bundle("holder"), make_bundle()

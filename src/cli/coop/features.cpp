@@ -86,6 +86,7 @@ Result<int> run_features(const Call&) {
   out.field("hooks", Words{"prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"});
   out.field("mountOptions", mount_options());
   write_linux(out);
+  out.field("potentiallyUnsafeConfigAnnotations", Words{"run.oci.keep_original_groups"});
   out.key("annotations")
       .begin_object()
       .field("org.cooper.version", COOPER_VERSION)
