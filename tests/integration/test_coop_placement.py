@@ -122,3 +122,17 @@ def test_deadline_scheduler(runtime, bundle):
         result.fails("SCHED_DEADLINE", rc=1)
     else:
         assert "policy=6" in result.out or "policy=1073741830" in result.out  # with SCHED_RESET_ON_FORK
+
+
+def test_features_of_1_3(runtime):
+    """features names what version 1.3 of the specification brought."""
+    document = json.loads(runtime("features").check().out)
+    assert document["ociVersionMax"] == "1.3.0"
+    linux = document["linux"]
+    assert linux["netDevices"] == {"enabled": True}
+    assert linux["intelRdt"] == {"enabled": True, "schemata": True, "monitoring": True}
+    assert linux["mountExtensions"]["idmap"] == {"enabled": True}
+    assert {"MPOL_BIND", "MPOL_WEIGHTED_INTERLEAVE", "MPOL_PREFERRED_MANY"} <= set(linux["memoryPolicy"]["modes"])
+    assert {"MPOL_F_STATIC_NODES", "MPOL_F_NUMA_BALANCING"} <= set(linux["memoryPolicy"]["flags"])
+    assert "time" in linux["namespaces"] and linux["cgroup"]["rdma"] is True
+    assert document["potentiallyUnsafeConfigAnnotations"]
