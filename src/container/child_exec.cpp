@@ -67,15 +67,23 @@ Error exec_error(const std::string& name, int error) {
   return Error(code, "exec " + quoted(name) + ": " + words, error);
 }
 
-std::string home_of(uid_t uid, const io::RootDir& root) {
-  const auto passwd = root.read_file("/etc/passwd", std::size_t{1} << 20);
-  if (!passwd.ok()) return "/";
+// What an image may have in the place of the file is no reason to fail; what only happens to be impossible now is.
+bool is_no_passwd(const Error& error) {
+  constexpr std::array kImage{ENOENT, ENOTDIR, ELOOP, EACCES, ENXIO, EINVAL, EFBIG, ENAMETOOLONG, EXDEV};
+  return std::ranges::find(kImage, error.errno_value()) != kImage.end();
+}
+
+Result<std::string> home_of(uid_t uid, const io::RootDir& root) {
+  auto passwd = root.read_file("/etc/passwd", std::size_t{1} << 20);
+  if (!passwd.ok() && !is_no_passwd(passwd.error()))
+    return std::move(passwd).error().with("find the home directory of user " + std::to_string(uid));
+  if (!passwd.ok()) return std::string("/");
   for (const std::string_view line : split(*passwd, '\n')) {
     const auto fields = split(line, ':');
     if (fields.size() >= 6 && parse_number<uid_t>(fields[2]) == uid && fields[5].starts_with('/'))
       return std::string(fields[5]);
   }
-  return "/";
+  return std::string("/");
 }
 
 std::vector<char*> pointers(std::vector<std::string>& texts) {
@@ -222,11 +230,14 @@ Status ExecPreparation::set_credentials(const SetCredentials& step) {
   return {};
 }
 
-ExecPlan ExecPreparation::finish(const Exec& step, const io::RootDir& root) {
+Result<ExecPlan> ExecPreparation::finish(const Exec& step, const io::RootDir& root) {
   args_ = step.args;
   env_ = step.env;
   cwd_ = step.cwd.empty() ? "/" : step.cwd;
-  if (environment_value(env_, "HOME").empty()) env_.push_back("HOME=" + home_of(credentials_.uid, root));
+  if (environment_value(env_, "HOME").empty()) {
+    ASSIGN_OR_RETURN(const std::string home, home_of(credentials_.uid, root));
+    env_.push_back("HOME=" + home);
+  }
   argv_ = pointers(args_);
   envp_ = pointers(env_);
   ExecPlan plan = {};

@@ -29,7 +29,7 @@ class ExecPreparation {
   void set_landlock(UniqueFd ruleset) { landlock_ = std::move(ruleset); }
   Status set_credentials(const SetCredentials& step);
   // Adds HOME from the container's passwd file when the environment has none.
-  ExecPlan finish(const Exec& step, const io::RootDir& root);
+  Result<ExecPlan> finish(const Exec& step, const io::RootDir& root);
 
  private:
   UniqueFd label_fd_;

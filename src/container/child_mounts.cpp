@@ -244,7 +244,7 @@ Status mount_filesystem(const Mount& mount, const MountEnvironment& environment)
       environment.user_namespace) {
     // The network namespace belongs to another user namespace: only the host's sysfs can be shown, read-only.
     ASSIGN_OR_RETURN(const UniqueFd tree, sys::open_tree(sys::kCwd, "/sys", OPEN_TREE_CLONE | AT_RECURSIVE));
-    RETURN_IF_ERROR(sys::mount_setattr(tree, "", AT_EMPTY_PATH | AT_RECURSIVE, MOUNT_ATTR_RDONLY, 0));
+    RETURN_IF_ERROR(set_mount_attributes(tree, mount.attr_set | MOUNT_ATTR_RDONLY, 0, true));
     return sys::move_mount(tree, target);
   }
   if (!mounted.ok()) {

@@ -5,6 +5,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <array>
+
 #include "base/strings.h"
 #include "container/hooks.h"
 #include "container/internal.h"
@@ -24,27 +27,60 @@ namespace {
 
 constexpr int kKillWaitMs = 10000;
 
-// The init is ours and alive: same boot, same start time, not a zombie.
-bool init_alive(const StateRecord& record) {
+bool is_missing(const Error& error) {
+  return error.errno_value() == ENOENT || error.errno_value() == ESRCH;
+}
+
+// The file may be all right: what fails is this attempt to read it.
+bool may_work_later(const Error& error) {
+  constexpr std::array kPassing{ENOMEM, EMFILE, ENFILE, EINTR, EPERM, EACCES};
+  return std::ranges::find(kPassing, error.errno_value()) != kPassing.end();
+}
+
+// The init is ours and alive: same boot, same start time, not a zombie. What cannot be found out is no answer: a
+// container that is taken for dead would be deleted under its processes.
+Result<bool> init_alive(const StateRecord& record) {
   if (record.pid <= 0) return false;
-  const auto stat = sys::process_stat(record.pid);
+  auto stat = sys::process_stat(record.pid);
+  if (!stat.ok() && !is_missing(stat.error()))
+    return std::move(stat).error().with("look for the init of container " + quoted(record.id));
   if (!stat.ok() || stat->start_time != record.start_time || stat->state == 'Z' || stat->state == 'X') return false;
-  const auto boot = boot_id();
-  return !boot.ok() || *boot == record.boot_id;
+  ASSIGN_OR_RETURN(const std::string boot, boot_id());
+  return boot == record.boot_id;
 }
 
 // Between the exec and the removal of start.sock the socket is still there: a process that runs something else than the
 // runtime's executable has started.
-bool init_waits(const StateRecord& record, const StatePaths& paths) {
-  struct stat info = {};
-  if (::stat(paths.start_socket().c_str(), &info) != 0) return false;
-  if (::stat(("/proc/" + std::to_string(record.pid) + "/exe").c_str(), &info) != 0) return true;
-  return record.exe_ino == 0 || (info.st_ino == record.exe_ino && info.st_dev == record.exe_dev);
+Result<bool> init_waits(const StateRecord& record, const StatePaths& paths) {
+  auto socket = sys::fstatat(sys::kCwd, paths.start_socket());
+  if (!socket.ok() && !is_missing(socket.error())) return std::move(socket).error();
+  if (!socket.ok()) return false;
+  const std::string link = "/proc/" + std::to_string(record.pid) + "/exe";
+  auto exe = sys::fstatat(sys::kCwd, link, 0);
+  // EACCES: an init that waits may not be looked at by a user without privileges.
+  if (!exe.ok() && !is_missing(exe.error()) && exe.error().errno_value() != EACCES) return std::move(exe).error();
+  if (!exe.ok()) return true;
+  return record.exe_ino == 0 || (exe->st_ino == record.exe_ino && exe->st_dev == record.exe_dev);
 }
 
 Result<cgroup::Group> open_group(const StateRecord& record) {
   ASSIGN_OR_RETURN(const cgroup::Layout layout, cgroup::probe_layout());
   return cgroup::Group::open(layout, record.cgroup_path);
+}
+
+// nullopt: it has none, or its record is damaged and names no possible group; nothing can be held against the rest
+// then.
+Result<std::optional<cgroup::Group>> recorded_group(const StateRecord& record) {
+  if (record.cgroup_path.empty()) return std::optional<cgroup::Group>();
+  auto group = open_group(record);
+  if (group.ok()) return std::optional(std::move(group).value());
+  if (group.error().code() != Errc::kInvalidArgument) return std::move(group).error();
+  log::warning("container " + record.id + ": " + group.error().message());
+  return std::optional<cgroup::Group>();
+}
+
+Error does_not_exist(const std::string& id) {
+  return {Errc::kNotFound, "container " + quoted(id) + " does not exist", ENOENT};
 }
 
 Error not_running(const StateRecord& record, RunStatus status) {
@@ -60,14 +96,17 @@ Result<RunStatus> Container::status() const {
     // No state.json yet: the creator holds the lock, or it was killed.
     auto lock = io::FileLock::try_acquire(sys::kCwd, paths.lock(), io::FileLock::Mode::kShared);
     if (!lock.ok() && lock.error().code() == Errc::kBusy) return RunStatus::kCreating;
+    if (!lock.ok() && !is_missing(lock.error())) return std::move(lock).error();
     return RunStatus::kStopped;
   }
-  if (!init_alive(record_)) return RunStatus::kStopped;
-  if (init_waits(record_, paths)) return RunStatus::kCreated;
-  if (!record_.cgroup_path.empty()) {
-    if (auto group = open_group(record_); group.ok()) {
-      if (auto frozen = group->frozen(); frozen.ok() && *frozen) return RunStatus::kPaused;
-    }
+  ASSIGN_OR_RETURN(const bool alive, init_alive(record_));
+  if (!alive) return RunStatus::kStopped;
+  ASSIGN_OR_RETURN(const bool waits, init_waits(record_, paths));
+  if (waits) return RunStatus::kCreated;
+  ASSIGN_OR_RETURN(const auto group, recorded_group(record_));
+  if (group) {
+    ASSIGN_OR_RETURN(const bool frozen, group->frozen());
+    if (frozen) return RunStatus::kPaused;
   }
   return RunStatus::kRunning;
 }
@@ -75,6 +114,7 @@ Result<RunStatus> Container::status() const {
 // Who holds the lock asks: nobody is creating the container any more.
 Result<RunStatus> Container::status_under_lock() {
   if (record_.created.empty()) {
+    // Damaged is how it may stay; load() has said so already.
     if (auto again = Factory(options_).load(record_.id); again.ok()) record_ = std::move(again->record_);
     if (record_.created.empty()) return RunStatus::kStopped;
   }
@@ -101,8 +141,11 @@ oci::State Container::oci_state(RunStatus status) const {
 Result<UniqueFd> Container::init_pidfd() const {
   if (record_.pid <= 0) return Error(Errc::kNotFound, "container " + quoted(record_.id) + " has no process");
   auto pidfd = sys::pidfd_open(record_.pid);
+  if (!pidfd.ok() && pidfd.error().errno_value() != ESRCH)
+    return std::move(pidfd).error().with("hold the init of container " + quoted(record_.id));
   // The check after the open closes the race with a reused pid.
-  if (!pidfd.ok() || !init_alive(record_)) {
+  ASSIGN_OR_RETURN(const bool alive, init_alive(record_));
+  if (!pidfd.ok() || !alive) {
     return Error(Errc::kNotFound, "the init of container " + quoted(record_.id) + " has ended", ESRCH);
   }
   return pidfd;
@@ -218,7 +261,8 @@ Result<std::vector<pid_t>> Container::processes() const {
     if (group.ok()) return group->processes();
   }
   std::vector<pid_t> out;
-  if (init_alive(record_)) out.push_back(record_.pid);
+  ASSIGN_OR_RETURN(const bool alive, init_alive(record_));
+  if (alive) out.push_back(record_.pid);
   return out;
 }
 
@@ -236,17 +280,32 @@ Status Container::update(const oci::Resources& resources) {
   return group.update(resources);
 }
 
+// Kills the init, thaws it if it is paused, and waits for its end.
+Status Container::end_init(RunStatus now) {
+  auto pidfd = init_pidfd();
+  if (!pidfd.ok()) return pidfd.error().code() == Errc::kNotFound ? Status() : Status(std::move(pidfd).error());
+  Status sent = sys::pidfd_send_signal(*pidfd, SIGKILL);
+  if (!sent.ok() && sent.error().errno_value() != ESRCH)
+    return std::move(sent).error().with("kill the init of container " + quoted(record_.id));
+  if (now == RunStatus::kPaused) {
+    ASSIGN_OR_RETURN(auto group, recorded_group(record_));
+    if (group) RETURN_IF_ERROR(group->thaw());
+  }
+  ASSIGN_OR_RETURN(const bool ended, sys::pidfd_wait(*pidfd, kKillWaitMs));
+  if (!ended) return Error(Errc::kTimeout, "container " + quoted(record_.id) + " did not end after SIGKILL");
+  return {};
+}
+
 Status Container::destroy(bool force) {
   const StatePaths paths = state_paths(options_.root, record_.id);
   auto locked = io::FileLock::acquire(sys::kCwd, paths.lock(), io::FileLock::Mode::kExclusive);
   if (!locked.ok()) {
-    if (locked.error().errno_value() == ENOENT)
-      return Error(Errc::kNotFound, "container " + quoted(record_.id) + " does not exist", ENOENT);
+    if (locked.error().errno_value() == ENOENT) return does_not_exist(record_.id);
     return std::move(locked).error();
   }
   // Somebody else may have deleted it while we waited for the lock.
-  if (!sys::fstatat(sys::kCwd, paths.directory).ok())
-    return Error(Errc::kNotFound, "container " + quoted(record_.id) + " does not exist", ENOENT);
+  if (auto there = sys::fstatat(sys::kCwd, paths.directory); !there.ok())
+    return is_missing(there.error()) ? does_not_exist(record_.id) : std::move(there).error();
   ASSIGN_OR_RETURN(const RunStatus now, status_under_lock());
   const bool alive = now != RunStatus::kStopped;
   if (alive && !force && now != RunStatus::kCreated) {
@@ -254,31 +313,21 @@ Status Container::destroy(bool force) {
                                         " that is not stopped: " + std::string(to_string(now)))
         .with_hint("kill it first, or use --force");
   }
-  const auto spec = config();
-  if (alive) {
-    if (const auto pidfd = init_pidfd(); pidfd.ok()) {
-      (void)!sys::pidfd_send_signal(*pidfd, SIGKILL).ok();
-      if (now == RunStatus::kPaused) {
-        if (auto group = open_group(record_); group.ok()) (void)!group->thaw().ok();
-      }
-      ASSIGN_OR_RETURN(const bool ended, sys::pidfd_wait(*pidfd, kKillWaitMs));
-      if (!ended) return Error(Errc::kTimeout, "container " + quoted(record_.id) + " did not end after SIGKILL");
-    }
-  }
+  // It is needed at the end only, for the poststop hooks. A damaged one keeps nobody from deleting.
+  auto spec = config();
+  if (!spec.ok() && may_work_later(spec.error())) return std::move(spec).error();
+  if (alive) RETURN_IF_ERROR(end_init(now));
   return remove_under_lock(spec.ok() ? &*spec : nullptr);
 }
 
 // The init has ended. `spec` is for its poststop hooks; nullptr: it cannot be read.
 Status Container::remove_under_lock(const oci::Config* spec) {
-  if (!record_.cgroup_path.empty()) {
-    auto group = open_group(record_);
-    if (group.ok()) {
-      // Whatever is left: a shared PID namespace, or processes that joined by exec.
-      if (auto left = group->processes(); left.ok() && !left->empty()) RETURN_IF_ERROR(group->kill_all(SIGKILL));
-      RETURN_IF_ERROR(group->remove());
-    } else if (group.error().code() != Errc::kNotFound) {
-      log::warning("container " + record_.id + ": " + group.error().message());
-    }
+  ASSIGN_OR_RETURN(auto group, recorded_group(record_));
+  if (group) {
+    // Whatever is left: a shared PID namespace, or processes that joined by exec.
+    ASSIGN_OR_RETURN(const auto left, group->processes());
+    if (!left.empty()) RETURN_IF_ERROR(group->kill_all(SIGKILL));
+    RETURN_IF_ERROR(group->remove());
   }
   RETURN_IF_ERROR(undo_shared_mounts(record_.mounts));
   if (Status removed = remove_resctrl(record_.resctrl); !removed.ok()) log::warning(removed.error().message());

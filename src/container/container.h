@@ -161,6 +161,7 @@ class Container {
   Result<RunStatus> status_under_lock();
   Status remove_under_lock(const oci::Config* spec);
   Status take_over_listener(const oci::Config& spec, BorrowedFd socket, BorrowedFd listener) const;
+  Status end_init(RunStatus now);
   Container(FactoryOptions options, StateRecord record) : options_(std::move(options)), record_(std::move(record)) {}
   FactoryOptions options_;
   StateRecord record_;

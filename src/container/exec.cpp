@@ -22,14 +22,13 @@ namespace cooper::container {
 namespace {
 
 bool belongs_to_exec(const StepBody& body) {
-  return std::holds_alternative<NewSession>(body) || std::holds_alternative<SetOomScoreAdj>(body) ||
-         std::holds_alternative<SetupConsole>(body) || std::holds_alternative<SetScheduler>(body) ||
-         std::holds_alternative<SetIoPriority>(body) || std::holds_alternative<SetPersonality>(body) ||
-         std::holds_alternative<SetMemoryPolicy>(body) || std::holds_alternative<SetLandlock>(body) ||
-         std::holds_alternative<FindExecutable>(body) || std::holds_alternative<PrepareCwd>(body) ||
-         std::holds_alternative<SetRlimits>(body) || std::holds_alternative<SetLabels>(body) ||
-         std::holds_alternative<SetCredentials>(body) || std::holds_alternative<LoadSeccomp>(body) ||
-         std::holds_alternative<Exec>(body);
+  return std::holds_alternative<NewSession>(body) || std::holds_alternative<SetupConsole>(body) ||
+         std::holds_alternative<SetScheduler>(body) || std::holds_alternative<SetIoPriority>(body) ||
+         std::holds_alternative<SetPersonality>(body) || std::holds_alternative<SetMemoryPolicy>(body) ||
+         std::holds_alternative<SetLandlock>(body) || std::holds_alternative<FindExecutable>(body) ||
+         std::holds_alternative<PrepareCwd>(body) || std::holds_alternative<SetRlimits>(body) ||
+         std::holds_alternative<SetLabels>(body) || std::holds_alternative<SetCredentials>(body) ||
+         std::holds_alternative<LoadSeccomp>(body) || std::holds_alternative<Exec>(body);
 }
 
 // Type and inode of /proc/PID/ns/NAME: which of the init's namespaces are not our own.
@@ -37,10 +36,12 @@ Result<int> foreign_namespaces(pid_t pid) {
   int flags = 0;
   for (const sys::NamespaceInfo& info : sys::namespaces()) {
     const std::string name = "ns/" + std::string(info.proc_name);
-    const auto theirs = sys::fstatat(sys::kCwd, "/proc/" + std::to_string(pid) + "/" + name, 0);
-    const auto ours = sys::fstatat(sys::kCwd, "/proc/self/" + name, 0);
-    if (!theirs.ok() || !ours.ok()) continue;
-    if (theirs->st_ino != ours->st_ino || theirs->st_dev != ours->st_dev) flags |= info.clone_flag;
+    auto ours = sys::fstatat(sys::kCwd, "/proc/self/" + name, 0);
+    if (!ours.ok() && ours.error().errno_value() == ENOENT) continue;  // this kernel has no such kind
+    if (!ours.ok()) return std::move(ours).error();
+    // A namespace that is not joined because of a failed look would be the host's.
+    ASSIGN_OR_RETURN(const auto theirs, sys::fstatat(sys::kCwd, "/proc/" + std::to_string(pid) + "/" + name, 0));
+    if (theirs.st_ino != ours->st_ino || theirs.st_dev != ours->st_dev) flags |= info.clone_flag;
   }
   return flags;
 }
@@ -75,6 +76,9 @@ Result<Plan> exec_plan(const StateRecord& record, oci::Config config, const Exec
   if (!affinity.initial.empty()) out.steps.push_back({Actor::kChild, set_affinity("initial", affinity.initial)});
   out.steps.push_back({Actor::kChild, CgroupJoin{}});
   if (!affinity.final_.empty()) out.steps.push_back({Actor::kChild, set_affinity("final", affinity.final_)});
+  // Through the host's /proc: the container's may be anything by now (CVE-2025-52881).
+  if (options.process.oom_score_adj)
+    out.steps.push_back({Actor::kChild, SetOomScoreAdj{*options.process.oom_score_adj}});
   out.steps.push_back({Actor::kChild, EnterContainer{namespaces & ~CLONE_NEWPID}});
   bool waited = false;
   for (Step& step : whole.steps) {
@@ -118,11 +122,12 @@ Result<Created> Container::exec(const ExecOptions& options) {
         .with_hint("resume it, or use --ignore-paused");
   }
   ASSIGN_OR_RETURN(const UniqueFd init, init_pidfd());
-  ASSIGN_OR_RETURN(const int namespaces, foreign_namespaces(record_.pid));
+  auto namespaces = foreign_namespaces(record_.pid);
+  if (!namespaces.ok()) return exec_error(std::move(namespaces).error(), init, record_.id);
   auto root = sys::openat(sys::kCwd, "/proc/" + std::to_string(record_.pid) + "/root", O_PATH | O_DIRECTORY);
   if (!root.ok()) return exec_error(std::move(root).error(), init, record_.id);
   ASSIGN_OR_RETURN(oci::Config spec, config());
-  ASSIGN_OR_RETURN(const Plan plan, exec_plan(record_, std::move(spec), options, options_, record_.pid, namespaces));
+  ASSIGN_OR_RETURN(const Plan plan, exec_plan(record_, std::move(spec), options, options_, record_.pid, *namespaces));
 
   Executor::Inputs inputs;
   inputs.plan = &plan;

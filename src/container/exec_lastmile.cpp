@@ -151,8 +151,9 @@ void drop_bounding(const ExecPlan& plan) {
   for (int cap = 0; cap <= plan.last_cap; ++cap) {
     if ((plan.bounding >> cap & 1) != 0) continue;
     if (raw(SYS_prctl, PR_CAPBSET_DROP, cap) == 0) continue;
-    // Without CAP_SETPCAP only what is gone already counts as dropped.
+    // Without CAP_SETPCAP only what is gone already counts as dropped; EINVAL: the kernel has no such capability.
     const int saved = errno;
+    if (saved == EINVAL) continue;
     if (raw(SYS_prctl, PR_CAPBSET_READ, cap) != 0) fail(plan, LastMileStage::kBoundingSet, saved);
   }
 }

@@ -245,8 +245,10 @@ Result<Container> Factory::load(std::string_view id) const {
   auto text = io::read_regular_file(paths.state(), kMaxStateBytes);
   if (!text.ok()) {
     if (text.error().errno_value() != ENOENT) return damaged(valid.str(), std::move(text).error());
-    if (!sys::fstatat(sys::kCwd, paths.directory).ok())
+    if (auto there = sys::fstatat(sys::kCwd, paths.directory); !there.ok()) {
+      if (there.error().errno_value() != ENOENT) return std::move(there).error();
       return Error(Errc::kNotFound, "container " + quoted(valid.str()) + " does not exist", ENOENT);
+    }
     // Being created by somebody right now, or left by a creator that was killed.
     return Container(options_, first_record(paths, valid.str()));
   }

@@ -42,6 +42,8 @@ Result<pid_t> spawn(const oci::Hook& hook, BorrowedFd input, BorrowedFd errors) 
   });
   (void)::posix_spawn_file_actions_adddup2(&actions, input.get(), 0);
   (void)::posix_spawn_file_actions_adddup2(&actions, errors.get(), 2);
+  // What the caller of the runtime left open, or wants handed on to the container, is no business of a hook - least of
+  // all of one that is a program of the container.
   (void)::posix_spawn_file_actions_addclosefrom_np(&actions, 3);
   sigset_t none;
   sigset_t all;
@@ -73,20 +75,27 @@ std::string last_line(BorrowedFd errors) {
   return std::string(view);
 }
 
+// The hook leads its own process group.
+void end_hook(pid_t pid) {
+  (void)::kill(-pid, SIGKILL);
+  (void)::kill(pid, SIGKILL);
+  (void)!sys::waitpid(pid).ok();
+}
+
+Result<bool> ends_in_time(pid_t pid, std::int64_t timeout_s) {
+  ASSIGN_OR_RETURN(const UniqueFd pidfd, sys::pidfd_open(pid));
+  return sys::pidfd_wait(pidfd, static_cast<int>(std::min<std::int64_t>(timeout_s, 2000000) * 1000));
+}
+
 Status run_hook(const oci::Hook& hook, std::string_view state_json) {
   ASSIGN_OR_RETURN(const UniqueFd input, state_input(state_json));
   ASSIGN_OR_RETURN(const UniqueFd errors, sys::memfd_create("hook-stderr", 0));
   ASSIGN_OR_RETURN(const pid_t pid, spawn(hook, input, errors));
   if (hook.timeout_s) {
-    ASSIGN_OR_RETURN(const UniqueFd pidfd, sys::pidfd_open(pid));
-    ASSIGN_OR_RETURN(const bool ended,
-                     sys::pidfd_wait(pidfd, static_cast<int>(std::min<std::int64_t>(*hook.timeout_s, 2000000) * 1000)));
-    if (!ended) {
-      (void)::kill(-pid, SIGKILL);  // the hook leads its own process group
-      (void)::kill(pid, SIGKILL);
-      (void)!sys::waitpid(pid).ok();
-      return Error(Errc::kTimeout, "did not end within " + std::to_string(*hook.timeout_s) + " s");
-    }
+    auto ended = ends_in_time(pid, *hook.timeout_s);
+    if (!ended.ok() || !*ended) end_hook(pid);
+    if (!ended.ok()) return std::move(ended).error();
+    if (!*ended) return Error(Errc::kTimeout, "did not end within " + std::to_string(*hook.timeout_s) + " s");
   }
   ASSIGN_OR_RETURN(const sys::ExitStatus status, sys::waitpid(pid));
   // What the hook said goes to the caller's standard error as well.

@@ -136,6 +136,8 @@ void Builder::parent_steps() {
 }
 
 void Builder::namespace_steps() {
+  // While /proc is the host's and the file is ours: the root of a user namespace may not open it.
+  if (process_.oom_score_adj) child(SetOomScoreAdj{*process_.oom_score_adj});
   if (new_user_) {
     child(WaitForParent{"id-maps"});
     child(BecomeRoot{});
@@ -161,8 +163,6 @@ void Builder::identity_steps() {
   for (const auto& [key, value] : linux_.sysctl) child(SetSysctl{rules::sysctl_path(key), value});
   if (!config_.hostname.empty()) child(SetHostname{config_.hostname});
   if (!config_.domainname.empty()) child(SetDomainname{config_.domainname});
-  // While /proc is the host's and no right is dropped yet.
-  if (process_.oom_score_adj) child(SetOomScoreAdj{*process_.oom_score_adj});
 }
 
 Status Builder::landlock_step() {

@@ -164,7 +164,8 @@ TEST(Plan, ParentSteps) {
 
 TEST(Plan, ChildOrder) {
   const auto all = words(plan_of(rich_config()), Actor::kChild);
-  const std::vector<std::string> order{"wait-for-parent:id-maps",
+  const std::vector<std::string> order{"set-oom-score-adj",
+                                       "wait-for-parent:id-maps",
                                        "become-root",
                                        "join-namespace:ipc",
                                        "new-session",
@@ -173,7 +174,6 @@ TEST(Plan, ChildOrder) {
                                        "set-sysctl",
                                        "set-hostname",
                                        "set-domainname",
-                                       "set-oom-score-adj",
                                        "root-propagation",
                                        "mount-root",
                                        "mount",

@@ -7,6 +7,7 @@
 #include <sys/mount.h>
 #include <sys/personality.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <array>
@@ -118,12 +119,32 @@ class Child {
     if (!c_.start_listener.valid()) return wait_continue("start");
     (void)::close(c_.sync.get());  // end of file tells the creator that nothing more will come
     while (true) {
-      ASSIGN_OR_RETURN(UniqueFd peer, sys::accept(c_.start_listener));
+      ASSIGN_OR_RETURN(UniqueFd peer, accept_starter());
       auto message = receive_message(peer);
-      if (!message.ok() || message->eof || message->type != MessageType::kContinue || message->text != "start")
-        continue;
-      starter_ = std::move(peer);
-      return {};
+      if (message.ok() && message->eof) continue;
+      if (message.ok() && message->type == MessageType::kContinue && message->text == "start") {
+        starter_ = std::move(peer);
+        return {};
+      }
+      // Not without a word: the end of the connection would mean that the program runs.
+      const Error error = message.ok() ? Error(Errc::kInvalidArgument, "unexpected message instead of the start")
+                                       : std::move(message).error();
+      (void)!send_failure(peer, error).ok();
+    }
+  }
+
+  // A created container does not die of a shortage while it waits; a lasting one ends the wait, and the caller's with
+  // it.
+  Result<UniqueFd> accept_starter() const {
+    constexpr int kAttempts = 100;
+    constexpr struct timespec kPause = {0, 10'000'000};
+    for (int attempt = 1;; ++attempt) {
+      auto peer = sys::accept(c_.start_listener);
+      if (peer.ok()) return peer;
+      const int error = peer.error().errno_value();
+      const bool passing = error == ENOMEM || error == EMFILE || error == ENFILE || error == ENOBUFS;
+      if (!passing || attempt == kAttempts) return peer;
+      (void)::nanosleep(&kPause, nullptr);
     }
   }
 
@@ -268,7 +289,7 @@ class Child {
   Status perform(const SetLabels&) { return {}; }  // opened in begin(), written in the last mile
   Status perform(const SetCredentials& step) { return exec_.set_credentials(step); }
   Status perform(const Exec& step) {
-    ExecPlan plan = exec_.finish(step, *root_);
+    ASSIGN_OR_RETURN(ExecPlan plan, exec_.finish(step, *root_));
     plan.first_cloexec_fd = static_cast<unsigned>(3 + c_.preserve_fds);
     plan.parent_death_signal = c_.parent_death_signal;
     plan.expected_parent = c_.parent_pid;

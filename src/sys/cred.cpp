@@ -61,7 +61,9 @@ int last_cap() {
     int unknown = 64;
     while (unknown - known > 1) {
       const int middle = (known + unknown) / 2;
-      (::prctl(PR_CAPBSET_READ, static_cast<unsigned long>(middle), 0UL, 0UL, 0UL) < 0 ? unknown : known) = middle;
+      const bool refused = ::prctl(PR_CAPBSET_READ, static_cast<unsigned long>(middle), 0UL, 0UL, 0UL) < 0;
+      // Any other error says nothing about the capability, and one too few would leave it to the container.
+      (refused && errno == EINVAL ? unknown : known) = middle;
     }
     return known;
   }();
@@ -71,7 +73,9 @@ int last_cap() {
 Result<CapMask> get_bounding_caps() {
   CapMask mask = 0;
   for (int cap = 0; cap <= last_cap(); ++cap) {
-    if (::prctl(PR_CAPBSET_READ, static_cast<unsigned long>(cap), 0UL, 0UL, 0UL) == 1) mask |= CapMask{1} << cap;
+    const int held = ::prctl(PR_CAPBSET_READ, static_cast<unsigned long>(cap), 0UL, 0UL, 0UL);
+    if (held < 0 && errno != EINVAL) return Error::from_errno(errno, "read the bounding capabilities");
+    if (held == 1) mask |= CapMask{1} << cap;
   }
   return mask;
 }
@@ -79,7 +83,8 @@ Result<CapMask> get_bounding_caps() {
 Status drop_bounding_caps(CapMask keep) {
   for (int cap = 0; cap <= last_cap(); ++cap) {
     if ((keep & (CapMask{1} << cap)) != 0) continue;
-    if (::prctl(PR_CAPBSET_READ, static_cast<unsigned long>(cap), 0UL, 0UL, 0UL) != 1) continue;
+    const int held = ::prctl(PR_CAPBSET_READ, static_cast<unsigned long>(cap), 0UL, 0UL, 0UL);
+    if (held == 0 || (held < 0 && errno == EINVAL)) continue;
     RETURN_IF_ERROR(prctl_status(PR_CAPBSET_DROP, static_cast<unsigned long>(cap), 0, "drop bounding capability"));
   }
   return {};

@@ -12,6 +12,7 @@
 #include "log/log.h"
 #include "sys/file.h"
 #include "sys/process.h"
+#include "sys/retry.h"
 
 namespace cooper::cli::coop {
 namespace {
@@ -168,7 +169,10 @@ Status Supervisor::handle_signals(const container::Created& process, Relay* rela
     if (n != static_cast<ssize_t>(sizeof info)) return Error::from_errno(n < 0 ? errno : EIO, "read signals");
     if (info.ssi_signo == SIGCHLD) {
       int wait_status = 0;
-      for (pid_t pid = 0; (pid = ::waitpid(-1, &wait_status, WNOHANG)) > 0;) {
+      while (true) {
+        const pid_t pid = sys::retry([&] { return ::waitpid(-1, &wait_status, WNOHANG); });
+        if (pid < 0 && errno != ECHILD) return Error::from_errno(errno, "wait for processes");
+        if (pid <= 0) break;
         if (pid == process.pid) status = sys::exit_status_from_wait(wait_status).shell_code();
       }
     } else if (info.ssi_signo == SIGWINCH && relay != nullptr) {
@@ -181,6 +185,14 @@ Status Supervisor::handle_signals(const container::Created& process, Relay* rela
 }
 
 Result<int> Supervisor::wait_for(container::Created process) {
+  auto status = follow(process);
+  // A process that nobody watches would go on with nobody to tell its end.
+  if (!status.ok()) (void)!sys::pidfd_send_signal(process.pidfd, SIGKILL).ok();
+  raw_.reset();
+  return status;
+}
+
+Result<int> Supervisor::follow(const container::Created& process) {
   std::optional<Relay> relay;
   if (process.console.valid()) relay.emplace(process.console);
   std::optional<int> status;
@@ -194,7 +206,6 @@ Result<int> Supervisor::wait_for(container::Created process) {
     if (fds[0].revents != 0) RETURN_IF_ERROR(handle_signals(process, relay ? &*relay : nullptr, status));
   }
   if (relay) relay->drain();
-  raw_.reset();
   return *status;
 }
 

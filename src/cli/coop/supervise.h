@@ -32,6 +32,7 @@ class Supervisor {
  private:
   Supervisor(UniqueFd signals) : signals_(std::move(signals)) {}
   class Relay;
+  Result<int> follow(const container::Created& process);
   Status handle_signals(const container::Created& process, Relay* relay, std::optional<int>& status);
 
   UniqueFd signals_;
