@@ -1,4 +1,24 @@
-"""Attacks from the container or its image on the start and on exec (specification of the runtime, section 3.8)."""
+"""Attacks from the container or its image on the start and on exec. One test or more for each known attack:
+
+    CVE-2016-9962                       test_joining_process_is_opaque
+    CVE-2019-5736                       TestProgramFile
+    CVE-2024-21626                      TestCwd, test_security_descriptors.py
+    CVE-2019-19921, 2023-27561, -28642  TestProc, test_security_races.py (test_shared_root)
+    CVE-2021-30465                      test_mount_point_symlinks, test_security_races.py (test_mount_point_in_a_shared_volume)
+    CVE-2022-29162                      test_coop_exec.py (test_cap, test_inheritable_is_empty)
+    CVE-2023-25809                      test_security_confinement.py (test_host_cgroups_through_sys)
+    CVE-2024-45310                      test_mkdir_through_dangling_symlink, test_security_races.py (test_directories_on_the_way)
+    CVE-2025-31133                      TestDevNull, test_security_races.py (test_shared_root)
+    CVE-2025-52565                      TestConsole, test_security_confinement.py (test_terminal_links)
+    CVE-2025-52881                      TestProc, test_security_confinement.py (test_exec_ignores_the_containers_proc, test_sysctl_ignores_the_image)
+    CVE-2026-41579, 2026-47766          TestDevSymlink, test_security_races.py (test_shared_root)
+    CVE-2026-30892                      test_coop_exec.py (test_user_is_parsed_strictly)
+    no pivot_root                       test_no_pivot_hides_host_proc, test_security_confinement.py (test_chroot_escape)
+    host-wide sysctl                    test_coop_kernel.py (test_sysctl_host_wide, test_sysctl_without_namespace)
+    newer system calls                  test_coop_kernel.py (test_newer_calls_get_enosys)
+    setgid directories, streams, hooks, test_security_confinement.py, test_security_descriptors.py (test_hooks), test_coop_process.py
+    environment, death of the init      (test_env_duplicates, test_capability_sets_of_a_user)
+"""
 
 import hashlib
 import os
