@@ -3,6 +3,7 @@
 #include <linux/magic.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/strings.h"
@@ -38,18 +39,41 @@ Status move_root(const io::RootDir& root) {
   return change_root(root, "change root");
 }
 
+Status check_devpts(BorrowedFd fd) {
+  ASSIGN_OR_RETURN(const struct statfs info, sys::fstatfs(fd));
+  if (info.f_type == DEVPTS_SUPER_MAGIC) return {};
+  return Error(Errc::kPermission, "'/dev/pts/ptmx' in the container is not on a devpts file system");
+}
+
+// Asked before the node is opened, as an image may have any device there, and after, as a container may cover it.
+Result<UniqueFd> open_master(const io::RootDir& root) {
+  ASSIGN_OR_RETURN(const UniqueFd pts, root.open_at("/dev/pts", O_PATH | O_DIRECTORY));
+  RETURN_IF_ERROR(check_devpts(pts));
+  ASSIGN_OR_RETURN(UniqueFd master, sys::openat(pts, "ptmx", O_RDWR | O_NOCTTY | O_NOFOLLOW));
+  RETURN_IF_ERROR(check_devpts(master));
+  return master;
+}
+
+// What the image has there is never opened: a device node may act on it. A link must not lead the bind elsewhere
+// (CVE-2025-52565).
+Result<UniqueFd> console_place(const io::RootDir& root) {
+  ASSIGN_OR_RETURN(const auto parent, root.parent_of("/dev/console"));
+  auto made = sys::openat(parent.dir, parent.name, O_CREAT | O_EXCL | O_RDONLY | O_NOFOLLOW, 0666);
+  if (made.ok() || made.error().errno_value() != EEXIST) return made;
+  ASSIGN_OR_RETURN(UniqueFd place, sys::openat(parent.dir, parent.name, O_PATH | O_NOFOLLOW));
+  ASSIGN_OR_RETURN(const struct stat info, sys::fstat(place));
+  if (S_ISLNK(info.st_mode)) return Error(Errc::kPermission, "the image's '/dev/console' is a symbolic link", ELOOP);
+  return place;
+}
+
 }  // namespace
 
 Result<UniqueFd> setup_console(const SetupConsole& console, const io::RootDir& root, bool bind_console) {
-  auto opened = root.open_at("/dev/pts/ptmx", O_RDWR | O_NOCTTY);
+  auto opened = open_master(root);
   if (!opened.ok()) {
     return std::move(opened).error().with("open a terminal").with_hint("a terminal needs a devpts mount on /dev/pts");
   }
   UniqueFd master = std::move(opened).value();
-  ASSIGN_OR_RETURN(const struct statfs info, sys::fstatfs(master));
-  if (info.f_type != DEVPTS_SUPER_MAGIC) {
-    return Error(Errc::kPermission, "'/dev/pts/ptmx' in the container is not on a devpts file system");
-  }
   int unlock = 0;
   if (::ioctl(master.get(), TIOCSPTLCK, &unlock) != 0) return Error::from_errno(errno, "unlock terminal");
   // By descriptor (4.13): no path of the image is involved.
@@ -62,9 +86,7 @@ Result<UniqueFd> setup_console(const SetupConsole& console, const io::RootDir& r
   if (::fchown(slave.get(), console.uid, static_cast<gid_t>(-1)) != 0)
     return Error::from_errno(errno, "set the terminal's owner");
   if (bind_console) {
-    ASSIGN_OR_RETURN(const auto parent, root.parent_of("/dev/console"));
-    // A link planted by the image must not lead the bind elsewhere (CVE-2025-52565).
-    auto place = sys::openat(parent.dir, parent.name, O_CREAT | O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, 0666);
+    auto place = console_place(root);
     if (!place.ok()) return std::move(place).error().with("make '/dev/console'");
     ASSIGN_OR_RETURN(const UniqueFd tree, sys::open_tree(slave, "", OPEN_TREE_CLONE | AT_EMPTY_PATH));
     RETURN_IF_ERROR(sys::move_mount(tree, *place));

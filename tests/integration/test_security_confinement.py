@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import stat
 
 import pytest
 
@@ -145,3 +146,24 @@ def test_terminal_links(runtime, bundle, target):
     assert result.rc == 1, result
     assert (bundle.rootfs / "etc/victim").read_text() == "victim"
     assert (bundle.path / "outside").read_text() == "outside"
+
+
+@pytest.mark.parametrize("name", ["ptmx", "console"])
+@pytest.mark.differs(runc="opens them", crun="opens them")
+def test_device_nodes_of_the_image_are_not_opened(runtime, bundle, name):
+    """A node that the image has at /dev/pts/ptmx or /dev/console is not opened on the way to a terminal: some devices act on that.
+
+    Opening the tape device here, which is not there, would be the error ENXIO. Seen to fail with coop before it looked first.
+    """
+    for point in ("/dev/pts", "/dev/shm", "/dev/mqueue", "/dev"):
+        bundle.drop_mount(point)
+    (bundle.rootfs / "dev/pts").mkdir()
+    place = bundle.rootfs / ("dev/pts/ptmx" if name == "ptmx" else "dev/console")
+    os.mknod(place, 0o600 | stat.S_IFCHR, os.makedev(9, 200))
+    if name == "console":
+        bundle.add_mount("/dev/pts", "devpts", "devpts", "newinstance", "ptmxmode=0666", "mode=0620")
+    bundle.process["terminal"] = True
+    bundle.writable().save()
+    result = proc.run("script", "-qec", " ".join(runtime.argv("run", "-b", bundle.path, bundle.id)), "/dev/null", env=runtime.environ, timeout=15)
+    assert "ENXIO" not in result.out
+    assert result.rc == (1 if name == "ptmx" else 0), result
