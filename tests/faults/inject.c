@@ -1,11 +1,11 @@
 // Runs a command under ptrace and lets one system call of it go wrong: the process is killed at the call, or the call
 // fails.
 //
-//   inject --report FILE [--until FILE]... [--attach PID] [--settle MS] [FAULT] -- COMMAND...
+//   inject --report FILE [--until FILE]... [--until-name NAME] [--attach PID] [--settle MS] [FAULT] -- COMMAND...
 //
 // Processes (threads as well) are numbered in the order in which they appear: 0 is the command, then its children and
-// the process given by --attach. A process that executes a file named by --until is let go: it is the container's
-// program.
+// the process given by --attach. A process that executes a file named by --until, or any of the name given by
+// --until-name, is let go: it is the container's program.
 //
 //   --trace              write "call PROCESS INDEX NUMBER" for every system call; INDEX counts from 1 in each process
 //   --kill P:INDEX       SIGKILL to process P as it enters its INDEX-th call
@@ -55,6 +55,7 @@ static int next_process;
 static enum Fault fault = kNone;
 static int target_process, target_index, target_number, target_errno;
 static struct stat until[kMaxUntil];
+static const char* until_name;
 static int until_count;
 static FILE* report;
 static bool executed;  // the command itself runs: calls count from here
@@ -153,6 +154,13 @@ static bool is_let_go(pid_t pid) {
   struct stat now;
   snprintf(path, sizeof path, "/proc/%d/exe", pid);
   if (stat(path, &now) != 0) return false;
+  char target[4096];
+  const ssize_t size = readlink(path, target, sizeof target - 1);
+  if (until_name != NULL && size > 0) {
+    target[size] = '\0';
+    const char* slash = strrchr(target, '/');
+    if (slash != NULL && strcmp(slash + 1, until_name) == 0) return true;
+  }
   for (int i = 0; i < until_count; ++i) {
     if (now.st_dev == until[i].st_dev && now.st_ino == until[i].st_ino) return true;
   }
@@ -302,6 +310,8 @@ int main(int argc, char** argv) {
       if (report == NULL) die(value);
     } else if (strcmp(argv[i], "--until") == 0 && until_count < kMaxUntil) {
       if (stat(value, &until[until_count++]) != 0) die(value);
+    } else if (strcmp(argv[i], "--until-name") == 0) {
+      until_name = value;
     } else if (strcmp(argv[i], "--attach") == 0) {
       attached = (pid_t)strtol(value, NULL, 10);
     } else if (strcmp(argv[i], "--settle") == 0) {

@@ -19,6 +19,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent / "integration")]
 
 import cases  # noqa: E402
+import engine  # noqa: E402
 import report  # noqa: E402
 import scenarios  # noqa: E402
 import stage as stages  # noqa: E402
@@ -76,8 +77,10 @@ def judge(stage, scenario, outcome, fault, baseline):
     return "success", scenario.judge(stage, outcome, baseline)
 
 
-def clean_up(stage):
+def clean_up(stage, scenario):
     """(was delete needed, complaints): what a user does after a failure."""
+    if hasattr(scenario, "clean_up"):
+        return scenario.clean_up(stage)
     complaints = []
     needed = stage.exists()
     if needed:
@@ -99,7 +102,7 @@ def run_case(stage, scenario, fault, baseline):
     outcome = stage.inject(fault.options(), scenario.argv(stage), scenario.attach(stage))
     said, complaints = judge(stage, scenario, outcome, fault, baseline)
     complaints += scenario.after(stage, outcome, fault)
-    needed, more = clean_up(stage)
+    needed, more = clean_up(stage, scenario)
     complaints += more
     if complaints:
         stage.wipe()
@@ -125,28 +128,37 @@ def learn(stage, scenario):
     return outcome.calls, facts
 
 
-def plan(stage, options):
+def asked_for(options, known):
+    """{name of a command: faults named on the command line} of those commands that are meant."""
+    named = {}
+    for text in options.case:
+        name, _, fault = text.partition("/")
+        named.setdefault(name, []).append(cases.Fault.parse(fault))
+    return {name: named.get(name, []) for name in known if name in (named or options.only or known)}
+
+
+def plan(stage, options, known):
     """[(scenario, fault, baseline)] of everything asked for."""
-    wanted = {}
-    for name in options.case:
-        scenario, _, fault = name.partition("/")
-        wanted.setdefault(scenario, []).append(cases.Fault.parse(fault))
     found = []
-    for name in wanted or options.only or scenarios.ALL:
-        scenario = scenarios.ALL[name]()
+    kinds = ["kill"] if known is engine.ALL else options.kinds.split(",")
+    for name, faults in asked_for(options, known).items():
+        scenario = known[name]()
         calls, baseline = learn(stage, scenario)
-        faults = wanted.get(name) or cases.from_trace(calls, options.kinds.split(","))
-        found += [(scenario, fault, baseline) for fault in faults]
-    return cases.spread(found, options.sample)
+        found += [(scenario, fault, baseline) for fault in faults or cases.from_trace(calls, kinds)]
+    sample = options.sample and (options.sample // 5 if known is engine.ALL else options.sample)
+    return cases.spread(found, sample)
 
 
 def run_runtime(kind, binary, top, options):
-    """All cases of one runtime; returns the verdicts."""
+    """All cases of one runtime, or of the engine; returns the verdicts."""
     prefix = PREFIX + kind
-    stage = stages.Stage(binary, kind, top / kind, prefix, paths.cache_dir())
+    known, make = (engine.ALL, engine.EngineStage) if kind == "cooper" else (scenarios.ALL, stages.Stage)
+    if not asked_for(options, known):
+        return []
+    stage = make(binary, kind, top / kind, prefix, paths.cache_dir())
     verdicts = []
     try:
-        todo = plan(stage, options)
+        todo = plan(stage, options, known)
         print(f"{kind}: {len(todo)} cases", flush=True)
         current = None
         for scenario, fault, baseline in todo:
@@ -157,6 +169,9 @@ def run_runtime(kind, binary, top, options):
             verdicts.append(verdict)
             if not verdict.survived or options.verbose:
                 print(f"{'ok' if verdict.survived else 'FAIL'} {kind} {verdict.name}: {verdict.outcome}: {'; '.join(verdict.complaints)} [{verdict.message[:300]}]", flush=True)
+            if verdict.complaints and sum(not v.survived for v in verdicts) > options.max_failures:
+                print(f"{kind}: more than {options.max_failures} cases failed, the rest is not tried", flush=True)
+                break
     finally:
         cgroups.remove([folder for root in cgroups.roots() for folder, _, _ in os.walk(root / prefix)])
     return verdicts
@@ -166,11 +181,12 @@ def parse():
     """The command line."""
     parser = argparse.ArgumentParser(prog="./dev test faults", description="Break every system call of the runtime, one at a time.")
     parser.add_argument("--sample", type=int, metavar="N", help="only N cases, evenly spread over all")
-    parser.add_argument("--only", action="append", default=[], metavar="NAME", choices=list(scenarios.ALL), help="only this command: " + ", ".join(scenarios.ALL))
+    parser.add_argument("--only", action="append", default=[], metavar="NAME", choices=[*scenarios.ALL, *engine.ALL], help="only this command: " + ", ".join([*scenarios.ALL, *engine.ALL]))
     parser.add_argument("--kinds", default="kill,fail,gone", help="kinds of faults (default: %(default)s)")
     parser.add_argument("--case", action="append", default=[], metavar="NAME/FAULT", help="one case, as a report names it")
     parser.add_argument("--peers", action="store_true", help="the same for crun and runc")
     parser.add_argument("--results", default=None, metavar="DIR", help="where faults.json, faults.txt and pytest.xml go")
+    parser.add_argument("--max-failures", type=int, default=200, metavar="N", help="stop a runtime after so many (default: %(default)s)")
     parser.add_argument("--verbose", action="store_true", help="a line for every case")
     options = parser.parse_args()
     return options
@@ -180,7 +196,7 @@ def main():
     options = parse()
     if os.geteuid() != 0:
         raise SystemExit("the fault matrix must run as root")
-    runtimes = {"coop": paths.bin_dir() / "coop"}
+    runtimes = {name: paths.bin_dir() / name for name in ("coop", "cooper")}
     if options.peers:
         runtimes |= {name: found for name in ("crun", "runc") if (found := shutil.which(name))}
     isolate.enter(["hugetlb"] if options.peers else [])
@@ -192,7 +208,7 @@ def main():
     finally:
         isolate.remove_tree(top)
     print(report.write(results, options.results))
-    sys.exit(0 if all(v.survived for v in results["coop"]) else 1)
+    sys.exit(0 if all(v.survived for name in ("coop", "cooper") for v in results[name]) else 1)
 
 
 if __name__ == "__main__":

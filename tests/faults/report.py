@@ -11,6 +11,8 @@ def rows(results):
     """One row for each runtime and command, and a sum for each runtime."""
     out = []
     for kind, verdicts in results.items():
+        if not verdicts:
+            continue
         names = list(dict.fromkeys(v.scenario for v in verdicts))
         for name in names + ["all"]:
             of = [v for v in verdicts if name in ("all", v.scenario)]
@@ -30,7 +32,7 @@ def table(results):
 
 
 def junit(verdicts):
-    """A test case for each fault of coop."""
+    """A test case for each fault of our own programs."""
     suite = tree.Element("testsuite", name="faults", tests=str(len(verdicts)), failures=str(sum(not v.survived for v in verdicts)))
     for verdict in verdicts:
         case = tree.SubElement(suite, "testcase", classname=f"faults.{verdict.scenario}", name=str(verdict.fault), time=f"{verdict.seconds:.3f}")
@@ -52,5 +54,5 @@ def write(results, folder):
         keys = [word.replace(" ", "_") for word in HEAD]
         failed = [{"runtime": k, "case": v.name, "said": v.outcome, "complaints": v.complaints, "message": v.message} for k, vs in results.items() for v in vs if not v.survived]
         (top / "faults.json").write_text(json.dumps({"version": 1, "rows": [dict(zip(keys, row)) for row in rows(results)], "failed": failed}, indent=1))
-        junit(results["coop"]).write(top / "pytest.xml", encoding="utf-8", xml_declaration=True)
+        junit(results["coop"] + results["cooper"]).write(top / "pytest.xml", encoding="utf-8", xml_declaration=True)
     return text

@@ -125,11 +125,14 @@ class Stage:
         calls = [tuple(map(int, words[1:])) for words in lines if words[0] == "call"]
         return Outcome(128 - rc if rc < 0 else rc, output, text(error), hung, any(w[0] == "injected" for w in lines), calls)
 
+    def until_options(self):
+        """How the injector knows the container's program."""
+        return [word for name in ("confined", "pause", "true") for word in ("--until", str(self.rootfs / "probe" / name))]
+
     def inject(self, options, argv, attach=None):
         """Run the command with a fault (or traced, by --trace)."""
-        until = [word for name in ("confined", "pause", "true") for word in ("--until", str(self.rootfs / "probe" / name))]
         attached = ["--attach", str(attach)] if attach else []
-        return self.execute([str(self.injector), "--report", str(self.report), *until, *attached, *options, "--", *argv], report=True)
+        return self.execute([str(self.injector), "--report", str(self.report), *self.until_options(), *attached, *options, "--", *argv], report=True)
 
     def save(self, made):
         """Write the configuration."""
