@@ -101,8 +101,8 @@ def test_directories_on_the_way(runtime, victim, attacker, workdir, outside):
 def test_shared_root(runtime, victim, attacker, workdir, outside, name):
     """CVE-2019-19921, CVE-2026-41579 and CVE-2025-31133 in motion: directories of the root file system itself are exchanged with symlinks.
 
-    Nothing is made on the host. (Who may write to a root file system can always move a mount point of another's away, with the mount.) Seen to fail with a build of coop
-    whose RootDir resolves with flags 0 in the place of RESOLVE_IN_ROOT.
+    Nothing is made on the host. (Who may write to a root file system can always move a mount point away, with what is mounted there.)
+    Seen to fail with a build of coop whose RootDir resolves with flags 0 in the place of RESOLVE_IN_ROOT.
     """
     fake = victim.rootfs / "fake"
     (fake / "self/attr").mkdir(parents=True)
