@@ -97,7 +97,7 @@ std::string describe_errno(int errno_value) {
 }
 
 Error::Error(Errc code, std::string message, int errno_value, const char* file, int line)
-    : detail_(new Detail{code, errno_value, std::move(message), {}, file, line}) {}
+    : detail_(new Detail{code, errno_value, std::move(message), {}, {}, file, line}) {}
 
 Error Error::from_errno(int errno_value, std::string_view what, const char* file, int line) {
   std::string message(what);
@@ -121,6 +121,11 @@ Error Error::with_code(Errc code) && {
 
 Error Error::with_hint(std::string hint) && {
   detail_->hint = std::move(hint);
+  return std::move(*this);
+}
+
+Error Error::with_step(std::string_view step) && {
+  if (detail_->step.empty()) detail_->step = step;
   return std::move(*this);
 }
 

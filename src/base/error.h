@@ -53,6 +53,8 @@ class [[nodiscard]] Error {
   const std::string& message() const { return detail_->message; }
   // What to try, when known; the program edge prints it as a second clause.
   const std::string& hint() const { return detail_->hint; }
+  // The step of a plan that failed ("mount", "pivot-root"), for programs; empty when there was none.
+  const std::string& step() const { return detail_->step; }
   const char* file() const { return detail_->file; }
   int line() const { return detail_->line; }
 
@@ -60,6 +62,8 @@ class [[nodiscard]] Error {
   Error with(std::string_view context) &&;
   Error with_code(Errc code) &&;
   Error with_hint(std::string hint) &&;
+  // Keeps a step that is there already: the innermost one is the one that failed.
+  Error with_step(std::string_view step) &&;
 
  private:
   struct Detail {
@@ -67,6 +71,7 @@ class [[nodiscard]] Error {
     int errno_value;
     std::string message;
     std::string hint;
+    std::string step;
     const char* file;
     int line;
   };

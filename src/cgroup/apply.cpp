@@ -178,7 +178,12 @@ Status Group::update(const oci::Resources& resources) {
   if (!pure_v2()) RETURN_IF_ERROR(order_memory(settings));
   std::vector<Undo> undo;
   Status done = write_settings(std::move(settings), &undo);
-  if (done.ok()) done = write_devices(resources.devices);
+  if (const Dir* dir = pure_v2() ? nullptr : find("devices");
+      done.ok() && dir != nullptr && !resources.devices.empty()) {
+    done = update_device_rules_v1(dir->directory, resources.devices);
+  } else if (done.ok()) {
+    done = write_devices(resources.devices);
+  }
   if (done.ok()) return done;
   for (auto step = undo.rbegin(); step != undo.rend(); ++step) {
     if (Status back = write_control(step->path, step->value); !back.ok())

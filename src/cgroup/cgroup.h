@@ -69,6 +69,10 @@ class Group {
   Group(Group&&) noexcept = default;
   Group& operator=(Group&&) noexcept = default;
 
+  // Goes on below an opened group: in the hierarchy of `controller`, or ("") in all of them. The groups must exist
+  // (Errc::kNotFound); of all of them on v1, a hierarchy that lacks it stays where it is, but one must have it.
+  Status enter_subgroup(std::string_view controller, const std::string& relative);
+
   const std::string& path() const { return path_; }
   // Per-hierarchy directory on the host: controller (or "" for v2) -> directory. For state.json and bind mounts.
   std::map<std::string, std::string> directories() const;
@@ -111,6 +115,7 @@ class Group {
     std::string directory;  // host path
     UniqueFd fd;            // the v2 tree only: for clone
     bool created = false;
+    std::string entered;                    // what enter_subgroup() has appended
     std::vector<std::string> made_parents;  // outermost first, removed when create() fails
     UniqueFd join;                          // prepared file of attach_self()
   };

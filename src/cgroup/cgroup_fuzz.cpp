@@ -6,6 +6,7 @@
 #include "cgroup/cgroup.h"
 #include "cgroup/internal/files.h"
 #include "cgroup/internal/settings.h"
+#include "cgroup/usage.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   using namespace cooper::cgroup;
@@ -26,5 +27,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const Setting setting{.controller = "blkio", .file = "f", .value = "8:0 1", .key = "8:0", .reset = "8:0 0"};
   (void)undo_value(setting, text);
   (void)is_current(setting, text);
+  (void)parse_pressure(text);
+  if (parse_id_list(text).size() > 4096) std::abort();
+  (void)parse_io_counters(text);
+  (void)parse_rdma(text);
   return 0;
 }

@@ -9,6 +9,7 @@
 
 #include "base/strings.h"
 #include "cgroup/cgroup.h"
+#include "cgroup/internal/files.h"
 #include "io/file.h"
 #include "sys/file.h"
 
@@ -244,6 +245,93 @@ Status write_device_rules_v1(const std::string& directory, const std::vector<oci
         return std::move(written).error().with("write " + quoted(text) + " to " + quoted(path));
       }
     }
+  }
+  return {};
+}
+
+namespace {
+
+using DeviceList = std::map<std::string, std::string>;
+
+// "c 1:3 rw" -> "c 1:3", "rw".
+std::pair<std::string, std::string> split_access(std::string_view line) {
+  const std::size_t at = line.rfind(' ');
+  if (at == std::string_view::npos) return {std::string(line), {}};
+  return {std::string(line.substr(0, at)), std::string(line.substr(at + 1))};
+}
+
+std::string without(std::string letters, const std::string& taken) {
+  std::erase_if(letters, [&](char letter) { return taken.find(letter) != std::string::npos; });
+  return letters;
+}
+
+// What is in `list` and not in `other`, as lines to write.
+std::vector<std::string> difference(const DeviceList& list, const DeviceList& other) {
+  std::vector<std::string> out;
+  for (const auto& [device, letters] : list) {
+    const auto found = other.find(device);
+    const std::string left = found == other.end() ? letters : without(letters, found->second);
+    if (!left.empty()) out.push_back(device + " " + left);
+  }
+  return out;
+}
+
+}  // namespace
+
+Result<std::optional<DeviceList>> device_list(const std::vector<oci::DeviceRule>& rules) {
+  DeviceList out;
+  bool denies = false;
+  for (const oci::DeviceRule& rule : rules) {
+    ASSIGN_OR_RETURN(const auto texts, device_rule_texts(rule));
+    for (const std::string& text : texts) {
+      if (text == "a" && rule.allow) return std::optional<DeviceList>();
+      if (text == "a") {
+        denies = true;
+        out.clear();
+        continue;
+      }
+      const auto [device, letters] = split_access(text);
+      // The kernel joins rules of one device, and takes a denial from the very same device only.
+      std::string& have = out[device];
+      have = without(have, letters) + (rule.allow ? letters : "");
+      if (have.empty()) out.erase(device);
+    }
+  }
+  if (!denies) return std::optional<DeviceList>();
+  return std::optional(std::move(out));
+}
+
+std::optional<DeviceList> parse_device_list(std::string_view text) {
+  DeviceList out;
+  for (const std::string_view line : split(text, '\n')) {
+    if (line.empty()) continue;
+    const auto [device, letters] = split_access(line);
+    if (device.starts_with("a ")) return std::nullopt;
+    out[device] += letters;
+  }
+  return out;
+}
+
+Status update_device_rules_v1(const std::string& directory, const std::vector<oci::DeviceRule>& rules) {
+  ASSIGN_OR_RETURN(const auto wanted, device_list(rules));
+  ASSIGN_OR_RETURN(const std::string text, read_control(directory + "/devices.list"));
+  const auto current = parse_device_list(text);
+  if (!wanted || !current) return write_device_rules_v1(directory, rules);
+  struct Write {
+    std::string file, undo, line;
+  };
+  const std::string allow = directory + "/devices.allow", deny = directory + "/devices.deny";
+  std::vector<Write> writes;
+  for (std::string& line : difference(*wanted, *current)) writes.push_back({allow, deny, std::move(line)});
+  for (std::string& line : difference(*current, *wanted)) writes.push_back({deny, allow, std::move(line)});
+  for (std::size_t done = 0; done < writes.size(); ++done) {
+    Status written = write_control(writes[done].file, writes[done].line);
+    if (written.ok()) continue;
+    while (done > 0) {
+      --done;
+      (void)!write_control(writes[done].undo, writes[done].line).ok();
+    }
+    return written;
   }
   return {};
 }

@@ -130,5 +130,29 @@ TEST(DeviceProgram, NothingAfterARuleForEverything) {
   EXPECT_EQ(long_program->size(), short_program->size());
 }
 
+TEST(DeviceList, IsWhatTheKernelWillHave) {
+  const oci::DeviceRule nothing{false, "a", {}, {}, "rwm"};
+  const auto list = device_list({{true, "c", 9, 9, "rwm"},
+                                 nothing,
+                                 {true, "c", 1, 3, "rw"},
+                                 {true, "c", 1, 3, "m"},
+                                 {true, "", 8, 0, "r"},
+                                 {false, "c", 1, 3, "w"},
+                                 {false, "c", 8, 0, "rwm"},
+                                 {false, "c", {}, {}, "r"}});
+  ASSERT_TRUE(list.ok() && list->has_value());
+  EXPECT_EQ(**list, (std::map<std::string, std::string>{{"c 1:3", "rm"}, {"b 8:0", "r"}}));
+  EXPECT_FALSE(device_list({{true, "c", 1, 3, "rw"}})->has_value());
+  EXPECT_FALSE(device_list({nothing, {true, "a", {}, {}, "rwm"}})->has_value());
+  EXPECT_FALSE(device_list({{true, "x", 1, 3, "rw"}}).ok());
+}
+
+TEST(DeviceList, Parsed) {
+  EXPECT_EQ(*parse_device_list("c 1:3 rwm\nb *:* m\n"),
+            (std::map<std::string, std::string>{{"c 1:3", "rwm"}, {"b *:*", "m"}}));
+  EXPECT_FALSE(parse_device_list("a *:* rwm\n").has_value());
+  EXPECT_TRUE(parse_device_list("")->empty());
+}
+
 }  // namespace
 }  // namespace cooper::cgroup

@@ -84,6 +84,41 @@ Result<Group> Group::open(const Layout& layout, const std::string& path) {
   return group;
 }
 
+Status Group::enter_subgroup(std::string_view controller, const std::string& relative) {
+  const std::string below = "/" + relative;
+  // normalize_path() refuses what would climb out.
+  ASSIGN_OR_RETURN(const std::string normal, normalize_path(below));
+  const bool all = controller.empty();
+  if (!all && (pure_v2() || find(controller) == nullptr)) {
+    return Error(Errc::kInvalidArgument, pure_v2() ? "cgroup v2 has no groups of single controllers"
+                                                   : "no cgroup hierarchy has the controller " + quoted(controller));
+  }
+  bool entered = false;
+  for (Dir& dir : dirs_) {
+    if (!all && find(controller) != &dir) continue;
+    if (!dir.entered.empty() && dir.entered != normal) {
+      return Error(Errc::kInvalidArgument, "cgroup controllers of one hierarchy are given two groups: " +
+                                               quoted(dir.entered) + " and " + quoted(normal));
+    }
+    if (dir.entered == normal) {
+      entered = true;
+      continue;
+    }
+    const std::string directory = dir.directory + normal;
+    if (!sys::fstatat(sys::kCwd, directory).ok()) {
+      if (all && !pure_v2()) continue;
+      return Error(Errc::kNotFound, "cgroup " + quoted(directory) + " does not exist", ENOENT);
+    }
+    entered = true;
+    dir.directory = directory;
+    dir.entered = normal;
+    if (!dir.hierarchy.v2) continue;
+    ASSIGN_OR_RETURN(dir.fd, sys::openat(sys::kCwd, dir.directory, O_PATH | O_DIRECTORY | O_NOFOLLOW));
+  }
+  if (entered || dirs_.empty()) return {};
+  return Error(Errc::kNotFound, "cgroup " + quoted(path_ + normal) + " does not exist in any hierarchy", ENOENT);
+}
+
 Status Group::create_directory(Dir& dir) {
   Status made = sys::mkdirat(sys::kCwd, dir.directory, 0755);
   for (int race = 0; !made.ok() && made.error().errno_value() == ENOENT && race < kParentRaces; ++race) {

@@ -1,34 +1,14 @@
 #include "base/strings.h"
 #include "cgroup/cgroup.h"
-#include "cgroup/internal/files.h"
+#include "cgroup/internal/counters.h"
 
 namespace cooper::cgroup {
 namespace {
-
-// A controller the host lacks, or a group that is going away, counts nothing.
-std::string read_or_empty(const std::string& path) {
-  auto text = read_control(path);
-  return text.ok() ? std::move(*text) : std::string();
-}
-
-std::uint64_t read_number(const std::string& path) {
-  return parse_number<std::uint64_t>(trim(read_or_empty(path))).value_or(0);
-}
 
 // "max", and the largest value of v1's page counter, mean unlimited.
 std::uint64_t read_limit(const std::string& path) {
   const std::uint64_t n = read_number(path);
   return n >= (std::uint64_t{1} << 62) ? 0 : n;
-}
-
-// f(name, value) for lines of "name value".
-template <typename F>
-void for_each_pair(const std::string& text, F f) {
-  for (const auto line : split(text, '\n')) {
-    const auto pair = split_once(line, ' ');
-    if (!pair) continue;
-    if (const auto n = parse_number<std::uint64_t>(trim(pair->second))) f(pair->first, *n);
-  }
 }
 
 void read_cpu_v1(const std::string& cpu, const std::string& cpuacct, Stats& out) {

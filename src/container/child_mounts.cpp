@@ -95,14 +95,16 @@ Status refuse_link(const Mount& mount, const io::RootDir& root) {
   return {};
 }
 
+}  // namespace
+
 // Labels, sysctls and limits are read and written through the container's procfs by whoever joins later, so nothing may
 // be put over it (CVE-2019-16884, CVE-2025-52881) but real procfs and the files that resource views replace. Judged by
 // what the descriptor is, not by the path's text: a link in the image may lead here.
-Status check_proc_target(const Mount& mount, BorrowedFd target, bool source_is_proc) {
+Status check_proc_target(const Mount& mount, BorrowedFd target, __fsword_t source_type) {
   constexpr std::array<std::string_view, 10> kReplaceable{
       "cpuinfo", "diskstats", "meminfo",  "stat",        "swaps",
       "uptime",  "loadavg",   "slabinfo", "ns_last_pid", "sys/crypto/fips_enabled"};
-  if (source_is_proc) return {};
+  if (source_type == PROC_SUPER_MAGIC) return {};
   std::string_view inside = mount.destination;
   const bool below_proc = inside.starts_with("/proc/");
   if (below_proc && std::ranges::find(kReplaceable, inside.substr(6)) != kReplaceable.end()) return {};
@@ -112,6 +114,8 @@ Status check_proc_target(const Mount& mount, BorrowedFd target, bool source_is_p
   return Error(Errc::kPermission,
                "mount on " + quoted(mount.destination) + ": only a proc file system may be mounted over /proc");
 }
+
+namespace {
 
 Result<UniqueFd> open_bind_source(const Mount& mount, const MountEnvironment& environment) {
   const unsigned flags = OPEN_TREE_CLONE | (mount.recursive ? AT_RECURSIVE : 0U);
@@ -134,7 +138,7 @@ Status mount_bind(const Mount& mount, const MountEnvironment& environment) {
   ASSIGN_OR_RETURN(const struct stat info, sys::fstat(tree));
   ASSIGN_OR_RETURN(const struct statfs source_fs, sys::fstatfs(tree));
   ASSIGN_OR_RETURN(const UniqueFd target, open_target(mount, *environment.root, S_ISDIR(info.st_mode)));
-  RETURN_IF_ERROR(check_proc_target(mount, target, source_fs.f_type == PROC_SUPER_MAGIC));
+  RETURN_IF_ERROR(check_proc_target(mount, target, source_fs.f_type));
   if (mount.attr_set != 0 || mount.attr_clear != 0)
     RETURN_IF_ERROR(set_mount_attributes(tree, mount.attr_set, mount.attr_clear, false));
   if (mount.rec_attr_set != 0 || mount.rec_attr_clear != 0) {
@@ -232,7 +236,7 @@ Status mount_filesystem(const Mount& mount, const MountEnvironment& environment)
     if (info.ok() && S_ISDIR(info->st_mode)) existing_mode = info->st_mode;
   }
   ASSIGN_OR_RETURN(const UniqueFd target, open_target(mount, *environment.root, true));
-  RETURN_IF_ERROR(check_proc_target(mount, target, mount.fstype == "proc"));
+  RETURN_IF_ERROR(check_proc_target(mount, target, mount.fstype == "proc" ? PROC_SUPER_MAGIC : 0));
   const unsigned long flags =
       flags_from_attributes(mount.attr_set) | static_cast<unsigned long>(mount.superblock_flags);
   // A copied-up tmpfs is filled first and made read-only after.
@@ -294,10 +298,16 @@ Status mount_cgroup_v1(const Mount& mount, const MountEnvironment& environment) 
           sys::mount("cgroup", fd_path(place), "cgroup", flags, data.starts_with("name=") ? "none," + data : data));
     } else {
       const std::string source = hierarchy.mount_point + environment.cgroup_path;
-      ASSIGN_OR_RETURN(const UniqueFd tree, sys::open_tree(sys::kCwd, source, OPEN_TREE_CLONE));
+      const auto tree = sys::open_tree(sys::kCwd, source, OPEN_TREE_CLONE);
+      if (!tree.ok() && tree.error().errno_value() == ENOENT && environment.user_namespace) {
+        // A user without privileges has no group here, and nothing of others is shown.
+        RETURN_IF_ERROR(sys::unlinkat(top, name, AT_REMOVEDIR));
+        continue;
+      }
+      if (!tree.ok()) return Error(tree.error().code(), tree.error().message(), tree.error().errno_value());
       RETURN_IF_ERROR(set_mount_attributes(
-          tree, mount.attr_set | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC, 0, false));
-      RETURN_IF_ERROR(sys::move_mount(tree, place));
+          *tree, mount.attr_set | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC, 0, false));
+      RETURN_IF_ERROR(sys::move_mount(*tree, place));
     }
     for (const std::string& controller : hierarchy.controllers) {
       if (controller == name || controller.starts_with("name=")) continue;
@@ -321,7 +331,10 @@ Status mount_cgroup_v2(const Mount& mount, const MountEnvironment& environment, 
   }
   fs.kind = MountKind::kBind;
   fs.source = hierarchy.mount_point + (environment.private_cgroup_namespace ? "" : environment.cgroup_path);
-  return mount_bind(fs, environment);
+  Status bound = mount_bind(fs, environment);
+  // A user without privileges has no group to show.
+  if (!bound.ok() && environment.user_namespace && bound.error().errno_value() == ENOENT) return {};
+  return bound;
 }
 
 Status mount_cgroup(const Mount& mount, const MountEnvironment& environment) {

@@ -2,6 +2,8 @@
 // of this mount namespace; no path below the root is ever handed to the kernel as text.
 #pragma once
 
+#include <sys/vfs.h>
+
 #include <optional>
 #include <string>
 
@@ -30,6 +32,9 @@ struct MountEnvironment {
   bool user_namespace = false;
   int source_fd = -1;  // bind source opened by the parent; -1: open it here
 };
+// Refuses to cover a procfs with anything but a procfs (or a file that resource views replace). `source_type` is the
+// f_type of what is mounted.
+Status check_proc_target(const Mount& mount, BorrowedFd target, __fsword_t source_type);
 Status perform_mount(const Mount& mount, const MountEnvironment& environment);
 
 // Maps the owners of a detached mount (kernel 5.12). Needs CAP_SYS_ADMIN over the file system's user namespace: the

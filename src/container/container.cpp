@@ -80,7 +80,7 @@ Result<std::optional<cgroup::Group>> recorded_group(const StateRecord& record) {
 }
 
 Error does_not_exist(const std::string& id) {
-  return {Errc::kNotFound, "container " + quoted(id) + " does not exist", ENOENT};
+  return {Errc::kNotFound, "container does not exist: " + quoted(id), ENOENT};
 }
 
 Error not_running(const StateRecord& record, RunStatus status) {
@@ -258,7 +258,11 @@ Status Container::resume() {
 Result<std::vector<pid_t>> Container::processes() const {
   if (!record_.cgroup_path.empty()) {
     auto group = open_group(record_);
-    if (group.ok()) return group->processes();
+    if (group.ok()) {
+      auto found = group->processes();
+      // None: a user without privileges may have got no group.
+      if (!found.ok() || !found->empty()) return found;
+    }
   }
   std::vector<pid_t> out;
   ASSIGN_OR_RETURN(const bool alive, init_alive(record_));
@@ -271,6 +275,12 @@ Result<cgroup::Stats> Container::stats() const {
   if (now == RunStatus::kStopped) return not_running(record_, now);
   ASSIGN_OR_RETURN(const auto group, open_group(record_));
   return cgroup::read_stats(group);
+}
+
+Result<cgroup::Group> Container::group() const {
+  if (record_.cgroup_path.empty())
+    return Error(Errc::kUnsupported, "container " + quoted(record_.id) + " has no cgroup");
+  return open_group(record_);
 }
 
 Status Container::update(const oci::Resources& resources) {

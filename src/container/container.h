@@ -4,6 +4,7 @@
 //     lock                flock: held exclusively while a verb changes the container; its text is the cgroup path
 //     state.json          versioned; replaced by rename
 //     config.json         copy of the runtime spec taken at create (edits of the bundle afterwards have no effect)
+//     exit.json           how the init ended, written by whoever learned it
 //     start.sock          exists while created: `start` connects, the waiting init answers with the result of its exec
 //
 // The process that calls create(), run() or exec() must be single-threaded (asserted). All need CAP_SYS_ADMIN or a user
@@ -57,6 +58,13 @@ struct StateRecord {
   std::uint64_t exe_dev = 0, exe_ino = 0;
 };
 
+// How the init of a container ended.
+struct ExitRecord {
+  sys::ExitStatus status;
+  bool oom = false;      // the kernel's out-of-memory killer ended a process of the container
+  std::string finished;  // RFC 3339
+};
+
 struct FactoryOptions {
   std::string root;  // state root, absolute
   bool rootless = false;
@@ -101,7 +109,8 @@ struct ExecOptions {
   std::string pid_file;
   int preserve_fds = 0;
   bool ignore_paused = false;
-  std::string sub_cgroup;  // below the container's own; "" = same
+  // Controller -> group below the container's own, which must exist; "" is all controllers.
+  std::map<std::string, std::string> sub_cgroups;
   Stdio stdio;
   bool keep_console = false;
 };
@@ -116,7 +125,7 @@ class Factory {
   Result<Created> create(const oci::Config& config, const CreateOptions& options);
   // Plan of create() without touching the kernel (`run --dry-run`).
   Result<Plan> plan(const oci::Config& config, const CreateOptions& options);
-  // Errc::kNotFound: "container 'x' does not exist".
+  // Errc::kNotFound: "container does not exist: 'x'".
   Result<Container> load(std::string_view id) const;
   // Also when its state cannot be read: what is known of it is enough for destroy(true).
   Result<Container> load_for_removal(std::string_view id) const;
@@ -147,12 +156,26 @@ class Container {
   Status resume();
   Result<std::vector<pid_t>> processes() const;
   Result<cgroup::Stats> stats() const;
+  // Its control groups, to read counters from and to watch. Errc::kUnsupported without any.
+  Result<cgroup::Group> group() const;
   Status update(const oci::Resources& resources);
   // stopped (or created: the init is killed first); force kills whatever runs. Removes cgroup and state, runs poststop
   // hooks.
   Status destroy(bool force);
+  // Mounts of a running container: bind mounts, and file systems that belong to no namespace. They last until they are
+  // removed or the container ends; its configuration stays as it is. The caller is single-threaded.
+  Status add_mount(const oci::Mount& mount) const;
+  // Errc::kInvalidArgument for what is no mount point.
+  Status remove_mount(const std::string& destination) const;
   // A second process in the container's namespaces and cgroup, child of the caller.
   Result<Created> exec(const ExecOptions& options);
+  // Of a stopped container, as far as somebody who could know has written it down, or the kernel still knows.
+  Result<std::optional<ExitRecord>> exit_record() const;
+  // For the init's parent, once it has collected it: keeps the record until the container is deleted.
+  Status record_exit(const sys::ExitStatus& status) const;
+  // Blocks until the container has stopped. nullopt when nobody can tell how (see exit_record(); for a process that is
+  // no child of ours the kernel tells since 6.15). What was learned is kept.
+  Result<std::optional<ExitRecord>> wait() const;
   // Valid while the init lives; Errc::kNotFound otherwise.
   Result<UniqueFd> init_pidfd() const;
 
@@ -162,6 +185,7 @@ class Container {
   Status remove_under_lock(const oci::Config* spec);
   Status take_over_listener(const oci::Config& spec, BorrowedFd socket, BorrowedFd listener) const;
   Status end_init(RunStatus now);
+  Status change_mounts(const Mount* added, const std::string& removed) const;
   Container(FactoryOptions options, StateRecord record) : options_(std::move(options)), record_(std::move(record)) {}
   FactoryOptions options_;
   StateRecord record_;

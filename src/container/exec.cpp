@@ -66,9 +66,11 @@ Result<Plan> exec_plan(const StateRecord& record, oci::Config config, const Exec
   Plan out;
   out.id = whole.id;
   out.warnings = std::move(whole.warnings);
-  if ((namespaces & CLONE_NEWPID) != 0) {
-    out.steps.push_back({Actor::kParent, JoinPidNamespace{"/proc/" + std::to_string(init) + "/ns/pid"}});
-  }
+  const std::string init_namespaces = "/proc/" + std::to_string(init) + "/ns/";
+  // Without privileges outside, the other namespaces may be joined only from inside the container's user namespace.
+  const bool user_first = (namespaces & CLONE_NEWUSER) != 0 && ::geteuid() != 0;
+  if ((namespaces & CLONE_NEWPID) != 0 && !user_first)
+    out.steps.push_back({Actor::kParent, JoinPidNamespace{init_namespaces + "pid"}});
   const oci::ExecCpuAffinity affinity = options.process.exec_cpu_affinity.value_or(oci::ExecCpuAffinity{});
   // Born into its cgroup, a process could not have an affinity before.
   out.steps.push_back({Actor::kParent, Clone{0, affinity.initial.empty()}});
@@ -79,6 +81,10 @@ Result<Plan> exec_plan(const StateRecord& record, oci::Config config, const Exec
   // Through the host's /proc: the container's may be anything by now (CVE-2025-52881).
   if (options.process.oom_score_adj)
     out.steps.push_back({Actor::kChild, SetOomScoreAdj{*options.process.oom_score_adj}});
+  if (user_first) {
+    out.steps.push_back({Actor::kChild, JoinNamespace{"user", init_namespaces + "user"}});
+    namespaces &= ~CLONE_NEWUSER;
+  }
   out.steps.push_back({Actor::kChild, EnterContainer{namespaces & ~CLONE_NEWPID}});
   bool waited = false;
   for (Step& step : whole.steps) {
@@ -140,7 +146,7 @@ Result<Created> Container::exec(const ExecOptions& options) {
   inputs.exec_root = root->get();
   inputs.join_cgroup = record_.cgroup_path;
   inputs.resctrl = record_.resctrl;
-  if (!options.sub_cgroup.empty() && options.sub_cgroup != "/") inputs.join_cgroup += "/" + options.sub_cgroup;
+  inputs.sub_cgroups = options.sub_cgroups;
   inputs.on_prepared = [&](pid_t pid) -> Status {
     if (!options.pidfd_socket.empty()) RETURN_IF_ERROR(send_pidfd(options.pidfd_socket, pid));
     return options.pid_file.empty() ? Status() : write_pid_file(options.pid_file, pid);

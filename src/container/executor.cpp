@@ -10,6 +10,7 @@
 #include "base/strings.h"
 #include "container/child_mounts.h"
 #include "container/hooks.h"
+#include "container/internal.h"
 #include "container/seccomp_agent.h"
 #include "container/sync.h"
 #include "io/file.h"
@@ -57,20 +58,19 @@ bool child_waits_for_hooks(const Plan& plan) {
   return false;
 }
 
+bool exists_somewhere(const cgroup::Group& group) {
+  for (const auto& [controller, directory] : group.directories()) {
+    if (sys::fstatat(sys::kCwd, directory).ok()) return true;
+  }
+  return false;
+}
+
 std::string joined_user_namespace(const Plan& plan) {
   for (const Step& step : plan.steps) {
     const auto* join = std::get_if<JoinNamespace>(&step.body);
     if (join != nullptr && join->type == "user") return join->path;
   }
   return {};
-}
-
-std::string mapping_text(const std::vector<oci::IdMapping>& mappings) {
-  std::string out;
-  for (const oci::IdMapping& m : mappings) {
-    out += std::to_string(m.container_id) + " " + std::to_string(m.host_id) + " " + std::to_string(m.size) + "\n";
-  }
-  return out;
 }
 
 }  // namespace
@@ -85,7 +85,8 @@ Status Executor::walk() {
   RETURN_IF_ERROR(prepare());
   for (const Step& step : in_.plan->steps) {
     if (step.actor != Actor::kParent) continue;
-    RETURN_IF_ERROR(std::visit([this](const auto& body) { return perform(body); }, step.body));
+    Status done = std::visit([this](const auto& body) { return perform(body); }, step.body);
+    if (!done.ok()) return std::move(done).error().with_step(step_name(step.body));
   }
   return finish();
 }
@@ -121,6 +122,13 @@ Status Executor::prepare() {
   if (!in_.join_cgroup.empty()) {
     ASSIGN_OR_RETURN(group_, cgroup::Group::open(*layout_, in_.join_cgroup));
     cgroup_path_ = in_.join_cgroup;
+    // A user without privileges may have got no group, in any hierarchy.
+    if (in_.rootless && !exists_somewhere(*group_)) group_.reset();
+    for (const auto& [controller, relative] : in_.sub_cgroups) {
+      if (!group_)
+        return Error(Errc::kNotFound, "the container has no cgroup in which " + quoted(relative) + " could be");
+      RETURN_IF_ERROR(group_->enter_subgroup(controller, relative));
+    }
   }
   return {};
 }
@@ -169,6 +177,8 @@ Status Executor::open_mount_sources(bool user_namespace) {
     if (mount == nullptr || mount->kind != MountKind::kBind || mount->remount) continue;
     if (!user_namespace && !mount->idmap) continue;
     auto tree = sys::open_tree(sys::kCwd, mount->source, OPEN_TREE_CLONE | (mount->recursive ? AT_RECURSIVE : 0U));
+    // Who has no privileges outside has them inside, and there all that they may reach themselves.
+    if (!tree.ok() && user_namespace && tree.error().errno_value() == EPERM && ::geteuid() != 0) continue;
     if (!tree.ok()) return std::move(tree).error().with("bind source " + quoted(mount->source));
     if (mount->idmap) {
       Status mapped = idmap_mount(*tree, mount->uid_mappings, mount->gid_mappings, mount->idmap_recursive);
@@ -255,7 +265,9 @@ Status Executor::clone_inside_user_namespace(const Clone& step, const std::strin
   const BlockedSignals blocked;
   ASSIGN_OR_RETURN(const sys::Cloned helper, sys::clone3(0));
   if (helper.pid == 0) {
-    const Status joined = sys::setns(target, CLONE_NEWUSER);
+    Status joined = sys::setns(target, CLONE_NEWUSER);
+    // exec: born in the container's PID namespace too.
+    if (joined.ok() && in_.exec_pidfd >= 0) joined = sys::setns(BorrowedFd(in_.exec_pidfd), CLONE_NEWPID);
     auto cloned =
         joined.ok()
             ? clone_child(step.flags, context, sys::clone3_sibling)
@@ -282,15 +294,7 @@ Status Executor::clone_inside_user_namespace(const Clone& step, const std::strin
 }
 
 Status Executor::perform(const WriteIdMaps& step) {
-  const std::string base = "/proc/" + std::to_string(child_.pid);
-  if (::geteuid() != 0) {
-    // An unprivileged parent may map groups only after giving up setgroups (user_namespaces(7)).
-    RETURN_IF_ERROR(io::write_existing(sys::kCwd, base + "/setgroups", "deny"));
-  }
-  Status uid = io::write_existing(sys::kCwd, base + "/uid_map", mapping_text(step.uid));
-  if (!uid.ok()) return std::move(uid).error().with("uid mappings");
-  Status gid = io::write_existing(sys::kCwd, base + "/gid_map", mapping_text(step.gid));
-  if (!gid.ok()) return std::move(gid).error().with("gid mappings");
+  RETURN_IF_ERROR(write_id_maps(child_.pid, step.uid, step.gid));
   return announce("id-maps");
 }
 

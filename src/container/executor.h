@@ -39,6 +39,7 @@ class Executor {
     std::string join_cgroup;
     // exec: groups of the container, which its process joins.
     ResctrlGroups resctrl;
+    std::map<std::string, std::string> sub_cgroups;
   };
   explicit Executor(Inputs inputs) : in_(std::move(inputs)) {}
 

@@ -247,7 +247,7 @@ Result<Container> Factory::load(std::string_view id) const {
     if (text.error().errno_value() != ENOENT) return damaged(valid.str(), std::move(text).error());
     if (auto there = sys::fstatat(sys::kCwd, paths.directory); !there.ok()) {
       if (there.error().errno_value() != ENOENT) return std::move(there).error();
-      return Error(Errc::kNotFound, "container " + quoted(valid.str()) + " does not exist", ENOENT);
+      return Error(Errc::kNotFound, "container does not exist: " + quoted(valid.str()), ENOENT);
     }
     // Being created by somebody right now, or left by a creator that was killed.
     return Container(options_, first_record(paths, valid.str()));

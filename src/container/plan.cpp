@@ -91,17 +91,9 @@ std::string Builder::cgroup_path() const {
   return rules::clean_path(path[0] == '/' ? path : options_.cgroup_default_parent + "/" + path);
 }
 
-// A container may use the devices it lists and the ones every container has, nothing else: all is denied first,
-// whatever the parent group allows.
 oci::Resources Builder::resources() const {
   oci::Resources out = linux_.resources.value_or(oci::Resources{});
-  const auto denies_all = [](const oci::DeviceRule& rule) {
-    return !rule.allow && (rule.type.empty() || rule.type == "a") && rule.major.value_or(-1) == -1 &&
-           rule.minor.value_or(-1) == -1 && (rule.access.empty() || rule.access.size() == 3);
-  };
-  if (out.devices.empty() || !denies_all(out.devices.front()))
-    out.devices.insert(out.devices.begin(), {false, "a", {}, {}, "rwm"});
-  for (oci::DeviceRule& rule : cgroup::default_device_rules()) out.devices.push_back(std::move(rule));
+  complete_device_rules(out.devices);
   return out;
 }
 
@@ -309,6 +301,15 @@ void Builder::process_steps() {
 }
 
 }  // namespace
+
+void complete_device_rules(std::vector<oci::DeviceRule>& rules) {
+  const auto denies_all = [](const oci::DeviceRule& rule) {
+    return !rule.allow && (rule.type.empty() || rule.type == "a") && rule.major.value_or(-1) == -1 &&
+           rule.minor.value_or(-1) == -1 && (rule.access.empty() || rule.access.size() == 3);
+  };
+  if (rules.empty() || !denies_all(rules.front())) rules.insert(rules.begin(), {false, "a", {}, {}, "rwm"});
+  for (oci::DeviceRule& rule : cgroup::default_device_rules()) rules.push_back(std::move(rule));
+}
 
 Result<Plan> make_plan(const oci::Config& config, const PlanOptions& options) {
   if (!config.linux) {

@@ -19,6 +19,10 @@ std::vector<CreateSymlink> plan_symlinks();
 // False when the config binds a host directory on /dev: nothing is created in it then.
 bool owns_dev(const oci::Config& config);
 
+// A container may use the devices it lists and the ones every container has, nothing else: all is denied first,
+// whatever the parent group allows.
+void complete_device_rules(std::vector<oci::DeviceRule>& rules);
+
 // Parts of a process, shared by start and exec. Warnings go to `plan`.
 SetRlimits plan_rlimits(const oci::Process& process);
 SetCredentials plan_credentials(const oci::Process& process, const oci::Config& config, const PlanOptions& options,

@@ -31,6 +31,15 @@ bool annotated(const oci::Config& config, const char* key) {
   return found != config.annotations.end() && (found->second == "1" || found->second == "true");
 }
 
+// A range of groups, which newgidmap(1) writes without giving up setgroups.
+bool maps_groups(const oci::Config& config) {
+  std::uint64_t count = 0;
+  if (config.linux) {
+    for (const oci::IdMapping& m : config.linux->gid_mappings) count += m.size;
+  }
+  return count > 1;
+}
+
 }  // namespace
 
 SetRlimits plan_rlimits(const oci::Process& process) {
@@ -49,8 +58,8 @@ SetCredentials plan_credentials(const oci::Process& process, const oci::Config& 
   out.gid = process.user.gid;
   out.groups.assign(process.user.additional_gids.begin(), process.user.additional_gids.end());
   out.umask = process.user.umask.value_or(0022);
-  // A user's own mappings are only accepted with setgroups switched off.
-  out.set_groups = !options.rootless && !annotated(config, "run.oci.keep_original_groups");
+  // A user's own group alone is only accepted as mapping with setgroups switched off.
+  out.set_groups = (!options.rootless || maps_groups(config)) && !annotated(config, "run.oci.keep_original_groups");
   if (!out.set_groups && !out.groups.empty())
     warnings.emplace_back("supplementary groups cannot be set and are ignored");
   out.no_new_privileges = process.no_new_privileges;

@@ -50,7 +50,8 @@ class Child {
     for (index_ = 0; index_ < c_.plan->steps.size(); ++index_) {
       const Step& step = c_.plan->steps[index_];
       if (step.actor != Actor::kChild) continue;
-      RETURN_IF_ERROR(std::visit([this](const auto& body) { return perform(body); }, step.body));
+      Status done = std::visit([this](const auto& body) { return perform(body); }, step.body);
+      if (!done.ok()) return std::move(done).error().with_step(step_name(step.body));
     }
     return Error(Errc::kInternal, "the plan ends without an exec step");
   }

@@ -16,6 +16,8 @@ struct StatePaths {
   std::string state() const { return directory + "/state.json"; }
   std::string config() const { return directory + "/config.json"; }
   std::string start_socket() const { return directory + "/start.sock"; }
+  // How the init ended, when somebody saw it.
+  std::string exit() const { return directory + "/exit.json"; }
   // Its text is the cgroup path, known before the cgroup is made.
   std::string lock() const { return directory + "/lock"; }
 };

@@ -9,6 +9,25 @@
 namespace cooper::container {
 namespace {
 
+// The last mile does several steps of the plan in one go.
+std::string_view step_of(LastMileStage stage) {
+  switch (stage) {
+    case LastMileStage::kRlimits:
+      return "set-rlimits";
+    case LastMileStage::kLabels:
+      return "set-labels";
+    case LastMileStage::kSeccomp:
+      return "load-seccomp";
+    case LastMileStage::kCwd:
+    case LastMileStage::kCwdOutside:
+    case LastMileStage::kCloseFds:
+    case LastMileStage::kExec:
+      return "exec";
+    default:
+      return "set-credentials";
+  }
+}
+
 Error lastmile_error(std::string_view data) {
   LastMileFailure failure = {};
   if (data.size() < sizeof failure) return Error(Errc::kInternal, "short failure message from the container's init");
@@ -17,7 +36,7 @@ Error lastmile_error(std::string_view data) {
   const std::string_view subject = data.substr(sizeof failure);
   std::string what = describe(stage);
   if (!subject.empty()) what += " " + quoted(subject);
-  Error error = Error::from_errno(failure.errno_value, what);
+  Error error = Error::from_errno(failure.errno_value, what).with_step(step_of(stage));
   if (stage == LastMileStage::kExec && failure.errno_value == ENOENT) {
     return std::move(error).with_hint(
         "the file exists: the interpreter of the script or the dynamic loader of the program is missing");
@@ -46,6 +65,8 @@ Status send_failure(BorrowedFd socket, const Error& error) {
   packet += error.message();
   packet += '\0';
   packet += error.hint();
+  packet += '\0';
+  packet += error.step();
   if (packet.size() > kMaxMessage) packet.resize(kMaxMessage);
   return sys::send_message(socket, packet);
 }
@@ -77,10 +98,10 @@ Result<SyncMessage> receive_message(BorrowedFd socket) {
     std::int32_t e = 0;
     std::memcpy(&e, data.data() + 2, sizeof e);
     const std::string_view rest = std::string_view(data).substr(6);
-    const auto nul = rest.find('\0');
-    Error error(static_cast<Errc>(data[1]), std::string(rest.substr(0, nul)), e);
-    if (nul != std::string_view::npos && nul + 1 < rest.size())
-      return std::move(error).with_hint(std::string(rest.substr(nul + 1)));
+    const auto parts = split(rest, '\0');
+    Error error(static_cast<Errc>(data[1]), std::string(parts[0]), e);
+    if (parts.size() > 2) error = std::move(error).with_step(parts[2]);
+    if (parts.size() > 1 && !parts[1].empty()) return std::move(error).with_hint(std::string(parts[1]));
     return error;
   }
   out.text = data.substr(1);

@@ -35,13 +35,13 @@ struct SyncMessage {
 };
 
 Status send_message(BorrowedFd socket, MessageType type, std::string_view text, int fd = -1);
-// A failure is sent as code, errno, message and hint, so that the parent reports the child's own sentence.
+// A failure is sent as code, errno, message, hint and step, so that the parent reports the child's own sentence.
 Status send_failure(BorrowedFd socket, const Error& error);
 // Returns the peer's Failure as an error. End of file is reported in `eof`.
 Result<SyncMessage> receive_message(BorrowedFd socket);
 
 // Wire form of a failure, used by zone X as well (fixed layout, no allocation): type byte, code byte, errno (int32),
-// text, NUL, hint.
+// text, NUL, hint, NUL, step.
 inline constexpr std::size_t kMaxMessage = 8192;
 
 }  // namespace cooper::container

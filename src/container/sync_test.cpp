@@ -12,14 +12,16 @@ TEST(Sync, FailureArrivesThoughThePeerLeftDataUnread) {
   auto pair = sys::socketpair(SOCK_SEQPACKET);
   ASSERT_TRUE(pair.ok());
   ASSERT_TRUE(send_message(pair->first, MessageType::kContinue, "cgroup").ok());  // never read by the peer
-  ASSERT_TRUE(
-      send_failure(pair->second, Error(Errc::kNotFound, "no such program", ENOENT).with_hint("try another")).ok());
+  ASSERT_TRUE(send_failure(pair->second,
+                           Error(Errc::kNotFound, "no such program", ENOENT).with_hint("try another").with_step("exec"))
+                  .ok());
   pair->second.reset();
   const auto message = receive_message(pair->first);
   ASSERT_FALSE(message.ok());
   EXPECT_EQ(message.error().message(), "no such program");
   EXPECT_EQ(message.error().code(), Errc::kNotFound);
   EXPECT_EQ(message.error().hint(), "try another");
+  EXPECT_EQ(message.error().step(), "exec");
 }
 
 TEST(Sync, LastMileFailureNamesThePath) {

@@ -6,7 +6,6 @@
 #include <unistd.h>
 
 #include <array>
-#include <cstdio>
 
 #include "base/strings.h"
 
@@ -46,15 +45,13 @@ void append_json_string(std::string& out, std::string_view text) {
   out += '"';
 }
 
-std::string rfc3339(std::int64_t unix_ms) {
-  const time_t seconds = unix_ms / 1000;
+std::string rfc3339(std::int64_t unix_seconds) {
+  const time_t seconds = unix_seconds;
   struct tm utc = {};
   (void)::gmtime_r(&seconds, &utc);
   std::array<char, 40> buffer{};
-  const std::size_t n = ::strftime(buffer.data(), buffer.size(), "%Y-%m-%dT%H:%M:%S", &utc);
-  std::array<char, 8> milliseconds{};
-  (void)std::snprintf(milliseconds.data(), milliseconds.size(), ".%03dZ", static_cast<int>(unix_ms % 1000));
-  return std::string(buffer.data(), n) + milliseconds.data();
+  const std::size_t n = ::strftime(buffer.data(), buffer.size(), "%Y-%m-%dT%H:%M:%SZ", &utc);
+  return {buffer.data(), n};
 }
 
 // A record is one write; a failing log must never fail the program.
@@ -107,16 +104,19 @@ bool enabled(Level level) {
   return level >= sink().options.level;
 }
 
-std::string format_record(Format format, Level level, std::string_view message, std::int64_t unix_ms) {
+std::string format_record(Format format, Level level, std::string_view message, std::int64_t unix_seconds,
+                          std::string_view extra) {
   std::string out;
   if (format == Format::kJson) {
     out += "{\"level\":\"";
     out += to_string(level);
     out += "\",\"msg\":";
     append_json_string(out, message);
-    out += ",\"time\":\"" + rfc3339(unix_ms) + "\"}\n";
+    out += ",\"time\":\"" + rfc3339(unix_seconds) + "\"";
+    out += extra;
+    out += "}\n";
   } else {
-    out += "time=\"" + rfc3339(unix_ms) + "\" level=";
+    out += "time=\"" + rfc3339(unix_seconds) + "\" level=";
     out += to_string(level);
     out += " msg=";
     append_json_string(out, message);
@@ -125,19 +125,22 @@ std::string format_record(Format format, Level level, std::string_view message, 
   return out;
 }
 
-void write(Level level, std::string_view message) {
+namespace {
+
+void write_record(Level level, std::string_view message, std::string_view extra) {
   if (!enabled(level)) return;
-  struct timespec now = {};
-  (void)::clock_gettime(CLOCK_REALTIME, &now);
+  const std::int64_t now = ::time(nullptr);
   const Sink& s = sink();
-  const std::string record =
-      format_record(s.options.format, level, message, std::int64_t{now.tv_sec} * 1000 + now.tv_nsec / 1000000);
+  const std::string record = format_record(s.options.format, level, message, now, extra);
   if (s.file) emit(s.file.get(), record);
-  if (!s.file || (level == Level::kError && s.options.errors_to_stderr)) {
-    emit(STDERR_FILENO,
-         s.file ? format_record(Format::kText, level, message, std::int64_t{now.tv_sec} * 1000 + now.tv_nsec / 1000000)
-                : record);
-  }
+  if (!s.file || (level == Level::kError && s.options.errors_to_stderr))
+    emit(STDERR_FILENO, s.file ? format_record(Format::kText, level, message, now) : record);
+}
+
+}  // namespace
+
+void write(Level level, std::string_view message) {
+  write_record(level, message, {});
 }
 
 std::string sentence(const Error& error) {
@@ -146,7 +149,17 @@ std::string sentence(const Error& error) {
 }
 
 void error(const Error& error) {
-  write(Level::kError, sentence(error));
+  std::string extra = ",\"code\":";
+  append_json_string(extra, to_string(error.code()));
+  if (error.errno_value() != 0) {
+    extra += ",\"errno\":";
+    append_json_string(extra, errno_name(error.errno_value()));
+  }
+  if (!error.step().empty()) {
+    extra += ",\"step\":";
+    append_json_string(extra, error.step());
+  }
+  write_record(Level::kError, sentence(error), extra);
 }
 
 }  // namespace cooper::log

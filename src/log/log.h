@@ -42,11 +42,14 @@ inline void warning(std::string_view message) {
 inline void error(std::string_view message) {
   write(Level::kError, message);
 }
-// Sentence plus hint.
+// Sentence plus hint. A JSON record also has the members "code", "errno" and "step" of the error, as far as it has
+// them.
 void error(const Error& error);
 std::string sentence(const Error& error);
 
-// Exposed for tests: one formatted record with its newline. unix_ms is the time of the record.
-std::string format_record(Format format, Level level, std::string_view message, std::int64_t unix_ms);
+// Exposed for tests: one formatted record with its newline. Times are whole seconds, as callers know them.
+// `extra` is appended to the members of a JSON record: ",\"name\":\"value\"...".
+std::string format_record(Format format, Level level, std::string_view message, std::int64_t unix_seconds,
+                          std::string_view extra = {});
 
 }  // namespace cooper::log

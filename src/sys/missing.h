@@ -5,6 +5,7 @@
 #include <linux/mount.h>
 #include <linux/openat2.h>
 #include <linux/sched.h>
+#include <sys/ioctl.h>
 #include <sys/syscall.h>
 
 // Not from <linux/ioprio.h>: since 6.1.192 it names a parameter "class", which C++ cannot read.
@@ -26,6 +27,18 @@
 #endif
 #ifndef MOVE_MOUNT_SET_GROUP
 #define MOVE_MOUNT_SET_GROUP 0x00000100  // 5.15
+#endif
+#ifndef PIDFD_GET_INFO
+// 6.13; the exit status (PIDFD_INFO_EXIT) 6.15.
+struct pidfd_info {
+  __u64 mask;
+  __u64 cgroupid;
+  __u32 pid, tgid, ppid;
+  __u32 ruid, rgid, euid, egid, suid, sgid, fsuid, fsgid;
+  __s32 exit_code;
+};
+#define PIDFD_INFO_EXIT (1UL << 3)
+#define PIDFD_GET_INFO _IOWR(0xFF, 11, struct pidfd_info)
 #endif
 #ifndef PR_SCHED_CORE
 #define PR_SCHED_CORE 62  // 5.14

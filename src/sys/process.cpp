@@ -90,6 +90,18 @@ ExitStatus exit_status_from_wait(int wait_status) {
   return out;
 }
 
+Result<std::optional<ExitStatus>> pidfd_exit_status(BorrowedFd pidfd) {
+  struct pidfd_info info = {};
+  info.mask = PIDFD_INFO_EXIT;
+  const int done = ::ioctl(pidfd.get(), PIDFD_GET_INFO, &info);
+  const int saved = errno;
+  if (done == 0 && (info.mask & PIDFD_INFO_EXIT) != 0) return std::optional(exit_status_from_wait(info.exit_code));
+  // ENOTTY, EINVAL: an older kernel. ESRCH: reaped, and the kernel keeps nothing.
+  if (done == 0 || saved == ENOTTY || saved == EINVAL || saved == ESRCH || saved == EREMOTE)
+    return std::optional<ExitStatus>();
+  return Error::from_errno(saved, "ask for the exit status of a process");
+}
+
 Result<ExitStatus> waitpid(pid_t pid) {
   int status = 0;
   if (retry([&] { return ::waitpid(pid, &status, 0); }) < 0)
@@ -167,6 +179,7 @@ Result<ProcessStat> process_stat(pid_t pid) {
   out.state = fields[0].empty() ? '?' : fields[0][0];
   out.parent = parse_number<pid_t>(fields[1]).value_or(0);
   out.start_time = parse_number<std::uint64_t>(fields[19]).value_or(0);
+  if (fields.size() > 49) out.wait_status = parse_number<int>(fields[49]).value_or(0);
   return out;
 }
 

@@ -45,6 +45,9 @@ struct ExitStatus {
   int shell_code() const { return signal != 0 ? 128 + signal : code; }
 };
 ExitStatus exit_status_from_wait(int wait_status);
+// How a process ended that need not be a child of ours. The kernel keeps it for open pidfds once the process was reaped
+// (6.15); nullopt before that, and on older kernels.
+Result<std::optional<ExitStatus>> pidfd_exit_status(BorrowedFd pidfd);
 // Blocks until the child `pid` ended and reaps it.
 Result<ExitStatus> waitpid(pid_t pid);
 // Reaps the child if it ended; nullopt when still running.
@@ -66,6 +69,8 @@ struct ProcessStat {
   char state = '?';
   pid_t parent = 0;
   std::uint64_t start_time = 0;
+  // Of a zombie ('Z'), as wait(2) will give it. The kernel shows 0 to whoever may not trace the process.
+  int wait_status = 0;
 };
 Result<ProcessStat> process_stat(pid_t pid);
 

@@ -272,6 +272,25 @@ def test_sub_cgroup(runtime, box):
     assert f"pids:{box.linux['cgroupsPath']}/sub" in out
 
 
+@pytest.mark.needs("cgroup1-pids", "cgroup1-memory")
+def test_sub_cgroup_of_controllers(runtime, box):
+    """--cgroup CONTROLLER,...:PATH moves the process in those hierarchies only."""
+    path = box.linux["cgroupsPath"]
+    for name, sub in (("pids", "a"), ("memory", "a"), ("freezer", "b")):
+        (cgroups.directory(name, path) / sub).mkdir()
+    out = runtime("exec", "--cgroup", "pids,memory:a", "--cgroup", "freezer:/b/", box.id, "cat", "/proc/self/cgroup").check().out
+    seen = {c: l.split(":", 2)[2] for l in out.splitlines() for c in l.split(":")[1].split(",")}
+    assert {c: seen[c] for c in ("pids", "memory", "freezer", "devices")} == {"pids": f"{path}/a", "memory": f"{path}/a", "freezer": f"{path}/b", "devices": path}
+
+
+@pytest.mark.parametrize("flags", [["pids:a:b"], ["a", "b"], ["pids:x", "pids:y"], ["no-such:x"], ["pids:no-such-sub"], ["pids:../.."], [",:x"], [":x"]])
+@pytest.mark.needs("cgroup1-pids")
+@pytest.mark.differs(crun="exits 1", runc="cleans '..' instead")
+def test_sub_cgroup_bad(runtime, box, flags):
+    """Wrong --cgroup arguments are refused, exit 255."""
+    runtime("exec", *(f"--cgroup={f}" for f in flags), box.id, "true").fails("cgroup", rc=255)
+
+
 @pytest.mark.parametrize("path", ["../..", "/../x", "no-such-sub"])
 @pytest.mark.differs(crun="exits 1")
 def test_sub_cgroup_cannot_escape(runtime, box, path):

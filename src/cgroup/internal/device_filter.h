@@ -4,7 +4,10 @@
 #include <linux/bpf.h>
 
 #include <cstdint>
+#include <map>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/error.h"
@@ -15,6 +18,14 @@ namespace cooper::cgroup {
 
 // One write per rule to devices.allow or devices.deny, in the given order.
 Status write_device_rules_v1(const std::string& directory, const std::vector<oci::DeviceRule>& rules);
+// The same for a group with processes in it: only what differs is written, new permissions first, so that no device
+// that is allowed before and after is ever refused. On failure what was written is taken back.
+Status update_device_rules_v1(const std::string& directory, const std::vector<oci::DeviceRule>& rules);
+// The list that the kernel will have ("c 1:3" -> letters of "rwm") after these rules; nullopt when it is not a list of
+// exceptions from "nothing is allowed". Pure.
+Result<std::optional<std::map<std::string, std::string>>> device_list(const std::vector<oci::DeviceRule>& rules);
+// The content of devices.list in the same form.
+std::optional<std::map<std::string, std::string>> parse_device_list(std::string_view text);
 // What is written for one rule: "a" for everything, else "c 1:3 rwm"; two lines' worth ("b ...", "c ...") for a rule of
 // both types that is not everything, because the kernel takes any line with "a" as everything. Errc::kInvalidArgument
 // for another type or access.

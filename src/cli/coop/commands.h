@@ -59,12 +59,15 @@ Result<int> run_pause(const Call& call);
 Result<int> run_resume(const Call& call);
 // show.cpp
 Result<int> run_state(const Call& call);
+Result<int> run_wait(const Call& call);
 Result<int> run_list(const Call& call);
 // ps.cpp
 Result<int> run_ps(const Call& call);
 // spec.cpp, features.cpp
 Result<int> run_spec(const Call& call);
 Result<int> run_features(const Call& call);
+// mount.cpp
+Result<int> run_mount(const Call& call);
 // update.cpp, events.cpp
 Result<int> run_update(const Call& call);
 Result<int> run_events(const Call& call);

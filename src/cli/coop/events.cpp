@@ -1,91 +1,81 @@
 #include <poll.h>
+#include <time.h>
+
+#include <array>
 
 #include "base/strings.h"
 #include "cli/coop/commands.h"
-#include "codec/json.h"
+#include "cli/coop/usage_json.h"
+#include "io/file.h"
+#include "log/log.h"
+#include "sys/file.h"
 
 namespace cooper::cli::coop {
 namespace {
 
-using codec::json::Writer;
-
-void write_cpu(Writer& out, const cgroup::Stats& stats) {
-  out.key("cpu").begin_object();
-  out.key("usage")
-      .begin_object()
-      .field("total", stats.cpu_usage_ns)
-      .field("kernel", stats.cpu_system_ns)
-      .field("user", stats.cpu_user_ns)
-      .end_object();
-  out.key("throttling")
-      .begin_object()
-      .field("periods", stats.cpu_periods)
-      .field("throttledPeriods", stats.cpu_throttled_periods);
-  out.field("throttledTime", stats.cpu_throttled_ns).end_object();
-  out.end_object();
+std::int64_t now_ms() {
+  struct timespec now = {};
+  (void)::clock_gettime(CLOCK_MONOTONIC, &now);
+  return std::int64_t{now.tv_sec} * 1000 + now.tv_nsec / 1000000;
 }
 
-void write_memory(Writer& out, const cgroup::Stats& stats) {
-  out.key("memory").begin_object().field("cache", stats.memory_cache_bytes);
-  out.key("usage").begin_object().field("limit", stats.memory_limit_bytes).field("usage", stats.memory_usage_bytes);
-  out.field("max", stats.memory_max_usage_bytes).field("failcnt", stats.memory_fail_count).end_object();
-  out.key("swap").begin_object().field("usage", stats.memory_swap_bytes).end_object();
-  out.key("raw").begin_object();
-  for (const auto& [name, value] : stats.memory_raw) out.field(name, value);
-  out.end_object().end_object();
+// Nothing when the container shares the host's network: those are not its numbers.
+std::vector<InterfaceCounters> interfaces_of(pid_t pid) {
+  const std::string base = "/proc/" + std::to_string(pid);
+  const auto theirs = sys::fstatat(sys::kCwd, base + "/ns/net", 0);
+  const auto ours = sys::fstatat(sys::kCwd, "/proc/self/ns/net", 0);
+  if (!theirs.ok() || !ours.ok() || theirs->st_ino == ours->st_ino) return {};
+  const auto text = io::read_file(base + "/net/dev", std::size_t{1} << 20);
+  return text.ok() ? parse_interfaces(*text) : std::vector<InterfaceCounters>();
 }
 
-// The shape of runc's events: type, id, data.
-std::string stats_line(const std::string& id, const cgroup::Stats& stats) {
-  Writer out;
-  out.begin_object().field("type", "stats").field("id", id);
-  out.key("data").begin_object();
-  write_cpu(out, stats);
-  write_memory(out, stats);
-  out.key("pids").begin_object().field("current", stats.pids_current);
-  if (stats.pids_limit != 0) out.field("limit", stats.pids_limit);
-  out.end_object();
-  out.key("blkio").begin_object();
-  out.key("ioServiceBytesRecursive").begin_array();
-  out.begin_object().field("op", "Read").field("value", stats.io_read_bytes).end_object();
-  out.begin_object().field("op", "Write").field("value", stats.io_write_bytes).end_object();
-  out.end_array().end_object();
-  out.end_object().end_object();
-  return out.take() + "\n";
+Status print_stats(const container::Container& container, const cgroup::Group& group) {
+  ASSIGN_OR_RETURN(const cgroup::Usage usage, cgroup::read_usage(group));
+  return print(stats_line(container.record().id, usage, interfaces_of(container.record().pid)));
 }
 
-// "5s", "500ms", "1m": the durations that callers write.
-Result<int> interval_ms(std::string_view text) {
-  struct Unit {
-    std::string_view suffix;
-    int ms;
-  };
-  for (const Unit unit : {Unit{"ms", 1}, Unit{"s", 1000}, Unit{"m", 60000}}) {
-    if (!text.ends_with(unit.suffix)) continue;
-    const auto number = parse_number<int>(text.substr(0, text.size() - unit.suffix.size()));
-    if (number && *number > 0 && *number <= 24 * 3600 * 1000 / unit.ms) return *number * unit.ms;
+Status print_ooms(const std::string& id, cgroup::OomWatch& watch) {
+  for (std::uint64_t count = watch.take(); count > 0; --count) RETURN_IF_ERROR(print(oom_line(id)));
+  return {};
+}
+
+// Until the container ends: counters every interval, out-of-memory events as they come.
+Status follow(const container::Container& container, const cgroup::Group& group, int interval) {
+  const std::string& id = container.record().id;
+  ASSIGN_OR_RETURN(const UniqueFd init, container.init_pidfd());
+  auto started = cgroup::OomWatch::start(group);
+  if (!started.ok()) log::warning(started.error().message());
+  std::optional<cgroup::OomWatch> oom;
+  if (started.ok()) oom = std::move(started).value();
+  std::int64_t next = now_ms();
+  while (true) {
+    if (now_ms() >= next) {
+      RETURN_IF_ERROR(print_stats(container, group));
+      next = now_ms() + interval;
+    }
+    std::array<pollfd, 3> fds{
+        {{init.get(), POLLIN, 0}, {oom ? oom->fd().get() : -1, POLLIN, 0}, {STDOUT_FILENO, 0, 0}}};
+    const auto left = static_cast<int>(std::max<std::int64_t>(0, next - now_ms()));
+    if (::poll(fds.data(), fds.size(), left) < 0 && errno != EINTR) return Error::from_errno(errno, "poll");
+    if (oom && (fds[0].revents | fds[1].revents) != 0) RETURN_IF_ERROR(print_ooms(id, *oom));
+    if (fds[0].revents != 0) return {};
+    if ((fds[2].revents & (POLLERR | POLLHUP)) != 0) return {};  // nobody reads any more
   }
-  return Error(Errc::kInvalidArgument, "--interval " + quoted(text) + " must be a duration such as 5s or 500ms");
 }
 
 }  // namespace
 
 Result<int> run_events(const Call& call) {
-  ASSIGN_OR_RETURN(const int interval, interval_ms(call.arguments.value("interval", "5s")));
+  ASSIGN_OR_RETURN(const int interval, parse_interval(call.arguments.value("interval", "5s")));
   ASSIGN_OR_RETURN(const auto container, call.load());
-  if (call.arguments.flag("stats")) {
-    ASSIGN_OR_RETURN(const auto stats, container.stats());
-    RETURN_IF_ERROR(print(stats_line(call.id(), stats)));
-    return 0;
+  ASSIGN_OR_RETURN(const container::RunStatus status, container.status());
+  if (status == container::RunStatus::kStopped || status == container::RunStatus::kCreating) {
+    return Error(Errc::kWrongState, "container with id " + call.id() + " is not running: it is " +
+                                        std::string(container::to_string(status)));
   }
-  ASSIGN_OR_RETURN(const UniqueFd init, container.init_pidfd());
-  while (true) {
-    const auto stats = container.stats();
-    if (!stats.ok()) return 0;  // the container has ended
-    RETURN_IF_ERROR(print(stats_line(call.id(), *stats)));
-    pollfd wait = {init.get(), POLLIN, 0};
-    if (::poll(&wait, 1, interval) > 0) return 0;
-  }
+  ASSIGN_OR_RETURN(const cgroup::Group group, container.group());
+  RETURN_IF_ERROR(call.arguments.flag("stats") ? print_stats(container, group) : follow(container, group, interval));
+  return 0;
 }
 
 }  // namespace cooper::cli::coop

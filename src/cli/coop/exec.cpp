@@ -81,21 +81,30 @@ Result<oci::Process> make_process(const Call& call, const container::Container& 
   return process_from_flags(call, std::move(*config.process));
 }
 
-// "[controller,...:]path": a place below the container's own cgroup. Never outside of it.
-Result<std::string> sub_cgroup(const std::vector<std::string>& texts) {
-  if (texts.empty()) return std::string();
-  if (texts.size() > 1 || texts[0].find(':') != std::string::npos) {
-    return Error(Errc::kUnsupported, "--cgroup for single controllers is not supported")
-        .with_hint("give one path; it is used for every controller");
+// "[controller,...:]path", each a place below the container's own cgroup, never outside of it; "/" is the container's
+// own. runc's rules and words.
+Result<std::map<std::string, std::string>> sub_cgroups(const std::vector<std::string>& texts) {
+  std::map<std::string, std::string> out;
+  for (const std::string& text : texts) {
+    const auto bad = [&](const std::string& why) {
+      return Error(Errc::kInvalidArgument, "invalid --cgroup argument " + quoted(text) + ": " + why);
+    };
+    const auto parts = split(text, ':');
+    if (parts.size() > 2) return bad("more than one colon");
+    if (parts.size() == 1 && texts.size() != 1) return bad("missing '<controller>:' prefix");
+    std::string path;
+    for (const std::string_view part : split(parts.back(), '/')) {
+      if (part.empty() || part == ".") continue;
+      if (part == "..") return bad("it must not leave the container's cgroup");
+      path += (path.empty() ? "" : "/") + std::string(part);
+    }
+    for (const std::string_view controller : split(parts.size() == 2 ? parts[0] : std::string_view(), ',')) {
+      if (parts.size() == 2 && controller.empty()) return bad("empty controller name");
+      if (!out.try_emplace(std::string(controller), path).second)
+        return bad("controller " + quoted(controller) + " is named twice");
+    }
   }
-  std::string out;
-  for (const std::string_view part : split(texts[0], '/')) {
-    if (part.empty() || part == ".") continue;
-    if (part == "..")
-      return Error(Errc::kInvalidArgument, "--cgroup " + quoted(texts[0]) + " must not leave the container's cgroup");
-    if (!out.empty()) out += '/';
-    out += part;
-  }
+  std::erase_if(out, [](const auto& entry) { return entry.second.empty(); });
   return out;
 }
 
@@ -112,7 +121,7 @@ Result<int> run_exec(const Call& call) {
   ASSIGN_OR_RETURN(const auto preserve, arguments.number<std::uint16_t>("preserve-fds"));
   options.preserve_fds = preserve.value_or(0);
   options.ignore_paused = arguments.flag("ignore-paused");
-  ASSIGN_OR_RETURN(options.sub_cgroup, sub_cgroup(arguments.list("cgroup")));
+  ASSIGN_OR_RETURN(options.sub_cgroups, sub_cgroups(arguments.list("cgroup")));
   const bool detach = arguments.flag("detach");
   const bool terminal = options.process.terminal;
   RETURN_IF_ERROR(check_console(terminal, detach, !options.console_socket.empty()));
@@ -130,7 +139,8 @@ Result<int> run_exec(const Call& call) {
   if (terminal) {
     if (Status taken = supervisor.take_terminal(); !taken.ok()) log::warning(taken.error().message());
   }
-  return supervisor.wait_for(std::move(created));
+  ASSIGN_OR_RETURN(const auto status, supervisor.wait_for(std::move(created)));
+  return status.shell_code();
 }
 
 }  // namespace cooper::cli::coop

@@ -1,4 +1,4 @@
-// state, list.
+// state, wait, list.
 #include <array>
 
 #include "base/strings.h"
@@ -29,12 +29,25 @@ std::string owner_name(std::uint32_t uid) {
 struct Shown {
   container::StateRecord record;
   container::RunStatus status = container::RunStatus::kStopped;
+  std::optional<container::ExitRecord> exit;
   pid_t pid() const { return status == container::RunStatus::kStopped ? 0 : record.pid; }
 };
 
 Result<Shown> look_at(const container::Container& container) {
   ASSIGN_OR_RETURN(const container::RunStatus status, container.status());
-  return Shown{container.record(), status};
+  Shown out{container.record(), status, {}};
+  if (status != container::RunStatus::kStopped) return out;
+  // What cannot be read is not known; the rest of the state is.
+  auto ended = container.exit_record();
+  if (ended.ok()) out.exit = std::move(ended).value();
+  return out;
+}
+
+// Members of ours: how a stopped container ended, when that is known.
+void write_exit(Writer& out, const container::ExitRecord& record) {
+  out.field("exitCode", record.status.shell_code());
+  if (record.status.signal != 0) out.field("signal", record.status.signal);
+  out.field("oom", record.oom).field("finished", record.finished);
 }
 
 // Members as runc prints them.
@@ -50,7 +63,9 @@ void write(Writer& out, const Shown& shown) {
     for (const auto& [key, value] : r.annotations) out.field(key, value);
     out.end_object();
   }
-  out.field("owner", owner_name(r.owner_uid)).end_object();
+  out.field("owner", owner_name(r.owner_uid));
+  if (shown.exit) write_exit(out, *shown.exit);
+  out.end_object();
 }
 
 Result<std::vector<Shown>> all_containers(const Call& call) {
@@ -105,6 +120,28 @@ Result<int> run_state(const Call& call) {
   return 0;
 }
 
+Result<int> run_wait(const Call& call) {
+  const std::string format = call.arguments.value("format", "table");
+  if (format != "table" && format != "json")
+    return Error(Errc::kInvalidArgument, "--format must be table or json, not " + quoted(format));
+  ASSIGN_OR_RETURN(const auto container, call.load());
+  ASSIGN_OR_RETURN(const auto record, container.wait());
+  if (!record) {
+    return Error(Errc::kNotFound, "the exit status of container " + quoted(call.id()) +
+                                      " is not known: its parent process took it and this runtime was not watching")
+        .with_hint("ask the program that started it, or call 'coop wait' before it ends (kernel 6.15 and later)");
+  }
+  if (format == "table") {
+    RETURN_IF_ERROR(print(std::to_string(record->status.shell_code()) + "\n"));
+    return 0;
+  }
+  Writer out;
+  out.begin_object().field("id", call.id());
+  write_exit(out, *record);
+  RETURN_IF_ERROR(print(out.end_object().take() + "\n"));
+  return 0;
+}
+
 Result<int> run_list(const Call& call) {
   const std::string format = call.arguments.value("format", "table");
   if (format != "table" && format != "json")
@@ -122,13 +159,13 @@ Result<int> run_list(const Call& call) {
     return 0;
   }
   if (containers.empty()) {
-    RETURN_IF_ERROR(print("null"));  // as runc; callers depend on it
+    RETURN_IF_ERROR(print("null\n"));  // as runc; callers depend on it
     return 0;
   }
   Writer out;
   out.begin_array();
   for (const Shown& shown : containers) write(out, shown);
-  RETURN_IF_ERROR(print(out.end_array().take()));
+  RETURN_IF_ERROR(print(out.end_array().take() + "\n"));
   return 0;
 }
 

@@ -101,6 +101,15 @@ void delete_container(const Call& call, const std::string& id) {
   NotifyProxy::remove(call.globals.root, id);
 }
 
+// The record of a container that outlives its process (--keep).
+void keep_exit_status(const Call& call, const std::string& id, const Result<sys::ExitStatus>& status) {
+  NotifyProxy::remove(call.globals.root, id);
+  const auto container = call.load();
+  if (!container.ok() || !status.ok()) return;  // deleted by somebody else meanwhile
+  if (Status kept = container->record_exit(*status); !kept.ok())
+    log::error(std::move(kept).error().with("keep the exit status of container " + quoted(id)));
+}
+
 Result<int> run_detached(const Call& call, const Bundle& bundle, container::CreateOptions options) {
   ASSIGN_OR_RETURN(auto notify, add_notify(call, options));
   ScopeExit undo([&] {
@@ -141,9 +150,10 @@ Result<int> run_foreground(const Call& call, Bundle& bundle, container::CreateOp
   if (!keep) {
     delete_container(call, options.id);
   } else {
-    NotifyProxy::remove(call.globals.root, options.id);
+    keep_exit_status(call, options.id, status);
   }
-  return status;
+  if (!status.ok()) return std::move(status).error();
+  return status->shell_code();
 }
 
 Result<std::string> bundle_path(const Arguments& arguments) {

@@ -160,7 +160,8 @@ void Supervisor::watch(BorrowedFd fd, std::function<void()> ready) {
   ready_ = std::move(ready);
 }
 
-Status Supervisor::handle_signals(const container::Created& process, Relay* relay, std::optional<int>& status) {
+Status Supervisor::handle_signals(const container::Created& process, Relay* relay,
+                                  std::optional<sys::ExitStatus>& status) {
   while (true) {
     struct signalfd_siginfo info = {};
     const ssize_t n = ::read(signals_.get(), &info, sizeof info);
@@ -173,7 +174,7 @@ Status Supervisor::handle_signals(const container::Created& process, Relay* rela
         const pid_t pid = sys::retry([&] { return ::waitpid(-1, &wait_status, WNOHANG); });
         if (pid < 0 && errno != ECHILD) return Error::from_errno(errno, "wait for processes");
         if (pid <= 0) break;
-        if (pid == process.pid) status = sys::exit_status_from_wait(wait_status).shell_code();
+        if (pid == process.pid) status = sys::exit_status_from_wait(wait_status);
       }
     } else if (info.ssi_signo == SIGWINCH && relay != nullptr) {
       relay->resize();
@@ -184,7 +185,7 @@ Status Supervisor::handle_signals(const container::Created& process, Relay* rela
   }
 }
 
-Result<int> Supervisor::wait_for(container::Created process) {
+Result<sys::ExitStatus> Supervisor::wait_for(container::Created process) {
   auto status = follow(process);
   // A process that nobody watches would go on with nobody to tell its end.
   if (!status.ok()) (void)!sys::pidfd_send_signal(process.pidfd, SIGKILL).ok();
@@ -192,10 +193,10 @@ Result<int> Supervisor::wait_for(container::Created process) {
   return status;
 }
 
-Result<int> Supervisor::follow(const container::Created& process) {
+Result<sys::ExitStatus> Supervisor::follow(const container::Created& process) {
   std::optional<Relay> relay;
   if (process.console.valid()) relay.emplace(process.console);
-  std::optional<int> status;
+  std::optional<sys::ExitStatus> status;
   while (!status) {
     std::array<pollfd, 3> streams{{{-1, 0, 0}, {-1, 0, 0}, {-1, 0, 0}}};
     if (relay) relay->prepare(streams);

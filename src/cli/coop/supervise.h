@@ -11,6 +11,7 @@
 #include "base/fd.h"
 #include "container/container.h"
 #include "io/tty.h"
+#include "sys/process.h"
 
 namespace cooper::cli::coop {
 
@@ -26,14 +27,14 @@ class Supervisor {
   Status take_terminal();
   // A further descriptor to watch, and what to do when it is readable.
   void watch(BorrowedFd fd, std::function<void()> ready);
-  // Until the process has ended; reaps every other child on the way. The exit status as a shell shows it.
-  Result<int> wait_for(container::Created process);
+  // Until the process has ended; reaps every other child on the way.
+  Result<sys::ExitStatus> wait_for(container::Created process);
 
  private:
   Supervisor(UniqueFd signals) : signals_(std::move(signals)) {}
   class Relay;
-  Result<int> follow(const container::Created& process);
-  Status handle_signals(const container::Created& process, Relay* relay, std::optional<int>& status);
+  Result<sys::ExitStatus> follow(const container::Created& process);
+  Status handle_signals(const container::Created& process, Relay* relay, std::optional<sys::ExitStatus>& status);
 
   UniqueFd signals_;
   std::optional<io::RawMode> raw_;

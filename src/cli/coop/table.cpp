@@ -50,11 +50,13 @@ constexpr std::array kExecFlags{
     Flag{"apparmor", "", FlagType::kValue, "PROFILE", "AppArmor profile"},
     Flag{"no-new-privs", "", FlagType::kBool, "", "set no_new_privs"},
     Flag{"cap", "c", FlagType::kList, "CAP", "add a capability"},
-    Flag{"cgroup", "", FlagType::kList, "PATH", "place below the container's cgroup, which must exist"},
+    Flag{"cgroup", "", FlagType::kList, "[CONTROLLER,...:]PATH",
+         "place below the container's cgroup, which must exist; with controllers (cgroup v1): in theirs only"},
     Flag{"ignore-paused", "", FlagType::kBool, "", "allow exec in a paused container"},
 };
 constexpr std::array kListFlags{kFormat, Flag{"quiet", "q", FlagType::kBool, "", "ids only"}};
 constexpr std::array kPsFlags{kFormat};
+constexpr std::array kWaitFlags{kFormat};
 constexpr std::array kKillFlags{Flag{"all", "a", FlagType::kBool, "", "signal every process of the container"}};
 constexpr std::array kDeleteFlags{
     Flag{"force", "f", FlagType::kBool, "", "kill the container first; an unknown id is no error"}};
@@ -63,6 +65,7 @@ constexpr std::array kSpecFlags{
 constexpr std::array kUpdateFlags{
     Flag{"resources", "r", FlagType::kValue, "FILE",
          "linux.resources as JSON (- is standard input); other flags are then ignored"},
+    Flag{"devices", "", FlagType::kBool, "", "also apply the device rules of the file, which are left alone otherwise"},
     Flag{"blkio-weight", "", FlagType::kValue, "N", "block I/O weight, 10 to 1000"},
     Flag{"cpu-period", "", FlagType::kValue, "US", "CFS period"},
     Flag{"cpu-quota", "", FlagType::kValue, "US", "CFS quota a period; -1: unlimited"},
@@ -81,6 +84,10 @@ constexpr std::array kUpdateFlags{
     Flag{"mem-bw-schema", "", FlagType::kValue, "TEXT", "", true},
     Flag{"kernel-memory", "", FlagType::kValue, "SIZE", "", true},
     Flag{"kernel-memory-tcp", "", FlagType::kValue, "SIZE", "", true},
+};
+constexpr std::array kMountFlags{
+    Flag{"type", "t", FlagType::kValue, "TYPE", "type of file system (default: bind)"},
+    Flag{"options", "o", FlagType::kList, "OPTION,...", "options, as in the mounts of config.json"},
 };
 constexpr std::array kEventsFlags{
     Flag{"interval", "", FlagType::kValue, "DURATION", "time between two lines (default: 5s)"},
@@ -104,6 +111,9 @@ constexpr std::array kCommands = std::to_array<Command>({
      "   The process is like the container's own, with what the flags change. Own errors end with status 255.",
      kExecFlags, 1, kAnyNumber, kFirst, 255, true, run_exec},
     {"state", "ID", "print the state of a container as JSON", "", {}, 1, 1, kNever, 1, false, run_state},
+    {"wait", "[options] ID", "wait until a container has stopped and print its exit status",
+     "   128 and the signal's number for a process that a signal ended. An error when nobody can tell.", kWaitFlags, 1,
+     1, kNever, 1, false, run_wait},
     {"list", "[options]", "list the containers of the state root", "", kListFlags, 0, 0, kNever, 1, false, run_list},
     {"ps", "[options] ID [PS-OPTION...]", "list the processes of a container",
      "   The table is that of ps(1) with the given options (default: -ef).", kPsFlags, 1, kAnyNumber, kFirst, 1, false,
@@ -116,6 +126,10 @@ constexpr std::array kCommands = std::to_array<Command>({
     {"resume", "ID", "thaw a paused container", "", {}, 1, 1, kNever, 1, false, run_resume},
     {"update", "[options] ID", "change the resource limits of a container", "", kUpdateFlags, 1, 1, kNever, 1, false,
      run_update},
+    {"mount", "add [options] ID SOURCE DESTINATION  |  mount rm ID DESTINATION",
+     "add a mount to a running container, or remove one",
+     "   The mount is there until it is removed or the container ends; config.json stays as it is.", kMountFlags, 2, 4,
+     kNever, 1, false, run_mount},
     {"events", "[options] ID", "print resource usage as JSON lines", "", kEventsFlags, 1, 1, kNever, 1, false,
      run_events},
     {"spec", "[options]", "write a starter config.json",

@@ -3,6 +3,7 @@
 #include "base/strings.h"
 #include "cli/coop/commands.h"
 #include "container/plan.h"
+#include "container/plan_parts.h"
 #include "spec/oci_runtime/parse.h"
 
 namespace cooper::cli::coop {
@@ -69,7 +70,17 @@ Result<int> run_update(const Call& call) {
   if (const std::string file = arguments.value("resources"); !file.empty()) {
     ASSIGN_OR_RETURN(std::string text, read_input(file, oci::kMaxConfigBytes, true));
     ASSIGN_OR_RETURN(resources, oci::parse_resources(std::move(text), "resources.json"));
-    resources.devices.clear();  // an update never touches device rules
+    // As runc, an update does not touch device rules; unless it is asked to, and then they replace those of
+    // config.json.
+    if (!arguments.flag("devices")) {
+      resources.devices.clear();
+    } else if (resources.devices.empty()) {
+      return Error(Errc::kInvalidArgument, "--devices: there are no device rules in " + quoted(file));
+    } else {
+      container::complete_device_rules(resources.devices);
+    }
+  } else if (arguments.flag("devices")) {
+    return Error(Errc::kInvalidArgument, "--devices needs the rules in a file").with_hint("use --resources FILE");
   } else {
     ASSIGN_OR_RETURN(resources, resources_from_flags(arguments));
   }

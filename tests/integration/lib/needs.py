@@ -84,6 +84,7 @@ CHECKS = {
     "no-userns": lambda: "user namespaces can be made" if _user_namespaces() else None,
     "timens": _file("/proc/self/ns/time", "the kernel has no time namespaces"),
     "cap_sys_resource": _capability(24, "CAP_SYS_RESOURCE"),
+    "uidmap": _program("newuidmap", "uidmap"),
     "podman": _program("podman"),
     "docker": _program("dockerd", "docker.io"),
     "containerd": _program("containerd"),

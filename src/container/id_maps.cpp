@@ -1,0 +1,82 @@
+// User and group mappings of a new user namespace. The kernel takes any from whoever has CAP_SETUID over the parent
+// namespace, and from everybody else only their own id; wider ones are written by newuidmap(1) and newgidmap(1), which
+// check /etc/subuid and /etc/subgid.
+#include <fcntl.h>
+#include <spawn.h>
+#include <unistd.h>
+
+#include "base/scope_exit.h"
+#include "base/strings.h"
+#include "container/internal.h"
+#include "io/file.h"
+#include "sys/file.h"
+#include "sys/process.h"
+
+namespace cooper::container {
+namespace {
+
+constexpr std::size_t kMaxHelperOutput = 4096;
+
+std::string mapping_text(const std::vector<oci::IdMapping>& mappings) {
+  std::string out;
+  for (const oci::IdMapping& m : mappings) {
+    out += std::to_string(m.container_id) + " " + std::to_string(m.host_id) + " " + std::to_string(m.size) + "\n";
+  }
+  return out;
+}
+
+// newuidmap PID INSIDE OUTSIDE COUNT ...
+Status run_helper(const std::string& program, pid_t pid, const std::vector<oci::IdMapping>& mappings) {
+  std::vector<std::string> words{program, std::to_string(pid)};
+  for (const oci::IdMapping& m : mappings) {
+    for (const std::uint32_t n : {m.container_id, m.host_id, m.size}) words.push_back(std::to_string(n));
+  }
+  std::vector<char*> argv;
+  argv.reserve(words.size() + 1);
+  for (std::string& word : words) argv.push_back(word.data());
+  argv.push_back(nullptr);
+  ASSIGN_OR_RETURN(sys::Pipe pipe, sys::pipe2());
+  posix_spawn_file_actions_t actions;
+  (void)::posix_spawn_file_actions_init(&actions);
+  const ScopeExit destroy([&] { (void)::posix_spawn_file_actions_destroy(&actions); });
+  (void)::posix_spawn_file_actions_adddup2(&actions, pipe.write.get(), STDOUT_FILENO);
+  (void)::posix_spawn_file_actions_adddup2(&actions, pipe.write.get(), STDERR_FILENO);
+  pid_t child = 0;
+  if (const int failed = ::posix_spawnp(&child, program.c_str(), &actions, nullptr, argv.data(), environ);
+      failed != 0) {
+    return Error::from_errno(failed, "run " + program)
+        .with_hint("a user without privileges needs it to map more than one id: install the package 'uidmap'");
+  }
+  pipe.write.reset();
+  const std::string words_of_it = io::read_all(pipe.read, kMaxHelperOutput).value_or("");
+  ASSIGN_OR_RETURN(const sys::ExitStatus status, sys::waitpid(child));
+  if (status.shell_code() == 0) return {};
+  return Error(Errc::kPermission, program + " refuses the mapping: " + std::string(trim(words_of_it)), EPERM)
+      .with_hint("the ranges a user may map are in /etc/subuid and /etc/subgid");
+}
+
+Status write_map(pid_t pid, const char* file, const char* helper, const std::vector<oci::IdMapping>& mappings) {
+  Status written = io::write_existing(sys::kCwd, "/proc/" + std::to_string(pid) + "/" + file, mapping_text(mappings));
+  if (written.ok() || written.error().errno_value() != EPERM || ::geteuid() == 0) return written;
+  return run_helper(helper, pid, mappings);
+}
+
+bool only_own(const std::vector<oci::IdMapping>& mappings, std::uint32_t id) {
+  return mappings.size() == 1 && mappings[0].size == 1 && mappings[0].host_id == id;
+}
+
+}  // namespace
+
+Status write_id_maps(pid_t pid, const std::vector<oci::IdMapping>& uid, const std::vector<oci::IdMapping>& gid) {
+  if (::geteuid() != 0 && only_own(gid, ::getegid())) {
+    // One's own group may be mapped only after giving up setgroups (user_namespaces(7)).
+    RETURN_IF_ERROR(io::write_existing(sys::kCwd, "/proc/" + std::to_string(pid) + "/setgroups", "deny"));
+  }
+  if (Status done = write_map(pid, "uid_map", "newuidmap", uid); !done.ok())
+    return std::move(done).error().with("uid mappings");
+  if (Status done = write_map(pid, "gid_map", "newgidmap", gid); !done.ok())
+    return std::move(done).error().with("gid mappings");
+  return {};
+}
+
+}  // namespace cooper::container

@@ -1,0 +1,225 @@
+"""coop as a user without privileges, and as root inside a container."""
+
+import contextlib
+import json
+import os
+import pathlib
+import shutil
+
+import pytest
+
+from lib import isolate, proc, rootfs
+from lib.runtime import Runtime
+
+pytestmark = pytest.mark.needs("root", "isolation", "userns")
+
+UID = 54321  # of no account; subordinate ids are far from those of the other tests
+RANGE = 700000
+FILES = {
+    "/etc/passwd": f"cask:x:{UID}:{UID}::/nonexistent:/bin/sh\n",
+    "/etc/group": f"cask:x:{UID}:\n",
+    "/etc/subuid": f"cask:{RANGE}:65536\n",
+    "/etc/subgid": f"cask:{RANGE}:65536\n",
+}
+
+
+class Unprivileged(Runtime):
+    """The runtime, started by the user UID."""
+
+    def argv(self, *args, flags=()):
+        user = ("setpriv", "--reuid", str(UID), "--regid", str(UID), "--clear-groups", "--inh-caps=-all")
+        return [*user, *super().argv(*args, flags=flags)]
+
+
+@pytest.fixture
+def accounts(workdir):
+    """The user exists, with a range of subordinate ids, in this session's view of /etc only."""
+    with contextlib.ExitStack() as stack:
+        for path, line in FILES.items():
+            copy = workdir / pathlib.Path(path).name
+            copy.write_text((pathlib.Path(path).read_text() if os.path.exists(path) else "") + line)
+            if not os.path.exists(path):
+                pytest.skip(f"{path} does not exist")
+            isolate.mount(copy, path, None, 4096)  # MS_BIND
+            stack.callback(isolate.umount, path)
+        yield
+
+
+@pytest.fixture
+def user(workdir, accounts):
+    """The runtime of the user, with a state root of their own."""
+    home = workdir / "home"
+    home.mkdir()
+    os.chown(home, UID, UID)
+    value = Unprivileged(home / "state", home)
+    os.chown(home / "tmp", UID, UID)
+    yield value
+    value.delete_all()
+
+
+@pytest.fixture
+def box(user, bundle):
+    """A bundle as spec --rootless describes it: one id is mapped."""
+    own(bundle.path, UID)
+    mapping = [{"containerID": 0, "hostID": UID, "size": 1}]
+    bundle.namespace("user").namespace("network", absent=True)
+    bundle.linux.update(uidMappings=mapping, gidMappings=mapping)
+    bundle.linux.pop("cgroupsPath", None)
+    bundle.linux.pop("resources", None)
+    bundle.drop_mount("/sys").drop_mount("/sys/fs/cgroup").add_mount("/sys", "none", "/sys", "rbind", "nosuid", "noexec", "nodev", "ro")
+    pts = bundle.mount_for("/dev/pts")
+    pts["options"] = [o for o in pts["options"] if not o.startswith("gid=")]
+    return bundle
+
+
+@pytest.fixture
+def wide(box):
+    """A range of ids is mapped."""
+    mapping = [{"containerID": 0, "hostID": UID, "size": 1}, {"containerID": 1, "hostID": RANGE, "size": 65535}]
+    box.linux.update(uidMappings=mapping, gidMappings=mapping)
+    return box
+
+
+def own(path, uid):
+    """chown -R"""
+    for folder, names, files in os.walk(path):
+        for name in [*names, *files, "."]:
+            os.lchown(os.path.join(folder, name), uid, uid)
+
+
+def test_run(user, box):
+    """The process is root inside and the user outside."""
+    assert user.output(box.args("id", "-u")) == "0\n"
+    with user.running(box.sh("sleep 1000")) as state:
+        assert os.stat(f"/proc/{state['pid']}").st_uid == UID
+        assert user("exec", box.id, "id", "-u").check().out == "0\n"
+
+
+def test_spec(user, box, workdir):
+    """What spec --rootless writes runs."""
+    user("spec", "--rootless", cwd=workdir / "home").check()
+    config = json.loads((workdir / "home" / "config.json").read_text())
+    assert config["linux"]["uidMappings"] == [{"containerID": 0, "hostID": UID, "size": 1}]
+    config["process"].update(terminal=False, args=["echo", "rootless"])
+    config["root"]["path"] = str(box.rootfs)
+    box.config = config
+    assert user.output(box) == "rootless\n"
+
+
+def test_life(user, box):
+    """create, start, state, list, ps, kill, delete without control groups."""
+    with user.created(box.sh("sleep 1000")):
+        assert user.status(box.id) == "created"
+        user("start", box.id).check()
+        assert user.status(box.id) == "running"
+        assert user.ids() == [box.id]
+        pid = user.state(box.id)["pid"]
+        assert json.loads(user("ps", "--format", "json", box.id).check().out) == [pid]
+        user("kill", box.id, "KILL").check()
+        user.wait_status(box.id, "stopped")
+        user("delete", box.id).check()
+        assert user.ids() == []
+
+
+def test_devices(user, box):
+    """The standard devices are there and work."""
+    assert user.output(box.sh("echo x > /dev/null && head -c 2 /dev/zero | wc -c")).strip() == "2"
+
+
+def test_setgroups_is_denied(user, box):
+    """With the user's own group alone, setgroups is off, and asking for further groups only warns."""
+    box.process["user"]["additionalGids"] = [5]
+    result = user.run(box.sh("cat /proc/self/setgroups")).check()
+    assert result.out == "deny\n"
+    assert "supplementary groups" in result.err
+
+
+def test_resources_are_tolerated(user, box):
+    """Limits that cannot be set are no error."""
+    box.resources.update(memory={"limit": 1 << 26}, pids={"limit": 10})
+    user.run(box.args("true")).check()
+
+
+def test_pause_without_cgroup(user, box):
+    """pause says that there is nothing to freeze with."""
+    with user.running(box.sh("sleep 1000")):
+        user("pause", box.id).fails(rc=1)
+        assert user.status(box.id) == "running"
+
+
+def test_mapping_of_others(user, box):
+    """An id that is not the user's is refused, and nothing is left."""
+    box.linux["uidMappings"] = [{"containerID": 0, "hostID": UID + 1, "size": 1}]
+    user.run(box.args("true")).fails("uid mappings", rc=1)
+
+
+@pytest.mark.needs("uidmap")
+class TestRange:
+    """Mappings through newuidmap and newgidmap."""
+
+    def test_ids(self, user, wide):
+        """Other users exist inside, with the ids of the range outside."""
+        wide.process["user"] = {"uid": 1000, "gid": 1000, "additionalGids": [29]}
+        assert user.output(wide.sh("id -u; id -g; id -G")).split() == ["1000", "1000", "1000", "29"]
+        with user.running(wide.sh("sleep 1000")) as state:
+            assert os.stat(f"/proc/{state['pid']}").st_uid == RANGE + 999
+
+    def test_chown(self, user, wide):
+        """Files may be given to them."""
+        wide.writable().caps("CAP_CHOWN")
+        user.run(wide.sh("touch /file && chown 7:8 /file")).check()
+        info = (wide.rootfs / "file").stat()
+        assert (info.st_uid, info.st_gid) == (RANGE + 6, RANGE + 7)
+
+    def test_beyond_the_range(self, user, wide):
+        """A range that is not the user's is refused by name."""
+        wide.linux["uidMappings"][1]["hostID"] = RANGE + 100000
+        user.run(wide.args("true")).fails("newuidmap", "subuid", rc=1)
+
+    def test_no_helper(self, user, wide):
+        """Without the helper the error says what to install."""
+        wide.save()
+        argv = user.argv("run", "-b", wide.path, wide.id)
+        argv[0] = "/usr/bin/setpriv"
+        proc.run(*argv, env={**user.environ, "PATH": "/nowhere"}).fails("newuidmap", "'uidmap'", rc=1)
+
+
+class TestNested:
+    """coop as root in a container of coop."""
+
+    INNER = {
+        "ociVersion": "1.0.2",
+        "process": {"terminal": False, "user": {"uid": 0, "gid": 0}, "args": ["sh", "-c", "echo $$; id -u"], "env": ["PATH=/bin"], "cwd": "/"},
+        "root": {"path": "/", "readonly": False},
+        "mounts": [{"destination": "/proc", "type": "proc", "source": "proc"}],
+        "linux": {"namespaces": [{"type": kind} for kind in ("pid", "mount", "ipc", "uts")]},
+    }
+
+    def outer(self, runtime, bundle):
+        """A container with all capabilities and the runtime's own binary in it; the inner bundle in /inner."""
+        status = pathlib.Path("/proc/self/status").read_text()
+        bound = int(status.split("CapBnd:")[1].split()[0], 16)
+        names = [n for n in json.loads(runtime("features").check().out)["linux"]["capabilities"]]
+        bundle.writable().caps(*(n for i, n in enumerate(names) if bound >> i & 1))
+        bundle.linux.update(maskedPaths=[], readonlyPaths=[])
+        bundle.process["noNewPrivileges"] = False
+        shutil.copy2(runtime.binary, bundle.rootfs / "bin" / "coop")
+        inner = bundle.rootfs / "inner"
+        (inner / "rootfs").mkdir(parents=True)
+        rootfs.make_busybox(inner / "rootfs")
+        config = json.loads(json.dumps(self.INNER))
+        config["root"]["path"] = "rootfs"
+        (inner / "config.json").write_text(json.dumps(config))
+        return bundle.args("coop", "--root", "/run/c", "run", "--bundle", "/inner", "inner")
+
+    def test_in_user_namespace(self, runtime, bundle):
+        """Inside a user namespace missing rights on control groups are tolerated."""
+        bundle = self.outer(runtime, bundle)
+        bundle.userns(host_id=RANGE)
+        assert runtime.output(bundle).split() == ["1", "0"]
+
+    def test_privileged(self, runtime, bundle):
+        """With writable control groups in it."""
+        bundle = self.outer(runtime, bundle)
+        bundle.mount_for("/sys/fs/cgroup")["options"].remove("ro")
+        assert runtime.output(bundle).split() == ["1", "0"]
