@@ -100,6 +100,11 @@ Result<UniqueFd> setup_console(const SetupConsole& console, const io::RootDir& r
 
 Status pivot_root(const PivotRoot& step, const io::RootDir& root, BorrowedFd shared_peer) {
   if (step.shared_namespace) return change_root(root, "change root");
+  if (!step.pivot_dir.empty()) {
+    // The old root is stacked on the new one and needs no place of its own, but a wrong path is a wrong configuration.
+    auto place = root.open_at(step.pivot_dir, O_PATH | O_DIRECTORY);
+    if (!place.ok()) return std::move(place).error().with("pivot directory");
+  }
   if (step.no_pivot) return move_root(root);
   // Both arguments "." stack the old root on the new one, so that no directory inside the image is needed
   // (pivot_root(2)).

@@ -10,6 +10,7 @@
 
 #include "base/strings.h"
 #include "container/hooks.h"
+#include "container/interfaces.h"
 #include "container/internal.h"
 #include "container/seccomp_agent.h"
 #include "container/state.h"
@@ -341,6 +342,8 @@ Status Container::remove_under_lock(const oci::Config* spec) {
   }
   RETURN_IF_ERROR(undo_shared_mounts(record_.mounts));
   if (Status removed = remove_resctrl(record_.resctrl); !removed.ok()) log::warning(removed.error().message());
+  // The kernel removes them with the namespace, later; whoever asks now shall find them gone.
+  remove_interfaces(record_.interfaces);
   RETURN_IF_ERROR(io::remove_tree(sys::kCwd, state_paths(options_.root, record_.id).directory));
   if (spec != nullptr) run_poststop(*spec, oci_state(RunStatus::kStopped));
   return {};

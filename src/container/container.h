@@ -54,6 +54,12 @@ struct StateRecord {
   bool has_terminal = false;
   ResctrlGroups resctrl;
   SharedMounts mounts;
+  // The host's ends of the container's interfaces.
+  struct HostInterface {
+    std::string name;
+    int index = 0;
+  };
+  std::vector<HostInterface> interfaces;
   // Of the runtime executable, to tell a waiting init from the payload.
   std::uint64_t exe_dev = 0, exe_ino = 0;
 };
@@ -94,6 +100,8 @@ struct CreateOptions {
   std::vector<std::string> extra_env;
   std::string config_text;  // raw bytes for config.json; empty: printed from the config
   std::string cgroup_default_parent = "/coop";
+  std::optional<Extras> extras;
+  std::vector<int> extra_fds;  // appear after the preserved ones: 3, 4 ...
 };
 
 struct Created {
@@ -113,6 +121,7 @@ struct ExecOptions {
   std::map<std::string, std::string> sub_cgroups;
   Stdio stdio;
   bool keep_console = false;
+  std::vector<int> extra_fds;
 };
 
 class Container;

@@ -139,6 +139,7 @@ Result<Created> Container::exec(const ExecOptions& options) {
   inputs.plan = &plan;
   inputs.stdio = options.stdio;
   inputs.preserve_fds = options.preserve_fds;
+  inputs.extra_fds = options.extra_fds;
   inputs.console_socket = options.console_socket;
   inputs.state = oci_state(now);
   inputs.rootless = options_.rootless;

@@ -10,6 +10,7 @@
 #include "base/strings.h"
 #include "container/child_mounts.h"
 #include "container/hooks.h"
+#include "container/interfaces.h"
 #include "container/internal.h"
 #include "container/seccomp_agent.h"
 #include "container/sync.h"
@@ -210,6 +211,7 @@ Status Executor::perform(const Clone& step) {
   context.lock = in_.lock;
   context.stdio = in_.stdio;
   context.preserve_fds = in_.preserve_fds;
+  context.extra_fds = in_.extra_fds;
   context.parent_death_signal = in_.parent_death_signal;
   context.parent_pid = new_pid_namespace_ ? 0 : ::getpid();
   context.seccomp = seccomp_ ? &*seccomp_ : nullptr;
@@ -311,6 +313,15 @@ Status Executor::perform(const ResctrlJoin&) {
 Status Executor::perform(const MoveNetDevices& step) {
   RETURN_IF_ERROR(net_devices_.move(step, child_.pid));
   return announce("net-devices");
+}
+
+Status Executor::perform(const CreateInterfaces& step) {
+  const std::string path =
+      step.namespace_path.empty() ? "/proc/" + std::to_string(child_.pid) + "/ns/net" : step.namespace_path;
+  ASSIGN_OR_RETURN(const UniqueFd target, sys::openat(sys::kCwd, path, O_RDONLY));
+  Status made = make_interfaces(step.interfaces, target, child_.pid, interfaces_);
+  if (!made.ok()) return made;
+  return announce("network");
 }
 
 Status Executor::perform(const RunParentHooks& step) {
@@ -420,6 +431,7 @@ void Executor::roll_back() {
   if (in_.exec_pidfd < 0) {
     if (Status removed = remove_resctrl(in_.resctrl); !removed.ok()) log::warning(removed.error().message());
   }
+  remove_interfaces(interfaces_);
   if (group_ && own_group_) {
     (void)!group_->kill_all(SIGKILL).ok();
     if (Status removed = group_->remove(); !removed.ok()) log::warning("remove cgroup: " + removed.error().message());

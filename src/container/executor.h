@@ -25,6 +25,7 @@ class Executor {
     const Plan* plan = nullptr;
     Stdio stdio;
     int preserve_fds = 0;
+    std::vector<int> extra_fds;
     int parent_death_signal = 0;
     std::string console_socket;  // empty: the master is kept in console()
     std::string start_socket;    // create: path of start.sock; empty: run
@@ -49,6 +50,7 @@ class Executor {
   pid_t pid() const { return child_.pid; }
   UniqueFd take_pidfd() { return std::move(child_.pidfd); }
   UniqueFd take_console() { return std::move(console_); }
+  const std::vector<StateRecord::HostInterface>& interfaces() const { return interfaces_; }
   const std::string& cgroup_path() const { return cgroup_path_; }
   const ResctrlGroups& resctrl() const { return in_.resctrl; }
 
@@ -63,6 +65,7 @@ class Executor {
   Status perform(const ResctrlCreate& step);
   Status perform(const ResctrlJoin& step);
   Status perform(const MoveNetDevices& step);
+  Status perform(const CreateInterfaces& step);
   Status perform(const RunParentHooks& step);
   Status perform(const WaitForChild& step);
   template <typename T>
@@ -99,6 +102,7 @@ class Executor {
   UniqueFd own_time_namespace_;
   MovedNetDevices net_devices_;
   std::vector<std::pair<std::size_t, UniqueFd>> mount_fds_;
+  std::vector<StateRecord::HostInterface> interfaces_;
   sys::Cloned child_;
   bool new_pid_namespace_ = false;
 };

@@ -9,6 +9,7 @@
 #include "container/container.h"
 #include "container/executor.h"
 #include "container/hooks.h"
+#include "container/interfaces.h"
 #include "container/internal.h"
 #include "container/lsm.h"
 #include "container/state.h"
@@ -41,6 +42,7 @@ PlanOptions plan_options(const CreateOptions& options, const FactoryOptions& fac
   out.root_override = options.root_override;
   out.extra_mounts = options.extra_mounts;
   out.extra_env = options.extra_env;
+  out.extras = options.extras;
   return out;
 }
 
@@ -176,6 +178,7 @@ Result<Created> Factory::create(const oci::Config& config, const CreateOptions& 
   inputs.plan = &plan;
   inputs.stdio = options.stdio;
   inputs.preserve_fds = options.preserve_fds;
+  inputs.extra_fds = options.extra_fds;
   inputs.parent_death_signal = options.parent_death_signal;
   inputs.console_socket = options.console_socket;
   if (options.detach_start) inputs.start_socket = paths.start_socket();
@@ -187,6 +190,7 @@ Result<Created> Factory::create(const oci::Config& config, const CreateOptions& 
   inputs.on_prepared = [&](pid_t pid) -> Status {
     record.pid = pid;
     record.resctrl = self->resctrl();
+    record.interfaces = self->interfaces();
     ASSIGN_OR_RETURN(record.start_time, sys::process_start_time(pid));
     RETURN_IF_ERROR(io::write_file_atomic(paths.state(), print_state_record(record), 0600));
     if (!options.pidfd_socket.empty()) RETURN_IF_ERROR(send_pidfd(options.pidfd_socket, pid));

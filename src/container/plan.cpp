@@ -65,6 +65,10 @@ class Builder {
   Status landlock_step();
   Status mount_steps(const std::vector<oci::Mount>& mounts);
   void device_steps();
+  bool has_interfaces() const { return options_.extras && !options_.extras->interfaces.empty(); }
+  void network_steps();
+  const MountExtras* mount_extras(const oci::Mount& mount) const;
+  void relabel(const Mount& mount, const MountExtras& extras);
   void add_readonly_tmpfs();
   void cgroup_namespace();
   void join_cgroup();
@@ -93,6 +97,7 @@ std::string Builder::cgroup_path() const {
 
 oci::Resources Builder::resources() const {
   oci::Resources out = linux_.resources.value_or(oci::Resources{});
+  if (options_.extras && options_.extras->exact_device_rules) return out;
   complete_device_rules(out.devices);
   return out;
 }
@@ -119,6 +124,11 @@ void Builder::parent_steps() {
   if (new_user_) parent(WriteIdMaps{linux_.uid_mappings, linux_.gid_mappings});
   // The child has its network namespace from its birth; one it joins is reached by its path.
   if (!linux_.net_devices.empty()) parent(MoveNetDevices{linux_.net_devices, ns("network")->path});
+  if (has_interfaces()) {
+    // The child configures its ends once they are there.
+    const oci::Namespace* network = ns("network");
+    parent(CreateInterfaces{options_.extras->interfaces, network == nullptr ? std::string() : network->path});
+  }
   if (parent_hooks_) {
     parent(WaitForChild{"ready-for-hooks"});
     if (!config_.hooks.prestart.empty()) parent(RunParentHooks{"prestart", config_.hooks.prestart});
@@ -148,7 +158,7 @@ void Builder::identity_steps() {
   // Before the console: a controlling terminal needs a session leader.
   child(NewSession{});
   if (!options_.no_new_keyring) child(NewKeyring{"_ses." + options_.id});
-  if (is_new("network")) child(LoopbackUp{});
+  network_steps();
   // Sysctls may be about them.
   if (!linux_.net_devices.empty()) child(WaitForParent{"net-devices"});
   // Through the host's /proc, which shows the caller's namespaces: the container's may be masked, read-only or missing.
@@ -163,6 +173,37 @@ Status Builder::landlock_step() {
   ASSIGN_OR_RETURN(SetLandlock step, parse_landlock(wanted->second));
   child(std::move(step));
   return {};
+}
+
+// Before the sysctls: those of net.*.conf.NAME need the interface.
+void Builder::network_steps() {
+  if (!options_.extras) {
+    if (is_new("network")) child(LoopbackUp{});
+    return;
+  }
+  const Extras& extras = *options_.extras;
+  if (extras.loopback) child(LoopbackUp{});
+  if (has_interfaces()) child(WaitForParent{"network"});
+  for (std::size_t i = 0; i < extras.interfaces.size(); ++i) child(ConfigureInterface{i, extras.interfaces[i]});
+  for (const ExtraRoute& route : extras.routes) child(AddRoute{route});
+}
+
+const MountExtras* Builder::mount_extras(const oci::Mount& mount) const {
+  if (!options_.extras) return nullptr;
+  for (const MountExtras& entry : options_.extras->mounts) {
+    if (entry.index < config_.mounts.size() && &config_.mounts[entry.index] == &mount) return &entry;
+  }
+  return nullptr;
+}
+
+void Builder::relabel(const Mount& mount, const MountExtras& extras) {
+  if (extras.relabel.empty()) return;
+  if (!options_.selinux_enabled) {
+    plan_.warnings.push_back("relabelling " + quoted(mount.source) +
+                             " is ignored: SELinux is not enabled on this host");
+  } else if (!linux_.mount_label.empty()) {
+    child(Relabel{mount.source, relabel_to(linux_.mount_label, extras.relabel == "z")});
+  }
 }
 
 Status Builder::root_steps() {
@@ -188,7 +229,8 @@ Status Builder::root_steps() {
   }
   RETURN_IF_ERROR(mount_steps(config_.mounts));
   RETURN_IF_ERROR(mount_steps(options_.extra_mounts));
-  if (owns_dev(config_)) device_steps();
+  const DeviceNodes nodes = options_.extras ? options_.extras->device_nodes : DeviceNodes::kStandard;
+  if (nodes != DeviceNodes::kNone && owns_dev(config_)) device_steps();
   // The pty comes from the container's own devpts (CVE-2025-52565: before masks, checked by the executor).
   if (process_.terminal) {
     SetupConsole console;
@@ -209,7 +251,16 @@ Status Builder::mount_steps(const std::vector<oci::Mount>& mounts) {
     // Inside a cgroup namespace the mount shows the container's group as root, so the namespace comes first, and that
     // needs the join.
     if (mount.kind == MountKind::kCgroup || mount.fstype == "cgroup2") cgroup_namespace();
+    const MountExtras* extras = mount_extras(entry);
+    if (extras == nullptr) {
+      child(std::move(mount));
+      continue;
+    }
+    const Mount done = mount;
+    if (!extras->before.empty()) child(RunMountCommands{"before", done.destination, extras->before});
     child(std::move(mount));
+    relabel(done, *extras);
+    if (!extras->after.empty()) child(RunMountCommands{"after", done.destination, extras->after});
   }
   return {};
 }
@@ -267,7 +318,7 @@ void Builder::enter_root_steps() {
   if (!config_.hooks.create_container.empty()) {
     child(RunChildHooks{"createContainer", config_.hooks.create_container});
   }
-  child(PivotRoot{options_.no_pivot, !is_new("mount")});
+  child(PivotRoot{options_.no_pivot, !is_new("mount"), options_.extras ? options_.extras->pivot_dir : std::string()});
   // Before the root is read-only: the directory may have to be made.
   child(PrepareCwd{});
   // Read-only first: a masked path inside a read-only one stays masked, and binding a masked path again would unmask

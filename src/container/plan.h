@@ -23,6 +23,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "container/extras.h"
 #include "spec/oci_runtime/types.h"
 
 namespace cooper::container {
@@ -62,6 +63,10 @@ struct MoveNetDevices {  // from the caller's network namespace into the contain
   std::map<std::string, oci::NetDevice> devices;
   std::string path;  // network namespace that is joined; empty: the child's new one
 };
+struct CreateInterfaces {  // the host's ends of the container's interfaces; the other ends are born in its namespace
+  std::vector<Interface> interfaces;
+  std::string namespace_path;  // empty: the child's own
+};
 struct RunParentHooks {  // each with the state document on standard input; failure fails the start
   std::string kind;      // prestart createRuntime (create), poststart (start)
   std::vector<oci::Hook> hooks;
@@ -73,7 +78,7 @@ struct WaitForChild {  // the child announces that it reached the step of the sa
 // ---- child, before the root is switched
 // ----------------------------------------------------------------------------------
 struct WaitForParent {  // the parent announces
-  std::string what;     // id-maps, net-devices, create-runtime-hooks, start
+  std::string what;     // id-maps, net-devices, network, create-runtime-hooks, start
 };
 // The child moves itself into the hierarchies it was not born in: the kernel need not stop every thread group for that.
 struct CgroupJoin {};
@@ -93,8 +98,15 @@ struct NewKeyring {            // keyctl(JOIN_SESSION_KEYRING); ENOSYS, EDQUOT t
 struct SetOomScoreAdj {
   int value = 0;
 };
-struct LoopbackUp {};  // new network namespace: lo up
-struct SetSysctl {     // through the host's own /proc, which follows the caller's namespaces; key with slashes
+struct LoopbackUp {};        // new network namespace: lo up
+struct ConfigureInterface {  // its end in the container: name, addresses, up, default routes
+  std::size_t number = 0;    // place in CreateInterfaces
+  Interface interface;
+};
+struct AddRoute {
+  ExtraRoute route;
+};
+struct SetSysctl {  // through the host's own /proc, which follows the caller's namespaces; key with slashes
   std::string key, value;
 };
 struct SetHostname {
@@ -136,6 +148,14 @@ struct Mount {
   bool source_is_dev_fd =
       false;  // the source is reachable only by the parent: opened before the clone and inherited (user namespaces)
 };
+struct RunMountCommands {  // around one mount
+  std::string when;        // before, after
+  std::string destination;
+  std::vector<MountCommand> commands;
+};
+struct Relabel {  // SELinux: the tree gets the container's label
+  std::string path, label;
+};
 struct CreateDevice {
   std::string path;
   mode_t mode = 0;  // with S_IFCHR/S_IFBLK/S_IFIFO
@@ -158,6 +178,7 @@ struct RunChildHooks {  // createContainer (before the pivot), startContainer (i
 struct PivotRoot {
   bool no_pivot = false;          // MS_MOVE + chroot (--no-pivot)
   bool shared_namespace = false;  // of mounts: nothing outside the root may change, so chroot alone
+  std::string pivot_dir = {};     // must be a directory there
 };
 // ---- child, inside the root
 // ----------------------------------------------------------------------------------------------
@@ -230,12 +251,13 @@ struct Exec {
 
 using StepBody =
     std::variant<CgroupCreate, JoinPidNamespace, NewTimeNamespace, Clone, WriteIdMaps, ResctrlCreate, ResctrlJoin,
-                 MoveNetDevices, RunParentHooks, WaitForChild, WaitForParent, CgroupJoin, EnterContainer, BecomeRoot,
-                 JoinNamespace, NewCgroupNamespace, NewSession, NewKeyring, SetOomScoreAdj, LoopbackUp, SetSysctl,
-                 SetHostname, SetDomainname, RootPropagation, MountRoot, Mount, CreateDevice, CreateSymlink,
-                 SetupConsole, RunChildHooks, PivotRoot, FinalRootPropagation, ReadonlyPath, MaskPath, ReadonlyRoot,
-                 SetScheduler, SetIoPriority, SetPersonality, SetMemoryPolicy, SetAffinity, SetLandlock, FindExecutable,
-                 PrepareCwd, SetRlimits, SetLabels, SetCredentials, LoadSeccomp, Exec>;
+                 MoveNetDevices, CreateInterfaces, RunParentHooks, WaitForChild, WaitForParent, CgroupJoin,
+                 EnterContainer, BecomeRoot, JoinNamespace, NewCgroupNamespace, NewSession, NewKeyring, SetOomScoreAdj,
+                 LoopbackUp, ConfigureInterface, AddRoute, SetSysctl, SetHostname, SetDomainname, RootPropagation,
+                 MountRoot, Mount, RunMountCommands, Relabel, CreateDevice, CreateSymlink, SetupConsole, RunChildHooks,
+                 PivotRoot, FinalRootPropagation, ReadonlyPath, MaskPath, ReadonlyRoot, SetScheduler, SetIoPriority,
+                 SetPersonality, SetMemoryPolicy, SetAffinity, SetLandlock, FindExecutable, PrepareCwd, SetRlimits,
+                 SetLabels, SetCredentials, LoadSeccomp, Exec>;
 
 struct Step {
   Actor actor = Actor::kChild;
@@ -270,6 +292,7 @@ struct PlanOptions {
   // The caller's sd_notify proxy and such: extra mounts after those of the config.
   std::vector<oci::Mount> extra_mounts;
   std::vector<std::string> extra_env;
+  std::optional<Extras> extras;
 };
 
 // Validation of everything that needs no kernel: Errc::kInvalidArgument with the JSON pointer of the offending member,

@@ -64,6 +64,13 @@ Result<Mount> plan_mount(const oci::Mount& mount, const oci::Config& config, con
   return out;
 }
 
+// The level is the fourth part of user:role:type:level, and may hold colons itself.
+std::string relabel_to(const std::string& label, bool shared) {
+  std::size_t at = 0;
+  for (int i = 0; i < 3 && at != std::string::npos; ++i) at = label.find(':', at == 0 ? 0 : at + 1);
+  return shared && at != std::string::npos ? label.substr(0, at) + ":s0" : label;
+}
+
 bool owns_dev(const oci::Config& config) {
   return std::none_of(config.mounts.begin(), config.mounts.end(), [](const oci::Mount& mount) {
     const bool bind = mount.type == "bind" ||
@@ -101,6 +108,7 @@ std::vector<CreateDevice> plan_devices(const oci::Config& config, const PlanOpti
     step.bind = bind && device.type != "p";
     out.push_back(std::move(step));
   }
+  if (options.extras && options.extras->device_nodes == DeviceNodes::kListed) return out;
   for (const Node& node : kDefault) {
     const bool listed =
         std::any_of(out.begin(), out.end(), [&](const CreateDevice& device) { return device.path == node.path; });

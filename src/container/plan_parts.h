@@ -16,6 +16,8 @@ Result<Mount> plan_mount(const oci::Mount& mount, const oci::Config& config, con
 std::vector<CreateDevice> plan_devices(const oci::Config& config, const PlanOptions& options);
 // /dev/fd, stdin, stdout, stderr, core, ptmx.
 std::vector<CreateSymlink> plan_symlinks();
+// The label of files that several containers share: without the categories that keep this one apart.
+std::string relabel_to(const std::string& label, bool shared);
 // False when the config binds a host directory on /dev: nothing is created in it then.
 bool owns_dev(const oci::Config& config);
 

@@ -88,6 +88,23 @@ void fields(const MoveNetDevices& s, F& f) {
   f("devices", devices);
   if (!s.path.empty()) f("path", s.path);
 }
+Words interface_words(const Interface& s) {
+  Words out = {"name=" + s.name};
+  const auto add = [&](const char* name, const std::string& value) {
+    if (!value.empty()) out.push_back(std::string(name) + "=" + value);
+  };
+  add("host", s.host_name);
+  add("bridge", s.bridge);
+  if (s.mtu_bytes != 0) add("mtu", std::to_string(s.mtu_bytes));
+  if (s.tx_queue_len != 0) add("txqueuelen", std::to_string(s.tx_queue_len));
+  if (s.hairpin) out.emplace_back("hairpin");
+  return out;
+}
+template <typename F>
+void fields(const CreateInterfaces& s, F& f) {
+  for (const Interface& entry : s.interfaces) f(entry.name.c_str(), interface_words(entry));
+  if (!s.namespace_path.empty()) f("namespace", s.namespace_path);
+}
 Words hook_words(const std::vector<oci::Hook>& hooks) {
   Words out;
   for (const oci::Hook& hook : hooks) out.push_back(hook.path);
@@ -133,6 +150,20 @@ void fields(const SetOomScoreAdj& s, F& f) {
 }
 template <typename F>
 void fields(const LoopbackUp&, F&) {}
+template <typename F>
+void fields(const ConfigureInterface& s, F& f) {
+  f("name", s.interface.name);
+  if (!s.interface.mac.empty()) f("mac", s.interface.mac);
+  if (!s.interface.addresses.empty()) f("addresses", s.interface.addresses);
+  if (!s.interface.gateways.empty()) f("gateways", s.interface.gateways);
+}
+template <typename F>
+void fields(const AddRoute& s, F& f) {
+  f("interface", s.route.interface_name);
+  f("destination", s.route.destination.empty() ? std::string("default") : s.route.destination);
+  if (!s.route.gateway.empty()) f("gateway", s.route.gateway);
+  if (!s.route.source.empty()) f("source", s.route.source);
+}
 template <typename F>
 void fields(const SetSysctl& s, F& f) {
   f("key", s.key);
@@ -198,6 +229,19 @@ void fields(const Mount& s, F& f) {
   if (s.source_is_dev_fd) f("source_from_parent", true);
 }
 template <typename F>
+void fields(const RunMountCommands& s, F& f) {
+  f("when", s.when);
+  f("destination", s.destination);
+  Words commands;
+  for (const MountCommand& command : s.commands) commands.push_back(command.path);
+  f("commands", commands);
+}
+template <typename F>
+void fields(const Relabel& s, F& f) {
+  f("path", s.path);
+  f("label", s.label);
+}
+template <typename F>
 void fields(const CreateDevice& s, F& f) {
   f("path", s.path);
   const mode_t type = s.mode & S_IFMT;
@@ -226,6 +270,7 @@ template <typename F>
 void fields(const PivotRoot& s, F& f) {
   if (s.no_pivot) f("no_pivot", true);
   if (s.shared_namespace) f("chroot", true);
+  if (!s.pivot_dir.empty()) f("pivot_dir", s.pivot_dir);
 }
 template <typename F>
 void fields(const FinalRootPropagation& s, F& f) {
@@ -399,30 +444,59 @@ struct TextFields {
 };
 
 // In the order of StepBody's alternatives.
-constexpr std::string_view kNames[] = {"cgroup-create",      "join-pid-namespace",
-                                       "new-time-namespace", "clone",
-                                       "write-id-maps",      "resctrl-create",
-                                       "resctrl-join",       "move-net-devices",
-                                       "run-hooks",          "wait-for-child",
-                                       "wait-for-parent",    "cgroup-join",
-                                       "enter-container",    "become-root",
-                                       "join-namespace",     "new-cgroup-namespace",
-                                       "new-session",        "new-keyring",
-                                       "set-oom-score-adj",  "loopback-up",
-                                       "set-sysctl",         "set-hostname",
-                                       "set-domainname",     "root-propagation",
-                                       "mount-root",         "mount",
-                                       "create-device",      "create-symlink",
-                                       "setup-console",      "run-hooks",
-                                       "pivot-root",         "final-root-propagation",
-                                       "readonly-path",      "mask-path",
-                                       "readonly-root",      "set-scheduler",
-                                       "set-io-priority",    "set-personality",
-                                       "set-memory-policy",  "set-affinity",
-                                       "set-landlock",       "find-executable",
-                                       "prepare-cwd",        "set-rlimits",
-                                       "set-labels",         "set-credentials",
-                                       "load-seccomp",       "exec"};
+constexpr std::string_view kNames[] = {"cgroup-create",
+                                       "join-pid-namespace",
+                                       "new-time-namespace",
+                                       "clone",
+                                       "write-id-maps",
+                                       "resctrl-create",
+                                       "resctrl-join",
+                                       "move-net-devices",
+                                       "create-interfaces",
+                                       "run-hooks",
+                                       "wait-for-child",
+                                       "wait-for-parent",
+                                       "cgroup-join",
+                                       "enter-container",
+                                       "become-root",
+                                       "join-namespace",
+                                       "new-cgroup-namespace",
+                                       "new-session",
+                                       "new-keyring",
+                                       "set-oom-score-adj",
+                                       "loopback-up",
+                                       "configure-interface",
+                                       "add-route",
+                                       "set-sysctl",
+                                       "set-hostname",
+                                       "set-domainname",
+                                       "root-propagation",
+                                       "mount-root",
+                                       "mount",
+                                       "run-mount-commands",
+                                       "relabel",
+                                       "create-device",
+                                       "create-symlink",
+                                       "setup-console",
+                                       "run-hooks",
+                                       "pivot-root",
+                                       "final-root-propagation",
+                                       "readonly-path",
+                                       "mask-path",
+                                       "readonly-root",
+                                       "set-scheduler",
+                                       "set-io-priority",
+                                       "set-personality",
+                                       "set-memory-policy",
+                                       "set-affinity",
+                                       "set-landlock",
+                                       "find-executable",
+                                       "prepare-cwd",
+                                       "set-rlimits",
+                                       "set-labels",
+                                       "set-credentials",
+                                       "load-seccomp",
+                                       "exec"};
 static_assert(std::size(kNames) == std::variant_size_v<StepBody>);
 
 std::string_view actor_name(Actor actor) {

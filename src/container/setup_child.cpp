@@ -17,8 +17,10 @@
 #include "container/child_exec.h"
 #include "container/child_mounts.h"
 #include "container/hooks.h"
+#include "container/interfaces.h"
 #include "container/landlock.h"
 #include "container/memory_policy.h"
+#include "container/mount_commands.h"
 #include "container/sync.h"
 #include "io/file.h"
 #include "io/root_dir.h"
@@ -196,6 +198,8 @@ class Child {
     return std::move(written).error().with("oomScoreAdj").with_hint("lowering the score needs CAP_SYS_RESOURCE");
   }
   Status perform(const LoopbackUp&) { return netlink::set_loopback_up(); }
+  Status perform(const ConfigureInterface& step) { return configure_interface(step); }
+  Status perform(const AddRoute& step) { return add_route(step.route); }
   Status perform(const SetSysctl& step) {
     Status written = io::write_existing(sys::kCwd, "/proc/sys/" + step.key, step.value);
     if (written.ok()) return written;
@@ -237,6 +241,10 @@ class Child {
     }
     return perform_mount(step, environment);
   }
+  Status perform(const RunMountCommands& step) {
+    return run_mount_commands(step.when + " the mount on " + quoted(step.destination), step.commands);
+  }
+  Status perform(const Relabel& step) { return relabel_tree(step.path, step.label); }
   Status perform(const CreateDevice& step) { return create_device(step, *root_); }
   Status perform(const CreateSymlink& step) { return create_symlink(step, *root_); }
   Status perform(const SetupConsole& step) {
@@ -291,11 +299,36 @@ class Child {
   Status perform(const SetCredentials& step) { return exec_.set_credentials(step); }
   Status perform(const Exec& step) {
     ASSIGN_OR_RETURN(ExecPlan plan, exec_.finish(step, *root_));
-    plan.first_cloexec_fd = static_cast<unsigned>(3 + c_.preserve_fds);
+    const int kept = c_.preserve_fds + static_cast<int>(c_.extra_fds.size());
+    plan.first_cloexec_fd = static_cast<unsigned>(3 + kept);
     plan.parent_death_signal = c_.parent_death_signal;
     plan.expected_parent = c_.parent_pid;
     plan.status_fd = failure_fd().get();
+    if (!c_.extra_fds.empty()) RETURN_IF_ERROR(place_extra_fds(plan));
     run_lastmile(plan);
+  }
+
+  // The caller's descriptors get the numbers after the preserved ones. Whatever of ours has such a number is no longer
+  // needed, but for those that the last mile uses.
+  Status place_extra_fds(ExecPlan& plan) {
+    const int first = 3 + c_.preserve_fds;
+    const int above = static_cast<int>(plan.first_cloexec_fd);
+    for (int* own : {&plan.status_fd, &plan.label_fd, &plan.landlock_fd}) {
+      if (*own < 0 || *own >= above) continue;
+      ASSIGN_OR_RETURN(UniqueFd moved, sys::dup_cloexec(BorrowedFd(*own), above));
+      *own = moved.get();
+      moved_.push_back(std::move(moved));
+    }
+    std::vector<UniqueFd> safe;
+    for (const int fd : c_.extra_fds) {
+      ASSIGN_OR_RETURN(UniqueFd copy, sys::dup_cloexec(BorrowedFd(fd), above));
+      safe.push_back(std::move(copy));
+    }
+    for (std::size_t i = 0; i < safe.size(); ++i) {
+      const int wanted = first + static_cast<int>(i);
+      if (::dup2(safe[i].get(), wanted) < 0) return errno_status("pass descriptor " + std::to_string(wanted));
+    }
+    return {};
   }
 
   // ---- steps that belong to the parent ----
@@ -312,6 +345,7 @@ class Child {
   UniqueFd shared_peer_;
   ExecPreparation exec_;
   UniqueFd starter_;
+  std::vector<UniqueFd> moved_;
   bool private_cgroup_namespace_ = false;
   bool shared_mounts_ = false;
 };

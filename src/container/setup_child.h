@@ -24,6 +24,7 @@ struct ChildContext {
   BorrowedFd lock{-1};            // closed by the child at once
   Stdio stdio;
   int preserve_fds = 0;
+  std::vector<int> extra_fds;  // of the caller; they follow the preserved ones
   int parent_death_signal = 0;
   pid_t parent_pid = 0;                       // 0: the child is in another PID namespace and cannot see it
   const seccomp::Program* seccomp = nullptr;  // nullptr: none

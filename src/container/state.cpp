@@ -14,6 +14,12 @@ namespace {
 
 constexpr int kStateVersion = 1;
 
+Status read_interface(const codec::json::Cursor& entry, StateRecord::HostInterface& out) {
+  RETURN_IF_ERROR(entry.expect_object());
+  RETURN_IF_ERROR(entry.read("name", out.name));
+  return entry.read("index", out.index);
+}
+
 }  // namespace
 
 std::string_view to_string(RunStatus status) {
@@ -58,7 +64,14 @@ std::string print_state_record(const StateRecord& record) {
   }
   w.key("annotations").begin_object();
   for (const auto& [key, value] : record.annotations) w.field(key, value);
-  w.end_object().end_object();
+  w.end_object();
+  if (!record.interfaces.empty()) {
+    w.key("interfaces").begin_array();
+    for (const auto& link : record.interfaces)
+      w.begin_object().field("name", link.name).field("index", link.index).end_object();
+    w.end_array();
+  }
+  w.end_object();
   return w.take();
 }
 
@@ -101,6 +114,10 @@ Result<StateRecord> parse_state_record(std::string text, std::string_view what) 
     RETURN_IF_ERROR(resctrl->read("monitor", out.resctrl.monitor_path));
     RETURN_IF_ERROR(resctrl->read("madeClass", out.resctrl.made_class));
     RETURN_IF_ERROR(resctrl->read("madeMonitor", out.resctrl.made_monitor));
+  }
+  if (const auto interfaces = root.get("interfaces")) {
+    RETURN_IF_ERROR(interfaces->for_each(
+        [&](const codec::json::Cursor& entry) { return read_interface(entry, out.interfaces.emplace_back()); }));
   }
   if (const auto annotations = root.get("annotations")) {
     RETURN_IF_ERROR(annotations->for_each_member([&](std::string_view key, const codec::json::Cursor& value) -> Status {

@@ -77,6 +77,17 @@ void Request::binary(std::uint16_t type, std::string_view bytes) {
   append(bytes.data(), bytes.size());
 }
 
+std::size_t Request::begin_nested(std::uint16_t type) {
+  const std::size_t place = bytes_.size();
+  binary(type, {});
+  return place;
+}
+
+void Request::end_nested(std::size_t place) {
+  const auto size = static_cast<std::uint16_t>(bytes_.size() - place);
+  std::memcpy(bytes_.data() + place, &size, sizeof size);
+}
+
 const std::string& Request::finish(std::uint32_t sequence) {
   struct nlmsghdr header = {};
   std::memcpy(&header, bytes_.data(), sizeof header);

@@ -57,4 +57,20 @@ std::vector<std::string> supported_flags() {
   return out;
 }
 
+std::string_view syscall_name(std::uint32_t number) {
+  const auto arch = static_cast<std::size_t>(native_arch());
+  for (std::size_t i = 0; i < syscall_count(); ++i) {
+    const std::int32_t here = syscall_rows()[i].numbers[arch];
+    if (here >= 0 && static_cast<std::uint32_t>(here) == number) return syscall_rows()[i].name;
+  }
+  return {};
+}
+
+std::optional<std::uint32_t> syscall_number(std::string_view name) {
+  const auto found = find_syscall(name);
+  const std::int32_t number = found ? found->numbers[static_cast<std::size_t>(native_arch())] : -1;
+  if (number < 0) return std::nullopt;
+  return static_cast<std::uint32_t>(number);
+}
+
 }  // namespace cooper::seccomp

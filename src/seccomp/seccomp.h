@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/error.h"
@@ -31,6 +32,10 @@ Result<Program> compile(const oci::Seccomp& profile);
 // Zone X (no allocation, async-signal-safe): loads the filter into the calling thread. Returns 0 or -errno; with a
 // listener the notify fd (>= 0).
 int load(const struct sock_filter* instructions, unsigned short count, std::uint32_t flags);
+
+// The call of that number on this machine, and the other way; empty and nullopt for what no known kernel has.
+std::string_view syscall_name(std::uint32_t number);
+std::optional<std::uint32_t> syscall_number(std::string_view name);
 
 // What `features` reports: names this build and kernel support.
 std::vector<std::string> supported_actions();

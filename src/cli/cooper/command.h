@@ -31,6 +31,8 @@ class Context {
   // A handler reads its whole command line before it opens the engine: what it refuses until then is a wrong command
   // line, and the exit status says so.
   bool parsed() const { return parsed_; }
+  // For handlers that open no engine.
+  void command_line_is_read() const { parsed_ = true; }
 
  private:
   Settings settings_;
@@ -66,6 +68,8 @@ std::span<const Command> container_commands();
 std::span<const Command> usage_commands();
 std::span<const Command> exec_commands();
 std::span<const Command> pod_commands();
+std::span<const Command> libcontainer_commands();
+std::span<const Command> convert_commands();
 std::span<const Command> misc_commands();
 
 // Groups in the order of the help page.

@@ -37,6 +37,14 @@ class Request {
   void number(std::uint16_t type, std::uint32_t value) {
     binary(type, {reinterpret_cast<const char*>(&value), sizeof value});
   }
+  // Attributes inside an attribute: what is added between the two calls.
+  std::size_t begin_nested(std::uint16_t type);
+  void end_nested(std::size_t place);
+  // A fixed part inside nested attributes.
+  template <typename Fixed>
+  void fixed(const Fixed& value) {
+    append(&value, sizeof value);
+  }
   // The bytes, with length and sequence number filled in.
   const std::string& finish(std::uint32_t sequence);
 

@@ -1,0 +1,300 @@
+// cooper libcontainer ...: the verbs of nsinit, on the library room.
+#include <fcntl.h>
+#include <limits.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include "base/strings.h"
+#include "cli/coop/supervise.h"
+#include "cli/cooper/command.h"
+#include "cli/cooper/libcontainer_template.h"
+#include "io/file.h"
+#include "library/library.h"
+#include "log/log.h"
+#include "spec/libcontainer/parse.h"
+#include "spec/libcontainer/print.h"
+#include "sys/cred.h"
+
+namespace cooper::cli {
+namespace {
+
+constexpr std::array<Flag, 1> kIdFlags = {{{.name = "id", .value = "ID", .help = "the container (default nsinit)"}}};
+constexpr std::array<Flag, 8> kExecFlags = {{
+    {.name = "tty", .letter = 't', .value = {}, .help = "the process has a terminal"},
+    {.name = "from",
+     .value = "FILE",
+     .help = "libcontainer configuration instead of flags",
+     .complete = Flag::Complete::kFile},
+    {.name = "user", .letter = 'u', .value = "USER[:GROUP]", .help = "names or numbers (default root)"},
+    {.name = "cwd", .value = "DIR", .help = "working directory (default /)"},
+    {.name = "env", .value = "NAME=VALUE", .help = "environment variable; repeatable"},
+    {.name = "cap", .value = "NAME", .help = "capability instead of the configuration's; repeatable"},
+    {.name = "preserve-fds", .value = "N", .help = "pass N descriptors on, from 3"},
+    {.name = "systemd", .value = {}, .help = "refused: groups are made directly"},
+}};
+constexpr std::array<Flag, 1> kConfigFlags = {{{.name = "file",
+                                                .letter = 'f',
+                                                .value = "FILE",
+                                                .help = "write there (default standard output)",
+                                                .complete = Flag::Complete::kFile}}};
+constexpr std::array<Flag, 1> kPressureFlags = {{{.name = "pressure",
+                                                  .value = "LEVEL",
+                                                  .help = "report memory pressure instead: low, medium or critical",
+                                                  .complete = Flag::Complete::kWords,
+                                                  .words = "low medium critical"}}};
+constexpr std::array<Flag, 8> kCheckpointFlags = {{
+    {.name = "image-path", .value = "DIR", .help = "the images", .complete = Flag::Complete::kDirectory},
+    {.name = "work-path", .value = "DIR", .help = "logs", .complete = Flag::Complete::kDirectory},
+    {.name = "leave-running", .value = {}, .help = "the container goes on"},
+    {.name = "tcp-established", .value = {}, .help = "open connections too"},
+    {.name = "ext-unix-sk", .value = {}, .help = "sockets to the outside too"},
+    {.name = "shell-job", .value = {}, .help = "jobs of a shell too"},
+    {.name = "page-server", .value = "ADDR:PORT", .help = "send pages there"},
+    {.name = "criu", .value = "FILE", .help = "the criu program", .complete = Flag::Complete::kFile},
+}};
+
+std::string id_of(const Args& args) {
+  return args.last("id").value_or("nsinit");
+}
+
+library::Factory factory_of(const Context& context) {
+  return library::Factory(context.settings().engine.run_root + "/libcontainer");
+}
+
+Status need_root() {
+  if (::geteuid() == 0) return {};
+  return Error(Errc::kPermission, "containers need root: this user cannot mount, nor make control groups", EPERM)
+      .with_hint("use sudo");
+}
+
+Result<library::Container> load(const Context& context, const Args& args) {
+  context.command_line_is_read();
+  RETURN_IF_ERROR(need_root());
+  return factory_of(context).load(id_of(args));
+}
+
+Result<std::string> current_directory() {
+  std::array<char, PATH_MAX> path{};
+  if (::getcwd(path.data(), path.size()) == nullptr) return Error::from_errno(errno, "current directory");
+  return std::string(path.data());
+}
+
+Result<libcontainer::Config> config_of(const Context& context, const Args& args) {
+  ASSIGN_OR_RETURN(const std::string cwd, current_directory());
+  const auto file = args.last("from");
+  if (!file) {
+    auto made = config_from_flags(args, cwd);
+    if (made.ok()) context.command_line_is_read();
+    return made;
+  }
+  if (has_template_flag(args))
+    return Error(Errc::kInvalidArgument, "--from and flags that make a configuration exclude each other");
+  context.command_line_is_read();
+  ASSIGN_OR_RETURN(std::string text, io::read_regular_file(*file, libcontainer::kMaxConfigBytes));
+  ASSIGN_OR_RETURN(auto config, libcontainer::parse_config(std::move(text), *file));
+  for (const auto& [pointer, why] : config.unknown)
+    log::warning(*file + ": " + pointer + " " + why + " and is ignored");
+  return config;
+}
+
+Result<library::Process> process_of(const Args& args) {
+  library::Process out;
+  out.args = args.positional();
+  out.user = args.last("user").value_or("");
+  out.cwd = args.last("cwd").value_or("/");
+  out.env = {"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "TERM=xterm"};
+  for (std::string& entry : args.all("env")) out.env.push_back(std::move(entry));
+  if (args.has("cap")) out.capabilities = args.all("cap");
+  out.terminal = args.enabled("tty");
+  const std::string kept = args.last("preserve-fds").value_or("0");
+  const auto count = parse_number<std::uint8_t>(kept);
+  if (!count) return Error(Errc::kInvalidArgument, "--preserve-fds " + quoted(kept) + " must be a number up to 255");
+  for (int fd = 3; fd < 3 + *count; ++fd) {
+    if (::fcntl(fd, F_GETFD) < 0)
+      return Error(Errc::kInvalidArgument,
+                   "--preserve-fds " + kept + ": descriptor " + std::to_string(fd) + " is not open");
+    out.extra_fds.push_back(fd);
+  }
+  return out;
+}
+
+// Ours to remove when its first process ends.
+void remove(library::Container& container) {
+  if (Status done = container.destroy(); !done.ok())
+    log::error(std::move(done).error().with("remove container " + quoted(container.id())));
+}
+
+Result<int> run_process(library::Container& container, library::Process process) {
+  RETURN_IF_ERROR(sys::set_child_subreaper(true));
+  ASSIGN_OR_RETURN(auto supervisor, coop::Supervisor::create());
+  if (process.terminal) process.console_size = coop::caller_terminal_size();
+  ASSIGN_OR_RETURN(auto started, container.start(process));
+  if (process.terminal) {
+    if (Status taken = supervisor.take_terminal(); !taken.ok()) log::warning(taken.error().message());
+  }
+  return supervisor.wait_for(std::move(started));
+}
+
+Result<int> exec(const Context& context, const Args& args) {
+  if (args.enabled("systemd"))
+    return Error(Errc::kUnsupported, "--systemd: control groups of libcontainer containers are made directly")
+        .with_hint("coop --systemd-cgroup asks systemd for them");
+  ASSIGN_OR_RETURN(library::Process process, process_of(args));
+  library::Factory factory = factory_of(context);
+  auto existing = factory.load(id_of(args));
+  if (existing.ok()) {
+    if (args.has("from") || has_template_flag(args))
+      return Error(Errc::kInvalidArgument,
+                   "container " + quoted(id_of(args)) + " exists: its configuration cannot be given again")
+          .with_hint("name another one with --id, or leave the flags out to run a process in it");
+    context.command_line_is_read();
+    RETURN_IF_ERROR(need_root());
+    return run_process(*existing, std::move(process));
+  }
+  if (existing.error().code() != Errc::kNotFound) return std::move(existing).error();
+  ASSIGN_OR_RETURN(auto config, config_of(context, args));
+  RETURN_IF_ERROR(need_root());
+  ASSIGN_OR_RETURN(auto container, factory.create(id_of(args), std::move(config)));
+  auto status = run_process(container, std::move(process));
+  remove(container);
+  return status;
+}
+
+Result<int> state(const Context& context, const Args& args) {
+  ASSIGN_OR_RETURN(const auto container, load(context, args));
+  ASSIGN_OR_RETURN(const std::string text, container.state_json());
+  RETURN_IF_ERROR(print(text));
+  return 0;
+}
+
+Result<int> list(const Context& context, const Args&) {
+  RETURN_IF_ERROR(need_root());
+  ASSIGN_OR_RETURN(const auto ids, factory_of(context).list());
+  RETURN_IF_ERROR(print(ids.empty() ? std::string() : join(ids, "\n") + "\n"));
+  return 0;
+}
+
+Result<int> destroy(const Context& context, const Args& args) {
+  ASSIGN_OR_RETURN(auto container, load(context, args));
+  RETURN_IF_ERROR(container.destroy());
+  return 0;
+}
+
+Result<int> pause(const Context& context, const Args& args) {
+  ASSIGN_OR_RETURN(auto container, load(context, args));
+  RETURN_IF_ERROR(container.pause());
+  return 0;
+}
+
+Result<int> unpause(const Context& context, const Args& args) {
+  ASSIGN_OR_RETURN(auto container, load(context, args));
+  RETURN_IF_ERROR(container.resume());
+  return 0;
+}
+
+Result<int> oom(const Context& context, const Args& args) {
+  constexpr std::array<std::string_view, 3> kLevels{"low", "medium", "critical"};
+  const auto level = args.last("pressure");
+  std::size_t index = 0;
+  while (level && index < kLevels.size() && kLevels.at(index) != *level) ++index;
+  if (index == kLevels.size())
+    return Error(Errc::kInvalidArgument, "--pressure " + quoted(*level) + " must be low, medium or critical");
+  ASSIGN_OR_RETURN(const auto container, load(context, args));
+  ASSIGN_OR_RETURN(auto events, level ? container.notify_memory_pressure(static_cast<cgroup::Pressure>(index))
+                                      : container.notify_oom());
+  while (true) {
+    ASSIGN_OR_RETURN(const auto happened, events.wait());
+    if (!happened) return 0;
+    RETURN_IF_ERROR(print(level ? "memory pressure: " + *level + "\n" : std::string("out of memory\n")));
+  }
+}
+
+Result<int> stats(const Context& context, const Args& args) {
+  ASSIGN_OR_RETURN(const auto container, load(context, args));
+  ASSIGN_OR_RETURN(const library::Stats stats, container.stats());
+  RETURN_IF_ERROR(print(library::stats_json(stats)));
+  return 0;
+}
+
+Result<int> config(const Context& context, const Args& args) {
+  ASSIGN_OR_RETURN(const auto made, config_of(context, args));
+  const std::string text = libcontainer::print_config(made) + "\n";
+  if (const auto file = args.last("file")) {
+    RETURN_IF_ERROR(io::write_file_atomic(*file, text));
+    return 0;
+  }
+  RETURN_IF_ERROR(print(text));
+  return 0;
+}
+
+Result<int> no_checkpoint(const Context&, const Args& args) {
+  return Error(Errc::kUnsupported, "container " + quoted(id_of(args)) +
+                                       " cannot be checkpointed or restored: cooper libcontainer does not drive CRIU")
+      .with_hint("convert its configuration with cooper convert and use a runtime that does");
+}
+
+}  // namespace
+
+std::span<const Command> libcontainer_commands() {
+  static const std::array<Command, 11> kCommands = {{
+      {.path = "libcontainer exec",
+       .usage = "COMMAND [ARG...]",
+       .summary = "start a libcontainer container, or run a process in it",
+       .description =
+           "Without a container of that id, one is made from --from or the flags, and removed when its process ends.",
+       .flags = {kIdFlags, kExecFlags, template_flags()},
+       .order = Order::kBeforeArguments,
+       .min_args = 1,
+       .handler = exec,
+       .seals = true},
+      {.path = "libcontainer state",
+       .summary = "its state document",
+       .flags = {kIdFlags},
+       .max_args = 0,
+       .handler = state},
+      {.path = "libcontainer stats",
+       .summary = "counters of its control group and network",
+       .flags = {kIdFlags},
+       .max_args = 0,
+       .handler = stats},
+      {.path = "libcontainer oom",
+       .summary = "report when it runs out of memory",
+       .flags = {kIdFlags, kPressureFlags},
+       .max_args = 0,
+       .handler = oom},
+      {.path = "libcontainer pause",
+       .summary = "freeze its processes",
+       .flags = {kIdFlags},
+       .max_args = 0,
+       .handler = pause},
+      {.path = "libcontainer unpause",
+       .summary = "let them go on",
+       .flags = {kIdFlags},
+       .max_args = 0,
+       .handler = unpause},
+      {.path = "libcontainer config",
+       .summary = "print a configuration made from flags",
+       .flags = {kConfigFlags, template_flags()},
+       .max_args = 0,
+       .handler = config},
+      {.path = "libcontainer checkpoint",
+       .summary = "refused: there is no CRIU behind it",
+       .flags = {kIdFlags, kCheckpointFlags},
+       .max_args = 0,
+       .handler = no_checkpoint},
+      {.path = "libcontainer restore",
+       .summary = "refused: there is no CRIU behind it",
+       .flags = {kIdFlags, kCheckpointFlags},
+       .max_args = 0,
+       .handler = no_checkpoint},
+      {.path = "libcontainer ls", .summary = "ids of the containers", .max_args = 0, .handler = list},
+      {.path = "libcontainer delete",
+       .summary = "remove one whose first process has ended, such as one whose exec was killed",
+       .flags = {kIdFlags},
+       .max_args = 0,
+       .handler = destroy},
+  }};
+  return kCommands;
+}
+
+}  // namespace cooper::cli

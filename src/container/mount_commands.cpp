@@ -1,0 +1,134 @@
+#include "container/mount_commands.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <spawn.h>
+#include <sys/stat.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+
+#include "base/scope_exit.h"
+#include "base/strings.h"
+#include "container/validate_rules.h"
+#include "sys/file.h"
+#include "sys/process.h"
+#include "sys/tables.h"
+
+namespace cooper::container {
+namespace {
+
+std::vector<char*> pointers(const std::vector<std::string>& texts) {
+  std::vector<char*> out;
+  out.reserve(texts.size() + 1);
+  for (const std::string& text : texts) out.push_back(const_cast<char*>(text.c_str()));
+  out.push_back(nullptr);
+  return out;
+}
+
+Result<pid_t> spawn(const MountCommand& command, BorrowedFd output) {
+  posix_spawn_file_actions_t actions;
+  posix_spawnattr_t attributes;
+  (void)::posix_spawn_file_actions_init(&actions);
+  (void)::posix_spawnattr_init(&attributes);
+  const ScopeExit release([&] {
+    (void)::posix_spawn_file_actions_destroy(&actions);
+    (void)::posix_spawnattr_destroy(&attributes);
+  });
+  (void)::posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
+  (void)::posix_spawn_file_actions_adddup2(&actions, output.get(), 1);
+  (void)::posix_spawn_file_actions_adddup2(&actions, output.get(), 2);
+  if (!command.dir.empty()) (void)::posix_spawn_file_actions_addchdir_np(&actions, command.dir.c_str());
+  sigset_t none;
+  sigset_t all;
+  (void)::sigemptyset(&none);
+  (void)::sigfillset(&all);
+  (void)::posix_spawnattr_setsigmask(&attributes, &none);
+  (void)::posix_spawnattr_setsigdefault(&attributes, &all);
+  (void)::posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+  std::vector<std::string> args = command.args;
+  args.insert(args.begin(), command.path);
+  auto argv = pointers(args);
+  auto own = pointers(command.env);
+  pid_t pid = 0;
+  const int error = ::posix_spawnp(&pid, command.path.c_str(), &actions, &attributes, argv.data(),
+                                   command.env.empty() ? environ : own.data());
+  if (error != 0) return Error::from_errno(error, "run");
+  return pid;
+}
+
+std::string last_line(BorrowedFd output) {
+  std::string text(2048, '\0');
+  const off_t size = ::lseek(output.get(), 0, SEEK_END);
+  const auto n = sys::pread(output, std::span(text.data(), text.size()), size > 2048 ? size - 2048 : 0);
+  if (!n.ok()) return {};
+  text.resize(*n);
+  std::string_view view = trim(text);
+  if (const auto newline = view.rfind('\n'); newline != std::string_view::npos) view = view.substr(newline + 1);
+  return std::string(view);
+}
+
+Status run_one(const MountCommand& command) {
+  ASSIGN_OR_RETURN(const UniqueFd output, sys::memfd_create("command-output", 0));
+  ASSIGN_OR_RETURN(const pid_t pid, spawn(command, output));
+  ASSIGN_OR_RETURN(const sys::ExitStatus status, sys::waitpid(pid));
+  if (status.signal == 0 && status.code == 0) return {};
+  const std::string how = status.signal != 0 ? "was killed by " + sys::signal_name(status.signal)
+                                             : "ended with exit status " + std::to_string(status.code);
+  const std::string words = last_line(output);
+  return Error(Errc::kSystem, how + (words.empty() ? "" : ", saying " + quoted(words)));
+}
+
+constexpr int kMaxDepth = 1000;
+
+Status label_entry(BorrowedFd dir, const std::string& name, const std::string& label, dev_t device, int depth);
+
+Status label_children(BorrowedFd dir, const std::string& label, dev_t device, int depth) {
+  if (depth > kMaxDepth) return Error(Errc::kLimit, "the tree to be labelled is too deep", ELOOP);
+  ASSIGN_OR_RETURN(const auto names, sys::list_directory(dir));
+  for (const std::string& name : names) RETURN_IF_ERROR(label_entry(dir, name, label, device, depth));
+  return {};
+}
+
+Status set_label(const std::string& path, const std::string& label) {
+  if (::lsetxattr(path.c_str(), "security.selinux", label.c_str(), label.size() + 1, 0) == 0) return {};
+  const int saved = errno;
+  return Error::from_errno(saved, "label " + quoted(path));
+}
+
+Status label_entry(BorrowedFd dir, const std::string& name, const std::string& label, dev_t device, int depth) {
+  ASSIGN_OR_RETURN(const struct stat info, sys::fstatat(dir, name, AT_SYMLINK_NOFOLLOW));
+  if (info.st_dev != device) return {};
+  // The directory is held open, so the last part of the path is all that is looked up.
+  RETURN_IF_ERROR(set_label("/proc/self/fd/" + std::to_string(dir.get()) + "/" + name, label));
+  if (!S_ISDIR(info.st_mode)) return {};
+  ASSIGN_OR_RETURN(const UniqueFd child, sys::openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
+  return label_children(child, label, device, depth + 1);
+}
+
+}  // namespace
+
+Status run_mount_commands(std::string_view when, const std::vector<MountCommand>& commands) {
+  for (std::size_t i = 0; i < commands.size(); ++i) {
+    if (Status done = run_one(commands[i]); !done.ok()) {
+      return std::move(done).error().with("command #" + std::to_string(i) + " " + quoted(commands[i].path) + " " +
+                                          std::string(when));
+    }
+  }
+  return {};
+}
+
+Status relabel_tree(const std::string& path, const std::string& label) {
+  constexpr std::array<std::string_view, 8> kHost{"/", "/usr", "/etc", "/bin", "/lib", "/lib64", "/sbin", "/boot"};
+  if (std::ranges::find(kHost, std::string_view(rules::clean_path(path))) != kHost.end())
+    return Error(Errc::kInvalidArgument, "relabelling " + quoted(path) + " would break the host", EPERM);
+  ASSIGN_OR_RETURN(const struct stat info, sys::fstatat(sys::kCwd, path, 0));
+  if (!S_ISDIR(info.st_mode)) return set_label(path, label);
+  ASSIGN_OR_RETURN(const UniqueFd top, sys::openat(sys::kCwd, path, O_RDONLY | O_DIRECTORY));
+  RETURN_IF_ERROR(set_label("/proc/self/fd/" + std::to_string(top.get()) + "/.", label));
+  return label_children(top, label, info.st_dev, 0);
+}
+
+}  // namespace cooper::container

@@ -1,0 +1,308 @@
+#include "convert/convert.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <stdlib.h>
+#include <sys/mount.h>
+
+#include "container/plan.h"
+#include "convert/internal/words.h"
+#include "io/file.h"
+#include "seccomp/seccomp.h"
+#include "spec/libcontainer/parse.h"
+#include "spec/libcontainer/print.h"
+#include "spec/libcontainer/validate.h"
+#include "spec/oci_runtime/defaults.h"
+#include "spec/oci_runtime/parse.h"
+#include "spec/oci_runtime/print.h"
+
+namespace cooper::convert {
+namespace {
+
+using ::testing::Contains;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+
+std::string source_folder() {
+  const std::string here = __FILE__;
+  return here.substr(0, here.find("src/convert/"));
+}
+
+libcontainer::Config sample(const std::string& name) {
+  auto text = io::read_file(source_folder() + "src/spec/libcontainer/testdata/" + name + ".json");
+  EXPECT_TRUE(text.ok()) << name;
+  auto config = libcontainer::parse_config(std::move(text).value_or("{}"));
+  EXPECT_TRUE(config.ok()) << config.error().message();
+  return std::move(config).value();
+}
+
+OciResult oci_of(const libcontainer::Config& config) {
+  auto result = to_oci(config, {});
+  EXPECT_TRUE(result.ok()) << result.error().message();
+  return std::move(result).value();
+}
+
+std::vector<std::string> pointers(const std::vector<Lost>& lost) {
+  std::vector<std::string> out;
+  for (const Lost& entry : lost) out.push_back(entry.pointer);
+  return out;
+}
+
+// COOPER_UPDATE_GOLDEN=1 accepts what is there now.
+void expect_golden(const std::string& name, const std::string& text) {
+  const std::string path = source_folder() + "src/convert/testdata/" + name;
+  if (::getenv("COOPER_UPDATE_GOLDEN") != nullptr) {
+    ASSERT_TRUE(io::write_file_atomic(path, text).ok());
+    return;
+  }
+  EXPECT_EQ(text, io::read_file(path).value_or("(missing)")) << name;
+}
+
+constexpr const char* kSamples[] = {"minimal", "apparmor", "attach_to_bridge", "host-pid", "selinux", "userns"};
+
+TEST(ToOci, SamplesAsGoldenFiles) {
+  for (const char* name : kSamples) {
+    SCOPED_TRACE(name);
+    const OciResult result = oci_of(sample(name));
+    expect_golden(std::string(name) + ".config.json", oci::print_config(result.config) + "\n");
+    expect_golden(std::string(name) + ".lost.txt", report(result.lost));
+    container::PlanOptions options;
+    options.id = "box";
+    options.bundle = "/bundle";
+    options.extras = result.extras;
+    options.apparmor_enabled = true;
+    const auto plan = container::make_plan(result.config, options);
+    EXPECT_TRUE(plan.ok()) << plan.error().message();
+  }
+}
+
+// What the specification can say survives the way there and back.
+TEST(RoundTrip, SamplesComeBack) {
+  for (const char* name : kSamples) {
+    SCOPED_TRACE(name);
+    libcontainer::Config config = sample(name);
+    const OciResult there = oci_of(config);
+    auto back = to_libcontainer(there.config, "/bundle");
+    ASSERT_TRUE(back.ok());
+    EXPECT_TRUE(libcontainer::validate(back->config).ok());
+    // Networks are in the extras, and loopback comes back without its decoration.
+    config.networks.clear();
+    back->config.networks.clear();
+    EXPECT_EQ(back->config.cgroups->parent, "/system");
+    config.cgroups->parent = "/system";
+    const auto strip = [](libcontainer::Config& c) {
+      for (auto& device : c.cgroups->allowed_devices) {
+        device.path.clear();
+        device.file_mode = 0;
+      }
+      for (auto& mount : c.mounts) mount.flags &= ~MS_STRICTATIME;
+    };
+    strip(config);
+    strip(back->config);
+    EXPECT_EQ(libcontainer::print_config(back->config), libcontainer::print_config(config));
+  }
+}
+
+TEST(RoundTrip, DefaultBundleComesBack) {
+  const oci::Config config = oci::default_config();
+  const auto there = to_libcontainer(config, "/bundle");
+  ASSERT_TRUE(there.ok());
+  const Status valid = libcontainer::validate(there->config);
+  EXPECT_TRUE(valid.ok()) << valid.error().message();
+  const OciResult back = oci_of(there->config);
+  EXPECT_EQ(back.config.root->path, "/bundle/rootfs");
+  ASSERT_EQ(back.config.mounts.size(), config.mounts.size());
+  for (std::size_t i = 0; i < config.mounts.size(); ++i) {
+    SCOPED_TRACE(config.mounts[i].destination);
+    EXPECT_EQ(back.config.mounts[i].type, config.mounts[i].type);
+    EXPECT_THAT(back.config.mounts[i].options, ::testing::UnorderedElementsAreArray(config.mounts[i].options));
+  }
+  EXPECT_EQ(back.config.linux->masked_paths, config.linux->masked_paths);
+  EXPECT_EQ(back.config.process->capabilities->bounding, config.process->capabilities->bounding);
+}
+
+TEST(ToOci, EveryMemberIsSaidOrListed) {
+  const OciResult result = oci_of(sample("every_member_named"));
+  EXPECT_THAT(pointers(result.lost),
+              ::testing::IsSupersetOf({"/additional_groups/0", "/mounts/0/data", "/mounts/0/premount_cmds",
+                                       "/mounts/0/postmount_cmds", "/mounts/0/relabel", "/devices", "/cgroups/slice",
+                                       "/cgroups/freezer", "/networks/0", "/routes/0", "/no_pivot_root", "/pivot_dir",
+                                       "/parent_death_signal", "/version", "/Hooks/prestart/0/dir"}));
+  const container::Extras& extras = result.extras;
+  ASSERT_EQ(extras.interfaces.size(), 1U);
+  EXPECT_EQ(extras.interfaces[0].host_name, "vethh");
+  EXPECT_THAT(extras.interfaces[0].addresses, ElementsAre("10.0.0.2/24", "fd00::2/64"));
+  EXPECT_THAT(extras.interfaces[0].gateways, ElementsAre("10.0.0.1", "fd00::1"));
+  EXPECT_EQ(extras.interfaces[0].mtu_bytes, 1400U);
+  EXPECT_EQ(extras.interfaces[0].tx_queue_len, 500U);
+  EXPECT_TRUE(extras.interfaces[0].hairpin);
+  ASSERT_EQ(extras.mounts.size(), 1U);
+  EXPECT_EQ(extras.mounts[0].before[0].path, "/bin/cp");
+  EXPECT_EQ(extras.mounts[0].after.size(), 2U);
+  EXPECT_EQ(extras.device_nodes, container::DeviceNodes::kListed);
+  EXPECT_TRUE(result.no_pivot);
+  EXPECT_EQ(result.parent_death_signal, 9);
+
+  const oci::Linux& linux = *result.config.linux;
+  EXPECT_EQ(linux.rootfs_propagation, "rshared");
+  EXPECT_EQ(linux.cgroups_path, "/q");
+  EXPECT_THAT(result.config.mounts[0].options, ElementsAre("rbind", "ro", "slave", "rprivate"));
+  EXPECT_EQ(linux.resources->devices.size(), 2U);
+  EXPECT_TRUE(linux.resources->devices[0].allow);
+  EXPECT_EQ(linux.resources->memory->swap, -1);
+  EXPECT_EQ(linux.resources->cpu->realtime_runtime, 7);
+  EXPECT_EQ(linux.resources->block_io->weight_devices[0].leaf_weight, 300);
+  EXPECT_EQ(linux.resources->block_io->write_iops[0].rate, 4U);
+  EXPECT_EQ(linux.resources->network_class_id, 0x100001U);
+  EXPECT_EQ(linux.resources->network_priorities[0].priority, 5U);
+  EXPECT_EQ(linux.resources->hugepage_limits[0].limit, 4194304U);
+  EXPECT_EQ(result.config.process->rlimits[0].type, "RLIMIT_NOFILE");
+  EXPECT_EQ(result.config.process->oom_score_adj, -5);
+  EXPECT_TRUE(result.config.process->no_new_privileges);
+  EXPECT_THAT(result.config.process->user.additional_gids, ElementsAre(5U));
+  EXPECT_EQ(result.config.hooks.prestart[0].args, (std::vector<std::string>{"/a", "/b"}));
+}
+
+TEST(ToOci, SeccompOperators) {
+  const oci::Seccomp profile = *oci_of(sample("every_member_named")).config.linux->seccomp;
+  EXPECT_EQ(profile.default_action, "SCMP_ACT_ALLOW");
+  EXPECT_THAT(profile.architectures, ElementsAre("SCMP_ARCH_X86_64", "SCMP_ARCH_X86"));
+  std::vector<std::string> operators;
+  for (const auto& arg : profile.syscalls[0].args) operators.push_back(arg.op);
+  EXPECT_THAT(operators, ElementsAre("SCMP_CMP_EQ", "SCMP_CMP_NE", "SCMP_CMP_GT", "SCMP_CMP_GE", "SCMP_CMP_LT",
+                                     "SCMP_CMP_LE", "SCMP_CMP_MASKED_EQ"));
+  EXPECT_EQ(profile.syscalls[1].action, "SCMP_ACT_KILL");
+  EXPECT_EQ(profile.syscalls[2].action, "SCMP_ACT_TRAP");
+  EXPECT_EQ(profile.syscalls[3].action, "SCMP_ACT_TRACE");
+  EXPECT_TRUE(seccomp::compile(profile).ok());
+}
+
+TEST(ToOci, NumericSeccompGetsNames) {
+  const OciResult result = oci_of(sample("every_member_numeric"));
+  const oci::Seccomp profile = *result.config.linux->seccomp;
+  EXPECT_EQ(profile.default_action, "SCMP_ACT_ALLOW");
+#ifdef __x86_64__
+  EXPECT_THAT(profile.syscalls[0].names, ElementsAre("chown"));
+  EXPECT_THAT(profile.syscalls[4].names, ElementsAre("write"));
+#endif
+  EXPECT_EQ(profile.syscalls[0].action, "SCMP_ACT_ERRNO");
+  EXPECT_EQ(profile.syscalls[0].errno_ret, std::nullopt);
+  EXPECT_EQ(profile.syscalls[4].errno_ret, 38U);
+  EXPECT_EQ(result.config.linux->rootfs_propagation, "rprivate");
+  EXPECT_TRUE(seccomp::compile(profile).ok());
+  auto back = to_libcontainer(result.config, "/b", libcontainer::Generation::kNumeric);
+  EXPECT_EQ(back->config.seccomp->syscalls[4].number, sample("every_member_numeric").seccomp->syscalls[4].number);
+}
+
+TEST(ToOci, NothingIsLostThatIsNotThere) {
+  libcontainer::Config config;
+  config.rootfs = "/r";
+  config.namespaces = {{"NEWNS", ""}};
+  config.devices = libcontainer::simple_devices();
+  EXPECT_THAT(oci_of(config).lost, IsEmpty());
+}
+
+TEST(ToOci, DestinationsMayNameTheRoot) {
+  libcontainer::Config config;
+  config.rootfs = "/r";
+  libcontainer::Mount mount;
+  mount.device = "tmpfs";
+  mount.destination = "/r/tmp";
+  config.mounts = {mount};
+  mount.destination = "run";
+  config.mounts.push_back(mount);
+  const OciResult result = oci_of(config);
+  EXPECT_EQ(result.config.mounts[0].destination, "/tmp");
+  EXPECT_EQ(result.config.mounts[1].destination, "/run");
+}
+
+TEST(ToOci, CgroupPaths) {
+  libcontainer::Config config;
+  config.rootfs = "/r";
+  const auto path = [&](const char* parent, const char* name, bool systemd = false) {
+    config.cgroups = libcontainer::Cgroup{};
+    config.cgroups->parent = parent;
+    config.cgroups->name = name;
+    return to_oci(config, {}, systemd)->config.linux->cgroups_path;
+  };
+  EXPECT_EQ(path("system", "box"), "/system/box");
+  EXPECT_EQ(path("/system", "box"), "/system/box");
+  EXPECT_EQ(path("", "box"), "/box");
+  EXPECT_EQ(path("system", "/box"), "/box");
+  EXPECT_EQ(path("", ""), "");
+  EXPECT_EQ(path("p", "box", true), "system.slice:p:box");
+}
+
+TEST(ToOci, UnknownMembersAreListed) {
+  const auto config = libcontainer::parse_config(R"({"rootfs": "/r", "colour": "blue"})");
+  EXPECT_THAT(pointers(oci_of(*config).lost), Contains("/colour"));
+}
+
+TEST(ToLibcontainer, LaterThingsAreListed) {
+  const auto config = oci::parse_config(R"({
+    "ociVersion": "1.1.0", "root": {"path": "/r"}, "domainname": "d", "annotations": {"a": "b"},
+    "process": {"args": ["sh"], "cwd": "/home", "env": ["A=1"], "terminal": true, "user": {"uid": 1, "gid": 0, "umask": 18},
+      "capabilities": {"bounding": ["CAP_KILL"], "effective": [], "permitted": ["CAP_KILL"], "ambient": ["CAP_KILL"]},
+      "scheduler": {"policy": "SCHED_OTHER"}, "ioPriority": {"class": "IOPRIO_CLASS_BE", "priority": 1}},
+    "mounts": [{"destination": "/a", "type": "bind", "source": "a", "options": ["rbind", "rro", "rw", "nodev"]},
+               {"destination": "/b", "type": "tmpfs", "source": "tmpfs", "options": ["tmpcopyup", "size=1k", "rslave"]}],
+    "hooks": {"createContainer": [{"path": "/c"}], "createRuntime": [{"path": "/d", "timeout": 1}]},
+    "linux": {"namespaces": [{"type": "mount"}, {"type": "cgroup"}, {"type": "network"}],
+      "resources": {"unified": {"memory.high": "1"}, "cpu": {"burst": 1},
+        "devices": [{"allow": false, "access": "rwm"}, {"allow": true, "type": "c", "major": 10, "minor": 229, "access": "rw"},
+                    {"allow": false, "type": "c", "major": 1, "minor": 3, "access": "r"}]},
+      "seccomp": {"defaultAction": "SCMP_ACT_LOG", "flags": ["SECCOMP_FILTER_FLAG_LOG"], "syscalls": [
+        {"names": ["chmod"], "action": "SCMP_ACT_ERRNO", "errnoRet": 38}, {"names": ["chown"], "action": "SCMP_ACT_NOTIFY"}]},
+      "cgroupsPath": "machine.slice:cooper:box", "personality": {"domain": "LINUX32"}}})");
+  ASSERT_TRUE(config.ok()) << config.error().message();
+  const auto result = to_libcontainer(*config, "/bundle");
+  ASSERT_TRUE(result.ok());
+  EXPECT_THAT(pointers(result->lost), ::testing::IsSupersetOf({"/domainname",
+                                                               "/annotations",
+                                                               "/process/args",
+                                                               "/process/env",
+                                                               "/process/cwd",
+                                                               "/process/user",
+                                                               "/process/user/umask",
+                                                               "/process/terminal",
+                                                               "/process/capabilities",
+                                                               "/process/capabilities/ambient",
+                                                               "/process/scheduler",
+                                                               "/process/ioPriority",
+                                                               "/mounts/0/options",
+                                                               "/mounts/1/options",
+                                                               "/hooks/createContainer",
+                                                               "/hooks/createRuntime/0/timeout",
+                                                               "/linux/namespaces/1",
+                                                               "/linux/resources/unified",
+                                                               "/linux/resources/cpu/burst",
+                                                               "/linux/resources/devices/2",
+                                                               "/linux/seccomp/defaultAction",
+                                                               "/linux/seccomp/flags",
+                                                               "/linux/seccomp/syscalls/0/errnoRet",
+                                                               "/linux/seccomp/syscalls/1",
+                                                               "/linux/personality"}));
+  const libcontainer::Config& out = result->config;
+  EXPECT_EQ(out.mounts[0].source, "/bundle/a");
+  EXPECT_EQ(out.mounts[0].flags, MS_BIND | MS_REC | MS_NODEV);
+  EXPECT_EQ(out.mounts[1].data, "size=1k");
+  EXPECT_THAT(out.mounts[1].propagation_flags, ElementsAre(MS_SLAVE | MS_REC));
+  EXPECT_EQ(out.networks.at(0).type, "loopback");
+  EXPECT_EQ(out.cgroups->slice, "machine.slice");
+  EXPECT_EQ(out.cgroups->allowed_devices[0].cgroup_string(), "c 10:229 rw");
+  EXPECT_EQ(out.cgroups->allowed_devices.size(), 15U);
+  EXPECT_EQ(out.devices.size(), 6U);
+}
+
+TEST(Words, DataKeepsQuotedCommas) {
+  EXPECT_THAT(split_data("mode=755,context=\"a:b:c1,c2\",,x"), ElementsAre("mode=755", "context=\"a:b:c1,c2\"", "x"));
+  EXPECT_THAT(split_data(""), IsEmpty());
+}
+
+TEST(Report, OneLineEach) {
+  EXPECT_EQ(report({{"/a", "why", false}, {"/b", "how", true}}), "/a: why\n/b: how (cooper libcontainer does it)\n");
+}
+
+}  // namespace
+}  // namespace cooper::convert

@@ -1,0 +1,392 @@
+#include "library/library.h"
+
+#include <fcntl.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <array>
+
+#include "base/ids.h"
+#include "base/scope_exit.h"
+#include "base/strings.h"
+#include "convert/convert.h"
+#include "image/store.h"
+#include "io/file.h"
+#include "netlink/netlink.h"
+#include "spec/libcontainer/parse.h"
+#include "spec/libcontainer/print.h"
+#include "spec/libcontainer/validate.h"
+#include "sys/file.h"
+#include "sys/process.h"
+
+namespace cooper::library {
+namespace {
+
+// Every directory on the way must be itself: what is checked now could be exchanged for a link's target later.
+Status check_rootfs(const std::string& rootfs) {
+  std::array<char, PATH_MAX> resolved{};
+  if (::realpath(rootfs.c_str(), resolved.data()) == nullptr) {
+    const int saved = errno;
+    return Error::from_errno(saved, "container.json: /rootfs: " + quoted(rootfs)).with_code(Errc::kInvalidArgument);
+  }
+  std::string given = rootfs;
+  while (given.size() > 1 && given.back() == '/') given.pop_back();
+  if (given == resolved.data()) return {};
+  return Error(Errc::kInvalidArgument, "container.json: /rootfs: " + quoted(rootfs) +
+                                           " goes through a symbolic link, to " + quoted(resolved.data()));
+}
+
+std::string cgroup_parent() {
+  return "/cooper-libcontainer";
+}
+
+Result<std::uint32_t> group_id(BorrowedFd rootfs, const std::string& name) {
+  if (const auto number = parse_number<std::uint32_t>(name)) return *number;
+  auto resolved = image::resolve_user(rootfs, "0:" + name);
+  if (!resolved.ok()) return std::move(resolved).error().with("additional group " + quoted(name));
+  return resolved->gid;
+}
+
+// The process as the configuration and the caller want it, names looked up below `rootfs`.
+Result<convert::ProcessWishes> wishes_of(const libcontainer::Config& config, const Process& process,
+                                         const std::string& rootfs) {
+  if (process.args.empty()) return Error(Errc::kInvalidArgument, "no program is given");
+  ASSIGN_OR_RETURN(const UniqueFd tree, sys::openat(sys::kCwd, rootfs, O_PATH | O_DIRECTORY));
+  auto user = image::resolve_user(tree, process.user);
+  if (!user.ok()) return std::move(user).error().with("user " + quoted(process.user));
+  convert::ProcessWishes out;
+  out.args = process.args;
+  out.env = process.env;
+  out.cwd = process.cwd.empty() ? "/" : process.cwd;
+  out.terminal = process.terminal;
+  out.uid = user->uid;
+  out.gid = user->gid;
+  out.groups = user->additional_gids;
+  for (const std::string& name : config.additional_groups) {
+    ASSIGN_OR_RETURN(const std::uint32_t gid, group_id(tree, name));
+    if (std::ranges::find(out.groups, gid) == out.groups.end()) out.groups.push_back(gid);
+  }
+  out.own_capabilities = process.capabilities.has_value();
+  if (process.capabilities) out.capabilities = *process.capabilities;
+  return out;
+}
+
+// A process of another user must be able to open its streams by name (/dev/stderr): pipes are given to it, as they
+// always were. Files and terminals keep their owner.
+void give_pipes_to(const oci::Config& config, const container::Stdio& stdio) {
+  const auto outside = [](std::uint32_t id, const std::vector<oci::IdMapping>& mappings) -> std::uint32_t {
+    for (const oci::IdMapping& map : mappings) {
+      if (id >= map.container_id && id - map.container_id < map.size) return map.host_id + (id - map.container_id);
+    }
+    return id;
+  };
+  const std::uint32_t uid = outside(config.process->user.uid, config.linux->uid_mappings);
+  const std::uint32_t gid = outside(config.process->user.gid, config.linux->gid_mappings);
+  const std::array<int, 3> given{stdio.in, stdio.out, stdio.err};
+  for (int i = 0; i < 3; ++i) {
+    const int fd = given.at(static_cast<std::size_t>(i)) < 0 ? i : given.at(static_cast<std::size_t>(i));
+    struct stat info = {};
+    if (::fstat(fd, &info) != 0 || !S_ISFIFO(info.st_mode) || info.st_uid == uid) continue;
+    // Of another owner's pipe nothing is lost but the name.
+    (void)!::fchown(fd, uid, gid);
+  }
+}
+
+Result<convert::OciResult> oci_of(libcontainer::Config config, const Process& process, const std::string& rootfs) {
+  if (process.rlimits) config.rlimits = *process.rlimits;
+  ASSIGN_OR_RETURN(const auto wishes, wishes_of(config, process, rootfs));
+  ASSIGN_OR_RETURN(auto out, convert::to_oci(config, wishes));
+  out.config.process->console_size = process.console_size;
+  if (out.config.process->user.uid != 0) give_pipes_to(out.config, process.stdio);
+  return out;
+}
+
+container::CreateOptions create_options(const std::string& id, const std::string& directory,
+                                        const convert::OciResult& oci) {
+  container::CreateOptions out;
+  out.id = id;
+  out.bundle = directory;
+  out.no_pivot = oci.no_pivot;
+  out.no_new_keyring = true;  // as it was
+  out.detach_start = false;
+  out.parent_death_signal = oci.parent_death_signal;
+  out.extras = oci.extras;
+  out.cgroup_default_parent = cgroup_parent();
+  return out;
+}
+
+ContainerStatus status_of(container::RunStatus status) {
+  switch (status) {
+    case container::RunStatus::kPaused:
+      return ContainerStatus::kPaused;
+    case container::RunStatus::kStopped:
+      return ContainerStatus::kDestroyed;
+    default:
+      return ContainerStatus::kRunning;
+  }
+}
+
+}  // namespace
+
+std::string_view to_string(Code code) {
+  constexpr std::array<std::string_view, 11> kWords{"ok",
+                                                    "id in use",
+                                                    "invalid id format",
+                                                    "container does not exist",
+                                                    "container paused",
+                                                    "container not stopped",
+                                                    "container not running",
+                                                    "configuration invalid",
+                                                    "process not executed",
+                                                    "system error",
+                                                    "unsupported"};
+  return kWords.at(static_cast<std::size_t>(code));
+}
+
+std::string_view to_string(ContainerStatus status) {
+  constexpr std::array<std::string_view, 5> kWords{"running", "pausing", "paused", "checkpointed", "destroyed"};
+  return kWords.at(static_cast<std::size_t>(status) - 1);
+}
+
+Code Factory::code_of(const Error& error) {
+  switch (error.code()) {
+    case Errc::kAlreadyExists:
+      return Code::kIdInUse;
+    case Errc::kNotFound:
+      return Code::kContainerNotExists;
+    case Errc::kInvalidArgument:
+      return error.message().find("container id") != std::string::npos ? Code::kInvalidIdFormat : Code::kConfigInvalid;
+    case Errc::kUnsupported:
+      return Code::kUnsupported;
+    default:
+      return Code::kSystemError;
+  }
+}
+
+Result<Container> Factory::create(std::string_view id, libcontainer::Config config) {
+  ASSIGN_OR_RETURN(const ContainerId valid, ContainerId::parse(id));
+  RETURN_IF_ERROR(libcontainer::validate(config));
+  RETURN_IF_ERROR(check_rootfs(config.rootfs));
+  // What the plan refuses, it refuses now, and not when the first process is started.
+  Process nothing;
+  nothing.args = {"true"};
+  libcontainer::Config without_names = config;
+  std::erase_if(without_names.additional_groups,
+                [](const std::string& name) { return !parse_number<std::uint32_t>(name).has_value(); });
+  ASSIGN_OR_RETURN(const auto oci, oci_of(without_names, nothing, config.rootfs));
+  Container out(root_, valid.str(), std::move(config));
+  ASSIGN_OR_RETURN([[maybe_unused]] const auto plan,
+                   out.factory().plan(oci.config, create_options(out.id_, out.directory(), oci)));
+  RETURN_IF_ERROR(io::make_directories(root_, 0711));
+  Status made = sys::mkdirat(sys::kCwd, out.directory(), 0700);
+  if (!made.ok() && made.error().errno_value() == EEXIST)
+    return Error(Errc::kAlreadyExists, "container " + quoted(valid.str()) + " exists already", EEXIST);
+  RETURN_IF_ERROR(std::move(made));
+  ScopeExit remove([&] { (void)!io::remove_tree(sys::kCwd, out.directory()).ok(); });
+  RETURN_IF_ERROR(out.write_config());
+  remove.dismiss();
+  return out;
+}
+
+Result<Container> Factory::load(std::string_view id) const {
+  ASSIGN_OR_RETURN(const ContainerId valid, ContainerId::parse(id));
+  const std::string path = root_ + "/" + valid.str() + "/config.json";
+  auto text = io::read_regular_file(path, libcontainer::kMaxConfigBytes);
+  if (!text.ok()) {
+    if (text.error().errno_value() != ENOENT) return std::move(text).error();
+    return Error(Errc::kNotFound, "container " + quoted(valid.str()) + " does not exist", ENOENT);
+  }
+  ASSIGN_OR_RETURN(auto config, libcontainer::parse_config(std::move(text).value(), path));
+  return Container(root_, valid.str(), std::move(config));
+}
+
+Result<std::vector<std::string>> Factory::list() const {
+  return container::Factory({root_}).list();
+}
+
+container::Factory Container::factory() const {
+  return container::Factory({directory() + "/run", false});
+}
+
+Status Container::write_config() const {
+  return io::write_file_atomic(directory() + "/config.json", libcontainer::print_config(config_), 0600);
+}
+
+Status Container::write_state() const {
+  ASSIGN_OR_RETURN(const std::string text, state_json());
+  return io::write_file_atomic(directory() + "/state.json", text, 0600);
+}
+
+Result<container::Container> Container::running() const {
+  auto loaded = factory().load(id_);
+  if (!loaded.ok()) {
+    if (loaded.error().code() != Errc::kNotFound) return loaded;
+    return Error(Errc::kWrongState, "container " + quoted(id_) + " is not running");
+  }
+  ASSIGN_OR_RETURN(const auto status, loaded->status());
+  if (status == container::RunStatus::kStopped)
+    return Error(Errc::kWrongState, "container " + quoted(id_) + " is not running");
+  return loaded;
+}
+
+Result<ContainerStatus> Container::status() const {
+  const auto loaded = factory().load(id_);
+  if (!loaded.ok()) {
+    if (loaded.error().code() == Errc::kNotFound) return ContainerStatus::kDestroyed;
+    return Error(loaded.error().code(), loaded.error().message(), loaded.error().errno_value());
+  }
+  ASSIGN_OR_RETURN(const auto status, loaded->status());
+  return status_of(status);
+}
+
+pid_t Container::init_pid() const {
+  const auto init = running();
+  return init.ok() ? init->record().pid : 0;
+}
+
+bool Container::has_own_pid_namespace() const {
+  const auto* space = config_.namespaces.find("NEWPID");
+  return space != nullptr && space->path.empty();
+}
+
+Result<std::vector<pid_t>> Container::processes() const {
+  const auto init = factory().load(id_);
+  if (!init.ok()) return std::vector<pid_t>();
+  return init->processes();
+}
+
+Result<Stats> Container::stats() const {
+  ASSIGN_OR_RETURN(const auto init, running());
+  Stats out;
+  ASSIGN_OR_RETURN(out.cgroup, init.stats());
+  for (const auto& entry : init.record().interfaces) {
+    ASSIGN_OR_RETURN(const auto link, netlink::find_link(netlink::kNoSocket, entry.name));
+    if (!link) continue;
+    const netlink::LinkStats& host = link->stats;
+    out.interfaces.push_back({entry.name, host.tx_bytes, host.tx_packets, host.tx_errors, host.tx_dropped,
+                              host.rx_bytes, host.rx_packets, host.rx_errors, host.rx_dropped});
+  }
+  return out;
+}
+
+Status Container::set(libcontainer::Config config) {
+  RETURN_IF_ERROR(libcontainer::validate(config));
+  if (auto init = running(); init.ok() && config.cgroups)
+    RETURN_IF_ERROR(init->update(convert::resources_of(*config.cgroups)));
+  config_ = std::move(config);
+  return write_config();
+}
+
+Result<Started> Container::start(const Process& process) {
+  auto init = running();
+  if (init.ok()) return join(*init, process);
+  if (init.error().code() != Errc::kWrongState) return std::move(init).error();
+  return start_init(process);
+}
+
+Result<Started> Container::start_init(const Process& process) {
+  ASSIGN_OR_RETURN(const auto oci, oci_of(config_, process, config_.rootfs));
+  container::Factory factory = this->factory();
+  // The record of an init that has ended.
+  if (auto old = factory.load_for_removal(id_); old.ok()) RETURN_IF_ERROR(old->destroy(false));
+  container::CreateOptions options = create_options(id_, directory(), oci);
+  options.stdio = process.stdio;
+  options.extra_fds = process.extra_fds;
+  options.keep_console = process.terminal;
+  // With functions to call before it, the program waits until they have been called.
+  options.detach_start = hooks_.prestart != nullptr || hooks_.poststart != nullptr;
+  ASSIGN_OR_RETURN(Started started, factory.create(oci.config, options));
+  Status after = options.detach_start ? run_function_hooks(factory, started) : Status();
+  if (after.ok()) after = write_state();
+  if (after.ok() && config_.cgroups && config_.cgroups->freezer == libcontainer::FreezerState::kFrozen) after = pause();
+  if (after.ok()) return started;
+  (void)!sys::pidfd_send_signal(started.pidfd, SIGKILL).ok();
+  (void)!sys::waitpid(started.pid).ok();
+  if (auto left = factory.load_for_removal(id_); left.ok()) (void)!left->destroy(true).ok();
+  return std::move(after).error();
+}
+
+Status Container::call(const Hook& hook, pid_t pid) const {
+  if (!hook) return {};
+  return hook(libcontainer::print_hook_state({config_.version, id_, pid, config_.rootfs}));
+}
+
+Status Container::run_function_hooks(container::Factory& factory, const Started& started) {
+  RETURN_IF_ERROR(call(hooks_.prestart, started.pid));
+  ASSIGN_OR_RETURN(auto init, factory.load(id_));
+  RETURN_IF_ERROR(init.start());
+  return call(hooks_.poststart, started.pid);
+}
+
+Result<Started> Container::join(container::Container& init, const Process& process) {
+  // The container's own view of its files: mounts may hide the users of the root file system.
+  const std::string root = "/proc/" + std::to_string(init.record().pid) + "/root";
+  ASSIGN_OR_RETURN(auto oci, oci_of(config_, process, root));
+  container::ExecOptions options;
+  options.process = std::move(*oci.config.process);
+  options.stdio = process.stdio;
+  options.extra_fds = process.extra_fds;
+  options.keep_console = process.terminal;
+  return init.exec(options);
+}
+
+Status Container::pause() {
+  ASSIGN_OR_RETURN(auto init, running());
+  RETURN_IF_ERROR(init.pause());
+  return write_state();
+}
+
+Status Container::resume() {
+  ASSIGN_OR_RETURN(auto init, running());
+  RETURN_IF_ERROR(init.resume());
+  return write_state();
+}
+
+Status Container::signal(int signal) {
+  ASSIGN_OR_RETURN(const auto init, running());
+  ASSIGN_OR_RETURN(const UniqueFd pidfd, init.init_pidfd());
+  return sys::pidfd_send_signal(pidfd, signal);
+}
+
+Status Container::signal_all(int signal) {
+  ASSIGN_OR_RETURN(auto init, factory().load(id_));
+  return init.kill(signal, true);
+}
+
+Result<cgroup::MemoryEvents> Container::notify_oom() const {
+  ASSIGN_OR_RETURN(const auto init, running());
+  ASSIGN_OR_RETURN(const auto layout, cgroup::probe_layout());
+  ASSIGN_OR_RETURN(const auto group, cgroup::Group::open(layout, init.record().cgroup_path));
+  return cgroup::MemoryEvents::oom(group);
+}
+
+Result<cgroup::MemoryEvents> Container::notify_memory_pressure(cgroup::Pressure level) const {
+  ASSIGN_OR_RETURN(const auto init, running());
+  ASSIGN_OR_RETURN(const auto layout, cgroup::probe_layout());
+  ASSIGN_OR_RETURN(const auto group, cgroup::Group::open(layout, init.record().cgroup_path));
+  return cgroup::MemoryEvents::pressure(group, level);
+}
+
+Status Container::destroy() {
+  ASSIGN_OR_RETURN(const ContainerStatus now, status());
+  if (now != ContainerStatus::kDestroyed) {
+    return Error(Errc::kWrongState, "container " + quoted(id_) + " is " + std::string(to_string(now)) +
+                                        ": it cannot be removed before its first process has ended");
+  }
+  if (auto old = factory().load_for_removal(id_); old.ok()) RETURN_IF_ERROR(old->destroy(false));
+  RETURN_IF_ERROR(io::remove_tree(sys::kCwd, directory()));
+  return call(hooks_.poststop, 0);
+}
+
+Code Container::code_of(const Error& error) const {
+  if (error.code() == Errc::kNotFound && sys::fstatat(sys::kCwd, directory()).ok()) return Code::kProcessNotExecuted;
+  if (error.code() != Errc::kWrongState) return Factory::code_of(error);
+  const auto now = status();
+  if (!now.ok() || *now == ContainerStatus::kDestroyed) return Code::kContainerNotRunning;
+  return *now == ContainerStatus::kPaused ? Code::kContainerPaused : Code::kContainerNotStopped;
+}
+
+}  // namespace cooper::library

@@ -1,0 +1,153 @@
+// CONTRACT. Containers by the model of libcontainer: a factory makes them from a libcontainer::Config, a container
+// starts processes. What `cooper libcontainer` and the installed library (include/cooper/) are made of.
+//
+//   <root>/<id>/           0700; made exclusively
+//     config.json          the libcontainer configuration, replaced by rename
+//     state.json           what any joiner needs: pid, cgroup and namespace paths, configuration; written at the start
+//     run/<id>/            state of container::Factory, while there is an init
+//
+// The process that starts a process must have one thread; the started process is its child. All need root.
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/error.h"
+#include "base/fd.h"
+#include "cgroup/cgroup.h"
+#include "cgroup/memory_events.h"
+#include "container/container.h"
+#include "spec/libcontainer/types.h"
+
+namespace cooper::library {
+
+// What a failure means to whoever calls; the numbers are part of the C interface.
+enum class Code {
+  kOk = 0,
+  kIdInUse,
+  kInvalidIdFormat,
+  kContainerNotExists,
+  kContainerPaused,
+  kContainerNotStopped,
+  kContainerNotRunning,
+  kConfigInvalid,
+  kProcessNotExecuted,
+  kSystemError,
+  kUnsupported,
+};
+std::string_view to_string(Code code);
+
+enum class ContainerStatus { kRunning = 1, kPausing, kPaused, kCheckpointed, kDestroyed };
+std::string_view to_string(ContainerStatus status);
+
+struct Process {
+  std::vector<std::string> args;
+  std::vector<std::string> env;
+  std::string user;  // "name", "uid", "uid:gid" ...; empty: root
+  std::string cwd = "/";
+  container::Stdio stdio;      // -1: the caller's
+  std::vector<int> extra_fds;  // appear as 3, 4 ...
+  bool terminal = false;       // Started::console is its master
+  std::optional<oci::ConsoleSize> console_size;
+  std::optional<std::vector<std::string>> capabilities;  // without "CAP_"; instead of the configuration's
+  std::optional<std::vector<libcontainer::Rlimit>> rlimits;
+};
+
+using Started = container::Created;
+
+struct InterfaceStats {
+  std::string name;  // of the host's end
+  // As the container sees them: what the host's end receives, the container has sent.
+  std::uint64_t rx_bytes = 0, rx_packets = 0, rx_errors = 0, rx_dropped = 0;
+  std::uint64_t tx_bytes = 0, tx_packets = 0, tx_errors = 0, tx_dropped = 0;
+};
+struct Stats {
+  cgroup::Stats cgroup;
+  std::vector<InterfaceStats> interfaces;
+};
+
+// One document: what `cooper libcontainer stats` prints.
+std::string stats_json(const Stats& stats);
+
+// Functions of this program around the life of a first process; each gets the hook state as JSON. They are not stored:
+// who loads the container elsewhere has none.
+using Hook = std::function<Status(const std::string& state)>;
+struct FunctionHooks {
+  Hook prestart;   // namespaces and cgroup exist, the program has not been executed; a failure fails the start
+  Hook poststart;  // the program runs; a failure ends it
+  Hook poststop;   // from destroy(), when all is gone
+};
+
+class Container {
+ public:
+  const std::string& id() const { return id_; }
+  const libcontainer::Config& config() const { return config_; }
+  Result<ContainerStatus> status() const;
+  // Empty without an init.
+  Result<std::vector<pid_t>> processes() const;
+  Result<Stats> stats() const;
+  // The state document; of a container without an init, what it would be.
+  Result<std::string> state_json() const;
+  // New limits, now and for later starts. What else differs holds from the next start on.
+  Status set(libcontainer::Config config);
+  // Without an init: starts one. With one: a further process in its namespaces and cgroup.
+  Result<Started> start(const Process& process);
+  void set_hooks(FunctionHooks hooks) { hooks_ = std::move(hooks); }
+  Status pause();
+  Status resume();
+  // To the init only.
+  Status signal(int signal);
+  // To every process in the cgroup: what is left when an init without a PID namespace of its own has ended.
+  Status signal_all(int signal);
+  Result<cgroup::MemoryEvents> notify_oom() const;
+  Result<cgroup::MemoryEvents> notify_memory_pressure(cgroup::Pressure level) const;
+  // Removes it; its init must have ended. What else is in the cgroup is killed.
+  Status destroy();
+  // What the failure of a call on this container means.
+  Code code_of(const Error& error) const;
+  // The init's pid; 0 without one.
+  pid_t init_pid() const;
+  bool has_own_pid_namespace() const;
+
+ private:
+  friend class Factory;
+  Container(std::string root, std::string id, libcontainer::Config config)
+      : root_(std::move(root)), id_(std::move(id)), config_(std::move(config)) {}
+  std::string directory() const { return root_ + "/" + id_; }
+  container::Factory factory() const;
+  // Errc::kWrongState when there is none.
+  Result<container::Container> running() const;
+  Result<Started> start_init(const Process& process);
+  Status run_function_hooks(container::Factory& factory, const Started& started);
+  Status call(const Hook& hook, pid_t pid) const;
+  Result<Started> join(container::Container& init, const Process& process);
+  Status write_config() const;
+  Status write_state() const;
+
+  std::string root_, id_;
+  libcontainer::Config config_;
+  FunctionHooks hooks_;
+};
+
+class Factory {
+ public:
+  explicit Factory(std::string root) : root_(std::move(root)) {}
+  // Checks id and configuration and makes the directory; starts nothing.
+  Result<Container> create(std::string_view id, libcontainer::Config config);
+  Result<Container> load(std::string_view id) const;
+  Result<std::vector<std::string>> list() const;
+  const std::string& root() const { return root_; }
+  static Code code_of(const Error& error);
+
+ private:
+  std::string root_;
+};
+
+}  // namespace cooper::library
