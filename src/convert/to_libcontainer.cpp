@@ -223,6 +223,8 @@ void ToLibcontainer::rest() {
   if (linux_.seccomp) out_.config.seccomp = libcontainer_seccomp(*linux_.seccomp, out_.config.generation, out_.lost);
   lose_if(linux_.personality.has_value(), "/linux/personality", "there is no personality");
   lose_if(linux_.intel_rdt.has_value(), "/linux/intelRdt", "it came later");
+  lose_if(linux_.memory_policy.has_value(), "/linux/memoryPolicy", "it came later");
+  lose_if(!linux_.net_devices.empty(), "/linux/netDevices", "devices of the host cannot be moved");
 }
 
 std::vector<libcontainer::CommandHook> ToLibcontainer::hook_list(const std::vector<oci::Hook>& hooks,
