@@ -14,6 +14,7 @@
 #include "spec/libcontainer/parse.h"
 #include "spec/libcontainer/print.h"
 #include "sys/cred.h"
+#include "sys/process.h"
 
 namespace cooper::cli {
 namespace {
@@ -132,7 +133,8 @@ Result<int> run_process(library::Container& container, library::Process process)
   if (process.terminal) {
     if (Status taken = supervisor.take_terminal(); !taken.ok()) log::warning(taken.error().message());
   }
-  return supervisor.wait_for(std::move(started));
+  ASSIGN_OR_RETURN(const sys::ExitStatus status, supervisor.wait_for(std::move(started)));
+  return status.shell_code();
 }
 
 Result<int> exec(const Context& context, const Args& args) {
