@@ -1,8 +1,9 @@
 // The least a container start can cost here: clone3 with the namespaces of `runc spec`, its mounts, pivot_root, execve,
 // wait - and nothing else: no configuration is read, no cgroup is made, nothing is checked, no privilege is dropped.
 //
-//   floor ROOTFS PROGRAM [ARG...]
+//   floor [-c CGROUP] ROOTFS PROGRAM [ARG...]
 //
+// With -c, a cgroup of that name is made in every v1 hierarchy, joined by the child and removed at the end.
 // Exit status of the program; 125 when a step fails, with its name on standard error.
 #define _GNU_SOURCE
 #include <errno.h>
@@ -73,6 +74,48 @@ static void mount_cgroups(void) {
        "cgroup read-only");
 }
 
+// A file of the group in hierarchy i.
+static void group_path(char* out, size_t size, int i, const char* group, const char* file) {
+  if ((size_t)snprintf(out, size, "%s/%s%s", hierarchies[i].point, group, file) >= size) die("cgroup path");
+}
+
+static void make_cgroups(const char* group) {
+  for (int i = 0; i < hierarchy_count; ++i) {
+    char path[256];
+    group_path(path, sizeof path, i, group, "");
+    need(mkdir(path, 0755), path);
+    if (strncmp(hierarchies[i].name, "cpuset", 6) != 0) continue;
+    static const char* files[] = {"/cpuset.cpus", "/cpuset.mems"};
+    for (int f = 0; f < 2; ++f) {
+      char text[256];
+      group_path(path, sizeof path, i, "", files[f] + 1);
+      const int from = open(path, O_RDONLY | O_CLOEXEC);
+      const ssize_t n = from < 0 ? -1 : read(from, text, sizeof text);
+      close(from);
+      group_path(path, sizeof path, i, group, files[f]);
+      const int to = open(path, O_WRONLY | O_CLOEXEC);
+      if (n < 0 || to < 0 || write(to, text, (size_t)n) != n) die(path);
+      close(to);
+    }
+  }
+}
+
+static void open_tasks(const char* group, int* tasks) {
+  for (int i = 0; i < hierarchy_count; ++i) {
+    char path[256];
+    group_path(path, sizeof path, i, group, "/tasks");
+    need(tasks[i] = open(path, O_WRONLY | O_CLOEXEC), path);
+  }
+}
+
+static void remove_cgroups(const char* group) {
+  for (int i = 0; i < hierarchy_count; ++i) {
+    char path[256];
+    group_path(path, sizeof path, i, group, "");
+    need(rmdir(path), path);
+  }
+}
+
 static void make_devices(void) {
   static const struct {
     const char* path;
@@ -141,11 +184,22 @@ static void mask_and_protect(void) {
 }
 
 int main(int argc, char** argv) {
+  const char* group = NULL;
+  if (argc > 2 && strcmp(argv[1], "-c") == 0) {
+    group = argv[2];
+    argv += 2;
+    argc -= 2;
+  }
   if (argc < 3) {
-    dprintf(2, "usage: floor ROOTFS PROGRAM [ARG...]\n");
+    dprintf(2, "usage: floor [-c CGROUP] ROOTFS PROGRAM [ARG...]\n");
     return 125;
   }
   find_hierarchies();
+  static int tasks[sizeof hierarchies / sizeof hierarchies[0]];
+  if (group != NULL) {
+    make_cgroups(group);
+    open_tasks(group, tasks);
+  }
   struct clone_args args = {0};
   args.flags = CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWNS;
   args.exit_signal = SIGCHLD;
@@ -153,6 +207,7 @@ int main(int argc, char** argv) {
   if (child < 0) die("clone3");
   if (child == 0) {
     need(sethostname("floor", 5), "sethostname");
+    for (int i = 0; group != NULL && i < hierarchy_count; ++i) need((int)write(tasks[i], "0", 1), "join cgroup");
     mount_all(argv[1]);
     pivot();
     mask_and_protect();
@@ -165,5 +220,6 @@ int main(int argc, char** argv) {
   while (waitpid((pid_t)child, &status, 0) < 0) {
     if (errno != EINTR) die("wait");
   }
+  if (group != NULL) remove_cgroups(group);
   return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }

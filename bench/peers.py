@@ -51,7 +51,12 @@ def make_rootfs(target):
     return target
 
 
-def make_bundle(path, rootfs, seccomp=None, args=("/bin/true",)):
+def forget(*argv):
+    """A command whose failure is none of ours."""
+    subprocess.run([str(a) for a in argv], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
+
+
+def make_bundle(path, rootfs, seccomp=None, args=("/bin/true",), memory=None):
     """What `runc spec` writes, without a terminal; optionally with a seccomp profile."""
     path.mkdir(parents=True, exist_ok=True)
     (path / "config.json").unlink(missing_ok=True)
@@ -62,6 +67,8 @@ def make_bundle(path, rootfs, seccomp=None, args=("/bin/true",)):
     config["root"]["path"] = str(rootfs)
     if seccomp:
         config["linux"]["seccomp"] = seccomp
+    if memory:
+        config["linux"].setdefault("resources", {})["memory"] = {"limit": memory}
     (path / "config.json").write_text(json.dumps(config, indent=1))
     return path
 

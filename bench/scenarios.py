@@ -100,7 +100,8 @@ def run_jobs(bench, bundle):
 def run_plain(bench):
     """run of a static true with runc spec's config, and the floor."""
     bundle = peers.make_bundle(bench.folder / "plain", bench.rootfs)
-    jobs = run_jobs(bench, bundle) + [Job("floor", [bench.floor, bench.rootfs, "/bin/true"])]
+    jobs = run_jobs(bench, bundle)
+    jobs += [Job("floor", [bench.floor, bench.rootfs, "/bin/true"]), Job("floor with cgroups", [bench.floor, "-c", "floor-%n", bench.rootfs, "/bin/true"])]
     return both_paces(bench, "run, config of runc spec", jobs, "coop")
 
 
@@ -120,20 +121,88 @@ def lifecycle(bench):
     return both_paces(bench, "create + start + delete", jobs, "coop")
 
 
-def execs(bench):
-    """exec of a static true in a running container."""
+def with_sleepers(bench, measured):
+    """measured({runtime: (command line with --root, id of a running container)})."""
     bundle = peers.make_bundle(bench.folder / "sleeping", bench.rootfs, args=("/bin/sleep", "100000"))
-    jobs, started = [], []
+    started = {}
     try:
         for name, program in bench.runtimes.items():
             base = [str(program), "--root", str(bench.state(name))]
-            peers.run(*base, "run", "--detach", "--bundle", bundle, f"{name}-exec", stdin=open(os.devnull, "rb"))
-            started.append((base, f"{name}-exec"))
-            jobs.append(Job(name, [*base, "exec", f"{name}-exec", "/bin/true"]))
-        return both_paces(bench, "exec", jobs, "coop")
+            peers.run(*base, "run", "--detach", "--bundle", bundle, f"{name}-sleeps", stdin=open(os.devnull, "rb"))
+            started[name] = (base, f"{name}-sleeps")
+        return measured(started)
     finally:
-        for base, container in started:
+        for base, container in started.values():
             peers.run(*base, "delete", "--force", container)
+
+
+def execs(bench):
+    """exec of a static true in a running container."""
+
+    def measured(started):
+        return both_paces(bench, "exec", [Job(name, [*base, "exec", container, "/bin/true"]) for name, (base, container) in started.items()], "coop")
+
+    return with_sleepers(bench, measured)
+
+
+def states(bench):
+    """state of a running container."""
+
+    def measured(started):
+        jobs = [Job(name, [*base, "state", container]) for name, (base, container) in started.items()]
+        return rows_of("state", bench.harness.run(jobs, bench.rounds), "coop")
+
+    return with_sleepers(bench, measured)
+
+
+def crowd(bench):
+    """run with many idle containers alive, against run with none."""
+    count = 100 if bench.rounds < 100 else 1000
+    plain = peers.make_bundle(bench.folder / "plain", bench.rootfs)
+    sleeping = peers.make_bundle(bench.folder / "sleeping", bench.rootfs, args=("/bin/sleep", "100000"))
+    base = [str(bench.bin / "coop"), "--root", str(bench.state("crowd"))]
+    alone = bench.harness.run([Job("alone", [*base, "run", "--bundle", plain, "crowd-%n"])], bench.rounds)
+    started = []
+    try:
+        for number in range(count):
+            peers.run(*base, "run", "--detach", "--bundle", sleeping, f"idle-{number}", stdin=open(os.devnull, "rb"))
+            started.append(f"idle-{number}")
+        among = bench.harness.run([Job(f"among {count}", [*base, "run", "--bundle", plain, "crowd-%n"])], bench.rounds)
+        return rows_of(f"run, with {count} idle containers alive", {**alone, **among}, "alone")
+    finally:
+        for container in started:
+            peers.run(*base, "delete", "--force", container)
+
+
+def parallel(bench):
+    """A hundred runs at once."""
+    bundle = peers.make_bundle(bench.folder / "plain", bench.rootfs)
+    jobs = []
+    for name, program in bench.runtimes.items():
+        one = f'"{program}" --root "{bench.state(name)}" run --bundle "{bundle}"'
+        script = f'status=0; pids=; for i in $(seq 100); do {one} {name}-%n-$i & pids="$pids $!"; done; for p in $pids; do wait $p || status=1; done; exit $status'
+        jobs.append(Job(name, ["/bin/sh", "-c", script]))
+    return rows_of("100 runs at once", bench.harness.run(jobs, max(3, bench.slow_rounds // 3), warmup=1), "coop")
+
+
+def smallest_memory(bench):
+    """The smallest memory limit with which a static true still runs, in KiB."""
+    rows = []
+    for name, program in bench.runtimes.items():
+        low, high = 0, 65536  # does not run; runs
+        while high - low > 16:
+            middle = (low + high) // 2
+            bundle = peers.make_bundle(bench.folder / "small", bench.rootfs, memory=middle * 1024)
+            try:
+                peers.run(program, "--root", bench.state(name), "run", "--bundle", bundle, f"{name}-small-{middle}", stdin=open(os.devnull, "rb"))
+                high = middle
+            except RuntimeError:
+                low = middle
+                peers.forget(program, "--root", bench.state(name), "delete", "--force", f"{name}-small-{middle}")
+        rows.append(Row("smallest memory limit that starts", name, kib=high))
+    for row in rows:
+        row.ratio = row.kib / max(rows[0].kib, 1)
+    return rows
 
 
 def engines(bench):
@@ -234,7 +303,11 @@ SCENARIOS = {
     "run": run_plain,
     "seccomp": run_seccomp,
     "exec": execs,
+    "state": states,
     "lifecycle": lifecycle,
+    "crowd": crowd,
+    "parallel": parallel,
+    "memory": smallest_memory,
     "engines": engines,
     "monitor": idle_monitor,
     "load": loads,
