@@ -33,6 +33,8 @@
 
 namespace cooper::container {
 
+class StartTiming;
+
 enum class RunStatus { kCreating, kCreated, kRunning, kPaused, kStopped };
 std::string_view to_string(RunStatus status);  // OCI words
 
@@ -102,6 +104,7 @@ struct CreateOptions {
   std::string cgroup_default_parent = "/coop";
   std::optional<Extras> extras;
   std::vector<int> extra_fds;  // appear after the preserved ones: 3, 4 ...
+  StartTiming* timing = nullptr;  // filled when given (timing.h)
 };
 
 struct Created {

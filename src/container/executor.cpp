@@ -14,6 +14,7 @@
 #include "container/internal.h"
 #include "container/seccomp_agent.h"
 #include "container/sync.h"
+#include "container/timing.h"
 #include "io/file.h"
 #include "log/log.h"
 #include "spec/oci_runtime/print.h"
@@ -84,8 +85,10 @@ Status Executor::run() {
 
 Status Executor::walk() {
   RETURN_IF_ERROR(prepare());
-  for (const Step& step : in_.plan->steps) {
+  for (std::size_t i = 0; i < in_.plan->steps.size(); ++i) {
+    const Step& step = in_.plan->steps[i];
     if (step.actor != Actor::kParent) continue;
+    const StepTimer timer(in_.timing, i);
     Status done = std::visit([this](const auto& body) { return perform(body); }, step.body);
     if (!done.ok()) return std::move(done).error().with_step(step_name(step.body));
   }
@@ -229,6 +232,7 @@ Status Executor::perform(const Clone& step) {
   for (const auto& [index, fd] : mount_fds_) context.mount_fds.emplace_back(index, fd.get());
   context.exec_pidfd = in_.exec_pidfd;
   context.exec_root = in_.exec_root;
+  context.timing = in_.timing;
   if (const std::string path = joined_user_namespace(*in_.plan); !path.empty()) {
     RETURN_IF_ERROR(clone_inside_user_namespace(step, path, context));
   } else {

@@ -41,6 +41,7 @@ class Executor {
     // exec: groups of the container, which its process joins.
     ResctrlGroups resctrl;
     std::map<std::string, std::string> sub_cgroups;
+    StartTiming* timing = nullptr;
   };
   explicit Executor(Inputs inputs) : in_(std::move(inputs)) {}
 

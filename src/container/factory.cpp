@@ -13,6 +13,7 @@
 #include "container/internal.h"
 #include "container/lsm.h"
 #include "container/state.h"
+#include "container/timing.h"
 #include "io/file.h"
 #include "log/log.h"
 #include "spec/oci_runtime/defaults.h"
@@ -143,6 +144,11 @@ Result<Created> Factory::create(const oci::Config& config, const CreateOptions& 
   const std::string rootfs = absolute_rootfs(config, options);
   RETURN_IF_ERROR(check_rootfs(rootfs));
 
+  if (options.timing != nullptr) {
+    options.timing->mark("plan the start");
+    RETURN_IF_ERROR(options.timing->open(plan));
+  }
+
   const StatePaths paths = state_paths(options_.root, id.str());
   RETURN_IF_ERROR(make_state_directory(options_.root, paths, id.str()));
   ScopeExit remove_state([&] { (void)!io::remove_tree(sys::kCwd, paths.directory).ok(); });
@@ -184,6 +190,7 @@ Result<Created> Factory::create(const oci::Config& config, const CreateOptions& 
   if (options.detach_start) inputs.start_socket = paths.start_socket();
   inputs.lock = lock.fd();
   inputs.rootless = options_.rootless;
+  inputs.timing = options.timing;
   inputs.state = {config.oci_version, id.str(), "creating", 0, options.bundle, config.annotations};
   record.cgroup_path = cgroup_path;
   const Executor* self = nullptr;
@@ -196,6 +203,7 @@ Result<Created> Factory::create(const oci::Config& config, const CreateOptions& 
     if (!options.pidfd_socket.empty()) RETURN_IF_ERROR(send_pidfd(options.pidfd_socket, pid));
     return options.pid_file.empty() ? Status() : write_pid_file(options.pid_file, pid);
   };
+  if (options.timing != nullptr) options.timing->mark("write the state directory");
   Executor executor(std::move(inputs));
   self = &executor;
   if (Status done = executor.run(); !done.ok()) {
@@ -208,6 +216,7 @@ Result<Created> Factory::create(const oci::Config& config, const CreateOptions& 
     }
     return std::move(done).error();
   }
+  if (options.timing != nullptr) options.timing->mark("walk the plan until the program is executed");
   Created created;
   created.pid = executor.pid();
   created.pidfd = executor.take_pidfd();

@@ -22,6 +22,7 @@
 #include "container/memory_policy.h"
 #include "container/mount_commands.h"
 #include "container/sync.h"
+#include "container/timing.h"
 #include "io/file.h"
 #include "io/root_dir.h"
 #include "netlink/netlink.h"
@@ -52,6 +53,7 @@ class Child {
     for (index_ = 0; index_ < c_.plan->steps.size(); ++index_) {
       const Step& step = c_.plan->steps[index_];
       if (step.actor != Actor::kChild) continue;
+      const StepTimer timer(c_.timing, index_);
       Status done = std::visit([this](const auto& body) { return perform(body); }, step.body);
       if (!done.ok()) return std::move(done).error().with_step(step_name(step.body));
     }

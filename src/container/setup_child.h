@@ -40,6 +40,7 @@ struct ChildContext {
   // exec: the container's init, whose namespaces are joined; root of the container.
   int exec_pidfd = -1;
   int exec_root = -1;
+  StartTiming* timing = nullptr;
 };
 
 [[noreturn]] void run_child(const ChildContext& context);

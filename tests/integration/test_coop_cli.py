@@ -2,6 +2,7 @@
 
 import json
 import os
+import xml.etree.ElementTree
 
 import pytest
 
@@ -197,6 +198,46 @@ class TestPlan:
     def test_is_repeatable(self, runtime, bundle):
         """The same configuration gives the same plan."""
         assert dry(runtime, bundle) == dry(runtime, bundle)
+
+
+@only_coop
+class TestTraceTiming:
+    """run --trace-timing says when each step of the start ran."""
+
+    def test_json_holds_every_step_of_the_plan(self, runtime, bundle, workdir):
+        """The steps are those of the plan; all were reached, each after the start of those before it in its process."""
+        plan = json.loads(dry(runtime, bundle, "json"))
+        file = workdir / "times.json"
+        runtime.run(bundle, f"--trace-timing={file}").check()
+        times = json.loads(file.read_text())
+        assert [step["step"].split()[0] for step in times["steps"]] == [step["step"] for step in plan["steps"]]
+        for actor in ("parent", "child"):
+            begins = [step["begin"] for step in times["steps"] if step["actor"] == actor]
+            assert begins == sorted(begins)
+        assert [mark["what"] for mark in times["marks"]][0] == "begin"
+        lasted = times["marks"][-1]["at"]
+        assert all(0 < step["begin"] <= lasted for step in times["steps"])
+
+    def test_picture(self, runtime, bundle, workdir):
+        """A file named .svg is an SVG document with a bar for each step."""
+        file = workdir / "times.svg"
+        runtime.run(bundle, f"--trace-timing={file}").check()
+        root = xml.etree.ElementTree.parse(file).getroot()
+        assert root.tag.endswith("svg")
+        bars = [node for node in root if node.tag.endswith("rect")]
+        assert len(bars) > len(json.loads(dry(runtime, bundle, "json"))["steps"])
+
+    def test_text_goes_to_standard_error(self, runtime, bundle):
+        """Alone it prints lines on standard error; the container's own output and status are untouched."""
+        bundle.args("/bin/sh", "-c", "echo out; exit 3")
+        result = runtime.run(bundle, "--trace-timing")
+        assert (result.rc, result.out) == (3, "out\n")
+        assert "pivot-root" in result.err and "ms" in result.err
+
+    def test_a_file_that_cannot_be_written_is_a_warning(self, runtime, bundle, workdir):
+        """The container has run by then: its status counts."""
+        result = runtime.run(bundle, f"--trace-timing={workdir}/nowhere/times.txt").check()
+        assert "--trace-timing" in result.err
 
     def test_follows_the_config(self, runtime, bundle):
         """What is asked for shows up as a step, and only then."""

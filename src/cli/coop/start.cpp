@@ -11,6 +11,9 @@
 #include "cli/coop/commands.h"
 #include "cli/coop/notify.h"
 #include "cli/coop/supervise.h"
+#include "cli/coop/waterfall.h"
+#include "container/timing.h"
+#include "io/file.h"
 #include "log/log.h"
 #include "spec/oci_runtime/parse.h"
 #include "sys/cred.h"
@@ -90,6 +93,19 @@ Result<int> print_plan(const Call& call, const Bundle& bundle, const container::
   ASSIGN_OR_RETURN(const container::Plan plan, call.factory().plan(bundle.config, options));
   RETURN_IF_ERROR(print(format == "json" ? container::print_json(plan) : container::print_text(plan)));
   return 0;
+}
+
+// Where --trace-timing draws; "" is standard error. What cannot be drawn is a warning: the container has run.
+void draw(const container::StartTiming& timing, const std::string& file) {
+  if (file.empty()) {
+    (void)!sys::write_all(BorrowedFd(STDERR_FILENO), waterfall_text(timing)).ok();
+    return;
+  }
+  const std::string text = file.ends_with(".svg")    ? waterfall_svg(timing)
+                           : file.ends_with(".json") ? waterfall_json(timing)
+                                                     : waterfall_text(timing);
+  if (Status written = io::write_file_atomic(file, text, 0644); !written.ok())
+    log::warning(std::move(written).error().with("--trace-timing").message());
 }
 
 // Whatever the process left behind goes with the container.
@@ -181,9 +197,15 @@ Result<int> run_create(const Call& call) {
 }
 
 Result<int> run_run(const Call& call) {
+  const bool timed = call.arguments.has("trace-timing");
+  ASSIGN_OR_RETURN(const std::string picture, absolute_path(call.arguments.value("trace-timing")));
+  container::StartTiming timing;
+  if (timed) timing.mark("begin");
   ASSIGN_OR_RETURN(const std::string path, bundle_path(call.arguments));
   ASSIGN_OR_RETURN(Bundle bundle, read_bundle(path));
+  if (timed) timing.mark("read config.json");
   ASSIGN_OR_RETURN(auto options, create_options(call, path));
+  if (timed) options.timing = &timing;
   options.detach_start = false;
   if (call.arguments.has("dry-run")) return print_plan(call, bundle, options, call.arguments.value("dry-run"));
   if (!bundle.config.process) return Error(Errc::kInvalidArgument, "config.json: /process: required member is missing");
@@ -191,8 +213,13 @@ Result<int> run_run(const Call& call) {
   RETURN_IF_ERROR(check_console(bundle.config.process->terminal, detach, !options.console_socket.empty()));
   options.config_text = std::move(bundle.text);
   give_pipes_to(*bundle.config.process, bundle.config);
-  if (detach) return run_detached(call, bundle, std::move(options));
-  return run_foreground(call, bundle, std::move(options), call.arguments.flag("keep"));
+  auto status = detach ? run_detached(call, bundle, std::move(options))
+                       : run_foreground(call, bundle, std::move(options), call.arguments.flag("keep"));
+  if (timed && status.ok()) {
+    if (!detach) timing.mark("wait for the program, delete the container");
+    draw(timing, picture);
+  }
+  return status;
 }
 
 Result<int> run_start(const Call& call) {

@@ -33,6 +33,8 @@ constexpr std::array kRunFlags{
     Flag{"no-subreaper", "", FlagType::kBool, "", "do not adopt the container's orphans"},
     Flag{"dry-run", "", FlagType::kOptionalValue, "text|json",
          "print the ordered kernel steps of the start and do nothing"},
+    Flag{"trace-timing", "", FlagType::kOptionalValue, "FILE",
+         "say where the time went: text on standard error, or a FILE (.svg, .json, else text)"},
 };
 constexpr std::array kExecFlags{
     kConsoleSocket,
