@@ -66,6 +66,22 @@ Status wait_v1(const std::string& directory, bool freeze, const Deadline& deadli
   }
 }
 
+// Groups below that the container froze by itself: thawing the parent leaves them frozen. Best effort; what stays shows
+// when the group is removed.
+void thaw_below(const std::string& directory, int depth = 0) {
+  constexpr int kMaxDepth = 100;
+  auto opened = sys::openat(sys::kCwd, directory, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+  if (!opened.ok() || depth > kMaxDepth) return;
+  const auto names = sys::list_directory(*opened);
+  if (!names.ok()) return;
+  for (const std::string& name : *names) {
+    const auto info = sys::fstatat(*opened, name);
+    if (!info.ok() || !S_ISDIR(info->st_mode)) continue;
+    (void)!write_frozen(directory + "/" + name, false, false).ok();
+    thaw_below(directory + "/" + name, depth + 1);
+  }
+}
+
 }  // namespace
 
 Status Group::change_freezer(bool freeze, int timeout_ms) {
@@ -165,6 +181,7 @@ Status Group::kill_all(int signal) {
   // A signal waits at the door of a frozen v1 group.
   if (!pure_v2() && find("freezer") != nullptr) {
     ASSIGN_OR_RETURN(const bool is_frozen, frozen());
+    if (signal == SIGKILL) thaw_below(find("freezer")->directory);
     if (is_frozen && signal == SIGKILL) return thaw();
   }
   return {};

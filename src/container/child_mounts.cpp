@@ -459,7 +459,8 @@ Status Masker::prepare() {
     return Error(Errc::kPermission, "'/dev/null' of the host is not the null device");
   }
   ASSIGN_OR_RETURN(null_, sys::open_tree(null_, "", OPEN_TREE_CLONE | AT_EMPTY_PATH));
-  return {};
+  // It is the host's own node: nobody inside may change its mode, owner or times. Reading and writing go on.
+  return set_mount_attributes(null_, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC, 0, false);
 }
 
 Status Masker::mask(const std::string& path, const io::RootDir& root) {

@@ -102,14 +102,14 @@ Result<RunStatus> Container::status() const {
   }
   ASSIGN_OR_RETURN(const bool alive, init_alive(record_));
   if (!alive) return RunStatus::kStopped;
-  ASSIGN_OR_RETURN(const bool waits, init_waits(record_, paths));
-  if (waits) return RunStatus::kCreated;
+  // Before anything else: who asks a frozen init to start, or waits for its end, waits for ever.
   ASSIGN_OR_RETURN(const auto group, recorded_group(record_));
   if (group) {
     ASSIGN_OR_RETURN(const bool frozen, group->frozen());
     if (frozen) return RunStatus::kPaused;
   }
-  return RunStatus::kRunning;
+  ASSIGN_OR_RETURN(const bool waits, init_waits(record_, paths));
+  return waits ? RunStatus::kCreated : RunStatus::kRunning;
 }
 
 // Who holds the lock asks: nobody is creating the container any more.
@@ -161,7 +161,10 @@ Status Container::start() {
     return Error(Errc::kWrongState, "cannot start container " + quoted(record_.id) + ": its creation was interrupted")
         .with_hint("delete it");
   }
-  if (now == RunStatus::kRunning || now == RunStatus::kPaused) {
+  if (now == RunStatus::kPaused)
+    return Error(Errc::kWrongState, "cannot start a paused container: " + quoted(record_.id))
+        .with_hint("resume it first");
+  if (now == RunStatus::kRunning) {
     return Error(Errc::kWrongState, "cannot start an already running container: " + quoted(record_.id));
   }
   if (now == RunStatus::kStopped)

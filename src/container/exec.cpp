@@ -26,9 +26,9 @@ bool belongs_to_exec(const StepBody& body) {
          std::holds_alternative<SetScheduler>(body) || std::holds_alternative<SetIoPriority>(body) ||
          std::holds_alternative<SetPersonality>(body) || std::holds_alternative<SetMemoryPolicy>(body) ||
          std::holds_alternative<SetLandlock>(body) || std::holds_alternative<FindExecutable>(body) ||
-         std::holds_alternative<PrepareCwd>(body) || std::holds_alternative<SetRlimits>(body) ||
-         std::holds_alternative<SetLabels>(body) || std::holds_alternative<SetCredentials>(body) ||
-         std::holds_alternative<LoadSeccomp>(body) || std::holds_alternative<Exec>(body);
+         std::holds_alternative<SetRlimits>(body) || std::holds_alternative<SetLabels>(body) ||
+         std::holds_alternative<SetCredentials>(body) || std::holds_alternative<LoadSeccomp>(body) ||
+         std::holds_alternative<Exec>(body);
 }
 
 // Type and inode of /proc/PID/ns/NAME: which of the init's namespaces are not our own.

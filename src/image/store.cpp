@@ -71,16 +71,20 @@ Result<Image> Store::import(const ImportOptions& options) {
   return import_rootfs(impl_->fd, options);
 }
 
-Status Store::tag(std::string_view reference, std::string_view name) {
-  ASSIGN_OR_RETURN(oci_image::Reference parsed, oci_image::parse_reference(name));
-  if (parsed.digest) return Error(Errc::kInvalidArgument, "name " + quoted(name) + " cannot have a digest");
-  const std::string full = oci_image::qualify(std::move(parsed), oci_image::kLocalRegistry).name();
-  if (full.size() > oci_image::kMaxNameBytes)
-    return Error(Errc::kInvalidArgument, "name " + quoted(full) + " is too long");
+Status Store::tag(std::string_view reference, std::span<const std::string> names) {
+  std::vector<std::string> full;
+  for (const std::string& name : names) {
+    ASSIGN_OR_RETURN(oci_image::Reference parsed, oci_image::parse_reference(name));
+    if (parsed.digest) return Error(Errc::kInvalidArgument, "name " + quoted(name) + " cannot have a digest");
+    full.push_back(oci_image::qualify(std::move(parsed), oci_image::kLocalRegistry).name());
+    if (full.back().size() > oci_image::kMaxNameBytes)
+      return Error(Errc::kInvalidArgument, "name " + quoted(full.back()) + " is too long");
+  }
   ASSIGN_OR_RETURN(const io::FileLock guard, impl_->lock());
   Records records(impl_->fd);
   ASSIGN_OR_RETURN(const Image image, find_image(records, reference));
-  return records.put_name(full, image.id);
+  for (const std::string& name : full) RETURN_IF_ERROR(records.put_name(name, image.id));
+  return {};
 }
 
 Result<RemoveResult> Store::remove(std::string_view reference, bool force) {

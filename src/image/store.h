@@ -16,6 +16,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -84,7 +85,7 @@ class Store {
   Result<Image> import(const ImportOptions& options);
   // What import() refuses before it reads anything: changes and the name.
   static Status check(const ImportOptions& options);
-  Status tag(std::string_view reference, std::string_view name);
+  Status tag(std::string_view reference, std::span<const std::string> names);
   // A name is untagged; the image goes with its last name, an id removes all its names (several names need force). What
   // containers use goes only with force; they keep its tree. Trees in use are kept until their last user is gone.
   Result<RemoveResult> remove(std::string_view reference, bool force);

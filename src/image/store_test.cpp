@@ -112,9 +112,16 @@ TEST_F(StoreTest, ShortNamesAreLocal) {
   layout_.index({LayoutFixture::named(layout_.image({layer("a", "A")}), "busybox:1")});
   const Image image = load_one();
   EXPECT_EQ(store_.find("busybox:1")->id, image.id);
-  ASSERT_TRUE(store_.tag("busybox:1", "docker.io/other").ok());
+  ASSERT_TRUE(store_.tag("busybox:1", std::vector<std::string>{"docker.io/other"}).ok());
   EXPECT_EQ(store_.find("other")->id, image.id);
   EXPECT_THAT(store_.find("other")->names, ElementsAre("docker.io/library/other:latest", "localhost/busybox:1"));
+}
+
+TEST_F(StoreTest, AWrongNameAmongSeveralGivesNone) {
+  layout_.index({LayoutFixture::named(layout_.image({layer("a", "A")}), "x")});
+  load_one();
+  EXPECT_EQ(store_.tag("x", std::vector<std::string>{"y", "Bad Name"}).error().code(), Errc::kInvalidArgument);
+  EXPECT_EQ(store_.find("y").error().code(), Errc::kNotFound);
 }
 
 TEST_F(StoreTest, NamesMoveToTheNewestImage) {
@@ -134,11 +141,11 @@ TEST_F(StoreTest, NamesMoveToTheNewestImage) {
 TEST_F(StoreTest, RemovingTakesOneNameOrAll) {
   layout_.index({LayoutFixture::named(layout_.image({layer("a", "A")}), "x")});
   const Image image = load_one();
-  ASSERT_TRUE(store_.tag("x", "y").ok());
+  ASSERT_TRUE(store_.tag("x", std::vector<std::string>{"y"}).ok());
   EXPECT_EQ(store_.remove(image.id.str(), false).error().code(), Errc::kBusy);
   EXPECT_THAT(store_.remove("y", false)->deleted, IsEmpty());
   EXPECT_EQ(store_.find("y").error().code(), Errc::kNotFound);
-  ASSERT_TRUE(store_.tag("x", "y").ok());
+  ASSERT_TRUE(store_.tag("x", std::vector<std::string>{"y"}).ok());
   EXPECT_EQ(store_.remove(image.id.str(), true)->untagged.size(), 2U);
   EXPECT_THAT(leftovers(), IsEmpty());
 }

@@ -136,11 +136,13 @@ Result<ResolvedUser> resolve_user(BorrowedFd rootfs, std::string_view user) {
   if (parts && !parts->second.empty()) {
     // A group that is named stands alone, as docker and podman have it.
     ASSIGN_OR_RETURN(out.gid, find_group(files, parts->second));
+    out.additional_gids = {out.gid};
     return out;
   }
+  out.additional_gids = {out.gid};
   if (!entry) return out;
   for_each_entry(files.group, parse_group, [&](const GroupEntry& group) {
-    if (group.gid != out.gid && is_member(group.members, entry->name) &&
+    if (is_member(group.members, entry->name) &&
         std::ranges::find(out.additional_gids, group.gid) == out.additional_gids.end()) {
       out.additional_gids.push_back(group.gid);
     }

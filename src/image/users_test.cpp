@@ -43,9 +43,10 @@ TEST_F(UsersTest, NamesAndNumbers) {
   EXPECT_EQ(www.uid, 33U);
   EXPECT_EQ(www.gid, 34U);
   EXPECT_EQ(www.home, "/var/www");
-  EXPECT_THAT(www.additional_gids, ElementsAre(29U, 44U));
+  // The primary group is one of the supplementary ones, too: a program that gives up its own cannot get around it.
+  EXPECT_THAT(www.additional_gids, ElementsAre(34U, 29U, 44U));
   EXPECT_EQ(resolve("33").gid, 34U);
-  EXPECT_THAT(resolve("33").additional_gids, ElementsAre(29U, 44U));
+  EXPECT_THAT(resolve("33").additional_gids, ElementsAre(34U, 29U, 44U));
   EXPECT_EQ(resolve("1234").uid, 1234U);
   EXPECT_EQ(resolve("1234").gid, 0U);
   EXPECT_EQ(resolve("1234").home, "/");
@@ -57,7 +58,7 @@ TEST_F(UsersTest, NamesAndNumbers) {
 
 TEST_F(UsersTest, Groups) {
   EXPECT_EQ(resolve("www:audio").gid, 29U);
-  EXPECT_THAT(resolve("www:audio").additional_gids, IsEmpty());
+  EXPECT_THAT(resolve("www:audio").additional_gids, ElementsAre(29U));
   EXPECT_EQ(resolve("1:2").gid, 2U);
   EXPECT_EQ(resolve(":web").gid, 34U);
   EXPECT_EQ(resolve("www:").gid, 34U);

@@ -102,6 +102,63 @@ Status make_directories(const std::string& path, mode_t mode) {
   return {};
 }
 
+namespace {
+
+// A container may nest directories deeper than we have descriptors (or stack) for: what lies so deep is moved up first.
+constexpr int kMaxDepth = 64;
+
+class TreeRemover {
+ public:
+  explicit TreeRemover(BorrowedFd top) : top_(top) {}
+
+  // Everything in `dir`. False: something was moved up to the top, which has to be looked at again.
+  Result<bool> empty(BorrowedFd dir, int depth) {
+    bool complete = true;
+    ASSIGN_OR_RETURN(const auto names, sys::list_directory(dir));
+    for (const std::string& name : names) {
+      Status removed = sys::unlinkat(dir, name);
+      if (removed.ok() || removed.error().errno_value() == ENOENT) continue;
+      const int e = removed.error().errno_value();
+      if (e != EISDIR && e != EPERM) return std::move(removed).error();
+      if (depth >= kMaxDepth) {
+        RETURN_IF_ERROR(move_up(dir, name));
+        complete = false;
+        continue;
+      }
+      ASSIGN_OR_RETURN(const bool whole, remove_directory(dir, name, depth));
+      complete = complete && whole;
+    }
+    return complete;
+  }
+
+ private:
+  Result<bool> remove_directory(BorrowedFd dir, const std::string& name, int depth) {
+    auto opened = sys::openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+    if (!opened.ok()) {
+      if (opened.error().errno_value() == ENOENT) return true;
+      return std::move(opened).error();
+    }
+    ASSIGN_OR_RETURN(const bool complete, empty(*opened, depth + 1));
+    opened->reset();
+    Status removed = sys::unlinkat(dir, name, AT_REMOVEDIR);
+    if (!removed.ok() && removed.error().errno_value() != ENOENT) return std::move(removed).error();
+    return complete;
+  }
+
+  Status move_up(BorrowedFd dir, const std::string& name) {
+    while (true) {
+      const std::string free = ".deep-" + std::to_string(moved_++);
+      if (sys::fstatat(top_, free).ok()) continue;
+      return sys::renameat(dir, name, top_, free);
+    }
+  }
+
+  BorrowedFd top_;
+  std::uint64_t moved_ = 0;
+};
+
+}  // namespace
+
 Status remove_tree(BorrowedFd dir, const std::string& name) {
   auto opened = sys::openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
   if (!opened.ok()) {
@@ -110,13 +167,10 @@ Status remove_tree(BorrowedFd dir, const std::string& name) {
     if (e == ENOTDIR || e == ELOOP) return sys::unlinkat(dir, name);
     return std::move(opened).error();
   }
-  ASSIGN_OR_RETURN(const auto names, sys::list_directory(*opened));
-  for (const std::string& child : names) {
-    Status removed = sys::unlinkat(*opened, child);
-    if (removed.ok() || removed.error().errno_value() == ENOENT) continue;
-    const int e = removed.error().errno_value();
-    if (e != EISDIR && e != EPERM) return std::move(removed).error();
-    RETURN_IF_ERROR(remove_tree(*opened, child));
+  TreeRemover remover(*opened);
+  while (true) {
+    ASSIGN_OR_RETURN(const bool complete, remover.empty(*opened, 0));
+    if (complete) break;
   }
   opened->reset();
   Status removed = sys::unlinkat(dir, name, AT_REMOVEDIR);
@@ -128,6 +182,12 @@ void survive_file_size_limit() {
   struct sigaction action = {};
   action.sa_handler = [](int) {};
   (void)::sigaction(SIGXFSZ, &action, nullptr);
+}
+
+void take_back_children() {
+  struct sigaction action = {};
+  action.sa_handler = SIG_DFL;
+  (void)::sigaction(SIGCHLD, &action, nullptr);
 }
 
 Status occupy_standard_streams() {

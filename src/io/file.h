@@ -46,6 +46,9 @@ Status occupy_standard_streams();
 // Writing beyond the caller's file size limit becomes EFBIG instead of the end of this program. Programs executed from
 // here on have the default again.
 void survive_file_size_limit();
+// Who started us may have SIGCHLD ignored, which execve(2) keeps: the kernel would reap our children before we can ask
+// how they ended.
+void take_back_children();
 
 // An flock(2) lock on a file (created 0600). Released when destroyed or when the process dies.
 class FileLock {

@@ -94,6 +94,27 @@ TEST_F(FileTest, RemoveTreeDoesNotFollowLinks) {
   EXPECT_TRUE(remove_tree(sys::kCwd, root_).ok());
 }
 
+// Deeper than a process may have descriptors.
+TEST_F(FileTest, RemoveTreeTakesAnyDepth) {
+  UniqueFd at = *sys::openat(sys::kCwd, root_, O_RDONLY | O_DIRECTORY);
+  for (int i = 0; i < 1500; ++i) {
+    ASSERT_TRUE(sys::mkdirat(at, "d", 0755).ok());
+    at = *sys::openat(at, "d", O_RDONLY | O_DIRECTORY);
+    if (i % 100 == 0) ASSERT_TRUE(sys::mkdirat(at, ".deep-0", 0755).ok());
+  }
+  at.reset();
+  EXPECT_TRUE(remove_tree(sys::kCwd, root_).ok());
+  EXPECT_FALSE(sys::fstatat(sys::kCwd, root_).ok());
+}
+
+TEST_F(RootDirTest, DirectoriesOnTheWayToAFileCanBePassed) {
+  auto root = RootDir::open(root_);
+  ASSERT_TRUE(root.ok());
+  ASSERT_TRUE(root->make_file("a/b/file", 0644).ok());
+  EXPECT_EQ(root->stat_at("a/b")->st_mode & 07777, 0755U);
+  EXPECT_EQ(root->stat_at("a/b/file")->st_mode & 07777, 0644U);
+}
+
 TEST_F(FileTest, LocksExclude) {
   auto first = FileLock::try_acquire(sys::kCwd, path_ + "/lock", FileLock::Mode::kExclusive);
   ASSERT_TRUE(first.ok());

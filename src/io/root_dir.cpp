@@ -141,8 +141,9 @@ Result<UniqueFd> RootDir::walk(std::string_view path, const WalkOptions& options
       if (last && options.missing == Missing::kMakeFile) {
         return sys::openat(current(), name, O_CREAT | O_EXCL | O_NOFOLLOW | O_RDONLY, options.mode);
       }
-      if (Status made = sys::mkdirat(current(), name, options.mode);
-          !made.ok() && made.error().errno_value() != EEXIST) {
+      // Directories on the way to a file must let others through, whatever the file is for.
+      const mode_t mode = options.missing == Missing::kMakeFile ? mode_t{0755} : options.mode;
+      if (Status made = sys::mkdirat(current(), name, mode); !made.ok() && made.error().errno_value() != EEXIST) {
         return std::move(made).error();
       } else if (made.ok() && (options.uid != 0 || options.gid != 0)) {
         RETURN_IF_ERROR(sys::fchownat(current(), name, options.uid, options.gid));

@@ -195,6 +195,7 @@ void Supervisor::undo_apps(const std::string& why, const Error& error) {
   for (const auto& app : apps_) {
     if (app->ended_) continue;
     ExitRecord& record = app->record_;
+    const bool had_started = apps_.size() > 1 && cell(*app).phase == Phase::kRunning;
     if (app->running()) {
       (void)!sys::pidfd_send_signal(app->pidfd(), SIGKILL).ok();
       (void)!backend_.kill_all(app->id()).ok();
@@ -202,8 +203,18 @@ void Supervisor::undo_apps(const std::string& why, const Error& error) {
       app->mark_reaped();
       cell(*app).phase = Phase::kEnded;
     }
-    if (record.error.empty()) record.error = why;
-    record.exit_code = start_failure_code(error);
+    // Of several apps the one that failed has its own error; the others never ran, or were killed for it.
+    if (!record.error.empty()) {
+      record.exit_code = start_failure_code(error);
+    } else if (had_started) {
+      record.exit_code = 128 + SIGKILL;
+      record.signal = SIGKILL;
+      record.error = "killed: " + error.message();
+    } else {
+      record.exit_code = kNotStartedCode;
+      record.error = why;
+      record.started_unix_ms = 0;
+    }
     record.finished_unix_ms = wall_clock_ms();
     record_app(*app);
   }

@@ -25,8 +25,12 @@ constexpr int kAnswerMs = 5000;   // from a monitor that has ended its apps; wha
 constexpr int kEndingMs = 15000;  // a monitor tidies up in milliseconds; cgroups with dying tasks may take seconds
 constexpr int kLockMs = 5000;
 constexpr int kStartPollMs = 50;
+constexpr int kPrepareLockMs = 200;  // then the pod may be elsewhere
 
 Error not_running(const PodUuid& uuid, State state) {
+  // Its apps have ended, the monitor has yet to tidy up.
+  if (state == State::kRunning)
+    return Error(Errc::kWrongState, "no app of pod " + quoted(uuid.str()) + " is running any more");
   return Error(Errc::kWrongState,
                "pod " + quoted(uuid.str()) + " is " + std::string(to_string(state)) + ", not running");
 }
@@ -214,6 +218,13 @@ Status Engine::stop(const PodUuid& uuid, int timeout_ms) const {
   if (!locked) return {};  // over
   ASSIGN_OR_RETURN(const PodManifest manifest, read_manifest(pod.dir));
   auto client = monitor::Client::connect(layout.monitor_socket(uuid));
+  // A pod that is about to start does not listen yet, one that is about to end does not any more.
+  const std::int64_t deadline = io::monotonic_ms() + kEndingMs;
+  while (!client.ok() && client.error().code() != Errc::kTimeout && io::monotonic_ms() < deadline) {
+    ASSIGN_OR_RETURN(const bool over, wait_unlocked(pod, kStartPollMs));
+    if (over) return {};
+    client = monitor::Client::connect(layout.monitor_socket(uuid));
+  }
   Status asked = client.ok() ? client->stop("", timeout_ms) : Status();
   bool silent = false;
   if (client.ok() && asked.ok()) {
@@ -222,8 +233,7 @@ Status Engine::stop(const PodUuid& uuid, int timeout_ms) const {
     const auto end = await_end(*client, own + kAnswerMs);
     silent = end.ok() && !*end;
   }
-  // Also when nobody listened: the pod may be about to start or to end, and its lock tells in either case. Not when the
-  // monitor let the time pass.
+  // Not when the monitor let the time pass.
   const bool hung = silent || (!client.ok() && client.error().code() == Errc::kTimeout) ||
                     (!asked.ok() && asked.error().code() == Errc::kTimeout);
   ASSIGN_OR_RETURN(const bool free, wait_unlocked(pod, hung ? 0 : kEndingMs));
@@ -250,8 +260,11 @@ Status Engine::kill(const PodUuid& uuid, std::string_view app, int signal) const
   return not_running(uuid, state_of(pod.place, locked));
 }
 
-Status Engine::remove(const PodUuid& uuid, bool force) const {
-  const Layout layout(options_);
+namespace {
+
+// Errc::kBusy: somebody else is at work on the pod.
+Status remove_once(const Engine& engine, const EngineOptions& options, const PodUuid& uuid, bool force) {
+  const Layout layout(options);
   ASSIGN_OR_RETURN(OpenPod pod, open_pod(layout, uuid));
   ASSIGN_OR_RETURN(const bool locked, is_locked(pod));
   if (locked && pod.place == Place::kRun) {
@@ -260,23 +273,34 @@ Status Engine::remove(const PodUuid& uuid, bool force) const {
     if (over.ok() && *over) {
       // The monitor is tidying up; with remove_on_exit it removes the pod itself.
       ASSIGN_OR_RETURN(const bool free, wait_unlocked(pod, kEndingMs));
-      if (!free) RETURN_IF_ERROR(end_by_force(options_, pod));
+      if (!free) RETURN_IF_ERROR(end_by_force(options, pod));
     } else if (!force) {
       return Error(Errc::kWrongState, "pod " + quoted(uuid.str()) + " is running")
           .with_hint("stop it first with 'cooper stop', or remove it with '--force'");
     } else {
-      RETURN_IF_ERROR(stop(uuid, -1));
+      RETURN_IF_ERROR(engine.stop(uuid, -1));
     }
   }
-  Status taken = lock_pod(layout, pod, kLockMs);
+  Status taken = lock_pod(layout, pod, before_run(pod.place) ? kPrepareLockMs : kLockMs);
   if (!taken.ok()) {
     // Somebody else removed it, or it removed itself.
     if (taken.error().code() == Errc::kNotFound) return {};
     return taken;
   }
-  auto cleaned = clean_runtime(options_, uuid);
+  auto cleaned = clean_runtime(options, uuid);
   if (!cleaned.ok()) return std::move(cleaned).error();
-  return delete_pod(options_, pod);
+  return delete_pod(options, pod);
+}
+
+}  // namespace
+
+Status Engine::remove(const PodUuid& uuid, bool force) const {
+  const std::int64_t deadline = io::monotonic_ms() + kLockMs;
+  while (true) {
+    Status removed = remove_once(*this, options_, uuid, force);
+    // A pod that was being prepared may run by now: where it is has to be looked at again.
+    if (removed.ok() || removed.error().code() != Errc::kBusy || io::monotonic_ms() >= deadline) return removed;
+  }
 }
 
 Result<monitor::ExitRecord> Engine::wait(const PodUuid& uuid, std::string_view app) const {

@@ -9,6 +9,8 @@ import pytest
 
 from lib import cgroups, proc
 
+only_coop = pytest.mark.differs(runc="behaves otherwise", crun="behaves otherwise")
+
 
 def test_run_output_and_status(runtime, bundle):
     """Standard output, standard error and the exit status of the process come through."""
@@ -278,6 +280,34 @@ def test_exec_paused(runtime, bundle):
         runtime("pause", bundle.id).check()
         runtime("exec", bundle.id, "true", timeout=10).fails("paused", rc=255)
         runtime("resume", bundle.id).check()
+
+
+@only_coop
+def test_pause_created(runtime, bundle):
+    """A created container that is paused says so, cannot be started (and does not hang), and can be resumed or deleted."""
+    with runtime.created(bundle.sh("exit 0")):
+        runtime("pause", bundle.id).check()
+        assert runtime.status(bundle.id) == "paused"
+        runtime("start", bundle.id, timeout=10).fails("paused", rc=1)
+        runtime("resume", bundle.id).check()
+        assert runtime.status(bundle.id) == "created"
+        runtime("pause", bundle.id).check()
+        runtime("delete", "--force", bundle.id, timeout=10).check()
+
+
+def ignoring_children():
+    """What some supervisors leave to their children: SIGCHLD ignored."""
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+
+
+@only_coop
+def test_sigchld_ignored_by_the_caller(runtime, bundle):
+    """The exit status is found all the same, of run, exec and hooks."""
+    bundle.hook("prestart", "/bin/true").sh("exit 7").save()
+    proc.run(*runtime.argv("run", "--bundle", bundle.path, bundle.id), preexec=ignoring_children, timeout=15).check(7)
+    bundle.sh("sleep 1000")
+    with runtime.running(bundle):
+        proc.run(*runtime.argv("exec", bundle.id, "sh", "-c", "exit 9"), preexec=ignoring_children, timeout=15).check(9)
 
 
 def test_delete_force_paused(runtime, bundle):

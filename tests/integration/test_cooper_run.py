@@ -597,3 +597,71 @@ def test_closed_streams(cooper, unique, closed):
     result = cooper.sh("echo out; echo err >&2; cat; exit 3", "-i", "--name", name, timeout=20, preexec=close)
     assert result.rc == 3
     assert (result.out, result.err) == ("" if 1 in closed else "out\n", "" if 2 in closed else "err\n")
+
+
+# --- what a caller may leave behind, or a container may try ------------------------------
+
+
+def test_masked_files_cannot_be_changed(cooper):
+    """A masked file is the host's /dev/null underneath: neither its mode nor its owner can be changed through it."""
+    before = os.stat("/dev/null")
+    result = cooper.sh("chmod 666 /proc/keys; chown 0:0 /proc/keys; touch /proc/keys; echo x >/proc/keys && cat /proc/keys").check()
+    assert result.err.count("Read-only file system") >= 3, result
+    assert os.stat("/dev/null").st_ctime_ns == before.st_ctime_ns
+
+
+def test_working_directory_is_gone(cooper, workdir):
+    """A relative source cannot mean anything then, least of all the host's root."""
+    place = workdir / "gone"
+    script = f'mkdir "{place}" && cd "{place}" && rmdir "{place}" && exec "$@"'
+    for source in (".", "./etc"):
+        argv = cooper.argv("run", "--rm", "-v", f"{source}:/x", "busybox", "ls", "/x")
+        proc.run("/bin/sh", "-c", script, "sh", *argv).fails("working directory", rc=125)
+
+
+@pytest.mark.parametrize("umask", [0o077, 0o777])
+def test_umask_of_the_caller(cooper, umask):
+    """The caller's umask is no matter of the container's: another user can enter its root and read its hosts file."""
+    script = "ls -ld / /etc/hosts /v; cat /etc/hosts /etc/resolv.conf >/dev/null"
+    result = cooper("run", "--rm", "-u", "1000", "-v", "/v", "busybox", "sh", "-c", script, preexec=lambda: os.umask(umask)).check()
+    modes = [line.split()[0][:10] for line in result.lines]
+    assert modes == ["drwxr-xr-x", "-rw-r--r--", "drwxr-xr-x"], result
+
+
+def test_primary_group_is_a_supplementary_one(cooper, unique):
+    """A program cannot get around a rule against its group by leaving it."""
+    groups = "grep ^Groups: /proc/self/status"
+    assert cooper.sh(groups, "-u", "1234:5678").check().out.split()[1:] == ["5678"]
+    with cooper.running(unique()) as name:
+        assert cooper("exec", "-u", "77:88", name, "sh", "-c", groups).check().out.split()[1:] == ["88"]
+
+
+def test_mount_of_a_file_deep_inside(cooper, workdir):
+    """Directories made for it let other users through."""
+    file = workdir / "f"
+    file.write_text("data")
+    assert cooper.output("-u", "1000", "-v", f"{file}:/a/b/c", "--", "cat", "/a/b/c") == "data"
+
+
+def test_lost_output_is_no_success(cooper):
+    """Output that could not be written is an error, even if the app did well."""
+    with open("/dev/full", "wb") as full:
+        child = proc.Background(*cooper.argv("run", "--rm", "busybox", "echo", "x"), env=cooper.environ, stdout=full)
+        with child:
+            result = child.wait()
+    assert result.rc == 125
+
+
+def test_frozen_below(cooper, unique):
+    """Processes that a privileged container froze by itself end with it."""
+    script = (
+        "mkdir /sys/fs/cgroup/freezer/f; sleep 1000 & echo $! >/sys/fs/cgroup/freezer/f/cgroup.procs;"
+        "echo FROZEN >/sys/fs/cgroup/freezer/f/freezer.state; echo ready; exec sleep 1000"
+    )
+    if not os.path.isdir("/sys/fs/cgroup/freezer"):
+        pytest.skip("no v1 freezer here")
+    name = unique()
+    cooper("run", "-d", "--name", name, "--privileged", "busybox", "sh", "-c", script).check()
+    proc.until(lambda: "ready" in cooper("logs", name).out, what="ready")
+    cooper("rm", "-f", name, timeout=30).check()
+    assert "failed" not in cooper("pod", "gc", "--grace-period", "0").check().out

@@ -552,6 +552,13 @@ def test_image_import(new_engine, workdir):
     assert engine("image", "import", "-", "piped", stdin=data).rc == 0
 
 
+def test_image_tag_all_or_nothing(new_engine):
+    """A wrong name among several: none is given."""
+    engine = new_engine()
+    engine("image", "tag", "busybox", "zz1", "Bad Name").fails("Bad Name")
+    assert "zz1" not in engine("image", "ls").check().out
+
+
 def test_image_in_use(new_engine, unique):
     """A name of it may go; the image itself only with --force, and the container does not notice."""
     engine = new_engine()
@@ -741,6 +748,36 @@ def test_attach_shows_an_app_without_input(cooper, unique):
             assert child.readline() == "tick"
             child.signal(signal.SIGTERM)
         assert cooper.state(name) == "running"
+
+
+def test_pod_rm_after_a_failed_start(cooper):
+    """pod run --rm leaves nothing when an app cannot be started; without it, those that never ran say so."""
+    before = len(cooper.pods())
+    cooper("pod", "run", "--rm", "busybox", "--", "nosuch", "---", "busybox", "--name", "s", "--", "sleep", "2").check(127)
+    assert len(cooper.pods()) == before
+    cooper("pod", "run", "busybox", "--name", "s", "--", "sleep", "2", "---", "busybox", "--name", "b", "--", "nosuch").check(127)
+    pod = cooper.pods()[0]
+    codes = {app["name"]: app["exit"]["code"] for app in cooper.json("pod", "status", pod["id"])["apps"]}
+    assert codes == {"s": 125, "b": 127}
+    cooper("pod", "rm", pod["id"]).check()
+
+
+def test_rm_during_the_start(cooper, unique):
+    """rm -f of a container that is just starting removes it, and does not wait for long."""
+    name = unique()
+    for _ in range(5):
+        with cooper.background("run", "-d", "--name", name, "busybox", "sleep", "1000") as start:
+            proc.until(lambda: cooper("rm", "-f", name, timeout=10).rc == 0 or None, 15, 0.01, "removal")
+            start.wait()
+        cooper("rm", "-f", name)
+        assert name not in [pod["name"] for pod in cooper.pods()]
+
+
+def test_exec_in_a_missing_directory(cooper, unique):
+    """Is refused, and makes no directory."""
+    with cooper.running(unique()) as name:
+        cooper("exec", "-w", "/typo/dir", name, "pwd").fails("/typo/dir")
+        cooper("exec", name, "test", "-e", "/typo").check(1)
 
 
 def test_needs_root(cooper):

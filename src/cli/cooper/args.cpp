@@ -32,12 +32,39 @@ std::optional<bool> parse_switch(std::string_view text) {
   return std::nullopt;
 }
 
+// Flags that people know from other engines. What answers them here, or that nothing does yet.
+struct ForeignFlag {
+  std::string_view name;
+  std::string_view hint;
+};
+constexpr auto kForeignFlags = std::to_array<ForeignFlag>({
+    {"p", "ports are not forwarded; with --network host the app has the host's"},
+    {"publish", "ports are not forwarded; with --network host the app has the host's"},
+    {"expose", "ports are not forwarded; with --network host the app has the host's"},
+    {"restart", "apps are not restarted; let a systemd unit run 'cooper run' in the foreground"},
+    {"device", "devices come with --privileged only"},
+    {"shm-size", "give /dev/shm a size with --tmpfs /dev/shm:size=SIZE"},
+    {"add-host", "mount a hosts file: --volume FILE:/etc/hosts:ro"},
+    {"dns", "mount a file: --volume FILE:/etc/resolv.conf:ro"},
+    {"pid", "apps of one pod share their processes: cooper pod run"},
+    {"ipc", "apps of one pod share their namespaces: cooper pod run"},
+    {"userns", "user namespaces are not offered here; coop takes them in config.json"},
+    {"group-add", "groups are those of the image's /etc/group"},
+    {"attach", "in the foreground all streams are attached; cooper attach does it later"},
+    {"health-cmd", "there are no health checks"},
+    {"log-driver", "logs go to files of the pod: cooper logs"},
+});
+
 Error unknown_flag(FlagTables tables, std::string_view shown, std::string_view name) {
   std::vector<std::string_view> names;
   for (const auto& table : tables) {
     for (const Flag& flag : table) names.push_back(flag.name);
   }
   Error error(Errc::kInvalidArgument, "unknown flag " + quoted(shown));
+  const std::string_view bare = name.substr(std::min(name.find_first_not_of('-'), name.size()));
+  for (const ForeignFlag& foreign : kForeignFlags) {
+    if (foreign.name == bare) return std::move(error).with_hint(std::string(foreign.hint));
+  }
   const std::string_view near = name.size() > 1 ? nearest(name, names) : std::string_view{};
   if (near.empty()) return std::move(error).with_hint("--help lists the flags of this command");
   return std::move(error).with_hint("did you mean --" + std::string(near) + "?");
@@ -71,7 +98,8 @@ class Reader {
       const std::string shown{'-', letter};
       const Flag* flag = find_flag(tables_, letter);
       if (flag == nullptr)
-        return unknown_flag(tables_, words_[at].size() == 2 ? shown : shown + "' in '" + words_[at], shown);
+        return words_[at].size() == 2 ? unknown_flag(tables_, shown, shown)
+                                      : unknown_flag(tables_, shown, shown).with(quoted(words_[at]));
       if (!flag->value.empty()) {
         if (letters.empty()) return set_from_next(*flag, shown, at);
         if (letters[0] == '=') letters.remove_prefix(1);

@@ -52,6 +52,8 @@ Result<int> run_in_foreground(const pod::Engine& engine, const PodUuid& uuid, Un
 }
 
 Result<int> status_of(const pod::Engine& engine, const PodUuid& uuid, const SessionEnd& end, const std::string& app) {
+  // A caller who takes the output for complete must not see success.
+  if (end.write_error != 0) return Error::from_errno(end.write_error, "write to standard output");
   switch (end.kind) {
     case SessionEnd::Kind::kExited:
       return end.record.exit_code;

@@ -1,4 +1,5 @@
 #include <fmt/format.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -170,6 +171,9 @@ const Command* find_command(std::string_view path) {
 int main_cooper(char** argv) {
   if (Status streams = io::occupy_standard_streams(); !streams.ok()) return usage_error(streams.error());
   io::survive_file_size_limit();
+  io::take_back_children();
+  // What is made for a container has the mode it needs there; what is ours alone is made with a mode that says so.
+  (void)::umask(0022);
   std::vector<std::string> words;
   for (char** word = argv[0] == nullptr ? argv : argv + 1; *word != nullptr; ++word) words.emplace_back(*word);
   const std::array<std::span<const Flag>, 1> global = {global_flags()};

@@ -403,7 +403,8 @@ Surroundings real_surroundings() {
   std::array<char, PATH_MAX> buffer{};
   around.processors = [] { return io::read_file("/sys/devices/system/cpu/online", 4096).value_or(""); };
   around.apparmor = container::apparmor_enabled;
-  around.working_directory = ::getcwd(buffer.data(), buffer.size()) != nullptr ? buffer.data() : "/";
+  // Empty: it has been removed. Nothing relative can be meant then, least of all something below "/".
+  if (::getcwd(buffer.data(), buffer.size()) != nullptr) around.working_directory = buffer.data();
   return around;
 }
 

@@ -22,6 +22,10 @@ Result<std::string> host_path(std::string_view source, const std::string& workin
   if (source.empty()) return bad(what, text, "the source is empty");
   if (source[0] == '/') return std::string(source);
   if (source == "." || source == ".." || source.starts_with("./") || source.starts_with("../")) {
+    if (working_directory.empty())
+      return Error(Errc::kNotFound, std::string(what) + " " + quoted(text) + ": the working directory has been removed",
+                   ENOENT)
+          .with_hint("give an absolute path");
     return working_directory + "/" + std::string(source);
   }
   return Error(Errc::kUnsupported, std::string(what) + " " + quoted(text) + ": named volumes are not supported")

@@ -41,6 +41,7 @@ class Session {
       RETURN_IF_ERROR(wait_and_dispatch());
     }
     RETURN_IF_ERROR(drain());
+    end_->write_error = write_error_;
     return std::move(*end_);
   }
 
@@ -161,8 +162,7 @@ class Session {
     reader_gone_ = true;
     // Closed from the start: whoever started us did not want it.
     if (out_.error() == EBADF) return {};
-    if (out_.error() != EPIPE && out_.error() != EIO)
-      log::error("write to standard output: " + describe_errno(out_.error()));
+    if (out_.error() != EPIPE && out_.error() != EIO) write_error_ = out_.error();
     // Nobody reads any more. The app gets what a program of a pipeline would get; what does not end by it is killed.
     const int signal = out_.error() == EIO ? SIGHUP : SIGPIPE;
     if (options_.owner) return tolerate(client_.stop(options_.app, kNoReaderGraceMs, signal));
@@ -262,6 +262,7 @@ class Session {
   bool input_ended_ = false;
   bool eof_sent_ = false;
   bool reader_gone_ = false;
+  int write_error_ = 0;
   std::optional<SessionEnd> end_;
 };
 

@@ -31,6 +31,7 @@ struct SessionEnd {
   std::string why;
   int signal = 0;
   bool pod_ended = false;  // kPodExit was seen
+  int write_error = 0;     // errno: output of the app could not be written to ours, and is lost
 };
 
 // `client` is attached. Returns when the app ended, and after the last byte of its output was written.

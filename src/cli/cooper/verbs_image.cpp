@@ -237,8 +237,7 @@ Result<int> rm(const Context& context, const Args& args) {
 
 Result<int> tag(const Context& context, const Args& args) {
   ASSIGN_OR_RETURN(image::Store store, open_store(context));
-  for (std::size_t i = 1; i < args.positional().size(); ++i)
-    RETURN_IF_ERROR(store.tag(args.positional().front(), args.positional()[i]));
+  RETURN_IF_ERROR(store.tag(args.positional().front(), std::span(args.positional()).subspan(1)));
   return 0;
 }
 

@@ -153,6 +153,7 @@ Result<int> run(const Context& context, const Args& args) {
           .with_hint("use -d, and cooper attach POD/APP");
     }
     how.remove = request.remove_on_exit;
+    request.remove_failed_start = how.remove;
     request.remove_on_exit = false;
   }
   if (!how.detach && how.one_app) warn_without_terminal(context, request.apps.front());

@@ -19,6 +19,8 @@ Result<ExitRecord> read_exit_record(BorrowedFd pod_dir, const std::string& app);
 void sync_exit_record(BorrowedFd pod_dir, const std::string& app);
 // Best effort: nobody can be told.
 void remove_run_dir(const std::string& path);
+// Of an app that was not started because another one could not be.
+inline constexpr int kNotStartedCode = 125;
 // What a shell shows for a command that could not be started: 127 not found, 126 not executable, 125 anything else.
 int start_failure_code(const Error& error);
 
