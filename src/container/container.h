@@ -103,7 +103,7 @@ struct CreateOptions {
   std::string config_text;  // raw bytes for config.json; empty: printed from the config
   std::string cgroup_default_parent = "/coop";
   std::optional<Extras> extras;
-  std::vector<int> extra_fds;  // appear after the preserved ones: 3, 4 ...
+  std::vector<int> extra_fds;     // appear after the preserved ones: 3, 4 ...
   StartTiming* timing = nullptr;  // filled when given (timing.h)
 };
 
