@@ -228,9 +228,11 @@ cooper_code cooper_container_destroy(cooper_container* container, cooper_error* 
 }
 
 void cooper_container_set_hooks(cooper_container* container, const cooper_hooks* hooks) {
-  container->container.set_hooks({hook_of(hooks->prestart, hooks->data, "prestart"),
-                                  hook_of(hooks->poststart, hooks->data, "poststart"),
-                                  hook_of(hooks->poststop, hooks->data, "poststop")});
+  library::FunctionHooks made;
+  made.prestart = hook_of(hooks->prestart, hooks->data, "prestart");
+  made.poststart = hook_of(hooks->poststart, hooks->data, "poststart");
+  made.poststop = hook_of(hooks->poststop, hooks->data, "poststop");
+  container->container.set_hooks(std::move(made));
 }
 
 cooper_code cooper_container_start(cooper_container* container, const cooper_process_options* options,

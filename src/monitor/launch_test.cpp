@@ -264,7 +264,7 @@ TEST_F(LaunchTest, NoAppRunsWhenOneCannotBeCreated) {
   expect_clean();
   EXPECT_FALSE(exists("ran"));
   EXPECT_NE(record("a").error.find("not started"), std::string::npos);
-  EXPECT_EQ(text("finished").substr(0, 10), "a:127:not ");
+  EXPECT_EQ(text("finished").substr(0, 10), "a:125:not ");
 }
 
 TEST_F(LaunchTest, PodOfTwoAppsEndsWithTheLast) {
