@@ -38,7 +38,7 @@ class ResctrlTest : public ::testing::Test {
     std::filesystem::create_directory(root_ + "/info");
     write(root_ + "/info/last_cmd_status", "mask is too wide\n");
   }
-  ~ResctrlTest() override { std::filesystem::remove_all(root_); }
+  void TearDown() override { std::filesystem::remove_all(root_); }
 
   static void write(const std::string& path, const std::string& text) { std::ofstream(path) << text; }
   static void fill(const std::string& path, const std::string& schemata) {

@@ -9,7 +9,6 @@ namespace cooper::image {
 namespace {
 
 using ::testing::ElementsAre;
-using ::testing::IsEmpty;
 
 class UsersTest : public ::testing::Test {
  protected:
