@@ -153,7 +153,7 @@ def test_terminal_links(runtime, bundle, target):
 def test_device_nodes_of_the_image_are_not_opened(runtime, bundle, name):
     """A node that the image has at /dev/pts/ptmx or /dev/console is not opened on the way to a terminal: some devices act on that.
 
-    Opening the tape device here, which is not there, would be the error ENXIO. Seen to fail with coop before it looked first.
+    Opening the tape device here, which is not there, would be the error ENXIO.
     """
     for point in ("/dev/pts", "/dev/shm", "/dev/mqueue", "/dev"):
         bundle.drop_mount(point)
