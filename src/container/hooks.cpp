@@ -8,20 +8,12 @@
 
 #include "base/scope_exit.h"
 #include "base/strings.h"
+#include "container/child_program.h"
 #include "sys/file.h"
 #include "sys/process.h"
-#include "sys/tables.h"
 
 namespace cooper::container {
 namespace {
-
-std::vector<char*> pointers(const std::vector<std::string>& texts) {
-  std::vector<char*> out;
-  out.reserve(texts.size() + 1);
-  for (const std::string& text : texts) out.push_back(const_cast<char*>(text.c_str()));
-  out.push_back(nullptr);
-  return out;
-}
 
 // The state in a memfd: no pipe that a hook which reads nothing could block.
 Result<UniqueFd> state_input(std::string_view state_json) {
@@ -64,17 +56,6 @@ Result<pid_t> spawn(const oci::Hook& hook, BorrowedFd input, BorrowedFd errors) 
   return pid;
 }
 
-std::string last_line(BorrowedFd errors) {
-  std::string text(2048, '\0');
-  const off_t size = ::lseek(errors.get(), 0, SEEK_END);
-  auto n = sys::pread(errors, std::span(text.data(), text.size()), size > 2048 ? size - 2048 : 0);
-  if (!n.ok()) return {};
-  text.resize(*n);
-  std::string_view view = trim(text);
-  if (const auto newline = view.rfind('\n'); newline != std::string_view::npos) view = view.substr(newline + 1);
-  return std::string(view);
-}
-
 // The hook leads its own process group.
 void end_hook(pid_t pid) {
   (void)::kill(-pid, SIGKILL);
@@ -104,11 +85,7 @@ Status run_hook(const oci::Hook& hook, std::string_view state_json) {
     if (auto n = sys::pread(errors, std::span(said.data(), said.size()), 0); n.ok())
       (void)!sys::write_all(BorrowedFd(2), said.substr(0, *n)).ok();
   }
-  if (status.signal == 0 && status.code == 0) return {};
-  const std::string how = status.signal != 0 ? "was killed by " + sys::signal_name(status.signal)
-                                             : "ended with exit status " + std::to_string(status.code);
-  const std::string words = last_line(errors);
-  return Error(Errc::kSystem, how + (words.empty() ? "" : ", saying " + quoted(words)));
+  return program_result(status, errors);
 }
 
 }  // namespace

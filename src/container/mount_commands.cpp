@@ -12,21 +12,13 @@
 
 #include "base/scope_exit.h"
 #include "base/strings.h"
+#include "container/child_program.h"
 #include "container/validate_rules.h"
 #include "sys/file.h"
 #include "sys/process.h"
-#include "sys/tables.h"
 
 namespace cooper::container {
 namespace {
-
-std::vector<char*> pointers(const std::vector<std::string>& texts) {
-  std::vector<char*> out;
-  out.reserve(texts.size() + 1);
-  for (const std::string& text : texts) out.push_back(const_cast<char*>(text.c_str()));
-  out.push_back(nullptr);
-  return out;
-}
 
 Result<pid_t> spawn(const MountCommand& command, BorrowedFd output) {
   posix_spawn_file_actions_t actions;
@@ -59,26 +51,11 @@ Result<pid_t> spawn(const MountCommand& command, BorrowedFd output) {
   return pid;
 }
 
-std::string last_line(BorrowedFd output) {
-  std::string text(2048, '\0');
-  const off_t size = ::lseek(output.get(), 0, SEEK_END);
-  const auto n = sys::pread(output, std::span(text.data(), text.size()), size > 2048 ? size - 2048 : 0);
-  if (!n.ok()) return {};
-  text.resize(*n);
-  std::string_view view = trim(text);
-  if (const auto newline = view.rfind('\n'); newline != std::string_view::npos) view = view.substr(newline + 1);
-  return std::string(view);
-}
-
 Status run_one(const MountCommand& command) {
   ASSIGN_OR_RETURN(const UniqueFd output, sys::memfd_create("command-output", 0));
   ASSIGN_OR_RETURN(const pid_t pid, spawn(command, output));
   ASSIGN_OR_RETURN(const sys::ExitStatus status, sys::waitpid(pid));
-  if (status.signal == 0 && status.code == 0) return {};
-  const std::string how = status.signal != 0 ? "was killed by " + sys::signal_name(status.signal)
-                                             : "ended with exit status " + std::to_string(status.code);
-  const std::string words = last_line(output);
-  return Error(Errc::kSystem, how + (words.empty() ? "" : ", saying " + quoted(words)));
+  return program_result(status, output);
 }
 
 constexpr int kMaxDepth = 1000;
