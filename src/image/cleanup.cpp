@@ -79,6 +79,22 @@ Status sweep_records(BorrowedFd store) {
   return {};
 }
 
+// Their records only.
+Result<std::vector<Digest>> remove_nameless(BorrowedFd store) {
+  Records records(store);
+  ASSIGN_OR_RETURN(const auto images, records.images());
+  std::vector<Digest> removed;
+  for (const Image& image : images) {
+    if (!image.names.empty()) continue;
+    ASSIGN_OR_RETURN(const auto users, Trees(store).users(image.chain));
+    if (!users.empty()) continue;
+    RETURN_IF_ERROR(records.remove_image(image.id));
+    removed.push_back(image.id);
+  }
+  if (!removed.empty()) RETURN_IF_ERROR(records.flush());
+  return removed;
+}
+
 }  // namespace
 
 std::vector<Digest> blobs_of(const Image& image) {
@@ -105,11 +121,14 @@ Result<std::uint64_t> remove_unreferenced(BorrowedFd store, const std::vector<Di
   return freed;
 }
 
-Result<std::uint64_t> sweep(BorrowedFd store) {
+Result<Store::Collected> sweep(BorrowedFd store) {
   RETURN_IF_ERROR(sweep_records(store));
+  Store::Collected out;
+  ASSIGN_OR_RETURN(out.deleted, remove_nameless(store));
   ASSIGN_OR_RETURN(const auto blobs, all_blobs(store));
   ASSIGN_OR_RETURN(const auto trees, Trees(store).list());
-  return remove_unreferenced(store, blobs, trees);
+  ASSIGN_OR_RETURN(out.freed_bytes, remove_unreferenced(store, blobs, trees));
+  return out;
 }
 
 }  // namespace cooper::image

@@ -17,12 +17,25 @@ bool is_hex(std::string_view text) {
   return std::ranges::all_of(text, [](char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'); });
 }
 
-std::optional<std::string_view> id_prefix(std::string_view text) {
+std::string_view without_algorithm(std::string_view text) {
   for (const std::string_view algorithm : {std::string_view("sha256:"), std::string_view("sha512:")}) {
     if (text.starts_with(algorithm)) text.remove_prefix(algorithm.size());
   }
+  return text;
+}
+
+std::optional<std::string_view> id_prefix(std::string_view text) {
+  text = without_algorithm(text);
   if (text.size() < kMinPrefix || text.size() > 128 || !is_hex(text)) return std::nullopt;
   return text;
+}
+
+// Fewer digits than an id needs, of an image that is there.
+bool is_too_short(const Records& records, std::string_view text) {
+  text = without_algorithm(text);
+  if (text.empty() || text.size() >= kMinPrefix || !is_hex(text)) return false;
+  const auto ids = records.ids_with_prefix(text);
+  return ids.ok() && !ids->empty();
 }
 
 Result<std::optional<FoundImage>> by_name(const Records& records, const Reference& reference) {
@@ -97,7 +110,8 @@ std::string near_matches(const Records& records, const Reference& wanted) {
     const auto stored = oci_image::parse_reference(name);
     if (!stored.ok()) continue;
     const std::size_t distance = edit_distance(last_component(wanted.repository), last_component(stored->repository));
-    if (distance <= 2 && distance < last_component(wanted.repository).size()) ranked.emplace_back(distance, name);
+    if (distance <= std::min<std::size_t>(last_component(wanted.repository).size() / 3, 2))
+      ranked.emplace_back(distance, name);
   }
   std::ranges::sort(ranked);
   std::vector<std::string> best;
@@ -118,12 +132,16 @@ Result<FoundImage> find_image_and_name(const Records& records, std::string_view 
   if (const auto prefix = id_prefix(text)) {
     ASSIGN_OR_RETURN(auto found, by_id(records, *prefix, text));
     if (found) return std::move(*found);
-  } else if (!reference.ok()) {
+  } else if (!reference.ok() && !is_too_short(records, text)) {
     return reference.error().code() == Errc::kInvalidArgument
                ? Error(Errc::kInvalidArgument, reference.error().message())
                : Error(Errc::kInternal, reference.error().message());
   }
   Error error(Errc::kNotFound, "image " + quoted(text) + " is not in the store");
+  if (is_too_short(records, text)) {
+    return std::move(error).with_hint("as the beginning of an id it is too short: give " + std::to_string(kMinPrefix) +
+                                      " digits or more");
+  }
   const std::string near = reference.ok() ? near_matches(records, *reference) : std::string();
   return std::move(error).with_hint(near.empty() ? "see cooper image ls, or load it with cooper image load"
                                                  : "did you mean " + near);

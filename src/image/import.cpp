@@ -10,6 +10,7 @@
 #include "image/internal/layers.h"
 #include "image/internal/load.h"
 #include "image/internal/plan.h"
+#include "image/internal/source.h"
 #include "image/internal/staging.h"
 #include "image/internal/trees.h"
 #include "io/file.h"
@@ -27,6 +28,12 @@ struct Input {
   std::uint64_t size_bytes = 0;  // 0: unknown
 };
 
+Error is_image_error(const std::string& path) {
+  const std::string shown = path == "-" ? "standard input" : quoted(path);
+  return Error(Errc::kInvalidArgument, shown + " is an image already, not a root file system")
+      .with_hint("use cooper image load");
+}
+
 Result<Input> open_input(const std::string& path) {
   if (path == "-") {
     ASSIGN_OR_RETURN(UniqueFd input, sys::dup_cloexec(BorrowedFd(STDIN_FILENO)));
@@ -35,6 +42,11 @@ Result<Input> open_input(const std::string& path) {
   ASSIGN_OR_RETURN(UniqueFd file, sys::openat(sys::kCwd, path, O_RDONLY | O_NOCTTY));
   ASSIGN_OR_RETURN(const struct stat info, sys::fstat(file));
   if (S_ISDIR(info.st_mode)) {
+    DirectorySource directory(io::RootDir::adopt(std::move(file)));
+    ASSIGN_OR_RETURN(const bool is_image, looks_like_image(directory));
+    if (is_image) return is_image_error(path);
+    ASSIGN_OR_RETURN(const bool is_skopeo_dir, looks_like_skopeo_dir(directory));
+    if (is_skopeo_dir) return skopeo_dir_error(path).with(quoted(path));
     return Error(Errc::kInvalidArgument, quoted(path) + " is a directory")
         .with_hint("pack it first: tar -C DIR -c . | cooper image import -");
   }
@@ -121,6 +133,10 @@ Result<Image> import_rootfs(BorrowedFd store, const ImportOptions& options) {
   builder.require_end_mark();
   ASSIGN_OR_RETURN(const LayerOutput layer, unpack_input(staging, std::move(input), options.source, builder));
   if (builder.entries() == 0) return Error(Errc::kInvalidArgument, "the archive holds no files");
+  ASSIGN_OR_RETURN(UniqueFd unpacked, sys::dup_cloexec(rootfs));
+  DirectorySource content(io::RootDir::adopt(std::move(unpacked)));
+  ASSIGN_OR_RETURN(const bool is_image, looks_like_image(content));
+  if (is_image) return is_image_error(options.source.path);
   config.diff_ids = {layer.diff_id};
   const std::string chain = chain_of(config.diff_ids);
   RETURN_IF_ERROR(staging.rename_tree(pending, chain));
@@ -145,7 +161,7 @@ Result<Image> import_rootfs(BorrowedFd store, const ImportOptions& options) {
   RETURN_IF_ERROR(staging.add_blob(image.manifest_digest, manifest_bytes));
   image.names = std::move(names);
   image.created = config.created;
-  image.size_bytes = config_bytes.size() + manifest_bytes.size() + layer.size_bytes;
+  image.size_bytes = layer.plain_bytes;
   const auto now = std::chrono::system_clock::now().time_since_epoch();
   image.loaded_unix_ms = std::chrono::duration_cast<std::chrono::milliseconds>(now).count();
   image.layers = {layer.digest};

@@ -97,10 +97,11 @@ class Pipeline {
     Digest digest;
     std::uint64_t size_bytes;
     Compression compression;
+    std::uint64_t plain_bytes;
   };
   Status produce();
   Result<Stored> produce_layer(LayerInput& input, std::uint64_t done_before);
-  Status fill_ring(codec::ByteSource& plain);
+  Result<std::uint64_t> fill_ring(codec::ByteSource& plain);
   Status hash();
   Status unpack();
   Status unpack_layers();
@@ -116,14 +117,17 @@ class Pipeline {
   std::atomic<bool> content_broken_ = false;
 };
 
-Status Pipeline::fill_ring(codec::ByteSource& plain) {
+// Returns how many bytes there were.
+Result<std::uint64_t> Pipeline::fill_ring(codec::ByteSource& plain) {
+  std::uint64_t total = 0;
   while (true) {
     const std::span<char> buffer = ring_.reserve();
     if (buffer.empty()) return Error(Errc::kCancelled, "reading layers was cancelled", ECANCELED);
     ASSIGN_OR_RETURN(const std::size_t n, codec::read_full(plain, buffer));
     const bool last = n < buffer.size();
     ring_.publish(n, last);
-    if (last) return {};
+    total += n;
+    if (last) return total;
   }
 }
 
@@ -135,7 +139,7 @@ Result<Pipeline::Stored> Pipeline::produce_layer(LayerInput& input, std::uint64_
   const bool same_algorithm =
       !input.digest || !input.diff_id || input.digest->algorithm() == input.diff_id->algorithm();
   if (compression == Compression::kNone && same_algorithm) stored.stop_hashing();
-  Status filled = fill_ring(**plain);
+  Result<std::uint64_t> filled = fill_ring(**plain);
   if (filled.ok() || filled.error().code() == Errc::kCorrupt) {
     // What follows the compressed data, or its broken part, belongs to the stored bytes too: a wrong digest or size
     // tells more than a broken stream.
@@ -143,7 +147,7 @@ Result<Pipeline::Stored> Pipeline::produce_layer(LayerInput& input, std::uint64_
     RETURN_IF_ERROR(stored.drain(rest));
     if (!filled.ok() && !stored.hashing()) return std::move(filled).error().with(input.what);
     ASSIGN_OR_RETURN(Digest digest, stored.finish());
-    if (filled.ok()) return Stored{std::move(digest), stored.size(), compression};
+    if (filled.ok()) return Stored{std::move(digest), stored.size(), compression, *filled};
   }
   if (filled.error().code() == Errc::kCancelled) return std::move(filled).error();
   return std::move(filled).error().with(input.what);
@@ -241,7 +245,8 @@ Result<std::vector<LayerOutput>> Pipeline::run() {
       digest = diff_ids_[i];
       if (input.digest && digest != *input.digest) return codec::digest_mismatch(*input.digest, digest, input.what);
     }
-    out.push_back({std::move(digest), stored_[i].size_bytes, diff_ids_[i], stored_[i].compression});
+    out.push_back(
+        {std::move(digest), stored_[i].size_bytes, diff_ids_[i], stored_[i].compression, stored_[i].plain_bytes});
   }
   return out;
 }

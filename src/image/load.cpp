@@ -124,6 +124,10 @@ Result<Transport> Loader::detect() {
   if (has_index) return is_directory_ ? Transport::kOciDirectory : Transport::kOciArchive;
   ASSIGN_OR_RETURN(const bool has_docker_manifest, source_->has("manifest.json"));
   if (has_docker_manifest && !is_directory_) return Transport::kDockerArchive;
+  if (is_directory_) {
+    ASSIGN_OR_RETURN(const bool is_skopeo_dir, looks_like_skopeo_dir(*source_));
+    if (is_skopeo_dir) return skopeo_dir_error(options_.path);
+  }
   Error error(Errc::kInvalidArgument, is_directory_ ? "is not an OCI layout: it has no index.json"
                                                     : "is not an image: it has neither index.json nor manifest.json");
   return std::move(error).with_hint(
@@ -214,7 +218,6 @@ Result<Image> Loader::load_image(const ImagePlan& plan) {
                            .layers = {},
                            .annotations = {}};
   Image image{.id = plan.config_digest, .manifest_digest = plan.config_digest};
-  image.size_bytes = plan.config_bytes.size();
   for (const LayerOutput& layer : layers) {
     made.layers.push_back({.media_type = std::string(layer_media_type(layer.compression)),
                            .digest = layer.digest,
@@ -222,11 +225,10 @@ Result<Image> Loader::load_image(const ImagePlan& plan) {
                            .annotations = {},
                            .platform = {}});
     image.layers.push_back(layer.digest);
-    image.size_bytes += layer.size_bytes;
+    image.size_bytes += layer.plain_bytes;
   }
   const std::string manifest = plan.manifest_bytes.empty() ? oci_image::print(made) : plan.manifest_bytes;
   image.manifest_digest = codec::digest_of(manifest);
-  image.size_bytes += manifest.size();
   image.index_digest = plan.index_digest;
   image.created = plan.config.created;
   image.loaded_unix_ms = now_unix_ms();

@@ -5,6 +5,7 @@
 #include "codec/tar.h"
 #include "image/internal/dir_stack.h"
 #include "io/file.h"
+#include "spec/oci_image/parse.h"
 #include "sys/file.h"
 
 namespace cooper::image {
@@ -12,6 +13,7 @@ namespace {
 
 constexpr std::size_t kMaxMembers = 200'000;
 constexpr int kMaxLinks = 8;
+constexpr std::string_view kSkopeoDirMark = "Directory Transport Version";
 
 // Copies everything that passes into a file.
 class TeeBlocks final : public codec::BlockSource {
@@ -57,6 +59,34 @@ Result<std::string> Source::read(const std::string& path, std::size_t max_bytes)
 Result<bool> Source::has(const std::string& path) {
   ASSIGN_OR_RETURN(const auto file, open(path));
   return file.has_value();
+}
+
+Result<bool> looks_like_image(Source& source) {
+  const auto has_file = [&](const std::string& path) -> Result<bool> {
+    auto found = source.has(path);
+    // A directory or a device of that name, or a link that leads nowhere.
+    if (!found.ok()) return false;
+    return found;
+  };
+  ASSIGN_OR_RETURN(const bool marked, has_file("oci-layout"));
+  ASSIGN_OR_RETURN(const bool indexed, has_file("index.json"));
+  if (marked && indexed) return true;
+  ASSIGN_OR_RETURN(const bool listed, has_file("manifest.json"));
+  if (!listed) return false;
+  auto text = source.read("manifest.json", oci_image::kMaxDocumentBytes);
+  return text.ok() && oci_image::parse_docker_archive_manifest(std::move(*text), "manifest.json").ok();
+}
+
+Result<bool> looks_like_skopeo_dir(Source& source) {
+  ASSIGN_OR_RETURN(const bool listed, source.has("manifest.json"));
+  if (!listed) return false;
+  const auto version = source.read("version", 256);
+  return version.ok() && version->starts_with(kSkopeoDirMark);
+}
+
+Error skopeo_dir_error(const std::string& path) {
+  return Error(Errc::kUnsupported, "is an image as skopeo's dir: transport keeps it, which cannot be read")
+      .with_hint("convert it: skopeo copy dir:" + path + " oci:NEW-DIR:NAME, then cooper image load NEW-DIR");
 }
 
 Result<std::optional<SourceFile>> DirectorySource::open(const std::string& path) {

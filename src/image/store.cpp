@@ -183,11 +183,13 @@ Status Store::extract(const Image& image, const std::string& directory) {
   return {};
 }
 
-Result<std::uint64_t> Store::gc() {
+Result<Store::Collected> Store::gc() {
+  Collected out;
   ASSIGN_OR_RETURN(const std::uint64_t stale, remove_stale_jobs(impl_->fd));
   ASSIGN_OR_RETURN(const io::FileLock guard, impl_->lock());
-  ASSIGN_OR_RETURN(const std::uint64_t swept, sweep(impl_->fd));
-  return stale + swept;
+  ASSIGN_OR_RETURN(out, sweep(impl_->fd));
+  out.freed_bytes += stale;
+  return out;
 }
 
 }  // namespace cooper::image

@@ -36,7 +36,7 @@ struct Image {
   Digest manifest_digest;               // as stored
   std::vector<std::string> names = {};  // full names with tag, sorted
   std::string created = {};             // RFC 3339, of the image
-  std::uint64_t size_bytes = 0;         // compressed blobs
+  std::uint64_t size_bytes = 0;         // of its layers, uncompressed: the same however it came here
   std::int64_t loaded_unix_ms = 0;
   std::vector<Digest> layers = {};          // compressed digests, base first
   std::string chain = {};                   // name of its unpacked tree
@@ -110,8 +110,13 @@ class Store {
 
   // Unpacks the image into a new or empty directory.
   Status extract(const Image& image, const std::string& directory);
-  // Removes unreferenced blobs and trees and stale temporary files. Returns bytes freed.
-  Result<std::uint64_t> gc();
+  struct Collected {
+    std::vector<Digest> deleted;
+    std::uint64_t freed_bytes = 0;
+  };
+  // Removes images that have no name and whose tree nobody uses, unreferenced blobs and trees, and stale temporary
+  // files.
+  Result<Collected> gc();
 
  private:
   struct Impl;

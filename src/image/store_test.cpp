@@ -18,6 +18,7 @@ using codec::tar::TarFixture;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
+using ::testing::Not;
 using ::testing::UnorderedElementsAre;
 
 std::string layer(const std::string& path, const std::string& data) {
@@ -416,6 +417,47 @@ TEST_F(StoreTest, RefusesBadImports) {
   }
 }
 
+TEST_F(StoreTest, ImagesAreNotImportedAsRootFileSystems) {
+  const auto import = [&](const std::string& path) {
+    auto image = store_.import(
+        {.source = {.path = path, .name = "x", .platform = {}, .progress = {}}, .changes = {}, .message = {}});
+    if (image.ok()) return Error(Errc::kInternal, "imported");
+    EXPECT_THAT(leftovers(), IsEmpty());
+    return std::move(image).error();
+  };
+  const auto file = [](const std::string& path, const std::string& data) {
+    return codec::tar::FixtureEntry{.path = path, .data = data, .uid = ::geteuid(), .gid = ::getegid()};
+  };
+  write_test_file(scratch_ / "docker.tar", docker_archive(layer("a", "A"), true));
+  write_test_file(scratch_ / "oci.tar",
+                  TarFixture().add(file("oci-layout", "{}")).add(file("index.json", "{}")).finish());
+  layout_.index({layout_.image({layer("a", "A")})});
+  for (const std::string& path : {scratch_ / "docker.tar", scratch_ / "oci.tar", layout_.dir()}) {
+    const Error error = import(path);
+    EXPECT_EQ(error.code(), Errc::kInvalidArgument) << path;
+    EXPECT_THAT(error.message(), HasSubstr("is an image already")) << path;
+    EXPECT_EQ(error.hint(), "use cooper image load");
+  }
+  // One of these names alone says nothing.
+  write_test_file(scratch_ / "other.tar",
+                  TarFixture().add(file("index.json", "{}")).add(file("manifest.json", "{}")).finish());
+  EXPECT_EQ(import(scratch_ / "other.tar").message(), "imported");
+}
+
+TEST_F(StoreTest, DirectoriesOfSkopeoAreToBeConverted) {
+  write_test_file(scratch_ / "dir/manifest.json", "{}");
+  write_test_file(scratch_ / "dir/version", "Directory Transport Version: 1.1\n");
+  const auto loaded = load("", scratch_ / "dir");
+  ASSERT_FALSE(loaded.ok());
+  EXPECT_EQ(loaded.error().code(), Errc::kUnsupported);
+  EXPECT_THAT(loaded.error().message(), HasSubstr("skopeo"));
+  EXPECT_THAT(loaded.error().hint(), HasSubstr("skopeo copy dir:" + (scratch_ / "dir") + " oci:"));
+  const auto imported = store_.import(
+      {.source = {.path = scratch_ / "dir", .name = {}, .platform = {}, .progress = {}}, .changes = {}, .message = {}});
+  ASSERT_FALSE(imported.ok());
+  EXPECT_THAT(imported.error().hint(), HasSubstr("skopeo copy dir:"));
+}
+
 TEST_F(StoreTest, ExtractsIntoEmptyDirectoriesOnly) {
   layout_.index({LayoutFixture::named(layout_.image({layer("a", "A")}), "x")});
   const Image image = load_one();
@@ -435,12 +477,47 @@ TEST_F(StoreTest, GcRemovesWhatNobodyNeeds) {
                   R"({"version":1,"name":"x","image":"sha256:)" + std::string(64, 'a') + "\"}");
   write_test_file(store + "refs/images/sha256:" + std::string(64, 'b'), "");
   write_test_file(store + "trees/" + std::string(64, 'c') + "/rootfs/f", "x");
-  const auto freed = store_.gc();
-  ASSERT_TRUE(freed.ok()) << freed.error().message();
-  EXPECT_GT(*freed, 5000U);
+  const auto collected = store_.gc();
+  ASSERT_TRUE(collected.ok()) << collected.error().message();
+  EXPECT_GT(collected->freed_bytes, 5000U);
+  EXPECT_THAT(collected->deleted, IsEmpty());
   auto after = leftovers();
   EXPECT_EQ(before, after);
   EXPECT_TRUE(store_.find("x").ok());
+}
+
+TEST_F(StoreTest, GcRemovesImagesWithoutANameThatNobodyUses) {
+  layout_.index({LayoutFixture::named(layout_.image({layer("a", "A")}), "x")});
+  const Image unused = load_one();
+  layout_.index({LayoutFixture::named(layout_.image({layer("a", "B")}), "x")});
+  const Image used = load_one();
+  ASSERT_TRUE(store_.acquire_tree(used, "pod-1").ok());
+  layout_.index({LayoutFixture::named(layout_.image({layer("a", "C")}), "x")});
+  const Image named = load_one();
+  const auto first = store_.gc();
+  ASSERT_TRUE(first.ok()) << first.error().message();
+  EXPECT_THAT(first->deleted, ElementsAre(unused.id));
+  EXPECT_GT(first->freed_bytes, 0U);
+  EXPECT_EQ(store_.find(unused.id.str()).error().code(), Errc::kNotFound);
+  EXPECT_TRUE(store_.find(used.id.str()).ok());
+  ASSERT_TRUE(store_.release_tree(used.chain, "pod-1").ok());
+  EXPECT_THAT(store_.gc()->deleted, ElementsAre(used.id));
+  EXPECT_EQ(store_.find("x")->id, named.id);
+  EXPECT_EQ(leftovers().size(), 6U);  // record, name, tree, manifest, configuration, layer
+}
+
+TEST_F(StoreTest, SizeIsThatOfTheLayersHoweverTheyCame) {
+  const std::string bytes = layer("a", std::string(20000, 'A'));
+  layout_.index({layout_.image({bytes})});
+  EXPECT_EQ(load_one().size_bytes, bytes.size());
+  write_test_file(scratch_ / "docker.tar", docker_archive(bytes, true));
+  EXPECT_EQ(load("", scratch_ / "docker.tar")->front().size_bytes, 2 * bytes.size());
+  write_test_file(scratch_ / "rootfs.tar", bytes);
+  const auto imported =
+      store_.import({.source = {.path = scratch_ / "rootfs.tar", .name = {}, .platform = {}, .progress = {}},
+                     .changes = {},
+                     .message = {}});
+  EXPECT_EQ(imported->size_bytes, bytes.size());
 }
 
 TEST_F(StoreTest, RecordsOfACrashAreRepaired) {
@@ -467,6 +544,23 @@ TEST_F(StoreTest, NotFoundSaysWhatMayBeMeant) {
   EXPECT_THAT(store_.find("busybix").error().hint(), HasSubstr("localhost/busybox:1"));
   EXPECT_EQ(store_.find("UPPER").error().code(), Errc::kInvalidArgument);
   EXPECT_EQ(store_.find("zzzz").error().code(), Errc::kNotFound);
+  // Another word, not a slip.
+  for (const std::string word : {"box", "busy", "bigbox", "bb"})
+    EXPECT_THAT(store_.find(word).error().hint(), Not(HasSubstr("did you mean"))) << word;
+  EXPECT_THAT(store_.find("busybox:2").error().hint(), HasSubstr("did you mean localhost/busybox:1"));
+}
+
+TEST_F(StoreTest, TooFewDigitsOfAnId) {
+  layout_.index({layout_.image({layer("a", "A")})});
+  const std::string id(load_one().id.hex());
+  for (const std::string& text : {id.substr(0, 3), id.substr(0, 1), "sha256:" + id.substr(0, 3)}) {
+    const auto found = store_.find(text);
+    ASSERT_FALSE(found.ok()) << text;
+    EXPECT_EQ(found.error().code(), Errc::kNotFound) << text;
+    EXPECT_THAT(found.error().hint(), HasSubstr("too short: give 4 digits")) << text;
+  }
+  const char other = id[0] == '0' ? '1' : '0';
+  EXPECT_THAT(store_.find(std::string(3, other)).error().hint(), Not(HasSubstr("too short")));
   EXPECT_EQ(store_.find("").error().code(), Errc::kInvalidArgument);
 }
 

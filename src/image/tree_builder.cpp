@@ -19,6 +19,7 @@ using codec::tar::EntryType;
 constexpr std::string_view kWhiteout = ".wh.";
 constexpr std::string_view kOpaque = ".wh..wh..opq";
 constexpr std::string_view kWhiteoutMeta = ".wh..wh.";
+constexpr std::size_t kFewXattrBytes = 3000;  // what every file system holds that has attributes at all
 constexpr std::uint64_t kWritebackBytes = std::uint64_t{1} << 20;
 
 constexpr std::array<std::string_view, 2> kDroppedPrefixes = {"trusted.overlay.", "user.overlay."};
@@ -39,11 +40,24 @@ Status tolerate_xattr(Status set, const std::string& name) {
   return set;
 }
 
+// "No space" is then about the file, whatever room there is on the disk.
+Error explain_full(Error error, std::size_t bytes) {
+  if (error.errno_value() != ENOSPC || bytes < kFewXattrBytes) return error;
+  return std::move(error)
+      .with("the file has " + std::to_string(bytes) + " bytes of attributes")
+      .with_hint(
+          "the file system keeps less for a file (ext4 about 4 KB), its disk need not be full; a --root on xfs or "
+          "btrfs takes more");
+}
+
 template <typename F>
 Status set_xattrs(const std::vector<std::pair<std::string, std::string>>& xattrs, F set) {
+  std::size_t bytes = 0;
   for (const auto& [name, value] : xattrs) {
     if (!keeps_xattr(name)) continue;
-    RETURN_IF_ERROR(tolerate_xattr(set(name, value), name));
+    bytes += name.size() + value.size();
+    if (Status done = tolerate_xattr(set(name, value), name); !done.ok())
+      return explain_full(std::move(done).error(), bytes);
   }
   return {};
 }

@@ -418,6 +418,17 @@ def test_other_content(engine, layout):
     refused(engine, layout.path, "larger than 4.00 MiB")
 
 
+def test_more_attributes_than_a_file_can_have(engine, layout):
+    """The message says that they are the trouble, and not the disk, where a file system has such a limit."""
+    info, data = entry("f", b"x")
+    info.pax_headers = {f"SCHILY.xattr.user.a{i}": "x" * 3000 for i in range(4)}
+    layout.index(layout.image(layer((info, data))))
+    result = load(engine, layout.path)
+    if result.rc != 0:
+        result.fails("bytes of attributes", "need not be full")
+        assert contents(engine) == []
+
+
 def test_import_refuses(engine, workdir):
     """A root file system that is cut, escapes or is empty makes no image."""
     whole = layer(entry("f", b"x" * 5000))

@@ -146,6 +146,26 @@ void describe_image(Writer& out, const image::Image& image) {
   out.end_array().end_object();
 }
 
+Result<int> inspect_images(const Context& context, const Args& args) {
+  ASSIGN_OR_RETURN(const pod::Engine engine, context.engine());
+  ASSIGN_OR_RETURN(const image::Store store, engine.images());
+  Writer out(Writer::Style::kPretty);
+  out.begin_object().key("images").begin_array();
+  int status = 0;
+  for (const std::string& text : args.positional()) {
+    const auto image = store.find(text);
+    if (image.ok()) {
+      RETURN_IF_ERROR(inspect_image(out, store, *image));
+      continue;
+    }
+    report(context, image.error());
+    status = kExitFailure;
+  }
+  out.end_array().end_object();
+  RETURN_IF_ERROR(print_json(out));
+  return status;
+}
+
 Result<int> inspect(const Context& context, const Args& args) {
   ASSIGN_OR_RETURN(const pod::Engine engine, context.engine());
   ASSIGN_OR_RETURN(const image::Store store, engine.images());

@@ -18,5 +18,7 @@ void describe_image(codec::json::Writer& out, const image::Image& image);
 
 // Containers and images named by the arguments.
 Result<int> inspect(const Context& context, const Args& args);
+// Images alone.
+Result<int> inspect_images(const Context& context, const Args& args);
 
 }  // namespace cooper::cli

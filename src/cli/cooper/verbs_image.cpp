@@ -13,6 +13,7 @@
 #include "io/event_loop.h"
 #include "io/tty.h"
 #include "spec/oci_image/platform.h"
+#include "spec/oci_image/reference.h"
 #include "sys/file.h"
 
 namespace cooper::cli {
@@ -178,9 +179,29 @@ std::pair<std::string, std::string> split_name(const std::string& name) {
   return {name.substr(0, colon), name.substr(colon + 1)};
 }
 
+// Leaves the images that have a name which is meant by `text`: a repository, or a name with its tag. Of each only those
+// names stay.
+Status keep_named(std::vector<image::Image>& images, const std::string& text) {
+  ASSIGN_OR_RETURN(const oci_image::Reference wanted, oci_image::parse_reference(text));
+  if (wanted.digest)
+    return Error(Errc::kInvalidArgument, "name " + quoted(text) + " has a digest").with_hint("cooper image inspect");
+  const auto candidates = oci_image::candidates(wanted);
+  const auto meant = [&](const std::string& name) {
+    const auto stored = oci_image::parse_reference(name);
+    if (!stored.ok() || (!wanted.tag.empty() && stored->tag != wanted.tag)) return false;
+    return std::ranges::any_of(candidates, [&](const oci_image::Reference& one) {
+      return one.registry == stored->registry && one.repository == stored->repository;
+    });
+  };
+  for (image::Image& image : images) std::erase_if(image.names, [&](const std::string& name) { return !meant(name); });
+  std::erase_if(images, [](const image::Image& image) { return image.names.empty(); });
+  return {};
+}
+
 Result<int> ls(const Context& context, const Args& args) {
   ASSIGN_OR_RETURN(const image::Store store, open_store(context));
   ASSIGN_OR_RETURN(std::vector<image::Image> images, store.list());
+  if (!args.positional().empty()) RETURN_IF_ERROR(keep_named(images, args.positional().front()));
   std::ranges::sort(images, [](const image::Image& a, const image::Image& b) {
     return std::pair(-a.loaded_unix_ms, a.id.str()) < std::pair(-b.loaded_unix_ms, b.id.str());
   });
@@ -260,13 +281,17 @@ Result<int> extract(const Context& context, const Args& args) {
 
 Result<int> gc(const Context& context, const Args&) {
   ASSIGN_OR_RETURN(image::Store store, open_store(context));
-  ASSIGN_OR_RETURN(const std::uint64_t bytes, store.gc());
+  ASSIGN_OR_RETURN(const image::Store::Collected collected, store.gc());
   if (context.json()) {
     codec::json::Writer out;
-    out.begin_object().field("freed_bytes", bytes).end_object();
+    out.begin_object().key("deleted").begin_array();
+    for (const Digest& id : collected.deleted) out.string(id.str());
+    out.end_array().field("freed_bytes", collected.freed_bytes).end_object();
     RETURN_IF_ERROR(print_json(out));
   } else {
-    RETURN_IF_ERROR(print("freed " + format_bytes(bytes) + "\n"));
+    std::string text;
+    for (const Digest& id : collected.deleted) text += "Deleted: " + id.str() + "\n";
+    RETURN_IF_ERROR(print(text + "freed " + format_bytes(collected.freed_bytes) + "\n"));
   }
   return 0;
 }
@@ -274,7 +299,7 @@ Result<int> gc(const Context& context, const Args&) {
 }  // namespace
 
 std::span<const Command> image_commands() {
-  static const std::array<Command, 8> kCommands = {{
+  static const std::array<Command, 9> kCommands = {{
       {.path = "image load",
        .usage = "[PATH]",
        .summary = "put images of an archive or a directory into the store",
@@ -292,7 +317,21 @@ std::span<const Command> image_commands() {
        .max_args = 2,
        .handler = import,
        .completes = Completes::kFiles},
-      {.path = "image ls", .summary = "list images", .flags = {kLsFlags}, .max_args = 0, .handler = ls},
+      {.path = "image ls",
+       .usage = "[NAME[:TAG]]",
+       .summary = "list images, all or those of a name",
+       .description = "SIZE is that of the image's layers, uncompressed; in the store they may take less, and images "
+                      "share them.",
+       .flags = {kLsFlags},
+       .max_args = 1,
+       .handler = ls,
+       .completes = Completes::kImages},
+      {.path = "image inspect",
+       .usage = "IMAGE...",
+       .summary = "print images and their configurations as JSON",
+       .min_args = 1,
+       .handler = inspect_images,
+       .completes = Completes::kImages},
       {.path = "image rm",
        .usage = "IMAGE...",
        .summary = "remove names, and images that have none left",
@@ -321,7 +360,12 @@ std::span<const Command> image_commands() {
        .max_args = 2,
        .handler = extract,
        .completes = Completes::kImages},
-      {.path = "image gc", .summary = "remove what nothing refers to", .max_args = 0, .handler = gc},
+      {.path = "image gc",
+       .summary = "remove what nothing refers to",
+       .description = "Images without a name (<none> in the list) go, unless a container uses them; so does what "
+                      "interrupted loads and removed images left.",
+       .max_args = 0,
+       .handler = gc},
   }};
   return kCommands;
 }

@@ -16,8 +16,9 @@ namespace cooper::image {
 // Returns the bytes freed.
 Result<std::uint64_t> remove_unreferenced(BorrowedFd store, const std::vector<Digest>& blobs,
                                           const std::vector<std::string>& trees);
-// The same for everything in the store; also names without an image and records nobody can read.
-Result<std::uint64_t> sweep(BorrowedFd store);
+// Images without a name whose tree nobody uses; then remove_unreferenced() for everything in the store; also names
+// without an image and records nobody can read.
+Result<Store::Collected> sweep(BorrowedFd store);
 // All blobs an image consists of.
 std::vector<Digest> blobs_of(const Image& image);
 

@@ -33,6 +33,7 @@ struct LayerOutput {
   std::uint64_t size_bytes = 0;
   Digest diff_id;
   codec::Compression compression = codec::Compression::kNone;
+  std::uint64_t plain_bytes = 0;  // of the uncompressed tar
 };
 
 // Bytes of all inputs read so far. Called on the calling thread.

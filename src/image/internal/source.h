@@ -43,6 +43,13 @@ class DirectorySource final : public Source {
   io::RootDir root_;
 };
 
+// An OCI layout, or what docker and podman save: known by more than one mark, as a root file system may have files of
+// any name.
+Result<bool> looks_like_image(Source& source);
+// What skopeo makes for "dir:": neither is it a layout, nor can it be read as one.
+Result<bool> looks_like_skopeo_dir(Source& source);
+Error skopeo_dir_error(const std::string& path);
+
 // An archive whose members lie uncompressed in one seekable file.
 class ArchiveSource final : public Source {
  public:
