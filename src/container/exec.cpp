@@ -103,12 +103,22 @@ Result<Plan> exec_plan(const StateRecord& record, oci::Config config, const Exec
   return out;
 }
 
+// An init that is exiting has given up its root before it can be waited for, which may take long: it waits for every
+// process of its PID namespace.
+bool has_root(pid_t pid) {
+  const auto root = sys::fstatat(sys::kCwd, "/proc/" + std::to_string(pid) + "/root", 0);
+  return root.ok() || (root.error().errno_value() != ENOENT && root.error().errno_value() != ESRCH);
+}
+
 // What fails while the container ends says nothing about the process: a clone into a dead PID namespace is ENOMEM.
-Error exec_error(Error error, BorrowedFd init, const std::string& id) {
+Error exec_error(Error error, BorrowedFd init, const StateRecord& record) {
   // Its processes are killed before the init has ended.
   const bool may_be_its_end = error.errno_value() == ENOMEM || error.code() == Errc::kSystem;
-  const auto ended = sys::pidfd_wait(init, may_be_its_end ? 100 : 0);
-  if (!ended.ok() || !*ended) return error;
+  if (has_root(record.pid)) {
+    const auto ended = sys::pidfd_wait(init, may_be_its_end ? 100 : 0);
+    if (!ended.ok() || !*ended) return error;
+  }
+  const std::string& id = record.id;
   return Error(Errc::kWrongState, "cannot exec in a stopped container: container " + quoted(id) + " is not running");
 }
 
@@ -129,9 +139,9 @@ Result<Created> Container::exec(const ExecOptions& options) {
   }
   ASSIGN_OR_RETURN(const UniqueFd init, init_pidfd());
   auto namespaces = foreign_namespaces(record_.pid);
-  if (!namespaces.ok()) return exec_error(std::move(namespaces).error(), init, record_.id);
+  if (!namespaces.ok()) return exec_error(std::move(namespaces).error(), init, record_);
   auto root = sys::openat(sys::kCwd, "/proc/" + std::to_string(record_.pid) + "/root", O_PATH | O_DIRECTORY);
-  if (!root.ok()) return exec_error(std::move(root).error(), init, record_.id);
+  if (!root.ok()) return exec_error(std::move(root).error(), init, record_);
   ASSIGN_OR_RETURN(oci::Config spec, config());
   ASSIGN_OR_RETURN(const Plan plan, exec_plan(record_, std::move(spec), options, options_, record_.pid, *namespaces));
 
@@ -155,7 +165,7 @@ Result<Created> Container::exec(const ExecOptions& options) {
   Executor executor(std::move(inputs));
   if (Status done = executor.run(); !done.ok()) {
     if (!options.pid_file.empty()) (void)::unlink(options.pid_file.c_str());
-    return exec_error(std::move(done).error(), init, record_.id);
+    return exec_error(std::move(done).error(), init, record_);
   }
   Created created;
   created.pid = executor.pid();

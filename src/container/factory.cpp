@@ -160,7 +160,8 @@ Result<Created> Factory::create(const oci::Config& config, const CreateOptions& 
   ASSIGN_OR_RETURN(record.mounts, look_at_shared_mounts(config, rootfs));
   std::string known = cgroup_path + "\n" + options.bundle + "\n" + rootfs + "\n";
   if (record.mounts.shared) known += record.mounts.path + "\n" + std::to_string(record.mounts.before) + "\n";
-  RETURN_IF_ERROR(sys::write_all(lock.fd(), known));
+  if (Status written = sys::write_all(lock.fd(), known); !written.ok())
+    return std::move(written).error().with("write " + quoted(paths.lock()));
   RETURN_IF_ERROR(io::write_file_atomic(
       paths.config(),
       options.config_text.empty() ? oci::print_config(config, oci::Style::kCompact) : options.config_text, 0600));

@@ -164,7 +164,10 @@ void guard(PodSpec spec, pid_t monitor, Board& board, UniqueFd sync, Backend& ba
   const std::string why = "the monitor of the pod " + how;
   const bool told = board.reported;
   finish_in_its_place(spec, board, backend, why);
-  if (told) return;
+  if (told) {
+    if (spec.on_gone) spec.on_gone();
+    return;
+  }
   Outcome outcome;
   outcome.error = Error(Errc::kInternal, why + " before the pod was started");
   (void)!sys::send_message(sync, print_outcome(outcome)).ok();

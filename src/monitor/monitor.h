@@ -16,8 +16,8 @@
 //
 // The end of a pod, in this order: last app reaped, its streams drained (to end of file; 100 ms when processes outside
 // hold the pipes), exit record written, sandbox killed, containers and cgroup removed, run directory removed,
-// on_finish, lock released, kPodExit to the clients, exit records flushed to disk. SIGTERM, SIGINT, SIGHUP and SIGQUIT
-// to the monitor begin it in order: stop signal to each app, SIGKILL after stop_timeout_ms.
+// on_finish, lock released, kPodExit to the clients, exit records flushed to disk, on_gone. SIGTERM, SIGINT, SIGHUP and
+// SIGQUIT to the monitor begin it in order: stop signal to each app, SIGKILL after stop_timeout_ms.
 //
 // Files: logs/<app>.log below the pod directory in the CRI format ("<RFC3339Nano> stdout|stderr P|F <text>\n"),
 // rotated by size (<app>.log.1 ...); status/<app> the exit record, replaced by rename (status/.<app>.reserve holds the
@@ -91,6 +91,8 @@ struct PodSpec {
   // no container left, after a failed start as well. Descriptors of the caller are closed by then, but for pod_dir and
   // lock: it opens what it needs. A monitor that is killed in it is followed by the guardian, which runs it again.
   std::function<void(const std::vector<ExitRecord>&)> on_finish;
+  // After that, when the clients of a pod that had started have been told, and nobody waits any more. May be lost.
+  std::function<void()> on_gone;
   std::string program;  // argv[0] shown in ps: "cooper: monitor <uuid>"
 };
 

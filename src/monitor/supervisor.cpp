@@ -281,6 +281,7 @@ void Supervisor::finish() {
   if (spec_.lock) (void)::flock(spec_.lock.get(), LOCK_UN);
   if (hub_) say_goodbye(all);
   sync_records();
+  if (inherited_.board->reported && spec_.on_gone) spec_.on_gone();
 }
 
 void Supervisor::say_goodbye(const std::vector<ExitRecord>& all) {

@@ -14,6 +14,8 @@
 #include "pod/remove.h"
 #include "pod/resolve.h"
 #include "pod/volumes.h"
+#include "spec/oci_image/platform.h"
+#include "spec/oci_image/print.h"
 #include "stage1/seccomp_file.h"
 #include "sys/file.h"
 
@@ -54,6 +56,15 @@ Result<PodManifest> start_manifest(const PodRequest& request, const PodUuid& uui
   return out;
 }
 
+// Why programs of the image may not run here; empty when they should.
+std::string foreign_platform(const oci_image::ImageConfig& config) {
+  const oci_image::Platform host = oci_image::host_platform();
+  const oci_image::Platform image = oci_image::normalize(config.platform);
+  // Which variants this processor has is not known.
+  if (image.architecture.empty() || (image.architecture == host.architecture && image.os == host.os)) return {};
+  return "is for " + oci_image::to_string(image) + ", this machine is " + oci_image::to_string(host);
+}
+
 // One app: image, tree, user, decisions.
 class AppPreparer {
  public:
@@ -71,6 +82,8 @@ class AppPreparer {
   Status add_app(const AppRequest& request) {
     ASSIGN_OR_RETURN(const image::Image image, store_.find(request.image));
     ASSIGN_OR_RETURN(const oci_image::ImageConfig config, store_.config(image));
+    if (const std::string why = foreign_platform(config); !why.empty())
+      log::warning("image " + quoted(request.image) + " " + why);
     ASSIGN_OR_RETURN(const std::string name, choose_app_name(request, image, taken_));
     taken_.insert(name);
     ASSIGN_OR_RETURN(const image::Store::Tree tree, store_.acquire_tree(image, manifest_.uuid.str()));
@@ -203,6 +216,21 @@ Result<PodManifest> plan_pod(const EngineOptions& options, const PodRequest& req
   for (const AppRequest& app : request.apps) RETURN_IF_ERROR(preparer.add(app));
   if (manifest.name.empty()) manifest.name = default_name(manifest.apps.front().app.name, uuid);
   return manifest;
+}
+
+Error explain_exec_format(const EngineOptions& options, const std::vector<std::string>& image_ids, Error error) {
+  if (error.errno_value() != ENOEXEC) return error;
+  const auto store = image::Store::open(Layout(options).images());
+  if (!store.ok()) return error;
+  for (const std::string& id : image_ids) {
+    const auto image = store->find(id);
+    if (!image.ok()) continue;
+    const auto config = store->config(*image);
+    if (!config.ok()) continue;
+    if (const std::string why = foreign_platform(*config); !why.empty())
+      return std::move(error).with_hint("the image " + why);
+  }
+  return error;
 }
 
 Status flush_pod(const OpenPod& pod) {

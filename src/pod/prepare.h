@@ -20,6 +20,8 @@ Result<PodManifest> plan_pod(const EngineOptions& options, const PodRequest& req
 
 // Flushes what prepare_pod() wrote.
 Status flush_pod(const OpenPod& pod);
+// Adds to "exec format error" that one of the images is for another architecture.
+Error explain_exec_format(const EngineOptions& options, const std::vector<std::string>& image_ids, Error error);
 
 // Removes a prepared pod that shall not run. The lock must be held.
 void discard_pod(const EngineOptions& options, OpenPod& pod);

@@ -108,7 +108,22 @@ Result<bool> clean_runtime(const EngineOptions& options, const PodUuid& uuid) {
   }
   ASSIGN_OR_RETURN(const bool cgroup, remove_cgroup(options.cgroup_parent + "/" + uuid.str()));
   ASSIGN_OR_RETURN(const bool run_dir, remove_run_dir(layout, uuid));
+  if (cgroup) remove_idle_cgroup_parent(options, 0);
   return found || cgroup || run_dir;
+}
+
+void remove_idle_cgroup_parent(const EngineOptions& options, int lock_ms) {
+  if (options.cgroup_parent != derive_cgroup_parent(options.run_root)) return;
+  const Layout layout(options);
+  const auto run_pods = sys::openat(sys::kCwd, layout.run_pods(), O_RDONLY | O_DIRECTORY);
+  if (!run_pods.ok()) return;
+  const auto pods = sys::list_directory(*run_pods);
+  if (!pods.ok() || !pods->empty()) return;
+  // A start holds it shared until its cgroups exist.
+  const auto locked = lock_directory(*run_pods, lock_ms);
+  if (!locked.ok() || !*locked) return;
+  const auto cgroups = cgroup::probe_layout();
+  if (cgroups.ok()) cgroup::remove_empty_parents(*cgroups, options.cgroup_parent, "/");
 }
 
 monitor::ExitRecord make_record(const std::string& app, const MissingRecord& missing) {

@@ -21,6 +21,10 @@ inline constexpr const char* kNoRecord = "the exit status is unknown: it could n
 // must be dead: its lock held by the caller. Returns true when there was anything.
 Result<bool> clean_runtime(const EngineOptions& options, const PodUuid& uuid);
 
+// When no pod runs, removes the parent of the pods' cgroups, unless the user chose it: that one may have been made by
+// somebody else, with limits. Waits at most lock_ms for starts that are under way; these find it gone, or keep it.
+void remove_idle_cgroup_parent(const EngineOptions& options, int lock_ms);
+
 // Exit records of apps that the monitor could not write one for.
 struct MissingRecord {
   int exit_code = 128 + 9;

@@ -16,6 +16,7 @@ namespace cooper::pod {
 namespace {
 
 constexpr int kRelockMs = 2000;
+constexpr int kIdleLockMs = 200;  // whoever starts a pod has the lock for so long at most, and goes on to have a pod
 
 bool needs_init(const PodManifest& manifest) {
   return !manifest.single ||
@@ -60,6 +61,7 @@ Result<monitor::PodSpec> pod_spec(const EngineOptions& options, PreparedPod prep
       finish_pod(options, uuid);
     };
   }
+  spec.on_gone = [options] { remove_idle_cgroup_parent(options, kIdleLockMs); };
   spec.program = "cooper: monitor " + manifest.uuid.str();
   return spec;
 }
@@ -123,11 +125,14 @@ Result<RunResult> start_pod(const EngineOptions& options, PreparedPod prepared, 
   const PodUuid uuid = prepared.manifest.uuid;
   const bool keep = !prepared.manifest.remove_on_exit;
   const Layout layout(options);
+  std::vector<std::string> image_ids;
+  for (const AppManifest& app : prepared.manifest.apps) image_ids.push_back(app.image_id);
   const auto start = [&]() -> Result<monitor::Launched> {
-    // Keeps gc from removing the parent of the cgroups that are about to be made.
+    // Keeps others from removing the parent of the cgroups that are about to be made.
     ASSIGN_OR_RETURN(const UniqueFd starting, sys::openat(sys::kCwd, layout.run_pods(), O_RDONLY | O_DIRECTORY));
     RETURN_IF_ERROR(sys::flock(starting, LOCK_SH));
-    RETURN_IF_ERROR(make_run_dir(layout, prepared.manifest));
+    if (Status made = make_run_dir(layout, prepared.manifest); !made.ok())
+      return std::move(made).error().with("run directory " + quoted(layout.run_dir(uuid)));
     ASSIGN_OR_RETURN(monitor::PodSpec spec, pod_spec(options, std::move(prepared), std::move(launch)));
     return monitor::launch(std::move(spec), how);
   };
@@ -135,7 +140,8 @@ Result<RunResult> start_pod(const EngineOptions& options, PreparedPod prepared, 
   prepared.pod.dir.reset();  // still ours if the monitor never took it
   if (!launched.ok()) {
     settle_failed_start(options, uuid, launched.error(), on_failure);
-    return std::move(launched).error();
+    remove_idle_cgroup_parent(options, 0);
+    return explain_exec_format(options, image_ids, std::move(launched).error());
   }
   if (keep) {
     // After the start, so that the app does not wait for the disk; before the caller can tell anybody of the pod.

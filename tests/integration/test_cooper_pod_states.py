@@ -213,6 +213,41 @@ def test_a_pod_runs_once(engine):
     engine("pod", "run-prepared", uuid).fails("not prepared")
 
 
+def test_the_last_pod_takes_the_parent_cgroup_along(engine, session_dir, unique):
+    """The one that is made for a run root, not one that was configured. A start after that makes it again."""
+    run_root, config = session_dir / unique("r"), session_dir / unique("c")
+    config.write_text("")
+
+    def argv(*args):
+        return [paths.bin_dir() / "cooper", "--root", engine.root, "--run-root", run_root, "--config", config, *args]
+
+    def run(*args, **options):
+        return proc.run(*argv(*args), **options)
+
+    try:
+        uuid = run("run", "-d", "busybox", "sleep", "60").check().out.strip()
+        pid = json.loads(run("inspect", uuid).check().out)["containers"][0]["pid"]
+        path = max(cgroups.of_process(pid).values(), key=len).split("/")[1]
+        assert path.startswith("cooper-")
+        gone = lambda: not any((root / path).exists() for root in cgroups.roots())  # noqa: E731
+        run("run", "--rm", "busybox", "true").check()
+        assert not gone()  # the other one runs
+        run("rm", "-f", uuid).check()
+        proc.until(gone, 10, 0.02, "the parent cgroup to go")
+        run("run", "--rm", "busybox", "/no/such").fails("no such file", rc=127)
+        proc.until(gone, 10, 0.02, "the parent cgroup to go after a failed start")
+        children = [proc.Background(*argv("run", "--rm", "busybox", "true")) for _ in range(20)]
+        for child in children:
+            with child:
+                assert child.wait(60).rc == 0
+        proc.until(gone, 10, 0.02, "the parent cgroup to go after many pods")
+    finally:
+        run("rm", "-a", "-f", timeout=60)
+        run("pod", "gc", "--grace-period", "0", timeout=60)
+        isolate.remove_tree(run_root)
+        config.unlink()
+
+
 def test_gc_leaves_a_running_pod_alone(engine):
     """Whatever gc is told, the living stay."""
     uuid = engine.detached("run", "-d", "busybox", "sleep", "60")
@@ -479,6 +514,20 @@ def test_a_stopped_monitor_does_not_save_its_pod(engine, action):
 
 
 # ---- full disk ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.needs("isolation")
+@pytest.mark.parametrize("kib", [4, 8, 12, 24])
+def test_full_run_root(engine, session_dir, unique, kib):
+    """The message names the file that could not be written."""
+    run_root = session_dir / unique("r")
+    run_root.mkdir()
+    isolate.mount("tmpfs", run_root, "tmpfs", 0, f"size={kib}k")
+    try:
+        engine("run", "--rm", "--run-root", run_root, "busybox", "true").fails("no space left", str(run_root), rc=125)
+    finally:
+        isolate.umount(run_root)
+        run_root.rmdir()
 
 
 @pytest.fixture
