@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from lib import proc
+from lib import cgroups, proc
 from lib.cooper import busybox_layout, cooper, cooper_session, engine_dir, new_engine  # noqa: F401
 
 pytestmark = pytest.mark.needs("root", "cooper", "isolation")
@@ -250,6 +250,27 @@ def test_exec_failures(cooper, unique):
         cooper("exec", name, "true").fails("not running", rc=125)
 
 
+@pytest.mark.needs("cgroup1")
+def test_exec_while_the_container_ends(cooper, unique):
+    """An init that is exiting waits for the others, here for one that is frozen: the container is not running."""
+    with cooper.running(unique(), command=("sh", "-c", "sleep 1000 & wait")) as name:
+        init = cooper.pid(name)
+        child = proc.until(lambda: pathlib.Path(f"/proc/{init}/task/{init}/children").read_text().split(), 5, 0.02, "the child of the shell")[0]
+        frozen = cgroups.directory("freezer", cgroups.of_process(init)["freezer"]) / "frozen"
+        frozen.mkdir()
+        try:
+            (frozen / "cgroup.procs").write_text(child)
+            (frozen / "freezer.state").write_text("FROZEN")
+            os.kill(init, signal.SIGKILL)
+            proc.until(lambda: not os.path.exists(f"/proc/{init}/root"), 5, 0.02, "the init to give up its root")
+            for flags in ((), ("-u", "0")):
+                result = cooper("exec", *flags, name, "true").fails("is not running", rc=125)
+                assert "/proc/" not in result.err
+        finally:
+            (frozen / "freezer.state").write_text("THAWED")
+        cooper.wait_state(name, "exited")
+
+
 def test_exec_detached(cooper, unique):
     """-d returns at once; the process goes on."""
     with cooper.running(unique()) as name:
@@ -453,12 +474,17 @@ def test_pod_life(cooper, unique):
     assert cooper("pod", "run-prepared", "-d", uuid).check().out.strip() == uuid
     status = cooper("pod", "status", name).check().out
     assert "state=running" in status and re.search(r"^pid=\d+$", status, re.M) and "exited=false" in status
+    assert "app-a=running" in status and "app-b=running" in status
     rows = cooper("pod", "ls").check().lines
     assert uuid[:8] in rows[1] and uuid[:8] not in rows[2] and " b " in rows[2]
     assert cooper("exec", f"{name}/b", "true").rc == 0
     cooper("exec", name, "true").fails("several apps", rc=125)
     assert sorted(c["name"] for c in cooper.json("ps")["containers"]) == [f"{name}/a", f"{name}/b"]
     assert cooper("exec", f"{name}/a", "readlink", "/proc/self/ns/net").out == cooper("exec", f"{name}/b", "readlink", "/proc/self/ns/net").out
+    cooper("kill", f"{name}/a").check()
+    cooper("wait", f"{name}/a").check()
+    status = cooper("pod", "status", name).check().out
+    assert "app-a=137" in status and "app-b=running" in status and "exited=false" in status
     cooper("pod", "rm", name).fails("running", rc=1)
     cooper("pod", "stop", "-t", "0", name).check()
     status = cooper("pod", "status", name).check().out
@@ -500,78 +526,6 @@ def test_pod_bad_grammar(cooper):
     cooper("pod", "run", "busybox", "-i", "---", "busybox").fails("one image", rc=125)
 
 
-# --- images -----------------------------------------------------------------------------
-
-
-def test_image_verbs(new_engine, busybox_layout):
-    """load, ls, tag, cat-manifest, extract, rm, gc on the bundled image."""
-    engine = new_engine(load=False)
-    out = engine("image", "load", busybox_layout).check().out
-    assert "busybox:latest" in out
-    out = engine("image", "load", "-n", "mine:1", busybox_layout).check().out
-    assert len(out.splitlines()) == 2 and "localhost/mine:1" in out
-    assert "mine" not in engine("image", "load", busybox_layout).check().out
-    engine("image", "rm", "mine:1").check()
-    engine("image", "load", "--platform", "linux/s390x", busybox_layout).fails("linux/s390x", "--platform linux/", rc=1)
-    for verb in ("load", "import"):
-        engine("image", verb, "/etc/passwd").fails("is neither a tar archive nor", rc=1)
-        result = engine("image", verb, "/no/such").fails("no such file", rc=1)
-        assert result.err.count("/no/such") == 1
-        engine("image", verb, "-", stdin="").fails("is neither a tar archive nor", rc=1)
-    listed = engine.json("image", "ls")["images"][0]
-    assert listed["size_bytes"] > 100_000 and len(listed["layers"]) == 1
-    engine("image", "tag", "busybox", "other:1").check()
-    table = engine("image", "ls").check().out
-    assert "other" in table and table.startswith("REPOSITORY")
-    manifest = json.loads(engine("image", "cat-manifest", "busybox").check().out)
-    assert manifest["layers"][0]["digest"] == listed["layers"][0]
-    target = engine.folder / "out"
-    engine("image", "extract", "busybox", target).check()
-    assert (target / "bin/busybox").exists() and (target / "bin/sh").is_symlink()
-    engine("image", "extract", "busybox", target).fails(rc=1)
-    assert "Untagged" in engine("image", "rm", "other:1").check().out
-    assert "Deleted" in engine("image", "rm", "busybox").check().out
-    assert engine.json("image", "ls")["images"] == []
-    engine("image", "gc").check()
-    engine("run", "--rm", "busybox", "true").fails("image load", rc=125)
-
-
-def test_image_import(new_engine, workdir):
-    """A tar of a root file system becomes an image."""
-    from lib import rootfs
-
-    engine = new_engine(load=False)
-    tree = rootfs.make_busybox(workdir / "tree")
-    proc.run("tar", "-C", tree, "-cf", workdir / "root.tar", ".").check()
-    engine("image", "import", "-c", 'CMD ["echo", "imported"]', "-c", "ENV A=b", workdir / "root.tar", "mine:1").check()
-    assert engine("run", "--rm", "mine:1").check().out == "imported\n"
-    assert engine("run", "--rm", "mine:1", "sh", "-c", "echo $A").check().out == "b\n"
-    out = engine("image", "import", "-c", 'CMD ["echo", "imported"]', "-c", "ENV A=b", workdir / "root.tar", "mine:2").check().out
-    assert out.splitlines() == ["Loaded image: localhost/mine:2"]
-    data = (workdir / "root.tar").read_bytes()
-    assert engine("image", "import", "-", "piped", stdin=data).rc == 0
-
-
-def test_image_tag_all_or_nothing(new_engine):
-    """A wrong name among several: none is given."""
-    engine = new_engine()
-    engine("image", "tag", "busybox", "zz1", "Bad Name").fails("Bad Name")
-    assert "zz1" not in engine("image", "ls").check().out
-
-
-def test_image_in_use(new_engine, unique):
-    """A name of it may go; the image itself only with --force, and the container does not notice."""
-    engine = new_engine()
-    with engine.running(unique()) as name:
-        engine("image", "tag", "busybox", "again").check()
-        engine("image", "rm", "again").check()
-        engine("image", "rm", "busybox").fails("in use", engine.inspect(name)["id"], "--force", rc=1)
-        assert len(engine.json("image", "ls")["images"]) == 1
-        engine("image", "rm", "-f", "busybox").check()
-        assert engine.json("image", "ls")["images"] == []
-        engine("exec", name, "ls", "/bin").check()
-
-
 # --- the program itself -------------------------------------------------------------------
 
 
@@ -610,11 +564,25 @@ def test_unknown_commands_and_flags(cooper):
     cooper("ps", "extra").fails("extra", "cooper ps)", rc=125)
 
 
-@pytest.mark.parametrize("word, hint", [("pull", "image load"), ("load", "image load"), ("rmi", "image rm"), ("images", "image ls"), *((word, "help lists") for word in ("start", "create", "restart", "cp", "build", "push", "info"))])
+OTHER_WORDS = [
+    ("pull", "image load"), ("load", "image load"), ("rmi", "image rm"), ("images", "image ls"), ("image prune", "image gc"), ("pod ps", "pod ls"), ("pod create", "pod prepare"), ("pod start", "pod run-prepared"),
+    ("create", "pod prepare"), ("start", "runs once"), ("restart", "runs once"), ("cp", "cooper exec NAME tar"), ("build", "buildah"), ("push", "skopeo"), ("save", "image extract"), ("commit", "image load"), ("info", "help lists"),
+]
+
+
+@pytest.mark.parametrize("word, hint", OTHER_WORDS)
 def test_commands_of_others(cooper, word, hint):
-    """Where another name does it, that name; else no wrong guess."""
-    result = cooper(word, "x").fails("unknown command", hint, rc=125)
+    """Where another name or another way does it, that; else no wrong guess."""
+    result = cooper(*word.split(), "x").fails("unknown command", hint, rc=125)
     assert "did you mean" not in result.err
+
+
+def test_what_the_hints_name_exists(cooper):
+    """Every command of ours that a hint recommends is one."""
+    for word, _ in OTHER_WORDS:
+        for ours in re.findall(r"cooper ((?:image|pod) [a-z-]+|exec|run|help)", cooper(*word.split(), "x").err):
+            if ours != "help":
+                cooper("help", *ours.split()).check()
 
 
 WRONG_VALUES = [

@@ -250,7 +250,9 @@ std::string manual_page() {
   out +=
       "# EXIT STATUS\n\n*run*, *exec*, *pod run* and *pod run-prepared* end with the status of the app: its own, or "
       "128+N when signal N ended it. "
-      "125 means that cooper itself failed, 126 that the command cannot be executed, 127 that it was not found. Other "
+      "125 means that cooper itself failed, 126 that the command cannot be executed, 127 that it was not found. Of "
+      "several "
+      "apps it is the status of the first, in the order given, that did not end with 0. Other "
       "commands end with 0, with 1 on "
       "failure, and with 125 for a wrong command line.\n\n"
       "# FILES\n\n_/etc/cooper/cooper.toml_, _/usr/lib/cooper/cooper.toml_\n\tConfiguration; the first that exists is "

@@ -46,11 +46,14 @@ const Command* select(std::span<const std::string> words, std::size_t& used) {
   return nullptr;
 }
 
-// Words of docker and podman for what has another name here.
+// Words of docker and podman for what has another name here, or is done in another way.
 struct OtherName {
   std::string_view theirs, ours;
 };
-constexpr std::array<OtherName, 10> kOtherNames = {{{"pull", "image load"},
+struct OtherWay {
+  std::string_view theirs, hint;
+};
+constexpr std::array<OtherName, 19> kOtherNames = {{{"pull", "image load"},
                                                     {"load", "image load"},
                                                     {"import", "image import"},
                                                     {"images", "image ls"},
@@ -59,7 +62,44 @@ constexpr std::array<OtherName, 10> kOtherNames = {{{"pull", "image load"},
                                                     {"list", "ps"},
                                                     {"ls", "ps"},
                                                     {"image list", "image ls"},
-                                                    {"image pull", "image load"}}};
+                                                    {"image pull", "image load"},
+                                                    {"image prune", "image gc"},
+                                                    {"container", "ps, run, rm and so on without that word"},
+                                                    {"prune", "pod gc, and cooper image gc"},
+                                                    {"system", "pod gc, and cooper image gc"},
+                                                    {"pod ps", "pod ls"},
+                                                    {"pod list", "pod ls"},
+                                                    {"pod create", "pod prepare"},
+                                                    {"pod start", "pod run-prepared"},
+                                                    {"pod inspect", "pod status"}}};
+
+constexpr std::string_view kRunsOnce =
+    "a container runs once: cooper run starts another one, cooper pod run-prepared what cooper pod prepare has made";
+constexpr std::string_view kBuildElsewhere =
+    "images are made elsewhere, with buildah, podman or docker, and loaded: cooper image load";
+constexpr std::string_view kNoRegistry =
+    "registries are not spoken to: skopeo copies images from and to them, cooper image load takes them in";
+constexpr std::string_view kNoWayOut =
+    "images are not written out again, so keep what was loaded; cooper image extract unpacks one into a directory";
+constexpr std::array<OtherWay, 17> kOtherWays = {{
+    {"create", "make it with cooper pod prepare, start it with cooper pod run-prepared"},
+    {"start", kRunsOnce},
+    {"restart", kRunsOnce},
+    {"pod restart", kRunsOnce},
+    {"cp", "mount a directory with run -v, or use tar on both sides: cooper exec NAME tar -c PATH | tar -x"},
+    {"build", kBuildElsewhere},
+    {"image build", kBuildElsewhere},
+    {"commit", kBuildElsewhere},
+    {"push", kNoRegistry},
+    {"image push", kNoRegistry},
+    {"login", kNoRegistry},
+    {"search", kNoRegistry},
+    {"save", kNoWayOut},
+    {"image save", kNoWayOut},
+    {"history", "cooper image cat-manifest --image-config has it"},
+    {"image history", "cooper image cat-manifest --image-config has it"},
+    {"update", "limits are set at the start: cooper help run"},
+}};
 
 int unknown_command(std::span<const std::string> words) {
   std::vector<std::string_view> names;
@@ -84,6 +124,8 @@ int unknown_command(std::span<const std::string> words) {
   const auto other = std::ranges::find(kOtherNames, group + word, &OtherName::theirs);
   if (other != kOtherNames.end())
     return usage_error(std::move(error).with_hint("use cooper " + std::string(other->ours)));
+  const auto way = std::ranges::find(kOtherWays, group + word, &OtherWay::theirs);
+  if (way != kOtherWays.end()) return usage_error(std::move(error).with_hint(std::string(way->hint)));
   const std::string_view near = nearest(word, names);
   return usage_error(std::move(error).with_hint(
       near.empty() ? "cooper help lists the commands" : "did you mean cooper " + group + std::string(near) + "?"));

@@ -36,7 +36,7 @@ constexpr std::array<Flag, 27> kAppFlags = {{
     {"read-only", 0, "", "root file system cannot be written"},
     {"init", 0, "", "a small first process that reaps orphans and forwards signals"},
     {"stop-signal", 0, "SIGNAL", "instead of the image's, else TERM"},
-    {"label", 'l', "NAME=VALUE", "label, for ps --filter"},
+    {"label", 'l', "NAME[=VALUE]", "label, for ps --filter"},
     {"annotation", 0, "NAME=VALUE", "annotation, handed to the runtime"},
     {"pull", 0, "POLICY", "never or missing: images are loaded beforehand (cooper image load)", kWords,
      "never missing"},
@@ -62,7 +62,7 @@ constexpr std::array<Flag, 15> kRktAppFlags = {{
     {"set-env", 0, "NAME=VALUE", "as --env"},
     {"set-env-file", 0, "FILE", "as --env-file", kFile},
     {"user-annotation", 0, "NAME=VALUE", "as --annotation"},
-    {"user-label", 0, "NAME=VALUE", "as --label"},
+    {"user-label", 0, "NAME[=VALUE]", "as --label"},
     {"cpu", 0, "NUMBER", "as --cpus"},
     {"caps-retain", 0, "LIST", "only these capabilities, separated by commas"},
     {"caps-remove", 0, "LIST", "without these capabilities, separated by commas"},
@@ -71,7 +71,7 @@ constexpr std::array<Flag, 15> kRktAppFlags = {{
 }};
 
 constexpr std::array<Flag, 6> kRktPodFlags = {{
-    {"label", 0, "NAME=VALUE", "label of the pod"},
+    {"label", 0, "NAME[=VALUE]", "label of the pod"},
     {"annotation", 0, "NAME=VALUE", "annotation of the pod"},
     {"volume", 0, "NAME,kind=host,source=PATH[,readOnly=true]", "directory or file of the host, mounted by --mount",
      kDirectory},

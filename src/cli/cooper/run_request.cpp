@@ -48,9 +48,12 @@ Result<double> cpus_flag(std::string_view flag, const std::string& text) {
   return value;
 }
 
-Status add_pairs(const Args& args, std::string_view flag, std::map<std::string, std::string>& out) {
+enum class Value { kOptional, kRequired };
+
+Status add_pairs(const Args& args, std::string_view flag, Value value, std::map<std::string, std::string>& out) {
   for (const std::string& text : args.all(flag)) {
     const auto pair = split_once(text, '=');
+    if (!pair && value == Value::kRequired) return flag_error(flag, text, "must be NAME=VALUE");
     const std::string_view name = pair ? pair->first : std::string_view(text);
     if (name.empty()) return flag_error(flag, text, "the name is empty");
     out[std::string(name)] = pair ? pair->second : std::string_view{};
@@ -191,8 +194,8 @@ Status set_process(const Args& args, const Surroundings& around, pod::AppRequest
     if (!sys::signal_from_name(*text)) return flag_error("stop-signal", *text, "no such signal");
     app.stop_signal = *text;
   }
-  RETURN_IF_ERROR(add_pairs(args, "label", app.labels));
-  RETURN_IF_ERROR(add_pairs(args, "annotation", app.annotations));
+  RETURN_IF_ERROR(add_pairs(args, "label", Value::kOptional, app.labels));
+  RETURN_IF_ERROR(add_pairs(args, "annotation", Value::kRequired, app.annotations));
   if (const auto policy = args.last("pull"); policy && *policy != "never" && *policy != "missing") {
     return Error(Errc::kUnsupported, "--pull " + quoted(*policy) + ": images cannot be fetched")
         .with_hint("use cooper image load, and --pull never");
@@ -321,8 +324,8 @@ Status apply_rkt_flags(const Args& args, const Surroundings& around, pod::AppReq
   RETURN_IF_ERROR(add_env_files(args, "set-env-file", around, app.env));
   RETURN_IF_ERROR(add_env(args, "environment", around, app.env));
   RETURN_IF_ERROR(add_env(args, "set-env", around, app.env));
-  RETURN_IF_ERROR(add_pairs(args, "user-annotation", app.annotations));
-  RETURN_IF_ERROR(add_pairs(args, "user-label", app.labels));
+  RETURN_IF_ERROR(add_pairs(args, "user-annotation", Value::kRequired, app.annotations));
+  RETURN_IF_ERROR(add_pairs(args, "user-label", Value::kOptional, app.labels));
   std::vector<std::string> retained;
   for (const std::string_view flag : {"caps-retain", "cap-retain"})
     RETURN_IF_ERROR(add_capability_list(args, flag, retained));
@@ -422,8 +425,8 @@ Result<pod::PodRequest> run_request(const Args& args, const Settings& settings, 
 
 Result<pod::PodRequest> pod_request(const Args& args, const Settings& settings, const Surroundings& around) {
   ASSIGN_OR_RETURN(pod::PodRequest request, sandbox_request(args, settings));
-  RETURN_IF_ERROR(add_pairs(args, "label", request.labels));
-  RETURN_IF_ERROR(add_pairs(args, "annotation", request.annotations));
+  RETURN_IF_ERROR(add_pairs(args, "label", Value::kOptional, request.labels));
+  RETURN_IF_ERROR(add_pairs(args, "annotation", Value::kRequired, request.annotations));
   PodWide wide{{}, {}, args};
   ASSIGN_OR_RETURN(wide.volumes, rkt_volumes(args));
   RETURN_IF_ERROR(add_env_files(args, "set-env-file", around, wide.env));

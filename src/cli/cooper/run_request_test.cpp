@@ -165,6 +165,8 @@ TEST(RunRequest, WrongValuesNameTheFlag) {
   EXPECT_THAT(why({"-v", "/a:/b:ro:x"}), HasSubstr("--mount"));
   EXPECT_THAT(why({"--entrypoint", "[1]"}), HasSubstr("--entrypoint"));
   EXPECT_THAT(why({"--env-file", "/nonexistent/x"}), HasSubstr("--env-file"));
+  EXPECT_THAT(why({"--annotation", "x"}), HasSubstr("--annotation 'x': must be NAME=VALUE"));
+  EXPECT_EQ(why({"--annotation", "x=", "--label", "x"}), "");
 }
 
 TEST(RunRequest, DefaultsComeFromTheConfiguration) {
@@ -340,6 +342,8 @@ TEST(PodRequest, Mistakes) {
               HasSubstr("duplicate volume"));
   EXPECT_THAT(why({"--volume", "v,kind=host,source=a", "a"}), HasSubstr("absolute"));
   EXPECT_THAT(why({"a", "--caps-retain=CAP_KILL", "--caps-remove=CAP_CHOWN"}), HasSubstr("cannot be given together"));
+  EXPECT_THAT(why({"--annotation", "x", "a"}), HasSubstr("--annotation 'x': must be NAME=VALUE"));
+  EXPECT_THAT(why({"a", "--user-annotation", "x"}), HasSubstr("--user-annotation 'x': must be NAME=VALUE"));
 }
 
 TEST(PodRequest, ACommandWithoutDashesIsExplained) {

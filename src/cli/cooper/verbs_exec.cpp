@@ -39,7 +39,9 @@ Result<image::ResolvedUser> resolve_inside(const container::Container& container
   ASSIGN_OR_RETURN(const UniqueFd init, container.init_pidfd());
   const std::string path = "/proc/" + std::to_string(container.record().pid) + "/root";
   auto root = sys::openat(sys::kCwd, path, O_PATH | O_DIRECTORY);
-  ASSIGN_OR_RETURN(const bool exited, sys::pidfd_has_exited(init));
+  ASSIGN_OR_RETURN(bool exited, sys::pidfd_has_exited(init));
+  // One that is exiting has given it up already.
+  exited = exited || (!root.ok() && (root.error().errno_value() == ENOENT || root.error().errno_value() == ESRCH));
   if (exited) return Error(Errc::kWrongState, "container " + quoted(container.record().id) + " is not running");
   if (!root.ok()) return std::move(root).error();
   return image::resolve_user(*root, user);

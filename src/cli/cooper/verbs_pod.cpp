@@ -53,7 +53,9 @@ constexpr std::string_view kGrammar =
     "and --- ends them, so "
     "that another IMAGE can follow:\ncooper pod run busybox --name server -- nc -l -p 80 --- busybox --name client -- "
     "nc 127.0.0.1 80\n"
-    "The apps share the network, the host name, IPC and the process tree; each has its own root file system.";
+    "The apps share the network, the host name, IPC and the process tree; each has its own root file system.\n"
+    "The exit status of a run is that of the first app, in the order given, which did not end with 0; it is 0 when all "
+    "did. With -d it is 0 as soon as all run.";
 
 constexpr std::string_view kAppGrammar = "IMAGE [APP FLAGS] [-- ARG...] [--- IMAGE ...]";
 
@@ -257,8 +259,8 @@ std::string status_text(const pod::PodInfo& info) {
   const bool exited = info.state == pod::State::kExited || info.state == pod::State::kExitedGarbage;
   text += fmt::format("exited={}\n", exited);
   for (const pod::AppInfo& app : info.apps) {
-    if (app.exit)
-      text += fmt::format("app-{}={}\n", app.name, app.exit->unknown ? "unknown" : std::to_string(app.exit->exit_code));
+    const std::string code = !app.exit || app.exit->unknown ? "unknown" : std::to_string(app.exit->exit_code);
+    text += fmt::format("app-{}={}\n", app.name, app.exit ? code : app.state);
   }
   return text;
 }
@@ -378,6 +380,8 @@ std::span<const Command> pod_commands() {
       {.path = "pod status",
        .usage = "POD",
        .summary = "print a pod's state",
+       .description = "One KEY=VALUE a line. For each app, app-NAME is its exit status, or running, paused or created "
+                      "while there is none.",
        .flags = {kStatusFlags},
        .min_args = 1,
        .max_args = 1,
