@@ -204,23 +204,23 @@ Status ExecPreparation::prepare_cwd(const Plan& plan, const io::RootDir& root) {
 }
 
 Status ExecPreparation::set_rlimits(const SetRlimits& step) {
+  rlimit_texts_.reserve(step.limits.size());  // pointed into
   for (const auto& [resource, values] : step.limits) {
     const auto& [soft, hard] = values;
     // A raise of the hard limit is the usual failure; say so before the point of no return.
     ASSIGN_OR_RETURN(const struct rlimit64 now, sys::get_rlimit(resource));
+    std::string what = std::string(sys::rlimit_name(resource)) + " to " + std::to_string(hard) +
+                       ": the hard limit here is " + std::to_string(now.rlim_max);
     if (hard > now.rlim_max) {
       ASSIGN_OR_RETURN(const sys::CapSets caps, sys::capget());
       constexpr int kCapSysResource = 24;
       if ((caps.effective >> kCapSysResource & 1) == 0) {
-        return Error(Errc::kPermission,
-                     "set " + std::string(sys::rlimit_name(resource)) + " to " + std::to_string(hard) +
-                         ": the hard limit here is " + std::to_string(now.rlim_max) +
-                         " and raising it needs CAP_SYS_RESOURCE",
-                     EPERM)
+        return Error(Errc::kPermission, "set " + what + " and raising it needs CAP_SYS_RESOURCE", EPERM)
             .with_hint("lower the limit in the configuration");
       }
     }
-    rlimits_.push_back({resource, {soft, hard}});
+    rlimit_texts_.push_back(std::move(what));
+    rlimits_.push_back({resource, {soft, hard}, rlimit_texts_.back().c_str()});
   }
   return {};
 }

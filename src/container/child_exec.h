@@ -37,6 +37,7 @@ class ExecPreparation {
   std::string label_;
   std::string executable_;
   std::vector<LastMileRlimit> rlimits_;
+  std::vector<std::string> rlimit_texts_;
   const seccomp::Program* seccomp_ = nullptr;
   SetCredentials credentials_;
   std::vector<std::string> args_, env_;

@@ -26,9 +26,11 @@ long ptr(T* p) {
   return reinterpret_cast<long>(p);
 }
 
-[[noreturn]] void fail(const ExecPlan& plan, LastMileStage stage, int error) {
+[[noreturn]] void fail(const ExecPlan& plan, LastMileStage stage, int error, const char* subject = "") {
   LastMileFailure failure = {0xff, static_cast<std::uint8_t>(stage), error};
-  const char* subject = stage == LastMileStage::kExec ? plan.path : stage == LastMileStage::kCwd ? plan.cwd : "";
+  if (stage == LastMileStage::kExec) subject = plan.path;
+  if (stage == LastMileStage::kCwd) subject = plan.cwd;
+  if (stage == LastMileStage::kLabels) subject = plan.label;
   std::size_t size = 0;
   while (subject[size] != '\0') ++size;
   struct iovec parts[] = {{&failure, sizeof failure}, {const_cast<char*>(subject), size}};
@@ -130,7 +132,7 @@ void load_filter(const ExecPlan& plan) {
 void apply_rlimits(const ExecPlan& plan) {
   for (std::size_t i = 0; i < plan.rlimit_count; ++i) {
     if (raw(SYS_prlimit64, 0, plan.rlimits[i].resource, ptr(&plan.rlimits[i].limit), 0) != 0) {
-      fail(plan, LastMileStage::kRlimits, errno);
+      fail(plan, LastMileStage::kRlimits, errno, plan.rlimits[i].what);
     }
   }
 }

@@ -36,6 +36,7 @@ const char* describe(LastMileStage stage);
 struct LastMileRlimit {
   int resource;
   struct rlimit64 limit;
+  const char* what;  // for the message of a failure
 };
 
 struct ExecPlan {
@@ -80,8 +81,8 @@ static_assert(std::is_trivially_destructible_v<ExecPlan> && std::is_trivially_co
 // content; end of file means that the listener was not taken.
 inline constexpr std::uint8_t kListenerMessage = 5;
 
-// What run_lastmile sends: MessageType::kFailure on the wire, with a stage instead of words. The path it is about, if
-// any, follows.
+// What run_lastmile sends: MessageType::kFailure on the wire, with a stage instead of words. What it is about (a
+// path, a label, a limit), if anything, follows.
 struct LastMileFailure {
   std::uint8_t type;  // 0xff, so that it cannot be mistaken for MessageType
   std::uint8_t stage;

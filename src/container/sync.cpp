@@ -28,12 +28,35 @@ std::string_view step_of(LastMileStage stage) {
   }
 }
 
+// What is written for AppArmor begins with the word of the command, a label of SELinux does not.
+Error label_error(std::string_view label, int errno_value) {
+  constexpr std::string_view kOnExec = "exec ";
+  if (!label.starts_with(kOnExec)) return Error::from_errno(errno_value, "apply SELinux label " + quoted(label));
+  const std::string what = "apply AppArmor profile " + quoted(label.substr(kOnExec.size()));
+  if (errno_value != ENOENT) return Error::from_errno(errno_value, what);
+  return Error(Errc::kNotFound, what + ": no such profile is loaded", errno_value)
+      .with_hint("load it with apparmor_parser, or leave apparmorProfile out of the configuration");
+}
+
+// The subject says which limit, and what was wanted.
+Error rlimit_error(std::string_view subject, int errno_value) {
+  Error error = Error::from_errno(errno_value, "set " + std::string(subject));
+  if (errno_value != EPERM) return error;
+  return std::move(error).with_hint(
+      "lower the limit in the configuration; none of RLIMIT_NOFILE is above the sysctl fs.nr_open, and a user "
+      "namespace "
+      "raises no hard limit");
+}
+
 Error lastmile_error(std::string_view data) {
   LastMileFailure failure = {};
   if (data.size() < sizeof failure) return Error(Errc::kInternal, "short failure message from the container's init");
   std::memcpy(&failure, data.data(), sizeof failure);
   const auto stage = static_cast<LastMileStage>(failure.stage);
   const std::string_view subject = data.substr(sizeof failure);
+  if (stage == LastMileStage::kLabels) return label_error(subject, failure.errno_value).with_step(step_of(stage));
+  if (stage == LastMileStage::kRlimits && !subject.empty())
+    return rlimit_error(subject, failure.errno_value).with_step(step_of(stage));
   std::string what = describe(stage);
   if (!subject.empty()) what += " " + quoted(subject);
   Error error = Error::from_errno(failure.errno_value, what).with_step(step_of(stage));

@@ -36,6 +36,27 @@ TEST(Sync, LastMileFailureNamesThePath) {
   EXPECT_NE(message.error().hint(), "");
 }
 
+// The sentence made of a failure in the last mile.
+std::string words(LastMileStage stage, std::string_view subject, int errno_value) {
+  auto pair = sys::socketpair(SOCK_SEQPACKET);
+  const LastMileFailure failure = {0xff, static_cast<std::uint8_t>(stage), errno_value};
+  std::string packet(reinterpret_cast<const char*>(&failure), sizeof failure);
+  EXPECT_TRUE(sys::send_message(pair->first, packet + std::string(subject)).ok());
+  return std::string(receive_message(pair->second).error().message());
+}
+
+TEST(Sync, LabelFailureNamesTheProfile) {
+  const auto of = LastMileStage::kLabels;
+  EXPECT_EQ(words(of, "exec web", ENOENT), "apply AppArmor profile 'web': no such profile is loaded");
+  EXPECT_EQ(words(of, "exec web", EACCES), "apply AppArmor profile 'web': permission denied (EACCES)");
+  EXPECT_EQ(words(of, "a:b:c", EINVAL), "apply SELinux label 'a:b:c': invalid argument (EINVAL)");
+}
+
+TEST(Sync, RlimitFailureNamesTheLimit) {
+  EXPECT_EQ(words(LastMileStage::kRlimits, "RLIMIT_NOFILE to 9: the hard limit here is 5", EPERM),
+            "set RLIMIT_NOFILE to 9: the hard limit here is 5: operation not permitted (EPERM)");
+}
+
 TEST(Sync, EndOfFileIsReported) {
   auto pair = sys::socketpair(SOCK_SEQPACKET);
   ASSERT_TRUE(pair.ok());
