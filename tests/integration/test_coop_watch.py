@@ -74,6 +74,46 @@ class TestEvents:
         assert {i["Name"] for i in stats(runtime, box)["network_interfaces"]} == {"cask0", "cask1"}
 
     @pytest.mark.differs(crun="has no events")
+    def test_interval(self, runtime, box):
+        """--interval is the time between two lines."""
+        with runtime.background("events", "--interval", "100ms", box.id) as events:
+            for _ in range(3):
+                assert json.loads(events.readline())["type"] == "stats"
+
+    @only_coop
+    def test_reader_goes_away(self, runtime, box):
+        """events ends when nobody reads it any more, not only at the next line."""
+        with runtime.background("events", "--interval", "1h", box.id) as events:
+            events.readline()
+            events.child.stdout.close()
+            events.child.stdout = None
+            assert events.wait(20).rc in (0, 1)
+
+    @pytest.mark.parametrize("text", ["", "0s", "-1s", "5", "soon", "5s5"])
+    def test_bad_interval(self, runtime, box, text):
+        """What is no duration above zero is refused."""
+        runtime("events", "--interval", text, box.id).fails(rc=1)
+
+    def test_stopped(self, runtime, bundle):
+        """A stopped container has no events."""
+        with runtime.running(bundle.args("true")):
+            runtime.wait_status(bundle.id, "stopped")
+            runtime("events", "--stats", bundle.id).fails("not running", rc=1)
+
+
+@pytest.mark.needs("memory-limits")
+@pytest.mark.guest
+class TestOutOfMemory:
+    """The out-of-memory killer at work is an event, and part of how a container ended; on cgroup v1 and v2."""
+
+    @pytest.fixture
+    def box(self, runtime, bundle):
+        """A running container with a small memory limit."""
+        bundle.resources.update(memory={"limit": 24 * MIB, "swap": 24 * MIB})
+        with runtime.running(bundle.sh("sleep 1000")):
+            yield bundle
+
+    @pytest.mark.differs(crun="has no events")
     def test_oom(self, runtime, box):
         """An out-of-memory kill is an event of its own, at once, whatever the interval."""
         with runtime.background("events", "--interval", "1h", box.id) as events:
@@ -105,32 +145,16 @@ class TestEvents:
             kinds = {json.loads(line)["type"] for line in events.wait(20).check().lines}
         assert kinds <= {"stats"}
 
-    @pytest.mark.differs(crun="has no events")
-    def test_interval(self, runtime, box):
-        """--interval is the time between two lines."""
-        with runtime.background("events", "--interval", "100ms", box.id) as events:
-            for _ in range(3):
-                assert json.loads(events.readline())["type"] == "stats"
-
     @only_coop
-    def test_reader_goes_away(self, runtime, box):
-        """events ends when nobody reads it any more, not only at the next line."""
-        with runtime.background("events", "--interval", "1h", box.id) as events:
-            events.readline()
-            events.child.stdout.close()
-            events.child.stdout = None
-            assert events.wait(20).rc in (0, 1)
-
-    @pytest.mark.parametrize("text", ["", "0s", "-1s", "5", "soon", "5s5"])
-    def test_bad_interval(self, runtime, box, text):
-        """What is no duration above zero is refused."""
-        runtime("events", "--interval", text, box.id).fails(rc=1)
-
-    def test_stopped(self, runtime, bundle):
-        """A stopped container has no events."""
-        with runtime.running(bundle.args("true")):
-            runtime.wait_status(bundle.id, "stopped")
-            runtime("events", "--stats", bundle.id).fails("not running", rc=1)
+    def test_exit_status(self, runtime, bundle):
+        """A container that the out-of-memory killer ended says so."""
+        bundle.resources.update(memory={"limit": 24 * MIB, "swap": 24 * MIB})
+        bundle.args("tail", "/dev/zero").save()
+        assert runtime("run", "--keep", "--bundle", bundle.path, bundle.id).rc == 137
+        state = runtime.state(bundle.id)
+        assert (state["exitCode"], state["signal"], state["oom"]) == (137, signal.SIGKILL, True)
+        assert json.loads(runtime("wait", "--format", "json", bundle.id).check().out)["oom"] is True
+        runtime("delete", bundle.id).check()
 
 
 def cpus(text):
@@ -160,16 +184,6 @@ class TestExitStatus:
         state = runtime.state(bundle.id)
         assert (state["status"], state["exitCode"], state.get("signal"), state["oom"]) == ("stopped", code, number, False)
         assert runtime("wait", bundle.id).check().out == f"{code}\n"
-        runtime("delete", bundle.id).check()
-
-    @pytest.mark.needs("cgroup1-memory")
-    def test_oom(self, runtime, bundle):
-        """A container that the out-of-memory killer ended says so."""
-        bundle.resources.update(memory={"limit": 24 * MIB, "swap": 24 * MIB})
-        bundle.args("tail", "/dev/zero").save()
-        assert runtime("run", "--keep", "--bundle", bundle.path, bundle.id).rc == 137
-        state = runtime.state(bundle.id)
-        assert (state["exitCode"], state["signal"], state["oom"]) == (137, signal.SIGKILL, True)
         runtime("delete", bundle.id).check()
 
     def test_wait(self, runtime, bundle):

@@ -95,6 +95,7 @@ CHECKS = {
     "runtime": lambda: None if paths.runtime_binary().exists() else f"no runtime at {paths.runtime_binary()} (build it, or set COOP_BINARY)",
     "cooper": lambda: None if (paths.bin_dir() / "cooper").exists() else f"no cooper in {paths.bin_dir()}",
 }
+CHECKS["memory-limits"] = lambda: None if cgroups.is_v1() or CHECKS["cgroup2"]() is None else "no cgroup hierarchy with the memory controller"
 for _name in ("cpu", "cpuacct", "cpuset", "memory", "devices", "freezer", "blkio", "pids", "hugetlb"):
     CHECKS[f"cgroup1-{_name}"] = _controller(_name)
 
