@@ -6,16 +6,17 @@
 #include "cgroup/internal/device_filter.h"
 #include "cgroup/internal/files.h"
 #include "cgroup/internal/settings.h"
+#include "cgroup/internal/subtree.h"
 #include "log/log.h"
 #include "sys/file.h"
 
 namespace cooper::cgroup {
 namespace {
 
-Error missing_controller(const Setting& setting) {
+Error missing_controller(const Setting& setting, const std::string& why = "is not available") {
   return Error(Errc::kUnsupported,
                "cannot set " + quoted(setting.file) + " to " + quoted(setting.value) + ": cgroup controller " +
-                   quoted(setting.controller) + " is not available",
+                   quoted(setting.controller) + " " + why,
                ENOENT)
       .with_hint("remove the limit or enable the controller");
 }
@@ -81,7 +82,10 @@ Status Group::write_setting(const Setting& setting, std::vector<Undo>* undo) {
     case Setting::Missing::kError:
       break;
   }
-  if (pure_v2()) return missing_controller(setting);
+  if (pure_v2()) {
+    const std::string why = why_missing(dir->hierarchy, path_, setting.controller);
+    if (!why.empty()) return missing_controller(setting, why);
+  }
   return std::move(written).error().with_code(Errc::kUnsupported).with("this kernel has no " + quoted(setting.file));
 }
 
@@ -172,8 +176,23 @@ Status Group::check_before_update(const oci::Memory& memory) const {
                EBUSY);
 }
 
+// The settings of an update on v2, where one file may hold two values: what the update does not name stays.
+Result<std::vector<Setting>> Group::update_settings_v2(oci::Resources resources) const {
+  const Dir* dir = v2_dir();
+  const auto current = [&](const char* file) {
+    return dir == nullptr ? std::string() : read_value(dir->directory + "/" + file).value_or("");
+  };
+  if (resources.memory && !resources.memory->limit && resources.memory->swap.value_or(0) > 0)
+    resources.memory->limit = parse_number<std::int64_t>(current("memory.max"));
+  ASSIGN_OR_RETURN(auto settings, settings_v2(resources));
+  for (Setting& setting : settings) {
+    if (setting.keep_first) setting.value = completed_value(setting, current(setting.file.c_str()));
+  }
+  return settings;
+}
+
 Status Group::update(const oci::Resources& resources) {
-  ASSIGN_OR_RETURN(auto settings, pure_v2() ? settings_v2(resources) : settings_v1(resources));
+  ASSIGN_OR_RETURN(auto settings, pure_v2() ? update_settings_v2(resources) : settings_v1(resources));
   if (resources.memory) RETURN_IF_ERROR(check_before_update(*resources.memory));
   if (!pure_v2()) RETURN_IF_ERROR(order_memory(settings));
   std::vector<Undo> undo;

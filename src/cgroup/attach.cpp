@@ -19,6 +19,9 @@ const char* self_file(const Hierarchy& hierarchy) {
 Error join_error(Error error, const Hierarchy& hierarchy, const std::string& directory) {
   std::string what = "join cgroup " + quoted(directory);
   if (hierarchy.v2 && error.errno_value() == EBUSY) what += ", which has handed controllers to groups below it";
+  // Of type "domain invalid" below a threaded group, or "threaded" itself.
+  if (hierarchy.v2 && error.errno_value() == EOPNOTSUPP)
+    what += ", which is part of a threaded group and takes threads of that group's processes only";
   return std::move(error).with(std::move(what));
 }
 

@@ -43,6 +43,7 @@ Result<Layout> probe_layout();
 Result<Layout> parse_layout(std::string_view mountinfo);
 // The caller's own cgroups (/proc/self/cgroup): controller ("memory", "name=systemd", "" for v2) -> path.
 Result<std::map<std::string, std::string>> own_paths();
+Result<std::map<std::string, std::string>> paths_of(pid_t pid);  // of another process
 std::map<std::string, std::string> parse_own_paths(std::string_view text);
 
 // How a failed or impossible cgroup operation is treated.
@@ -135,6 +136,7 @@ class Group {
   Status write_settings(std::vector<Setting> settings, std::vector<Undo>* undo);
   Status write_setting(const Setting& setting, std::vector<Undo>* undo);
   Status write_devices(const std::vector<oci::DeviceRule>& rules);
+  Result<std::vector<Setting>> update_settings_v2(oci::Resources resources) const;
   Status check_before_update(const oci::Memory& memory) const;
   // attach()
   Error not_there() const;

@@ -129,4 +129,9 @@ Result<std::map<std::string, std::string>> own_paths() {
   return parse_own_paths(text);
 }
 
+Result<std::map<std::string, std::string>> paths_of(pid_t pid) {
+  ASSIGN_OR_RETURN(const std::string text, io::read_file("/proc/" + std::to_string(pid) + "/cgroup"));
+  return parse_own_paths(text);
+}
+
 }  // namespace cooper::cgroup

@@ -216,6 +216,22 @@ TEST(Weights, EndsAndDefaultsOfBothScales) {
   EXPECT_EQ(io_weight_from_blkio(1000), 10000U);
 }
 
+TEST(SettingsV2, APeriodAloneKeepsTheQuota) {
+  const auto only = [](oci::Cpu cpu) {
+    oci::Resources resources;
+    resources.cpu = std::move(cpu);
+    return settings_v2(resources)->front();
+  };
+  const Setting period = only({.period = 200000});
+  EXPECT_EQ(period.value, "max 200000");
+  ASSERT_TRUE(period.keep_first);
+  EXPECT_EQ(completed_value(period, "50000 100000\n"), "50000 200000");
+  EXPECT_EQ(completed_value(period, "max 100000\n"), "max 200000");
+  EXPECT_EQ(completed_value(period, ""), "max 200000");
+  EXPECT_FALSE(only({.quota = 50000}).keep_first);
+  EXPECT_FALSE(only({.period = 200000, .quota = -1}).keep_first);
+}
+
 TEST(Undo, KeyedFilesGoBackToTheirLine) {
   const Setting setting{.controller = "blkio", .file = "f", .value = "8:0 100", .key = "8:0", .reset = "8:0 0"};
   EXPECT_EQ(undo_value(setting, "8:16 5\n8:0 77\n"), "8:0 77");

@@ -74,7 +74,7 @@ Status add_cpu(Settings& out, const oci::Cpu& cpu) {
     std::string value = quota && *cpu.quota > 0 ? std::to_string(*cpu.quota) : "max";
     const bool unlimited = value == "max";
     if (cpu.period.value_or(0) != 0) value += " " + std::to_string(*cpu.period);
-    add(out, "cpu.max", value, unlimited ? Missing::kIgnore : Missing::kError);
+    add(out, "cpu.max", value, unlimited ? Missing::kIgnore : Missing::kError).keep_first = !quota;
   }
   if (cpu.idle) add(out, "cpu.idle", std::to_string(*cpu.idle), *cpu.idle == 0 ? Missing::kIgnore : Missing::kError);
   if (!cpu.cpus.empty()) add(out, "cpuset.cpus", cpu.cpus);
@@ -191,6 +191,13 @@ Result<std::vector<Setting>> settings_v2(const oci::Resources& resources) {
   // Last: what the config says literally wins over what was converted.
   RETURN_IF_ERROR(add_unified(out, resources.unified));
   return out;
+}
+
+std::string completed_value(const Setting& setting, std::string_view current) {
+  const auto words = split_once(trim(current), ' ');
+  const auto wanted = split_once(setting.value, ' ');
+  if (!words || !wanted) return setting.value;
+  return std::string(words->first) + " " + std::string(wanted->second);
 }
 
 std::string undo_value(const Setting& setting, std::string_view old_text) {

@@ -158,6 +158,7 @@ Result<Created> Container::exec(const ExecOptions& options) {
   inputs.join_cgroup = record_.cgroup_path;
   inputs.resctrl = record_.resctrl;
   inputs.sub_cgroups = options.sub_cgroups;
+  if (options.sub_cgroups.empty()) inputs.join_cgroup_of = record_.pid;
   inputs.on_prepared = [&](pid_t pid) -> Status {
     if (!options.pidfd_socket.empty()) RETURN_IF_ERROR(send_pidfd(options.pidfd_socket, pid));
     return options.pid_file.empty() ? Status() : write_pid_file(options.pid_file, pid);

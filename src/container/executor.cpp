@@ -75,6 +75,16 @@ std::string joined_user_namespace(const Plan& plan) {
   return {};
 }
 
+// ENOSPC of a clone is a limit on namespaces (namespaces(7)); the kernel does not say of which kind.
+Error clone_error(Error error, std::uint64_t flags) {
+  if (error.errno_value() != ENOSPC) return error;
+  if ((flags & CLONE_NEWUSER) == 0)
+    return std::move(error).with("make namespaces").with_hint("a limit user.max_*_namespaces of sysctl is reached");
+  return std::move(error)
+      .with("make a user namespace and those in it")
+      .with_hint("a limit of sysctl is reached: 'user.max_user_namespaces', or that of another kind");
+}
+
 }  // namespace
 
 Status Executor::run() {
@@ -240,7 +250,7 @@ Status Executor::perform(const Clone& step) {
     auto cloned = clone_child(step.flags, context, sys::clone3);
     if (!cloned.ok()) {
       (void)!restore_own_namespaces().ok();
-      return std::move(cloned).error();
+      return clone_error(std::move(cloned).error(), step.flags);
     }
     child_ = std::move(cloned).value();
     if (child_.pid == 0) run_child(context);
@@ -251,10 +261,27 @@ Status Executor::perform(const Clone& step) {
   return restore_own_namespaces();
 }
 
+// The init has handed controllers to groups below the container's and moved there itself: who joins it does so too.
+Result<bool> Executor::choose_group_of_init(ChildContext& context) {
+  auto paths = cgroup::paths_of(in_.join_cgroup_of);
+  if (!paths.ok()) return false;
+  const std::string path = (*paths)[""];
+  if (!path.starts_with(cgroup_path_ + "/")) return false;
+  ASSIGN_OR_RETURN(group_, cgroup::Group::open(*layout_, path));
+  context.group = &*group_;
+  context.cgroup_path = path;
+  return group_->v2_fd() >= 0;
+}
+
 Result<sys::Cloned> Executor::clone_child(std::uint64_t flags, ChildContext& context, CloneCall call) {
   if (context.group == nullptr || context.born != cgroup::Group::Born::kInV2) return call(flags, -1);
   auto cloned = call(flags, context.group->v2_fd());
-  if (cloned.ok() || cloned.error().errno_value() != EBUSY) return cloned;
+  if (!cloned.ok() && cloned.error().errno_value() == EBUSY && in_.join_cgroup_of > 0) {
+    ASSIGN_OR_RETURN(const bool found, choose_group_of_init(context));
+    if (found) cloned = call(flags, context.group->v2_fd());
+  }
+  const int e = cloned.ok() ? 0 : cloned.error().errno_value();
+  if (e != EBUSY && e != EOPNOTSUPP) return cloned;
   // The v2 group takes no births. The attempt to join it says why, if that fails as well.
   context.born = cgroup::Group::Born::kElsewhere;
   RETURN_IF_ERROR(context.group->prepare_attach_self(context.born));
@@ -282,7 +309,9 @@ Status Executor::clone_inside_user_namespace(const Clone& step, const std::strin
     if (cloned.ok())
       (void)!send_message(pair.second, MessageType::kReached, std::to_string(cloned->pid), cloned->pidfd.get()).ok();
     if (!cloned.ok())
-      (void)!send_failure(pair.second, std::move(cloned).error().with("user namespace " + quoted(path))).ok();
+      (void)!send_failure(pair.second,
+                          clone_error(std::move(cloned).error(), step.flags).with("user namespace " + quoted(path)))
+          .ok();
     ::_exit(0);
   }
   pair.second.reset();

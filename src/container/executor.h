@@ -41,6 +41,7 @@ class Executor {
     // exec: groups of the container, which its process joins.
     ResctrlGroups resctrl;
     std::map<std::string, std::string> sub_cgroups;
+    pid_t join_cgroup_of = 0;  // the process whose group is joined where join_cgroup takes no processes (v2)
     StartTiming* timing = nullptr;
   };
   explicit Executor(Inputs inputs) : in_(std::move(inputs)) {}
@@ -74,7 +75,8 @@ class Executor {
     return Error(Errc::kInternal, "a step of the child was given to the parent");
   }
   using CloneCall = Result<sys::Cloned> (*)(std::uint64_t flags, int into_cgroup_fd);
-  static Result<sys::Cloned> clone_child(std::uint64_t flags, ChildContext& context, CloneCall call);
+  Result<bool> choose_group_of_init(ChildContext& context);
+  Result<sys::Cloned> clone_child(std::uint64_t flags, ChildContext& context, CloneCall call);
   Status clone_inside_user_namespace(const Clone& step, const std::string& path, ChildContext& context);
   Status open_mount_sources(bool user_namespace);
   Status restore_own_namespaces();

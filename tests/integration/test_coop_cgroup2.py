@@ -160,6 +160,38 @@ def test_controllers_are_enabled_on_the_way(runtime, bundle, prefix):
         cgroups.remove(cgroups.named(outer.name) + [str(outer)])
 
 
+def test_parent_with_processes(runtime, bundle, prefix):
+    """A parent that has processes hands nothing down and stays what it is: a limit is refused in words, no limit works."""
+    parent = TOP / prefix / f"busy{bundle.id}"
+    parent.mkdir(parents=True)
+    bundle.linux["cgroupsPath"] = f"/{prefix}/{parent.name}/{bundle.id}"
+    with proc.Background("sleep", "1000") as sleeper:
+        (parent / "cgroup.procs").write_text(str(sleeper.pid))
+        try:
+            for name in ("memory", "pids"):
+                bundle.resources[name] = {"limit": 64 * MIB}
+                runtime.run(bundle).fails(name, parent.name, "processes of its own", rc=1)
+                del bundle.resources[name]
+            runtime.run(bundle).check()
+            assert (parent / "cgroup.type").read_text() == "domain\n"
+        finally:
+            (TOP / "cgroup.procs").write_text(str(sleeper.pid))
+            cgroups.remove(cgroups.named(parent.name) + [str(parent)])
+
+
+def test_threaded_parent(runtime, bundle, prefix):
+    """A parent of type threaded takes no processes of its own kind: refused with a sentence that says so, and nothing is left."""
+    parent = TOP / prefix / f"thr{bundle.id}"
+    (parent / "inner").mkdir(parents=True)
+    (parent / "inner" / "cgroup.type").write_text("threaded")
+    bundle.linux["cgroupsPath"] = f"/{prefix}/{parent.name}/inner/{bundle.id}"
+    try:
+        runtime.run(bundle).fails("threaded", rc=1)
+        assert not (parent / "inner" / bundle.id).exists()
+    finally:
+        cgroups.remove(cgroups.named(parent.name) + [str(parent)])
+
+
 def test_threads_inside(runtime, bundle):
     """A container with threaded groups below its own is listed, paused and killed as any other."""
     bundle.mount_for("/sys/fs/cgroup")["options"].remove("ro")
@@ -174,6 +206,17 @@ def test_threads_inside(runtime, bundle):
         runtime("kill", "--all", bundle.id, "KILL").check()
         runtime.wait_status(bundle.id, "stopped")
         proc.until(lambda: read(bundle, "cgroup.events").startswith("populated 0"))
+
+
+def test_exec_where_controllers_are_handed_down(runtime, bundle):
+    """When the init has moved below its cgroup and handed controllers on, exec joins it there."""
+    bundle.mount_for("/sys/fs/cgroup")["options"].remove("ro")
+    bundle.namespace("cgroup")
+    script = "cd /sys/fs/cgroup && mkdir init && echo 1 >init/cgroup.procs && echo +pids +memory >cgroup.subtree_control && sleep 1000"
+    with runtime.running(bundle.sh(script)):
+        proc.until(lambda: "memory" in read(bundle, "cgroup.subtree_control"))
+        out = runtime.exec(bundle.id, "cat", "/proc/self/cgroup").check().out
+        assert out == "0::/init\n"
 
 
 def test_pids_limit_is_enforced(runtime, bundle):
@@ -206,23 +249,35 @@ def test_tiny_memory_limit(runtime, bundle):
     assert cgroups.named(bundle.id) == []
 
 
-def test_devices_hold_for_exec(runtime, bundle):
-    """Processes that join later are under the filter too."""
+@pytest.fixture
+def nodes(bundle):
+    """The bundle makes two nodes: /disk, which a rule lets read, and /line, a serial line, which none does."""
+    major, minor = block_device()
     bundle.writable().caps("CAP_MKNOD")
-    with runtime.running(bundle.sh("mknod /k c 1 11; sleep 1000")):
-        proc.until(lambda: (bundle.rootfs / "k").exists())
-        runtime.exec(bundle.id, "head", "-c", "0", "/k").fails("not permitted")
-        runtime.exec(bundle.id, "head", "-c", "0", "/dev/null").check()
+    bundle.resources["devices"] = [{"allow": False, "access": "rwm"}, {"allow": True, "type": "b", "major": major, "minor": minor, "access": "r"}]
+    bundle.making = f"mknod /disk b {major} {minor} && mknod /line c 4 64"
+    return bundle
 
 
-def test_devices_stay_with_update(runtime, bundle):
-    """update of another resource leaves the filter as it is."""
-    bundle.writable().caps("CAP_MKNOD")
-    with runtime.running(bundle.sh("mknod /k c 1 11; sleep 1000")):
-        proc.until(lambda: (bundle.rootfs / "k").exists())
-        runtime("update", "--pids-limit", "40", bundle.id).check()
-        runtime.exec(bundle.id, "head", "-c", "0", "/k").fails("not permitted")
-        runtime.exec(bundle.id, "head", "-c", "0", "/dev/null").check()
+READ_DISK, WRITE_DISK, OPEN_LINE = "head -c 1 /disk >/dev/null", ": >/disk", ": </line"
+
+
+def test_devices(runtime, nodes):
+    """The filter refuses what no rule allows, to root as well, and allows what one does."""
+    script = f"{nodes.making}; {READ_DISK} && echo read; ({WRITE_DISK}) 2>&1; ({OPEN_LINE}) 2>&1; head -c 1 /dev/zero | wc -c"
+    lines = runtime.output(nodes.sh(script)).splitlines()
+    assert (lines[0], lines[-1]) == ("read", "1")
+    assert [line.split(": ")[-1] for line in lines[1:-1]] == ["Operation not permitted"] * 2
+
+
+def test_devices_of_a_living_container(runtime, nodes):
+    """Processes that join later are under the filter too, and update of another resource leaves it as it is."""
+    with runtime.running(nodes.sh(f"{nodes.making}; sleep 1000")):
+        proc.until(lambda: (nodes.rootfs / "line").exists())
+        for _ in range(2):
+            runtime.exec(nodes.id, "sh", "-c", READ_DISK).check()
+            runtime.exec(nodes.id, "sh", "-c", OPEN_LINE).fails("not permitted")
+            runtime("update", "--pids-limit", "40", nodes.id).check()
 
 
 @pytest.mark.parametrize(
@@ -230,8 +285,10 @@ def test_devices_stay_with_update(runtime, bundle):
     [
         (["--memory", str(32 * MIB)], "memory.max", str(32 * MIB)),
         (["--memory", str(32 * MIB), "--memory-swap", str(48 * MIB)], "memory.swap.max", str(16 * MIB)),
+        (["--memory-swap", str(80 * MIB)], "memory.swap.max", str(16 * MIB)),
         (["--memory-reservation", "16M"], "memory.low", str(16 * MIB)),
         (["--cpu-quota", "30000"], "cpu.max", "30000 100000"),
+        (["--cpu-period", "200000"], "cpu.max", "50000 200000"),
         (["--cpu-quota", "-1"], "cpu.max", "max 100000"),
         (["--cpu-share", "1024"], "cpu.weight", "100"),
         (["--cpuset-cpus", "0"], "cpuset.cpus", "0"),
@@ -329,3 +386,22 @@ def test_events_stats(runtime, bundle):
     assert data["memory"]["usage"]["limit"] == 64 * MIB and data["memory"]["usage"]["usage"] > 0
     assert data["pids"]["current"] >= 1 and data["pids"]["limit"] == 50
     assert data["cpu"]["usage"]["total"] > 0
+
+
+def total(bundle, controller, line):
+    """Microseconds of stalls in a pressure file."""
+    return next(int(text.rsplit("total=")[1]) for text in read(bundle, f"{controller}.pressure").splitlines() if text.startswith(line))
+
+
+@pytest.mark.needs("psi")
+def test_pressure(runtime, bundle):
+    """events --stats has the pressure of CPU, memory and disks, as the files of the cgroup say it."""
+    bundle.resources["cpu"] = {"quota": 5000, "period": 20000}
+    with runtime.running(bundle.sh("while :; do :; done & while :; do :; done")):
+        proc.until(lambda: total(bundle, "cpu", "some") > 0, what="a stall")
+        before = total(bundle, "cpu", "some")
+        data = json.loads(runtime("events", "--stats", bundle.id).check().out)["data"]
+        assert before <= data["cpu"]["psi"]["some"]["total"] <= total(bundle, "cpu", "some")
+        for part in ("cpu", "memory", "blkio"):
+            for line in ("some", "full"):
+                assert set(data[part]["psi"][line]) == {"avg10", "avg60", "avg300", "total"}

@@ -21,6 +21,8 @@ struct Setting {
   bool retry_last = false;
   // Written instead when `file` does not exist (kernels differ in the name of the knob).
   std::string other_file = {}, other_value = {};
+  // Two words of which only the second is wanted: an update keeps the first as it is.
+  bool keep_first = false;
   // Files with one line per key (a device): the key, and the line that sets it back to nothing.
   std::string key = {}, reset = {};
 };
@@ -39,6 +41,9 @@ Result<std::vector<Setting>> settings_v2(const oci::Resources& resources);
 // Of an update on v1: memory and memory+swap ordered by the current values (-1: unlimited), so that memory <=
 // memory+swap holds after each write.
 void order_memory_v1(std::vector<Setting>& settings, std::int64_t current_memory_plus_swap);
+
+// The value of a setting with keep_first, completed by the file's content.
+std::string completed_value(const Setting& setting, std::string_view current);
 
 // The line that brings the file back to what `old_text` (its former content) said for this setting.
 std::string undo_value(const Setting& setting, std::string_view old_text);

@@ -13,4 +13,8 @@ namespace cooper::cgroup {
 // fails later, by name.
 Status enable_controllers(const Hierarchy& tree, const std::string& path);
 
+// Why the group lacks a controller, as the rest of a sentence that begins with its name: the first ancestor that does
+// not hand it down, and what keeps it from doing so. Empty when the group has the controller.
+std::string why_missing(const Hierarchy& tree, const std::string& path, const std::string& controller);
+
 }  // namespace cooper::cgroup
