@@ -87,6 +87,9 @@ class Group {
   // The same for a running container (`update`); on failure what was changed is written back. Device rules untouched
   // when none are given.
   Status update(const oci::Resources& resources);
+  // v2 only: `owner` may divide the group and its own processes, not change its limits. The directory and the files of
+  // the kernel's list (/sys/kernel/cgroup/delegate) become its. Nothing on v1 and hybrid hosts.
+  Status delegate(uid_t owner);
   // Moves the process (all hierarchies). First v1 write may take milliseconds (RCU grace period): overlap it with other
   // work.
   Status attach(pid_t pid);

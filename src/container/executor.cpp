@@ -152,7 +152,8 @@ Status Executor::perform(const CgroupCreate& step) {
   ASSIGN_OR_RETURN(group_, cgroup::Group::create(*layout_, step.path, policy));
   own_group_ = true;
   cgroup_path_ = step.path;
-  return group_->apply(step.resources);
+  RETURN_IF_ERROR(group_->apply(step.resources));
+  return step.owner ? group_->delegate(*step.owner) : Status();
 }
 
 Status Executor::perform(const JoinPidNamespace& step) {

@@ -75,6 +75,7 @@ class Builder {
   void enter_root_steps();
   void process_steps();
   std::string cgroup_path() const;
+  std::optional<uid_t> cgroup_owner() const;
   oci::Resources resources() const;
 
   const oci::Config& config_;
@@ -95,6 +96,29 @@ std::string Builder::cgroup_path() const {
   return rules::clean_path(path[0] == '/' ? path : options_.cgroup_default_parent + "/" + path);
 }
 
+// As the runtime specification has it: a cgroup that is the root of a namespace of its own, and mounted writable, is
+// the user's. None when that is who has it already.
+std::optional<uid_t> Builder::cgroup_owner() const {
+  if (!options_.cgroup_v2_only || !is_new("cgroup") || is_joined("user")) return {};
+  bool writable = false;
+  for (const oci::Mount& mount : config_.mounts) {
+    if ((mount.type != "cgroup" && mount.type != "cgroup2") || rules::clean_path(mount.destination) != "/sys/fs/cgroup")
+      continue;
+    writable = true;
+    for (const std::string& option : mount.options) {
+      if (option == "ro" || option == "rro") writable = false;
+      if (option == "rw") writable = true;
+    }
+  }
+  if (!writable) return {};
+  const uid_t user = process_.user.uid;
+  if (!new_user_) return user == 0 ? std::optional<uid_t>() : user;
+  for (const oci::IdMapping& m : linux_.uid_mappings) {
+    if (user >= m.container_id && user - m.container_id < m.size) return m.host_id + (user - m.container_id);
+  }
+  return {};
+}
+
 oci::Resources Builder::resources() const {
   oci::Resources out = linux_.resources.value_or(oci::Resources{});
   if (options_.extras && options_.extras->exact_device_rules) return out;
@@ -105,7 +129,7 @@ oci::Resources Builder::resources() const {
 void Builder::parent_steps() {
   // Limits must be in force before the first task is inside, and a group that cannot be made must fail before anything
   // else is done.
-  parent(CgroupCreate{cgroup_path(), resources()});
+  parent(CgroupCreate{cgroup_path(), resources(), cgroup_owner()});
   // A process never changes its own PID namespace: only children of the caller are born in the other one.
   if (is_joined("pid")) parent(JoinPidNamespace{ns("pid")->path});
   // Offsets of a time namespace can be written only while nobody is in it.

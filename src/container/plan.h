@@ -35,6 +35,7 @@ enum class Actor { kParent, kChild };
 struct CgroupCreate {  // make the group and write its limits before any task is inside
   std::string path;
   oci::Resources resources;
+  std::optional<uid_t> owner = {};  // host id of who may divide it (v2): the container sees it as a root of its own
 };
 struct JoinPidNamespace {  // setns(CLONE_NEWPID) before the clone: children are born inside; undone after it
   std::string path;

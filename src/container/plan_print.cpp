@@ -39,6 +39,7 @@ template <typename F>
 void fields(const CgroupCreate& s, F& f) {
   f("path", s.path);
   f("resources", Json{oci::print_resources(s.resources)});
+  if (s.owner) f("owner", std::uint64_t{*s.owner});
 }
 template <typename F>
 void fields(const JoinPidNamespace& s, F& f) {

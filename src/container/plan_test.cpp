@@ -346,6 +346,38 @@ TEST(Plan, CgroupPathAndDeviceRules) {
   EXPECT_EQ(allowed[1].type, "a");
 }
 
+TEST(Plan, CgroupOwner) {
+  oci::Config config = oci::default_config();
+  const auto owner = [&](bool v2 = true) {
+    PlanOptions with = options();
+    with.cgroup_v2_only = v2;
+    with.hybrid_or_v1 = !v2;
+    return only<CgroupCreate>(plan_of(config, with)).owner;
+  };
+  config.linux->namespaces.push_back({"cgroup", ""});
+  config.linux->namespaces.push_back({"user", ""});
+  config.linux->uid_mappings = {{0, 100000, 1000}, {1000, 7, 1}};
+  config.linux->gid_mappings = {{0, 100000, 65536}};
+  std::erase_if(config.mounts, [](const oci::Mount& mount) { return mount.destination == "/sys/fs/cgroup"; });
+  EXPECT_EQ(owner(), std::nullopt);
+  config.mounts.push_back({"/sys/fs/cgroup/", "cgroup", "cgroup", {"nosuid", "ro"}, {}, {}});
+  EXPECT_EQ(owner(), std::nullopt);
+  config.mounts.back().options = {"nosuid"};
+  EXPECT_EQ(owner(), 100000U);
+  EXPECT_EQ(owner(false), std::nullopt);
+  config.process->user.uid = 1000;
+  EXPECT_EQ(owner(), 7U);
+  config.linux->namespaces.pop_back();
+  config.linux->uid_mappings.clear();
+  config.linux->gid_mappings.clear();
+  EXPECT_EQ(owner(), 1000U);
+  config.process->user.uid = 0;
+  EXPECT_EQ(owner(), std::nullopt);
+  config.process->user.uid = 1000;
+  config.linux->namespaces.pop_back();
+  EXPECT_EQ(owner(), std::nullopt);
+}
+
 TEST(Plan, RootPropagation) {
   const auto flags = [](const char* word) {
     oci::Config config = oci::default_config();

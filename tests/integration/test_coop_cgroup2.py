@@ -362,11 +362,48 @@ def test_occupied_target(runtime, bundle, make_bundle):
         assert runtime.status(bundle.id) == "running"
 
 
-def test_no_delegation_when_read_only(runtime, bundle):
-    """A read-only mount hands nothing over."""
+def owners(bundle, *names):
+    """Who has the files of the container's cgroup."""
+    return [os.stat(folder(bundle) / name).st_uid for name in names]
+
+
+# Processes of exec may still be in the group, which then hands nothing on.
+DIVIDE = "cd /sys/fs/cgroup && mkdir sub && echo 1 >sub/cgroup.procs && until echo +memory >cgroup.subtree_control; do sleep 0.05; done && cat sub/memory.max"
+
+
+def test_delegation(runtime, bundle):
+    """With a user namespace, a cgroup namespace and a writable mount the container's root owns its cgroup, and no limit of it; exec goes on working."""
     bundle.userns().namespace("cgroup")
+    bundle.mount_for("/sys/fs/cgroup")["options"].remove("ro")
+    bundle.resources["memory"] = {"limit": 64 * MIB}
+    with runtime.running(bundle.sh("until [ -e /dev/shm/go ]; do sleep 0.05; done; " + DIVIDE + "; sleep 1000")):
+        assert owners(bundle, ".", "cgroup.procs", "cgroup.subtree_control", "cgroup.threads") == [100000] * 4
+        assert owners(bundle, "memory.max", "cgroup.freeze") == [0, 0]
+        assert runtime.exec(bundle.id, "cat", "/proc/self/cgroup").check().out == "0::/\n"
+        runtime.exec(bundle.id, "sh", "-c", "echo 1 >/sys/fs/cgroup/memory.max").fails("denied")
+        runtime.exec(bundle.id, "touch", "/dev/shm/go").check()
+        proc.until(lambda: "memory" in read(bundle, "cgroup.subtree_control"))
+        assert runtime.exec(bundle.id, "cat", "/proc/self/cgroup").check().out == "0::/sub\n"
+
+
+def test_delegation_to_a_user(runtime, bundle):
+    """Without a user namespace the cgroup is that of the process's user."""
+    bundle.namespace("cgroup")
+    bundle.mount_for("/sys/fs/cgroup")["options"].remove("ro")
+    bundle.process["user"] = {"uid": 1234, "gid": 1234}
+    assert runtime.output(bundle.sh(DIVIDE + "; cat /proc/self/cgroup")).endswith("0::/sub\n")
+
+
+@pytest.mark.parametrize("read_only,namespace", [(True, True), (False, False)])
+def test_no_delegation(runtime, bundle, read_only, namespace):
+    """A read-only mount, and a mount that shows the cgroups of others too, hand nothing over."""
+    bundle.userns()
+    if namespace:
+        bundle.namespace("cgroup")
+    if not read_only:
+        bundle.mount_for("/sys/fs/cgroup")["options"].remove("ro")
     with runtime.running(bundle.sh("sleep 1000")):
-        assert os.stat(folder(bundle)).st_uid == 0
+        assert owners(bundle, ".", "cgroup.procs") == [0, 0]
 
 
 def test_mount(runtime, bundle):
