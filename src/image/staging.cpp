@@ -140,7 +140,7 @@ Status Staging::take_back_records() {
 
 Status Staging::commit(std::vector<Image>& images) {
   if (unsynced_) RETURN_IF_ERROR(sys::syncfs(store_));
-  ASSIGN_OR_RETURN(const io::FileLock guard, io::FileLock::acquire(store_, kStoreLock, io::FileLock::Mode::kExclusive));
+  ASSIGN_OR_RETURN(const io::FileLock guard, take_lock(store_, kStoreLock, io::FileLock::Mode::kExclusive));
   ScopeExit undo([&] {
     const std::vector<Digest> blobs(blobs_.begin(), blobs_.end());
     const std::vector<std::string> trees(trees_.begin(), trees_.end());

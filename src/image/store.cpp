@@ -12,6 +12,7 @@
 #include "image/internal/records.h"
 #include "image/internal/trees.h"
 #include "io/file.h"
+#include "log/steps.h"
 #include "spec/oci_image/parse.h"
 #include "spec/oci_image/reference.h"
 #include "sys/file.h"
@@ -21,7 +22,7 @@ namespace cooper::image {
 struct Store::Impl {
   std::string dir;
   UniqueFd fd;
-  Result<io::FileLock> lock() const { return io::FileLock::acquire(fd, kStoreLock, io::FileLock::Mode::kExclusive); }
+  Result<io::FileLock> lock() const { return take_lock(fd, kStoreLock, io::FileLock::Mode::kExclusive); }
 };
 
 namespace {
@@ -37,6 +38,18 @@ Status check_unused(BorrowedFd store, const Records& records, const Image& image
                                 std::to_string(users.size()) + " container(s), " + users.front() +
                                 (users.size() > 1 ? " among them" : ""))
       .with_hint("remove them first, or use --force: they keep their files");
+}
+
+void log_stored(std::span<const Image> images, const std::string& store, const log::Stopwatch& loading) {
+  for (const Image& image : images) {
+    log::step("image stored", [&] {
+      return log::Fields{{"id", image.id.str()},
+                         {"store", store},
+                         {"layers", std::to_string(image.layers.size())},
+                         {"size_bytes", std::to_string(image.size_bytes)},
+                         {"took_ms", loading.ms()}};
+    });
+  }
 }
 
 }  // namespace
@@ -56,7 +69,11 @@ Result<Store> Store::open(const std::string& dir) {
 }
 
 Result<Image> Store::find(std::string_view reference) const {
-  return find_image(Records(impl_->fd), reference);
+  auto image = find_image(Records(impl_->fd), reference);
+  if (image.ok()) {
+    log::step("image", [&] { return log::Fields{{"reference", std::string(reference)}, {"id", image->id.str()}}; });
+  }
+  return image;
 }
 
 Result<std::vector<Image>> Store::list() const {
@@ -64,11 +81,17 @@ Result<std::vector<Image>> Store::list() const {
 }
 
 Result<std::vector<Image>> Store::load(const LoadOptions& options) {
-  return load_images(impl_->fd, options);
+  const log::Stopwatch loading;
+  auto images = load_images(impl_->fd, options);
+  if (images.ok()) log_stored(*images, impl_->dir, loading);
+  return images;
 }
 
 Result<Image> Store::import(const ImportOptions& options) {
-  return import_rootfs(impl_->fd, options);
+  const log::Stopwatch loading;
+  auto image = import_rootfs(impl_->fd, options);
+  if (image.ok()) log_stored(std::span(&*image, 1), impl_->dir, loading);
+  return image;
 }
 
 Status Store::tag(std::string_view reference, std::span<const std::string> names) {
@@ -139,8 +162,13 @@ Result<Store::Tree> Store::acquire_tree(const Image& image, std::string_view use
   RETURN_IF_ERROR(check_chain(image.chain));
   RETURN_IF_ERROR(check_tree_user(user));
   ASSIGN_OR_RETURN(const bool there, Trees(impl_->fd).register_user(image.chain, user));
+  const log::Stopwatch unpacking;
   if (!there) RETURN_IF_ERROR(unpack_stored_tree(impl_->fd, image, user));
-  return Tree{.chain = image.chain, .rootfs = impl_->dir + "/" + tree_path(image.chain) + "/rootfs"};
+  Tree tree{.chain = image.chain, .rootfs = impl_->dir + "/" + tree_path(image.chain) + "/rootfs"};
+  log::step(there ? "tree reused" : "tree unpacked", [&] {
+    return log::Fields{{"rootfs", tree.rootfs}, {"took_ms", there ? "0" : unpacking.ms()}};
+  });
+  return tree;
 }
 
 Status Store::release_tree(std::string_view chain, std::string_view user) {

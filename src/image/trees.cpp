@@ -8,6 +8,7 @@
 #include "base/strings.h"
 #include "codec/json.h"
 #include "image/internal/paths.h"
+#include "log/steps.h"
 #include "sys/file.h"
 
 namespace cooper::image {
@@ -31,12 +32,19 @@ Status remove_if_there(BorrowedFd dir, const std::string& path) {
 
 }  // namespace
 
+Result<io::FileLock> take_lock(BorrowedFd store, const std::string& path, io::FileLock::Mode mode) {
+  const log::Stopwatch waiting;
+  auto lock = io::FileLock::acquire(store, path, mode);
+  log::step("lock", [&] { return log::Fields{{"path", path}, {"waited_ms", waiting.ms()}}; });
+  return lock;
+}
+
 Result<io::FileLock> Trees::lock(io::FileLock::Mode mode) const {
-  return io::FileLock::acquire(store_, kTreesLock, mode);
+  return take_lock(store_, kTreesLock, mode);
 }
 
 Result<io::FileLock> Trees::lock_unpacking(std::string_view chain) const {
-  return io::FileLock::acquire(store_, unpack_lock_path(chain), io::FileLock::Mode::kExclusive);
+  return take_lock(store_, unpack_lock_path(chain), io::FileLock::Mode::kExclusive);
 }
 
 Result<io::FileLock> Trees::try_lock_unpacking(std::string_view chain) const {

@@ -8,6 +8,7 @@
 #include <array>
 
 #include "base/strings.h"
+#include "log/steps.h"
 
 namespace cooper::log {
 namespace {
@@ -15,7 +16,14 @@ namespace {
 struct Sink {
   Options options;
   UniqueFd file;
+  std::int64_t start_us = 0;  // monotonic; of debug logs only
 };
+
+std::int64_t monotonic_us() {
+  struct timespec now = {};
+  (void)::clock_gettime(CLOCK_MONOTONIC, &now);
+  return std::int64_t{now.tv_sec} * 1'000'000 + now.tv_nsec / 1000;
+}
 
 Sink& sink() {
   static Sink instance;
@@ -97,6 +105,7 @@ Status configure(const Options& options) {
   }
   sink().options = options;
   sink().file = std::move(file);
+  if (options.level == Level::kDebug) sink().start_us = monotonic_us();
   return {};
 }
 
@@ -120,7 +129,25 @@ std::string format_record(Format format, Level level, std::string_view message, 
     out += to_string(level);
     out += " msg=";
     append_json_string(out, message);
+    out += extra;
     out += '\n';
+  }
+  return out;
+}
+
+std::string format_fields(Format format, const Fields& fields) {
+  std::string out;
+  for (const auto& [name, value] : fields) {
+    if (format == Format::kJson) {
+      out += ',';
+      append_json_string(out, name);
+      out += ':';
+    } else {
+      out += ' ';
+      out += name;
+      out += '=';
+    }
+    append_json_string(out, value);
   }
   return out;
 }
@@ -143,23 +170,46 @@ void write(Level level, std::string_view message) {
   write_record(level, message, {});
 }
 
+namespace {
+
+std::string milliseconds_since(std::int64_t start_us) {
+  const std::int64_t us = monotonic_us() - start_us;
+  const std::string below = std::to_string(us % 1000);
+  return std::to_string(us / 1000) + "." + std::string(3 - below.size(), '0') + below;
+}
+
+}  // namespace
+
+void forget_file() {
+  sink().file.reset();
+}
+
+Stopwatch::Stopwatch() : start_us_(enabled(Level::kDebug) ? monotonic_us() : 0) {}
+
+std::string Stopwatch::ms() const {
+  return milliseconds_since(start_us_);
+}
+
+void write_step(std::string_view message, const Fields& fields) {
+  Fields all = fields;
+  all.emplace_back("elapsed_ms", milliseconds_since(sink().start_us));
+  write_record(Level::kDebug, message, format_fields(sink().options.format, all));
+}
+
 std::string sentence(const Error& error) {
   if (error.hint().empty()) return error.message();
   return error.message() + " (" + error.hint() + ")";
 }
 
 void error(const Error& error) {
-  std::string extra = ",\"code\":";
-  append_json_string(extra, to_string(error.code()));
-  if (error.errno_value() != 0) {
-    extra += ",\"errno\":";
-    append_json_string(extra, errno_name(error.errno_value()));
+  Fields fields;
+  // People read these from the sentence.
+  if (sink().options.format == Format::kJson) {
+    fields.emplace_back("code", to_string(error.code()));
+    if (error.errno_value() != 0) fields.emplace_back("errno", errno_name(error.errno_value()));
+    if (!error.step().empty()) fields.emplace_back("step", error.step());
   }
-  if (!error.step().empty()) {
-    extra += ",\"step\":";
-    append_json_string(extra, error.step());
-  }
-  write_record(Level::kError, sentence(error), extra);
+  write_record(Level::kError, sentence(error), format_fields(sink().options.format, fields));
 }
 
 }  // namespace cooper::log

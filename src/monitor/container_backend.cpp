@@ -1,16 +1,37 @@
 #include "cgroup/cgroup.h"
 #include "io/file.h"
+#include "log/steps.h"
 #include "monitor/internal/backend.h"
 
 namespace cooper::monitor::internal {
 namespace {
+
+std::string joined_types(const std::vector<oci::Namespace>& namespaces) {
+  std::string out;
+  for (const oci::Namespace& one : namespaces) {
+    if (!out.empty()) out += ",";
+    out += one.path.empty() ? one.type : one.type + "=" + one.path;
+  }
+  return out;
+}
 
 class ContainerBackend final : public Backend {
  public:
   explicit ContainerBackend(container::FactoryOptions options) : factory_(std::move(options)) {}
 
   Result<container::Created> create(const oci::Config& config, const container::CreateOptions& options) override {
-    return factory_.create(config, options);
+    log_plan(config, options);
+    const log::Stopwatch creating;
+    auto created = factory_.create(config, options);
+    if (created.ok()) {
+      log::step("container created", [&] {
+        return log::Fields{{"id", options.id},
+                           {"pid", std::to_string(created->pid)},
+                           {"state", factory_.options().root + "/" + options.id},
+                           {"took_ms", creating.ms()}};
+      });
+    }
+    return created;
   }
 
   Status start(const std::string& id) override {
@@ -65,6 +86,24 @@ class ContainerBackend final : public Backend {
   }
 
  private:
+  // Decided a second time for it: the start itself decides once.
+  void log_plan(const oci::Config& config, const container::CreateOptions& options) {
+    log::step("runtime plan", [&] {
+      const auto plan = factory_.plan(config, options);
+      log::Fields fields{{"id", options.id}};
+      if (plan.ok()) fields.emplace_back("steps", std::to_string(plan->steps.size()));
+      if (config.linux) {
+        fields.emplace_back("cgroup", config.linux->cgroups_path);
+        fields.emplace_back("namespaces", joined_types(config.linux->namespaces));
+        fields.emplace_back("seccomp", config.linux->seccomp ? "filter" : "none");
+      }
+      fields.emplace_back("mounts", std::to_string(config.mounts.size()));
+      fields.emplace_back("rootfs", config.root ? config.root->path : "");
+      fields.emplace_back("command", config.process && !config.process->args.empty() ? config.process->args[0] : "");
+      return fields;
+    });
+  }
+
   container::Factory factory_;
 };
 

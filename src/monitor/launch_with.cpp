@@ -11,7 +11,7 @@
 
 #include "base/ids.h"
 #include "base/strings.h"
-#include "log/log.h"
+#include "log/steps.h"
 #include "monitor/internal/board.h"
 #include "monitor/internal/guardian.h"
 #include "monitor/internal/process_setup.h"
@@ -83,8 +83,8 @@ Result<Plumbing> make_plumbing(PodSpec& spec, const LaunchOptions& options) {
 // own would be held for as long as the pod runs.
 Status become_service(const PodSpec& spec, const Plumbing& plumbing, bool is_monitor) {
   if (is_monitor) reset_signals();
-  // The sink may hold a file descriptor of the caller, whose number will soon mean something else.
-  RETURN_IF_ERROR(log::configure({}));
+  // It may be a file descriptor of the caller, whose number will soon mean something else.
+  log::forget_file();
   std::vector<int> keep = {spec.pod_dir.get(), spec.lock.get(), plumbing.sync.second.get()};
   if (is_monitor) keep.push_back(plumbing.client.second.get());
   RETURN_IF_ERROR(close_all_but(std::move(keep)));

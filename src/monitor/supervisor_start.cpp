@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "base/strings.h"
+#include "log/steps.h"
 #include "monitor/internal/pod_end.h"
 #include "monitor/internal/process_setup.h"
 #include "monitor/internal/supervisor.h"
@@ -28,6 +29,12 @@ Supervisor::Supervisor(PodSpec spec, Inheritance inheritance, Backend& backend)
     : spec_(std::move(spec)), inherited_(std::move(inheritance)), backend_(backend) {}
 
 void Supervisor::run() {
+  log::step("monitor", [&] {
+    return log::Fields{{"pod", spec_.uuid},
+                       {"pid", std::to_string(::getpid())},
+                       {"guardian", std::to_string(inherited_.guardian)},
+                       {"run_dir", spec_.run_dir}};
+  });
   if (Status started = start(); !started.ok()) {
     fail(std::move(started).error());
     return;

@@ -1,6 +1,7 @@
 #include "base/scope_exit.h"
 #include "base/strings.h"
 #include "io/file.h"
+#include "log/steps.h"
 #include "pod/layout.h"
 #include "pod/pod.h"
 #include "pod/prepare.h"
@@ -36,6 +37,10 @@ Result<Engine> Engine::open(EngineOptions options) {
   }
   ASSIGN_OR_RETURN(options.cgroup_parent, clean_path(options.cgroup_parent, "parent cgroup"));
   RETURN_IF_ERROR(make_layout(Layout(options)));
+  log::step("engine", [&] {
+    return log::Fields{
+        {"root", options.root}, {"run_root", options.run_root}, {"cgroup_parent", options.cgroup_parent}};
+  });
   return Engine(std::move(options));
 }
 

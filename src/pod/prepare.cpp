@@ -9,6 +9,7 @@
 #include "io/file.h"
 #include "io/root_dir.h"
 #include "log/log.h"
+#include "log/steps.h"
 #include "network/support_files.h"
 #include "pod/names.h"
 #include "pod/remove.h"
@@ -200,6 +201,10 @@ Result<PreparedPod> prepare_pod(const EngineOptions& options, const PodRequest& 
   ASSIGN_OR_RETURN(OpenPod pod, create_pod(Layout(options), uuid));
   ScopeExit undo([&] { discard_pod(options, pod); });
   RETURN_IF_ERROR(fill_pod(options, request, pod, manifest));
+  log::step("pod prepared", [&] {
+    return log::Fields{
+        {"pod", uuid.str()}, {"name", manifest.name}, {"directory", Layout(options).pod(pod.place, uuid)}};
+  });
   undo.dismiss();
   return PreparedPod{std::move(pod), std::move(manifest)};
 }

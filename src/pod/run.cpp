@@ -8,6 +8,7 @@
 #include "base/strings.h"
 #include "io/file.h"
 #include "log/log.h"
+#include "log/steps.h"
 #include "network/support_files.h"
 #include "pod/remove.h"
 #include "sys/file.h"
@@ -130,7 +131,9 @@ Result<RunResult> start_pod(const EngineOptions& options, PreparedPod prepared, 
   const auto start = [&]() -> Result<monitor::Launched> {
     // Keeps others from removing the parent of the cgroups that are about to be made.
     ASSIGN_OR_RETURN(const UniqueFd starting, sys::openat(sys::kCwd, layout.run_pods(), O_RDONLY | O_DIRECTORY));
+    const log::Stopwatch waiting;
     RETURN_IF_ERROR(sys::flock(starting, LOCK_SH));
+    log::step("lock of starts", [&] { return log::Fields{{"path", layout.run_pods()}, {"waited_ms", waiting.ms()}}; });
     if (Status made = make_run_dir(layout, prepared.manifest); !made.ok())
       return std::move(made).error().with("run directory " + quoted(layout.run_dir(uuid)));
     ASSIGN_OR_RETURN(monitor::PodSpec spec, pod_spec(options, std::move(prepared), std::move(launch)));
@@ -143,6 +146,9 @@ Result<RunResult> start_pod(const EngineOptions& options, PreparedPod prepared, 
     remove_idle_cgroup_parent(options, 0);
     return explain_exec_format(options, image_ids, std::move(launched).error());
   }
+  log::step("pod runs", [&] {
+    return log::Fields{{"pod", uuid.str()}, {"guardian", std::to_string(launched->guardian)}};
+  });
   if (keep) {
     // After the start, so that the app does not wait for the disk; before the caller can tell anybody of the pod.
     auto pod = open_pod_at(layout, uuid, Place::kRun);

@@ -8,6 +8,7 @@
 #include "base/scope_exit.h"
 #include "base/strings.h"
 #include "io/event_loop.h"
+#include "log/steps.h"
 #include "sys/file.h"
 
 namespace cooper::pod {
@@ -105,7 +106,11 @@ Result<bool> is_locked(const OpenPod& pod) {
 }
 
 Status lock_pod(const Layout& layout, OpenPod& pod, int timeout_ms) {
+  const log::Stopwatch waiting;
   ASSIGN_OR_RETURN(const bool locked, lock_directory(pod.dir, timeout_ms));
+  log::step("pod lock", [&] {
+    return log::Fields{{"pod", pod.uuid.str()}, {"held", locked ? "true" : "false"}, {"waited_ms", waiting.ms()}};
+  });
   if (!locked)
     return Error(Errc::kBusy, "pod " + quoted(pod.uuid.str()) + " is in use by another process", EWOULDBLOCK);
   for (const Place place : kPlaces) {

@@ -628,6 +628,25 @@ def test_log_format_json(cooper):
     assert record["level"] == "error" and "nosuchimage" in record["msg"]
 
 
+def test_debug_log(cooper, unique):
+    """The steps of engine and monitor with what they are about, one record a line; without the flag nothing."""
+    with cooper.running(unique()):  # the tree is there
+        result = cooper("--log-level", "debug", "--log-format", "json", "run", "--rm", "busybox", "echo", "out").check()
+    assert result.out == "out\n"
+    records = [json.loads(line) for line in result.err.splitlines()]
+    assert all(record["level"] == "debug" and float(record["elapsed_ms"]) >= 0 for record in records)
+    steps = {record["msg"]: record for record in records}
+    assert steps["engine"]["root"] == str(cooper.root) and steps["engine"]["cgroup_parent"] == cooper.cgroup_parent
+    assert steps["tree reused"]["rootfs"].startswith(str(cooper.root / "images/trees"))
+    assert steps["pod prepared"]["pod"] == steps["monitor"]["pod"] == steps["pod runs"]["pod"]
+    assert int(steps["monitor"]["pid"]) > 1 and steps["runtime plan"]["cgroup"].startswith(cooper.cgroup_parent)
+    assert int(steps["runtime plan"]["steps"]) > 20 and int(steps["container created"]["pid"]) > 1
+    assert float(steps["lock of starts"]["waited_ms"]) >= 0 and steps["app has ended"]["exit_code"] == "0"
+    text = cooper("--log-level", "debug", "run", "--rm", "busybox", "true").check().err
+    assert 'level=debug msg="tree reused" rootfs="' in text
+    assert cooper("run", "--rm", "busybox", "true").check().err == ""
+
+
 def test_config_file(cooper, workdir):
     """Its settings hold unless a flag says otherwise; mistakes name file and line."""
     config = workdir / "c.toml"

@@ -9,6 +9,7 @@
 #include "codec/json.h"
 #include "container/plan.h"
 #include "io/tty.h"
+#include "log/steps.h"
 
 namespace cooper::cli {
 
@@ -41,6 +42,13 @@ Result<int> run_in_foreground(const pod::Engine& engine, const PodUuid& uuid, Un
   ASSIGN_OR_RETURN(monitor::Client connection, monitor::Client::adopt(std::move(client)));
   if (options.app.empty() && connection.hello().apps.size() == 1) options.app = connection.hello().apps.front();
   ASSIGN_OR_RETURN(const SessionEnd end, run_session(connection, options));
+  if (end.kind == SessionEnd::Kind::kExited) {
+    log::step("app has ended", [&] {
+      return log::Fields{{"app", end.record.app},
+                         {"exit_code", std::to_string(end.record.exit_code)},
+                         {"ran_ms", std::to_string(end.record.finished_unix_ms - end.record.started_unix_ms)}};
+    });
+  }
   if (options.owner && end.kind == SessionEnd::Kind::kExited && !end.pod_ended) {
     ASSIGN_OR_RETURN(const SessionEnd pod_end, wait_for_pod(connection));
     if (!pod_end.pod_ended) {

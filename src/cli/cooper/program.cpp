@@ -9,6 +9,7 @@
 #include "cli/cooper/help.h"
 #include "container/seal_exe.h"
 #include "io/file.h"
+#include "log/steps.h"
 #include "sys/file.h"
 
 namespace cooper::cli {
@@ -168,7 +169,11 @@ int run_command(const Command& command, const Args& args) {
   const log::Format log_format = settings->log.format;
   if (auto configured = log::configure(settings->log); !configured.ok()) return usage_error(configured.error());
   const Context context(std::move(settings).value());
+  log::step("command", [&] { return log::Fields{{"verb", std::string(command.path)}, {"version", COOPER_VERSION}}; });
   const Result<int> status = command.handler(context, args);
+  log::step("command has ended", [&] {
+    return log::Fields{{"status", status.ok() ? std::to_string(*status) : "failed"}};
+  });
   if (status.ok()) return *status;
   report(status.error(), log_format);
   const Errc code = status.error().code();

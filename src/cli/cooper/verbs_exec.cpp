@@ -14,6 +14,7 @@
 #include "cli/cooper/target.h"
 #include "image/store.h"
 #include "io/tty.h"
+#include "log/steps.h"
 #include "sys/file.h"
 #include "sys/process.h"
 
@@ -93,6 +94,9 @@ Result<int> exec(const Context& context, const Args& args) {
     report(context, created.error());
     return start_failure_status(created.error());
   }
+  log::step("exec", [&] {
+    return log::Fields{{"container", container.record().id}, {"pid", std::to_string(created->pid)}};
+  });
   if (detach) {
     if (created->console) RETURN_IF_ERROR(hold_console(std::move(created->console)));
     return 0;

@@ -15,6 +15,9 @@
 
 namespace cooper::image {
 
+// Blocks; says in the debug log how long it did.
+Result<io::FileLock> take_lock(BorrowedFd store, const std::string& path, io::FileLock::Mode mode);
+
 class Trees {
  public:
   explicit Trees(BorrowedFd store) : store_(store) {}
