@@ -287,11 +287,16 @@ Result<cgroup::Group> Container::group() const {
   return open_group(record_);
 }
 
-Status Container::update(const oci::Resources& resources) {
+Status Container::update(const oci::Resources& resources, const std::vector<std::string>& schemata) {
   ASSIGN_OR_RETURN(const RunStatus now, status());
   if (now == RunStatus::kStopped) return not_running(record_, now);
   ASSIGN_OR_RETURN(auto group, open_group(record_));
-  return group.update(resources);
+  if (schemata.empty()) return group.update(resources);
+  ASSIGN_OR_RETURN(const Resctrl resctrl, Resctrl::open());
+  ASSIGN_OR_RETURN(const auto former, resctrl.set_schemata(record_.resctrl, schemata));
+  Status done = group.update(resources);
+  if (!done.ok()) (void)!resctrl.set_schemata(record_.resctrl, former).ok();
+  return done;
 }
 
 // Kills the init, thaws it if it is paused, and waits for its end.

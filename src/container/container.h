@@ -170,7 +170,8 @@ class Container {
   Result<cgroup::Stats> stats() const;
   // Its control groups, to read counters from and to watch. Errc::kUnsupported without any.
   Result<cgroup::Group> group() const;
-  Status update(const oci::Resources& resources);
+  // With lines of schemata for its class of service of resctrl. When one of both fails, both are as before.
+  Status update(const oci::Resources& resources, const std::vector<std::string>& schemata = {});
   // stopped (or created: the init is killed first); force kills whatever runs. Removes cgroup and state, runs poststop
   // hooks.
   Status destroy(bool force);

@@ -5,6 +5,7 @@
 #include <sys/statfs.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <map>
 #include <optional>
@@ -166,6 +167,34 @@ Status Resctrl::set_up(const ResctrlCreate& step, ResctrlGroups& out) const {
   }
   out.made_monitor = true;
   return {};
+}
+
+Result<std::vector<std::string>> Resctrl::set_schemata(const ResctrlGroups& groups,
+                                                       const std::vector<std::string>& lines) const {
+  if (groups.class_path.empty()) {
+    return Error(Errc::kUnsupported, "intelRdt: the container was started without a class of service")
+        .with_hint("name a schema in /linux/intelRdt of its config.json");
+  }
+  if (!groups.made_class) {
+    return Error(Errc::kUnsupported,
+                 "intelRdt: class of service " + quoted(groups.class_path) + " was not made for this container")
+        .with_hint("change its schemata file, for all that are in it");
+  }
+  ASSIGN_OR_RETURN(const std::string now, io::read_file(groups.class_path + "/schemata", std::size_t{64} << 10));
+  const auto resource = [](std::string_view line) { return trim(line.substr(0, line.find(':'))); };
+  std::vector<std::string> former;
+  for (const std::string_view old : split(now, '\n')) {
+    const bool changes =
+        std::ranges::any_of(lines, [&](const std::string& line) { return resource(line) == resource(old); });
+    if (changes && !trim(old).empty()) former.emplace_back(trim(old));
+  }
+  for (const std::string& line : lines) {
+    Status written = write_schema(root_, groups.class_path, line);
+    if (written.ok()) continue;
+    for (const std::string& old : former) (void)!write_schema(root_, groups.class_path, old).ok();
+    return std::move(written).error();
+  }
+  return former;
 }
 
 Status join_resctrl(const ResctrlGroups& groups, pid_t pid) {

@@ -6,6 +6,7 @@
 #include <functional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/error.h"
 #include "container/plan.h"
@@ -36,6 +37,10 @@ class Resctrl {
 
   // On failure nothing is left of what was made.
   Result<ResctrlGroups> create(const ResctrlCreate& step) const;
+  // Writes lines of schemata to the container's class, which must have been made for it. Returns the former lines of
+  // the same resources, which bring it back; on failure it is as it was.
+  Result<std::vector<std::string>> set_schemata(const ResctrlGroups& groups,
+                                                const std::vector<std::string>& lines) const;
 
  private:
   Status set_up(const ResctrlCreate& step, ResctrlGroups& out) const;

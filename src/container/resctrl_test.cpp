@@ -152,6 +152,25 @@ TEST_F(ResctrlTest, OnlyWhatWasMadeIsRemoved) {
   EXPECT_FALSE(std::filesystem::exists(root_ + "/gold/mon_groups/box"));
 }
 
+TEST_F(ResctrlTest, ALivingClassGetsOtherLinesAndGivesTheFormerOnes) {
+  fill(root_ + "/box", "    L3:0=fff;1=fff\n    MB:0=100;1=100\n");
+  const ResctrlGroups own{root_ + "/box", "", true, false};
+  const auto former = resctrl().set_schemata(own, {"MB:0=20"});
+  ASSERT_TRUE(former.ok()) << former.error().message();
+  EXPECT_THAT(*former, ElementsAre("MB:0=100;1=100"));
+  EXPECT_THAT(read(root_ + "/box/schemata"), HasSubstr("MB:0=20"));
+}
+
+TEST_F(ResctrlTest, OnlyAClassOfTheContainersOwnIsChanged) {
+  EXPECT_THAT(resctrl().set_schemata({}, {"L3:0=f"}).error().message(), HasSubstr("started without"));
+  fill(root_ + "/gold", "L3:0=fff\n");
+  const auto shared = resctrl().set_schemata({root_ + "/gold", "", false, false}, {"L3:0=f"});
+  EXPECT_THAT(shared.error().message(), HasSubstr("was not made for this container"));
+  EXPECT_EQ(read(root_ + "/gold/schemata"), "L3:0=fff\n");
+  const auto gone = resctrl().set_schemata({root_ + "/none", "", true, false}, {"L3:0=f"});
+  EXPECT_EQ(gone.error().errno_value(), ENOENT);
+}
+
 TEST(IntelRdt, Rules) {
   EXPECT_TRUE(check_intel_rdt(rdt("/", "", "", {}, false), "/linux/intelRdt").ok());
   EXPECT_TRUE(check_intel_rdt(rdt("gold", "", "", {"L3:0=f"}, false), "/linux/intelRdt").ok());

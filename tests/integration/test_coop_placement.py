@@ -107,6 +107,25 @@ def test_intel_rdt_elsewhere(runtime, bundle):
     runtime.run(bundle).fails("intelRdt", "/sys/fs/resctrl", rc=1)
 
 
+@pytest.mark.skipif(os.path.exists("/sys/fs/resctrl/schemata"), reason="this machine has resctrl")
+@pytest.mark.parametrize(
+    "flags,words",
+    [
+        (["--l3-cache-schema", "L3:0=f"], ["intelRdt", "/sys/fs/resctrl"]),
+        (["--mem-bw-schema", "MB:0=20", "--pids-limit", "30"], ["intelRdt", "/sys/fs/resctrl"]),
+        (["--l3-cache-schema", "MB:0=20"], ["--l3-cache-schema", "MB:0=20"]),
+        (["--mem-bw-schema", "L3:0=f"], ["--mem-bw-schema", "L3:0=f"]),
+        (["--mem-bw-schema", ""], ["--mem-bw-schema"]),
+    ],
+)
+def test_update_of_shares(runtime, bundle, flags, words):
+    """update of cache and bandwidth says what is wrong with the words, or that there is no resctrl; nothing else changes then."""
+    bundle.resources["pids"] = {"limit": 50}
+    with runtime.running(bundle.sh("sleep 1000")):
+        runtime("update", *flags, bundle.id).fails(*words, rc=1)
+        assert json.loads(runtime("events", "--stats", bundle.id).check().out)["data"]["pids"]["limit"] == 50
+
+
 @pytest.mark.parametrize("rdt,pointer", [({"closID": "a/b"}, "/linux/intelRdt/closID"), ({"schemata": ["L3"]}, "/linux/intelRdt/schemata/0"), ({"memBwSchema": "L3:0=1"}, "/linux/intelRdt/memBwSchema")])
 def test_bad_intel_rdt(runtime, bundle, rdt, pointer):
     """Wrong members are refused with their place."""

@@ -82,8 +82,8 @@ constexpr std::array kUpdateFlags{
     Flag{"memory-reservation", "", FlagType::kValue, "SIZE", "soft limit"},
     Flag{"memory-swap", "", FlagType::kValue, "SIZE", "limit of memory plus swap; -1: unlimited"},
     Flag{"pids-limit", "", FlagType::kValue, "N", "number of processes; -1: unlimited"},
-    Flag{"l3-cache-schema", "", FlagType::kValue, "TEXT", "", true},
-    Flag{"mem-bw-schema", "", FlagType::kValue, "TEXT", "", true},
+    Flag{"l3-cache-schema", "", FlagType::kValue, "TEXT", "share of the L3 cache, L3:DOMAIN=MASK;..."},
+    Flag{"mem-bw-schema", "", FlagType::kValue, "TEXT", "share of memory bandwidth, MB:DOMAIN=VALUE;..."},
     Flag{"kernel-memory", "", FlagType::kValue, "SIZE", "", true},
     Flag{"kernel-memory-tcp", "", FlagType::kValue, "SIZE", "", true},
 };

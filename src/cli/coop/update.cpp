@@ -58,14 +58,32 @@ Result<oci::Resources> resources_from_flags(const Arguments& arguments) {
   return out;
 }
 
+// Lines of resctrl's schemata, each flag for its own resources.
+Result<std::vector<std::string>> schemata_from_flags(const Arguments& arguments) {
+  std::vector<std::string> out;
+  for (const bool bandwidth : {false, true}) {
+    const std::string name = bandwidth ? "mem-bw-schema" : "l3-cache-schema";
+    if (!arguments.has(name)) continue;
+    const std::size_t before = out.size();
+    const std::string text = arguments.value(name);
+    for (const std::string_view line : split(text, '\n')) {
+      if (trim(line).empty()) continue;
+      if (trim(line).find(':') == std::string_view::npos || trim(line).starts_with("MB:") != bandwidth) {
+        return Error(Errc::kInvalidArgument, "--" + name + ": " + quoted(trim(line)) + " is not of the form " +
+                                                 (bandwidth ? "MB:DOMAIN=VALUE" : "L3:DOMAIN=MASK"));
+      }
+      out.emplace_back(trim(line));
+    }
+    if (out.size() == before) return Error(Errc::kInvalidArgument, "--" + name + ": there is no schema");
+  }
+  return out;
+}
+
 }  // namespace
 
 Result<int> run_update(const Call& call) {
   const Arguments& arguments = call.arguments;
-  for (const std::string_view name : {"l3-cache-schema", "mem-bw-schema"}) {
-    if (arguments.has(name))
-      return Error(Errc::kUnsupported, "--" + std::string(name) + ": Intel RDT is not supported by this runtime");
-  }
+  ASSIGN_OR_RETURN(const auto schemata, schemata_from_flags(arguments));
   oci::Resources resources;
   if (const std::string file = arguments.value("resources"); !file.empty()) {
     ASSIGN_OR_RETURN(std::string text, read_input(file, oci::kMaxConfigBytes, true));
@@ -86,7 +104,7 @@ Result<int> run_update(const Call& call) {
   }
   RETURN_IF_ERROR(container::validate_resources(resources, ""));
   ASSIGN_OR_RETURN(auto container, call.load());
-  RETURN_IF_ERROR(container.update(resources));
+  RETURN_IF_ERROR(container.update(resources, schemata));
   return 0;
 }
 
