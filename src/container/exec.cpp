@@ -9,6 +9,7 @@
 
 #include "base/strings.h"
 #include "container/container.h"
+#include "container/core_scheduling.h"
 #include "container/executor.h"
 #include "container/internal.h"
 #include "container/lsm.h"
@@ -86,6 +87,11 @@ Result<Plan> exec_plan(const StateRecord& record, oci::Config config, const Exec
     namespaces &= ~CLONE_NEWUSER;
   }
   out.steps.push_back({Actor::kChild, EnterContainer{namespaces & ~CLONE_NEWPID}});
+  if (config.annotations.contains(kCoreSchedulingAnnotation)) {
+    const bool born_inside = std::holds_alternative<JoinPidNamespace>(out.steps.front().body);
+    ASSIGN_OR_RETURN(const pid_t seen, born_inside ? innermost_pid(init) : Result<pid_t>(init));
+    out.steps.push_back({Actor::kChild, SetCoreScheduling{seen}});
+  }
   bool waited = false;
   for (Step& step : whole.steps) {
     if (step.actor != Actor::kChild || !belongs_to_exec(step.body)) continue;

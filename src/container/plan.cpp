@@ -4,6 +4,7 @@
 
 #include "base/strings.h"
 #include "cgroup/cgroup.h"
+#include "container/core_scheduling.h"
 #include "container/landlock.h"
 #include "container/memory_policy.h"
 #include "container/mount_options.h"
@@ -32,7 +33,7 @@ class Builder {
     identity_steps();
     RETURN_IF_ERROR(root_steps());
     enter_root_steps();
-    RETURN_IF_ERROR(landlock_step());
+    RETURN_IF_ERROR(annotation_steps());
     process_steps();
     if (!linux_.mount_label.empty() && !options_.selinux_enabled) {
       plan_.warnings.push_back("SELinux mount label " + quoted(linux_.mount_label) +
@@ -62,7 +63,7 @@ class Builder {
   void namespace_steps();
   void identity_steps();
   Status root_steps();
-  Status landlock_step();
+  Status annotation_steps();
   Status mount_steps(const std::vector<oci::Mount>& mounts);
   void device_steps();
   bool has_interfaces() const { return options_.extras && !options_.extras->interfaces.empty(); }
@@ -191,11 +192,16 @@ void Builder::identity_steps() {
   if (!config_.domainname.empty()) child(SetDomainname{config_.domainname});
 }
 
-Status Builder::landlock_step() {
-  const auto wanted = config_.annotations.find(kLandlockAnnotation);
-  if (wanted == config_.annotations.end()) return {};
-  ASSIGN_OR_RETURN(SetLandlock step, parse_landlock(wanted->second));
-  child(std::move(step));
+// What the specification has no member for.
+Status Builder::annotation_steps() {
+  if (const auto wanted = config_.annotations.find(kCoreSchedulingAnnotation); wanted != config_.annotations.end()) {
+    ASSIGN_OR_RETURN(const SetCoreScheduling step, parse_core_scheduling(wanted->second));
+    child(step);
+  }
+  if (const auto wanted = config_.annotations.find(kLandlockAnnotation); wanted != config_.annotations.end()) {
+    ASSIGN_OR_RETURN(SetLandlock step, parse_landlock(wanted->second));
+    child(std::move(step));
+  }
   return {};
 }
 

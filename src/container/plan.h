@@ -212,6 +212,9 @@ struct SetAffinity {  // exec only
   std::string text;   // as written
   std::vector<std::uint32_t> cpus;
 };
+struct SetCoreScheduling {
+  pid_t share_with = 0;  // exec: the init, as the new process sees it; 0: a cookie of its own
+};
 struct LandlockRule {
   std::uint64_t rights = 0;  // LANDLOCK_ACCESS_FS_*, cut to what the kernel knows
   std::string word;          // ro rx rw
@@ -257,8 +260,8 @@ using StepBody =
                  LoopbackUp, ConfigureInterface, AddRoute, SetSysctl, SetHostname, SetDomainname, RootPropagation,
                  MountRoot, Mount, RunMountCommands, Relabel, CreateDevice, CreateSymlink, SetupConsole, RunChildHooks,
                  PivotRoot, FinalRootPropagation, ReadonlyPath, MaskPath, ReadonlyRoot, SetScheduler, SetIoPriority,
-                 SetPersonality, SetMemoryPolicy, SetAffinity, SetLandlock, FindExecutable, PrepareCwd, SetRlimits,
-                 SetLabels, SetCredentials, LoadSeccomp, Exec>;
+                 SetPersonality, SetMemoryPolicy, SetAffinity, SetCoreScheduling, SetLandlock, FindExecutable,
+                 PrepareCwd, SetRlimits, SetLabels, SetCredentials, LoadSeccomp, Exec>;
 
 struct Step {
   Actor actor = Actor::kChild;

@@ -320,6 +320,10 @@ void fields(const SetAffinity& s, F& f) {
   f("cpus", s.text);
 }
 template <typename F>
+void fields(const SetCoreScheduling& s, F& f) {
+  if (s.share_with != 0) f("share-with", std::int64_t{s.share_with});
+}
+template <typename F>
 void fields(const SetLandlock& s, F& f) {
   Words rules;
   for (const LandlockRule& rule : s.rules) rules.push_back(rule.word + ":" + rule.path);
@@ -490,6 +494,7 @@ constexpr std::string_view kNames[] = {"cgroup-create",
                                        "set-personality",
                                        "set-memory-policy",
                                        "set-affinity",
+                                       "set-core-scheduling",
                                        "set-landlock",
                                        "find-executable",
                                        "prepare-cwd",

@@ -378,6 +378,17 @@ TEST(Plan, CgroupOwner) {
   EXPECT_EQ(owner(), std::nullopt);
 }
 
+TEST(Plan, CoreScheduling) {
+  oci::Config config = oci::default_config();
+  EXPECT_THAT(steps<SetCoreScheduling>(plan_of(config)), IsEmpty());
+  config.annotations["io.cooper.core-scheduling"] = "new";
+  EXPECT_EQ(only<SetCoreScheduling>(plan_of(config)).share_with, 0);
+  EXPECT_THAT(print_text(plan_of(config)), HasSubstr("set-core-scheduling"));
+  config.annotations["io.cooper.core-scheduling"] = "yes";
+  EXPECT_THAT(make_plan(config, options()).error().message(),
+              HasSubstr("/annotations/io.cooper.core-scheduling: must be 'new', not 'yes'"));
+}
+
 TEST(Plan, RootPropagation) {
   const auto flags = [](const char* word) {
     oci::Config config = oci::default_config();

@@ -16,6 +16,7 @@
 #include "base/strings.h"
 #include "container/child_exec.h"
 #include "container/child_mounts.h"
+#include "container/core_scheduling.h"
 #include "container/hooks.h"
 #include "container/interfaces.h"
 #include "container/landlock.h"
@@ -284,6 +285,7 @@ class Child {
     return {};
   }
   Status perform(const SetMemoryPolicy& step) { return apply_memory_policy(step); }
+  Status perform(const SetCoreScheduling& step) { return apply_core_scheduling(step); }
   Status perform(const SetLandlock& step) {
     ASSIGN_OR_RETURN(UniqueFd ruleset, make_landlock_ruleset(step, *root_));
     exec_.set_landlock(std::move(ruleset));

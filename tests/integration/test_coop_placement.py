@@ -1,7 +1,10 @@
 """Where a process runs and takes its memory: memoryPolicy, execCPUAffinity, intelRdt, scheduler."""
 
+import ctypes
+import errno
 import json
 import os
+import pathlib
 
 import pytest
 
@@ -155,3 +158,41 @@ def test_features_of_1_3(runtime):
     assert {"MPOL_F_STATIC_NODES", "MPOL_F_NUMA_BALANCING"} <= set(linux["memoryPolicy"]["flags"])
     assert "time" in linux["namespaces"] and linux["cgroup"]["rdma"] is True
     assert document["potentiallyUnsafeConfigAnnotations"]
+
+
+CORES = "io.cooper.core-scheduling"
+
+
+def core_cookie(pid):
+    """The core scheduling cookie of a process; None where the kernel has none, 0 when it shares cores with everybody."""
+    value = ctypes.c_ulong(0)
+    pr_sched_core, get, thread = 62, 0, 0
+    if ctypes.CDLL(None, use_errno=True).prctl(pr_sched_core, get, pid, thread, ctypes.byref(value)) == 0:
+        return value.value
+    return 0 if ctypes.get_errno() == errno.ENODEV else None
+
+
+@pytest.mark.guest
+@pytest.mark.parametrize("own_pids", [True, False])
+def test_core_scheduling(runtime, bundle, own_pids):
+    """The container's processes, those of exec too, share a cookie that is nobody else's; a kernel without it is an error."""
+    bundle.config["annotations"] = {CORES: "new"}
+    if not own_pids:
+        bundle.namespace("pid", absent=True)
+    bundle.sh("sleep 1000 & wait")
+    if core_cookie(0) is None:
+        runtime.run(bundle).fails("core scheduling", "CONFIG_SCHED_CORE", rc=1)
+        return
+    hyperthreads = pathlib.Path("/sys/devices/system/cpu/smt/active").read_text() == "1\n"
+    with runtime.running(bundle) as state:
+        with runtime.background("exec", bundle.id, "sh", "-c", "echo $$; exec sleep 1000") as executed:
+            executed.readline()
+            cookies = {core_cookie(pid) for pid in json.loads(runtime("ps", "--format", "json", bundle.id).check().out)}
+        assert len(cookies) == 1 and (cookies != {0}) == hyperthreads and cookies == {core_cookie(state["pid"])}
+    assert core_cookie(0) == 0
+
+
+def test_bad_core_scheduling(runtime, bundle):
+    """A value that means nothing is refused."""
+    bundle.config["annotations"] = {CORES: "yes"}
+    runtime.run(bundle).fails("/annotations/" + CORES, rc=1)
