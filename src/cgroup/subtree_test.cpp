@@ -31,7 +31,7 @@ class Subtree : public ::testing::Test {
     tree_.mount_root = "/";
     tree_.v2 = true;
   }
-  ~Subtree() override { fs::remove_all(root_); }
+  void TearDown() override { fs::remove_all(root_); }
 
   void set(const std::string& file, const std::string& text) const { std::ofstream(root_ / file) << text << "\n"; }
   std::string why(const std::string& controller) const { return why_missing(tree_, "/parent/group", controller); }
