@@ -371,6 +371,7 @@ def owners(bundle, *names):
 DIVIDE = "cd /sys/fs/cgroup && mkdir sub && echo 1 >sub/cgroup.procs && until echo +memory >cgroup.subtree_control; do sleep 0.05; done && cat sub/memory.max"
 
 
+@pytest.mark.needs("userns")
 def test_delegation(runtime, bundle):
     """With a user namespace, a cgroup namespace and a writable mount the container's root owns its cgroup, and no limit of it; exec goes on working."""
     bundle.userns().namespace("cgroup")
@@ -394,6 +395,7 @@ def test_delegation_to_a_user(runtime, bundle):
     assert runtime.output(bundle.sh(DIVIDE + "; cat /proc/self/cgroup")).endswith("0::/sub\n")
 
 
+@pytest.mark.needs("userns")
 @pytest.mark.parametrize("read_only,namespace", [(True, True), (False, False)])
 def test_no_delegation(runtime, bundle, read_only, namespace):
     """A read-only mount, and a mount that shows the cgroups of others too, hand nothing over."""

@@ -5,8 +5,11 @@ import errno
 import json
 import os
 import pathlib
+import re
 
 import pytest
+
+from lib import proc
 
 CPUS = os.cpu_count() or 1
 
@@ -172,7 +175,6 @@ def core_cookie(pid):
     return 0 if ctypes.get_errno() == errno.ENODEV else None
 
 
-@pytest.mark.guest
 @pytest.mark.parametrize("own_pids", [True, False])
 def test_core_scheduling(runtime, bundle, own_pids):
     """The container's processes, those of exec too, share a cookie that is nobody else's; a kernel without it is an error."""
@@ -196,3 +198,29 @@ def test_bad_core_scheduling(runtime, bundle):
     """A value that means nothing is refused."""
     bundle.config["annotations"] = {CORES: "yes"}
     runtime.run(bundle).fails("/annotations/" + CORES, rc=1)
+
+
+def calls_about_cores(runtime, workdir, *command):
+    """Run the runtime, whatever comes of it; returns its prctl(PR_SCHED_CORE, ...) calls as lists of numbers."""
+    log = workdir / "calls"
+    proc.run("strace", "-f", "-X", "raw", "-e", "trace=prctl", "-o", log, *runtime.argv(*command), env=runtime.environ)
+    calls = re.findall(r"prctl\(0x3e[^,]*, ([^)]*)\)", log.read_text())
+    return [[int(number, 0) for number in call.split(",")[:3]] for call in calls]
+
+
+@pytest.mark.needs("strace")
+@pytest.mark.parametrize("own_pids", [True, False])
+def test_core_scheduling_calls(runtime, bundle, workdir, own_pids):
+    """What is asked of the kernel, which may not have it: a new cookie for the whole process, and for exec that of the init."""
+    if not own_pids:
+        bundle.namespace("pid", absent=True)
+    create, share_from, thread, process = 1, 3, 0, 1
+    with runtime.running(bundle.sh("sleep 1000")) as state:
+        kept = runtime.root / bundle.id / "config.json"
+        config = json.loads(kept.read_text())
+        config["annotations"] = {CORES: "new"}
+        kept.write_text(json.dumps(config))
+        assert calls_about_cores(runtime, workdir, "exec", bundle.id, "true") == [[share_from, 1 if own_pids else state["pid"], thread]]
+    bundle.config["annotations"] = {CORES: "new"}
+    bundle.args("true").save()
+    assert calls_about_cores(runtime, workdir, "run", "--bundle", bundle.path, bundle.id) == [[create, 0, process]]
