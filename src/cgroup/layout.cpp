@@ -1,5 +1,7 @@
 #include <algorithm>
 #include <array>
+#include <atomic>
+#include <memory>
 
 #include "base/strings.h"
 #include "cgroup/cgroup.h"
@@ -107,9 +109,16 @@ Result<Layout> parse_layout(std::string_view mountinfo) {
 }
 
 Result<Layout> probe_layout() {
+  // Never freed: what a process has found stays true for its groups, whatever is mounted later.
+  static std::atomic<const Layout*> known{nullptr};
+  if (const Layout* found = known.load(std::memory_order_acquire); found != nullptr) return *found;
   auto text = io::read_file("/proc/self/mountinfo");
   if (!text.ok()) return std::move(text).error().with("find the cgroup hierarchies");
-  return parse_layout(*text);
+  ASSIGN_OR_RETURN(Layout layout, parse_layout(*text));
+  const Layout* nobody = nullptr;
+  auto fresh = std::make_unique<const Layout>(layout);
+  if (known.compare_exchange_strong(nobody, fresh.get(), std::memory_order_acq_rel)) (void)fresh.release();
+  return layout;
 }
 
 std::map<std::string, std::string> parse_own_paths(std::string_view text) {

@@ -123,9 +123,11 @@ Result<RunStatus> Container::status_under_lock() {
 }
 
 Result<oci::Config> Container::config() const {
+  if (config_) return *config_;
   const StatePaths paths = state_paths(options_.root, record_.id);
   ASSIGN_OR_RETURN(std::string text, io::read_regular_file(paths.config(), oci::kMaxConfigBytes));
-  return oci::parse_config(std::move(text), "config.json");
+  ASSIGN_OR_RETURN(config_, oci::parse_config(std::move(text), "config.json"));
+  return *config_;
 }
 
 oci::State Container::oci_state(RunStatus status) const {
@@ -333,13 +335,17 @@ Status Container::destroy(bool force) {
         .with_hint("kill it first, or use --force");
   }
   // It is needed at the end only, for the poststop hooks. A damaged one keeps nobody from deleting.
-  auto spec = config();
-  if (!spec.ok() && may_work_later(spec.error())) return std::move(spec).error();
+  std::optional<oci::Config> spec;
+  if (record_.poststop_hooks) {
+    auto read = config();
+    if (!read.ok() && may_work_later(read.error())) return std::move(read).error();
+    if (read.ok()) spec = std::move(read).value();
+  }
   if (alive) RETURN_IF_ERROR(end_init(now));
-  return remove_under_lock(spec.ok() ? &*spec : nullptr);
+  return remove_under_lock(spec ? &*spec : nullptr);
 }
 
-// The init has ended. `spec` is for its poststop hooks; nullptr: it cannot be read.
+// The init has ended. `spec` is for its poststop hooks; nullptr: it has none, or cannot be read.
 Status Container::remove_under_lock(const oci::Config* spec) {
   ASSIGN_OR_RETURN(auto group, recorded_group(record_));
   if (group) {

@@ -54,6 +54,7 @@ struct StateRecord {
   bool systemd_cgroup = false;
   bool shared_pid_namespace = false;  // kill of KILL goes to the whole cgroup
   bool has_terminal = false;
+  bool poststop_hooks = true;  // false: config.json has none
   ResctrlGroups resctrl;
   SharedMounts mounts;
   // The host's ends of the container's interfaces.
@@ -202,6 +203,7 @@ class Container {
   Container(FactoryOptions options, StateRecord record) : options_(std::move(options)), record_(std::move(record)) {}
   FactoryOptions options_;
   StateRecord record_;
+  mutable std::optional<oci::Config> config_;  // once read: it never changes
 };
 
 }  // namespace cooper::container

@@ -6,6 +6,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <utility>
+
 #include "base/scope_exit.h"
 #include "base/strings.h"
 #include "container/child_mounts.h"
@@ -98,6 +100,8 @@ Status Executor::walk() {
   for (std::size_t i = 0; i < in_.plan->steps.size(); ++i) {
     const Step& step = in_.plan->steps[i];
     if (step.actor != Actor::kParent) continue;
+    if (std::holds_alternative<WaitForChild>(step.body) && in_.on_cloned)
+      RETURN_IF_ERROR(std::exchange(in_.on_cloned, nullptr)(child_.pid));
     const StepTimer timer(in_.timing, i);
     Status done = std::visit([this](const auto& body) { return perform(body); }, step.body);
     if (!done.ok()) return std::move(done).error().with_step(step_name(step.body));
@@ -176,6 +180,13 @@ Status Executor::perform(const NewTimeNamespace& step) {
   return io::write_existing(sys::kCwd, "/proc/self/timens_offsets", text);
 }
 
+Status Executor::perform(const NewNetworkNamespace& step) {
+  if (in_.network == nullptr) return Error(Errc::kInternal, "nobody makes the network namespace");
+  if (!in_.network->begun()) RETURN_IF_ERROR(in_.network->begin(step.loopback));
+  ASSIGN_OR_RETURN(network_, in_.network->take());
+  return {};
+}
+
 Status Executor::restore_own_namespaces() {
   if (own_pid_namespace_) RETURN_IF_ERROR(sys::setns(own_pid_namespace_, CLONE_NEWPID));
   if (own_time_namespace_) RETURN_IF_ERROR(sys::setns(own_time_namespace_, CLONE_NEWTIME));
@@ -243,6 +254,7 @@ Status Executor::perform(const Clone& step) {
   for (const auto& [index, fd] : mount_fds_) context.mount_fds.emplace_back(index, fd.get());
   context.exec_pidfd = in_.exec_pidfd;
   context.exec_root = in_.exec_root;
+  context.network = network_;
   context.timing = in_.timing;
   if (const std::string path = joined_user_namespace(*in_.plan); !path.empty()) {
     RETURN_IF_ERROR(clone_inside_user_namespace(step, path, context));
@@ -257,6 +269,7 @@ Status Executor::perform(const Clone& step) {
     if (child_.pid == 0) run_child(context);
   }
   child_sync_.reset();
+  network_.reset();
   start_listener_.reset();
   mount_fds_.clear();
   return restore_own_namespaces();

@@ -11,6 +11,7 @@
 #include "cgroup/cgroup.h"
 #include "container/container.h"
 #include "container/net_devices.h"
+#include "container/network_ahead.h"
 #include "container/plan.h"
 #include "container/resctrl.h"
 #include "container/setup_child.h"
@@ -32,6 +33,8 @@ class Executor {
     BorrowedFd lock{-1};
     oci::State state;
     bool rootless = false;
+    // Called while the child sets up, before the parent waits for it: what nobody needs before.
+    std::function<Status(pid_t pid)> on_cloned;
     // Called once the child waits for the start: writes state and pid files.
     std::function<Status(pid_t pid)> on_prepared;
     // exec: process whose namespaces are joined, its root, and the cgroup that is joined instead of created.
@@ -41,7 +44,8 @@ class Executor {
     // exec: groups of the container, which its process joins.
     ResctrlGroups resctrl;
     std::map<std::string, std::string> sub_cgroups;
-    pid_t join_cgroup_of = 0;  // the process whose group is joined where join_cgroup takes no processes (v2)
+    pid_t join_cgroup_of = 0;         // the process whose group is joined where join_cgroup takes no processes (v2)
+    NetworkAhead* network = nullptr;  // begun when the plan has the step
     StartTiming* timing = nullptr;
   };
   explicit Executor(Inputs inputs) : in_(std::move(inputs)) {}
@@ -62,6 +66,7 @@ class Executor {
   Status perform(const CgroupCreate& step);
   Status perform(const JoinPidNamespace& step);
   Status perform(const NewTimeNamespace& step);
+  Status perform(const NewNetworkNamespace& step);
   Status perform(const Clone& step);
   Status perform(const WriteIdMaps& step);
   Status perform(const ResctrlCreate& step);
@@ -103,6 +108,7 @@ class Executor {
   UniqueFd console_;
   UniqueFd own_pid_namespace_;
   UniqueFd own_time_namespace_;
+  UniqueFd network_;
   MovedNetDevices net_devices_;
   std::vector<std::pair<std::size_t, UniqueFd>> mount_fds_;
   std::vector<StateRecord::HostInterface> interfaces_;

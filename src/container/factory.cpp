@@ -66,6 +66,30 @@ std::string planned_cgroup(const Plan& plan) {
   return {};
 }
 
+// What only somebody with the clone's pid, or time to spare, can say.
+Status complete_record(const oci::Config& config, pid_t pid, StateRecord& record) {
+  record.pid = pid;
+  ASSIGN_OR_RETURN(record.start_time, sys::process_start_time(pid));
+  ASSIGN_OR_RETURN(record.boot_id, boot_id());
+  record.created = timestamp_now();
+  record.owner_uid = ::geteuid();
+  record.shared_pid_namespace = shares_pid_namespace(config);
+  record.has_terminal = config.process && config.process->terminal;
+  record.poststop_hooks = !config.hooks.poststop.empty();
+  if (struct stat exe = {}; ::stat("/proc/self/exe", &exe) == 0) {
+    record.exe_dev = exe.st_dev;
+    record.exe_ino = exe.st_ino;
+  }
+  return {};
+}
+
+Status begin_network(const Plan& plan, NetworkAhead& network) {
+  for (const Step& step : plan.steps) {
+    if (const auto* wanted = std::get_if<NewNetworkNamespace>(&step.body)) return network.begin(wanted->loopback);
+  }
+  return {};
+}
+
 // Exclusive mkdir is the lock against a second create of the id.
 Status make_state_directory(const std::string& root, const StatePaths& paths, const std::string& id) {
   Status made = sys::mkdirat(sys::kCwd, paths.directory, 0700);
@@ -149,6 +173,8 @@ Result<Created> Factory::create(const oci::Config& config, const CreateOptions& 
     RETURN_IF_ERROR(options.timing->open(plan));
   }
 
+  NetworkAhead network;
+  RETURN_IF_ERROR(begin_network(plan, network));
   const StatePaths paths = state_paths(options_.root, id.str());
   RETURN_IF_ERROR(make_state_directory(options_.root, paths, id.str()));
   ScopeExit remove_state([&] { (void)!io::remove_tree(sys::kCwd, paths.directory).ok(); });
@@ -162,24 +188,12 @@ Result<Created> Factory::create(const oci::Config& config, const CreateOptions& 
   if (record.mounts.shared) known += record.mounts.path + "\n" + std::to_string(record.mounts.before) + "\n";
   if (Status written = sys::write_all(lock.fd(), known); !written.ok())
     return std::move(written).error().with("write " + quoted(paths.lock()));
-  RETURN_IF_ERROR(io::write_file_atomic(
-      paths.config(),
-      options.config_text.empty() ? oci::print_config(config, oci::Style::kCompact) : options.config_text, 0600));
-
   record.id = id.str();
-  ASSIGN_OR_RETURN(record.boot_id, boot_id());
   record.bundle = options.bundle;
   record.rootfs = rootfs;
-  record.created = timestamp_now();
-  record.owner_uid = ::geteuid();
+  record.cgroup_path = cgroup_path;
   record.annotations = config.annotations;
   record.oci_version = config.oci_version;
-  record.shared_pid_namespace = shares_pid_namespace(config);
-  record.has_terminal = config.process && config.process->terminal;
-  if (struct stat exe = {}; ::stat("/proc/self/exe", &exe) == 0) {
-    record.exe_dev = exe.st_dev;
-    record.exe_ino = exe.st_ino;
-  }
 
   Executor::Inputs inputs;
   inputs.plan = &plan;
@@ -191,15 +205,19 @@ Result<Created> Factory::create(const oci::Config& config, const CreateOptions& 
   if (options.detach_start) inputs.start_socket = paths.start_socket();
   inputs.lock = lock.fd();
   inputs.rootless = options_.rootless;
+  inputs.network = &network;
   inputs.timing = options.timing;
   inputs.state = {config.oci_version, id.str(), "creating", 0, options.bundle, config.annotations};
-  record.cgroup_path = cgroup_path;
   const Executor* self = nullptr;
+  inputs.on_cloned = [&](pid_t pid) -> Status {
+    RETURN_IF_ERROR(io::write_file_atomic(
+        paths.config(),
+        options.config_text.empty() ? oci::print_config(config, oci::Style::kCompact) : options.config_text, 0600));
+    return complete_record(config, pid, record);
+  };
   inputs.on_prepared = [&](pid_t pid) -> Status {
-    record.pid = pid;
     record.resctrl = self->resctrl();
     record.interfaces = self->interfaces();
-    ASSIGN_OR_RETURN(record.start_time, sys::process_start_time(pid));
     RETURN_IF_ERROR(io::write_file_atomic(paths.state(), print_state_record(record), 0600));
     if (!options.pidfd_socket.empty()) RETURN_IF_ERROR(send_pidfd(options.pidfd_socket, pid));
     return options.pid_file.empty() ? Status() : write_pid_file(options.pid_file, pid);

@@ -67,6 +67,13 @@ class Builder {
   Status mount_steps(const std::vector<oci::Mount>& mounts);
   void device_steps();
   bool has_interfaces() const { return options_.extras && !options_.extras->interfaces.empty(); }
+  bool wants_loopback() const { return options_.extras ? options_.extras->loopback : is_new("network"); }
+  // The caller's user namespace must be its owner; and who reaches it by way of the child needs it at the child's
+  // birth.
+  bool network_ahead() const {
+    return is_new("network") && !new_user_ && !is_joined("user") && !options_.rootless && linux_.net_devices.empty() &&
+           !has_interfaces();
+  }
   void network_steps();
   const MountExtras* mount_extras(const oci::Mount& mount) const;
   void relabel(const Mount& mount, const MountExtras& extras);
@@ -137,10 +144,12 @@ void Builder::parent_steps() {
   if (is_new("time")) parent(NewTimeNamespace{linux_.time_offsets});
   // Like the cgroup: what cannot be had must fail before anything else is done.
   if (linux_.intel_rdt) parent(plan_resctrl(*linux_.intel_rdt, options_.id));
+  if (network_ahead()) parent(NewNetworkNamespace{wants_loopback()});
   Clone clone;
   for (const oci::Namespace& entry : linux_.namespaces) {
     // A cgroup namespace takes the group of its maker as root, so it must follow the join; time was made above.
     if (!entry.path.empty() || entry.type == "cgroup" || entry.type == "time") continue;
+    if (entry.type == "network" && network_ahead()) continue;
     clone.flags |=
         static_cast<std::uint64_t>(static_cast<unsigned>(sys::namespace_by_oci_name(entry.type)->clone_flag));
   }
@@ -174,6 +183,7 @@ void Builder::namespace_steps() {
     child(JoinNamespace{"user", ns("user")->path});
     child(BecomeRoot{});
   }
+  if (network_ahead()) child(EnterNetworkNamespace{});
   for (const std::string_view type : {"network", "ipc", "uts", "time"}) {
     if (is_joined(type)) child(JoinNamespace{std::string(type), ns(type)->path});
   }
@@ -207,12 +217,9 @@ Status Builder::annotation_steps() {
 
 // Before the sysctls: those of net.*.conf.NAME need the interface.
 void Builder::network_steps() {
-  if (!options_.extras) {
-    if (is_new("network")) child(LoopbackUp{});
-    return;
-  }
+  if (wants_loopback() && !network_ahead()) child(LoopbackUp{});
+  if (!options_.extras) return;
   const Extras& extras = *options_.extras;
-  if (extras.loopback) child(LoopbackUp{});
   if (has_interfaces()) child(WaitForParent{"network"});
   for (std::size_t i = 0; i < extras.interfaces.size(); ++i) child(ConfigureInterface{i, extras.interfaces[i]});
   for (const ExtraRoute& route : extras.routes) child(AddRoute{route});

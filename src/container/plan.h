@@ -43,8 +43,14 @@ struct JoinPidNamespace {  // setns(CLONE_NEWPID) before the clone: children are
 struct NewTimeNamespace {  // unshare(CLONE_NEWTIME) + offsets before the clone; undone after it
   std::map<std::string, oci::TimeOffset> offsets;
 };
+// Made beside the steps of the parent before it, by a helper that is begun as soon as the plan is known
+// (network_ahead.h); the step waits for it.
+struct NewNetworkNamespace {
+  bool loopback = true;  // lo up
+};
 struct Clone {              // clone3
-  std::uint64_t flags = 0;  // CLONE_NEW*, never NEWCGROUP (must follow the join) nor NEWTIME
+  std::uint64_t flags = 0;  // CLONE_NEW*, never NEWCGROUP (must follow the join) nor NEWTIME; NEWNET only when
+                            // the namespace must belong to a new user namespace, or devices are moved into it
   bool into_cgroup = true;  // CLONE_INTO_CGROUP where there is a v2 tree
 };
 struct WriteIdMaps {
@@ -91,9 +97,10 @@ struct JoinNamespace {  // setns; the type of the file is checked
   std::string type;
   std::string path;
 };
-struct NewCgroupNamespace {};  // unshare(CLONE_NEWCGROUP) once the cgroup is joined
-struct NewSession {};          // setsid
-struct NewKeyring {            // keyctl(JOIN_SESSION_KEYRING); ENOSYS, EDQUOT tolerated
+struct EnterNetworkNamespace {};  // the one the parent had made
+struct NewCgroupNamespace {};     // unshare(CLONE_NEWCGROUP) once the cgroup is joined
+struct NewSession {};             // setsid
+struct NewKeyring {               // keyctl(JOIN_SESSION_KEYRING); ENOSYS, EDQUOT tolerated
   std::string name;
 };
 struct SetOomScoreAdj {
@@ -254,14 +261,15 @@ struct Exec {
 };
 
 using StepBody =
-    std::variant<CgroupCreate, JoinPidNamespace, NewTimeNamespace, Clone, WriteIdMaps, ResctrlCreate, ResctrlJoin,
-                 MoveNetDevices, CreateInterfaces, RunParentHooks, WaitForChild, WaitForParent, CgroupJoin,
-                 EnterContainer, BecomeRoot, JoinNamespace, NewCgroupNamespace, NewSession, NewKeyring, SetOomScoreAdj,
-                 LoopbackUp, ConfigureInterface, AddRoute, SetSysctl, SetHostname, SetDomainname, RootPropagation,
-                 MountRoot, Mount, RunMountCommands, Relabel, CreateDevice, CreateSymlink, SetupConsole, RunChildHooks,
-                 PivotRoot, FinalRootPropagation, ReadonlyPath, MaskPath, ReadonlyRoot, SetScheduler, SetIoPriority,
-                 SetPersonality, SetMemoryPolicy, SetAffinity, SetCoreScheduling, SetLandlock, FindExecutable,
-                 PrepareCwd, SetRlimits, SetLabels, SetCredentials, LoadSeccomp, Exec>;
+    std::variant<CgroupCreate, JoinPidNamespace, NewTimeNamespace, NewNetworkNamespace, Clone, WriteIdMaps,
+                 ResctrlCreate, ResctrlJoin, MoveNetDevices, CreateInterfaces, RunParentHooks, WaitForChild,
+                 WaitForParent, CgroupJoin, EnterContainer, BecomeRoot, JoinNamespace, EnterNetworkNamespace,
+                 NewCgroupNamespace, NewSession, NewKeyring, SetOomScoreAdj, LoopbackUp, ConfigureInterface, AddRoute,
+                 SetSysctl, SetHostname, SetDomainname, RootPropagation, MountRoot, Mount, RunMountCommands, Relabel,
+                 CreateDevice, CreateSymlink, SetupConsole, RunChildHooks, PivotRoot, FinalRootPropagation,
+                 ReadonlyPath, MaskPath, ReadonlyRoot, SetScheduler, SetIoPriority, SetPersonality, SetMemoryPolicy,
+                 SetAffinity, SetCoreScheduling, SetLandlock, FindExecutable, PrepareCwd, SetRlimits, SetLabels,
+                 SetCredentials, LoadSeccomp, Exec>;
 
 struct Step {
   Actor actor = Actor::kChild;

@@ -66,7 +66,7 @@ TEST(Extras, WithoutThemThePlanHasNoStepForThem) {
   for (const char* word :
        {"create-interfaces", "configure-interface", "add-route", "relabel", "wait-for-parent:network"})
     EXPECT_THAT(all, Not(Contains(word)));
-  EXPECT_THAT(all, Contains("loopback-up"));
+  EXPECT_THAT(all, Contains("new-network-namespace"));
 }
 
 TEST(Extras, NetworksAreMadeByTheParentAndConfiguredByTheChild) {

@@ -58,6 +58,10 @@ Words namespace_words(std::uint64_t flags) {
   return out;
 }
 template <typename F>
+void fields(const NewNetworkNamespace& s, F& f) {
+  f("loopback", s.loopback);
+}
+template <typename F>
 void fields(const Clone& s, F& f) {
   f("namespaces", namespace_words(s.flags));
   f("into_cgroup", s.into_cgroup);
@@ -137,6 +141,8 @@ void fields(const JoinNamespace& s, F& f) {
   f("type", s.type);
   f("path", s.path);
 }
+template <typename F>
+void fields(const EnterNetworkNamespace&, F&) {}
 template <typename F>
 void fields(const NewCgroupNamespace&, F&) {}
 template <typename F>
@@ -452,6 +458,7 @@ struct TextFields {
 constexpr std::string_view kNames[] = {"cgroup-create",
                                        "join-pid-namespace",
                                        "new-time-namespace",
+                                       "new-network-namespace",
                                        "clone",
                                        "write-id-maps",
                                        "resctrl-create",
@@ -465,6 +472,7 @@ constexpr std::string_view kNames[] = {"cgroup-create",
                                        "enter-container",
                                        "become-root",
                                        "join-namespace",
+                                       "enter-network-namespace",
                                        "new-cgroup-namespace",
                                        "new-session",
                                        "new-keyring",

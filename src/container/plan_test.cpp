@@ -155,7 +155,7 @@ TEST(Plan, JsonIsJson) {
 
 TEST(Plan, ParentSteps) {
   EXPECT_THAT(words(plan_of(oci::default_config()), Actor::kParent),
-              ElementsAre("cgroup-create", "clone", "wait-for-child:prepared"));
+              ElementsAre("cgroup-create", "new-network-namespace", "clone", "wait-for-child:prepared"));
   EXPECT_THAT(words(plan_of(rich_config()), Actor::kParent),
               ElementsAre("cgroup-create", "join-pid-namespace", "new-time-namespace", "clone", "write-id-maps",
                           "wait-for-child:ready-for-hooks", "run-hooks:prestart", "run-hooks:createRuntime",
@@ -226,6 +226,34 @@ TEST(Plan, HooksInTheContainerRunInItsCgroup) {
   config.hooks.create_container = {{"/bin/hook", {}, {}, {}}};
   const auto all = words(plan_of(config), Actor::kChild);
   EXPECT_LT(place(all, "cgroup-join"), place(all, "run-hooks:createContainer"));
+}
+
+TEST(Plan, NetworkNamespaceIsMadeAhead) {
+  const Plan plan = plan_of(oci::default_config());
+  EXPECT_TRUE(only<NewNetworkNamespace>(plan).loopback);
+  EXPECT_EQ(only<Clone>(plan).flags & CLONE_NEWNET, 0U);
+  const auto child = words(plan, Actor::kChild);
+  EXPECT_EQ(std::count(child.begin(), child.end(), "enter-network-namespace"), 1);
+  EXPECT_EQ(std::count(child.begin(), child.end(), "loopback-up"), 0);
+}
+
+TEST(Plan, NetworkNamespaceIsMadeByTheCloneWhenItsOwnerOrItsFillerNeedsThat) {
+  const auto made_by_clone = [](const oci::Config& config) {
+    const Plan plan = plan_of(config);
+    const auto parent = words(plan, Actor::kParent);
+    return (only<Clone>(plan).flags & CLONE_NEWNET) != 0 &&
+           std::count(parent.begin(), parent.end(), "new-network-namespace") == 0;
+  };
+  oci::Config user = oci::default_config();
+  user.linux->namespaces.push_back({"user", ""});
+  user.linux->uid_mappings = user.linux->gid_mappings = {{0, 100000, 65536}};
+  EXPECT_TRUE(made_by_clone(user));
+  oci::Config joined = oci::default_config();
+  joined.linux->namespaces.push_back({"user", "/proc/1/ns/user"});
+  EXPECT_TRUE(made_by_clone(joined));
+  oci::Config devices = oci::default_config();
+  devices.linux->net_devices["dummy0"] = {};
+  EXPECT_TRUE(made_by_clone(devices));
 }
 
 TEST(Plan, NamespacesOfTheClone) {

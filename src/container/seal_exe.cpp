@@ -16,6 +16,7 @@
 
 #include "base/fd.h"
 #include "base/strings.h"
+#include "container/seal_marker.h"
 #include "sys/file.h"
 #include "sys/mount.h"
 
@@ -27,9 +28,7 @@ constexpr char kSelf[] = "/proc/self/exe";
 // the descriptor of the clone, which stays open: closing the last reference of a detached mount waits for an RCU grace
 // period (50 us and more), so it is left to the end of the process, when nobody waits, or to the container's init,
 // which has inherited it.
-constexpr std::string_view kMarker = "_COOPER_SEALED=";
-// Out of the way of descriptors that callers pass by number.
-constexpr int kLowestFd = 700;
+constexpr std::string_view kMarker = COOPER_SEALED_MARKER;
 constexpr int kSeals = F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE;
 
 bool on_readonly_mount() {
@@ -82,7 +81,7 @@ bool may_fall_back(int errno_value) {
 
 Error run_again(BorrowedFd executable, char** argv) {
   // Not close-on-exec from here on. With a tiny descriptor limit it keeps its number and is closed by the exec.
-  const int high = ::fcntl(executable.get(), F_DUPFD, kLowestFd);
+  const int high = ::fcntl(executable.get(), F_DUPFD, kCooperSealedLowestFd);
   std::vector<char*> environment;
   for (char** entry = environ; *entry != nullptr; ++entry) environment.push_back(*entry);
   std::string marker(kMarker);
@@ -104,7 +103,7 @@ bool take_marker() {
     if (entry.starts_with(kMarker)) {
       found = true;
       const auto fd = parse_number<int>(entry.substr(kMarker.size()));
-      if (fd && *fd >= kLowestFd) (void)::fcntl(*fd, F_SETFD, FD_CLOEXEC);
+      if (fd && *fd >= kCooperSealedLowestFd) (void)::fcntl(*fd, F_SETFD, FD_CLOEXEC);
     } else {
       *out++ = *in;
     }

@@ -180,6 +180,11 @@ class Child {
     if (joined.ok()) return joined;
     return std::move(joined).error().with(join.type + " namespace " + quoted(join.path));
   }
+  Status perform(const EnterNetworkNamespace&) {
+    RETURN_IF_ERROR(sys::setns(c_.network, CLONE_NEWNET));
+    (void)::close(c_.network.get());
+    return {};
+  }
   Status perform(const NewCgroupNamespace&) {
     private_cgroup_namespace_ = true;
     return sys::unshare(CLONE_NEWCGROUP);

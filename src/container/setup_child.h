@@ -40,6 +40,7 @@ struct ChildContext {
   // exec: the container's init, whose namespaces are joined; root of the container.
   int exec_pidfd = -1;
   int exec_root = -1;
+  BorrowedFd network{-1};  // namespace to enter
   StartTiming* timing = nullptr;
 };
 

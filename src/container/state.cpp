@@ -3,6 +3,7 @@
 #include <time.h>
 
 #include <array>
+#include <chrono>
 #include <cstdio>
 
 #include "base/strings.h"
@@ -52,6 +53,7 @@ std::string print_state_record(const StateRecord& record) {
   w.field("created", record.created).field("ownerUid", record.owner_uid).field("cgroupPath", record.cgroup_path);
   w.field("ociVersion", record.oci_version).field("systemdCgroup", record.systemd_cgroup);
   w.field("sharedPidNamespace", record.shared_pid_namespace).field("hasTerminal", record.has_terminal);
+  w.field("poststopHooks", record.poststop_hooks);
   w.field("exeDev", record.exe_dev).field("exeIno", record.exe_ino);
   if (!record.resctrl.class_path.empty()) {
     const ResctrlGroups& groups = record.resctrl;
@@ -99,6 +101,7 @@ Result<StateRecord> parse_state_record(std::string text, std::string_view what) 
   RETURN_IF_ERROR(root.read("systemdCgroup", out.systemd_cgroup));
   RETURN_IF_ERROR(root.read("sharedPidNamespace", out.shared_pid_namespace));
   RETURN_IF_ERROR(root.read("hasTerminal", out.has_terminal));
+  RETURN_IF_ERROR(root.read("poststopHooks", out.poststop_hooks));
   RETURN_IF_ERROR(root.read("exeDev", out.exe_dev));
   RETURN_IF_ERROR(root.read("exeIno", out.exe_ino));
   if (const auto mounts = root.get("sharedMounts")) {
@@ -129,18 +132,26 @@ Result<StateRecord> parse_state_record(std::string text, std::string_view what) 
 }
 
 Result<std::string> boot_id() {
+  static std::string known;  // it outlives every process
+  if (!known.empty()) return known;
   ASSIGN_OR_RETURN(const std::string text, io::read_file("/proc/sys/kernel/random/boot_id", 128));
-  return std::string(trim(text));
+  known = trim(text);
+  return known;
 }
 
 std::string timestamp_now() {
   struct timespec now = {};
   (void)::clock_gettime(CLOCK_REALTIME, &now);
-  struct tm utc = {};
-  (void)::gmtime_r(&now.tv_sec, &utc);
+  // Not gmtime_r(3), which reads the files of the local time zone first.
+  const std::chrono::sys_seconds seconds{std::chrono::seconds(now.tv_sec)};
+  const auto day = std::chrono::floor<std::chrono::days>(seconds);
+  const std::chrono::year_month_day date(day);
+  const std::chrono::hh_mm_ss time(seconds - day);
   std::array<char, 64> buffer{};
-  (void)std::snprintf(buffer.data(), buffer.size(), "%04d-%02d-%02dT%02d:%02d:%02d.%09ldZ", utc.tm_year + 1900,
-                      utc.tm_mon + 1, utc.tm_mday, utc.tm_hour, utc.tm_min, utc.tm_sec, now.tv_nsec);
+  (void)std::snprintf(buffer.data(), buffer.size(), "%04d-%02u-%02uT%02d:%02d:%02d.%09ldZ",
+                      static_cast<int>(date.year()), static_cast<unsigned>(date.month()),
+                      static_cast<unsigned>(date.day()), static_cast<int>(time.hours().count()),
+                      static_cast<int>(time.minutes().count()), static_cast<int>(time.seconds().count()), now.tv_nsec);
   return buffer.data();
 }
 

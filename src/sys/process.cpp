@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <linux/sched.h>
 #include <poll.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -53,6 +54,18 @@ Result<Cloned> clone3(std::uint64_t flags, int cgroup_fd) {
 Result<Cloned> clone3_sibling(std::uint64_t flags, int cgroup_fd) {
   // The exit signal is inherited with CLONE_PARENT and may not be given.
   return clone_with(flags | CLONE_PARENT, 0, cgroup_fd);
+}
+
+Result<pid_t> clone_sharing(int (*run)(void*), void* argument, std::span<std::byte> stack) {
+  const int pid = ::clone(run, stack.data() + stack.size(), CLONE_VM | CLONE_FILES, argument);
+  if (pid < 0) return Error::from_errno(errno, "clone helper");
+  return pid;
+}
+
+Status wait_clone(pid_t pid) {
+  if (retry([&] { return ::waitpid(pid, nullptr, __WALL); }) < 0)
+    return Error::from_errno(errno, "wait for process " + std::to_string(pid));
+  return {};
 }
 
 Result<UniqueFd> pidfd_open(pid_t pid) {
@@ -159,13 +172,11 @@ Status close_range(unsigned first, unsigned last, unsigned flags) {
 }
 
 Result<int> thread_count() {
-  ASSIGN_OR_RETURN(const std::string text, read_proc("/proc/self/status"));
-  const auto at = text.find("\nThreads:");
-  if (at == std::string::npos) return Error(Errc::kInternal, "no thread count in /proc/self/status");
-  const auto line = trim(std::string_view(text).substr(at + 9, text.find('\n', at + 1) - at - 9));
-  const auto n = parse_number<int>(line);
-  if (!n) return Error(Errc::kInternal, "malformed thread count in /proc/self/status");
-  return *n;
+  // proc(5): one directory a thread, and the two links every directory has.
+  struct stat tasks = {};
+  if (::stat("/proc/self/task", &tasks) != 0) return Error::from_errno(errno, "count threads in /proc/self/task");
+  if (tasks.st_nlink < 3) return Error(Errc::kInternal, "no thread in /proc/self/task");
+  return static_cast<int>(tasks.st_nlink) - 2;
 }
 
 Result<ProcessStat> process_stat(pid_t pid) {

@@ -7,8 +7,10 @@
 #include <sys/types.h>
 #include <sys/wait.h>
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -29,6 +31,12 @@ Result<Cloned> clone3(std::uint64_t flags, int cgroup_fd = -1);
 // clone3 with CLONE_PARENT: the new process is a child of the caller's parent, which is told about its end by SIGCHLD
 // as for its own.
 Result<Cloned> clone3_sibling(std::uint64_t flags, int cgroup_fd = -1);
+// A helper that shares memory, descriptors and nothing else with the caller and runs beside it: run(argument) on the
+// given stack, which must outlive it. `run` may make async-signal-safe calls only (zone X). No signal tells of its end;
+// wait_clone() collects it.
+Result<pid_t> clone_sharing(int (*run)(void*), void* argument, std::span<std::byte> stack);
+// Blocks until a child of any kind ended and reaps it.
+Status wait_clone(pid_t pid);
 Result<UniqueFd> pidfd_open(pid_t pid);
 // ESRCH means the process has been reaped.
 Status pidfd_send_signal(BorrowedFd pidfd, int signal);

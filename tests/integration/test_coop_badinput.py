@@ -332,7 +332,7 @@ def test_very_many_variables(runtime, bundle):
     """The time taken grows with their number, not with its square."""
     bundle.process["env"] += [f"a{i}=1" for i in range(60_000)]
     start = time.monotonic()
-    runtime.run(bundle.sh("exit 0")).check()
+    runtime.run(bundle.args("true")).check()
     assert time.monotonic() - start < 5
 
 
