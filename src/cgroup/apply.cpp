@@ -44,6 +44,14 @@ bool same_memory(const Setting& setting, std::string_view text) {
   return *old_bytes == (*new_bytes < 0 ? unlimited : *new_bytes / page * page);
 }
 
+// Those systemd does not hand out.
+bool needs_other_controllers(const oci::Resources& resources) {
+  if (!resources.hugepage_limits.empty() || !resources.rdma.empty()) return true;
+  return std::any_of(resources.unified.begin(), resources.unified.end(), [](const auto& entry) {
+    return entry.first.starts_with("hugetlb.") || entry.first.starts_with("rdma.") || entry.first.starts_with("misc.");
+  });
+}
+
 }  // namespace
 
 // One file. With `undo`, a value that is already there is not written, and the old one is remembered.
@@ -137,6 +145,8 @@ Status Group::write_devices(const std::vector<oci::DeviceRule>& rules) {
 
 Status Group::apply(const oci::Resources& resources) {
   ASSIGN_OR_RETURN(auto settings, pure_v2() ? settings_v2(resources) : settings_v1(resources));
+  if (pure_v2() && maker_ == Maker::kSystemd && needs_other_controllers(resources))
+    RETURN_IF_ERROR(enable_controllers(v2_dir()->hierarchy, path_));
   if (pure_v2()) births_refused_ = resources.pids_limit == 0;
   const Dir* memory = pure_v2() ? nullptr : find("memory");
   // A group that was there before may have limits; memory and memory+swap then depend on the old values.

@@ -25,6 +25,7 @@ struct Setting;
 struct Undo;
 
 enum class Mode { kNone, kV1, kHybrid, kV2 };
+enum class Tree { kV1, kV2 };  // where the controllers are
 
 struct Hierarchy {
   std::vector<std::string> controllers;  // "memory"; "cpu","cpuacct"; "name=systemd"; empty for v2
@@ -65,6 +66,9 @@ class Group {
   // of processes and not frozen, else Errc::kBusy ("container's cgroup is not empty", "... is frozen"). On failure
   // removes what this call made.
   static Result<Group> create(const Layout& layout, const std::string& path, Policy policy = Policy::kRequired);
+  // The group that systemd has made for a unit, with `holder` (or nobody, 0) inside: what systemd does not know of is
+  // added, hierarchies on v1 and controllers on v2.
+  static Result<Group> adopt(const Layout& layout, const std::string& path, Policy policy, pid_t holder);
   // The group of an existing container. Nothing is created.
   static Result<Group> open(const Layout& layout, const std::string& path);
   Group(Group&&) noexcept = default;
@@ -81,6 +85,9 @@ class Group {
   // v2 (the kernel refuses births there). For CLONE_INTO_CGROUP; the child then calls attach_self(Born::kInV2). clone3
   // answers EBUSY when the group has handed controllers to groups below it.
   int v2_fd() const;
+  bool has_holder() const { return holder_ > 0; }
+  // Where the controllers are.
+  Tree tree() const { return pure_v2() ? Tree::kV2 : Tree::kV1; }
   // Writes limits in the order the kernel accepts (v1 memory before/after swap by old and new values; values that do
   // not change are skipped). Device rules are written in the given order. Errors name file and value.
   Status apply(const oci::Resources& resources);
@@ -90,6 +97,9 @@ class Group {
   // v2 only: `owner` may divide the group and its own processes, not change its limits. The directory and the files of
   // the kernel's list (/sys/kernel/cgroup/delegate) become its. Nothing on v1 and hybrid hosts.
   Status delegate(uid_t owner);
+  // What an update leaves unsaid and systemd must be told all the same, from the files: the period of a quota, the
+  // quota of a period, the memory limit that memory and swap together include.
+  Result<oci::Resources> completed(oci::Resources resources) const;
   // Moves the process (all hierarchies). First v1 write may take milliseconds (RCU grace period): overlap it with other
   // work.
   Status attach(pid_t pid);
@@ -128,7 +138,9 @@ class Group {
   bool pure_v2() const { return mode_ == Mode::kV2; }
   const Dir* find(std::string_view controller) const;
   const Dir* v2_dir() const { return find(""); }
-  // create()
+  // create(), adopt()
+  enum class Maker { kWe, kSystemd };
+  static Result<Group> make(const Layout& layout, const std::string& path, Policy policy, Maker maker, pid_t holder);
   Status create_directory(Dir& dir);
   Status make_missing_parents(Dir& dir);
   Status check_existing(const Dir& dir) const;
@@ -151,6 +163,8 @@ class Group {
   Mode mode_ = Mode::kNone;
   Policy policy_ = Policy::kRequired;
   bool births_refused_ = false;
+  Maker maker_ = Maker::kWe;
+  pid_t holder_ = 0;
   std::vector<Dir> dirs_;
 };
 

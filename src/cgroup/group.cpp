@@ -51,11 +51,21 @@ Result<Group> Group::with_directories(const Layout& layout, const std::string& p
 }
 
 Result<Group> Group::create(const Layout& layout, const std::string& path, Policy policy) {
+  return make(layout, path, policy, Maker::kWe, 0);
+}
+
+Result<Group> Group::adopt(const Layout& layout, const std::string& path, Policy policy, pid_t holder) {
+  return make(layout, path, policy, Maker::kSystemd, holder);
+}
+
+Result<Group> Group::make(const Layout& layout, const std::string& path, Policy policy, Maker maker, pid_t holder) {
   if (layout.hierarchies.empty() && policy == Policy::kRequired) {
     return Error(Errc::kUnsupported, "no cgroup hierarchy is mounted").with_hint("mount cgroup2 on /sys/fs/cgroup");
   }
   ASSIGN_OR_RETURN(Group group, with_directories(layout, path));
   group.policy_ = policy;
+  group.maker_ = maker;
+  group.holder_ = holder;
   std::vector<Dir> wanted;
   std::swap(wanted, group.dirs_);
   for (Dir& dir : wanted) {
@@ -130,7 +140,7 @@ Status Group::create_directory(Dir& dir) {
   if (!dir.created) RETURN_IF_ERROR(check_existing(dir));
   const bool below_root = path_.find('/', 1) == std::string::npos;
   if (dir.hierarchy.v2) {
-    if (pure_v2()) RETURN_IF_ERROR(enable_controllers(dir.hierarchy, path_));
+    if (pure_v2() && maker_ == Maker::kWe) RETURN_IF_ERROR(enable_controllers(dir.hierarchy, path_));
     ASSIGN_OR_RETURN(dir.fd, sys::openat(sys::kCwd, dir.directory, O_PATH | O_DIRECTORY | O_NOFOLLOW));
   } else if (has_controller(dir.hierarchy, "cpuset")) {
     RETURN_IF_ERROR(inherit_cpuset(dir.hierarchy.mount_point, dir.directory, dir.created ? Age::kNew : Age::kOld));
@@ -156,7 +166,8 @@ Status Group::make_missing_parents(Dir& dir) {
 }
 
 Status Group::check_existing(const Dir& dir) const {
-  ASSIGN_OR_RETURN(const auto pids, read_processes_recursive(dir.directory));
+  ASSIGN_OR_RETURN(auto pids, read_processes_recursive(dir.directory));
+  std::erase(pids, holder_);
   if (pids.empty()) return {};
   return Error(Errc::kBusy,
                "container's cgroup is not empty: " + std::to_string(pids.size()) + " process(es) found in " +

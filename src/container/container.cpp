@@ -15,6 +15,7 @@
 #include "container/seccomp_agent.h"
 #include "container/state.h"
 #include "container/sync.h"
+#include "container/unit.h"
 #include "io/file.h"
 #include "log/log.h"
 #include "spec/oci_runtime/parse.h"
@@ -293,10 +294,10 @@ Status Container::update(const oci::Resources& resources, const std::vector<std:
   ASSIGN_OR_RETURN(const RunStatus now, status());
   if (now == RunStatus::kStopped) return not_running(record_, now);
   ASSIGN_OR_RETURN(auto group, open_group(record_));
-  if (schemata.empty()) return group.update(resources);
+  if (schemata.empty()) return update_group(record_, group, resources);
   ASSIGN_OR_RETURN(const Resctrl resctrl, Resctrl::open());
   ASSIGN_OR_RETURN(const auto former, resctrl.set_schemata(record_.resctrl, schemata));
-  Status done = group.update(resources);
+  Status done = update_group(record_, group, resources);
   if (!done.ok()) (void)!resctrl.set_schemata(record_.resctrl, former).ok();
   return done;
 }
@@ -352,7 +353,7 @@ Status Container::remove_under_lock(const oci::Config* spec) {
     // Whatever is left: a shared PID namespace, or processes that joined by exec.
     ASSIGN_OR_RETURN(const auto left, group->processes());
     if (!left.empty()) RETURN_IF_ERROR(group->kill_all(SIGKILL));
-    RETURN_IF_ERROR(group->remove());
+    RETURN_IF_ERROR(remove_group(record_, *group));
   }
   RETURN_IF_ERROR(undo_shared_mounts(record_.mounts));
   if (Status removed = remove_resctrl(record_.resctrl); !removed.ok()) log::warning(removed.error().message());

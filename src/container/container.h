@@ -52,6 +52,8 @@ struct StateRecord {
   std::map<std::string, std::string> annotations;
   std::string oci_version;
   bool systemd_cgroup = false;
+  std::string systemd_unit;           // "coop-ID.scope"
+  bool systemd_user = false;          // of the user's manager
   bool shared_pid_namespace = false;  // kill of KILL goes to the whole cgroup
   bool has_terminal = false;
   bool poststop_hooks = true;  // false: config.json has none
@@ -91,6 +93,7 @@ struct CreateOptions {
   std::string pidfd_socket;
   std::string pid_file;  // absolute
   int preserve_fds = 0;
+  bool systemd_cgroup = false;
   bool no_pivot = false;
   bool no_new_keyring = false;
   bool detach_start = true;  // create; false: run

@@ -15,6 +15,7 @@
 #include "container/lsm.h"
 #include "container/number_list.h"
 #include "container/state.h"
+#include "container/unit.h"
 #include "sys/cred.h"
 #include "sys/file.h"
 #include "sys/tables.h"
@@ -165,7 +166,9 @@ Result<Created> Container::exec(const ExecOptions& options) {
   inputs.resctrl = record_.resctrl;
   inputs.sub_cgroups = options.sub_cgroups;
   if (options.sub_cgroups.empty()) inputs.join_cgroup_of = record_.pid;
-  inputs.on_prepared = [&](pid_t pid) -> Status {
+  inputs.join_unit = record_.systemd_unit;
+  inputs.join_bus = bus_of(record_);
+  inputs.on_prepared = [&](pid_t pid, const std::string&) -> Status {
     if (!options.pidfd_socket.empty()) RETURN_IF_ERROR(send_pidfd(options.pidfd_socket, pid));
     return options.pid_file.empty() ? Status() : write_pid_file(options.pid_file, pid);
   };

@@ -29,23 +29,6 @@
 namespace cooper::container {
 namespace {
 
-// Signals stay blocked from before the clone until the child has reset its handlers, so that no handler of ours runs in
-// it.
-class BlockedSignals {
- public:
-  BlockedSignals() {
-    sigset_t all;
-    (void)::sigfillset(&all);
-    (void)::sigprocmask(SIG_SETMASK, &all, &saved_);
-  }
-  BlockedSignals(const BlockedSignals&) = delete;
-  BlockedSignals& operator=(const BlockedSignals&) = delete;
-  ~BlockedSignals() { (void)::sigprocmask(SIG_SETMASK, &saved_, nullptr); }
-
- private:
-  sigset_t saved_ = {};
-};
-
 template <typename T>
 bool has_step(const Plan& plan) {
   for (const Step& step : plan.steps) {
@@ -67,24 +50,6 @@ bool exists_somewhere(const cgroup::Group& group) {
     if (sys::fstatat(sys::kCwd, directory).ok()) return true;
   }
   return false;
-}
-
-std::string joined_user_namespace(const Plan& plan) {
-  for (const Step& step : plan.steps) {
-    const auto* join = std::get_if<JoinNamespace>(&step.body);
-    if (join != nullptr && join->type == "user") return join->path;
-  }
-  return {};
-}
-
-// ENOSPC of a clone is a limit on namespaces (namespaces(7)); the kernel does not say of which kind.
-Error clone_error(Error error, std::uint64_t flags) {
-  if (error.errno_value() != ENOSPC) return error;
-  if ((flags & CLONE_NEWUSER) == 0)
-    return std::move(error).with("make namespaces").with_hint("a limit user.max_*_namespaces of sysctl is reached");
-  return std::move(error)
-      .with("make a user namespace and those in it")
-      .with_hint("a limit of sysctl is reached: 'user.max_user_namespaces', or that of another kind");
 }
 
 }  // namespace
@@ -151,11 +116,18 @@ Status Executor::prepare() {
   return {};
 }
 
+Status Executor::perform(const StartUnit& step) {
+  ASSIGN_OR_RETURN(Unit unit, Unit::start(step));
+  unit_.emplace(std::move(unit));
+  return {};
+}
+
 Status Executor::perform(const CgroupCreate& step) {
   const auto policy = in_.rootless ? cgroup::Policy::kBestEffort : cgroup::Policy::kRequired;
-  ASSIGN_OR_RETURN(group_, cgroup::Group::create(*layout_, step.path, policy));
+  cgroup_path_ = unit_ ? unit_->cgroup_path() : step.path;
+  ASSIGN_OR_RETURN(group_, unit_ ? cgroup::Group::adopt(*layout_, cgroup_path_, policy, unit_->holder())
+                                 : cgroup::Group::create(*layout_, cgroup_path_, policy));
   own_group_ = true;
-  cgroup_path_ = step.path;
   RETURN_IF_ERROR(group_->apply(step.resources));
   return step.owner ? group_->delegate(*step.owner) : Status();
 }
@@ -256,90 +228,16 @@ Status Executor::perform(const Clone& step) {
   context.exec_root = in_.exec_root;
   context.network = network_;
   context.timing = in_.timing;
-  if (const std::string path = joined_user_namespace(*in_.plan); !path.empty()) {
-    RETURN_IF_ERROR(clone_inside_user_namespace(step, path, context));
-  } else {
-    const BlockedSignals blocked;
-    auto cloned = clone_child(step.flags, context, sys::clone3);
-    if (!cloned.ok()) {
-      (void)!restore_own_namespaces().ok();
-      return clone_error(std::move(cloned).error(), step.flags);
-    }
-    child_ = std::move(cloned).value();
-    if (child_.pid == 0) run_child(context);
+  Status cloned = clone_init(step, context);
+  if (!cloned.ok()) {
+    (void)!restore_own_namespaces().ok();
+    return cloned;
   }
   child_sync_.reset();
   network_.reset();
   start_listener_.reset();
   mount_fds_.clear();
   return restore_own_namespaces();
-}
-
-// The init has handed controllers to groups below the container's and moved there itself: who joins it does so too.
-Result<bool> Executor::choose_group_of_init(ChildContext& context) {
-  auto paths = cgroup::paths_of(in_.join_cgroup_of);
-  if (!paths.ok()) return false;
-  const std::string path = (*paths)[""];
-  if (!path.starts_with(cgroup_path_ + "/")) return false;
-  ASSIGN_OR_RETURN(group_, cgroup::Group::open(*layout_, path));
-  context.group = &*group_;
-  context.cgroup_path = path;
-  return group_->v2_fd() >= 0;
-}
-
-Result<sys::Cloned> Executor::clone_child(std::uint64_t flags, ChildContext& context, CloneCall call) {
-  if (context.group == nullptr || context.born != cgroup::Group::Born::kInV2) return call(flags, -1);
-  auto cloned = call(flags, context.group->v2_fd());
-  if (!cloned.ok() && cloned.error().errno_value() == EBUSY && in_.join_cgroup_of > 0) {
-    ASSIGN_OR_RETURN(const bool found, choose_group_of_init(context));
-    if (found) cloned = call(flags, context.group->v2_fd());
-  }
-  const int e = cloned.ok() ? 0 : cloned.error().errno_value();
-  if (e != EBUSY && e != EOPNOTSUPP) return cloned;
-  // The v2 group takes no births. The attempt to join it says why, if that fails as well.
-  context.born = cgroup::Group::Born::kElsewhere;
-  RETURN_IF_ERROR(context.group->prepare_attach_self(context.born));
-  return call(flags, -1);
-}
-
-// The new namespaces must belong to the user namespace that is joined, so somebody has to enter it first and clone
-// there. That somebody is a short-lived child; CLONE_PARENT makes the container's init our own child all the same.
-Status Executor::clone_inside_user_namespace(const Clone& step, const std::string& path, ChildContext& context) {
-  ASSIGN_OR_RETURN(const UniqueFd target, sys::openat(sys::kCwd, path, O_RDONLY));
-  ASSIGN_OR_RETURN(auto pair, sys::socketpair(SOCK_SEQPACKET));
-  context.user_namespace_joined = true;
-  context.parent_pid = 0;
-  const BlockedSignals blocked;
-  ASSIGN_OR_RETURN(const sys::Cloned helper, sys::clone3(0));
-  if (helper.pid == 0) {
-    Status joined = sys::setns(target, CLONE_NEWUSER);
-    // exec: born in the container's PID namespace too.
-    if (joined.ok() && in_.exec_pidfd >= 0) joined = sys::setns(BorrowedFd(in_.exec_pidfd), CLONE_NEWPID);
-    auto cloned =
-        joined.ok()
-            ? clone_child(step.flags, context, sys::clone3_sibling)
-            : Result<sys::Cloned>(Error(Errc::kPermission, joined.error().message(), joined.error().errno_value()));
-    if (cloned.ok() && cloned->pid == 0) run_child(context);
-    if (cloned.ok())
-      (void)!send_message(pair.second, MessageType::kReached, std::to_string(cloned->pid), cloned->pidfd.get()).ok();
-    if (!cloned.ok())
-      (void)!send_failure(pair.second,
-                          clone_error(std::move(cloned).error(), step.flags).with("user namespace " + quoted(path)))
-          .ok();
-    ::_exit(0);
-  }
-  pair.second.reset();
-  auto message = receive_message(pair.first);
-  RETURN_IF_ERROR(sys::waitpid(helper.pid).ok()
-                      ? Status()
-                      : Status(Error(Errc::kInternal, "lost the helper that enters the user namespace")));
-  if (!message.ok()) return std::move(message).error();
-  const auto pid = parse_number<pid_t>(message->text);
-  if (message->eof || !pid || !message->fd)
-    return Error(Errc::kSystem, "entering user namespace " + quoted(path) + " ended without an answer");
-  child_.pid = *pid;
-  child_.pidfd = std::move(message->fd);
-  return {};
 }
 
 Status Executor::perform(const WriteIdMaps& step) {
@@ -453,7 +351,9 @@ Status Executor::take_over_listener(BorrowedFd listener) {
 }
 
 Status Executor::finish() {
-  if (in_.on_prepared) RETURN_IF_ERROR(in_.on_prepared(child_.pid));
+  // The init is in its group.
+  if (unit_) unit_->release_holder();
+  if (in_.on_prepared) RETURN_IF_ERROR(in_.on_prepared(child_.pid, cgroup_path_));
   if (!in_.start_socket.empty()) return {};
   RETURN_IF_ERROR(announce("start"));
   // End of file: the exec happened. Anything else is the child's failure.
@@ -475,12 +375,16 @@ void Executor::roll_back() {
     child_.pid = 0;
   }
   if (!in_.start_socket.empty()) (void)::unlink(in_.start_socket.c_str());
+  if (unit_) unit_->release_holder();
+  if (group_ && own_group_) (void)!group_->kill_all(SIGKILL).ok();
+  if (unit_) {
+    if (Status stopped = unit_->stop(); !stopped.ok()) log::warning(stopped.error().message());
+  }
   if (in_.exec_pidfd < 0) {
     if (Status removed = remove_resctrl(in_.resctrl); !removed.ok()) log::warning(removed.error().message());
   }
   remove_interfaces(interfaces_);
   if (group_ && own_group_) {
-    (void)!group_->kill_all(SIGKILL).ok();
     if (Status removed = group_->remove(); !removed.ok()) log::warning("remove cgroup: " + removed.error().message());
   }
 }

@@ -15,6 +15,8 @@
 #include "container/plan.h"
 #include "container/resctrl.h"
 #include "container/setup_child.h"
+#include "container/unit.h"
+#include "dbus/systemd.h"
 #include "seccomp/seccomp.h"
 #include "sys/process.h"
 
@@ -36,7 +38,7 @@ class Executor {
     // Called while the child sets up, before the parent waits for it: what nobody needs before.
     std::function<Status(pid_t pid)> on_cloned;
     // Called once the child waits for the start: writes state and pid files.
-    std::function<Status(pid_t pid)> on_prepared;
+    std::function<Status(pid_t pid, const std::string& cgroup_path)> on_prepared;
     // exec: process whose namespaces are joined, its root, and the cgroup that is joined instead of created.
     int exec_pidfd = -1;
     int exec_root = -1;
@@ -47,6 +49,9 @@ class Executor {
     pid_t join_cgroup_of = 0;         // the process whose group is joined where join_cgroup takes no processes (v2)
     NetworkAhead* network = nullptr;  // begun when the plan has the step
     StartTiming* timing = nullptr;
+    // The unit that holds it, for a caller that may not move processes there: systemd does.
+    std::string join_unit;
+    dbus::Bus join_bus = dbus::Bus::kSystem;
   };
   explicit Executor(Inputs inputs) : in_(std::move(inputs)) {}
 
@@ -63,6 +68,7 @@ class Executor {
  private:
   Status walk();
   Status prepare();
+  Status perform(const StartUnit& step);
   Status perform(const CgroupCreate& step);
   Status perform(const JoinPidNamespace& step);
   Status perform(const NewTimeNamespace& step);
@@ -82,8 +88,18 @@ class Executor {
   using CloneCall = Result<sys::Cloned> (*)(std::uint64_t flags, int into_cgroup_fd);
   Result<bool> choose_group_of_init(ChildContext& context);
   Result<sys::Cloned> clone_child(std::uint64_t flags, ChildContext& context, CloneCall call);
-  Status clone_inside_user_namespace(const Clone& step, const std::string& path, ChildContext& context);
   Status open_mount_sources(bool user_namespace);
+  Status clone_init(const Clone& step, ChildContext& context);
+  Status clone_here(const Clone& step, ChildContext& context);
+  // Where a helper must be before it clones the child: a user namespace, a unit's group, or both.
+  struct Place {
+    std::string user_namespace;
+    bool unit = false;
+  };
+  Status clone_from(const Place& place, const Clone& step, ChildContext& context);
+  [[noreturn]] void help(const Place& place, BorrowedFd target, BorrowedFd socket, const Clone& step,
+                         ChildContext& context);
+  Status attach_to_unit(pid_t pid);
   Status restore_own_namespaces();
   Status announce(std::string_view what);
   Status wait_reached(std::string_view what);
@@ -96,6 +112,7 @@ class Executor {
 
   Inputs in_;
   std::optional<cgroup::Layout> layout_;
+  std::optional<Unit> unit_;
   std::optional<cgroup::Group> group_;
   bool own_group_ = false;
   std::string cgroup_path_;

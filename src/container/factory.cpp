@@ -14,6 +14,7 @@
 #include "container/lsm.h"
 #include "container/state.h"
 #include "container/timing.h"
+#include "container/unit.h"
 #include "io/file.h"
 #include "log/log.h"
 #include "spec/oci_runtime/defaults.h"
@@ -31,6 +32,7 @@ PlanOptions plan_options(const CreateOptions& options, const FactoryOptions& fac
   out.id = options.id;
   out.bundle = options.bundle;
   out.cgroup_default_parent = options.cgroup_default_parent;
+  out.systemd_cgroup = options.systemd_cgroup;
   out.no_pivot = options.no_pivot;
   out.no_new_keyring = options.no_new_keyring;
   out.cgroup_v2_only = layout.mode == cgroup::Mode::kV2;
@@ -90,6 +92,16 @@ Status begin_network(const Plan& plan, NetworkAhead& network) {
   return {};
 }
 
+void note_unit(const Plan& plan, StateRecord& record) {
+  for (const Step& step : plan.steps) {
+    const auto* unit = std::get_if<StartUnit>(&step.body);
+    if (unit == nullptr) continue;
+    record.systemd_cgroup = true;
+    record.systemd_unit = unit->name.unit;
+    record.systemd_user = unit->user_manager;
+  }
+}
+
 // Exclusive mkdir is the lock against a second create of the id.
 Status make_state_directory(const std::string& root, const StatePaths& paths, const std::string& id) {
   Status made = sys::mkdirat(sys::kCwd, paths.directory, 0700);
@@ -105,7 +117,16 @@ Status make_state_directory(const std::string& root, const StatePaths& paths, co
 
 constexpr std::size_t kMaxStateBytes = std::size_t{4} << 20;
 
-// What is known before state.json is written: the lines of the lock file.
+// What is known before state.json is written: the lines of the lock file. A creator that is killed before it wrote that
+// leaves this much for delete to clean up with.
+std::string first_lines(const StateRecord& record) {
+  std::string out = record.cgroup_path + "\n" + record.bundle + "\n" + record.rootfs + "\n";
+  if (record.mounts.shared || record.systemd_cgroup)
+    out += record.mounts.path + "\n" + std::to_string(record.mounts.before) + "\n";
+  if (record.systemd_cgroup) out += record.systemd_unit + (record.systemd_user ? "\nuser\n" : "\nsystem\n");
+  return out;
+}
+
 StateRecord first_record(const StatePaths& paths, const std::string& id) {
   StateRecord record;
   record.id = id;
@@ -122,6 +143,11 @@ StateRecord first_record(const StatePaths& paths, const std::string& id) {
     record.mounts.rootfs = record.rootfs;
     record.mounts.before = parse_number<std::uint64_t>(lines[4]).value_or(0);
     record.mounts.shared = record.mounts.before != 0;
+  }
+  if (lines.size() > 6 && !lines[5].empty()) {
+    record.systemd_cgroup = true;
+    record.systemd_unit = lines[5];
+    record.systemd_user = lines[6] == "user";
   }
   return record;
 }
@@ -164,6 +190,8 @@ Result<Plan> Factory::plan(const oci::Config& config, const CreateOptions& optio
 Result<Created> Factory::create(const oci::Config& config, const CreateOptions& options) {
   ASSIGN_OR_RETURN(const ContainerId id, ContainerId::parse(options.id));
   RETURN_IF_ERROR(check_preserved_fds(options.preserve_fds));
+  // Before anything that only systemd would mind, such as the form of cgroupsPath.
+  if (options.systemd_cgroup) RETURN_IF_ERROR(dbus::Systemd::available());
   ASSIGN_OR_RETURN(const Plan plan, this->plan(config, options));
   const std::string rootfs = absolute_rootfs(config, options);
   RETURN_IF_ERROR(check_rootfs(rootfs));
@@ -180,18 +208,15 @@ Result<Created> Factory::create(const oci::Config& config, const CreateOptions& 
   ScopeExit remove_state([&] { (void)!io::remove_tree(sys::kCwd, paths.directory).ok(); });
   ASSIGN_OR_RETURN(const io::FileLock lock,
                    io::FileLock::acquire(sys::kCwd, paths.lock(), io::FileLock::Mode::kExclusive));
-  const std::string cgroup_path = planned_cgroup(plan);
-  // A creator that is killed before it wrote state.json leaves this much for delete to clean up with.
   StateRecord record;
-  ASSIGN_OR_RETURN(record.mounts, look_at_shared_mounts(config, rootfs));
-  std::string known = cgroup_path + "\n" + options.bundle + "\n" + rootfs + "\n";
-  if (record.mounts.shared) known += record.mounts.path + "\n" + std::to_string(record.mounts.before) + "\n";
-  if (Status written = sys::write_all(lock.fd(), known); !written.ok())
-    return std::move(written).error().with("write " + quoted(paths.lock()));
+  note_unit(plan, record);
   record.id = id.str();
   record.bundle = options.bundle;
   record.rootfs = rootfs;
-  record.cgroup_path = cgroup_path;
+  record.cgroup_path = planned_cgroup(plan);
+  ASSIGN_OR_RETURN(record.mounts, look_at_shared_mounts(config, rootfs));
+  if (Status written = sys::write_all(lock.fd(), first_lines(record)); !written.ok())
+    return std::move(written).error().with("write " + quoted(paths.lock()));
   record.annotations = config.annotations;
   record.oci_version = config.oci_version;
 
@@ -215,7 +240,8 @@ Result<Created> Factory::create(const oci::Config& config, const CreateOptions& 
         options.config_text.empty() ? oci::print_config(config, oci::Style::kCompact) : options.config_text, 0600));
     return complete_record(config, pid, record);
   };
-  inputs.on_prepared = [&](pid_t pid) -> Status {
+  inputs.on_prepared = [&](pid_t pid, const std::string& group) -> Status {
+    record.cgroup_path = group;
     record.resctrl = self->resctrl();
     record.interfaces = self->interfaces();
     RETURN_IF_ERROR(io::write_file_atomic(paths.state(), print_state_record(record), 0600));

@@ -28,6 +28,7 @@ class Builder {
   }
 
   Result<Plan> build() {
+    RETURN_IF_ERROR(cgroup_steps());
     parent_steps();
     namespace_steps();
     identity_steps();
@@ -59,6 +60,7 @@ class Builder {
     return found != nullptr && !found->path.empty();
   }
 
+  Status cgroup_steps();
   void parent_steps();
   void namespace_steps();
   void identity_steps();
@@ -134,10 +136,39 @@ oci::Resources Builder::resources() const {
   return out;
 }
 
+// Limits must be in force before the first task is inside, and a group that cannot be made must fail before anything
+// else is done.
+Status Builder::cgroup_steps() {
+  CgroupCreate create{{}, resources(), cgroup_owner()};
+  if (!options_.systemd_cgroup) {
+    create.path = cgroup_path();
+    parent(std::move(create));
+    return {};
+  }
+  if (options_.rootless && !options_.cgroup_v2_only) {
+    return Error(Errc::kUnsupported,
+                 "the systemd cgroup manager serves users other than root on cgroup v2 only, this host uses v1")
+        .with_hint("leave out --systemd-cgroup");
+  }
+  const auto tree = options_.cgroup_v2_only ? cgroup::Tree::kV2 : cgroup::Tree::kV1;
+  StartUnit start;
+  start.user_manager = options_.rootless;
+  ASSIGN_OR_RETURN(start.name, cgroup::parse_unit_name(linux_.cgroups_path, options_.id,
+                                                       options_.rootless ? dbus::Bus::kUser : dbus::Bus::kSystem));
+  cgroup::round_quota(create.resources);
+  start.properties = cgroup::unit_properties(start.name, options_.id, tree);
+  ASSIGN_OR_RETURN(const auto limits, cgroup::resource_properties(create.resources, tree, cgroup::Occasion::kCreate));
+  start.properties.insert(start.properties.end(), limits.begin(), limits.end());
+  // Last: systemd takes the last word on a property, and these are the user's own.
+  ASSIGN_OR_RETURN(const auto asked, cgroup::annotation_properties(config_.annotations));
+  start.properties.insert(start.properties.end(), asked.begin(), asked.end());
+  create.path = start.name.path;
+  parent(std::move(start));
+  parent(std::move(create));
+  return {};
+}
+
 void Builder::parent_steps() {
-  // Limits must be in force before the first task is inside, and a group that cannot be made must fail before anything
-  // else is done.
-  parent(CgroupCreate{cgroup_path(), resources(), cgroup_owner()});
   // A process never changes its own PID namespace: only children of the caller are born in the other one.
   if (is_joined("pid")) parent(JoinPidNamespace{ns("pid")->path});
   // Offsets of a time namespace can be written only while nobody is in it.

@@ -23,6 +23,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "cgroup/systemd.h"
 #include "container/extras.h"
 #include "spec/oci_runtime/types.h"
 
@@ -32,8 +33,14 @@ enum class Actor { kParent, kChild };
 
 // ---- parent
 // --------------------------------------------------------------------------------------------------------------
+// systemd makes the container's group, as a transient unit around a process of ours that waits there for the init.
+struct StartUnit {
+  cgroup::UnitName name;
+  bool user_manager = false;
+  std::vector<cgroup::UnitProperty> properties;  // "PIDs" is added
+};
 struct CgroupCreate {  // make the group and write its limits before any task is inside
-  std::string path;
+  std::string path;    // after a StartUnit: below the manager's own group, completed by it
   oci::Resources resources;
   std::optional<uid_t> owner = {};  // host id of who may divide it (v2): the container sees it as a root of its own
 };
@@ -261,7 +268,7 @@ struct Exec {
 };
 
 using StepBody =
-    std::variant<CgroupCreate, JoinPidNamespace, NewTimeNamespace, NewNetworkNamespace, Clone, WriteIdMaps,
+    std::variant<StartUnit, CgroupCreate, JoinPidNamespace, NewTimeNamespace, NewNetworkNamespace, Clone, WriteIdMaps,
                  ResctrlCreate, ResctrlJoin, MoveNetDevices, CreateInterfaces, RunParentHooks, WaitForChild,
                  WaitForParent, CgroupJoin, EnterContainer, BecomeRoot, JoinNamespace, EnterNetworkNamespace,
                  NewCgroupNamespace, NewSession, NewKeyring, SetOomScoreAdj, LoopbackUp, ConfigureInterface, AddRoute,
@@ -288,6 +295,7 @@ struct PlanOptions {
   std::string id;
   std::string bundle;                           // absolute; relative root.path and bind sources are taken from here
   std::string cgroup_default_parent = "/coop";  // cgroupsPath when the config has none: <parent>/<id>
+  bool systemd_cgroup = false;                  // cgroupsPath is slice:prefix:name; the user's manager when rootless
   bool no_pivot = false;
   bool no_new_keyring = false;
   bool hybrid_or_v1 = true;  // shape of cgroup mounts

@@ -36,6 +36,18 @@ struct Json {
 
 // ---- the fields of each step: f(name, value) ----
 template <typename F>
+void fields(const StartUnit& s, F& f) {
+  f("unit", s.name.unit);
+  f("slice", s.name.slice);
+  f("manager", std::string(s.user_manager ? "user" : "system"));
+  Words properties;
+  for (const cgroup::UnitProperty& p : s.properties) {
+    properties.push_back(p.name + "=" + dbus::print_text(p.value));
+    if (p.since != 0) properties.back() += " (since systemd " + std::to_string(p.since) + ")";
+  }
+  f("properties", properties);
+}
+template <typename F>
 void fields(const CgroupCreate& s, F& f) {
   f("path", s.path);
   f("resources", Json{oci::print_resources(s.resources)});
@@ -455,7 +467,8 @@ struct TextFields {
 };
 
 // In the order of StepBody's alternatives.
-constexpr std::string_view kNames[] = {"cgroup-create",
+constexpr std::string_view kNames[] = {"start-unit",
+                                       "cgroup-create",
                                        "join-pid-namespace",
                                        "new-time-namespace",
                                        "new-network-namespace",

@@ -417,6 +417,39 @@ TEST(Plan, CoreScheduling) {
               HasSubstr("/annotations/io.cooper.core-scheduling: must be 'new', not 'yes'"));
 }
 
+TEST(Plan, SystemdMakesTheGroupFirst) {
+  oci::Config config = oci::default_config();
+  config.annotations["org.systemd.property.CollectMode"] = "'inactive-or-failed'";
+  config.linux->resources.emplace().cpu.emplace().quota = 33333;
+  PlanOptions with = options();
+  with.systemd_cgroup = true;
+  EXPECT_THAT(words(plan_of(config, with), Actor::kParent),
+              ElementsAre("start-unit", "cgroup-create", "new-network-namespace", "clone", "wait-for-child:prepared"));
+  const auto unit = only<StartUnit>(plan_of(config, with));
+  EXPECT_EQ(unit.name.unit, "coop-box.scope");
+  EXPECT_FALSE(unit.user_manager);
+  EXPECT_EQ(unit.properties.back().name, "CollectMode");
+  const auto create = only<CgroupCreate>(plan_of(config, with));
+  EXPECT_EQ(create.path, "/system.slice/coop-box.scope");
+  EXPECT_EQ(create.resources.cpu->quota, 34000) << "what systemd will write, too";
+  EXPECT_THAT(print_text(plan_of(config, with)), HasSubstr("CollectMode="));
+  config.linux->cgroups_path = "/a/b";
+  EXPECT_THAT(make_plan(config, with).error().message(), HasSubstr("slice:prefix:name"));
+}
+
+TEST(Plan, SystemdForOtherUsersNeedsCgroup2) {
+  oci::Config config = oci::default_config();
+  PlanOptions with = options();
+  with.systemd_cgroup = true;
+  with.rootless = true;
+  EXPECT_EQ(make_plan(config, with).error().code(), Errc::kUnsupported);
+  with.hybrid_or_v1 = false;
+  with.cgroup_v2_only = true;
+  const auto unit = only<StartUnit>(plan_of(config, with));
+  EXPECT_TRUE(unit.user_manager);
+  EXPECT_EQ(unit.name.slice, "user.slice");
+}
+
 TEST(Plan, RootPropagation) {
   const auto flags = [](const char* word) {
     oci::Config config = oci::default_config();

@@ -52,6 +52,7 @@ std::string print_state_record(const StateRecord& record) {
       .field("rootfs", record.rootfs);
   w.field("created", record.created).field("ownerUid", record.owner_uid).field("cgroupPath", record.cgroup_path);
   w.field("ociVersion", record.oci_version).field("systemdCgroup", record.systemd_cgroup);
+  if (record.systemd_cgroup) w.field("systemdUnit", record.systemd_unit).field("systemdUser", record.systemd_user);
   w.field("sharedPidNamespace", record.shared_pid_namespace).field("hasTerminal", record.has_terminal);
   w.field("poststopHooks", record.poststop_hooks);
   w.field("exeDev", record.exe_dev).field("exeIno", record.exe_ino);
@@ -99,6 +100,8 @@ Result<StateRecord> parse_state_record(std::string text, std::string_view what) 
   RETURN_IF_ERROR(root.read("cgroupPath", out.cgroup_path));
   RETURN_IF_ERROR(root.read("ociVersion", out.oci_version));
   RETURN_IF_ERROR(root.read("systemdCgroup", out.systemd_cgroup));
+  RETURN_IF_ERROR(root.read("systemdUnit", out.systemd_unit));
+  RETURN_IF_ERROR(root.read("systemdUser", out.systemd_user));
   RETURN_IF_ERROR(root.read("sharedPidNamespace", out.shared_pid_namespace));
   RETURN_IF_ERROR(root.read("hasTerminal", out.has_terminal));
   RETURN_IF_ERROR(root.read("poststopHooks", out.poststop_hooks));

@@ -145,6 +145,18 @@ def test_global_flags_of_callers(runtime, bundle, workdir):
         runtime("run", "--bundle", bundle.path, bundle.id, flags=flags).check()
 
 
+@pytest.mark.skipif(os.path.isdir("/run/systemd/system"), reason="systemd runs here")
+@pytest.mark.differs(runc="another message", crun="another message")
+def test_systemd_cgroup_without_systemd(runtime, bundle):
+    """--systemd-cgroup where systemd does not run: one sentence says so, whatever cgroupsPath is."""
+    for path in ("system.slice:coopit:x", bundle.linux["cgroupsPath"]):
+        bundle.linux["cgroupsPath"] = path
+        result = runtime.run(bundle.sh("true"), flags=("--systemd-cgroup",))
+        assert result.rc == 1
+        assert "systemd does not run on this host" in result.err and "cgroupfs" in result.err
+        assert len(result.err.splitlines()) == 1
+
+
 def dry(runtime, bundle, form="text"):
     """The output of run --dry-run."""
     bundle.save()

@@ -15,6 +15,7 @@ namespace cooper::cli::coop {
 struct Globals {
   std::string root;  // absolute
   bool rootless = false;
+  bool systemd_cgroup = false;
 };
 
 // What a handler gets.

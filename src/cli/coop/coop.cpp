@@ -25,7 +25,8 @@ constexpr std::array kGlobalFlags = std::to_array<Flag>({
     {"log-format", "", FlagType::kValue, "FORMAT", "text or json (default: text)"},
     {"log-level", "", FlagType::kValue, "LEVEL", "debug, info, warning or error (default: warning)"},
     {"debug", "", FlagType::kBool, "", "the same as --log-level debug"},
-    {"systemd-cgroup", "", FlagType::kBool, "", "not supported yet: cgroups are managed through cgroupfs"},
+    {"systemd-cgroup", "", FlagType::kBool, "",
+     "let systemd make the cgroups (create, run); cgroupsPath is slice:prefix:name"},
     {"rootless", "", FlagType::kValue, "true|false|auto",
      "whether cgroup permission errors are ignored (default: auto)"},
     {"criu", "", FlagType::kValue, "PATH", "ignored", true},
@@ -95,10 +96,7 @@ bool in_user_namespace() {
 
 Result<Globals> resolve_globals(const Arguments& arguments) {
   Globals out;
-  if (arguments.flag("systemd-cgroup")) {
-    return Error(Errc::kUnsupported, "the systemd cgroup manager is not supported yet")
-        .with_hint("leave out --systemd-cgroup: cgroups are then managed through cgroupfs");
-  }
+  out.systemd_cgroup = arguments.flag("systemd-cgroup");
   const bool root_user = ::geteuid() == 0;
   if (arguments.has("root")) {
     ASSIGN_OR_RETURN(out.root, absolute_path(arguments.value("root")));

@@ -55,8 +55,8 @@ void write_linux(Writer& out) {
       .begin_object()
       .field("v1", true)
       .field("v2", true)
-      .field("systemd", false)
-      .field("systemdUser", false)
+      .field("systemd", true)
+      .field("systemdUser", true)
       .field("rdma", true)
       .end_object();
   write_seccomp(out);
@@ -92,6 +92,7 @@ Result<int> run_features(const Call&) {
       .field("org.cooper.version", COOPER_VERSION)
       .field("org.cooper.checkpoint.enabled", "false")
       .end_object();
+  out.field("potentiallyUnsafeConfigAnnotations", Words{"org.systemd.property."});
   RETURN_IF_ERROR(print(out.end_object().take() + "\n"));
   return 0;
 }

@@ -62,6 +62,7 @@ Result<container::CreateOptions> create_options(const Call& call, const std::str
   ASSIGN_OR_RETURN(out.pid_file, absolute_path(arguments.value("pid-file")));
   ASSIGN_OR_RETURN(const auto preserve, arguments.number<std::uint16_t>("preserve-fds"));
   out.preserve_fds = preserve.value_or(0);
+  out.systemd_cgroup = call.globals.systemd_cgroup;
   out.no_pivot = arguments.flag("no-pivot");
   out.no_new_keyring = arguments.flag("no-new-keyring");
   if (const int passed = listen_fds(); passed > 0) {

@@ -1,0 +1,111 @@
+#include "container/unit.h"
+
+#include <signal.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include "base/scope_exit.h"
+#include "base/strings.h"
+#include "log/log.h"
+#include "sys/cred.h"
+#include "sys/file.h"
+
+namespace cooper::container {
+namespace {
+
+// Sleeps until it is killed, by release() or by the end of its parent. Asynchronous-signal-safe calls only.
+[[noreturn]] void hold(pid_t parent) {
+  // Nothing of the caller's is kept open: somebody may wait for the end of a pipe, or for a lock.
+  (void)!sys::close_range(0, ~0U, 0).ok();
+  (void)::prctl(PR_SET_PDEATHSIG, SIGKILL);
+  if (::getppid() != parent) ::_exit(1);
+  // Who stops the unit ends it; all other signals are for the container and for us.
+  (void)::signal(SIGTERM, SIG_DFL);
+  sigset_t blocked;
+  (void)::sigfillset(&blocked);
+  (void)::sigdelset(&blocked, SIGTERM);
+  while (true) (void)::sigsuspend(&blocked);
+}
+
+}  // namespace
+
+Result<Holder> Holder::create() {
+  const pid_t self = ::getpid();
+  sigset_t all;
+  sigset_t saved;
+  (void)::sigfillset(&all);
+  (void)::sigprocmask(SIG_SETMASK, &all, &saved);
+  auto child = sys::clone3(0);
+  if (child.ok() && child->pid == 0) hold(self);
+  (void)::sigprocmask(SIG_SETMASK, &saved, nullptr);
+  if (!child.ok()) return std::move(child).error();
+  return Holder(std::move(*child));
+}
+
+void Holder::release() {
+  if (pid_ <= 0) return;
+  (void)!sys::pidfd_send_signal(pidfd_, SIGKILL).ok();
+  (void)!sys::waitpid(pid_).ok();
+  pid_ = 0;
+}
+
+Result<Unit> Unit::start(const StartUnit& step) {
+  ASSIGN_OR_RETURN(auto systemd, dbus::Systemd::connect(step.user_manager ? dbus::Bus::kUser : dbus::Bus::kSystem));
+  int version = 0;
+  if (cgroup::newest_needed(step.properties) > 0) {
+    ASSIGN_OR_RETURN(version, systemd.version());
+  }
+  std::vector<dbus::Property> properties = cgroup::for_version(step.properties, version);
+  Unit out(std::move(systemd), step.name.unit);
+  // A slice has no processes of its own to begin with, and does not end without.
+  if (!step.name.is_slice()) {
+    ASSIGN_OR_RETURN(Holder holder, Holder::create());
+    out.holder_ = std::make_unique<Holder>(std::move(holder));
+    properties.push_back(
+        {"PIDs", dbus::Value::array("u", {dbus::Value::u32(static_cast<std::uint32_t>(out.holder()))})});
+  }
+  RETURN_IF_ERROR(out.systemd_.start_transient(step.name.unit, properties));
+  auto path = out.systemd_.control_group(step.name.unit);
+  if (path.ok() && path->empty())
+    path = Error(Errc::kSystem, "unit " + quoted(step.name.unit) + " ended before its container began");
+  if (!path.ok()) {
+    out.release_holder();
+    (void)!out.stop().ok();
+    return std::move(path).error();
+  }
+  out.cgroup_path_ = std::move(*path);
+  return out;
+}
+
+dbus::Bus bus_of(const StateRecord& record) {
+  return record.systemd_user ? dbus::Bus::kUser : dbus::Bus::kSystem;
+}
+
+Status remove_group(const StateRecord& record, cgroup::Group& group) {
+  if (record.systemd_unit.empty()) return group.remove();
+  auto systemd = dbus::Systemd::connect(bus_of(record));
+  Status stopped = systemd.ok() ? systemd->stop(record.systemd_unit) : Status(std::move(systemd).error());
+  if (!stopped.ok()) log::warning("container " + record.id + ": " + stopped.error().message());
+  return group.remove();
+}
+
+Status update_group(const StateRecord& record, cgroup::Group& group, const oci::Resources& resources) {
+  if (record.systemd_unit.empty()) return group.update(resources);
+  ASSIGN_OR_RETURN(oci::Resources whole, group.completed(resources));
+  cgroup::round_quota(whole);
+  ASSIGN_OR_RETURN(const auto properties, cgroup::resource_properties(whole, group.tree(), cgroup::Occasion::kUpdate));
+  // The files first: what the kernel refuses is not told to systemd.
+  RETURN_IF_ERROR(group.update(whole));
+  if (properties.empty()) return {};
+  ASSIGN_OR_RETURN(auto systemd, dbus::Systemd::connect(bus_of(record)));
+  int version = 0;
+  if (cgroup::newest_needed(properties) > 0) {
+    ASSIGN_OR_RETURN(version, systemd.version());
+  }
+  Status told = systemd.set_properties(record.systemd_unit, cgroup::for_version(properties, version));
+  if (!told.ok()) return std::move(told).error().with("the limits are in force, but systemd may take them back");
+  // It writes what it has been told, some of it less exactly.
+  return group.update(whole);
+}
+
+}  // namespace cooper::container
