@@ -4,6 +4,7 @@ import itertools
 import os
 import pathlib
 import re
+import signal
 import sys
 import tempfile
 
@@ -31,6 +32,9 @@ def pytest_configure(config):
         sweep()
         isolate.enter(["hugetlb"] if paths.runtime_kind() == "crun" else [])
         must_have(os.environ.get("COOPER_TEST_MUST_HAVE", "").split())
+    # A shell starts what it runs in the background with SIGINT ignored, and programs inherit that.
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def must_have(words):
