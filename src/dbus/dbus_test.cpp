@@ -176,6 +176,8 @@ TEST(Text, Mistakes) {
        {"",     "abc", "'abc",    "[1, 'a']", "[]",       "{}", "()", "uint32 -1",      "byte 256",   "5 6", "@i 'a'",
         "@z 1", "<1",  "'\\u12'", "[1,]",     "{<1>: 2}", "1e", "0x", "objectpath 'x'", "2147483648", "@s"})
     EXPECT_EQ(parse_text(bad).error().code(), Errc::kInvalidArgument) << bad;
+  for (const std::string_view nul : {std::string_view("'\0'", 3), std::string_view("'\\\0'", 4)})
+    EXPECT_THAT(parse_text(nul).error().message(), HasSubstr("NUL"));
   EXPECT_FALSE(parse_text(std::string(5000, '<') + "1" + std::string(5000, '>')).ok());
   EXPECT_THAT(parse_text("uint32 99999999999").error().message(), HasSubstr("byte"));
 }

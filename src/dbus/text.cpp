@@ -167,6 +167,7 @@ Result<std::uint32_t> Parser::code_point(std::size_t digits) {
 Status Parser::escape(std::string& out) {
   if (at_ >= text_.size()) return bad("unterminated text");
   const char c = text_[at_++];
+  if (c == '\0') return bad("text contains a NUL byte");
   constexpr std::string_view kNames = "abfnrtv";
   constexpr std::string_view kMeanings = "\a\b\f\n\r\t\v";
   if (const auto name = kNames.find(c); name != std::string_view::npos) {
