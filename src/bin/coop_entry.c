@@ -13,6 +13,7 @@
 #include <stddef.h>
 #include <sys/vfs.h>
 
+#include "bin/system_call.h"
 #include "container/seal_marker.h"
 
 #if defined(__GNUC__) && !defined(__clang__)
@@ -29,17 +30,6 @@ static const char kSelf[] = "/proc/self/exe";
 static const char kMarker[] = COOPER_SEALED_MARKER;
 /* The commands that run a program in a container. One too many is only an execution more. */
 static const char kCommands[][8] = {"run", "exec", "create"};
-
-static long call(long number, long a, long b, long c, long d, long e) {
-  long result;
-  register long r10 __asm__("r10") = d;
-  register long r8 __asm__("r8") = e;
-  __asm__ volatile("syscall"
-                   : "=a"(result)
-                   : "a"(number), "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8)
-                   : "rcx", "r11", "memory");
-  return result;
-}
 
 static int equal(const char* a, const char* b) {
   while (*a != '\0' && *a == *b) {
@@ -86,7 +76,7 @@ static void run_again(long executable, long kept, char** argv, char** envp, size
   print_number(marker + sizeof kMarker - 1, kept > 0 ? kept : 0);
   environment[variables] = marker;
   environment[variables + 1] = NULL;
-  (void)call(__NR_execveat, executable, (long)"", (long)argv, (long)environment, AT_EMPTY_PATH);
+  (void)call5(__NR_execveat, executable, (long)"", (long)argv, (long)environment, AT_EMPTY_PATH);
 }
 
 __attribute__((used)) static void protect(long* stack) {
@@ -99,17 +89,17 @@ __attribute__((used)) static void protect(long* stack) {
     if (begins_with(envp[variables], kMarker)) return;
   }
   struct statfs info;
-  if (call(__NR_statfs, (long)kSelf, (long)&info, 0, 0, 0) != 0 || (info.f_flags & kMountReadOnly) != 0) return;
-  const long tree = call(__NR_open_tree, AT_FDCWD, (long)kSelf, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC, 0, 0);
+  if (call5(__NR_statfs, (long)kSelf, (long)&info, 0, 0, 0) != 0 || (info.f_flags & kMountReadOnly) != 0) return;
+  const long tree = call5(__NR_open_tree, AT_FDCWD, (long)kSelf, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC, 0, 0);
   if (tree < 0) return;
   struct mount_attr read_only = {MOUNT_ATTR_RDONLY, 0, 0, 0};
-  if (call(__NR_mount_setattr, tree, (long)"", AT_EMPTY_PATH, (long)&read_only, sizeof read_only) == 0) {
+  if (call5(__NR_mount_setattr, tree, (long)"", AT_EMPTY_PATH, (long)&read_only, sizeof read_only) == 0) {
     /* It stays open: closing the last reference of a detached mount waits for the kernel. */
-    const long kept = call(__NR_fcntl, tree, F_DUPFD, kCooperSealedLowestFd, 0, 0);
+    const long kept = call5(__NR_fcntl, tree, F_DUPFD, kCooperSealedLowestFd, 0, 0);
     run_again(tree, kept, argv, envp, variables);
-    if (kept >= 0) (void)call(__NR_close, kept, 0, 0, 0, 0);
+    if (kept >= 0) (void)call5(__NR_close, kept, 0, 0, 0, 0);
   }
-  (void)call(__NR_close, tree, 0, 0, 0, 0);
+  (void)call5(__NR_close, tree, 0, 0, 0, 0);
 }
 
 /* The stack pointer and an rdx of 0 (no function to call at exit) are all that the kernel hands to _start. */

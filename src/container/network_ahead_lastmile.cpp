@@ -1,14 +1,12 @@
 // Zone X: shares memory with its parent, which runs on meanwhile.
 #include <fcntl.h>
-#include <net/if.h>
 #include <sched.h>
-#include <sys/ioctl.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include <cerrno>
 
 #include "container/network_ahead.h"
+#include "netlink/loopback_lastmile.h"
 
 namespace cooper::container {
 namespace {
@@ -16,20 +14,6 @@ namespace {
 void fail(NetworkRequest& request, const char* what) {
   request.errno_value = errno;
   request.failed = what;
-}
-
-bool loopback_up() {
-  const int fd = ::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-  if (fd < 0) return false;
-  struct ifreq request = {};
-  request.ifr_name[0] = 'l';
-  request.ifr_name[1] = 'o';
-  request.ifr_flags = IFF_UP;
-  const int done = ::ioctl(fd, SIOCSIFFLAGS, &request);
-  const int saved = errno;
-  (void)::close(fd);
-  errno = saved;
-  return done == 0;
 }
 
 }  // namespace
@@ -41,7 +25,7 @@ int make_network_namespace(void* request) {
     fail(out, "make a network namespace");
     return 1;
   }
-  if (out.loopback && !loopback_up()) {
+  if (out.loopback && netlink::raise_loopback() != nullptr) {
     fail(out, "bring up the loopback interface");
     return 1;
   }

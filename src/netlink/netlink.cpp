@@ -1,6 +1,5 @@
 #include "netlink/netlink.h"
 
-#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -10,6 +9,7 @@
 #include "base/strings.h"
 #include "netlink/internal/message.h"
 #include "netlink/internal/socket.h"
+#include "netlink/loopback_lastmile.h"
 
 namespace cooper::netlink {
 
@@ -77,14 +77,8 @@ Result<UniqueFd> open_socket() {
 }
 
 Status set_loopback_up() {
-  const UniqueFd socket(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
-  if (!socket) return Error::from_errno(errno, "open socket");
-  struct ifreq request = {};
-  std::memcpy(request.ifr_name, "lo", 3);
-  request.ifr_flags = IFF_UP;
-  if (::ioctl(socket.get(), SIOCSIFFLAGS, &request) != 0)
-    return Error::from_errno(errno, "set network interface 'lo' up");
-  return {};
+  const char* failed = raise_loopback();
+  return failed == nullptr ? Status() : Status(Error::from_errno(errno, failed));
 }
 
 Status set_link_up(BorrowedFd socket, const std::string& name) {
