@@ -11,7 +11,6 @@
 #include <fcntl.h>
 #include <linux/mount.h>
 #include <stddef.h>
-#include <sys/vfs.h>
 
 #include "bin/system_call.h"
 #include "container/seal_marker.h"
@@ -23,8 +22,6 @@
 #ifndef AT_EMPTY_PATH
 #define AT_EMPTY_PATH 0x1000
 #endif
-
-enum { kMountReadOnly = 1 }; /* ST_RDONLY of statvfs(3) */
 
 static const char kSelf[] = "/proc/self/exe";
 static const char kMarker[] = COOPER_SEALED_MARKER;
@@ -73,7 +70,7 @@ static void run_again(long executable, long kept, char** argv, char** envp, size
   char** environment = __builtin_alloca((variables + 2) * sizeof *environment);
   for (size_t i = 0; i < variables; ++i) environment[i] = envp[i];
   for (size_t i = 0; i < sizeof kMarker; ++i) marker[i] = kMarker[i];
-  print_number(marker + sizeof kMarker - 1, kept > 0 ? kept : 0);
+  print_number(marker + sizeof kMarker - 1, kept);
   environment[variables] = marker;
   environment[variables + 1] = NULL;
   (void)call5(__NR_execveat, executable, (long)"", (long)argv, (long)environment, AT_EMPTY_PATH);
@@ -88,16 +85,16 @@ __attribute__((used)) static void protect(long* stack) {
   for (; envp[variables] != NULL; ++variables) {
     if (begins_with(envp[variables], kMarker)) return;
   }
-  struct statfs info;
-  if (call5(__NR_statfs, (long)kSelf, (long)&info, 0, 0, 0) != 0 || (info.f_flags & kMountReadOnly) != 0) return;
   const long tree = call5(__NR_open_tree, AT_FDCWD, (long)kSelf, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC, 0, 0);
   if (tree < 0) return;
   struct mount_attr read_only = {MOUNT_ATTR_RDONLY, 0, 0, 0};
   if (call5(__NR_mount_setattr, tree, (long)"", AT_EMPTY_PATH, (long)&read_only, sizeof read_only) == 0) {
     /* It stays open: closing the last reference of a detached mount waits for the kernel. */
     const long kept = call5(__NR_fcntl, tree, F_DUPFD, kCooperSealedLowestFd, 0, 0);
-    run_again(tree, kept, argv, envp, variables);
-    if (kept >= 0) (void)call5(__NR_close, kept, 0, 0, 0, 0);
+    if (kept >= 0) {
+      run_again(tree, kept, argv, envp, variables);
+      (void)call5(__NR_close, kept, 0, 0, 0, 0);
+    }
   }
   (void)call5(__NR_close, tree, 0, 0, 0, 0);
 }

@@ -10,6 +10,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -17,6 +19,7 @@
 #include "base/fd.h"
 #include "base/strings.h"
 #include "container/seal_marker.h"
+#include "container/validate_rules.h"
 #include "sys/file.h"
 #include "sys/mount.h"
 
@@ -29,7 +32,11 @@ constexpr char kSelf[] = "/proc/self/exe";
 // period (50 us and more), so it is left to the end of the process, when nobody waits, or to the container's init,
 // which has inherited it.
 constexpr std::string_view kMarker = COOPER_SEALED_MARKER;
+constexpr int kNothingKept = -1;
 constexpr int kSeals = F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE;
+
+// Of the first call, for seal_executable_copy().
+char** program_arguments = nullptr;
 
 bool on_readonly_mount() {
   struct statfs info = {};
@@ -79,31 +86,42 @@ bool may_fall_back(int errno_value) {
          errno_value == EOPNOTSUPP;
 }
 
-Error run_again(BorrowedFd executable, char** argv) {
-  // Not close-on-exec from here on. With a tiny descriptor limit it keeps its number and is closed by the exec.
-  const int high = ::fcntl(executable.get(), F_DUPFD, kCooperSealedLowestFd);
+// Returns only when the program could not be run.
+Error run_again(BorrowedFd executable, char** argv, int kept) {
   std::vector<char*> environment;
   for (char** entry = environ; *entry != nullptr; ++entry) environment.push_back(*entry);
   std::string marker(kMarker);
-  marker += std::to_string(high);
+  marker += std::to_string(kept);
   environment.push_back(marker.data());
   environment.push_back(nullptr);
   (void)::syscall(SYS_execveat, executable.get(), "", argv, environment.data(), AT_EMPTY_PATH);
-  const int saved = errno;
-  if (high >= 0) (void)::close(high);
-  return Error::from_errno(saved, "run the protected executable");
+  return Error::from_errno(errno, "run the protected executable");
 }
 
-// True when this is the second run; removes the marker from the environment, which hooks and logs must not see.
-bool take_marker() {
-  bool found = false;
+Error run_from_copy(char** argv) {
+  auto copy = sealed_copy();
+  return copy.ok() ? run_again(*copy, argv, kNothingKept) : std::move(copy).error();
+}
+
+Error run_from_clone(char** argv) {
+  auto clone = readonly_clone();
+  if (!clone.ok()) return std::move(clone).error();
+  // Not close-on-exec from here on. A tiny descriptor limit (EINVAL) leaves no room for it.
+  const UniqueFd kept(::fcntl(clone->get(), F_DUPFD, kCooperSealedLowestFd));
+  if (!kept) return Error::from_errno(errno, "keep the clone of the executable's mount");
+  return run_again(*clone, argv, kept.get());
+}
+
+// The descriptor of the clone for a second run, kNothingKept for one from a copy, nothing for a first run. Removes the
+// marker from the environment, which hooks and logs must not see.
+std::optional<int> take_marker() {
+  std::optional<int> found;
   char** out = environ;
   for (char** in = environ; *in != nullptr; ++in) {
     const std::string_view entry(*in);
     if (entry.starts_with(kMarker)) {
-      found = true;
       const auto fd = parse_number<int>(entry.substr(kMarker.size()));
-      if (fd && *fd >= kCooperSealedLowestFd) (void)::fcntl(*fd, F_SETFD, FD_CLOEXEC);
+      found = fd && *fd >= kCooperSealedLowestFd ? *fd : kNothingKept;
     } else {
       *out++ = *in;
     }
@@ -112,27 +130,50 @@ bool take_marker() {
   return found;
 }
 
+Status finish_second_run(int kept) {
+  // execveat names the process after the descriptor.
+  (void)::prctl(PR_SET_NAME, ::program_invocation_short_name, 0, 0, 0);
+  if (kept != kNothingKept && on_readonly_mount()) {
+    (void)::fcntl(kept, F_SETFD, FD_CLOEXEC);
+    return sys::mount_setattr(BorrowedFd(kept), "", AT_EMPTY_PATH, MOUNT_ATTR_NOEXEC, 0);
+  }
+  if (is_sealed_copy()) return {};
+  return Error(Errc::kUnsupported, "the runtime's executable cannot be protected from containers on this system");
+}
+
+bool has_sys_ptrace(const std::vector<std::string>& capabilities) {
+  return std::ranges::find(capabilities, "CAP_SYS_PTRACE") != capabilities.end();
+}
+
 }  // namespace
 
 Status seal_executable(char** argv) {
-  const bool second_run = take_marker();
-  if (on_readonly_mount() || (second_run && is_sealed_copy())) {
-    // execveat names the process after the descriptor.
-    if (second_run) (void)::prctl(PR_SET_NAME, ::program_invocation_short_name, 0, 0, 0);
-    return {};
+  program_arguments = argv;
+  if (const auto kept = take_marker()) return finish_second_run(*kept);
+  Error failed = run_from_clone(argv);
+  if (may_fall_back(failed.errno_value())) {
+    if (on_readonly_mount()) return {};
+    failed = run_from_copy(argv);
   }
-  if (second_run)
-    return Error(Errc::kUnsupported, "the runtime's executable cannot be protected from containers on this system");
-  auto protected_exe = readonly_clone();
-  if (protected_exe.ok()) {
-    const Error failed = run_again(*protected_exe, argv);
-    if (!may_fall_back(failed.errno_value())) return Error(failed.code(), failed.message(), failed.errno_value());
-  } else if (!may_fall_back(protected_exe.error().errno_value())) {
-    return std::move(protected_exe).error().with("protect the runtime's executable");
-  }
-  auto copy = sealed_copy();
-  if (!copy.ok()) return std::move(copy).error().with("protect the runtime's executable");
-  return run_again(*copy, argv);
+  return std::move(failed).with("protect the runtime's executable");
+}
+
+bool may_open_executables(const oci::Config& config) {
+  const oci::Namespace* pid = rules::find_namespace(config, "pid");
+  const bool has_neighbours = pid != nullptr && !pid->path.empty() && rules::find_namespace(config, "user") == nullptr;
+  return has_neighbours || grants_tracing(config);
+}
+
+bool grants_tracing(const oci::Config& config) {
+  if (rules::find_namespace(config, "user") != nullptr || !config.process || !config.process->capabilities)
+    return false;
+  const oci::Capabilities& sets = *config.process->capabilities;
+  return has_sys_ptrace(sets.bounding) || has_sys_ptrace(sets.permitted);
+}
+
+Status seal_executable_copy() {
+  if (program_arguments == nullptr || is_sealed_copy()) return {};
+  return run_from_copy(program_arguments).with("protect the runtime's executable");
 }
 
 }  // namespace cooper::container

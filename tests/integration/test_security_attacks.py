@@ -24,6 +24,7 @@ import hashlib
 import os
 import pathlib
 import shutil
+import subprocess
 
 import pytest
 
@@ -75,6 +76,25 @@ class TestProgramFile:
                 runtime("exec", bundle.id, *argv, timeout=20)
             runtime.wait_status(bundle.id, "stopped")
         assert digest(own_copy) == before
+
+    def test_vain_writes(self, runtime, bundle, own_copy, workdir):
+        """A container that finds a program file and tries to write to it cannot even make the host's execs of it fail (ETXTBSY)."""
+        out = workdir / "out"
+        with runtime.running(self.attack(bundle).args(bundle.probe("overwrite"), "5"), output=out):
+            proc.until(lambda: "watching" in out.read_text())
+            while "found" not in out.read_text():
+                runtime("exec", bundle.id, "true").check()
+            for _ in range(400):
+                subprocess.run([own_copy, "--version"], stdout=subprocess.DEVNULL, check=True)
+
+    @pytest.mark.parametrize("arguments", [("/proc/self/exe", "--version"), ("/script",)])
+    def test_own_program(self, runtime, bundle, arguments):
+        """The runtime's file cannot be the program of a container, or the interpreter of its program."""
+        (bundle.rootfs / "script").write_text("#!/proc/self/exe --version\n")
+        (bundle.rootfs / "script").chmod(0o755)
+        result = runtime.run(bundle.args(*arguments))
+        assert result.rc != 0 and "spec" not in result.out, result
+        assert "ermission denied" in result.err, result
 
     @pytest.mark.parametrize("program", ["/proc/self/exe", "/script"])
     def test_run(self, runtime, bundle, own_copy, program):

@@ -3,6 +3,7 @@
 #include "base/strings.h"
 #include "cli/coop/commands.h"
 #include "cli/coop/supervise.h"
+#include "container/seal_exe.h"
 #include "log/log.h"
 #include "spec/oci_runtime/parse.h"
 
@@ -113,6 +114,8 @@ Result<std::map<std::string, std::string>> sub_cgroups(const std::vector<std::st
 Result<int> run_exec(const Call& call) {
   const Arguments& arguments = call.arguments;
   ASSIGN_OR_RETURN(auto container, call.load());
+  if (const auto config = container.config(); config.ok() && container::may_open_executables(*config))
+    RETURN_IF_ERROR(container::seal_executable_copy());
   container::ExecOptions options;
   ASSIGN_OR_RETURN(options.process, make_process(call, container));
   ASSIGN_OR_RETURN(options.console_socket, absolute_path(arguments.value("console-socket")));

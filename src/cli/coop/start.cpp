@@ -12,6 +12,7 @@
 #include "cli/coop/notify.h"
 #include "cli/coop/supervise.h"
 #include "cli/coop/waterfall.h"
+#include "container/seal_exe.h"
 #include "container/timing.h"
 #include "io/file.h"
 #include "log/log.h"
@@ -40,6 +41,7 @@ Result<Bundle> read_bundle(const std::string& path) {
   Bundle out;
   out.text = *text;
   ASSIGN_OR_RETURN(out.config, oci::parse_config(std::move(text).value(), "config.json"));
+  if (container::may_open_executables(out.config)) RETURN_IF_ERROR(container::seal_executable_copy());
   return out;
 }
 

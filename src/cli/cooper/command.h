@@ -45,6 +45,14 @@ enum class Completes { kNothing, kImages, kContainers, kRunning, kPods, kFiles }
 // The exit status of the program.
 using Handler = Result<int> (*)(const Context&, const Args&);
 
+// How the program's executable is protected before a process starts in a container (container/seal_exe.h).
+enum class Seals {
+  kNot,
+  kClone,  // the handler asks for the copy where it finds need
+  kWords,  // from a copy when a word of the command line may give a container CAP_SYS_PTRACE
+  kCopy,
+};
+
 struct Command {
   std::string_view path;        // "image load"
   std::string_view usage = {};  // what follows the flags: "IMAGE [COMMAND [ARG...]]"
@@ -58,7 +66,7 @@ struct Command {
   int failure = kExitFailure;  // exit status when the handler returns an error
   Completes completes = Completes::kNothing;
   bool hidden = false;
-  bool seals = false;  // starts a process in a container: the executable is protected first
+  Seals seals = Seals::kNot;
 };
 
 // One function per group; each group is one file.

@@ -34,6 +34,21 @@ int usage_error(const Error& error) {
   return kExitUsage;
 }
 
+// One too many costs only an execution from the copy: --cap-add=SYS_PTRACE, --cap-add ALL, --caps-retain=...,
+// --privileged.
+bool may_grant_tracing(std::string_view word) {
+  const std::string lower = to_lower(word);
+  return lower == "all" || lower.ends_with("=all") || lower.find("sys_ptrace") != std::string::npos ||
+         lower.starts_with("--privileged");
+}
+
+Status protect_executable(Seals how, char** argv) {
+  RETURN_IF_ERROR(container::seal_executable(argv));
+  bool copy = how == Seals::kCopy;
+  for (char** word = argv; how == Seals::kWords && *word != nullptr; ++word) copy = copy || may_grant_tracing(*word);
+  return copy ? container::seal_executable_copy() : Status();
+}
+
 // The command named by the first words; `used` is how many.
 const Command* select(std::span<const std::string> words, std::size_t& used) {
   for (const std::size_t count : {std::size_t{2}, std::size_t{1}}) {
@@ -248,8 +263,8 @@ int main_cooper(char** argv) {
   if (args->enabled("help")) return print(command_help(*command)).ok() ? 0 : kExitFailure;
   args->merge_earlier(*before);
   if (auto counted = check_count(*command, *args); !counted.ok()) return usage_error(counted.error());
-  if (command->seals && !args->enabled("dry-run")) {
-    if (auto sealed = container::seal_executable(argv); !sealed.ok()) return usage_error(sealed.error());
+  if (command->seals != Seals::kNot && !args->enabled("dry-run")) {
+    if (auto sealed = protect_executable(command->seals, argv); !sealed.ok()) return usage_error(sealed.error());
   }
   return run_command(*command, *args);
 }

@@ -12,6 +12,7 @@
 #include "cli/cooper/relay.h"
 #include "cli/cooper/start_failure.h"
 #include "cli/cooper/target.h"
+#include "container/seal_exe.h"
 #include "image/store.h"
 #include "io/tty.h"
 #include "log/steps.h"
@@ -66,6 +67,15 @@ Result<container::ExecOptions> exec_options(const Args& args, const container::C
   return options;
 }
 
+// The apps of a pod see the process that joins it.
+Status protect_from_apps(const pod::Engine& engine, const pod::PodInfo& info) {
+  const auto can_trace = [&](const pod::AppInfo& app) {
+    const auto config = engine.app_config(info.uuid, app.name);
+    return config.ok() && container::grants_tracing(*config);
+  };
+  return std::ranges::any_of(info.apps, can_trace) ? container::seal_executable_copy() : Status();
+}
+
 Result<int> exec(const Context& context, const Args& args) {
   auto keys = parse_detach_keys(args.last("detach-keys").value_or(context.settings().detach_keys));
   if (!keys.ok()) return std::move(keys).error().with("--detach-keys");
@@ -79,6 +89,7 @@ Result<int> exec(const Context& context, const Args& args) {
   if (app->state != "running") return Error(Errc::kWrongState, quoted(name) + " is not running");
   ASSIGN_OR_RETURN(container::Container container, engine.container(target.uuid, app->name));
   ASSIGN_OR_RETURN(const oci::Config config, engine.app_config(target.uuid, app->name));
+  RETURN_IF_ERROR(protect_from_apps(engine, info));
   ASSIGN_OR_RETURN(container::ExecOptions options, exec_options(args, container, config));
 
   const bool detach = args.enabled("detach");
@@ -124,7 +135,7 @@ std::span<const Command> exec_commands() {
        .handler = exec,
        .failure = kExitEngine,
        .completes = Completes::kRunning,
-       .seals = true},
+       .seals = Seals::kClone},
   }};
   return kCommands;
 }

@@ -248,7 +248,7 @@ std::span<const Command> libcontainer_commands() {
        .order = Order::kBeforeArguments,
        .min_args = 1,
        .handler = exec,
-       .seals = true},
+       .seals = Seals::kCopy},
       {.path = "libcontainer state",
        .summary = "its state document",
        .flags = {kIdFlags},

@@ -106,7 +106,7 @@ std::span<const Command> run_commands() {
        .handler = run,
        .failure = kExitEngine,
        .completes = Completes::kImages,
-       .seals = true},
+       .seals = Seals::kWords},
       {.path = "plan",
        .usage = "IMAGE [COMMAND [ARG...]]",
        .summary = "print the kernel steps that run would take",
