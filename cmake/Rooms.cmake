@@ -29,6 +29,14 @@ function(cooper_room name)
   endforeach()
 
   if(COOPER_TESTS AND test_sources)
+    # Tests that compare with files of the sources are told where these are, whatever the compiler calls its input. No others: a
+    # path in its command keeps ccache from sharing an object between checkouts.
+    foreach(source ${test_sources})
+      file(STRINGS ${source} uses REGEX COOPER_SOURCE_DIR LIMIT_COUNT 1)
+      if(uses)
+        set_source_files_properties(${source} PROPERTIES COMPILE_DEFINITIONS "COOPER_SOURCE_DIR=\"${CMAKE_SOURCE_DIR}\"")
+      endif()
+    endforeach()
     add_executable(${name}_test ${test_sources})
     target_link_libraries(${name}_test PRIVATE cooper_${name} cooper_settings cooper_warnings GTest::gmock GTest::gtest_main)
     add_test(NAME ${name} COMMAND ${name}_test)

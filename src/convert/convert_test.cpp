@@ -23,13 +23,8 @@ using ::testing::Contains;
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
 
-std::string source_folder() {
-  const std::string here = __FILE__;
-  return here.substr(0, here.find("src/convert/"));
-}
-
 libcontainer::Config sample(const std::string& name) {
-  auto text = io::read_file(source_folder() + "src/spec/libcontainer/testdata/" + name + ".json");
+  auto text = io::read_file(COOPER_SOURCE_DIR "/src/spec/libcontainer/testdata/" + name + ".json");
   EXPECT_TRUE(text.ok()) << name;
   auto config = libcontainer::parse_config(std::move(text).value_or("{}"));
   EXPECT_TRUE(config.ok()) << config.error().message();
@@ -50,7 +45,7 @@ std::vector<std::string> pointers(const std::vector<Lost>& lost) {
 
 // COOPER_UPDATE_GOLDEN=1 accepts what is there now.
 void expect_golden(const std::string& name, const std::string& text) {
-  const std::string path = source_folder() + "src/convert/testdata/" + name;
+  const std::string path = COOPER_SOURCE_DIR "/src/convert/testdata/" + name;
   if (::getenv("COOPER_UPDATE_GOLDEN") != nullptr) {
     ASSERT_TRUE(io::write_file_atomic(path, text).ok());
     return;

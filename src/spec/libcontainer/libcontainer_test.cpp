@@ -19,8 +19,7 @@ using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
 std::string sample(const std::string& name) {
-  const std::string here = __FILE__;
-  const std::string path = here.substr(0, here.find_last_of('/')) + "/testdata/" + name + ".json";
+  const std::string path = COOPER_SOURCE_DIR "/src/spec/libcontainer/testdata/" + name + ".json";
   std::string out;
   FILE* file = ::fopen(path.c_str(), "re");
   if (file == nullptr) {
