@@ -95,6 +95,45 @@ void add_memory(Builder& out, const oci::Memory& memory, Tree tree) {
   }
 }
 
+// Limits of single devices. A device is named by its number, which needs no node of its own name; systemd looks it up
+// when it writes the file.
+std::string device_path(std::int64_t major, std::int64_t minor) {
+  return "/dev/block/" + std::to_string(major) + ":" + std::to_string(minor);
+}
+
+void add_device_numbers(Builder& out, std::string name, std::vector<Value> entries) {
+  if (!entries.empty()) out.add(std::move(name), Value::array("(st)", std::move(entries)));
+}
+
+void add_throttles(Builder& out, std::string name, const std::vector<oci::ThrottleDevice>& devices) {
+  std::vector<Value> entries;
+  for (const auto& device : devices) {
+    entries.push_back(Value::structure({Value::string(device_path(device.major, device.minor)),
+                                        Value::u64(device.rate == 0 ? kInfinity : device.rate)}));
+  }
+  add_device_numbers(out, std::move(name), std::move(entries));
+}
+
+void add_block_io(Builder& out, const oci::BlockIo& io, Tree tree) {
+  const bool v1 = tree == Tree::kV1;
+  const auto scaled = [&](std::uint64_t weight) { return v1 ? weight : io_weight_from_blkio(weight); };
+  if (const std::uint64_t weight = io.weight.value_or(0); weight != 0)
+    out.number(v1 ? "BlockIOWeight" : "IOWeight", scaled(weight));
+  std::vector<Value> weights;
+  for (const auto& device : io.weight_devices) {
+    const std::uint64_t weight = device.weight.value_or(0);
+    if (weight == 0) continue;
+    weights.push_back(
+        Value::structure({Value::string(device_path(device.major, device.minor)), Value::u64(scaled(weight))}));
+  }
+  add_device_numbers(out, v1 ? "BlockIODeviceWeight" : "IODeviceWeight", std::move(weights));
+  add_throttles(out, v1 ? "BlockIOReadBandwidth" : "IOReadBandwidthMax", io.read_bps);
+  add_throttles(out, v1 ? "BlockIOWriteBandwidth" : "IOWriteBandwidthMax", io.write_bps);
+  if (v1) return;  // operations a second: cgroupfs alone
+  add_throttles(out, "IOReadIOPSMax", io.read_iops);
+  add_throttles(out, "IOWriteIOPSMax", io.write_iops);
+}
+
 std::optional<std::uint64_t> max_or_number(std::string_view text) {
   text = trim(text);
   if (text == "max") return kInfinity;
@@ -194,15 +233,7 @@ Result<std::vector<UnitProperty>> resource_properties(const oci::Resources& reso
   if (resources.cpu) RETURN_IF_ERROR(add_cpu(out, *resources.cpu, tree));
   // systemd takes 0 for "not set": the file gets it afterwards.
   if (resources.pids_limit) out.number("TasksMax", *resources.pids_limit == 0 ? 1 : or_infinity(*resources.pids_limit));
-  if (resources.block_io) {
-    if (const std::uint64_t weight = resources.block_io->weight.value_or(0); weight != 0) {
-      if (tree == Tree::kV1) {
-        out.number("BlockIOWeight", weight);
-      } else {
-        out.number("IOWeight", io_weight_from_blkio(weight));
-      }
-    }
-  }
+  if (resources.block_io) add_block_io(out, *resources.block_io, tree);
   if (tree == Tree::kV2) RETURN_IF_ERROR(add_unified(out, resources.unified, occasion));
   std::vector<UnitProperty> all = out.take();
   if (occasion == Occasion::kUpdate) return all;

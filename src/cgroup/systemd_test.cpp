@@ -142,6 +142,28 @@ TEST(Limits, ProcessesAndWeights) {
   EXPECT_THAT(limits(r, Tree::kV2), ElementsAre("IOWeight=uint64 1"));
 }
 
+TEST(Limits, SingleBlockDevices) {
+  oci::Resources r;
+  r.block_io = oci::BlockIo{};
+  r.block_io->weight_devices = {{8, 0, 10, {}}, {8, 16, {}, 5}};
+  r.block_io->read_bps = {{8, 0, 1000}, {253, 1, 0}};
+  r.block_io->write_bps = {{8, 0, 2000}};
+  r.block_io->read_iops = {{8, 0, 30}};
+  r.block_io->write_iops = {{8, 0, 40}};
+  EXPECT_THAT(
+      limits(r, Tree::kV2),
+      ElementsAre("IODeviceWeight=[('/dev/block/8:0', uint64 1)]",
+                  "IOReadBandwidthMax=[('/dev/block/8:0', uint64 1000), ('/dev/block/253:1', uint64 "
+                  "18446744073709551615)]",
+                  "IOWriteBandwidthMax=[('/dev/block/8:0', uint64 2000)]",
+                  "IOReadIOPSMax=[('/dev/block/8:0', uint64 30)]", "IOWriteIOPSMax=[('/dev/block/8:0', uint64 40)]"));
+  EXPECT_THAT(limits(r, Tree::kV1),
+              ElementsAre("BlockIODeviceWeight=[('/dev/block/8:0', uint64 10)]",
+                          "BlockIOReadBandwidth=[('/dev/block/8:0', uint64 1000), ('/dev/block/253:1', uint64 "
+                          "18446744073709551615)]",
+                          "BlockIOWriteBandwidth=[('/dev/block/8:0', uint64 2000)]"));
+}
+
 TEST(Limits, Unified) {
   oci::Resources r;
   r.unified = {{"cpu.max", "50000 100000"}, {"memory.high", "max"}, {"memory.min", "7"},
