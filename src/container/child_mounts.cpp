@@ -79,20 +79,16 @@ Status apply_propagation(BorrowedFd mount, const std::vector<std::uint64_t>& pro
 }
 
 // The kernel's procfs and sysfs mounts are trusted later on, so their place may not be chosen by the image
-// (CVE-2019-19921).
-Status refuse_link(const Mount& mount, const io::RootDir& root) {
-  const auto info = root.stat_at(mount.destination);
-  if (!info.ok()) {
-    if (info.error().errno_value() == ENOENT) return {};
-    return info.error().errno_value() == 0
-               ? Status()
-               : Status(Error::from_errno(info.error().errno_value(), "stat " + quoted(mount.destination)));
-  }
-  if (S_ISLNK(info->st_mode)) {
-    return Error(Errc::kPermission, quoted(mount.destination) + " in the root file system is a symbolic link; a " +
-                                        mount.fstype + " mount there is refused");
-  }
-  return {};
+// (CVE-2019-19921), nor by another container that shares the root and exchanges what has just been looked at.
+Result<UniqueFd> open_trusted_target(const Mount& mount, const io::RootDir& root) {
+  auto target = root.make_real_directory(mount.destination);
+  if (target.ok() || target.error().errno_value() != ELOOP) return target;
+  return Error(Errc::kPermission, quoted(mount.destination) + " in the root file system is a symbolic link; a " +
+                                      mount.fstype + " mount there is refused");
+}
+
+bool is_trusted(const Mount& mount) {
+  return mount.fstype == "proc" || mount.fstype == "sysfs";
 }
 
 }  // namespace
@@ -228,14 +224,24 @@ Status idmap_in_place(const Mount& mount, const MountEnvironment& environment, B
   return sys::move_mount(tree, target);
 }
 
+// What has just been mounted, for what a mount call cannot say.
+Result<UniqueFd> open_mounted(const Mount& mount, const io::RootDir& root) {
+  ASSIGN_OR_RETURN(UniqueFd top, root.open_at(mount.destination, O_PATH | O_DIRECTORY));
+  if (!is_trusted(mount)) return top;
+  ASSIGN_OR_RETURN(const struct statfs info, sys::fstatfs(top));
+  if (info.f_type == (mount.fstype == "proc" ? PROC_SUPER_MAGIC : SYSFS_MAGIC)) return top;
+  return Error(Errc::kPermission, quoted(mount.destination) + " was exchanged by another process during the start");
+}
+
 Status mount_filesystem(const Mount& mount, const MountEnvironment& environment) {
-  if (mount.fstype == "proc" || mount.fstype == "sysfs") RETURN_IF_ERROR(refuse_link(mount, *environment.root));
   mode_t existing_mode = 0;
   if (mount.fstype == "tmpfs") {
     const auto info = environment.root->stat_at(mount.destination);
     if (info.ok() && S_ISDIR(info->st_mode)) existing_mode = info->st_mode;
   }
-  ASSIGN_OR_RETURN(const UniqueFd target, open_target(mount, *environment.root, true));
+  const io::RootDir& root = *environment.root;
+  ASSIGN_OR_RETURN(const UniqueFd target,
+                   is_trusted(mount) ? open_trusted_target(mount, root) : open_target(mount, root, true));
   RETURN_IF_ERROR(check_proc_target(mount, target, mount.fstype == "proc" ? PROC_SUPER_MAGIC : 0));
   const unsigned long flags =
       flags_from_attributes(mount.attr_set) | static_cast<unsigned long>(mount.superblock_flags);
@@ -258,7 +264,7 @@ Status mount_filesystem(const Mount& mount, const MountEnvironment& environment)
   }
   if (mount.idmap) RETURN_IF_ERROR(idmap_in_place(mount, environment, target));
   if (mount.propagation.empty() && !mount.copy_up && mount.rec_attr_set == 0 && mount.rec_attr_clear == 0) return {};
-  ASSIGN_OR_RETURN(const UniqueFd mounted_fd, environment.root->open_at(mount.destination, O_PATH | O_DIRECTORY));
+  ASSIGN_OR_RETURN(const UniqueFd mounted_fd, open_mounted(mount, root));
   if (mount.copy_up) {
     ASSIGN_OR_RETURN(const UniqueFd from, sys::openat(target, ".", O_RDONLY | O_DIRECTORY));
     ASSIGN_OR_RETURN(const UniqueFd to, sys::openat(mounted_fd, ".", O_RDONLY | O_DIRECTORY));

@@ -64,6 +64,30 @@ TEST_F(RootDirTest, LoopsAndFilesInTheWayAreErrors) {
   EXPECT_FALSE(root->parent_of("a/..").ok());
 }
 
+TEST_F(RootDirTest, RealDirectoriesAreMadeAndNeverReachedByALink) {
+  auto root = RootDir::open(root_);
+  for (const char* path : {"/new", "new/", "/a/b/new/."}) {
+    if (std::string_view(path).ends_with('.')) {
+      EXPECT_FALSE(root->make_real_directory(path).ok());
+      continue;
+    }
+    const auto made = root->make_real_directory(path);
+    ASSERT_TRUE(made.ok()) << made.error().message();
+    EXPECT_EQ(sys::fstat(*made)->st_ino, root->stat_at(path)->st_ino);
+  }
+  ASSERT_TRUE(root->make_real_directory("/a/b/proc").ok());
+  ASSERT_EQ(::symlink("/new", (root_ + "/link").c_str()), 0);
+  ASSERT_EQ(::symlink("/nowhere", (root_ + "/dangling").c_str()), 0);
+  for (const char* path : {"/link", "/link/", "dangling", "//dangling//"}) {
+    const auto followed = root->make_real_directory(path);
+    ASSERT_FALSE(followed.ok()) << path;
+    EXPECT_EQ(followed.error().errno_value(), ELOOP) << path;
+  }
+  EXPECT_FALSE(root->stat_at("/nowhere").ok());
+  ASSERT_TRUE(root->make_file("/file").ok());
+  EXPECT_EQ(root->make_real_directory("/file").error().errno_value(), ENOTDIR);
+}
+
 TEST_F(RootDirTest, RootItselfMayNotBeALink) {
   ASSERT_TRUE(sys::symlinkat("root", sys::kCwd, path_ + "/link").ok());
   EXPECT_FALSE(RootDir::open(path_ + "/link").ok());

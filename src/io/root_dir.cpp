@@ -64,6 +64,23 @@ Result<UniqueFd> RootDir::make_directories(std::string_view path, mode_t mode, u
   return walk(path, {.missing = Missing::kMakeDirectory, .mode = mode, .uid = uid, .gid = gid});
 }
 
+Result<UniqueFd> RootDir::make_real_directory(std::string_view path, mode_t mode) const {
+  ASSIGN_OR_RETURN(const Parent parent, parent_of(path));
+  constexpr int kFlags = O_PATH | O_DIRECTORY | O_NOFOLLOW;
+  auto found = sys::openat(parent.dir, parent.name, kFlags);
+  if (!found.ok() && found.error().errno_value() == ENOENT) {
+    Status made = sys::mkdirat(parent.dir, parent.name, mode);
+    if (!made.ok() && made.error().errno_value() != EEXIST) return std::move(made).error();
+    found = sys::openat(parent.dir, parent.name, kFlags);
+  }
+  if (found.ok() || found.error().errno_value() != ENOTDIR) return found;
+  // For the words of the failure alone.
+  const auto info = sys::fstatat(parent.dir, parent.name);
+  if (info.ok() && S_ISLNK(info->st_mode))
+    return Error(Errc::kPermission, quoted(path) + " is a symbolic link, where a directory must be", ELOOP);
+  return Error(Errc::kInvalidArgument, quoted(path) + " exists and is not a directory", ENOTDIR);
+}
+
 Result<UniqueFd> RootDir::make_file(std::string_view path, mode_t mode) const {
   auto found = open_at(path, O_PATH);
   if (!found.ok()) {

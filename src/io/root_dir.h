@@ -32,6 +32,9 @@ class RootDir {
   // O_PATH descriptor of the directory `path`, created with its parents (mode, owned by uid:gid) where missing, also
   // behind dangling links. Errc::kInvalidArgument when a component exists and is not a directory.
   Result<UniqueFd> make_directories(std::string_view path, mode_t mode = 0755, uid_t uid = 0, gid_t gid = 0) const;
+  // The same for a place that nobody else may choose: the last component is no symbolic link (ELOOP), made where it is
+  // missing; looked at and opened in one step.
+  Result<UniqueFd> make_real_directory(std::string_view path, mode_t mode = 0755) const;
   // O_PATH descriptor of the file `path`; an empty regular file is created (with parents) when nothing is there.
   // An existing directory is an error.
   Result<UniqueFd> make_file(std::string_view path, mode_t mode = 0644) const;
