@@ -4,8 +4,10 @@
 #include <cstdlib>
 
 #include "cgroup/cgroup.h"
+#include "cgroup/internal/device_filter.h"
 #include "cgroup/internal/files.h"
 #include "cgroup/internal/settings.h"
+#include "cgroup/systemd.h"
 #include "cgroup/usage.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
@@ -31,5 +33,14 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   if (parse_id_list(text).size() > 4096) std::abort();
   (void)parse_io_counters(text);
   (void)parse_rdma(text);
+  (void)parse_device_list(text);
+  (void)range_bits(text).ok();
+  for (const auto bus : {cooper::dbus::Bus::kSystem, cooper::dbus::Bus::kUser}) {
+    const auto name = parse_unit_name(text, "box", bus);
+    if (name.ok() && (!name->path.starts_with('/') || (name->path + "/").find("/../") != std::string::npos))
+      std::abort();
+  }
+  (void)annotation_properties({{"org.systemd.property.TimeoutStopSec", std::string(text)}}).ok();
+  (void)annotation_properties({{"org.systemd.property." + std::string(text), "1"}}).ok();
   return 0;
 }

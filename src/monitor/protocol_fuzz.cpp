@@ -2,6 +2,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "monitor/internal/sync.h"
 #include "monitor/monitor.h"
 #include "monitor/protocol.h"
 
@@ -15,6 +16,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   (void)protocol::parse_reply(body).ok();
   (void)protocol::parse_status_reply(body).ok();
   (void)protocol::parse_records(body).ok();
+  (void)protocol::parse_status(body).ok();
+  (void)internal::parse_outcome(body).ok();
   if (const auto request = protocol::parse_app_request(body); request.ok()) {
     if (!protocol::parse_app_request(protocol::print(*request)).ok()) __builtin_trap();
   }

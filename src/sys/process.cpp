@@ -181,10 +181,15 @@ Result<int> thread_count() {
 
 Result<ProcessStat> process_stat(pid_t pid) {
   ASSIGN_OR_RETURN(const std::string text, read_proc("/proc/" + std::to_string(pid) + "/stat"));
+  return parse_process_stat(text);
+}
+
+Result<ProcessStat> parse_process_stat(std::string_view text) {
   // The command name is in parentheses and may itself contain any byte: fields start after the last ')'.
   const auto close = text.rfind(')');
-  if (close == std::string::npos || close + 2 >= text.size()) return Error(Errc::kInternal, "malformed process stat");
-  const auto fields = split(trim(std::string_view(text).substr(close + 2)), ' ');
+  if (close == std::string_view::npos || close + 2 >= text.size())
+    return Error(Errc::kInternal, "malformed process stat");
+  const auto fields = split(trim(text.substr(close + 2)), ' ');
   if (fields.size() < 20) return Error(Errc::kInternal, "short process stat");
   ProcessStat out;
   out.state = fields[0].empty() ? '?' : fields[0][0];

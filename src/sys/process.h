@@ -81,5 +81,7 @@ struct ProcessStat {
   int wait_status = 0;
 };
 Result<ProcessStat> process_stat(pid_t pid);
+// The text of such a file. Exposed for tests.
+Result<ProcessStat> parse_process_stat(std::string_view text);
 
 }  // namespace cooper::sys
