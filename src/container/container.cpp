@@ -165,7 +165,7 @@ Status Container::start() {
         .with_hint("delete it");
   }
   if (now == RunStatus::kPaused)
-    return Error(Errc::kWrongState, "cannot start a paused container: " + quoted(record_.id))
+    return Error(Errc::kWrongState, "cannot start a container in the paused state: " + quoted(record_.id))
         .with_hint("resume it first");
   if (now == RunStatus::kRunning) {
     return Error(Errc::kWrongState, "cannot start an already running container: " + quoted(record_.id));
@@ -356,7 +356,8 @@ Status Container::remove_under_lock(const oci::Config* spec) {
     RETURN_IF_ERROR(remove_group(record_, *group));
   }
   RETURN_IF_ERROR(undo_shared_mounts(record_.mounts));
-  if (Status removed = remove_resctrl(record_.resctrl); !removed.ok()) log::warning(removed.error().message());
+  Status removed = record_.created.empty() ? remove_unused_resctrl(record_.resctrl) : remove_resctrl(record_.resctrl);
+  if (!removed.ok()) log::warning(removed.error().message());
   // The kernel removes them with the namespace, later; whoever asks now shall find them gone.
   remove_interfaces(record_.interfaces);
   RETURN_IF_ERROR(io::remove_tree(sys::kCwd, state_paths(options_.root, record_.id).directory));

@@ -56,7 +56,8 @@ struct StateRecord {
   bool systemd_user = false;          // of the user's manager
   bool shared_pid_namespace = false;  // kill of KILL goes to the whole cgroup
   bool has_terminal = false;
-  bool poststop_hooks = true;  // false: config.json has none
+  bool poststop_hooks = true;   // false: config.json has none
+  bool no_new_keyring = false;  // its processes keep the session keyring of whoever starts them
   ResctrlGroups resctrl;
   SharedMounts mounts;
   // The host's ends of the container's interfaces.

@@ -19,26 +19,6 @@ namespace {
 constexpr std::size_t kMaxRecordBytes = 4096;
 constexpr int kReapWaitMs = 3000;
 
-std::string print(const ExitRecord& record) {
-  codec::json::Writer out;
-  out.begin_object().field("version", 1).field("code", record.status.code).field("signal", record.status.signal);
-  out.field("coreDumped", record.status.core_dumped).field("oom", record.oom).field("finished", record.finished);
-  return out.end_object().take();
-}
-
-Result<ExitRecord> parse(std::string text, std::string_view what) {
-  ASSIGN_OR_RETURN(const auto document, codec::json::Document::parse(std::move(text), what));
-  const codec::json::Cursor root(document.root(), what);
-  RETURN_IF_ERROR(root.expect_object());
-  ExitRecord out;
-  RETURN_IF_ERROR(root.read("code", out.status.code));
-  RETURN_IF_ERROR(root.read("signal", out.status.signal));
-  RETURN_IF_ERROR(root.read("coreDumped", out.status.core_dumped));
-  RETURN_IF_ERROR(root.read("oom", out.oom));
-  RETURN_IF_ERROR(root.read("finished", out.finished));
-  return out;
-}
-
 bool had_oom(const StateRecord& record) {
   if (record.cgroup_path.empty()) return false;
   const auto layout = cgroup::probe_layout();
@@ -70,11 +50,31 @@ Result<std::optional<sys::ExitStatus>> status_after_end(const StateRecord& recor
 
 }  // namespace
 
+std::string print_exit_record(const ExitRecord& record) {
+  codec::json::Writer out;
+  out.begin_object().field("version", 1).field("code", record.status.code).field("signal", record.status.signal);
+  out.field("coreDumped", record.status.core_dumped).field("oom", record.oom).field("finished", record.finished);
+  return out.end_object().take();
+}
+
+Result<ExitRecord> parse_exit_record(std::string text, std::string_view what) {
+  ASSIGN_OR_RETURN(const auto document, codec::json::Document::parse(std::move(text), what));
+  const codec::json::Cursor root(document.root(), what);
+  RETURN_IF_ERROR(root.expect_object());
+  ExitRecord out;
+  RETURN_IF_ERROR(root.read("code", out.status.code));
+  RETURN_IF_ERROR(root.read("signal", out.status.signal));
+  RETURN_IF_ERROR(root.read("coreDumped", out.status.core_dumped));
+  RETURN_IF_ERROR(root.read("oom", out.oom));
+  RETURN_IF_ERROR(root.read("finished", out.finished));
+  return out;
+}
+
 Result<std::optional<ExitRecord>> Container::exit_record() const {
   const StatePaths paths = state_paths(options_.root, record_.id);
   auto text = io::read_regular_file(paths.exit(), kMaxRecordBytes);
   if (text.ok()) {
-    ASSIGN_OR_RETURN(ExitRecord record, parse(std::move(text).value(), paths.exit()));
+    ASSIGN_OR_RETURN(ExitRecord record, parse_exit_record(std::move(text).value(), paths.exit()));
     return std::optional(std::move(record));
   }
   if (text.error().errno_value() != ENOENT) return std::move(text).error();
@@ -85,7 +85,8 @@ Result<std::optional<ExitRecord>> Container::exit_record() const {
 
 Status Container::record_exit(const sys::ExitStatus& status) const {
   const StatePaths paths = state_paths(options_.root, record_.id);
-  Status written = io::write_file_atomic(paths.exit(), print({status, had_oom(record_), timestamp_now()}), 0600);
+  Status written =
+      io::write_file_atomic(paths.exit(), print_exit_record({status, had_oom(record_), timestamp_now()}), 0600);
   // Deleted meanwhile: nobody will ask.
   if (!written.ok() && written.error().errno_value() == ENOENT) return {};
   return written;
@@ -111,7 +112,7 @@ Result<std::optional<ExitRecord>> Container::wait() const {
   const StatePaths paths = state_paths(options_.root, record_.id);
   // Whoever was first has written the same; a container that was deleted needs no record.
   if (sys::fstatat(sys::kCwd, paths.state()).ok() && !sys::fstatat(sys::kCwd, paths.exit()).ok())
-    (void)!io::write_file_atomic(paths.exit(), print(out), 0600).ok();
+    (void)!io::write_file_atomic(paths.exit(), print_exit_record(out), 0600).ok();
   return std::optional(std::move(out));
 }
 

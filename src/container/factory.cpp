@@ -92,13 +92,17 @@ Status begin_network(const Plan& plan, NetworkAhead& network) {
   return {};
 }
 
-void note_unit(const Plan& plan, StateRecord& record) {
+// What the first steps will make outside of the container, for whoever has to remove it when the creator is killed.
+void note_what_will_be_made(const Plan& plan, StateRecord& record) {
   for (const Step& step : plan.steps) {
-    const auto* unit = std::get_if<StartUnit>(&step.body);
-    if (unit == nullptr) continue;
-    record.systemd_cgroup = true;
-    record.systemd_unit = unit->name.unit;
-    record.systemd_user = unit->user_manager;
+    if (const auto* unit = std::get_if<StartUnit>(&step.body)) {
+      record.systemd_cgroup = true;
+      record.systemd_unit = unit->name.unit;
+      record.systemd_user = unit->user_manager;
+    } else if (const auto* groups = std::get_if<ResctrlCreate>(&step.body)) {
+      // Where there is none, the step says so.
+      if (const auto resctrl = Resctrl::open(); resctrl.ok()) record.resctrl = resctrl->wanted(*groups);
+    }
   }
 }
 
@@ -110,22 +114,12 @@ Status make_state_directory(const std::string& root, const StatePaths& paths, co
     made = sys::mkdirat(sys::kCwd, paths.directory, 0700);
   }
   if (!made.ok() && made.error().errno_value() == EEXIST) {
-    return Error(Errc::kAlreadyExists, "container with given id " + quoted(id) + " already exists");
+    return Error(Errc::kAlreadyExists, "container with given ID already exists: " + quoted(id));
   }
   return made;
 }
 
 constexpr std::size_t kMaxStateBytes = std::size_t{4} << 20;
-
-// What is known before state.json is written: the lines of the lock file. A creator that is killed before it wrote that
-// leaves this much for delete to clean up with.
-std::string first_lines(const StateRecord& record) {
-  std::string out = record.cgroup_path + "\n" + record.bundle + "\n" + record.rootfs + "\n";
-  if (record.mounts.shared || record.systemd_cgroup)
-    out += record.mounts.path + "\n" + std::to_string(record.mounts.before) + "\n";
-  if (record.systemd_cgroup) out += record.systemd_unit + (record.systemd_user ? "\nuser\n" : "\nsystem\n");
-  return out;
-}
 
 StateRecord first_record(const StatePaths& paths, const std::string& id) {
   StateRecord record;
@@ -133,22 +127,7 @@ StateRecord first_record(const StatePaths& paths, const std::string& id) {
   record.oci_version = oci::kSpecVersion;
   const auto text = io::read_regular_file(paths.lock(), kMaxStateBytes);
   if (!text.ok()) return record;
-  const auto lines = split(*text, '\n');
-  if (!lines.empty()) record.cgroup_path = lines[0];
-  if (lines.size() > 1) record.bundle = lines[1];
-  if (lines.size() > 2) record.rootfs = lines[2];
-  if (lines.size() > 4) {
-    record.mounts.shared = true;
-    record.mounts.path = lines[3];
-    record.mounts.rootfs = record.rootfs;
-    record.mounts.before = parse_number<std::uint64_t>(lines[4]).value_or(0);
-    record.mounts.shared = record.mounts.before != 0;
-  }
-  if (lines.size() > 6 && !lines[5].empty()) {
-    record.systemd_cgroup = true;
-    record.systemd_unit = lines[5];
-    record.systemd_user = lines[6] == "user";
-  }
+  parse_first_lines(*text, record);
   return record;
 }
 
@@ -209,13 +188,14 @@ Result<Created> Factory::create(const oci::Config& config, const CreateOptions& 
   ASSIGN_OR_RETURN(const io::FileLock lock,
                    io::FileLock::acquire(sys::kCwd, paths.lock(), io::FileLock::Mode::kExclusive));
   StateRecord record;
-  note_unit(plan, record);
+  note_what_will_be_made(plan, record);
   record.id = id.str();
   record.bundle = options.bundle;
   record.rootfs = rootfs;
   record.cgroup_path = planned_cgroup(plan);
+  record.no_new_keyring = options.no_new_keyring;
   ASSIGN_OR_RETURN(record.mounts, look_at_shared_mounts(config, rootfs));
-  if (Status written = sys::write_all(lock.fd(), first_lines(record)); !written.ok())
+  if (Status written = sys::write_all(lock.fd(), print_first_lines(record)); !written.ok())
     return std::move(written).error().with("write " + quoted(paths.lock()));
   record.annotations = config.annotations;
   record.oci_version = config.oci_version;

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -121,6 +122,16 @@ Result<Resctrl> Resctrl::open() {
   return Resctrl(root, [](const std::string& path) { return sys::mkdirat(sys::kCwd, path, 0755); });
 }
 
+ResctrlGroups Resctrl::wanted(const ResctrlCreate& step) const {
+  ResctrlGroups out;
+  out.class_path = step.clos == "/" ? root_ : root_ + "/" + step.clos;
+  out.made_class = step.clos != "/" && !sys::fstatat(sys::kCwd, out.class_path, 0).ok();
+  if (!step.monitor) return out;
+  out.monitor_path = out.class_path + "/mon_groups/" + step.id;
+  out.made_monitor = !sys::fstatat(sys::kCwd, out.monitor_path, 0).ok();
+  return out;
+}
+
 Result<ResctrlGroups> Resctrl::create(const ResctrlCreate& step) const {
   ResctrlGroups out;
   Status done = set_up(step, out);
@@ -210,6 +221,21 @@ Status remove_resctrl(const ResctrlGroups& groups) {
   Status monitor = groups.made_monitor ? remove_group(groups.monitor_path) : Status();
   Status clos = groups.made_class ? remove_group(groups.class_path) : Status();
   return monitor.ok() ? std::move(clos) : std::move(monitor);
+}
+
+Status remove_unused_resctrl(ResctrlGroups groups) {
+  const auto used = [](const std::string& path) {
+    const auto tasks = io::read_file(path + "/tasks", std::size_t{1} << 20);
+    return tasks.ok() ? !trim(*tasks).empty() : tasks.error().errno_value() != ENOENT;
+  };
+  // The creator's own child may still be on its way out.
+  constexpr int kAttempts = 50;
+  constexpr struct timespec kPause = {0, 10'000'000};
+  for (int i = 0; i < kAttempts && groups.made_class && used(groups.class_path); ++i)
+    (void)::nanosleep(&kPause, nullptr);
+  groups.made_monitor = groups.made_monitor && !used(groups.monitor_path);
+  groups.made_class = groups.made_class && !used(groups.class_path);
+  return remove_resctrl(groups);
 }
 
 }  // namespace cooper::container

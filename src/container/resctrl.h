@@ -35,6 +35,8 @@ class Resctrl {
   using MakeGroup = std::function<Status(const std::string& path)>;
   Resctrl(std::string root, MakeGroup make) : root_(std::move(root)), make_(std::move(make)) {}
 
+  // What create() would make, before it does; nothing is written.
+  ResctrlGroups wanted(const ResctrlCreate& step) const;
   // On failure nothing is left of what was made.
   Result<ResctrlGroups> create(const ResctrlCreate& step) const;
   // Writes lines of schemata to the container's class, which must have been made for it. Returns the former lines of
@@ -51,6 +53,9 @@ class Resctrl {
 Status join_resctrl(const ResctrlGroups& groups, pid_t pid);
 // Groups that are gone already are fine.
 Status remove_resctrl(const ResctrlGroups& groups);
+// The same for groups that were only wanted, by a creator that was killed: somebody else may have made them since, so
+// one with a task in it stays.
+Status remove_unused_resctrl(ResctrlGroups groups);
 
 // True when the schemata file `now` says for each resource and domain of `wanted` what `wanted` says. Exposed for
 // tests.

@@ -152,6 +152,29 @@ TEST_F(ResctrlTest, OnlyWhatWasMadeIsRemoved) {
   EXPECT_FALSE(std::filesystem::exists(root_ + "/gold/mon_groups/box"));
 }
 
+// A creator that is killed before it could say what it has made.
+TEST_F(ResctrlTest, WhatWasWantedIsRemovedUnlessItIsUsed) {
+  const auto step_of_box = step(rdt("", "L3:0=f", "", {}, true));
+  const auto before = resctrl().wanted(step_of_box);
+  EXPECT_EQ(before.class_path, root_ + "/box");
+  EXPECT_EQ(before.monitor_path, root_ + "/box/mon_groups/box");
+  EXPECT_TRUE(before.made_class && before.made_monitor);
+  EXPECT_TRUE(remove_unused_resctrl(before).ok());  // killed before it made anything
+  std::filesystem::create_directories(before.monitor_path);
+  EXPECT_FALSE(resctrl().wanted(step_of_box).made_class);
+  EXPECT_FALSE(resctrl().wanted(step_of_box).made_monitor);
+  EXPECT_FALSE(resctrl().wanted(step(rdt("/"))).made_class);
+  write(root_ + "/box/tasks", "1\n");
+  EXPECT_TRUE(remove_unused_resctrl(before).ok());
+  EXPECT_TRUE(std::filesystem::exists(root_ + "/box"));
+  EXPECT_FALSE(std::filesystem::exists(before.monitor_path));
+  // In the kernel's file system the files of a group do not keep it from being removed.
+  std::filesystem::remove(root_ + "/box/tasks");
+  std::filesystem::remove(root_ + "/box/mon_groups");
+  EXPECT_TRUE(remove_unused_resctrl(before).ok());
+  EXPECT_FALSE(std::filesystem::exists(root_ + "/box"));
+}
+
 TEST_F(ResctrlTest, ALivingClassGetsOtherLinesAndGivesTheFormerOnes) {
   fill(root_ + "/box", "    L3:0=fff;1=fff\n    MB:0=100;1=100\n");
   const ResctrlGroups own{root_ + "/box", "", true, false};

@@ -26,6 +26,14 @@ StatePaths state_paths(const std::string& root, std::string_view id);
 std::string print_state_record(const StateRecord& record);
 Result<StateRecord> parse_state_record(std::string text, std::string_view what);
 
+// What is known before state.json is written: the lines of the lock file. A creator that is killed before it wrote that
+// leaves this much for delete to clean up with.
+std::string print_first_lines(const StateRecord& record);
+void parse_first_lines(std::string_view text, StateRecord& out);
+
+std::string print_exit_record(const ExitRecord& record);
+Result<ExitRecord> parse_exit_record(std::string text, std::string_view what);
+
 // "3f0c...": identifies this boot.
 Result<std::string> boot_id();
 // RFC 3339 with nanoseconds, UTC.

@@ -37,6 +37,50 @@ TEST(StateRecord, SaysWhetherThereArePoststopHooks) {
   EXPECT_FALSE(again->poststop_hooks);
 }
 
+TEST(StateRecord, SaysWhoseKeyringItsProcessesHave) {
+  StateRecord record;
+  record.id = "box";
+  for (const bool kept : {false, true}) {
+    record.no_new_keyring = kept;
+    const auto again = parse_state_record(print_state_record(record), "state.json");
+    ASSERT_TRUE(again.ok());
+    EXPECT_EQ(again->no_new_keyring, kept);
+  }
+}
+
+TEST(FirstLines, SayWhatAKilledCreatorMayHaveMade) {
+  StateRecord plain;
+  plain.cgroup_path = "/box";
+  plain.bundle = "/bundle";
+  plain.rootfs = "/bundle/rootfs";
+  EXPECT_EQ(print_first_lines(plain), "/box\n/bundle\n/bundle/rootfs\n");
+  StateRecord full = plain;
+  full.systemd_cgroup = full.systemd_user = true;
+  full.systemd_unit = "coop-box.scope";
+  full.mounts.shared = true;
+  full.mounts.path = "/proc/1/ns/mnt";
+  full.mounts.before = 7;
+  full.resctrl = {"/sys/fs/resctrl/box", "/sys/fs/resctrl/box/mon_groups/box", true, true};
+  StateRecord classed = plain;
+  classed.resctrl = {"/sys/fs/resctrl/box", "", true, false};
+  StateRecord others = plain;  // of a class that was there before, nothing is to be removed
+  others.resctrl = {"/sys/fs/resctrl/gold", "", false, false};
+  for (const StateRecord& record : {plain, full, classed, others}) {
+    StateRecord again;
+    parse_first_lines(print_first_lines(record), again);
+    EXPECT_EQ(again.cgroup_path, record.cgroup_path);
+    EXPECT_EQ(again.rootfs, record.rootfs);
+    EXPECT_EQ(again.systemd_cgroup, record.systemd_cgroup);
+    EXPECT_EQ(again.systemd_unit, record.systemd_unit);
+    EXPECT_EQ(again.systemd_user, record.systemd_user);
+    EXPECT_EQ(again.mounts.shared, record.mounts.shared);
+    EXPECT_EQ(again.mounts.path, record.mounts.path);
+    EXPECT_EQ(again.resctrl.made_class, record.resctrl.made_class);
+    EXPECT_EQ(again.resctrl.made_monitor, record.resctrl.made_monitor);
+    EXPECT_EQ(again.resctrl.class_path, record.resctrl.made_class ? record.resctrl.class_path : "");
+  }
+}
+
 // Records of a build that did not say: config.json knows.
 TEST(StateRecord, MayHavePoststopHooksWhenItDoesNotSay) {
   std::string text = print_state_record(StateRecord{});
