@@ -6,7 +6,8 @@ import subprocess
 
 import pytest
 
-from lib import paths, proc
+from lib import cgroups, paths, proc
+from lib import libcontainer as lc
 from lib.libcontainer import box, lc_engine, make_container  # noqa: F401
 
 
@@ -22,13 +23,14 @@ def installed(tmp_path_factory):
 
 
 def compile_example(installed, name, compiler, *flags, static=False):
-    """Build one of examples/ against the prefix, by pkg-config."""
-    out = installed / (name.replace(".", "-") + ("-static" if static else ""))
+    """Build one of examples/ (or another source, by its path) against the prefix, by pkg-config."""
+    source = paths.REPOSITORY / "examples" / name
+    out = installed / (source.name.replace(".", "-") + ("-static" if static else ""))
     environ = {**os.environ, "PKG_CONFIG_PATH": str(installed / "lib/pkgconfig")}
     words = subprocess.run(["pkg-config", "--cflags", "--libs", "cooper"], env=environ, capture_output=True, text=True, check=True).stdout.split()
     if static:
         words = [w for w in words if w != "-lcooper"] + [str(installed / "lib/libcooper.a"), "-lstdc++", "-lm", "-Wl,--gc-sections"]
-    proc.run(compiler, *flags, paths.REPOSITORY / "examples" / name, *words, "-o", out, timeout=180).check()
+    proc.run(compiler, *flags, source, *words, "-o", out, timeout=180).check()
     return out
 
 
@@ -64,6 +66,63 @@ def test_c_example(installed, box, workdir):
         assert fails("invalid id format", "../x", config, "true").rc == 2
         assert fails("configuration invalid", box.id, "{}", "true").rc == 7
         assert fails("process not executed", box.id, config, "no-such-program").rc == 8
+    assert os.listdir(workdir / "state") == []
+
+
+# STATE ID CONFIG FILE NEW-CONFIG...: prints FILE of a running container, and after each new configuration.
+SETTER = r"""
+#include <cooper/cooper.h>
+#include <signal.h>
+#include <stdio.h>
+
+static void show(const char* path) {
+  char text[4096];
+  FILE* file = fopen(path, "r");
+  size_t n = file == NULL ? 0 : fread(text, 1, sizeof text, file);
+  fwrite(text, 1, n, stdout);
+  puts("--");
+  if (file != NULL) fclose(file);
+}
+
+int main(int argc, char** argv) {
+  const char* const args[] = {"sleep", "1000", NULL};
+  cooper_factory* factory = NULL;
+  cooper_container* container = NULL;
+  cooper_process* process = NULL;
+  cooper_process_options options = COOPER_PROCESS_OPTIONS_INIT;
+  cooper_error error = {0};
+  int status = 0;
+  options.args = args;
+  if (cooper_factory_open(argv[1], &factory, &error) == COOPER_OK &&
+      cooper_factory_create(factory, argv[2], argv[3], &container, &error) == COOPER_OK &&
+      cooper_container_start(container, &options, &process, &error) == COOPER_OK) {
+    show(argv[4]);
+    for (int i = 5; i < argc && cooper_container_set(container, argv[i], &error) == COOPER_OK; ++i) show(argv[4]);
+    (void)cooper_container_signal(container, SIGKILL, NULL);
+    (void)cooper_process_wait(process, &status, NULL);
+  }
+  if (error.code != COOPER_OK) fprintf(stderr, "%s\n", error.message);
+  (void)cooper_container_destroy(container, NULL);
+  cooper_process_free(process);
+  cooper_container_free(container);
+  cooper_factory_free(factory);
+  return error.code != COOPER_OK;
+}
+"""
+
+
+@pytest.mark.needs("gcc", "root", "cgroup1-devices")
+def test_set_writes_what_was_asked(installed, box, workdir):
+    """New limits of a running container: its device rules are those of the new configuration, and no others."""
+    (workdir / "setter.c").write_text(SETTER)
+    program = compile_example(installed, workdir / "setter.c", "cc", "-Wall", "-Wextra", "-Werror")
+    allowed = []
+    for devices in ([lc.char("", 1, 3)], [lc.char("", 1, 3, "r"), lc.char("", 1, 5)], [], [lc.char("", 1, 9)]):
+        box.config["cgroups"]["allowed_devices"] = devices
+        allowed.append(box.write().read_text())
+    file = cgroups.directory("devices", box.cgroup) / "devices.list"
+    out = start(program, installed, workdir / "state", box.id, allowed[0], file, *allowed[1:]).check().out
+    assert [sorted(part.split("\n")[:-1]) for part in out.split("--\n")[:-1]] == [["c 1:3 rwm"], ["c 1:3 r", "c 1:5 rwm"], [], ["c 1:9 rwm"]]
     assert os.listdir(workdir / "state") == []
 
 
