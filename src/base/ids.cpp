@@ -28,7 +28,7 @@ Result<ContainerId> ContainerId::parse(std::string_view text) {
   const auto allowed = [](char c) { return is_alnum(c) || c == '_' || c == '+' || c == '.' || c == '-'; };
   if (!std::ranges::all_of(text, allowed) || text == "." || text == "..") {
     return Error(Errc::kInvalidArgument,
-                 "invalid container id format: " + quoted(text) + " (use letters, digits, '_', '+', '.' and '-')");
+                 "invalid container ID format: " + quoted(text) + " (use letters, digits, '_', '+', '.' and '-')");
   }
   return ContainerId(std::string(text));
 }

@@ -145,6 +145,9 @@ Status apply_scheduler(const SetScheduler& step) {
 }
 
 Status ExecPreparation::open_labels(const Plan& plan) {
+  if (const auto* keyring = find_step<NewKeyring>(plan); keyring != nullptr && !keyring->label.empty()) {
+    ASSIGN_OR_RETURN(key_label_fd_, sys::openat(sys::kCwd, "/proc/self/attr/keycreate", O_WRONLY));
+  }
   const SetLabels* labels = find_step<SetLabels>(plan);
   if (labels == nullptr) return {};
   if (!labels->selinux.empty()) {

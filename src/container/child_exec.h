@@ -19,6 +19,8 @@ class ExecPreparation {
  public:
   // Opens /proc/self/attr/... while the host's own /proc is still in view.
   Status open_labels(const Plan& plan);
+  // .../attr/keycreate, when the plan labels the session keyring.
+  BorrowedFd key_label_fd() const { return key_label_fd_; }
   // Resolves args[0] in the container's PATH. The words of a failure are what callers of a runtime look for:
   // "executable file not found in $PATH", "no such file or directory", "permission denied", "is a directory".
   Status find_executable(const Plan& plan, const io::RootDir& root);
@@ -33,6 +35,7 @@ class ExecPreparation {
 
  private:
   UniqueFd label_fd_;
+  UniqueFd key_label_fd_;
   UniqueFd landlock_;
   std::string label_;
   std::string executable_;

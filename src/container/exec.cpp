@@ -24,13 +24,13 @@ namespace cooper::container {
 namespace {
 
 bool belongs_to_exec(const StepBody& body) {
-  return std::holds_alternative<NewSession>(body) || std::holds_alternative<SetupConsole>(body) ||
-         std::holds_alternative<SetScheduler>(body) || std::holds_alternative<SetIoPriority>(body) ||
-         std::holds_alternative<SetPersonality>(body) || std::holds_alternative<SetMemoryPolicy>(body) ||
-         std::holds_alternative<SetLandlock>(body) || std::holds_alternative<FindExecutable>(body) ||
-         std::holds_alternative<SetRlimits>(body) || std::holds_alternative<SetLabels>(body) ||
-         std::holds_alternative<SetCredentials>(body) || std::holds_alternative<LoadSeccomp>(body) ||
-         std::holds_alternative<Exec>(body);
+  return std::holds_alternative<NewSession>(body) || std::holds_alternative<NewKeyring>(body) ||
+         std::holds_alternative<SetupConsole>(body) || std::holds_alternative<SetScheduler>(body) ||
+         std::holds_alternative<SetIoPriority>(body) || std::holds_alternative<SetPersonality>(body) ||
+         std::holds_alternative<SetMemoryPolicy>(body) || std::holds_alternative<SetLandlock>(body) ||
+         std::holds_alternative<FindExecutable>(body) || std::holds_alternative<SetRlimits>(body) ||
+         std::holds_alternative<SetLabels>(body) || std::holds_alternative<SetCredentials>(body) ||
+         std::holds_alternative<LoadSeccomp>(body) || std::holds_alternative<Exec>(body);
 }
 
 // Type and inode of /proc/PID/ns/NAME: which of the init's namespaces are not our own.
@@ -59,6 +59,7 @@ Result<Plan> exec_plan(const StateRecord& record, oci::Config config, const Exec
   plan_options.id = record.id;
   plan_options.bundle = record.bundle;
   plan_options.rootless = factory.rootless;
+  plan_options.no_new_keyring = record.no_new_keyring;
   plan_options.detach_start = false;
   plan_options.kernel_last_cap = sys::last_cap();
   plan_options.apparmor_enabled = apparmor_enabled();

@@ -223,7 +223,9 @@ void Builder::namespace_steps() {
 void Builder::identity_steps() {
   // Before the console: a controlling terminal needs a session leader.
   child(NewSession{});
-  if (!options_.no_new_keyring) child(NewKeyring{"_ses." + options_.id});
+  if (!options_.no_new_keyring) {
+    child(NewKeyring{"_ses." + options_.id, options_.selinux_enabled ? process_.selinux_label : std::string()});
+  }
   network_steps();
   // Sysctls may be about them.
   if (!linux_.net_devices.empty()) child(WaitForParent{"net-devices"});

@@ -109,6 +109,7 @@ struct NewCgroupNamespace {};     // unshare(CLONE_NEWCGROUP) once the cgroup is
 struct NewSession {};             // setsid
 struct NewKeyring {               // keyctl(JOIN_SESSION_KEYRING); ENOSYS, EDQUOT tolerated
   std::string name;
+  std::string label;  // SELinux: of the keyring (attr/keycreate); empty: as the policy has it
 };
 struct SetOomScoreAdj {
   int value = 0;
@@ -324,7 +325,8 @@ Result<Plan> make_plan(const oci::Config& config, const PlanOptions& options);
 // Rules for a process document alone; pointers start with `pointer` ("/process" inside a config.json, "" in a
 // process.json).
 Status validate_process(const oci::Process& process, const PlanOptions& options, std::string_view pointer = "/process");
-// Rules for a resources document alone (`update`).
+// Rules for a resources document alone (`update`). `pointer` may begin with the name of another document: "resources:
+// ".
 Status validate_resources(const oci::Resources& resources, std::string_view pointer = "/linux/resources");
 
 // "mount", "pivot-root" ... the word of a step in text and JSON.

@@ -162,6 +162,7 @@ void fields(const NewSession&, F&) {}
 template <typename F>
 void fields(const NewKeyring& s, F& f) {
   f("name", s.name);
+  if (!s.label.empty()) f("label", s.label);
 }
 template <typename F>
 void fields(const SetOomScoreAdj& s, F& f) {

@@ -81,8 +81,7 @@ Mount mount_at(const Plan& plan, const std::string& destination) {
 
 // Compares with a file; COOPER_UPDATE_GOLDEN=1 accepts what is there now.
 void expect_golden(const std::string& name, const std::string& text) {
-  const std::string here = __FILE__;
-  const std::string path = here.substr(0, here.find_last_of('/')) + "/testdata/" + name;
+  const std::string path = COOPER_SOURCE_DIR "/src/container/testdata/" + name;
   if (::getenv("COOPER_UPDATE_GOLDEN") != nullptr) {
     ASSERT_TRUE(io::write_file_atomic(path, text).ok());
     return;
@@ -503,6 +502,7 @@ TEST(Plan, Labels) {
   const Plan plan = plan_of(config);
   EXPECT_THAT(steps<SetLabels>(plan), IsEmpty());
   EXPECT_THAT(plan.warnings, ElementsAre(HasSubstr("SELinux is not enabled")));
+  EXPECT_EQ(only<NewKeyring>(plan).label, "");
   auto with = options();
   with.selinux_enabled = with.apparmor_enabled = true;
   config.process->apparmor_profile = "docker-default";
@@ -510,6 +510,8 @@ TEST(Plan, Labels) {
   const Plan labelled = plan_of(config, with);
   EXPECT_EQ(only<SetLabels>(labelled).apparmor, "docker-default");
   EXPECT_EQ(only<SetLabels>(labelled).selinux, "label");
+  EXPECT_EQ(only<NewKeyring>(labelled).label, "label");
+  EXPECT_THAT(print_text(labelled), HasSubstr("label=label"));
   EXPECT_THAT(mount_at(labelled, "/dev/shm").data, ElementsAre("mode=1777", "size=65536k", "context=\"mnt,label\""));
   EXPECT_THAT(mount_at(labelled, "/proc").data, IsEmpty());
 }

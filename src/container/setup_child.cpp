@@ -194,6 +194,17 @@ class Child {
     return {};
   }
   Status perform(const NewKeyring& keyring) {
+    if (keyring.label.empty()) return join_keyring(keyring);
+    Status labelled = sys::write_all(exec_.key_label_fd(), keyring.label);
+    if (!labelled.ok())
+      return Error::from_errno(labelled.error().errno_value(), "label the session keyring " + quoted(keyring.label));
+    RETURN_IF_ERROR(join_keyring(keyring));
+    // Keys that the program makes are labelled by the policy again.
+    Status reset = sys::write_all(exec_.key_label_fd(), "\n");
+    if (reset.ok()) return reset;
+    return Error::from_errno(reset.error().errno_value(), "reset the label of new keys");
+  }
+  static Status join_keyring(const NewKeyring& keyring) {
     if (::syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, keyring.name.c_str()) >= 0) return {};
     // Keys are a scarce quota and optional in kernels: a container without its own keyring is still a container (runc's
     // rule).

@@ -16,7 +16,7 @@ namespace cooper::container {
 namespace rules {
 
 Error fail(std::string_view pointer, std::string_view message, Errc code) {
-  std::string text = "config.json: ";
+  std::string text = pointer.empty() || pointer[0] == '/' ? "config.json: " : "";
   text += pointer;
   text += ": ";
   text += message;

@@ -11,7 +11,7 @@
 
 namespace cooper::container::rules {
 
-// "config.json: <pointer>: <message>"
+// "config.json: <pointer>: <message>"; a pointer that begins with the name of a document is taken as it is.
 Error fail(std::string_view pointer, std::string_view message, Errc code = Errc::kInvalidArgument);
 // "/mounts" + "/3" + "/destination"
 std::string at(std::string_view pointer, std::size_t index, std::string_view member);

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import xml.etree.ElementTree
 
 import pytest
@@ -89,6 +90,28 @@ def test_version(runtime):
         out = runtime(flag).check().out
         assert " version " in out.splitlines()[0]
         assert "spec: 1." in out
+        commit = [line for line in out.splitlines() if line.startswith("commit: ")]
+        if runtime.kind == "coop" and commit:  # sources in a repository
+            assert re.fullmatch("commit: [0-9a-f]{40}(-dirty)?", commit[0])
+            assert json.loads(runtime("features").check().out)["annotations"]["org.cooper.commit"] == commit[0].split()[1]
+
+
+@pytest.mark.differs(crun="1.8 has no features command", runc="1.1 does not list them")
+def test_features_annotations(runtime):
+    """Every member is there once; the annotations that change what a runtime does are listed."""
+    seen = []
+    json.loads(runtime("features").check().out, object_pairs_hook=lambda pairs: seen.append([key for key, _ in pairs]) or dict(pairs))
+    assert all(len(set(keys)) == len(keys) for keys in seen)
+    text = json.loads(runtime("features").out)
+    assert set(text["potentiallyUnsafeConfigAnnotations"]) == {"org.systemd.property.", "run.oci.keep_original_groups"}
+
+
+@pytest.mark.differs(crun="no --rootless with a value", runc="1.1 takes any word for most commands")
+def test_rootless_words(runtime):
+    """--rootless takes every word for true and false, and auto; others are an error."""
+    for word in ("true", "1", "T", "false", "0", "auto"):
+        runtime("list", "-q", flags=("--rootless", word)).check()
+    runtime("list", "-q", flags=("--rootless", "maybe")).fails("maybe", rc=1)
 
 
 @pytest.mark.parametrize("args", [("help",), ("--help",), ("-h",), ("run", "--help"), ("exec", "-h")])

@@ -168,6 +168,31 @@ def test_process_file(runtime, box, workdir):
     assert "4 1 2" in runtime("exec", "-p", workdir / "process.json", box.id).check().lines
 
 
+@pytest.mark.parametrize("name", ["/dev/stdin", "/proc/self/fd/0"])
+def test_process_from_a_pipe(runtime, box, name):
+    """--process takes what a pipe brings; it is read to its end."""
+    text = json.dumps({"args": ["echo", "x" * 70000], "cwd": "/"})
+    assert runtime("exec", "--process", name, box.id, stdin=text).check().out == "x" * 70000 + "\n"
+
+
+@pytest.mark.differs(runc="waits for ever", crun="exits 1")
+def test_process_from_a_fifo_without_writer(runtime, box, workdir):
+    """A fifo that nobody writes is empty, and not waited for."""
+    os.mkfifo(workdir / "fifo")
+    runtime("exec", "--process", workdir / "fifo", box.id).fails(rc=255)
+
+
+@pytest.mark.differs(runc="joins the container's", crun="keeps the caller's")
+def test_session_keyring(runtime, bundle, make_bundle):
+    """A process has a session keyring of its own named _ses.ID; none of the caller's keys, unless the container keeps that."""
+    caller = runtime.run(bundle.args(bundle.probe("keyring")), "--no-new-keyring").check().out
+    bundle.args(bundle.probe("pause"))
+    with runtime.running(bundle):
+        assert f"_ses.{bundle.id}" in runtime("exec", bundle.id, "/probe/keyring").check().out
+    with runtime.running(bundle, "--no-new-keyring"):
+        assert runtime("exec", bundle.id, "/probe/keyring").check().out == caller
+
+
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"args": 5}', '{"args": [], "cwd": "/"}', '{"args": ["true"], "cwd": "x"}'])
 @pytest.mark.differs(crun="exits 1")
 def test_bad_process_file(runtime, box, workdir, content):

@@ -205,6 +205,24 @@ def test_kill_any_signal(runtime, bundle, workdir, number):
         proc.until(lambda: out.read_text().split() == ["ready", str(number)], what="the signal")
 
 
+@pytest.mark.differs(crun="1.8: a stopped one has other words")
+def test_kill_zero_asks(runtime, bundle):
+    """Signal 0 is sent to nobody: success while the container runs, the usual error when it has stopped."""
+    with runtime.running(bundle.sh("sleep 1000")) as state:
+        runtime("kill", bundle.id, "0").check()
+        assert runtime.status(bundle.id) == "running"
+        os.kill(state["pid"], signal.SIGKILL)
+        runtime.wait_status(bundle.id, "stopped")
+        runtime("kill", bundle.id, "0").fails("container not running", rc=1)
+
+
+def test_kill_empty_word(runtime, bundle):
+    """An empty signal is one that the caller left out: SIGTERM."""
+    with runtime.running(bundle.sh("trap 'exit 3' TERM; while :; do sleep 0.05; done")):
+        runtime("kill", bundle.id, "").check()
+        runtime.wait_status(bundle.id, "stopped")
+
+
 @pytest.mark.parametrize("word", ["NOSUCH", "0x9", "-1", "99", "9x"])
 def test_kill_unknown_signal(runtime, bundle, word):
     """An unknown signal is refused and nothing is sent."""
@@ -367,6 +385,15 @@ def test_ps(runtime, bundle):
         lines = runtime("ps", bundle.id, "-o", "pid,comm").check().lines
         assert lines[0].split() == ["PID", "COMMAND"]
         assert len(lines) == 4
+
+
+@pytest.mark.differs(crun="crashes")
+def test_ps_stopped(runtime, bundle):
+    """A stopped container has no processes: null, and a table of its head."""
+    with runtime.running(bundle.args("true")):
+        runtime.wait_status(bundle.id, "stopped")
+        assert runtime("ps", "--format", "json", bundle.id).check().out == "null\n"
+        assert len(runtime("ps", bundle.id).check().lines) == 1
 
 
 @pytest.mark.differs(runc="exec reads the bundle's config again", crun="")

@@ -96,6 +96,25 @@ def test_bad_values(runtime, box, flags):
     runtime("update", *flags, box.id).fails(rc=1)
 
 
+def test_empty_values(runtime, box):
+    """An empty value is that of a flag which the caller left out."""
+    runtime("update", "--memory", "", "--cpu-quota", "", "--pids-limit", "33", box.id).check()
+    assert box.file("pids", "pids.max") == "33"
+    assert box.file("cpu", "cpu.cfs_quota_us") == "50000"
+
+
+@pytest.mark.differs(runc="1.1: the kernel's words", crun="the kernel's words")
+def test_bad_value_is_named(runtime, box, workdir):
+    """What the rules refuse is told by its place among the resources, not in a file that has nothing to do with it."""
+    runtime("update", "--cpuset-cpus", "a", box.id).fails("resources: /cpu/cpus: 'a'", rc=1)
+
+
+def test_resources_from_a_pipe(runtime, box):
+    """--resources takes what a pipe brings."""
+    runtime("update", "--resources", "/dev/stdin", box.id, stdin='{"pids": {"limit": 12}}').check()
+    assert box.file("pids", "pids.max") == "12"
+
+
 def test_stopped(runtime, bundle):
     """update of a stopped container is refused."""
     with runtime.running(bundle.args("true")):

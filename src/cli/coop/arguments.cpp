@@ -3,8 +3,6 @@
 #include "base/strings.h"
 
 namespace cooper::cli::coop {
-namespace {
-
 std::optional<bool> parse_bool(std::string_view text) {
   for (const std::string_view yes : {"true", "1", "t", "T", "TRUE", "True"}) {
     if (text == yes) return true;
@@ -14,6 +12,8 @@ std::optional<bool> parse_bool(std::string_view text) {
   }
   return std::nullopt;
 }
+
+namespace {
 
 const Flag* find_flag(std::span<const Flag> flags, std::string_view name) {
   for (const Flag& flag : flags) {

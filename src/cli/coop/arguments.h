@@ -60,6 +60,9 @@ class Arguments {
   std::size_t consumed_ = 0;
 };
 
+// "true", "1", "t" ..., "false", "0", "f" ...: the words of runc's flags.
+std::optional<bool> parse_bool(std::string_view text);
+
 // One line a flag, aligned, for help.
 std::string describe_flags(std::span<const Flag> flags);
 

@@ -14,8 +14,9 @@ namespace cooper::cli::coop {
 Result<int> run_kill(const Call& call) {
   const auto& words = call.arguments.positional();
   int signal = SIGTERM;
-  if (words.size() > 1) {
-    const auto named = sys::signal_from_name(words[1]);
+  // Empty words are flags that a caller has left out. 0 only asks whether the process is there.
+  if (words.size() > 1 && !words[1].empty()) {
+    const auto named = words[1] == "0" ? std::optional<int>(0) : sys::signal_from_name(words[1]);
     if (!named) return Error(Errc::kInvalidArgument, "unknown signal " + quoted(words[1]));
     signal = *named;
   }

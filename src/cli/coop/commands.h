@@ -1,9 +1,11 @@
 // The commands of coop. One table (coop.cpp) names each with its flags and handler; parsing and help come from it.
 #pragma once
 
+#include <map>
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/error.h"
 #include "cli/coop/arguments.h"
@@ -73,6 +75,10 @@ Result<int> run_mount(const Call& call);
 Result<int> run_update(const Call& call);
 Result<int> run_events(const Call& call);
 
+// Words of exec's flags, exposed for tests: --user, and all of --cgroup (path by controller, "" for any).
+Status set_user(oci::User& user, std::string_view text);
+Result<std::map<std::string, std::string>> parse_sub_cgroups(const std::vector<std::string>& texts);
+
 // A detached terminal needs somebody to take its master, and nobody else does (runc's rules for --console-socket).
 Status check_console(bool terminal, bool detached, bool has_socket);
 // A process of another user must be able to reopen its standard streams by name (/dev/stdout): pipes are given to it.
@@ -82,7 +88,8 @@ void give_pipes_to(const oci::Process& process, const oci::Config& container);
 Status print(std::string_view text);
 // From the current directory; "" stays "".
 Result<std::string> absolute_path(const std::string& path);
-// A regular file's bytes ("-" is standard input where `allow_stdin`); never waits for a fifo's writer.
-Result<std::string> read_input(const std::string& path, std::size_t max_bytes, bool allow_stdin = false);
+// A regular file's bytes; where `allow_streams` also a pipe's or a device's, and "-" is standard input. Never waits for
+// somebody to open a fifo.
+Result<std::string> read_input(const std::string& path, std::size_t max_bytes, bool allow_streams = false);
 
 }  // namespace cooper::cli::coop

@@ -9,10 +9,10 @@
 
 #include "base/strings.h"
 #include "cli/coop/commands.h"
+#include "cli/coop/version.h"
 #include "container/seal_exe.h"
 #include "io/file.h"
 #include "log/log.h"
-#include "spec/oci_runtime/defaults.h"
 #include "sys/file.h"
 
 namespace cooper::cli::coop {
@@ -62,10 +62,6 @@ std::string command_help(const Command& command) {
   return out;
 }
 
-std::string version_text() {
-  return std::string("coop version " COOPER_VERSION "\nspec: ") + oci::kSpecVersion + "\n";
-}
-
 Status configure_log(const Arguments& arguments) {
   log::Options options;
   if (arguments.has("log-format")) {
@@ -113,8 +109,8 @@ Result<Globals> resolve_globals(const Arguments& arguments) {
   const std::string rootless = arguments.value("rootless", "auto");
   if (rootless == "auto") {
     out.rootless = !root_user || in_user_namespace();
-  } else if (rootless == "true" || rootless == "false") {
-    out.rootless = rootless == "true";
+  } else if (const auto value = parse_bool(rootless)) {
+    out.rootless = *value;
   } else {
     return Error(Errc::kInvalidArgument, "--rootless must be true, false or auto, not " + quoted(rootless));
   }

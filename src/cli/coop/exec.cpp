@@ -8,8 +8,6 @@
 #include "spec/oci_runtime/parse.h"
 
 namespace cooper::cli::coop {
-namespace {
-
 // UID[:GID], plain decimal numbers only: anything looser has given a wrong user before (CVE-2026-30892).
 Status set_user(oci::User& user, std::string_view text) {
   const auto bad = [&]() -> Status {
@@ -32,6 +30,8 @@ Status set_user(oci::User& user, std::string_view text) {
   user.uid = *uid;
   return {};
 }
+
+namespace {
 
 Status add_groups(oci::User& user, const std::vector<std::string>& texts) {
   for (const std::string& text : texts) {
@@ -82,9 +82,11 @@ Result<oci::Process> make_process(const Call& call, const container::Container& 
   return process_from_flags(call, std::move(*config.process));
 }
 
+}  // namespace
+
 // "[controller,...:]path", each a place below the container's own cgroup, never outside of it; "/" is the container's
 // own. runc's rules and words.
-Result<std::map<std::string, std::string>> sub_cgroups(const std::vector<std::string>& texts) {
+Result<std::map<std::string, std::string>> parse_sub_cgroups(const std::vector<std::string>& texts) {
   std::map<std::string, std::string> out;
   for (const std::string& text : texts) {
     const auto bad = [&](const std::string& why) {
@@ -109,8 +111,6 @@ Result<std::map<std::string, std::string>> sub_cgroups(const std::vector<std::st
   return out;
 }
 
-}  // namespace
-
 Result<int> run_exec(const Call& call) {
   const Arguments& arguments = call.arguments;
   ASSIGN_OR_RETURN(auto container, call.load());
@@ -124,7 +124,7 @@ Result<int> run_exec(const Call& call) {
   ASSIGN_OR_RETURN(const auto preserve, arguments.number<std::uint16_t>("preserve-fds"));
   options.preserve_fds = preserve.value_or(0);
   options.ignore_paused = arguments.flag("ignore-paused");
-  ASSIGN_OR_RETURN(options.sub_cgroups, sub_cgroups(arguments.list("cgroup")));
+  ASSIGN_OR_RETURN(options.sub_cgroups, parse_sub_cgroups(arguments.list("cgroup")));
   const bool detach = arguments.flag("detach");
   const bool terminal = options.process.terminal;
   RETURN_IF_ERROR(check_console(terminal, detach, !options.console_socket.empty()));

@@ -1,5 +1,6 @@
 // The document of the specification's "features" page: what this build can do, for callers that ask before they use it.
 #include "cli/coop/commands.h"
+#include "cli/coop/version.h"
 #include "codec/json.h"
 #include "container/memory_policy.h"
 #include "container/mount_options.h"
@@ -86,13 +87,10 @@ Result<int> run_features(const Call&) {
   out.field("hooks", Words{"prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"});
   out.field("mountOptions", mount_options());
   write_linux(out);
-  out.field("potentiallyUnsafeConfigAnnotations", Words{"run.oci.keep_original_groups"});
-  out.key("annotations")
-      .begin_object()
-      .field("org.cooper.version", COOPER_VERSION)
-      .field("org.cooper.checkpoint.enabled", "false")
-      .end_object();
-  out.field("potentiallyUnsafeConfigAnnotations", Words{"org.systemd.property."});
+  out.key("annotations").begin_object().field("org.cooper.version", COOPER_VERSION);
+  if (!commit().empty()) out.field("org.cooper.commit", commit());
+  out.field("org.cooper.checkpoint.enabled", "false").end_object();
+  out.field("potentiallyUnsafeConfigAnnotations", Words{"org.systemd.property.", "run.oci.keep_original_groups"});
   RETURN_IF_ERROR(print(out.end_object().take() + "\n"));
   return 0;
 }

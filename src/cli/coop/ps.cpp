@@ -75,6 +75,10 @@ Result<int> run_ps(const Call& call) {
   ASSIGN_OR_RETURN(const auto container, call.load());
   ASSIGN_OR_RETURN(const auto pids, container.processes());
   if (format == "json") {
+    if (pids.empty()) {
+      RETURN_IF_ERROR(print("null\n"));  // as runc
+      return 0;
+    }
     codec::json::Writer out;
     out.begin_array();
     for (const pid_t pid : pids) out.number(pid);

@@ -17,6 +17,15 @@ std::uint32_t host_id(std::uint32_t id, const std::vector<oci::IdMapping>& mappi
   return id;
 }
 
+// Also what /dev/stdin and a shell's <(...) lead to. A fifo that nobody has open for writing is empty, not waited for.
+Result<std::string> read_stream(const std::string& path, std::size_t max_bytes) {
+  ASSIGN_OR_RETURN(const UniqueFd fd, sys::openat(sys::kCwd, path, O_RDONLY | O_NONBLOCK | O_NOCTTY));
+  RETURN_IF_ERROR(sys::fcntl_setfl(fd, O_RDONLY));
+  auto text = io::read_all(fd, max_bytes);
+  if (!text.ok()) return std::move(text).error().with("read " + quoted(path));
+  return text;
+}
+
 }  // namespace
 
 void give_pipes_to(const oci::Process& process, const oci::Config& container) {
@@ -55,12 +64,13 @@ Result<std::string> absolute_path(const std::string& path) {
   return out.empty() ? std::string("/") : out;
 }
 
-Result<std::string> read_input(const std::string& path, std::size_t max_bytes, bool allow_stdin) {
-  if (allow_stdin && path == "-") {
+Result<std::string> read_input(const std::string& path, std::size_t max_bytes, bool allow_streams) {
+  if (allow_streams && path == "-") {
     auto text = io::read_all(BorrowedFd(STDIN_FILENO), max_bytes);
     if (!text.ok()) return std::move(text).error().with("standard input");
     return text;
   }
+  if (allow_streams) return read_stream(path, max_bytes);
   return io::read_regular_file(path, max_bytes);
 }
 

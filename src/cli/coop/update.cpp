@@ -9,10 +9,11 @@
 namespace cooper::cli::coop {
 namespace {
 
-// "512m", "1g", plain bytes, -1 for unlimited.
+// "512m", "1g", plain bytes, -1 for unlimited. Here and below an empty value is that of a flag which a caller has left
+// out.
 Result<std::optional<std::int64_t>> size_flag(const Arguments& arguments, std::string_view name) {
-  if (!arguments.has(name)) return std::optional<std::int64_t>();
   const std::string text = arguments.value(name);
+  if (text.empty()) return std::optional<std::int64_t>();
   if (text == "-1") return std::optional<std::int64_t>(-1);
   auto bytes = parse_bytes(text);
   if (!bytes.ok()) return std::move(bytes).error().with("--" + std::string(name));
@@ -22,15 +23,21 @@ Result<std::optional<std::int64_t>> size_flag(const Arguments& arguments, std::s
   return std::optional<std::int64_t>(static_cast<std::int64_t>(*bytes));
 }
 
+template <typename T>
+Result<std::optional<T>> number_flag(const Arguments& arguments, std::string_view name) {
+  if (arguments.value(name).empty()) return std::optional<T>();
+  return arguments.number<T>(name);
+}
+
 Status read_cpu(const Arguments& arguments, oci::Resources& out) {
   oci::Cpu cpu;
-  ASSIGN_OR_RETURN(cpu.shares, arguments.number<std::uint64_t>("cpu-share"));
-  ASSIGN_OR_RETURN(cpu.period, arguments.number<std::uint64_t>("cpu-period"));
-  ASSIGN_OR_RETURN(cpu.quota, arguments.number<std::int64_t>("cpu-quota"));
-  ASSIGN_OR_RETURN(cpu.burst, arguments.number<std::uint64_t>("cpu-burst"));
-  ASSIGN_OR_RETURN(cpu.realtime_period, arguments.number<std::uint64_t>("cpu-rt-period"));
-  ASSIGN_OR_RETURN(cpu.realtime_runtime, arguments.number<std::int64_t>("cpu-rt-runtime"));
-  ASSIGN_OR_RETURN(cpu.idle, arguments.number<std::int64_t>("cpu-idle"));
+  ASSIGN_OR_RETURN(cpu.shares, number_flag<std::uint64_t>(arguments, "cpu-share"));
+  ASSIGN_OR_RETURN(cpu.period, number_flag<std::uint64_t>(arguments, "cpu-period"));
+  ASSIGN_OR_RETURN(cpu.quota, number_flag<std::int64_t>(arguments, "cpu-quota"));
+  ASSIGN_OR_RETURN(cpu.burst, number_flag<std::uint64_t>(arguments, "cpu-burst"));
+  ASSIGN_OR_RETURN(cpu.realtime_period, number_flag<std::uint64_t>(arguments, "cpu-rt-period"));
+  ASSIGN_OR_RETURN(cpu.realtime_runtime, number_flag<std::int64_t>(arguments, "cpu-rt-runtime"));
+  ASSIGN_OR_RETURN(cpu.idle, number_flag<std::int64_t>(arguments, "cpu-idle"));
   cpu.cpus = arguments.value("cpuset-cpus");
   cpu.mems = arguments.value("cpuset-mems");
   const bool any = cpu.shares || cpu.period || cpu.quota || cpu.burst || cpu.realtime_period || cpu.realtime_runtime ||
@@ -52,8 +59,8 @@ Result<oci::Resources> resources_from_flags(const Arguments& arguments) {
   oci::Resources out;
   RETURN_IF_ERROR(read_cpu(arguments, out));
   RETURN_IF_ERROR(read_memory(arguments, out));
-  ASSIGN_OR_RETURN(out.pids_limit, arguments.number<std::int64_t>("pids-limit"));
-  ASSIGN_OR_RETURN(const auto weight, arguments.number<std::uint16_t>("blkio-weight"));
+  ASSIGN_OR_RETURN(out.pids_limit, number_flag<std::int64_t>(arguments, "pids-limit"));
+  ASSIGN_OR_RETURN(const auto weight, number_flag<std::uint16_t>(arguments, "blkio-weight"));
   if (weight) out.block_io.emplace().weight = weight;
   return out;
 }
@@ -102,7 +109,7 @@ Result<int> run_update(const Call& call) {
   } else {
     ASSIGN_OR_RETURN(resources, resources_from_flags(arguments));
   }
-  RETURN_IF_ERROR(container::validate_resources(resources, ""));
+  RETURN_IF_ERROR(container::validate_resources(resources, "resources: "));
   ASSIGN_OR_RETURN(auto container, call.load());
   RETURN_IF_ERROR(container.update(resources, schemata));
   return 0;
