@@ -156,22 +156,38 @@ def states(bench):
 
 
 def crowd(bench):
-    """run with many idle containers alive, against run with none."""
+    """run with many idle containers alive, against run with none.
+
+    Back to back, a start also waits for the kernel to put away the container before it: some milliseconds for each memory cgroup that ends, growing
+    with the file systems that are mounted on the machine, whoever starts it. Spaced starts show the start alone.
+    """
     count = 100 if bench.rounds < 100 else 1000
     plain = peers.make_bundle(bench.folder / "plain", bench.rootfs)
     sleeping = peers.make_bundle(bench.folder / "sleeping", bench.rootfs, args=("/bin/sleep", "100000"))
+    jobs = [Job(name, [program, "--root", bench.state(f"{name}-crowd"), "run", "--bundle", plain, f"{name}-crowd-%n"]) for name, program in bench.runtimes.items()]
+    jobs.append(Job("floor with cgroups", [bench.floor, "-c", "floor-%n", bench.rootfs, "/bin/true"]))
+    paces = {"back to back": {"rounds": bench.rounds}, "0.1 s apart": {"rounds": 2 * bench.spaced_rounds, "spacing_ms": 100}}
+
+    def measured():
+        return {pace: bench.harness.run(jobs, **how) for pace, how in paces.items()}
+
     base = [str(bench.bin / "coop"), "--root", str(bench.state("crowd"))]
-    alone = bench.harness.run([Job("alone", [*base, "run", "--bundle", plain, "crowd-%n"])], bench.rounds)
+    alone = measured()
     started = []
     try:
         for number in range(count):
             peers.run(*base, "run", "--detach", "--bundle", sleeping, f"idle-{number}", stdin=open(os.devnull, "rb"))
             started.append(f"idle-{number}")
-        among = bench.harness.run([Job(f"among {count}", [*base, "run", "--bundle", plain, "crowd-%n"])], bench.rounds)
-        return rows_of(f"run, with {count} idle containers alive", {**alone, **among}, "alone")
+        among = measured()
     finally:
         for container in started:
             peers.run(*base, "delete", "--force", container)
+    rows = []
+    for pace in paces:
+        for job in jobs:
+            series = {f"{job.name} alone": alone[pace][job.name], f"{job.name} among {count}": among[pace][job.name]}
+            rows += rows_of(f"run beside idle containers, {pace}: {job.name}", series, f"{job.name} alone")
+    return rows
 
 
 def parallel(bench):
