@@ -85,12 +85,12 @@ Error does_not_exist(const std::string& id) {
   return {Errc::kNotFound, "container does not exist: " + quoted(id), ENOENT};
 }
 
+}  // namespace
+
 Error not_running(const StateRecord& record, RunStatus status) {
   return Error(Errc::kWrongState,
                "container not running: " + quoted(record.id) + " is " + std::string(to_string(status)));
 }
-
-}  // namespace
 
 Result<RunStatus> Container::status() const {
   const StatePaths paths = state_paths(options_.root, record_.id);

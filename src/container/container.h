@@ -25,6 +25,7 @@
 #include "base/fd.h"
 #include "base/ids.h"
 #include "cgroup/cgroup.h"
+#include "container/checkpoint.h"
 #include "container/plan.h"
 #include "container/resctrl.h"
 #include "container/shared_mounts.h"
@@ -34,6 +35,7 @@
 namespace cooper::container {
 
 class StartTiming;
+struct CriuDirectories;
 
 enum class RunStatus { kCreating, kCreated, kRunning, kPaused, kStopped };
 std::string_view to_string(RunStatus status);  // OCI words
@@ -140,6 +142,9 @@ class Factory {
   // Everything up to the exec (detach_start), or start and all (run). On failure nothing is left. Errors of the child
   // arrive with its stage in the message.
   Result<Created> create(const oci::Config& config, const CreateOptions& options);
+  // A running container of the images of a checkpoint, and `config`. Its init is a child of the caller. On failure
+  // nothing is left but criu's log.
+  Result<Created> restore(const oci::Config& config, const RestoreOptions& options);
   // Plan of create() without touching the kernel (`run --dry-run`).
   Result<Plan> plan(const oci::Config& config, const CreateOptions& options);
   // Errc::kNotFound: "container does not exist: 'x'".
@@ -180,6 +185,9 @@ class Container {
   // stopped (or created: the init is killed first); force kills whatever runs. Removes cgroup and state, runs poststop
   // hooks.
   Status destroy(bool force);
+  // Saves its processes; then they end and the container is deleted, unless `options` wants it to go on. On failure it
+  // goes on, and nothing is left but criu's log.
+  Status checkpoint(const CheckpointOptions& options);
   // Mounts of a running container: bind mounts, and file systems that belong to no namespace. They last until they are
   // removed or the container ends; its configuration stays as it is. The caller is single-threaded.
   Status add_mount(const oci::Mount& mount) const;
@@ -203,6 +211,10 @@ class Container {
   Status remove_under_lock(const oci::Config* spec);
   Status take_over_listener(const oci::Config& spec, BorrowedFd socket, BorrowedFd listener) const;
   Status end_init(RunStatus now);
+  Status check_checkpoint();
+  Status dump(const CheckpointOptions& options);
+  Status dump_into(const CriuDirectories& directories, const CheckpointOptions& options);
+  Result<criu::Request> dump_request(const CheckpointOptions& options, const CriuDirectories& directories) const;
   Status change_mounts(const Mount* added, const std::string& removed) const;
   Container(FactoryOptions options, StateRecord record) : options_(std::move(options)), record_(std::move(record)) {}
   FactoryOptions options_;

@@ -55,68 +55,11 @@ bool shares_pid_namespace(const oci::Config& config) {
                               [](const oci::Namespace& ns) { return ns.type == "pid" && ns.path.empty(); });
 }
 
-std::string absolute_rootfs(const oci::Config& config, const CreateOptions& options) {
-  if (options.root_override) return options.root_override->path;
-  const std::string path = config.root ? config.root->path : "";
-  return path.starts_with('/') ? path : options.bundle + "/" + path;
-}
-
-std::string planned_cgroup(const Plan& plan) {
-  for (const Step& step : plan.steps) {
-    if (const auto* group = std::get_if<CgroupCreate>(&step.body)) return group->path;
-  }
-  return {};
-}
-
-// What only somebody with the clone's pid, or time to spare, can say.
-Status complete_record(const oci::Config& config, pid_t pid, StateRecord& record) {
-  record.pid = pid;
-  ASSIGN_OR_RETURN(record.start_time, sys::process_start_time(pid));
-  ASSIGN_OR_RETURN(record.boot_id, boot_id());
-  record.created = timestamp_now();
-  record.owner_uid = ::geteuid();
-  record.shared_pid_namespace = shares_pid_namespace(config);
-  record.has_terminal = config.process && config.process->terminal;
-  record.poststop_hooks = !config.hooks.poststop.empty();
-  if (struct stat exe = {}; ::stat("/proc/self/exe", &exe) == 0) {
-    record.exe_dev = exe.st_dev;
-    record.exe_ino = exe.st_ino;
-  }
-  return {};
-}
-
 Status begin_network(const Plan& plan, NetworkAhead& network) {
   for (const Step& step : plan.steps) {
     if (const auto* wanted = std::get_if<NewNetworkNamespace>(&step.body)) return network.begin(wanted->loopback);
   }
   return {};
-}
-
-// What the first steps will make outside of the container, for whoever has to remove it when the creator is killed.
-void note_what_will_be_made(const Plan& plan, StateRecord& record) {
-  for (const Step& step : plan.steps) {
-    if (const auto* unit = std::get_if<StartUnit>(&step.body)) {
-      record.systemd_cgroup = true;
-      record.systemd_unit = unit->name.unit;
-      record.systemd_user = unit->user_manager;
-    } else if (const auto* groups = std::get_if<ResctrlCreate>(&step.body)) {
-      // Where there is none, the step says so.
-      if (const auto resctrl = Resctrl::open(); resctrl.ok()) record.resctrl = resctrl->wanted(*groups);
-    }
-  }
-}
-
-// Exclusive mkdir is the lock against a second create of the id.
-Status make_state_directory(const std::string& root, const StatePaths& paths, const std::string& id) {
-  Status made = sys::mkdirat(sys::kCwd, paths.directory, 0700);
-  if (!made.ok() && made.error().errno_value() == ENOENT) {
-    RETURN_IF_ERROR(io::make_directories(root, 0711));
-    made = sys::mkdirat(sys::kCwd, paths.directory, 0700);
-  }
-  if (!made.ok() && made.error().errno_value() == EEXIST) {
-    return Error(Errc::kAlreadyExists, "container with given ID already exists: " + quoted(id));
-  }
-  return made;
 }
 
 constexpr std::size_t kMaxStateBytes = std::size_t{4} << 20;
@@ -136,6 +79,59 @@ Error damaged(const std::string& id, Error error) {
 }
 
 }  // namespace
+
+std::string absolute_rootfs(const oci::Config& config, const std::string& bundle) {
+  const std::string path = config.root ? config.root->path : "";
+  return path.starts_with('/') ? path : bundle + "/" + path;
+}
+
+std::string planned_cgroup(const Plan& plan) {
+  for (const Step& step : plan.steps) {
+    if (const auto* group = std::get_if<CgroupCreate>(&step.body)) return group->path;
+  }
+  return {};
+}
+
+Status complete_record(const oci::Config& config, pid_t pid, StateRecord& record) {
+  record.pid = pid;
+  ASSIGN_OR_RETURN(record.start_time, sys::process_start_time(pid));
+  ASSIGN_OR_RETURN(record.boot_id, boot_id());
+  record.created = timestamp_now();
+  record.owner_uid = ::geteuid();
+  record.shared_pid_namespace = shares_pid_namespace(config);
+  record.has_terminal = config.process && config.process->terminal;
+  record.poststop_hooks = !config.hooks.poststop.empty();
+  if (struct stat exe = {}; ::stat("/proc/self/exe", &exe) == 0) {
+    record.exe_dev = exe.st_dev;
+    record.exe_ino = exe.st_ino;
+  }
+  return {};
+}
+
+void note_what_will_be_made(const Plan& plan, StateRecord& record) {
+  for (const Step& step : plan.steps) {
+    if (const auto* unit = std::get_if<StartUnit>(&step.body)) {
+      record.systemd_cgroup = true;
+      record.systemd_unit = unit->name.unit;
+      record.systemd_user = unit->user_manager;
+    } else if (const auto* groups = std::get_if<ResctrlCreate>(&step.body)) {
+      // Where there is none, the step says so.
+      if (const auto resctrl = Resctrl::open(); resctrl.ok()) record.resctrl = resctrl->wanted(*groups);
+    }
+  }
+}
+
+Status make_state_directory(const std::string& root, const StatePaths& paths, const std::string& id) {
+  Status made = sys::mkdirat(sys::kCwd, paths.directory, 0700);
+  if (!made.ok() && made.error().errno_value() == ENOENT) {
+    RETURN_IF_ERROR(io::make_directories(root, 0711));
+    made = sys::mkdirat(sys::kCwd, paths.directory, 0700);
+  }
+  if (!made.ok() && made.error().errno_value() == EEXIST) {
+    return Error(Errc::kAlreadyExists, "container with given ID already exists: " + quoted(id));
+  }
+  return made;
+}
 
 Status send_pidfd(const std::string& socket_path, pid_t pid) {
   ASSIGN_OR_RETURN(const UniqueFd socket, sys::unix_connect(socket_path, SOCK_STREAM));
@@ -172,7 +168,8 @@ Result<Created> Factory::create(const oci::Config& config, const CreateOptions& 
   // Before anything that only systemd would mind, such as the form of cgroupsPath.
   if (options.systemd_cgroup) RETURN_IF_ERROR(dbus::Systemd::available());
   ASSIGN_OR_RETURN(const Plan plan, this->plan(config, options));
-  const std::string rootfs = absolute_rootfs(config, options);
+  const std::string rootfs =
+      options.root_override ? options.root_override->path : absolute_rootfs(config, options.bundle);
   RETURN_IF_ERROR(check_rootfs(rootfs));
 
   if (options.timing != nullptr) {

@@ -24,7 +24,7 @@ class CriuSession : public testing::Test {
     (void)::rmdir(dir_.c_str());
   }
   std::string program(const std::string& script) {
-    const std::string path = dir_ + "/criu";
+    std::string path = dir_ + "/criu";
     std::ofstream(path) << "#!/bin/sh\n" << script << "\n";
     (void)::chmod(path.c_str(), 0755);
     return path;

@@ -55,6 +55,9 @@ Result<int> run_run(const Call& call);
 Result<int> run_start(const Call& call);
 // exec.cpp
 Result<int> run_exec(const Call& call);
+// checkpoint.cpp
+Result<int> run_checkpoint(const Call& call);
+Result<int> run_restore(const Call& call);
 // change.cpp
 Result<int> run_kill(const Call& call);
 Result<int> run_delete(const Call& call);
@@ -79,6 +82,14 @@ Result<int> run_events(const Call& call);
 Status set_user(oci::User& user, std::string_view text);
 Result<std::map<std::string, std::string>> parse_sub_cgroups(const std::vector<std::string>& texts);
 
+struct Bundle {
+  oci::Config config;
+  std::string text;  // of config.json
+};
+// `path` is absolute.
+Result<Bundle> read_bundle(const std::string& path);
+// In whatever state it is; failure is logged. For containers whose process was in the foreground.
+void delete_container(const Call& call, const std::string& id);
 // A detached terminal needs somebody to take its master, and nobody else does (runc's rules for --console-socket).
 Status check_console(bool terminal, bool detached, bool has_socket);
 // A process of another user must be able to reopen its standard streams by name (/dev/stdout): pipes are given to it.

@@ -89,7 +89,8 @@ Result<int> run_features(const Call&) {
   write_linux(out);
   out.key("annotations").begin_object().field("org.cooper.version", COOPER_VERSION);
   if (!commit().empty()) out.field("org.cooper.commit", commit());
-  out.field("org.cooper.checkpoint.enabled", "false").end_object();
+  out.field("org.cooper.checkpoint.enabled", "true");
+  out.field("org.opencontainers.runc.checkpoint.enabled", "true").end_object();
   out.field("potentiallyUnsafeConfigAnnotations", Words{"org.systemd.property.", "run.oci.keep_original_groups"});
   RETURN_IF_ERROR(print(out.end_object().take() + "\n"));
   return 0;

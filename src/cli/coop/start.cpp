@@ -24,27 +24,6 @@
 namespace cooper::cli::coop {
 namespace {
 
-struct Bundle {
-  oci::Config config;
-  std::string text;
-};
-
-Result<Bundle> read_bundle(const std::string& path) {
-  struct stat info = {};
-  if (::stat(path.c_str(), &info) != 0) return Error::from_errno(errno, "bundle " + quoted(path));
-  auto text = read_input(path + "/config.json", oci::kMaxConfigBytes);
-  if (!text.ok())
-    return std::move(text)
-        .error()
-        .with("bundle " + quoted(path))
-        .with_hint("a bundle is a directory with a config.json; 'coop spec' writes one");
-  Bundle out;
-  out.text = *text;
-  ASSIGN_OR_RETURN(out.config, oci::parse_config(std::move(text).value(), "config.json"));
-  if (container::may_open_executables(out.config)) RETURN_IF_ERROR(container::seal_executable_copy());
-  return out;
-}
-
 // Socket activation (sd_listen_fds(3)): descriptors 3... are for us, to be handed on, when LISTEN_PID names us.
 int listen_fds() {
   const char* pid = ::secure_getenv("LISTEN_PID");
@@ -111,15 +90,6 @@ void draw(const container::StartTiming& timing, const std::string& file) {
     log::warning(std::move(written).error().with("--trace-timing").message());
 }
 
-// Whatever the process left behind goes with the container.
-void delete_container(const Call& call, const std::string& id) {
-  auto container = call.load();
-  Status done = container.ok() ? container->destroy(true) : Status(std::move(container).error());
-  if (!done.ok() && done.error().code() != Errc::kNotFound)
-    log::error(std::move(done).error().with("delete container " + quoted(id)));
-  NotifyProxy::remove(call.globals.root, id);
-}
-
 // The record of a container that outlives its process (--keep).
 void keep_exit_status(const Call& call, const std::string& id, const Result<sys::ExitStatus>& status) {
   NotifyProxy::remove(call.globals.root, id);
@@ -180,6 +150,30 @@ Result<std::string> bundle_path(const Arguments& arguments) {
 }
 
 }  // namespace
+
+Result<Bundle> read_bundle(const std::string& path) {
+  struct stat info = {};
+  if (::stat(path.c_str(), &info) != 0) return Error::from_errno(errno, "bundle " + quoted(path));
+  auto text = read_input(path + "/config.json", oci::kMaxConfigBytes);
+  if (!text.ok())
+    return std::move(text)
+        .error()
+        .with("bundle " + quoted(path))
+        .with_hint("a bundle is a directory with a config.json; 'coop spec' writes one");
+  Bundle out;
+  out.text = *text;
+  ASSIGN_OR_RETURN(out.config, oci::parse_config(std::move(text).value(), "config.json"));
+  if (container::may_open_executables(out.config)) RETURN_IF_ERROR(container::seal_executable_copy());
+  return out;
+}
+
+void delete_container(const Call& call, const std::string& id) {
+  auto container = call.load();
+  Status done = container.ok() ? container->destroy(true) : Status(std::move(container).error());
+  if (!done.ok() && done.error().code() != Errc::kNotFound)
+    log::error(std::move(done).error().with("delete container " + quoted(id)));
+  NotifyProxy::remove(call.globals.root, id);
+}
 
 Result<int> run_create(const Call& call) {
   ASSIGN_OR_RETURN(const std::string path, bundle_path(call.arguments));

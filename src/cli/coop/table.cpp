@@ -91,6 +91,57 @@ constexpr std::array kMountFlags{
     Flag{"type", "t", FlagType::kValue, "TYPE", "type of file system (default: bind)"},
     Flag{"options", "o", FlagType::kList, "OPTION,...", "options, as in the mounts of config.json"},
 };
+constexpr Flag kImagePath{"image-path", "", FlagType::kValue, "DIR", "directory of the images (default: ./checkpoint)"};
+constexpr Flag kWorkPath{"work-path", "", FlagType::kValue, "DIR",
+                         "directory of the log (default: that of the images)"};
+constexpr Flag kTcpEstablished{"tcp-established", "", FlagType::kBool, "", "save and restore open TCP connections"};
+constexpr Flag kExtUnix{"ext-unix-sk", "", FlagType::kBool, "", "allow unix sockets to the outside"};
+constexpr Flag kShellJob{"shell-job", "", FlagType::kBool, "", "allow a session and a terminal of the outside"};
+constexpr Flag kFileLocks{"file-locks", "", FlagType::kBool, "", "save and restore file locks"};
+constexpr Flag kLazyPages{"lazy-pages", "", FlagType::kBool, "", "fetch memory pages when they are touched"};
+constexpr Flag kAutoDedup{"auto-dedup", "", FlagType::kBool, "", "free what later images make superfluous"};
+constexpr Flag kEmptyNs{"empty-ns", "", FlagType::kList, "network", "leave out what this namespace holds"};
+constexpr Flag kManageCgroups{"manage-cgroups-mode", "", FlagType::kValue, "soft|full|strict|ignore",
+                              "how CRIU treats cgroups (default: soft)"};
+constexpr std::array kCheckpointFlags{
+    kImagePath,
+    kWorkPath,
+    Flag{"parent-path", "", FlagType::kValue, "DIR", "images of an earlier --pre-dump, relative to --image-path"},
+    Flag{"leave-running", "", FlagType::kBool, "", "the container goes on"},
+    Flag{"pre-dump", "", FlagType::kBool, "", "save memory only; the container goes on"},
+    kTcpEstablished,
+    Flag{"tcp-skip-in-flight", "", FlagType::kBool, "", "leave out connections that are being made"},
+    Flag{"link-remap", "", FlagType::kBool, "", "allow open files without a name, by giving them one"},
+    kExtUnix,
+    kShellJob,
+    kFileLocks,
+    kLazyPages,
+    Flag{"status-fd", "", FlagType::kValue, "FD", "criu writes a byte there when lazy pages can be asked for"},
+    Flag{"page-server", "", FlagType::kValue, "ADDRESS:PORT", "send pages to a criu page-server"},
+    kManageCgroups,
+    kEmptyNs,
+    kAutoDedup,
+};
+constexpr std::array kRestoreFlags{
+    kBundle,
+    kConsoleSocket,
+    kPidFile,
+    Flag{"detach", "d", FlagType::kBool, "", "return once the processes run"},
+    Flag{"no-subreaper", "", FlagType::kBool, "", "do not adopt the container's orphans"},
+    Flag{"no-pivot", "", FlagType::kBool, "", "accepted; CRIU changes the root in its own way"},
+    kImagePath,
+    kWorkPath,
+    kTcpEstablished,
+    kExtUnix,
+    kShellJob,
+    kFileLocks,
+    kLazyPages,
+    kManageCgroups,
+    kEmptyNs,
+    kAutoDedup,
+    Flag{"lsm-profile", "", FlagType::kValue, "TYPE:NAME", "another AppArmor profile or SELinux label"},
+    Flag{"lsm-mount-context", "", FlagType::kValue, "CONTEXT", "another SELinux context of mounts"},
+};
 constexpr std::array kEventsFlags{
     Flag{"interval", "", FlagType::kValue, "DURATION", "time between two lines (default: 5s)"},
     Flag{"stats", "", FlagType::kBool, "", "print one line and end"},
@@ -132,6 +183,14 @@ constexpr std::array kCommands = std::to_array<Command>({
      "add a mount to a running container, or remove one",
      "   The mount is there until it is removed or the container ends; config.json stays as it is.", kMountFlags, 2, 4,
      kNever, 1, false, run_mount},
+    {"checkpoint", "[options] ID", "save the processes of a running container into files",
+     "   Needs CRIU. The container is deleted afterwards, unless it is left running.", kCheckpointFlags, 1, 1, kNever,
+     1, false, run_checkpoint},
+    {"restore", "[options] ID", "make a running container from the files of a checkpoint",
+     "   Needs CRIU. What was said at the checkpoint (--tcp-established, --file-locks ...) must be said again. "
+     "Without\n"
+     "   --detach it goes on as 'coop run' does.",
+     kRestoreFlags, 1, 1, kNever, 1, true, run_restore},
     {"events", "[options] ID", "print resource usage as JSON lines", "", kEventsFlags, 1, 1, kNever, 1, false,
      run_events},
     {"spec", "[options]", "write a starter config.json",

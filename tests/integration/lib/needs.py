@@ -9,6 +9,7 @@ import functools
 import os
 import pathlib
 import shutil
+import subprocess
 
 from lib import cgroups, isolate, paths
 
@@ -66,6 +67,15 @@ def _pressure():
     return None
 
 
+def _criu():
+    """CRIU must know the kernel as well: one of another age refuses to begin."""
+    lacking = _program("criu")()
+    if lacking:
+        return lacking
+    check = subprocess.run(["criu", "check"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    return None if check.returncode == 0 else f"'criu check' fails: {check.stdout.strip().splitlines()[-1:]}"
+
+
 def _controller(name):
     return lambda: None if name in cgroups.v1_hierarchies() else f"no cgroup v1 hierarchy with the {name} controller"
 
@@ -78,7 +88,7 @@ CHECKS = {
     "systemd": _systemd,
     "apparmor": _apparmor,
     "psi": _pressure,
-    "criu": _program("criu"),
+    "criu": _criu,
     "seccomp": _file("/proc/sys/kernel/seccomp/actions_avail", "the kernel has no seccomp filters"),
     "userns": lambda: None if _user_namespaces() else "the kernel has no user namespaces, or they are switched off",
     "no-userns": lambda: "user namespaces can be made" if _user_namespaces() else None,
