@@ -158,7 +158,7 @@ Code Factory::code_of(const Error& error) {
     case Errc::kNotFound:
       return Code::kContainerNotExists;
     case Errc::kInvalidArgument:
-      return error.message().find("container id") != std::string::npos ? Code::kInvalidIdFormat : Code::kConfigInvalid;
+      return ContainerId::refused(error) ? Code::kInvalidIdFormat : Code::kConfigInvalid;
     case Errc::kUnsupported:
       return Code::kUnsupported;
     default:
