@@ -1,3 +1,5 @@
+cmake_minimum_required(VERSION 3.25)
+
 # Writes OUT, a header that says which commit of the sources is built; only when that has changed, so that nothing is compiled in vain.
 # Empty where there is no repository (an unpacked archive).
 execute_process(
