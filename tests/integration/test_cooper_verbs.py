@@ -1,5 +1,6 @@
 """cooper's other verbs: ps, logs, exec, stop, kill, wait, rm, inspect, stats, top, pause, pods, settings, help, completion."""
 
+import contextlib
 import json
 import os
 import pathlib
@@ -286,6 +287,29 @@ def test_exec_signals(cooper, unique):
             child.signal(signal.SIGTERM)
             assert child.readline() == "got"
             assert child.wait().rc == 5
+
+
+@pytest.mark.needs("strace")
+@pytest.mark.parametrize("verb", ["exec", "run", "pod run"])
+def test_signals_while_it_starts(cooper, unique, verb):
+    """A signal that comes when the process runs, but the client is not yet done with its own set-up, is passed on."""
+    script = "trap 'echo got; exit 5' TERM; echo ready > /mark/word; while :; do sleep 0.05; done"
+    name = unique()
+    mark = pathlib.Path(cooper.root).parent / name
+    mark.mkdir()
+    mount = ("-v", f"{mark}:/mark")
+    words = {"exec": ("exec", name), "run": ("run", "--rm", *mount, "busybox"), "pod run": ("pod", "run", "--rm", "busybox", *mount, "--")}
+    # The client takes a while over each message: it is far behind the process.
+    slow = ("strace", "-o", "/dev/null", "-e", "trace=recvmsg", "-e", "inject=recvmsg:delay_exit=150000")
+    with contextlib.ExitStack() as stack:
+        if verb == "exec":
+            cooper("run", "-d", "--name", name, *mount, "busybox", "sleep", "1000").check()
+            stack.callback(cooper, "rm", "-f", name)
+        client = stack.enter_context(proc.Background(*slow, *cooper.argv(*words[verb], "sh", "-c", script)))
+        proc.until(lambda: (mark / "word").exists(), 20, 0.01, "the process")
+        os.kill(int(proc.run("pgrep", "-P", str(client.pid)).check().out), signal.SIGTERM)
+        assert client.readline() == "got"
+        assert client.wait().rc == 5
 
 
 # --- ends ------------------------------------------------------------------------------

@@ -192,9 +192,8 @@ class ExecSession {
 
 }  // namespace
 
-Result<ExecEnd> run_exec_session(container::Created created, const ExecSessionOptions& options) {
+Result<ExecEnd> run_exec_session(container::Created created, const ExecSessionOptions& options, SignalInbox signals) {
   ignore_broken_pipes();
-  ASSIGN_OR_RETURN(SignalInbox signals, SignalInbox::open());
   return ExecSession(std::move(created), options, std::move(signals)).run();
 }
 

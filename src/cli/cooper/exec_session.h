@@ -4,6 +4,7 @@
 #include <string>
 
 #include "base/error.h"
+#include "cli/cooper/relay.h"
 #include "container/container.h"
 
 namespace cooper::cli {
@@ -20,8 +21,9 @@ struct ExecEnd {
   int exit_code = 0;
 };
 
-// created.console is the terminal's master when the process has one.
-Result<ExecEnd> run_exec_session(container::Created created, const ExecSessionOptions& options);
+// created.console is the terminal's master when the process has one. `signals` is older than the process, which may
+// tell of itself before we are here.
+Result<ExecEnd> run_exec_session(container::Created created, const ExecSessionOptions& options, SignalInbox signals);
 
 // Leaves a process behind that reads the terminal's output until its end, so that nobody hangs on it.
 Status hold_console(UniqueFd console);

@@ -38,10 +38,10 @@ monitor::LaunchOptions attached_launch(bool terminal, bool stdin_open) {
 }
 
 Result<int> run_in_foreground(const pod::Engine& engine, const PodUuid& uuid, UniqueFd client,
-                              ForegroundOptions options) {
+                              ForegroundOptions options, SignalInbox signals) {
   ASSIGN_OR_RETURN(monitor::Client connection, monitor::Client::adopt(std::move(client)));
   if (options.app.empty() && connection.hello().apps.size() == 1) options.app = connection.hello().apps.front();
-  ASSIGN_OR_RETURN(const SessionEnd end, run_session(connection, options));
+  ASSIGN_OR_RETURN(const SessionEnd end, run_session(connection, options, std::move(signals)));
   if (end.kind == SessionEnd::Kind::kExited) {
     log::step("app has ended", [&] {
       return log::Fields{{"app", end.record.app},

@@ -25,7 +25,7 @@ monitor::LaunchOptions attached_launch(bool terminal, bool stdin_open);
 // Session with an attached client until the app ends. owner: also until everything of the pod is cleaned up. The exit
 // status.
 Result<int> run_in_foreground(const pod::Engine& engine, const PodUuid& uuid, UniqueFd client,
-                              ForegroundOptions options);
+                              ForegroundOptions options, SignalInbox signals);
 
 // The exit status a session ended with; dies by the signal that ended it, if one did.
 Result<int> status_of(const pod::Engine& engine, const PodUuid& uuid, const SessionEnd& end, const std::string& app);

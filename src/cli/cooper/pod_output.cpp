@@ -79,8 +79,8 @@ Status handle_signals(SignalInbox& signals, monitor::Client& client, int& stops)
 
 }  // namespace
 
-Result<std::vector<monitor::ExitRecord>> follow_pod(pod::Engine& engine, const PodUuid& uuid, monitor::Client& client) {
-  ASSIGN_OR_RETURN(SignalInbox signals, SignalInbox::open());
+Result<std::vector<monitor::ExitRecord>> follow_pod(pod::Engine& engine, const PodUuid& uuid, monitor::Client& client,
+                                                    SignalInbox signals) {
   ASSIGN_OR_RETURN(std::list<AppOutput> outputs, open_outputs(engine, uuid));
   std::vector<monitor::ExitRecord> records;
   int stops = 0;

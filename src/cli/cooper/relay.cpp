@@ -76,6 +76,12 @@ Result<SignalInbox> SignalInbox::open() {
   return SignalInbox(std::move(fd), old_mask);
 }
 
+Result<std::optional<SignalInbox>> SignalInbox::open_if(bool wanted) {
+  if (!wanted) return std::optional<SignalInbox>();
+  ASSIGN_OR_RETURN(SignalInbox inbox, open());
+  return std::optional<SignalInbox>(std::move(inbox));
+}
+
 std::vector<int> SignalInbox::take() {
   std::vector<int> numbers;
   std::array<struct signalfd_siginfo, 16> infos;

@@ -37,11 +37,14 @@ class OutputQueue {
   int errno_ = 0;
 };
 
-// Signals that would end or change this process, as events. The mask is restored when destroyed. Not before the last
-// fork of a process that shall get them itself.
+// Signals that would end or change this process, as events; to be opened before what they are passed on to is started,
+// or one that comes in between ends only us. The mask is restored when destroyed. Children have to reset theirs, as
+// those of the rooms container and monitor do.
 class SignalInbox {
  public:
   static Result<SignalInbox> open();
+  // None when not wanted: what is started goes on without us.
+  static Result<std::optional<SignalInbox>> open_if(bool wanted);
   SignalInbox(SignalInbox&& other) noexcept
       : fd_(std::move(other.fd_)), old_mask_(other.old_mask_), active_(other.active_) {
     other.active_ = false;

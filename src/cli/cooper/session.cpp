@@ -268,9 +268,8 @@ class Session {
 
 }  // namespace
 
-Result<SessionEnd> run_session(monitor::Client& client, const SessionOptions& options) {
+Result<SessionEnd> run_session(monitor::Client& client, const SessionOptions& options, SignalInbox signals) {
   ignore_broken_pipes();
-  ASSIGN_OR_RETURN(SignalInbox signals, SignalInbox::open());
   return Session(client, options, std::move(signals)).run();
 }
 

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "base/error.h"
+#include "cli/cooper/relay.h"
 #include "monitor/client.h"
 
 namespace cooper::cli {
@@ -34,8 +35,9 @@ struct SessionEnd {
   int write_error = 0;     // errno: output of the app could not be written to ours, and is lost
 };
 
-// `client` is attached. Returns when the app ended, and after the last byte of its output was written.
-Result<SessionEnd> run_session(monitor::Client& client, const SessionOptions& options);
+// `client` is attached. `signals` of an owner are older than the app: what arrives while it starts is passed on.
+// Returns when the app ended, and after the last byte of its output was written.
+Result<SessionEnd> run_session(monitor::Client& client, const SessionOptions& options, SignalInbox signals);
 
 // Waits for the pod's end after a session (clean-up done, lock free). Signals act on this process meanwhile.
 Result<SessionEnd> wait_for_pod(monitor::Client& client);

@@ -121,7 +121,8 @@ Result<int> attach(const Context& context, const Args& args) {
   request.in = options.stdin_open;
   request.hold_back = true;
   RETURN_IF_ERROR(client.attach(request));
-  ASSIGN_OR_RETURN(const SessionEnd end, run_session(client, options));
+  ASSIGN_OR_RETURN(SignalInbox signals, SignalInbox::open());
+  ASSIGN_OR_RETURN(const SessionEnd end, run_session(client, options, std::move(signals)));
   return status_of(engine, target.uuid, end, app->name);
 }
 

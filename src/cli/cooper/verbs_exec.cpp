@@ -100,6 +100,7 @@ Result<int> exec(const Context& context, const Args& args) {
     options.stdio.in = null.get();
     if (detach) options.stdio.out = options.stdio.err = null.get();
   }
+  ASSIGN_OR_RETURN(auto signals, SignalInbox::open_if(!detach));
   auto created = container.exec(options);
   if (!created.ok()) {
     report(context, created.error());
@@ -116,7 +117,7 @@ Result<int> exec(const Context& context, const Args& args) {
   session.stdin_open = interactive;
   session.sig_proxy = args.enabled("sig-proxy", true);
   session.detach_keys = std::move(keys).value();
-  ASSIGN_OR_RETURN(const ExecEnd end, run_exec_session(std::move(created).value(), session));
+  ASSIGN_OR_RETURN(const ExecEnd end, run_exec_session(std::move(created).value(), session, std::move(*signals)));
   if (end.signal != 0) die_by_signal(end.signal);
   return end.exit_code;
 }

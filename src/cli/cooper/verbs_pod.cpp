@@ -10,6 +10,7 @@
 #include "cli/cooper/describe.h"
 #include "cli/cooper/foreground.h"
 #include "cli/cooper/pod_output.h"
+#include "cli/cooper/relay.h"
 #include "cli/cooper/run_request.h"
 #include "cli/cooper/start_failure.h"
 #include "cli/cooper/target.h"
@@ -85,12 +86,12 @@ Result<std::vector<monitor::ExitRecord>> stored_records(const pod::Engine& engin
 }
 
 // Several apps: their logs, until all have ended.
-Result<int> show_apps(pod::Engine& engine, const PodUuid& uuid) {
+Result<int> show_apps(pod::Engine& engine, const PodUuid& uuid, SignalInbox signals) {
   auto socket = engine.monitor_socket(uuid);
   std::vector<monitor::ExitRecord> records;
   if (socket.ok()) {
     ASSIGN_OR_RETURN(monitor::Client client, monitor::Client::adopt(std::move(socket).value()));
-    ASSIGN_OR_RETURN(records, follow_pod(engine, uuid, client));
+    ASSIGN_OR_RETURN(records, follow_pod(engine, uuid, client, std::move(signals)));
   } else if (socket.error().code() != Errc::kWrongState) {
     return std::move(socket).error();
   } else {
@@ -111,7 +112,7 @@ struct Start {
 
 // From started to the exit status; shared by run and run-prepared.
 Result<int> after_start(pod::Engine& engine, const Args& args, const Settings& settings, pod::RunResult started,
-                        const Start& how) {
+                        const Start& how, std::optional<SignalInbox> signals) {
   if (how.detach) {
     RETURN_IF_ERROR(print(started.uuid.str() + "\n"));
     return 0;
@@ -121,9 +122,10 @@ Result<int> after_start(pod::Engine& engine, const Args& args, const Settings& s
     options.terminal = how.terminal;
     options.stdin_open = how.stdin_open;
     options.owner = true;
-    return run_in_foreground(engine, started.uuid, std::move(started.launched.client), std::move(options));
+    return run_in_foreground(engine, started.uuid, std::move(started.launched.client), std::move(options),
+                             std::move(*signals));
   }
-  Result<int> status = show_apps(engine, started.uuid);
+  Result<int> status = show_apps(engine, started.uuid, std::move(*signals));
   if (how.remove) {
     Status removed = engine.remove(started.uuid, false);
     if (!removed.ok() && status.ok()) return std::move(removed).error();
@@ -159,6 +161,7 @@ Result<int> run(const Context& context, const Args& args) {
     request.remove_on_exit = false;
   }
   if (!how.detach && how.one_app) warn_without_terminal(context, request.apps.front());
+  ASSIGN_OR_RETURN(auto signals, SignalInbox::open_if(!how.detach));
   auto started = engine.run(request, launch_options(how));
   if (!started.ok()) {
     const Error error = explain_image(std::move(started).error(), request);
@@ -166,7 +169,7 @@ Result<int> run(const Context& context, const Args& args) {
     return start_failure_status(error);
   }
   RETURN_IF_ERROR(save_uuid(args, started->uuid));
-  return after_start(engine, args, context.settings(), std::move(started).value(), how);
+  return after_start(engine, args, context.settings(), std::move(started).value(), how, std::move(signals));
 }
 
 Result<int> prepare(const Context& context, const Args& args) {
@@ -189,12 +192,13 @@ Result<int> run_prepared(const Context& context, const Args& args) {
   how.one_app = info.apps.size() == 1;
   how.terminal = how.one_app && info.apps.front().terminal;
   how.stdin_open = args.enabled("interactive");
+  ASSIGN_OR_RETURN(auto signals, SignalInbox::open_if(!how.detach));
   auto started = engine.run_prepared(uuid, launch_options(how));
   if (!started.ok()) {
     report(context, started.error());
     return start_failure_status(started.error());
   }
-  return after_start(engine, args, context.settings(), std::move(started).value(), how);
+  return after_start(engine, args, context.settings(), std::move(started).value(), how, std::move(signals));
 }
 
 std::string moment_or_empty(std::int64_t unix_ms, std::int64_t now_ms) {

@@ -6,6 +6,7 @@
 #include "base/strings.h"
 #include "cli/cooper/command.h"
 #include "cli/cooper/foreground.h"
+#include "cli/cooper/relay.h"
 #include "cli/cooper/run_request.h"
 #include "cli/cooper/start_failure.h"
 #include "cli/cooper/target.h"
@@ -70,6 +71,7 @@ Result<int> run(const Context& context, const Args& args) {
   const bool detach = args.enabled("detach");
   const pod::AppRequest& app = request.apps.front();
   if (!detach) warn_without_terminal(context, app);
+  ASSIGN_OR_RETURN(auto signals, SignalInbox::open_if(!detach));
   auto started = engine.run(request, detach ? monitor::LaunchOptions() : attached_launch(app.terminal, app.stdin_open));
   if (!started.ok()) {
     report(context, started.error());
@@ -83,7 +85,8 @@ Result<int> run(const Context& context, const Args& args) {
   foreground.terminal = app.terminal;
   foreground.stdin_open = app.stdin_open;
   foreground.owner = true;
-  return run_in_foreground(engine, started->uuid, std::move(started->launched.client), std::move(foreground));
+  return run_in_foreground(engine, started->uuid, std::move(started->launched.client), std::move(foreground),
+                           std::move(*signals));
 }
 
 Result<int> plan(const Context& context, const Args& args) {
