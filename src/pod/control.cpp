@@ -263,7 +263,8 @@ Status Engine::kill(const PodUuid& uuid, std::string_view app, int signal) const
 namespace {
 
 // Errc::kBusy: somebody else is at work on the pod.
-Status remove_once(const Engine& engine, const EngineOptions& options, const PodUuid& uuid, bool force) {
+Status remove_once(const Engine& engine, const EngineOptions& options, const PodUuid& uuid,
+                   std::optional<int> stop_timeout_ms) {
   const Layout layout(options);
   ASSIGN_OR_RETURN(OpenPod pod, open_pod(layout, uuid));
   ASSIGN_OR_RETURN(const bool locked, is_locked(pod));
@@ -274,11 +275,11 @@ Status remove_once(const Engine& engine, const EngineOptions& options, const Pod
       // The monitor is tidying up; with remove_on_exit it removes the pod itself.
       ASSIGN_OR_RETURN(const bool free, wait_unlocked(pod, kEndingMs));
       if (!free) RETURN_IF_ERROR(end_by_force(options, pod));
-    } else if (!force) {
+    } else if (!stop_timeout_ms) {
       return Error(Errc::kWrongState, "pod " + quoted(uuid.str()) + " is running")
           .with_hint("stop it first with 'cooper stop', or remove it with '--force'");
     } else {
-      RETURN_IF_ERROR(engine.stop(uuid, -1));
+      RETURN_IF_ERROR(engine.stop(uuid, *stop_timeout_ms));
     }
   }
   Status taken = lock_pod(layout, pod, before_run(pod.place) ? kPrepareLockMs : kLockMs);
@@ -294,10 +295,10 @@ Status remove_once(const Engine& engine, const EngineOptions& options, const Pod
 
 }  // namespace
 
-Status Engine::remove(const PodUuid& uuid, bool force) const {
+Status Engine::remove(const PodUuid& uuid, std::optional<int> stop_timeout_ms) const {
   const std::int64_t deadline = io::monotonic_ms() + kLockMs;
   while (true) {
-    Status removed = remove_once(*this, options_, uuid, force);
+    Status removed = remove_once(*this, options_, uuid, stop_timeout_ms);
     // A pod that was being prepared may run by now: where it is has to be looked at again.
     if (removed.ok() || removed.error().code() != Errc::kBusy || io::monotonic_ms() >= deadline) return removed;
   }

@@ -202,8 +202,8 @@ TEST_F(QueryTest, RunningWhileLocked) {
   auto info = engine_->info(uuid);
   EXPECT_EQ(info->state, State::kRunning);
   EXPECT_EQ(info->apps[0].state, "created");
-  EXPECT_EQ(engine_->remove(uuid, false).error().code(), Errc::kWrongState);
-  EXPECT_THAT(engine_->remove(uuid, false).error().hint(), HasSubstr("--force"));
+  EXPECT_EQ(engine_->remove(uuid, {}).error().code(), Errc::kWrongState);
+  EXPECT_THAT(engine_->remove(uuid, {}).error().hint(), HasSubstr("--force"));
   // Over as soon as the records are there, although the monitor still tidies up.
   write(uuid, Place::kRun, "status/web", monitor::print_exit_record({"web", 0, 0, false, false, 0, 0, ""}));
   EXPECT_EQ(engine_->info(uuid)->state, State::kExited);
@@ -237,7 +237,7 @@ TEST_F(QueryTest, LogFilesOldestFirst) {
 
 TEST_F(QueryTest, RemoveGivesEverythingBack) {
   const PodUuid uuid = add(Place::kRun, "a");
-  const Status removed = engine_->remove(uuid, false);
+  const Status removed = engine_->remove(uuid, {});
   ASSERT_TRUE(removed.ok()) << removed.error().message();
   EXPECT_FALSE(engine_->info(uuid).ok());
   EXPECT_EQ(*lookup_name(layout_, "a"), std::nullopt);

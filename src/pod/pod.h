@@ -171,8 +171,8 @@ class Engine {
   // Stop signal to every app, SIGKILL after timeout_ms (< 0: the pod's own). Returns when the pod has exited.
   Status stop(const PodUuid& uuid, int timeout_ms) const;
   Status kill(const PodUuid& uuid, std::string_view app, int signal) const;
-  // Exited, prepared or aborted pods; running ones only with force (stop first).
-  Status remove(const PodUuid& uuid, bool force) const;
+  // Exited, prepared or aborted pods; running ones only with a time for stop(), which comes first.
+  Status remove(const PodUuid& uuid, std::optional<int> stop_timeout_ms) const;
   // Blocks until the app (empty: the only one, or all: the last record) ended.
   Result<monitor::ExitRecord> wait(const PodUuid& uuid, std::string_view app) const;
   // Marks, deletes, and repairs what killed processes left (cgroups, runtime state, stale names, tree users). One bad

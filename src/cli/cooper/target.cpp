@@ -64,13 +64,8 @@ Result<RemoveOptions> remove_options(const Args& args) {
 }
 
 Status remove_pod(const pod::Engine& engine, const PodUuid& uuid, const RemoveOptions& options) {
-  if (options.force) {
-    Status stopped = engine.stop(uuid, options.timeout_ms);
-    // It does not run, or removed itself at its end.
-    if (!stopped.ok() && stopped.error().code() == Errc::kNotFound) return {};
-    if (!stopped.ok() && stopped.error().code() != Errc::kWrongState) return stopped;
-  }
-  Status removed = engine.remove(uuid, options.force);
+  Status removed = engine.remove(uuid, options.force ? std::optional(options.timeout_ms) : std::nullopt);
+  // It removed itself at its end.
   if (options.force && !removed.ok() && removed.error().code() == Errc::kNotFound) return {};
   return removed;
 }

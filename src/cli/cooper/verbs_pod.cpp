@@ -127,7 +127,7 @@ Result<int> after_start(pod::Engine& engine, const Args& args, const Settings& s
   }
   Result<int> status = show_apps(engine, started.uuid, std::move(*signals));
   if (how.remove) {
-    Status removed = engine.remove(started.uuid, false);
+    Status removed = engine.remove(started.uuid, {});
     if (!removed.ok() && status.ok()) return std::move(removed).error();
   }
   return status;
