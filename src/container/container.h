@@ -102,8 +102,9 @@ struct CreateOptions {
   bool detach_start = true;  // create; false: run
   // Engine only.
   Stdio stdio;
-  bool keep_console = false;    // hand the pty master back in Created::console instead of a socket
-  int parent_death_signal = 0;  // the init dies with its creator
+  bool keep_console = false;         // hand the pty master back in Created::console instead of a socket
+  int parent_death_signal = 0;       // the init dies with its creator
+  std::int64_t created_unix_ms = 0;  // what its state says of itself; 0: the time it was made
   std::optional<MountRoot> root_override;
   std::vector<oci::Mount> extra_mounts;
   std::vector<std::string> extra_env;

@@ -215,7 +215,9 @@ Result<Created> Factory::create(const oci::Config& config, const CreateOptions& 
     RETURN_IF_ERROR(io::write_file_atomic(
         paths.config(),
         options.config_text.empty() ? oci::print_config(config, oci::Style::kCompact) : options.config_text, 0600));
-    return complete_record(config, pid, record);
+    RETURN_IF_ERROR(complete_record(config, pid, record));
+    if (options.created_unix_ms != 0) record.created = timestamp_of(options.created_unix_ms);
+    return {};
   };
   inputs.on_prepared = [&](pid_t pid, const std::string& group) -> Status {
     record.cgroup_path = group;

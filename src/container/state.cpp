@@ -181,9 +181,9 @@ Result<std::string> boot_id() {
   return known;
 }
 
-std::string timestamp_now() {
-  struct timespec now = {};
-  (void)::clock_gettime(CLOCK_REALTIME, &now);
+namespace {
+
+std::string print_time(const struct timespec& now) {
   // Not gmtime_r(3), which reads the files of the local time zone first.
   const std::chrono::sys_seconds seconds{std::chrono::seconds(now.tv_sec)};
   const auto day = std::chrono::floor<std::chrono::days>(seconds);
@@ -195,6 +195,18 @@ std::string timestamp_now() {
                       static_cast<unsigned>(date.day()), static_cast<int>(time.hours().count()),
                       static_cast<int>(time.minutes().count()), static_cast<int>(time.seconds().count()), now.tv_nsec);
   return buffer.data();
+}
+
+}  // namespace
+
+std::string timestamp_now() {
+  struct timespec now = {};
+  (void)::clock_gettime(CLOCK_REALTIME, &now);
+  return print_time(now);
+}
+
+std::string timestamp_of(std::int64_t unix_ms) {
+  return print_time({unix_ms / 1000, (unix_ms % 1000) * 1'000'000});
 }
 
 }  // namespace cooper::container

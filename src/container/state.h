@@ -38,5 +38,6 @@ Result<ExitRecord> parse_exit_record(std::string text, std::string_view what);
 Result<std::string> boot_id();
 // RFC 3339 with nanoseconds, UTC.
 std::string timestamp_now();
+std::string timestamp_of(std::int64_t unix_ms);
 
 }  // namespace cooper::container

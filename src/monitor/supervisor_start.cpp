@@ -131,12 +131,10 @@ Status Supervisor::start_apps() {
   }
   if (direct) return {};
   for (const auto& app : apps_) {
-    app->record_.started_unix_ms = wall_clock_ms();
     if (Status started = backend_.start(app->id()); !started.ok()) {
       app->record_.error = started.error().message();
       return std::move(started).error().with("start app " + quoted(app->spec().name));
     }
-    cell(*app).started_unix_ms = app->record_.started_unix_ms;
     cell(*app).phase = Phase::kRunning;
   }
   return {};
@@ -148,6 +146,8 @@ Status Supervisor::create_app(App& app, BoardCell& cell, bool detach_start) {
   spec.create.detach_start = detach_start;
   app.record_.started_unix_ms = wall_clock_ms();
   cell.started_unix_ms = app.record_.started_unix_ms;
+  // One moment, whether it is read while the app runs or after its end.
+  spec.create.created_unix_ms = app.record_.started_unix_ms;
   cell.phase = Phase::kCreating;
   auto created = backend_.create(spec.config, spec.create);
   if (!created.ok()) {

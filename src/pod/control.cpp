@@ -276,8 +276,9 @@ Status remove_once(const Engine& engine, const EngineOptions& options, const Pod
       ASSIGN_OR_RETURN(const bool free, wait_unlocked(pod, kEndingMs));
       if (!free) RETURN_IF_ERROR(end_by_force(options, pod));
     } else if (!stop_timeout_ms) {
-      return Error(Errc::kWrongState, "pod " + quoted(uuid.str()) + " is running")
-          .with_hint("stop it first with 'cooper stop', or remove it with '--force'");
+      const std::string name = manifest.ok() && !manifest->name.empty() ? manifest->name : uuid.str();
+      return Error(Errc::kWrongState, "pod " + quoted(name) + " is running")
+          .with_hint("stop it first, or remove it with '--force'");
     } else {
       RETURN_IF_ERROR(engine.stop(uuid, *stop_timeout_ms));
     }

@@ -92,6 +92,8 @@ def test_logs(cooper, unique):
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z one", stamped[0])
     assert cooper("logs", "--tail", "0", name).check().out == ""
     assert "one" not in cooper("logs", "--tail", "1", name).check().out
+    cooper("run", "--name", name + "2", "busybox", "printf", "a\\nb\\nc").check()
+    assert cooper("logs", "--tail", "1", name + "2").check().out.strip() == "c"
 
 
 def test_logs_since_and_until(cooper, unique):
@@ -457,6 +459,21 @@ def test_commands_of_others(cooper, word, hint):
     """Where another name or another way does it, that; else no wrong guess."""
     result = cooper(*word.split(), "x").fails("unknown command", hint, rc=125)
     assert "did you mean" not in result.err
+
+
+def test_start_time_stays(cooper, unique):
+    """When a pod was started is told the same while it runs and after its end."""
+    name = unique()
+    cooper("pod", "run", "-d", "--name", name, "busybox", "--name", "a", "--", "sleep", "100", "---", "busybox", "--name", "b", "--", "sleep", "100").check()
+
+    def started():
+        return next(pod["started_unix_ms"] for pod in cooper.pods() if pod["name"] == name)
+
+    before = started()
+    cooper("rm", name).fails(f"'{name}' is running", rc=1)
+    cooper("pod", "stop", "--force", name).check()
+    assert started() == before > 0
+    cooper("pod", "rm", name).check()
 
 
 def test_what_the_hints_name_exists(cooper):

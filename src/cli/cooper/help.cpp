@@ -209,7 +209,14 @@ std::string command_help(const Command& command) {
     first = false;
     out += flag_lines(table);
   }
-  out += "\nFlags of every command:\n" + flag_lines(global_flags());
+  std::vector<Flag> global(global_flags().begin(), global_flags().end());
+  for (Flag& flag : global) {
+    // A letter that means something else here (-h of run is --hostname, as with podman).
+    const auto same = [&](const Flag& own) { return own.letter == flag.letter; };
+    if (std::ranges::any_of(command.flags, [&](const auto& table) { return std::ranges::any_of(table, same); }))
+      flag.letter = 0;
+  }
+  out += "\nFlags of every command:\n" + flag_lines(global);
   out += "\nExit status: " + wrap(exit_status_text(command), 13, kPageWidth) + ".\n";
   return out;
 }

@@ -271,6 +271,7 @@ struct Start {
 // Where the last `tail` lines begin.
 Result<Start> find_tail(const std::vector<LogFile>& files, const LogSelection& selection) {
   std::uint64_t lines = 0;
+  bool first = true;
   Start start{files.size(), 0};
   for (std::size_t i = files.size(); i-- > 0;) {
     ASSIGN_OR_RETURN(const struct stat status, sys::fstat(files[i].fd));
@@ -280,8 +281,10 @@ Result<Start> find_tail(const std::vector<LogFile>& files, const LogSelection& s
       if (!line) break;
       const auto record = parse_log_line(line->text);
       if (!record || (selection.until_ns && record->unix_ns > *selection.until_ns)) continue;
-      // A whole record ends a line; the one that ends line number tail+1 from the end is the first not wanted.
-      if (!record->partial && ++lines > *selection.tail) return start;
+      // A whole record ends a line, and so does the last one whatever it is; the one that ends line number tail+1 from
+      // the end is the first not wanted.
+      if ((!record->partial || first) && ++lines > *selection.tail) return start;
+      first = false;
       start = {i, line->offset};
     }
     if (start.file == i) start.offset = 0;

@@ -108,6 +108,13 @@ TEST_F(LogFiles, TailCountsWholeLines) {
   EXPECT_THAT(tail(files, 9), ElementsAre("1", "2", "3a+", "3b", "4"));
 }
 
+TEST_F(LogFiles, TailCountsALastLineWithoutItsEnd) {
+  const std::vector<std::string> files = {
+      write("a.log", line(1, "stdout", "F", "1") + line(2, "stdout", "F", "2") + line(3, "stdout", "P", "3"))};
+  EXPECT_THAT(tail(files, 1), ElementsAre("3+"));
+  EXPECT_THAT(tail(files, 2), ElementsAre("2", "3+"));
+}
+
 TEST_F(LogFiles, TailOfALargeFile) {
   std::string text;
   for (int i = 0; i < 5000; ++i) text += line(i % 60, "stdout", "F", std::string(50, 'x') + std::to_string(i));

@@ -33,7 +33,7 @@ constexpr std::array<Flag, 27> kAppFlags = {{
     {"security-opt", 0, "OPTION", "seccomp=unconfined or FILE, no-new-privileges, apparmor=, label=, mask=, unmask=",
      kWords, "seccomp= no-new-privileges apparmor= label= mask= unmask="},
     {"privileged", 0, "", "all capabilities, all devices, nothing masked"},
-    {"read-only", 0, "", "root file system cannot be written"},
+    {"read-only", 0, "", "root file system cannot be written, but /tmp, /var/tmp and /run"},
     {"init", 0, "", "a small first process that reaps orphans and forwards signals"},
     {"stop-signal", 0, "SIGNAL", "instead of the image's, else TERM"},
     {"label", 'l', "NAME[=VALUE]", "label, for ps --filter"},

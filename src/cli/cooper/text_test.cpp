@@ -120,6 +120,10 @@ TEST(Help, ComesFromTheTable) {
   const std::string page = command_help(*find_command("run"));
   EXPECT_THAT(page, HasSubstr("-e, --env NAME[=VALUE]"));
   EXPECT_THAT(page, HasSubstr("--log-format"));
+  // -h is --hostname there, and nothing else.
+  EXPECT_THAT(page, HasSubstr("-h, --hostname"));
+  EXPECT_THAT(page, testing::Not(HasSubstr("-h, --help")));
+  EXPECT_THAT(command_help(*find_command("ps")), HasSubstr("-h, --help"));
   EXPECT_THAT(page, HasSubstr("127"));
   EXPECT_THAT(program_help(), HasSubstr("image load"));
   EXPECT_THAT(group_help("pod"), HasSubstr("pod gc"));
