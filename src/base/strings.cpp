@@ -1,5 +1,7 @@
 #include "base/strings.h"
 
+#include <algorithm>
+
 #include <array>
 #include <cmath>
 
@@ -104,8 +106,57 @@ std::string format_bytes(std::uint64_t bytes) {
   return std::string(buffer.data(), end) + " " + kUnits[unit];
 }
 
-std::string quoted(std::string_view text) {
+std::size_t utf8_length(std::string_view text) {
+  const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(text[i]); };
+  const unsigned char first = byte(0);
+  if (first < 0x80) return 1;
+  const std::size_t length = first >= 0xc2 && first < 0xe0   ? 2
+                             : first >= 0xe0 && first < 0xf0 ? 3
+                             : first >= 0xf0 && first < 0xf5 ? 4
+                                                             : 0;
+  if (length == 0 || text.size() < length) return 0;
+  for (std::size_t i = 1; i < length; ++i) {
+    if ((byte(i) & 0xc0) != 0x80) return 0;
+  }
+  if ((first == 0xe0 && byte(1) < 0xa0) || (first == 0xed && byte(1) > 0x9f) || (first == 0xf0 && byte(1) < 0x90) ||
+      (first == 0xf4 && byte(1) > 0x8f)) {
+    return 0;
+  }
+  return length;
+}
+
+namespace {
+
+// Takes the first character off `text`. What a terminal would take for a command is written \xNN, byte by byte.
+void append_printable(std::string& out, std::string_view& text) {
   constexpr std::string_view kHex = "0123456789abcdef";
+  const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(text[i]); };
+  const std::size_t length = utf8_length(text);
+  // U+0080 to U+009F are control characters too.
+  const bool control =
+      length == 1 ? byte(0) < 0x20 || byte(0) == 0x7f : length == 2 && byte(0) == 0xc2 && byte(1) < 0xa0;
+  const std::size_t taken = std::max<std::size_t>(length, 1);
+  if (length != 0 && !control) {
+    out += text.substr(0, taken);
+  } else {
+    for (std::size_t i = 0; i < taken; ++i) {
+      out += "\\x";
+      out += kHex[byte(i) >> 4];
+      out += kHex[byte(i) & 15];
+    }
+  }
+  text.remove_prefix(taken);
+}
+
+}  // namespace
+
+std::string printable(std::string_view text) {
+  std::string out;
+  while (!text.empty()) append_printable(out, text);
+  return out;
+}
+
+std::string quoted(std::string_view text) {
   constexpr std::size_t kMost = 4096;  // a path is shown whole
   std::string out = "'";
   const std::size_t size = text.size();
@@ -114,18 +165,9 @@ std::string quoted(std::string_view text) {
     while (!text.empty() && (static_cast<unsigned char>(text.back()) & 0xc0) == 0x80) text.remove_suffix(1);
     if (!text.empty() && static_cast<unsigned char>(text.back()) >= 0xc0) text.remove_suffix(1);
   }
-  for (const char c : text) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (c == '\'' || c == '\\') {
-      out += '\\';
-      out += c;
-    } else if (byte < 0x20 || byte == 0x7f) {
-      out += "\\x";
-      out += kHex[byte >> 4];
-      out += kHex[byte & 15];
-    } else {
-      out += c;
-    }
+  while (!text.empty()) {
+    if (text.front() == '\'' || text.front() == '\\') out += '\\';
+    append_printable(out, text);
   }
   out += '\'';
   if (size > kMost) out += "... (" + std::to_string(size) + " bytes)";

@@ -210,6 +210,9 @@ Status check_misc(const oci::Linux& linux) {
   if (rules::has_dotdot(linux.cgroups_path)) {
     return fail("/linux/cgroupsPath", "path " + quoted(linux.cgroups_path) + " must not contain '..'");
   }
+  if (!linux.cgroups_path.empty() && rules::clean_path("/" + linux.cgroups_path) == "/") {
+    return fail("/linux/cgroupsPath", "path " + quoted(linux.cgroups_path) + " names no cgroup of the container's own");
+  }
   if (linux.personality && linux.personality->domain != "LINUX" && linux.personality->domain != "LINUX32") {
     return fail("/linux/personality/domain", "must be LINUX or LINUX32, not " + quoted(linux.personality->domain));
   }

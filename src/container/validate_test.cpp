@@ -210,6 +210,7 @@ const std::vector<Case>& cases() {
       {"/linux/readonlyPaths/0: '' must be", [](C& c) { c.linux->readonly_paths = {""}; }},
       {"/linux/rootfsPropagation", [](C& c) { c.linux->rootfs_propagation = "ro"; }},
       {"/linux/cgroupsPath", [](C& c) { c.linux->cgroups_path = "/a/../../b"; }},
+      {"/linux/cgroupsPath", [](C& c) { c.linux->cgroups_path = "./"; }},
       {"/linux/personality/domain",
        [](C& c) {
          c.linux->personality = oci::Personality{"X", {}};

@@ -254,8 +254,9 @@ Status check_platform(const oci_image::ImageConfig& config, const oci_image::Pla
   // Old producers leave it out.
   if (config.platform.os.empty() && config.platform.architecture.empty()) return {};
   if (oci_image::match_platform(wanted, config.platform)) return {};
-  return Error(Errc::kNotFound, std::string(what) + " is for platform " + oci_image::to_string(config.platform) +
-                                    ", not for " + oci_image::to_string(wanted))
+  return Error(Errc::kNotFound, std::string(what) + " is for platform " +
+                                    quoted(oci_image::to_string(config.platform)) + ", not for " +
+                                    quoted(oci_image::to_string(wanted)))
       .with_hint("--platform " + oci_image::to_string(config.platform) + " takes this one");
 }
 

@@ -33,8 +33,16 @@ Sink& sink() {
 void append_json_string(std::string& out, std::string_view text) {
   constexpr std::string_view kHex = "0123456789abcdef";
   out += '"';
-  for (const char c : text) {
+  while (!text.empty()) {
+    const char c = text.front();
     const auto byte = static_cast<unsigned char>(c);
+    if (byte >= 0x80) {
+      const std::size_t length = utf8_length(text);
+      out += length == 0 ? std::string_view("\xef\xbf\xbd") : text.substr(0, length);
+      text.remove_prefix(std::max<std::size_t>(length, 1));
+      continue;
+    }
+    text.remove_prefix(1);
     if (c == '"' || c == '\\') {
       out += '\\';
       out += c;

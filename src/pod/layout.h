@@ -10,6 +10,8 @@
 //   |   logs/<app>.log[.N]              written by the monitor
 //   |   status/<app>                    exit record, by the monitor or gc
 //   <root>/pods/names/<name>            symlink to the uuid: a name is taken by making it
+//   <root>/run-root                     symlink to the run root in use; it may be exchanged when no pod runs there
+//   <run-root>/root                     symlink to the root it belongs to, whose pods run there
 //   <run-root>/pods/<uuid>/             while the pod runs: monitor.sock, hosts, hostname, resolv.conf, sandbox/
 //   |                                   (empty root of the sandbox); nothing that must survive a reboot
 //   <run-root>/coop/<uuid>_<app>/       runtime state (container/container.h); coop --root <run-root>/coop shows it
@@ -42,6 +44,10 @@ class Layout {
   std::string place(Place place) const { return pods().append("/").append(directory_name(place)); }
   std::string pod(Place where, const PodUuid& uuid) const { return place(where).append("/").append(uuid.str()); }
   std::string names() const { return pods() + "/names"; }
+  const std::string& root() const { return root_; }
+  const std::string& run_root() const { return run_root_; }
+  std::string run_root_link() const { return root_ + "/run-root"; }
+  std::string root_link() const { return run_root_ + "/root"; }
   std::string run_pods() const { return run_root_ + "/pods"; }
   std::string run_dir(const PodUuid& uuid) const { return run_pods().append("/").append(uuid.str()); }
   std::string monitor_socket(const PodUuid& uuid) const;
@@ -70,7 +76,9 @@ inline std::string status_file(std::string_view app) {
   return std::string("status/").append(app);
 }
 
-// Creates the directories that are missing. Two system calls when nothing is.
+// Creates the directories that are missing, and binds root and run root to each other. Four system calls when all is
+// there. Errc::kWrongState: one of the two is in use with another: gc would take the pods of the other root for
+// leftovers, stop would look for monitors where they are not.
 Status make_layout(const Layout& layout);
 
 // "/cooper" for the default run root, otherwise "/cooper-<8 hex>" of it: engines with different run roots never share a

@@ -36,6 +36,31 @@ TEST_F(StateTest, LayoutIsMadeOnce) {
   for (const Place place : kPlaces) EXPECT_TRUE(sys::fstatat(sys::kCwd, layout_.place(place)).ok());
 }
 
+TEST_F(StateTest, RootsBelongTogether) {
+  EngineOptions other = roots_.options();
+  other.root = roots_.path() + "/other";
+  // Nothing runs: another root may take over, and the first one may come back.
+  EXPECT_TRUE(make_layout(Layout(other)).ok());
+  EXPECT_TRUE(make_layout(layout_).ok());
+  ASSERT_TRUE(io::make_directories(layout_.run_dir(PodUuid::random()), 0700).ok());
+  const Status refused = make_layout(Layout(other));
+  ASSERT_FALSE(refused.ok());
+  EXPECT_EQ(refused.error().code(), Errc::kWrongState);
+  EXPECT_THAT(refused.error().message(), HasSubstr(roots_.options().root));
+  // The same root elsewhere looks for its pods where they are not.
+  EngineOptions elsewhere = roots_.options();
+  elsewhere.run_root = roots_.path() + "/elsewhere";
+  EXPECT_EQ(make_layout(Layout(elsewhere)).error().code(), Errc::kWrongState);
+  // By another name it is still itself.
+  ASSERT_TRUE(sys::symlinkat(roots_.options().root, sys::kCwd, roots_.path() + "/name").ok());
+  EngineOptions renamed = roots_.options();
+  renamed.root = roots_.path() + "/name";
+  EXPECT_TRUE(make_layout(Layout(renamed)).ok());
+  // A root that was removed holds nothing back.
+  ASSERT_TRUE(io::remove_tree(sys::kCwd, roots_.options().root).ok());
+  EXPECT_TRUE(make_layout(Layout(other)).ok());
+}
+
 TEST_F(StateTest, NewPodIsLockedInPrepare) {
   OpenPod pod = create();
   EXPECT_EQ(pod.place, Place::kPrepare);

@@ -553,3 +553,19 @@ def test_many_starts_of_an_unpacked_image(engine, layout, busybox_layout):
     engine("run", "--rm", "busybox", "true").fails("corrupt", "load the image again")
     load(engine, busybox_layout).check()
     engine("run", "--rm", "busybox", "true").check()
+
+
+def test_what_images_say_is_shown_safely(new_engine, layout):
+    """Control characters and bytes that are no text reach neither a terminal nor a JSON log."""
+    engine = new_engine(load=False)
+    layout.index(layout.image(layer(entry("f", b"x")), config={"architecture": "x\n\x1b[31mRED", "os": "linux"}))
+    result = engine("image", "load", layout.path)
+    result.fails("\\x0a\\x1b[31mRED", rc=1)
+    assert len(result.err.splitlines()) == 1 and "\x1b" not in result.err
+    header = tarfile.TarInfo("../a").tobuf(tarfile.USTAR_FORMAT).replace(b"../a", b"../\xff")
+    checksum = sum(header[:148]) + 8 * 32 + sum(header[156:])
+    broken = header[:148] + b"%06o\0 " % checksum + header[156:] + bytes(1024)
+    layout.index(layout.image(broken))
+    done = subprocess.run(engine.argv("--log-format", "json", "image", "load", layout.path), capture_output=True, env=engine.environ, check=False)
+    assert done.returncode == 1
+    assert "\\xff" in json.loads(done.stderr.decode("utf-8"))["msg"]

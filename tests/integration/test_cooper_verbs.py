@@ -5,6 +5,7 @@ import os
 import pathlib
 import re
 import signal
+import subprocess
 import threading
 import time
 
@@ -235,6 +236,18 @@ def test_detached_life(cooper, unique):
         assert record["code"] == 137 and record["error"] and cooper.state(name) == "exited"
 
 
+def test_other_roots_are_told_apart(cooper, new_engine, unique):
+    """A root and a run root belong together while pods run: nobody else's gc, stop or rm does harm, or waits."""
+    other = new_engine(load=False)
+    with cooper.running(unique()) as name:
+        mixed = ("--root", other.root, "--run-root", cooper.run_root)
+        proc.run(cooper.binary, *mixed, "pod", "gc", env=cooper.environ).fails(str(cooper.root), "belong together", rc=1)
+        assert cooper.state(name) == "running"
+        mixed = ("--root", cooper.root, "--run-root", other.run_root)
+        proc.run(cooper.binary, *mixed, "rm", "-f", name, env=cooper.environ, timeout=10).fails(str(cooper.run_root), "belong together", rc=1)
+        assert cooper.state(name) == "running"
+
+
 # --- attach -----------------------------------------------------------------------------
 
 
@@ -251,6 +264,15 @@ def test_attach_to_one_that_ended(cooper, unique):
     name = unique()
     cooper("run", "--name", name, "busybox", "true").check()
     cooper("attach", name).fails("not running", "logs", rc=125)
+
+
+def test_attach_without_input_leaves_it_running(cooper, unique):
+    """A client that has no input, and did not start the app, does not end it."""
+    with cooper.running(unique(), "-i", "-t", command=("sh",)) as name:
+        with cooper.background("attach", name) as child:
+            time.sleep(0.5)
+            assert child.child.poll() is None and cooper.state(name) == "running"
+        cooper("exec", name, "kill", "-9", "1")
 
 
 def test_two_clients(cooper, unique):
@@ -461,6 +483,24 @@ def test_commands_of_others(cooper, word, hint):
     assert "did you mean" not in result.err
 
 
+def test_logs_for_a_reader_that_leaves(cooper, unique):
+    """logs -f ends by SIGPIPE, as logs and every filter do, also when there is nothing more to write."""
+    with cooper.running(unique(), command=("sh", "-c", "echo one; echo two; sleep 1000")) as name:
+        child = subprocess.Popen(cooper.argv("logs", "-f", name), stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=cooper.environ)
+        assert child.stdout.readline() == b"one\n"
+        child.stdout.close()
+        assert child.wait(20) == -signal.SIGPIPE and child.stderr.read() == b""
+        child.stderr.close()
+
+
+def test_stats_end_with_what_they_show(cooper, unique):
+    """stats of containers that are removed come to an end."""
+    with cooper.running(unique()) as name, cooper.background("stats", "-i", "0.1", name) as child:
+        assert name in child.readline() + child.readline()
+        cooper("rm", "-f", name).check()
+        assert child.wait(20).rc == 0
+
+
 def test_start_time_stays(cooper, unique):
     """When a pod was started is told the same while it runs and after its end."""
     name = unique()
@@ -664,6 +704,14 @@ def test_exec_in_a_missing_directory(cooper, unique):
     with cooper.running(unique()) as name:
         cooper("exec", "-w", "/typo/dir", name, "pwd").fails("/typo/dir")
         cooper("exec", name, "test", "-e", "/typo").check(1)
+
+
+def test_roots_with_dots(cooper):
+    """'..' in --root is what it is for a shell."""
+    os.makedirs(cooper.folder / "x", exist_ok=True)
+    dotted = ("--root", cooper.folder / "x" / ".." / "lib", "--run-root", "x/../run")
+    proc.run(cooper.binary, *dotted, "image", "ls", env=cooper.environ, cwd=cooper.folder).check()
+    proc.run(cooper.binary, "--root", "nosuch/../x", "ps", env=cooper.environ, cwd=cooper.folder).fails("nosuch", rc=125)
 
 
 def test_needs_root(cooper):

@@ -1,6 +1,7 @@
 #include "cli/cooper/log_file.h"
 
 #include <poll.h>
+#include <signal.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -9,6 +10,7 @@
 #include <utility>
 
 #include "base/strings.h"
+#include "cli/cooper/relay.h"
 #include "cli/cooper/time_text.h"
 #include "log/log.h"
 #include "sys/file.h"
@@ -446,7 +448,8 @@ Status follow_logs(FollowOptions options, const FollowUntil& until, const LogSin
     if (ended || follower.past_until()) return {};
     std::array<struct pollfd, 2> fds = {{{follower.fd().get(), POLLIN, 0}, {STDOUT_FILENO, 0, 0}}};
     (void)::poll(fds.data(), fds.size(), kLookMs);
-    if ((fds[1].revents & POLLERR) != 0) return Error::from_errno(EPIPE, "write to standard output");
+    // As a write would end us; there may be nothing to write for long.
+    if ((fds[1].revents & POLLERR) != 0) die_by_signal(SIGPIPE);
   }
 }
 

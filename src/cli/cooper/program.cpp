@@ -25,7 +25,7 @@ void report(const Error& error, log::Format format) {
   if (format == log::Format::kJson) {
     log::error(error);
   } else {
-    print_error("cooper: " + log::sentence(error) + "\n");
+    print_error("cooper: " + printable(log::sentence(error)) + "\n");
   }
 }
 

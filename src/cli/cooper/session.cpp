@@ -192,8 +192,9 @@ class Session {
     auto data = read_some(BorrowedFd(STDIN_FILENO), kStdinChunk);
     if (!data) {
       input_ended_ = true;
-      // A terminal has no end of file; the key that stands for it has the same effect.
-      if (options_.terminal && !input_is_terminal_) input_ += kEndOfTransmission;
+      // A terminal has no end of file; the key that stands for it has the same effect. Who only attached is not the
+      // one to end the app: others may write to it later.
+      if (options_.terminal && options_.owner && !input_is_terminal_) input_ += kEndOfTransmission;
       return send_input();
     }
     DetachWatch::Outcome typed = keys_.feed(*data);

@@ -206,10 +206,20 @@ Status apply_file(const std::optional<std::string>& named, Settings& settings) {
 
 Result<std::string> absolute(const std::string& path, std::string_view flag) {
   if (path.empty()) return Error(Errc::kInvalidArgument, std::string(flag) + " is empty");
-  if (path[0] == '/') return path;
-  std::array<char, PATH_MAX> buffer{};
-  if (::getcwd(buffer.data(), buffer.size()) == nullptr) return Error::from_errno(errno, "find the working directory");
-  return std::string(buffer.data()) + "/" + path;
+  std::string full = path;
+  if (path[0] != '/') {
+    std::array<char, PATH_MAX> buffer{};
+    if (::getcwd(buffer.data(), buffer.size()) == nullptr)
+      return Error::from_errno(errno, "find the working directory");
+    full = std::string(buffer.data()) + "/" + path;
+  }
+  // What '..' is depends on the links before it.
+  const std::size_t up = (full + "/").rfind("/../");
+  if (up == std::string::npos) return full;
+  std::array<char, PATH_MAX> resolved{};
+  if (::realpath(full.substr(0, up + 3).c_str(), resolved.data()) == nullptr)
+    return Error::from_errno(errno, std::string(flag) + " " + quoted(path));
+  return resolved.data() + full.substr(up + 3);
 }
 
 }  // namespace

@@ -172,6 +172,8 @@ Status run_stats(const Context& context, const pod::Engine& engine, const StatsO
   do {
     if (!pause_between(gap_ms)) return {};
     ASSIGN_OR_RETURN(const std::vector<Sample> samples, look(engine, options, host_memory, history));
+    // All that were asked for have been removed.
+    if (samples.empty() && !options.targets.empty()) return {};
     const std::string text = context.json() ? json_of(samples) : table_of(samples);
     RETURN_IF_ERROR(print(redraw ? "\x1b[H\x1b[2J" + text : text));
     gap_ms = options.interval_ms;

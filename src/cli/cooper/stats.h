@@ -17,8 +17,8 @@ struct StatsOptions {
   std::vector<Target> targets;  // empty: all running
 };
 
-// Until a signal ends the process when streaming. A terminal is redrawn; elsewhere each look follows the last; JSON is
-// one record a line.
+// When streaming, until a signal ends the process or none of the targets is there any more. A terminal is redrawn;
+// elsewhere each look follows the last; JSON is one record a line.
 Status run_stats(const Context& context, const pod::Engine& engine, const StatsOptions& options);
 
 // Share of one processor between two looks, in percent (200: two processors).

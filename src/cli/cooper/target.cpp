@@ -75,7 +75,7 @@ void report(const Context& context, const Error& error) {
     log::error(error);
     return;
   }
-  auto written = sys::write_all(BorrowedFd(STDERR_FILENO), "cooper: " + log::sentence(error) + "\n");
+  auto written = sys::write_all(BorrowedFd(STDERR_FILENO), "cooper: " + printable(log::sentence(error)) + "\n");
   if (!written.ok()) return;  // nobody to tell
 }
 
