@@ -2,6 +2,7 @@
 #include "codec/internal/tar_header.h"
 
 #include "base/strings.h"
+#include "codec/base64.h"
 
 namespace cooper::codec::tar {
 namespace {
@@ -64,26 +65,6 @@ std::optional<std::string> percent_decode(std::string_view text) {
     if (high < 0 || low < 0) return std::nullopt;
     out += static_cast<char>(high * 16 + low);
     i += 2;
-  }
-  return out;
-}
-
-// libarchive writes base64 without padding; padding is accepted.
-std::optional<std::string> base64_decode(std::string_view text) {
-  constexpr std::string_view kAlphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-  while (text.ends_with('=')) text.remove_suffix(1);
-  if (text.size() % 4 == 1) return std::nullopt;
-  std::string out;
-  unsigned bits = 0;
-  int count = 0;
-  for (const char c : text) {
-    const std::size_t value = kAlphabet.find(c);
-    if (value == std::string_view::npos) return std::nullopt;
-    bits = (bits << 6 | static_cast<unsigned>(value)) & 0xffffff;
-    count += 6;
-    if (count < 8) continue;
-    count -= 8;
-    out += static_cast<char>(bits >> count & 0xff);
   }
   return out;
 }
@@ -167,6 +148,7 @@ Status parse_record(std::string_view key, std::string_view value, Extensions& ou
   if (key.starts_with(kSchily)) return add_xattr(std::string(key.substr(kSchily.size())), std::string(value), out);
   if (key.starts_with(kLibarchive)) {
     auto name = percent_decode(key.substr(kLibarchive.size()));
+    // libarchive writes it without padding.
     auto bytes = base64_decode(value);
     if (!name || !bytes) return corrupt("bad extended attribute record " + quoted(key));
     return add_xattr(std::move(*name), std::move(*bytes), out);

@@ -85,7 +85,7 @@ Result<std::vector<Digest>> remove_nameless(BorrowedFd store) {
   ASSIGN_OR_RETURN(const auto images, records.images());
   std::vector<Digest> removed;
   for (const Image& image : images) {
-    if (!image.names.empty()) continue;
+    if (!image.names.empty() || !image.digest_names.empty()) continue;
     ASSIGN_OR_RETURN(const auto users, Trees(store).users(image.chain));
     if (!users.empty()) continue;
     RETURN_IF_ERROR(records.remove_image(image.id));

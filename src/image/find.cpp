@@ -49,13 +49,15 @@ Result<std::optional<FoundImage>> by_name(const Records& records, const Referenc
   return std::optional<FoundImage>();
 }
 
-// name@digest: the digest of the manifest, or of the index it came from, and a name with that repository; a tag is
-// ignored.
+// name@digest: the digest of the manifest, or of the index it came from, and a name (or what it was pulled as) with
+// that repository; a tag is ignored.
 Result<std::optional<FoundImage>> by_digest(const Records& records, const Reference& reference) {
   ASSIGN_OR_RETURN(const auto images, records.images());
   for (const Image& image : images) {
     if (image.manifest_digest != *reference.digest && image.index_digest != reference.digest) continue;
-    for (const std::string& name : image.names) {
+    std::vector<std::string> names = image.names;
+    names.insert(names.end(), image.digest_names.begin(), image.digest_names.end());
+    for (const std::string& name : names) {
       const auto stored = oci_image::parse_reference(name);
       if (!stored.ok()) continue;
       for (const Reference& candidate : oci_image::candidates(reference)) {
@@ -143,8 +145,9 @@ Result<FoundImage> find_image_and_name(const Records& records, std::string_view 
                                       " digits or more");
   }
   const std::string near = reference.ok() ? near_matches(records, *reference) : std::string();
-  return std::move(error).with_hint(near.empty() ? "see cooper image ls, or load it with cooper image load"
-                                                 : "did you mean " + near);
+  return std::move(error).with_hint(
+      near.empty() ? "see cooper image ls; cooper image pull fetches it, cooper image load reads an archive"
+                   : "did you mean " + near);
 }
 
 Result<Image> find_image(const Records& records, std::string_view reference) {

@@ -87,11 +87,11 @@ Result<oci_image::ImageConfig> make_config(const ImportOptions& options) {
 }
 
 Result<LayerOutput> unpack_input(Staging& staging, Input input, const LoadOptions& options, TreeBuilder& builder) {
-  ASSIGN_OR_RETURN(UniqueFd copy, staging.new_blob(0));
+  ASSIGN_OR_RETURN(auto blob, staging.new_blob());
   std::vector<LayerInput> inputs;
   inputs.push_back({.what = options.path == "-" ? "standard input" : quoted(options.path),
                     .source = std::make_unique<codec::FdSource>(input.fd),
-                    .copy = std::move(copy)});
+                    .copy = std::move(blob.file)});
   const LayerProgress progress = [&](std::uint64_t done) {
     if (options.progress) options.progress("import", done, input.size_bytes);
   };

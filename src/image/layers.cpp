@@ -9,8 +9,8 @@
 
 #include "base/strings.h"
 #include "codec/digest.h"
+#include "fetch/thread.h"
 #include "image/internal/ring.h"
-#include "image/internal/thread.h"
 #include "sys/file.h"
 #include "sys/process.h"
 
@@ -20,6 +20,7 @@ namespace {
 using codec::Compression;
 using codec::Decompressor;
 using codec::Hasher;
+using fetch::Thread;
 
 constexpr std::size_t kHashConsumer = 0;
 constexpr std::size_t kUnpackConsumer = 1;

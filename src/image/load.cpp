@@ -1,10 +1,8 @@
 #include "image/internal/load.h"
 
-#include <algorithm>
-#include <chrono>
-
 #include "base/strings.h"
 #include "codec/digest.h"
+#include "image/internal/intake.h"
 #include "image/internal/job.h"
 #include "image/internal/layers.h"
 #include "image/internal/paths.h"
@@ -23,41 +21,9 @@
 namespace cooper::image {
 namespace {
 
-std::int64_t now_unix_ms() {
-  const auto now = std::chrono::system_clock::now().time_since_epoch();
-  return std::chrono::duration_cast<std::chrono::milliseconds>(now).count();
-}
-
-// Keeps the file open while ranges of it are read.
-class OwnedRange final : public codec::ByteSource {
- public:
-  explicit OwnedRange(SourceFile file) : file_(std::move(file)), range_(file_.fd, file_.offset, file_.size_bytes) {}
-  Result<std::size_t> read(std::span<char> buffer) override { return range_.read(buffer); }
-
- private:
-  SourceFile file_;
-  codec::RangeSource range_;
-};
-
-std::string layer_name(std::size_t index, std::size_t count, const LayerPlan& layer) {
-  return "layer " + std::to_string(index + 1) + " of " + std::to_string(count) + " (" +
-         (layer.digest ? layer.digest->str() : quoted(layer.file)) + ")";
-}
-
-std::string_view layer_media_type(codec::Compression compression) {
-  switch (compression) {
-    case codec::Compression::kGzip:
-      return oci_image::kMediaTypeLayerGzip;
-    case codec::Compression::kZstd:
-      return oci_image::kMediaTypeLayerZstd;
-    default:
-      return oci_image::kMediaTypeLayer;
-  }
-}
-
 class Loader {
  public:
-  Loader(BorrowedFd store, const LoadOptions& options) : store_(store), options_(options), records_(store) {}
+  Loader(BorrowedFd store, const LoadOptions& options) : store_(store), options_(options) {}
 
   Result<std::vector<Image>> run();
 
@@ -66,19 +32,13 @@ class Loader {
   Status open_source();
   Status open_archive(UniqueFd file, bool seekable, std::uint64_t size);
   Result<Transport> detect();
-  // The image as it is already, when nothing is missing but perhaps names.
-  Result<std::optional<Image>> already_there(const ImagePlan& plan);
-  Result<Image> load_image(const ImagePlan& plan);
-  Result<std::vector<LayerOutput>> load_layers(const ImagePlan& plan, const std::string& chain);
-  Result<std::vector<LayerInput>> layer_inputs(const ImagePlan& plan, std::uint64_t& total);
+  Result<std::vector<OpenLayer>> open_layers(const ImagePlan& plan);
 
   BorrowedFd store_;
   const LoadOptions& options_;
-  Records records_;
   std::optional<Staging> staging_;
   std::unique_ptr<Source> source_;
   bool is_directory_ = false;
-  std::size_t blob_count_ = 0;
 };
 
 Status Loader::open_archive(UniqueFd file, bool seekable, std::uint64_t size) {
@@ -142,22 +102,8 @@ Result<std::vector<ImagePlan>> Loader::plan() {
                                                 : plan_oci_layout(*source_, options);
 }
 
-Result<std::optional<Image>> Loader::already_there(const ImagePlan& plan) {
-  ASSIGN_OR_RETURN(std::optional<Image> image, records_.image(plan.config_digest));
-  if (!image) return image;
-  // An archive without a manifest brings nothing new when the image is known; another manifest of the same image
-  // replaces ours.
-  if (!plan.manifest_bytes.empty() && codec::digest_of(plan.manifest_bytes) != image->manifest_digest)
-    return std::optional<Image>();
-  if (!Trees(store_).exists(image->chain)) return std::optional<Image>();
-  for (const Digest& blob : image->layers) {
-    if (!sys::fstatat(store_, blob_path(blob)).ok()) return std::optional<Image>();
-  }
-  return image;
-}
-
-Result<std::vector<LayerInput>> Loader::layer_inputs(const ImagePlan& plan, std::uint64_t& total) {
-  std::vector<LayerInput> inputs;
+Result<std::vector<OpenLayer>> Loader::open_layers(const ImagePlan& plan) {
+  std::vector<OpenLayer> layers;
   for (std::size_t i = 0; i < plan.layers.size(); ++i) {
     const LayerPlan& layer = plan.layers[i];
     const std::string what = layer_name(i, plan.layers.size(), layer);
@@ -167,76 +113,18 @@ Result<std::vector<LayerInput>> Loader::layer_inputs(const ImagePlan& plan, std:
       return Error(Errc::kCorrupt, what + " is corrupt: it has " + std::to_string(file->size_bytes) + " bytes, not " +
                                        std::to_string(*layer.size_bytes));
     }
-    total += file->size_bytes;
-    ASSIGN_OR_RETURN(UniqueFd copy, staging_->new_blob(blob_count_ + i));
-    inputs.push_back({.what = what,
-                      .source = std::make_unique<OwnedRange>(std::move(*file)),
-                      .digest = layer.digest,
-                      .size_bytes = layer.size_bytes,
-                      .diff_id = layer.diff_id,
-                      .copy = std::move(copy)});
+    ASSIGN_OR_RETURN(auto blob, staging_->new_blob());
+    const std::uint64_t bytes = file->size_bytes;
+    layers.push_back({.input = {.what = what,
+                                .source = std::make_unique<FileRange>(std::move(*file)),
+                                .digest = layer.digest,
+                                .size_bytes = layer.size_bytes,
+                                .diff_id = layer.diff_id,
+                                .copy = std::move(blob.file)},
+                      .bytes = bytes,
+                      .blob = blob.number});
   }
-  return inputs;
-}
-
-Result<std::vector<LayerOutput>> Loader::load_layers(const ImagePlan& plan, const std::string& chain) {
-  std::uint64_t total = 0;
-  ASSIGN_OR_RETURN(auto inputs, layer_inputs(plan, total));
-  const std::string shown = plan.names.empty() ? plan.config_digest.str() : plan.names.front();
-  const LayerProgress progress = [&](std::uint64_t done) {
-    if (options_.progress) options_.progress(shown, done, total);
-  };
-  std::optional<TreeBuilder> builder;
-  UniqueFd rootfs;
-  if (!Trees(store_).exists(chain) && !staging_->has_tree(chain)) {
-    ASSIGN_OR_RETURN(rootfs, staging_->new_tree(chain));
-    builder.emplace(rootfs);
-  }
-  ASSIGN_OR_RETURN(auto outputs, process_layers(std::move(inputs), builder ? &*builder : nullptr, progress));
-  if (builder) RETURN_IF_ERROR(staging_->seal_tree(chain, *builder));
-  for (std::size_t i = 0; i < outputs.size(); ++i)
-    RETURN_IF_ERROR(staging_->keep_blob(blob_count_ + i, outputs[i].digest));
-  blob_count_ += outputs.size();
-  return outputs;
-}
-
-Result<Image> Loader::load_image(const ImagePlan& plan) {
-  ASSIGN_OR_RETURN(auto known, already_there(plan));
-  if (known) {
-    known->names = plan.names;
-    return std::move(*known);
-  }
-  const std::string chain = chain_of(plan.config.diff_ids);
-  ASSIGN_OR_RETURN(const auto layers, load_layers(plan, chain));
-  oci_image::Manifest made{.media_type = {},
-                           .artifact_type = {},
-                           .config = {.media_type = std::string(oci_image::kMediaTypeConfig),
-                                      .digest = plan.config_digest,
-                                      .size_bytes = plan.config_bytes.size(),
-                                      .annotations = {},
-                                      .platform = {}},
-                           .layers = {},
-                           .annotations = {}};
-  Image image{.id = plan.config_digest, .manifest_digest = plan.config_digest};
-  for (const LayerOutput& layer : layers) {
-    made.layers.push_back({.media_type = std::string(layer_media_type(layer.compression)),
-                           .digest = layer.digest,
-                           .size_bytes = layer.size_bytes,
-                           .annotations = {},
-                           .platform = {}});
-    image.layers.push_back(layer.digest);
-    image.size_bytes += layer.plain_bytes;
-  }
-  const std::string manifest = plan.manifest_bytes.empty() ? oci_image::print(made) : plan.manifest_bytes;
-  image.manifest_digest = codec::digest_of(manifest);
-  image.index_digest = plan.index_digest;
-  image.created = plan.config.created;
-  image.loaded_unix_ms = now_unix_ms();
-  image.chain = chain;
-  image.names = plan.names;
-  RETURN_IF_ERROR(staging_->add_blob(image.id, plan.config_bytes));
-  RETURN_IF_ERROR(staging_->add_blob(image.manifest_digest, manifest));
-  return image;
+  return layers;
 }
 
 Result<std::vector<Image>> Loader::run() {
@@ -255,7 +143,8 @@ Result<std::vector<Image>> Loader::run() {
   if (!plans.ok()) return context(std::move(plans).error());
   std::vector<Image> images;
   for (const ImagePlan& plan : *plans) {
-    auto image = load_image(plan);
+    const OpenLayers open = [&] { return open_layers(plan); };
+    auto image = take_in(store_, *staging_, plan, open, options_.progress);
     if (!image.ok()) return context(std::move(image).error());
     images.push_back(std::move(*image));
   }
@@ -280,7 +169,7 @@ Result<std::vector<LayerInput>> stored_inputs(BorrowedFd store, const Image& ima
     if (!file.ok()) return std::move(file).error().with(what);
     const BorrowedFd fd = file->borrow();
     inputs.push_back({.what = what,
-                      .source = std::make_unique<OwnedRange>(SourceFile{std::move(*file), fd, 0, layer.size_bytes}),
+                      .source = std::make_unique<FileRange>(SourceFile{std::move(*file), fd, 0, layer.size_bytes}),
                       .digest = layer.digest,
                       .size_bytes = layer.size_bytes,
                       .diff_id = config.diff_ids[i]});

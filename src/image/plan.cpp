@@ -27,23 +27,28 @@ constexpr int kMaxIndexDepth = 8;
 constexpr std::size_t kMaxImages = 1000;
 
 // A blob that is a document: small, of the stated size and digest.
-Result<std::string> read_document(Source& source, const Descriptor& descriptor, const std::string& what) {
+Result<std::string> read_document(const ReadDocument& read, const Descriptor& descriptor, DocumentRole role,
+                                  const std::string& what) {
   if (descriptor.size_bytes > kMaxDocumentBytes) {
     return Error(Errc::kLimit, what + " is larger than " + format_bytes(kMaxDocumentBytes));
   }
-  auto text = source.read(blob_path(descriptor.digest), kMaxDocumentBytes);
-  if (!text.ok()) {
-    if (text.error().code() == Errc::kNotFound) {
-      return Error(Errc::kNotFound, what + " is missing: no blob " + descriptor.digest.str(), ENOENT);
-    }
-    return std::move(text).error().with(what);
-  }
-  if (text->size() != descriptor.size_bytes) {
-    return Error(Errc::kCorrupt, what + " is corrupt: it has " + std::to_string(text->size()) + " bytes, not " +
+  ASSIGN_OR_RETURN(std::string text, read(descriptor, role, what));
+  if (text.size() != descriptor.size_bytes) {
+    return Error(Errc::kCorrupt, what + " is corrupt: it has " + std::to_string(text.size()) + " bytes, not " +
                                      std::to_string(descriptor.size_bytes));
   }
-  RETURN_IF_ERROR(codec::check_digest(*text, descriptor.digest, what));
+  RETURN_IF_ERROR(codec::check_digest(text, descriptor.digest, what));
   return text;
+}
+
+ReadDocument reader_of(Source& source) {
+  return [&source](const Descriptor& descriptor, DocumentRole, const std::string& what) -> Result<std::string> {
+    auto text = source.read(blob_path(descriptor.digest), kMaxDocumentBytes);
+    if (text.ok()) return text;
+    if (text.error().code() == Errc::kNotFound)
+      return Error(Errc::kNotFound, what + " is missing: no blob " + descriptor.digest.str(), ENOENT);
+    return std::move(text).error().with(what);
+  };
 }
 
 struct Chosen {
@@ -53,12 +58,12 @@ struct Chosen {
 };
 
 // Follows indexes down to the manifest for the platform.
-Result<Chosen> choose_manifest(Source& source, Descriptor descriptor, const oci_image::Platform& platform,
+Result<Chosen> choose_manifest(const ReadDocument& read, Descriptor descriptor, const oci_image::Platform& platform,
                                const std::string& what) {
   std::optional<Digest> outermost;
   for (int depth = 0; depth < kMaxIndexDepth; ++depth) {
     const std::string name = "manifest " + descriptor.digest.str();
-    ASSIGN_OR_RETURN(std::string bytes, read_document(source, descriptor, name));
+    ASSIGN_OR_RETURN(std::string bytes, read_document(read, descriptor, DocumentRole::kManifest, name));
     ASSIGN_OR_RETURN(const DocumentKind kind, oci_image::document_kind(bytes, name));
     if (kind == DocumentKind::kManifest) {
       ASSIGN_OR_RETURN(Manifest manifest, oci_image::parse_manifest(bytes, name));
@@ -85,11 +90,12 @@ Status check_runnable(const Manifest& manifest, const std::string& what) {
   return {};
 }
 
-Result<ImagePlan> plan_manifest(Source& source, Chosen chosen, const oci_image::Platform& platform,
+Result<ImagePlan> plan_manifest(const ReadDocument& read, Chosen chosen, const oci_image::Platform& platform,
                                 const std::string& what) {
   RETURN_IF_ERROR(check_runnable(chosen.manifest, what));
   const Descriptor& config = chosen.manifest.config;
-  ASSIGN_OR_RETURN(std::string config_bytes, read_document(source, config, "configuration of " + what));
+  ASSIGN_OR_RETURN(std::string config_bytes,
+                   read_document(read, config, DocumentRole::kConfiguration, "configuration of " + what));
   ASSIGN_OR_RETURN(oci_image::ImageConfig parsed, oci_image::parse_config(config_bytes, "configuration of " + what));
   RETURN_IF_ERROR(check_platform(parsed, platform, what));
   if (parsed.diff_ids.size() != chosen.manifest.layers.size()) {
@@ -243,6 +249,12 @@ Result<std::string> full_name(std::string_view text, std::string_view registry) 
   return name;
 }
 
+Result<ImagePlan> plan_image(const ReadDocument& read, const Descriptor& top, const oci_image::Platform& platform,
+                             const std::string& what) {
+  ASSIGN_OR_RETURN(Chosen chosen, choose_manifest(read, top, platform, what));
+  return plan_manifest(read, std::move(chosen), platform, what);
+}
+
 std::string chain_of(const std::vector<Digest>& diff_ids) {
   if (diff_ids.empty()) return std::string(codec::digest_of("").hex());
   Digest chain = diff_ids.front();
@@ -279,8 +291,7 @@ Result<std::vector<ImagePlan>> plan_oci_layout(Source& source, const PlanOptions
       if (manifests.size() > 1) {
         ASSIGN_OR_RETURN(best, oci_image::select_platform(manifests, options.platform, what));
       }
-      ASSIGN_OR_RETURN(Chosen chosen, choose_manifest(source, manifests[best], options.platform, what));
-      ASSIGN_OR_RETURN(ImagePlan plan, plan_manifest(source, std::move(chosen), options.platform, what));
+      ASSIGN_OR_RETURN(ImagePlan plan, plan_image(reader_of(source), manifests[best], options.platform, what));
       if (!group.name.empty()) plan.names.push_back(group.name);
       merge_into(plans, std::move(plan));
     }

@@ -64,6 +64,7 @@ std::string print_record(const Image& image) {
   writer.key("layers").begin_array();
   for (const Digest& layer : image.layers) writer.string(layer.str());
   writer.end_array();
+  if (!image.digest_names.empty()) writer.field("digest_names", image.digest_names);
   writer.field("names", image.names).end_object();
   return writer.take();
 }
@@ -84,6 +85,7 @@ Result<Image> parse_record(std::string text) {
   RETURN_IF_ERROR(root.read("size_bytes", image.size_bytes));
   RETURN_IF_ERROR(root.read("loaded_unix_ms", image.loaded_unix_ms));
   RETURN_IF_ERROR(root.read("names", image.names));
+  RETURN_IF_ERROR(root.read("digest_names", image.digest_names));
   std::vector<std::string> layers;
   RETURN_IF_ERROR(root.read("layers", layers));
   for (const std::string& layer : layers) {

@@ -29,9 +29,12 @@ Result<Staging> Staging::create(BorrowedFd store) {
   return Staging(store, std::move(job));
 }
 
-Result<UniqueFd> Staging::new_blob(std::size_t number) {
+Result<Staging::NewBlob> Staging::new_blob() {
   unsynced_ = true;
-  return sys::openat(job_.fd(), unnamed_blob(number), O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, kBlobMode);
+  const std::size_t number = unnamed_++;
+  ASSIGN_OR_RETURN(UniqueFd file,
+                   sys::openat(job_.fd(), unnamed_blob(number), O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, kBlobMode));
+  return NewBlob{number, std::move(file)};
 }
 
 Status Staging::keep_blob(std::size_t number, const Digest& digest) {
@@ -105,9 +108,13 @@ Status Staging::publish_records(std::vector<Image>& images) {
     image.given_names = image.names;
     ASSIGN_OR_RETURN(auto before, records.image(image.id));
     if (before) image.names.insert(image.names.end(), before->names.begin(), before->names.end());
-    std::ranges::sort(image.names);
-    const auto repeated = std::ranges::unique(image.names);
-    image.names.erase(repeated.begin(), repeated.end());
+    if (before)
+      image.digest_names.insert(image.digest_names.end(), before->digest_names.begin(), before->digest_names.end());
+    for (std::vector<std::string>* names : {&image.names, &image.digest_names}) {
+      std::ranges::sort(*names);
+      const auto repeated = std::ranges::unique(*names);
+      names->erase(repeated.begin(), repeated.end());
+    }
     if (before && print_record(*before) == print_record(image)) continue;
     former_images_.emplace_back(image.id, std::move(before));
     RETURN_IF_ERROR(records.put_image(image));

@@ -94,6 +94,13 @@ Result<Image> Store::import(const ImportOptions& options) {
   return image;
 }
 
+Result<PullResult> Store::pull(const PullOptions& options, const StartFetch& start) {
+  const log::Stopwatch pulling;
+  auto pulled = pull_image(impl_->fd, options, start);
+  if (pulled.ok()) log_stored(std::span(&pulled->image, 1), impl_->dir, pulling);
+  return pulled;
+}
+
 Status Store::tag(std::string_view reference, std::span<const std::string> names) {
   std::vector<std::string> full;
   for (const std::string& name : names) {

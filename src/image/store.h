@@ -24,6 +24,8 @@
 #include "base/error.h"
 #include "base/fd.h"
 #include "base/ids.h"
+#include "fetch/client.h"
+#include "spec/oci_image/reference.h"
 #include "spec/oci_image/types.h"
 
 namespace cooper::image {
@@ -41,6 +43,8 @@ struct Image {
   std::vector<Digest> layers = {};          // compressed digests, base first
   std::string chain = {};                   // name of its unpacked tree
   std::optional<Digest> index_digest = {};  // of the multi-platform index it was chosen from
+  // "registry/repository@digest": what it was pulled as when no tag was given, sorted. gc() leaves it alone.
+  std::vector<std::string> digest_names = {};
   // Of an image that load() or import() returned: those of its names that this call gave it. Not stored.
   std::vector<std::string> given_names = {};
 };
@@ -64,6 +68,19 @@ struct ImportOptions {
   std::string message;
 };
 
+struct PullOptions {
+  oci_image::Reference reference;               // with its registry
+  std::optional<oci_image::Platform> platform;  // default: this host's
+};
+struct PullResult {
+  Image image;
+  bool was_there = false;  // with all its bytes, before
+  std::size_t fetched_layers = 0;
+  std::uint64_t fetched_bytes = 0;  // of layers
+};
+// Makes the connection to the registry of a pull. Called once, when it is known that one is needed.
+using StartFetch = std::function<Result<std::unique_ptr<fetch::Client>>()>;
+
 struct RemoveResult {
   std::vector<std::string> untagged;
   std::vector<Digest> deleted;
@@ -83,6 +100,10 @@ class Store {
   // Several images when an archive holds several. Already present blobs and trees are not written again.
   Result<std::vector<Image>> load(const LoadOptions& options);
   Result<Image> import(const ImportOptions& options);
+  // From a registry. What the store has is not fetched again; an image that is named by its digest and is there is not
+  // asked about at all. Layers are unpacked while they arrive. What cooper-fetch hands over is taken for hostile: sizes
+  // and digests are checked on this side.
+  Result<PullResult> pull(const PullOptions& options, const StartFetch& start);
   // What import() refuses before it reads anything: changes and the name.
   static Status check(const ImportOptions& options);
   Status tag(std::string_view reference, std::span<const std::string> names);

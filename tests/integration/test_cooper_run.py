@@ -491,9 +491,11 @@ def test_dry_run(cooper):
 
 
 def test_pull_policies(cooper):
-    """never and missing are understood; what would need a registry is a clear error."""
+    """Nothing is fetched for an image that is there, or that shall not be; other words are refused."""
     cooper("run", "--rm", "--pull=never", "busybox", "true").check()
-    cooper("run", "--rm", "--pull", "always", "busybox", "true").fails("image load", rc=125)
+    cooper("run", "--rm", "--pull=missing", "busybox", "true").check()
+    cooper("run", "--rm", "--pull", "newer", "busybox", "true").fails("never, missing or always", rc=125)
+    cooper("run", "--rm", "--pull", "always", "localhost:1/busybox", "true").fails("localhost:1", rc=125)
 
 
 # --- bad input -----------------------------------------------------------------------

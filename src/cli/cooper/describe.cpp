@@ -99,6 +99,7 @@ Status inspect_pod(Writer& out, const pod::Engine& engine, std::string_view text
 Status inspect_image(Writer& out, const image::Store& store, const image::Image& image) {
   out.begin_object();
   out.field("id", image.id.str()).field("manifest_digest", image.manifest_digest.str()).field("names", image.names);
+  if (!image.digest_names.empty()) out.field("digest_names", image.digest_names);
   out.field("created", image.created)
       .field("size_bytes", image.size_bytes)
       .field("loaded_unix_ms", image.loaded_unix_ms);

@@ -264,6 +264,8 @@ std::string manual_page() {
       "failure, and with 125 for a wrong command line.\n\n"
       "# FILES\n\n_/etc/cooper/cooper.toml_, _/usr/lib/cooper/cooper.toml_\n\tConfiguration; the first that exists is "
       "read.\n\n"
+      "_/etc/cooper/certs.d/HOST/_, _/etc/cooper/auth.d/_\n\tAuthorities and credentials for "
+      "registries.\n\n"
       "_/var/lib/cooper_, _/run/cooper_\n\tImages and pods; running pods. *--root* and *--run-root* move them.\n";
   return out;
 }

@@ -69,7 +69,7 @@ struct OtherName {
 struct OtherWay {
   std::string_view theirs, hint;
 };
-constexpr std::array<OtherName, 19> kOtherNames = {{{"pull", "image load"},
+constexpr std::array<OtherName, 18> kOtherNames = {{{"pull", "image pull"},
                                                     {"load", "image load"},
                                                     {"import", "image import"},
                                                     {"images", "image ls"},
@@ -78,7 +78,6 @@ constexpr std::array<OtherName, 19> kOtherNames = {{{"pull", "image load"},
                                                     {"list", "ps"},
                                                     {"ls", "ps"},
                                                     {"image list", "image ls"},
-                                                    {"image pull", "image load"},
                                                     {"image prune", "image gc"},
                                                     {"container", "ps, run, rm and so on without that word"},
                                                     {"prune", "pod gc, and cooper image gc"},
@@ -94,7 +93,7 @@ constexpr std::string_view kRunsOnce =
 constexpr std::string_view kBuildElsewhere =
     "images are made elsewhere, with buildah, podman or docker, and loaded: cooper image load";
 constexpr std::string_view kNoRegistry =
-    "registries are not spoken to: skopeo copies images from and to them, cooper image load takes them in";
+    "images are pulled from registries, not written to them: podman and skopeo do that";
 constexpr std::string_view kNoWayOut =
     "images are not written out again, so keep what was loaded; cooper image extract unpacks one into a directory";
 constexpr std::array<OtherWay, 17> kOtherWays = {{
@@ -108,7 +107,7 @@ constexpr std::array<OtherWay, 17> kOtherWays = {{
     {"commit", kBuildElsewhere},
     {"push", kNoRegistry},
     {"image push", kNoRegistry},
-    {"login", kNoRegistry},
+    {"login", "podman login and docker login write files that cooper image pull reads; or give it --creds"},
     {"search", kNoRegistry},
     {"save", kNoWayOut},
     {"image save", kNoWayOut},

@@ -38,8 +38,8 @@ constexpr std::array<Flag, 27> kAppFlags = {{
     {"stop-signal", 0, "SIGNAL", "instead of the image's, else TERM"},
     {"label", 'l', "NAME[=VALUE]", "label, for ps --filter"},
     {"annotation", 0, "NAME=VALUE", "annotation, handed to the runtime"},
-    {"pull", 0, "POLICY", "never or missing: images are loaded beforehand (cooper image load)", kWords,
-     "never missing"},
+    {"pull", 0, "POLICY", "fetch the image from its registry: never (default), when it is missing, or always", kWords,
+     "never missing always"},
 }};
 
 constexpr std::array<Flag, 7> kSandboxFlags = {{

@@ -196,10 +196,9 @@ Status set_process(const Args& args, const Surroundings& around, pod::AppRequest
   }
   RETURN_IF_ERROR(add_pairs(args, "label", Value::kOptional, app.labels));
   RETURN_IF_ERROR(add_pairs(args, "annotation", Value::kRequired, app.annotations));
-  if (const auto policy = args.last("pull"); policy && *policy != "never" && *policy != "missing") {
-    return Error(Errc::kUnsupported, "--pull " + quoted(*policy) + ": images cannot be fetched")
-        .with_hint("use cooper image load, and --pull never");
-  }
+  if (const auto policy = args.last("pull");
+      policy && *policy != "never" && *policy != "missing" && *policy != "always")
+    return flag_error("pull", *policy, "must be never, missing or always");
   return {};
 }
 
@@ -368,6 +367,10 @@ Status add_apps(std::span<const std::string> words, const PodWide& wide, const S
     }
     auto app = app_request(*parsed, settings, around);
     if (!app.ok()) return std::move(app).error().with("image " + quoted(image));
+    if (parsed->last("pull").value_or("never") != "never") {
+      return Error(Errc::kUnsupported, "image " + quoted(image) + ": pods fetch no images")
+          .with_hint("use cooper image pull first, and --pull never");
+    }
     app->image = image;
     app->env.insert(app->env.begin(), wide.env.begin(), wide.env.end());
     RETURN_IF_ERROR(add_rkt_mounts(wide.args, wide.volumes, *app));

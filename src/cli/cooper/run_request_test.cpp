@@ -158,7 +158,7 @@ TEST(RunRequest, WrongValuesNameTheFlag) {
   EXPECT_THAT(why({"-e", "=x"}), HasSubstr("no name"));
   EXPECT_THAT(why({"--stop-signal", "NOPE"}), HasSubstr("no such signal"));
   EXPECT_THAT(why({"--network", "bridge"}), HasSubstr("none (a loopback only) or host"));
-  EXPECT_THAT(why({"--pull", "always"}), HasSubstr("cooper image load"));
+  EXPECT_THAT(why({"--pull", "newer"}), HasSubstr("never, missing or always"));
   EXPECT_THAT(why({"-v", "data:/x"}), HasSubstr("named volumes"));
   EXPECT_THAT(why({"-v", "/x:y"}), HasSubstr("absolute"));
   EXPECT_THAT(why({"-v", "/x:/"}), HasSubstr("root"));

@@ -10,6 +10,7 @@
 #include "cli/cooper/detach_keys.h"
 #include "cli/cooper/time_text.h"
 #include "cli/cooper/toml.h"
+#include "fetch/sources.h"
 #include "io/file.h"
 
 namespace cooper::cli {
@@ -146,7 +147,39 @@ Status apply_ulimits(const Entry& entry, Settings& settings) {
   return {};
 }
 
-constexpr std::array<Key, 13> kKeys = {{{"root", apply_root},
+Status apply_fetch_path(const Entry& entry, Settings& settings) {
+  ASSIGN_OR_RETURN(settings.registries.fetch_path, entry.absolute_path());
+  return {};
+}
+Status apply_insecure(const Entry& entry, Settings& settings) {
+  ASSIGN_OR_RETURN(settings.registries.insecure, entry.texts());
+  return {};
+}
+Status apply_mirrors(const Entry& entry, Settings& settings) {
+  ASSIGN_OR_RETURN(const auto texts, entry.texts());
+  settings.registries.mirrors.clear();
+  for (const std::string& text : texts) {
+    auto mirror = fetch::parse_mirror(text);
+    if (!mirror.ok()) return entry.error("is wrong: " + mirror.error().message());
+    settings.registries.mirrors.push_back(std::move(*mirror));
+  }
+  return {};
+}
+Status apply_parallel(const Entry& entry, Settings& settings) {
+  ASSIGN_OR_RETURN(const std::int64_t number, entry.integer());
+  if (number < 1 || number > fetch::kMaxParallel)
+    return entry.error("must be between 1 and " + std::to_string(fetch::kMaxParallel));
+  settings.registries.parallel = static_cast<unsigned>(number);
+  return {};
+}
+Status apply_stall_timeout(const Entry& entry, Settings& settings) {
+  ASSIGN_OR_RETURN(const std::int64_t seconds, entry.integer());
+  if (seconds < 1 || seconds > 86400) return entry.error("must be a number of seconds, one day at most");
+  settings.registries.stall_timeout_s = static_cast<unsigned>(seconds);
+  return {};
+}
+
+constexpr std::array<Key, 18> kKeys = {{{"root", apply_root},
                                         {"run_root", apply_run_root},
                                         {"init_path", apply_init_path},
                                         {"cgroup_parent", apply_cgroup_parent},
@@ -158,7 +191,12 @@ constexpr std::array<Key, 13> kKeys = {{{"root", apply_root},
                                         {"containers.network", apply_network},
                                         {"containers.log_max_size", apply_log_max_size},
                                         {"containers.detach_keys", apply_detach_keys},
-                                        {"containers.ulimits", apply_ulimits}}};
+                                        {"containers.ulimits", apply_ulimits},
+                                        {"fetch_path", apply_fetch_path},
+                                        {"registries.insecure", apply_insecure},
+                                        {"registries.mirrors", apply_mirrors},
+                                        {"registries.parallel", apply_parallel},
+                                        {"registries.stall_timeout_s", apply_stall_timeout}}};
 
 // The caller's own trees when not root.
 void apply_user_directories(Settings& settings) {

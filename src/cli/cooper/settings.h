@@ -21,6 +21,15 @@ namespace cooper::cli {
 // its name.
 std::span<const Flag> global_flags();
 
+// [registries]
+struct RegistrySettings {
+  std::vector<std::string> insecure;
+  std::vector<std::pair<std::string, std::string>> mirrors;
+  unsigned parallel = 3;
+  unsigned stall_timeout_s = 60;
+  std::string fetch_path;  // cooper-fetch; empty: found
+};
+
 struct Settings {
   pod::EngineOptions engine;
   log::Options log;
@@ -32,6 +41,7 @@ struct Settings {
   std::string network;  // empty: none
   std::string detach_keys;
   std::vector<std::string> ulimits;  // as --ulimit takes them
+  RegistrySettings registries;
 };
 
 // Overlays the keys of a configuration file; an unknown key or a wrong type is an error that names file and line.

@@ -7,6 +7,7 @@
 #include "base/strings.h"
 #include "cli/cooper/command.h"
 #include "cli/cooper/describe.h"
+#include "cli/cooper/pull.h"
 #include "cli/cooper/target.h"
 #include "cli/cooper/time_text.h"
 #include "image/store.h"
@@ -299,7 +300,7 @@ Result<int> gc(const Context& context, const Args&) {
 }  // namespace
 
 std::span<const Command> image_commands() {
-  static const std::array<Command, 9> kCommands = {{
+  static const std::array<Command, 11> kCommands = {{
       {.path = "image load",
        .usage = "[PATH]",
        .summary = "put images of an archive or a directory into the store",
@@ -317,6 +318,26 @@ std::span<const Command> image_commands() {
        .max_args = 2,
        .handler = import,
        .completes = Completes::kFiles},
+      {.path = "image pull",
+       .usage = "NAME[:TAG|@DIGEST]",
+       .summary = "fetch an image from a registry",
+       .description =
+           "NAME is registry[:port]/name; without a registry it is one of docker.io. What the store has is not "
+           "fetched again. https is spoken, and plain http only with a registry on this machine, one that the "
+           "configuration calls insecure, or with --tls-verify=false. Credentials come from --creds, "
+           "--authfile, /etc/cooper/auth.d, and the files of podman login and docker login.",
+       .flags = {kPullFlags},
+       .min_args = 1,
+       .max_args = 1,
+       .handler = pull},
+      {.path = "image fetch",
+       .usage = "NAME[:TAG|@DIGEST]",
+       .summary = "as image pull",
+       .flags = {kPullFlags},
+       .min_args = 1,
+       .max_args = 1,
+       .handler = pull,
+       .hidden = true},
       {.path = "image ls",
        .usage = "[NAME[:TAG]]",
        .summary = "list images, all or those of a name",

@@ -6,6 +6,7 @@
 #include "base/strings.h"
 #include "cli/cooper/command.h"
 #include "cli/cooper/foreground.h"
+#include "cli/cooper/pull.h"
 #include "cli/cooper/relay.h"
 #include "cli/cooper/run_request.h"
 #include "cli/cooper/start_failure.h"
@@ -24,7 +25,8 @@ constexpr std::array<Flag, 5> kRunFlags = {{
 }};
 
 constexpr std::string_view kRunDescription =
-    "The image must be in the store (cooper image load). COMMAND replaces the image's own; flags after IMAGE belong to "
+    "The image must be in the store (cooper image pull, cooper image load), unless --pull says to fetch it. COMMAND "
+    "replaces the image's own; flags after IMAGE belong to "
     "the command.\n"
     "In the foreground, output and signals are passed on, and the exit status is the app's. With -it the app has a "
     "terminal; ctrl-p ctrl-q leaves it running.";
@@ -62,11 +64,27 @@ class IdFile {
   UniqueFd fd_;
 };
 
+// As --pull says; without it nothing is done, and nothing looked at.
+Status fetch_image(const Context& context, const pod::Engine& engine, const Args& args, const std::string& image) {
+  const std::string policy = args.last("pull").value_or("never");
+  if (policy == "never") return {};
+  ASSIGN_OR_RETURN(image::Store store, engine.images());
+  if (policy == "missing") {
+    auto found = store.find(image);
+    if (found.ok()) return {};
+    if (found.error().code() != Errc::kNotFound) return std::move(found).error();
+  }
+  auto pulled = pull_image(context, store, {.image = image});
+  if (!pulled.ok()) return std::move(pulled).error();
+  return {};
+}
+
 Result<int> run(const Context& context, const Args& args) {
   ASSIGN_OR_RETURN(const pod::PodRequest request, run_request(args, context.settings(), real_surroundings()));
   ASSIGN_OR_RETURN(ForegroundOptions foreground, foreground_options(args, context.settings()));
   ASSIGN_OR_RETURN(pod::Engine engine, context.engine());
   if (args.enabled("dry-run")) return print_plans(context, engine, request);
+  RETURN_IF_ERROR(fetch_image(context, engine, args, request.apps.front().image));
   ASSIGN_OR_RETURN(IdFile id_file, IdFile::create(args.last("cidfile")));
   const bool detach = args.enabled("detach");
   const pod::AppRequest& app = request.apps.front();

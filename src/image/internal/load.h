@@ -10,6 +10,7 @@
 namespace cooper::image {
 
 Result<std::vector<Image>> load_images(BorrowedFd store, const LoadOptions& options);
+Result<PullResult> pull_image(BorrowedFd store, const PullOptions& options, const StartFetch& start);
 Result<Image> import_rootfs(BorrowedFd store, const ImportOptions& options);
 
 // Unpacks the tree of a stored image and registers `user`.

@@ -2,6 +2,7 @@
 // its layers and where their bytes lie. No layer has been read yet.
 #pragma once
 
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -41,6 +42,14 @@ struct PlanOptions {
 Result<std::vector<ImagePlan>> plan_oci_layout(Source& source, const PlanOptions& options);
 // docker-archive: all its images.
 Result<std::vector<ImagePlan>> plan_docker_archive(Source& source, const PlanOptions& options);
+
+// Where documents come from. Their size and digest are checked by who asks.
+enum class DocumentRole { kManifest, kConfiguration };  // a manifest or an index; an image's configuration
+using ReadDocument = std::function<Result<std::string>(const oci_image::Descriptor& descriptor, DocumentRole role,
+                                                       const std::string& what)>;
+// The image behind one manifest or index.
+Result<ImagePlan> plan_image(const ReadDocument& read, const oci_image::Descriptor& top,
+                             const oci_image::Platform& platform, const std::string& what);
 
 // Errc::kNotFound when the image is for another platform.
 Status check_platform(const oci_image::ImageConfig& config, const oci_image::Platform& wanted, std::string_view what);

@@ -23,6 +23,17 @@ struct SourceFile {
   std::uint64_t size_bytes = 0;
 };
 
+// Keeps the file open while a range of it is read.
+class FileRange final : public codec::ByteSource {
+ public:
+  explicit FileRange(SourceFile file) : file_(std::move(file)), range_(file_.fd, file_.offset, file_.size_bytes) {}
+  Result<std::size_t> read(std::span<char> buffer) override { return range_.read(buffer); }
+
+ private:
+  SourceFile file_;
+  codec::RangeSource range_;
+};
+
 class Source {
  public:
   virtual ~Source() = default;

@@ -24,8 +24,12 @@ class Staging {
   static Result<Staging> create(BorrowedFd store);
 
   const Job& job() const { return job_; }
-  // A file for bytes whose digest is not known yet; keep_blob() gives it its name.
-  Result<UniqueFd> new_blob(std::size_t number);
+  // A file for bytes that are not checked yet; keep_blob() gives it its name.
+  struct NewBlob {
+    std::size_t number;
+    UniqueFd file;
+  };
+  Result<NewBlob> new_blob();
   Status keep_blob(std::size_t number, const Digest& digest);
   Status add_blob(const Digest& digest, std::string_view bytes);
   // A blob of the store this operation relies on: it survives a removal meanwhile. False when there is none of that
@@ -50,6 +54,7 @@ class Staging {
   BorrowedFd store_;
   Job job_;
   std::set<Digest> blobs_;
+  std::size_t unnamed_ = 0;
   std::set<std::string> trees_;
   bool unsynced_ = false;
   // What the records were, in the order they were changed.

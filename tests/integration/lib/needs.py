@@ -96,6 +96,8 @@ CHECKS = {
     "cap_sys_resource": _capability(24, "CAP_SYS_RESOURCE"),
     "uidmap": _program("newuidmap", "uidmap"),
     "podman": _program("podman"),
+    "skopeo": _program("skopeo"),
+    "docker-registry": _program("docker-registry"),
     "docker": _program("dockerd", "docker.io"),
     "containerd": _program("containerd"),
     "buildah": _program("buildah"),

@@ -1,8 +1,8 @@
-#include "image/internal/thread.h"
+#include "fetch/thread.h"
 
 #include <pthread.h>
 
-namespace cooper::image {
+namespace cooper::fetch {
 
 struct Thread::State {
   std::function<void()> body;
@@ -33,4 +33,4 @@ void Thread::join() {
   state_.reset();
 }
 
-}  // namespace cooper::image
+}  // namespace cooper::fetch

@@ -6,7 +6,7 @@
 
 #include "base/error.h"
 
-namespace cooper::image {
+namespace cooper::fetch {
 
 class Thread {
  public:
@@ -22,4 +22,4 @@ class Thread {
   std::unique_ptr<State> state_;
 };
 
-}  // namespace cooper::image
+}  // namespace cooper::fetch

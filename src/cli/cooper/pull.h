@@ -1,0 +1,34 @@
+// Images from registries: the verb, and what run needs of it.
+#pragma once
+
+#include <array>
+#include <optional>
+#include <string>
+
+#include "base/error.h"
+#include "cli/cooper/command.h"
+#include "image/store.h"
+
+namespace cooper::cli {
+
+// --platform --creds --authfile --cert-dir --tls-verify --quiet
+extern const std::array<Flag, 6> kPullFlags;
+
+struct WantedImage {
+  std::string image;  // as the user wrote it
+  std::optional<oci_image::Platform> platform = {};
+  std::string credentials = {};  // USER:PASSWORD
+  std::string auth_file = {};
+  std::string certificate_directory = {};
+  std::optional<bool> verify_tls = {};
+  bool quiet = false;
+};
+
+// Shows progress on standard error. Errc::kCancelled never comes back: the process ends by the signal that cancelled
+// the pull, after everything was taken away.
+Result<image::PullResult> pull_image(const Context& context, image::Store& store, const WantedImage& request);
+
+// cooper image pull
+Result<int> pull(const Context& context, const Args& args);
+
+}  // namespace cooper::cli

@@ -1,0 +1,391 @@
+#include "fetch/client.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+
+#include <algorithm>
+#include <condition_variable>
+#include <mutex>
+#include <optional>
+
+#include "base/strings.h"
+#include "fetch/spawn.h"
+#include "fetch/thread.h"
+#include "io/event_loop.h"
+#include "sys/file.h"
+#include "sys/process.h"
+#include "sys/socket.h"
+
+namespace cooper::fetch {
+namespace {
+
+constexpr int kPipeBytes = 1 << 20;
+constexpr std::size_t kReadBytes = std::size_t{256} << 10;
+constexpr std::uint64_t kWritebackStep = std::uint64_t{8} << 20;
+constexpr int kProgressMs = 100;
+constexpr int kEndWaitMs = 1000;
+
+Error copy_of(const Error& error) {
+  return Error(error.code(), error.message(), error.errno_value()).with_hint(error.hint());
+}
+
+Error cancelled() {
+  return Error(Errc::kCancelled, "was interrupted", ECANCELED);
+}
+
+// One request, from being queued until its bytes and its last event are here.
+struct Transfer {
+  Request request;
+  UniqueFd file;       // none: bytes go to memory
+  std::string memory;  // guarded until `finished`
+  UniqueFd pipe;       // the receiver's
+  std::uint64_t received = 0;
+  std::uint64_t flushed = 0;
+  bool sent = false, drained = false, finished = false;
+  std::optional<Event> last;
+  std::optional<Error> error;
+  TransferProgress progress;
+};
+
+}  // namespace
+
+struct Client::Impl {
+  explicit Impl(ClientOptions given) : options(std::move(given)) {}
+
+  ClientOptions options;
+  UniqueFd socket, wake, pidfd;
+  pid_t pid = -1;
+  mutable std::mutex mutex;
+  std::condition_variable changed;
+  std::vector<std::unique_ptr<Transfer>> transfers;
+  std::optional<Error> broken;  // nothing comes any more
+  bool stop = false;
+  std::vector<char> buffer;  // the receiver's
+  std::int64_t shown_ms = 0;
+  std::optional<Thread> receiver;  // last: joined before the rest goes
+
+  Status launch();
+  std::size_t add(Request request, UniqueFd file);
+  Result<Document> wait(std::size_t number);
+  void wake_receiver() const;
+
+  void receive();
+  bool receive_once();
+  void send_waiting();
+  Status send_one(Transfer& transfer);
+  void drain(Transfer& transfer);
+  void take_event();
+  void settle(Transfer& transfer);
+  void fail(Transfer& transfer, Error error);
+  void break_all(const Error& error);
+  Error end_of_program();
+  void show(bool now);
+};
+
+Status Client::Impl::launch() {
+  ASSIGN_OR_RETURN(const UniqueFd setup, sys::memfd_create("cooper-fetch-setup", MFD_CLOEXEC));
+  RETURN_IF_ERROR(sys::write_all(setup, print(options.setup)));
+  ASSIGN_OR_RETURN(auto pair, sys::socketpair(SOCK_SEQPACKET));
+  wake = UniqueFd(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  if (!wake) return Error::from_errno(errno, "make an event descriptor");
+  ASSIGN_OR_RETURN(pid, spawn({.program = options.program,
+                               .args = {},
+                               .env = {},
+                               .descriptors = {{pair.second.get(), kSocketFd}, {setup.get(), kSetupFd}},
+                               .own_group = true}));
+  ASSIGN_OR_RETURN(pidfd, sys::pidfd_open(pid));
+  socket = std::move(pair.first);
+  buffer.resize(kReadBytes);
+  ASSIGN_OR_RETURN(Thread thread, Thread::start([this] { receive(); }));
+  receiver.emplace(std::move(thread));
+  return {};
+}
+
+void Client::Impl::wake_receiver() const {
+  const std::uint64_t one = 1;
+  // Full means that it is awake already.
+  (void)!::write(wake.get(), &one, sizeof one);
+}
+
+std::size_t Client::Impl::add(Request request, UniqueFd file) {
+  auto transfer = std::make_unique<Transfer>();
+  transfer->progress = {.digest = request.reference, .total_bytes = request.bytes};
+  transfer->request = std::move(request);
+  transfer->file = std::move(file);
+  const std::lock_guard guard(mutex);
+  transfer->request.id = static_cast<std::uint32_t>(transfers.size());
+  if (broken) {
+    transfer->error = copy_of(*broken);
+    transfer->finished = true;
+  }
+  transfers.push_back(std::move(transfer));
+  wake_receiver();
+  return transfers.size() - 1;
+}
+
+Result<Client::Document> Client::Impl::wait(std::size_t number) {
+  std::unique_lock lock(mutex);
+  Transfer& transfer = *transfers[number];
+  changed.wait(lock, [&] { return transfer.finished; });
+  if (transfer.error) return copy_of(*transfer.error);
+  return Document{std::move(transfer.memory), transfer.last->media_type, transfer.last->endpoint};
+}
+
+// mutex is held.
+void Client::Impl::fail(Transfer& transfer, Error error) {
+  if (transfer.finished) return;
+  transfer.error = std::move(error);
+  transfer.finished = true;
+  transfer.pipe.reset();
+  transfer.progress.state = TransferProgress::State::kFailed;
+  changed.notify_all();
+}
+
+// mutex is held.
+void Client::Impl::break_all(const Error& error) {
+  if (!broken) broken = copy_of(error);
+  for (const auto& transfer : transfers) fail(*transfer, copy_of(error));
+}
+
+// mutex is held. Finished when both the bytes and the word about them are here, in whatever order they came.
+void Client::Impl::settle(Transfer& transfer) {
+  if (transfer.finished || !transfer.last || !transfer.drained) return;
+  const Event& event = *transfer.last;
+  const bool blob = transfer.request.kind == Request::Kind::kBlob;
+  if (event.bytes != transfer.received || (blob && transfer.received != transfer.request.bytes)) {
+    fail(transfer,
+         Error(Errc::kCorrupt, transfer.request.reference + " is corrupt: " + std::to_string(transfer.received) +
+                                   " bytes came, not " + std::to_string(blob ? transfer.request.bytes : event.bytes)));
+    return;
+  }
+  transfer.finished = true;
+  transfer.progress.state = TransferProgress::State::kDone;
+  changed.notify_all();
+}
+
+Status Client::Impl::send_one(Transfer& transfer) {
+  ASSIGN_OR_RETURN(auto pipe, sys::pipe2(O_CLOEXEC));
+  // Only faster: what the kernel gives without asking will do.
+  (void)::fcntl(pipe.read.get(), F_SETPIPE_SZ, kPipeBytes);
+  RETURN_IF_ERROR(sys::fcntl_setfl(pipe.read, O_NONBLOCK));
+  const int descriptor = pipe.write.get();
+  RETURN_IF_ERROR(sys::send_message(socket, print(transfer.request), std::span(&descriptor, 1)));
+  transfer.pipe = std::move(pipe.read);
+  transfer.progress.state = TransferProgress::State::kRunning;
+  return {};
+}
+
+// No more at once than are wanted in parallel: a pipe for each.
+void Client::Impl::send_waiting() {
+  const std::lock_guard guard(mutex);
+  std::size_t running = 0;
+  for (const auto& transfer : transfers) running += transfer->sent && !transfer->finished ? 1U : 0U;
+  for (const auto& transfer : transfers) {
+    if (transfer->sent || transfer->finished) continue;
+    if (running >= options.setup.parallel) return;
+    transfer->sent = true;
+    ++running;
+    if (Status sent = send_one(*transfer); !sent.ok()) {
+      // The end of the socket tells more than a broken pipe.
+      if (sent.error().errno_value() == EPIPE || sent.error().errno_value() == ECONNRESET) return;
+      fail(*transfer, std::move(sent).error().with("ask cooper-fetch"));
+    }
+  }
+}
+
+void Client::Impl::drain(Transfer& transfer) {
+  const auto n = sys::read(transfer.pipe, buffer);
+  if (!n.ok() && n.error().errno_value() == EAGAIN) return;
+  Status written;
+  if (n.ok() && *n > 0 && transfer.file.valid() && transfer.received + *n <= transfer.request.bytes)
+    written = sys::write_all(transfer.file, {buffer.data(), *n});
+  if (transfer.file.valid() && transfer.received - transfer.flushed >= kWritebackStep) {
+    sys::start_writeback(transfer.file);
+    transfer.flushed = transfer.received;
+  }
+  const std::lock_guard guard(mutex);
+  if (transfer.finished) return;
+  if (!n.ok()) return fail(transfer, copy_of(n.error()).with("read from cooper-fetch"));
+  if (!written.ok()) return fail(transfer, std::move(written).error().with("keep " + transfer.request.reference));
+  if (*n == 0) {
+    transfer.pipe.reset();
+    transfer.drained = true;
+    return settle(transfer);
+  }
+  transfer.received += *n;
+  if (transfer.received > transfer.request.bytes) {
+    return fail(transfer, Error(Errc::kCorrupt, transfer.request.reference + " is corrupt: more than " +
+                                                    std::to_string(transfer.request.bytes) + " bytes came"));
+  }
+  if (!transfer.file.valid()) transfer.memory.append(buffer.data(), *n);
+  transfer.progress.done_bytes = transfer.received;
+  transfer.progress.state = TransferProgress::State::kRunning;
+  changed.notify_all();
+}
+
+// How cooper-fetch ended. mutex is not held.
+Error Client::Impl::end_of_program() {
+  const auto ended = sys::pidfd_wait(pidfd, kEndWaitMs);
+  if (!ended.ok() || !*ended) (void)!sys::pidfd_send_signal(pidfd, SIGKILL).ok();
+  const auto status = sys::waitpid(pid);
+  pid = -1;
+  std::string how = "ended";
+  if (status.ok() && status->signal != 0) how = "was killed by signal " + std::to_string(status->signal);
+  if (status.ok() && status->signal == 0) how = "ended with status " + std::to_string(status->code);
+  return Error(Errc::kSystem, "cooper-fetch " + how).with_hint("try again");
+}
+
+void Client::Impl::take_event() {
+  auto message = sys::recv_message(socket, kMaxMessageBytes);
+  if (!message.ok() || message->eof) {
+    const Error error = end_of_program();
+    const std::lock_guard guard(mutex);
+    return break_all(error);
+  }
+  auto event = parse_event(std::move(message->data));
+  const std::lock_guard guard(mutex);
+  if (!event.ok()) return break_all(std::move(event).error().with("cooper-fetch"));
+  if (event->id >= transfers.size() || !transfers[event->id]->sent || transfers[event->id]->last) {
+    return break_all(Error(Errc::kCorrupt, "cooper-fetch speaks of what it was not asked for"));
+  }
+  Transfer& transfer = *transfers[event->id];
+  if (transfer.finished) return;
+  switch (event->kind) {
+    case Event::Kind::kRetry:
+      transfer.progress.state = TransferProgress::State::kPausing;
+      transfer.progress.note = event->message;
+      ++transfer.progress.attempts_failed;
+      return;
+    case Event::Kind::kFailed: {
+      Error error(event->code, event->message);
+      if (!event->hint.empty()) error = std::move(error).with_hint(event->hint);
+      return fail(transfer, std::move(error));
+    }
+    case Event::Kind::kDone:
+      transfer.last = std::move(*event);
+      return settle(transfer);
+  }
+}
+
+void Client::Impl::show(bool now) {
+  if (!options.progress) return;
+  const std::int64_t time = io::monotonic_ms();
+  if (!now && time - shown_ms < kProgressMs) return;
+  shown_ms = time;
+  std::vector<TransferProgress> lines;
+  {
+    const std::lock_guard guard(mutex);
+    for (const auto& transfer : transfers) {
+      if (transfer->request.kind == Request::Kind::kBlob && transfer->file.valid()) lines.push_back(transfer->progress);
+    }
+  }
+  options.progress(lines);
+}
+
+// False when there is nothing more to wait for.
+bool Client::Impl::receive_once() {
+  send_waiting();
+  std::vector<struct pollfd> fds = {{wake.get(), POLLIN, 0}, {options.cancel.get(), POLLIN, 0}};
+  std::vector<Transfer*> active;
+  {
+    const std::lock_guard guard(mutex);
+    if (stop) return false;
+    // A broken one is only there to be told to stop.
+    fds.push_back({broken ? -1 : socket.get(), POLLIN, 0});
+    for (const auto& transfer : transfers) {
+      if (!transfer->pipe.valid()) continue;
+      active.push_back(transfer.get());
+      fds.push_back({transfer->pipe.get(), POLLIN, 0});
+    }
+  }
+  const int ready = ::poll(fds.data(), fds.size(), active.empty() ? -1 : kProgressMs);
+  if (ready < 0 && errno != EINTR) {
+    const int saved = errno;
+    const std::lock_guard guard(mutex);
+    break_all(Error::from_errno(saved, "wait for cooper-fetch"));
+    return false;
+  }
+  if (ready > 0 && fds[0].revents != 0) {
+    std::uint64_t count = 0;
+    (void)!::read(wake.get(), &count, sizeof count);
+  }
+  if (ready > 0 && fds[1].revents != 0) {
+    const std::lock_guard guard(mutex);
+    break_all(cancelled());
+    return false;
+  }
+  for (std::size_t i = 0; ready > 0 && i < active.size(); ++i) {
+    if (fds[i + 3].revents != 0) drain(*active[i]);
+  }
+  if (ready > 0 && fds[2].revents != 0) take_event();
+  show(false);
+  return true;
+}
+
+void Client::Impl::receive() {
+  while (receive_once()) {
+  }
+}
+
+Client::Client(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+
+Result<std::unique_ptr<Client>> Client::start(ClientOptions options) {
+  auto impl = std::make_unique<Impl>(std::move(options));
+  Impl& it = *impl;
+  std::unique_ptr<Client> client(new Client(std::move(impl)));  // ban-ok(new): private constructor
+  RETURN_IF_ERROR(it.launch());
+  return client;
+}
+
+Client::~Client() {
+  {
+    const std::lock_guard guard(impl_->mutex);
+    impl_->stop = true;
+  }
+  if (impl_->wake.valid()) impl_->wake_receiver();
+  if (impl_->receiver) {
+    impl_->receiver->join();
+    impl_->show(true);
+  }
+  if (impl_->pid < 0) return;
+  // It has nothing to put in order.
+  if (::kill(impl_->pid, SIGKILL) == 0) (void)!sys::waitpid(impl_->pid).ok();
+}
+
+Result<Client::Document> Client::manifest(const std::string& reference, std::uint64_t max_bytes) {
+  return impl_->wait(
+      impl_->add({.kind = Request::Kind::kManifest, .reference = reference, .bytes = max_bytes}, UniqueFd()));
+}
+
+Result<Client::Document> Client::document(const Digest& digest, std::uint64_t size_bytes) {
+  return impl_->wait(
+      impl_->add({.kind = Request::Kind::kBlob, .reference = digest.str(), .bytes = size_bytes}, UniqueFd()));
+}
+
+std::size_t Client::begin(const Digest& digest, std::uint64_t size_bytes, UniqueFd file) {
+  return impl_->add({.kind = Request::Kind::kBlob, .reference = digest.str(), .bytes = size_bytes}, std::move(file));
+}
+
+Result<std::size_t> Client::read(std::size_t transfer, std::uint64_t offset, std::span<char> buffer) {
+  Transfer* found = nullptr;
+  {
+    std::unique_lock lock(impl_->mutex);
+    found = impl_->transfers[transfer].get();
+    impl_->changed.wait(lock, [&] { return found->finished || found->received > offset; });
+    if (found->error) return copy_of(*found->error);
+    if (found->finished && found->received <= offset) return std::size_t{0};
+    buffer = buffer.first(std::min<std::uint64_t>(buffer.size(), found->received - offset));
+  }
+  return sys::pread(found->file, buffer, static_cast<off_t>(offset));
+}
+
+Status Client::check_cancelled() const {
+  const std::lock_guard guard(impl_->mutex);
+  if (impl_->broken && impl_->broken->code() == Errc::kCancelled) return copy_of(*impl_->broken);
+  return {};
+}
+
+}  // namespace cooper::fetch

@@ -1,0 +1,70 @@
+// cooper's end: starts cooper-fetch, asks it for documents and blobs, and takes in what comes. A thread of its own
+// writes blobs to files that only the caller has, so that cooper-fetch can change nothing it has sent, and other
+// threads read them while they grow. Nothing is verified here but sizes: whoever reads checks digests.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/error.h"
+#include "base/fd.h"
+#include "base/ids.h"
+#include "fetch/protocol.h"
+
+namespace cooper::fetch {
+
+struct TransferProgress {
+  enum class State { kWaiting, kRunning, kPausing, kDone, kFailed };
+  std::string digest;
+  State state = State::kWaiting;
+  std::uint64_t done_bytes = 0;
+  std::uint64_t total_bytes = 0;
+  std::uint64_t attempts_failed = 0;
+  std::string note = {};  // why it pauses
+};
+
+struct ClientOptions {
+  std::string program;  // absolute path of cooper-fetch
+  Setup setup;
+  // Readable when the work shall end: everything fails with Errc::kCancelled. Must outlive the client.
+  BorrowedFd cancel{-1};
+  // The blobs asked for so far, in order; called by the client's thread, at most ten times a second.
+  std::function<void(std::span<const TransferProgress>)> progress = {};
+};
+
+class Client {
+ public:
+  static Result<std::unique_ptr<Client>> start(ClientOptions options);
+  // Ends cooper-fetch.
+  ~Client();
+  Client(const Client&) = delete;
+  Client& operator=(const Client&) = delete;
+
+  struct Document {
+    std::string bytes;
+    std::string media_type;
+    std::string endpoint;
+  };
+  // By tag or digest; blocks.
+  Result<Document> manifest(const std::string& reference, std::uint64_t max_bytes);
+  // A small blob; blocks.
+  Result<Document> document(const Digest& digest, std::uint64_t size_bytes);
+
+  // Begins to write a blob to `file`, which must be empty and open for reading and writing. The number of the transfer.
+  std::size_t begin(const Digest& digest, std::uint64_t size_bytes, UniqueFd file);
+  // Bytes of it from `offset` on; blocks until there are some. 0: its end, which is as far off as was said.
+  Result<std::size_t> read(std::size_t transfer, std::uint64_t offset, std::span<char> buffer);
+  // Errc::kCancelled when the caller's descriptor says so; for work that reads no transfer.
+  Status check_cancelled() const;
+
+ private:
+  struct Impl;
+  explicit Client(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace cooper::fetch

@@ -1,0 +1,199 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <stdlib.h>
+
+#include "fetch/credentials.h"
+#include "fetch/hosts.h"
+#include "fetch/protocol.h"
+#include "fetch/sources.h"
+#include "io/file.h"
+#include "sys/file.h"
+
+namespace cooper::fetch {
+namespace {
+
+using ::testing::HasSubstr;
+
+class Scratch {
+ public:
+  Scratch() : path_("/tmp/cooper-fetch-test-XXXXXX") { COOPER_ASSERT(::mkdtemp(path_.data()) != nullptr); }
+  ~Scratch() { (void)!io::remove_tree(sys::kCwd, path_).ok(); }
+  Scratch(const Scratch&) = delete;
+  Scratch& operator=(const Scratch&) = delete;
+  std::string write(const std::string& name, std::string_view text) const {
+    std::string path = std::string(path_).append("/").append(name);
+    COOPER_ASSERT(io::make_directories(path.substr(0, path.rfind('/'))).ok());
+    COOPER_ASSERT(io::write_file_atomic(path, text).ok());
+    return path;
+  }
+  const std::string& path() const { return path_; }
+
+ private:
+  std::string path_;
+};
+
+oci_image::Reference reference(std::string_view text) {
+  return *oci_image::parse_reference(text);
+}
+
+TEST(ProtocolTest, SetupsComeBack) {
+  const fetch::Setup setup{.endpoints = {{.host = "h:1",
+                                          .repository = "a/b",
+                                          .plain_http = true,
+                                          .verify_tls = false,
+                                          .ca_pem = "pem",
+                                          .username = "u",
+                                          .password = "p:\"\n"}},
+                           .proxies = {.http = "http://proxy", .https = "", .exceptions = "x"},
+                           .parallel = 7};
+  EXPECT_EQ(*parse_setup(print(setup)), setup);
+}
+
+TEST(ProtocolTest, BadSetupsAreRefused) {
+  const fetch::Setup setup{.endpoints = {{.host = "h", .repository = "a"}}};
+  const auto refused = [&](auto change) {
+    fetch::Setup copy = setup;
+    change(copy);
+    return !parse_setup(print(copy)).ok();
+  };
+  EXPECT_FALSE(refused([](fetch::Setup&) {}));
+  EXPECT_TRUE(refused([](fetch::Setup& s) { s.endpoints.clear(); }));
+  EXPECT_TRUE(refused([](fetch::Setup& s) { s.endpoints[0].host = "h/x"; }));
+  EXPECT_TRUE(refused([](fetch::Setup& s) { s.endpoints[0].host = "user@h"; }));
+  EXPECT_TRUE(refused([](fetch::Setup& s) { s.endpoints[0].repository = "a/../b"; }));
+  EXPECT_TRUE(refused([](fetch::Setup& s) { s.endpoints[0].repository = "a?b"; }));
+  EXPECT_TRUE(refused([](fetch::Setup& s) { s.parallel = 0; }));
+  EXPECT_TRUE(refused([](fetch::Setup& s) { s.parallel = 1000; }));
+  EXPECT_FALSE(parse_setup("{}").ok());
+}
+
+TEST(ProtocolTest, RequestsComeBack) {
+  const Request request{.id = 3, .kind = Request::Kind::kManifest, .reference = "latest", .bytes = 9};
+  EXPECT_EQ(*parse_request(print(request)), request);
+  EXPECT_FALSE(parse_request(print(Request{.kind = Request::Kind::kBlob, .reference = "latest"})).ok());
+  EXPECT_FALSE(parse_request(print(Request{.kind = Request::Kind::kManifest, .reference = "../x"})).ok());
+  EXPECT_FALSE(parse_request(R"({"id":1,"kind":"file","reference":"x"})").ok());
+}
+
+TEST(ProtocolTest, EventsComeBackFitForATerminal) {
+  const Event event{.id = 1, .kind = Event::Kind::kFailed, .message = "no", .hint = "try", .code = Errc::kNotFound};
+  EXPECT_EQ(*parse_event(print(event)), event);
+  const Event evil{.kind = Event::Kind::kRetry, .message = "a\x1b[2Jb\xc2\x9b" + std::string(9000, 'x'), .wait_ms = 1};
+  const auto back = parse_event(print(evil));
+  ASSERT_TRUE(back.ok());
+  EXPECT_TRUE(back->message.starts_with("a?[2Jb??x"));
+  EXPECT_LE(back->message.size(), 2048U);
+  EXPECT_FALSE(parse_event(R"({"id":1,"kind":"failed","message":"x","code":"whatever"})").ok());
+}
+
+TEST(HostsTest, Loopback) {
+  for (const char* host :
+       {"localhost", "LOCALHOST:5000", "127.0.0.1", "127.9.9.9:80", "[::1]", "[::1]:5000", "a.localhost"})
+    EXPECT_TRUE(is_loopback(host)) << host;
+  for (const char* host :
+       {"localhost.example", "127.0.0.1.example", "127.1", "128.0.0.1", "[::2]:1", "example", "127.0.0.256"})
+    EXPECT_FALSE(is_loopback(host)) << host;
+}
+
+TEST(AuthFileTest, EntriesByCleanName) {
+  const auto file = parse_auth_file(R"({"auths":{"https://index.docker.io/v1/":{"auth":"dTpwOnE="},
+      "Quay.example/team":{"username":"a","password":"b"},"empty":{}},
+      "credHelpers":{"gcr.example":"gcloud"},"credsStore":"pass"})",
+                                    "f");
+  ASSERT_TRUE(file.ok()) << file.error().message();
+  EXPECT_EQ(file->entries.at("docker.io"), (Credentials{.username = "u", .password = "p:q"}));
+  EXPECT_EQ(file->entries.at("quay.example/team").username, "a");
+  EXPECT_EQ(file->helpers.at("gcr.example"), "gcloud");
+  EXPECT_EQ(file->helper, "pass");
+}
+
+TEST(AuthFileTest, WrongOnesAreRefused) {
+  for (const char* text :
+       {"", "[]", R"({"auths":[]})", R"({"auths":{"x":{"auth":"!"}}})", R"({"auths":{"x":{"auth":"dQ=="}}})",
+        R"({"credsStore":"../../bin/sh"})", R"({"credHelpers":{"x":"a/b"}})"})
+    EXPECT_FALSE(parse_auth_file(text, "f").ok()) << text;
+}
+
+TEST(AuthFileTest, TheMostSpecialEntryWins) {
+  const Scratch scratch;
+  const std::string file = scratch.write("auth.json", R"({"auths":{"r":{"username":"all","password":"1"},
+      "r/a":{"username":"a","password":"2"},"r/a/b":{"username":"ab","password":"3"},"r/e":{}}})");
+  const CredentialSearch search{.files = {scratch.path() + "/missing", file}};
+  const auto user = [&](const std::string& registry, const std::string& repository) {
+    const auto found = find_credentials(search, registry, repository);
+    return found.ok() && *found ? (*found)->username : std::string("-");
+  };
+  EXPECT_EQ(user("r", "x"), "all");
+  EXPECT_EQ(user("r", "a/x"), "a");
+  EXPECT_EQ(user("r", "a/b"), "ab");
+  EXPECT_EQ(user("r", "ab"), "all");
+  EXPECT_EQ(user("r", "e"), "all");
+  EXPECT_EQ(user("s", "a"), "-");
+}
+
+TEST(AuthFileTest, NamedFilesMustBeThereAndComeFirst) {
+  const Scratch scratch;
+  scratch.write("auth.d/10.json", R"({"auths":{"r":{"username":"d","password":"1"}}})");
+  const std::string named = scratch.write("n.json", R"({"auths":{"r":{"username":"n","password":"1"}}})");
+  const std::vector<std::string> directories = {scratch.path() + "/auth.d", scratch.path() + "/none"};
+  EXPECT_EQ((*find_credentials({.directories = directories}, "r", "x"))->username, "d");
+  EXPECT_EQ((*find_credentials({.must_files = {named}, .directories = directories}, "r", "x"))->username, "n");
+  const auto missing = find_credentials({.must_files = {scratch.path() + "/no.json"}}, "r", "x");
+  ASSERT_FALSE(missing.ok());
+  EXPECT_THAT(missing.error().message(), HasSubstr("no.json"));
+}
+
+TEST(AuthFileTest, HelperAnswers) {
+  EXPECT_EQ(parse_helper_answer(R"({"Username":"u","Secret":"s"})", "h")->password, "s");
+  EXPECT_EQ(parse_helper_answer(R"({"Username":"<token>","Secret":"s"})", "h")->identity_token, "s");
+  EXPECT_FALSE(parse_helper_answer(R"({"Username":"u"})", "h").ok());
+  EXPECT_EQ(parse_credentials("u:p:q")->password, "p:q");
+  EXPECT_FALSE(parse_credentials("user").ok());
+  EXPECT_FALSE(parse_credentials(":p").ok());
+}
+
+TEST(SourcesTest, WhenPlainHttpIsAllowed) {
+  const auto own = [](std::string_view text, const SourceOptions& options = {}) {
+    return endpoints_of(reference(text), options)->back();
+  };
+  EXPECT_TRUE(own("localhost:5000/a").plain_http);
+  EXPECT_TRUE(own("localhost:5000/a").verify_tls);
+  EXPECT_FALSE(own("r.example/a").plain_http);
+  const Endpoint insecure = own("r.example/a", {.insecure = {"r.example"}});
+  EXPECT_TRUE(insecure.plain_http);
+  EXPECT_FALSE(insecure.verify_tls);
+  EXPECT_TRUE(own("r.example/a", {.verify_tls = false}).plain_http);
+  EXPECT_FALSE(own("r.example/a", {.insecure = {"r.example"}, .verify_tls = true}).plain_http);
+}
+
+TEST(SourcesTest, MirrorsComeFirstWithoutTheRegistrysCredentials) {
+  const auto found =
+      endpoints_of(reference("docker.io/library/x"), {.mirrors = {{"docker.io", "m:5000/hub"}, {"other", "n"}},
+                                                      .credentials = Credentials{.username = "u", .password = "p"}});
+  ASSERT_TRUE(found.ok());
+  ASSERT_EQ(found->size(), 2U);
+  EXPECT_EQ(found->front().host, "m:5000");
+  EXPECT_EQ(found->front().repository, "hub/library/x");
+  EXPECT_EQ(found->front().username, "");
+  EXPECT_EQ(found->back().host, "registry-1.docker.io");
+  EXPECT_EQ(found->back().username, "u");
+  EXPECT_FALSE(parse_mirror("x").ok());
+  EXPECT_FALSE(parse_mirror("x=https://y").ok());
+}
+
+TEST(SourcesTest, CertificatesOfTheHost) {
+  const Scratch scratch;
+  scratch.write("certs.d/r:1/ca.crt", "authority");
+  scratch.write("certs.d/r:1/client.cert", "certificate");
+  const SourceOptions options{.certificate_directories = {scratch.path() + "/none", scratch.path() + "/certs.d"}};
+  EXPECT_FALSE(endpoints_of(reference("r:1/a"), options).ok()) << "a certificate without its key";
+  scratch.write("certs.d/r:1/client.key", "key");
+  const auto found = endpoints_of(reference("r:1/a"), options);
+  ASSERT_TRUE(found.ok());
+  EXPECT_THAT(found->back().ca_pem, HasSubstr("authority"));
+  EXPECT_EQ(found->back().key_pem, "key");
+  EXPECT_EQ(endpoints_of(reference("r:2/a"), options)->back().ca_pem, "");
+}
+
+}  // namespace
+}  // namespace cooper::fetch

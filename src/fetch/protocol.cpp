@@ -1,0 +1,243 @@
+#include "fetch/protocol.h"
+
+#include <algorithm>
+#include <array>
+
+#include "base/ids.h"
+#include "base/strings.h"
+#include "codec/json.h"
+
+namespace cooper::fetch {
+namespace {
+
+using codec::json::Cursor;
+using codec::json::Document;
+using codec::json::Writer;
+
+constexpr std::size_t kMaxEndpoints = 16;
+constexpr std::size_t kMaxWords = 2048;
+
+constexpr std::array<std::pair<Request::Kind, std::string_view>, 2> kRequestKinds = {
+    {{Request::Kind::kManifest, "manifest"}, {Request::Kind::kBlob, "blob"}}};
+constexpr std::array<std::pair<Event::Kind, std::string_view>, 3> kEventKinds = {
+    {{Event::Kind::kRetry, "retry"}, {Event::Kind::kDone, "done"}, {Event::Kind::kFailed, "failed"}}};
+constexpr std::array<Errc, 14> kCodes = {Errc::kInvalidArgument, Errc::kNotFound,    Errc::kAlreadyExists,
+                                         Errc::kPermission,      Errc::kUnsupported, Errc::kBusy,
+                                         Errc::kWrongState,      Errc::kCorrupt,     Errc::kNoSpace,
+                                         Errc::kLimit,           Errc::kTimeout,     Errc::kCancelled,
+                                         Errc::kSystem,          Errc::kInternal};
+
+template <typename Kind, std::size_t n>
+std::string_view word_of(const std::array<std::pair<Kind, std::string_view>, n>& table, Kind kind) {
+  return std::ranges::find(table, kind, &std::pair<Kind, std::string_view>::first)->second;
+}
+
+template <typename Kind, std::size_t n>
+Result<Kind> kind_of(const std::array<std::pair<Kind, std::string_view>, n>& table, const Cursor& at) {
+  std::string word;
+  RETURN_IF_ERROR(at.read("kind", word));
+  const auto found = std::ranges::find(table, word, &std::pair<Kind, std::string_view>::second);
+  if (found == table.end()) return at.error("unknown kind " + quoted(word));
+  return found->first;
+}
+
+Result<Errc> parse_code(const std::string& word, const Cursor& at) {
+  const auto found = std::ranges::find_if(kCodes, [&](Errc code) { return to_string(code) == word; });
+  if (found == kCodes.end()) return at.error("unknown code " + quoted(word));
+  return *found;
+}
+
+// Goes into an URL between slashes.
+Status check_host(const std::string& host, const Cursor& at) {
+  const bool fine = !host.empty() && host.size() <= 300 && std::ranges::all_of(host, [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '-' ||
+           c == ':' || c == '[' || c == ']' || c == '_';
+  });
+  if (!fine) return at.error("bad host " + quoted(host));
+  return {};
+}
+
+Status check_path(const std::string& path, const Cursor& at) {
+  const bool fine = !path.empty() && path.size() <= 512 && std::ranges::all_of(path, [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '.' || c == '-' || c == '/' || c == '_';
+  });
+  if (!fine || path.find("..") != std::string::npos) return at.error("bad repository " + quoted(path));
+  return {};
+}
+
+bool is_tag(const std::string& text) {
+  return !text.empty() && text.size() <= 128 && text != "." && text != ".." && std::ranges::all_of(text, [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '-' ||
+           c == '_';
+  });
+}
+
+void print(Writer& out, const Endpoint& endpoint) {
+  out.begin_object()
+      .field("host", endpoint.host)
+      .field("repository", endpoint.repository)
+      .field("plain_http", endpoint.plain_http)
+      .field("verify_tls", endpoint.verify_tls);
+  for (const auto& [name, value] :
+       {std::pair("ca_pem", &endpoint.ca_pem), std::pair("certificate_pem", &endpoint.certificate_pem),
+        std::pair("key_pem", &endpoint.key_pem), std::pair("username", &endpoint.username),
+        std::pair("password", &endpoint.password), std::pair("identity_token", &endpoint.identity_token)}) {
+    if (!value->empty()) out.field(name, *value);
+  }
+  out.end_object();
+}
+
+Result<Endpoint> parse_endpoint(const Cursor& at) {
+  RETURN_IF_ERROR(at.expect_object());
+  Endpoint out{.host = {}, .repository = {}};
+  RETURN_IF_ERROR(at.read("host", out.host));
+  RETURN_IF_ERROR(check_host(out.host, at));
+  RETURN_IF_ERROR(at.read("repository", out.repository));
+  RETURN_IF_ERROR(check_path(out.repository, at));
+  RETURN_IF_ERROR(at.read("plain_http", out.plain_http));
+  RETURN_IF_ERROR(at.read("verify_tls", out.verify_tls));
+  RETURN_IF_ERROR(at.read("ca_pem", out.ca_pem));
+  RETURN_IF_ERROR(at.read("certificate_pem", out.certificate_pem));
+  RETURN_IF_ERROR(at.read("key_pem", out.key_pem));
+  RETURN_IF_ERROR(at.read("username", out.username));
+  RETURN_IF_ERROR(at.read("password", out.password));
+  RETURN_IF_ERROR(at.read("identity_token", out.identity_token));
+  return out;
+}
+
+}  // namespace
+
+std::string for_people(std::string_view text, std::size_t max_bytes) {
+  std::string out(text.substr(0, max_bytes));
+  for (char& c : out) {
+    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = '?';
+  }
+  // No part of a character.
+  if (text.size() > max_bytes) {
+    while (!out.empty() && (static_cast<unsigned char>(out.back()) & 0xc0) == 0x80) out.pop_back();
+    if (!out.empty() && static_cast<unsigned char>(out.back()) >= 0xc0) out.pop_back();
+  }
+  // C1 controls, which are two bytes in UTF-8.
+  for (std::size_t i = 0; i + 1 < out.size(); ++i) {
+    if (static_cast<unsigned char>(out[i]) == 0xc2 && static_cast<unsigned char>(out[i + 1]) < 0xa0)
+      out[i] = out[i + 1] = '?';
+  }
+  return out;
+}
+
+std::string print(const Setup& setup) {
+  Writer out;
+  out.begin_object().field("version", 1).key("endpoints").begin_array();
+  for (const Endpoint& endpoint : setup.endpoints) print(out, endpoint);
+  out.end_array()
+      .key("proxies")
+      .begin_object()
+      .field("http", setup.proxies.http)
+      .field("https", setup.proxies.https)
+      .field("exceptions", setup.proxies.exceptions)
+      .end_object()
+      .field("parallel", setup.parallel)
+      .field("attempts", setup.attempts)
+      .field("stall_timeout_s", setup.stall_timeout_s)
+      .field("max_wait_s", setup.max_wait_s)
+      .end_object();
+  return out.take();
+}
+
+Result<Setup> parse_setup(std::string text) {
+  ASSIGN_OR_RETURN(const Document document, Document::parse(std::move(text), "setup"));
+  const Cursor root(document.root(), "setup");
+  RETURN_IF_ERROR(root.expect_object());
+  unsigned version = 0;
+  RETURN_IF_ERROR(root.read("version", version));
+  if (version != 1) return root.error("version " + std::to_string(version) + " is not known: the programs differ");
+  Setup out{.endpoints = {}};
+  ASSIGN_OR_RETURN(const Cursor endpoints, root.require("endpoints"));
+  RETURN_IF_ERROR(endpoints.for_each([&](const Cursor& at) -> Status {
+    if (out.endpoints.size() == kMaxEndpoints) return at.error("too many endpoints", Errc::kLimit);
+    ASSIGN_OR_RETURN(Endpoint endpoint, parse_endpoint(at));
+    out.endpoints.push_back(std::move(endpoint));
+    return {};
+  }));
+  if (out.endpoints.empty()) return endpoints.error("no endpoint");
+  if (const auto proxies = root.get("proxies")) {
+    RETURN_IF_ERROR(proxies->expect_object());
+    RETURN_IF_ERROR(proxies->read("http", out.proxies.http));
+    RETURN_IF_ERROR(proxies->read("https", out.proxies.https));
+    RETURN_IF_ERROR(proxies->read("exceptions", out.proxies.exceptions));
+  }
+  RETURN_IF_ERROR(root.read("parallel", out.parallel));
+  RETURN_IF_ERROR(root.read("attempts", out.attempts));
+  RETURN_IF_ERROR(root.read("stall_timeout_s", out.stall_timeout_s));
+  RETURN_IF_ERROR(root.read("max_wait_s", out.max_wait_s));
+  if (out.parallel == 0 || out.parallel > kMaxParallel || out.attempts == 0) return root.error("number out of range");
+  return out;
+}
+
+std::string print(const Request& request) {
+  Writer out;
+  out.begin_object()
+      .field("id", request.id)
+      .field("kind", word_of(kRequestKinds, request.kind))
+      .field("reference", request.reference)
+      .field("bytes", request.bytes)
+      .end_object();
+  return out.take();
+}
+
+Result<Request> parse_request(std::string text) {
+  ASSIGN_OR_RETURN(const Document document, Document::parse(std::move(text), "request"));
+  const Cursor root(document.root(), "request");
+  RETURN_IF_ERROR(root.expect_object());
+  Request out;
+  RETURN_IF_ERROR(root.read("id", out.id));
+  ASSIGN_OR_RETURN(out.kind, kind_of(kRequestKinds, root));
+  RETURN_IF_ERROR(root.read("reference", out.reference));
+  RETURN_IF_ERROR(root.read("bytes", out.bytes));
+  const bool fine =
+      Digest::parse(out.reference).ok() || (out.kind == Request::Kind::kManifest && is_tag(out.reference));
+  if (!fine) return root.error("bad reference " + quoted(out.reference));
+  return out;
+}
+
+std::string print(const Event& event) {
+  Writer out;
+  out.begin_object().field("id", event.id).field("kind", word_of(kEventKinds, event.kind));
+  if (event.kind == Event::Kind::kDone) {
+    out.field("bytes", event.bytes)
+        .field("media_type", for_people(event.media_type, kMaxWords))
+        .field("endpoint", for_people(event.endpoint, kMaxWords));
+  } else {
+    out.field("message", for_people(event.message, kMaxWords));
+  }
+  if (event.kind == Event::Kind::kRetry) out.field("wait_ms", event.wait_ms);
+  if (event.kind == Event::Kind::kFailed)
+    out.field("hint", for_people(event.hint, kMaxWords)).field("code", to_string(event.code));
+  out.end_object();
+  return out.take();
+}
+
+Result<Event> parse_event(std::string text) {
+  ASSIGN_OR_RETURN(const Document document, Document::parse(std::move(text), "event"));
+  const Cursor root(document.root(), "event");
+  RETURN_IF_ERROR(root.expect_object());
+  Event out;
+  RETURN_IF_ERROR(root.read("id", out.id));
+  ASSIGN_OR_RETURN(out.kind, kind_of(kEventKinds, root));
+  RETURN_IF_ERROR(root.read("bytes", out.bytes));
+  RETURN_IF_ERROR(root.read("wait_ms", out.wait_ms));
+  for (const auto& [name, value] : {std::pair("media_type", &out.media_type), std::pair("endpoint", &out.endpoint),
+                                    std::pair("message", &out.message), std::pair("hint", &out.hint)}) {
+    RETURN_IF_ERROR(root.read(name, *value));
+    *value = for_people(*value, kMaxWords);
+  }
+  if (out.kind == Event::Kind::kFailed) {
+    std::string code;
+    RETURN_IF_ERROR(root.read("code", code));
+    ASSIGN_OR_RETURN(out.code, parse_code(code, root));
+    if (out.message.empty()) return root.error("a failure without words");
+  }
+  return out;
+}
+
+}  // namespace cooper::fetch

@@ -1,0 +1,94 @@
+// What cooper and cooper-fetch say to each other. Both sides take the other's words for hostile: every document is
+// bounded, every field typed and checked, and text for people loses its control characters.
+//
+//   cooper                                          cooper-fetch (unprivileged, sandboxed)
+//     Setup: a document in a file (descriptor 4) ----->
+//     Request + write end of a pipe (socket, 3)  ----->
+//                                     <----- bytes through the pipe, then its end
+//                                     <----- Event: retry (any number), then done or failed, once for each request
+//
+// One message of the socket (SOCK_SEQPACKET) is one JSON document. When the socket ends, cooper-fetch ends.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/error.h"
+
+namespace cooper::fetch {
+
+inline constexpr int kSocketFd = 3;
+inline constexpr int kSetupFd = 4;
+inline constexpr std::size_t kMaxSetupBytes = std::size_t{8} << 20;
+inline constexpr std::size_t kMaxMessageBytes = std::size_t{32} << 10;
+inline constexpr unsigned kMaxParallel = 16;
+
+// One place that has the repository. Secrets and certificates travel as text: cooper-fetch opens no such file.
+struct Endpoint {
+  std::string host;        // "registry.example:5000"
+  std::string repository;  // "library/busybox"
+  // http may be spoken when https is not: the registry is on this machine, or the configuration calls it insecure.
+  bool plain_http = false;
+  bool verify_tls = true;
+  std::string ca_pem = {};  // trusted besides the certificates of the system
+  std::string certificate_pem = {}, key_pem = {};
+  std::string username = {}, password = {};
+  std::string identity_token = {};  // instead of a password, for the token service
+  bool operator==(const Endpoint&) const = default;
+};
+
+// Values of the usual environment variables.
+struct Proxies {
+  std::string http, https;
+  std::string exceptions;  // no_proxy
+  bool operator==(const Proxies&) const = default;
+};
+
+struct Setup {
+  std::vector<Endpoint> endpoints;  // tried in this order; at least one
+  Proxies proxies = {};
+  unsigned parallel = 3;
+  unsigned attempts = 5;          // of a request without any progress
+  unsigned stall_timeout_s = 60;  // a connection that brings nothing for so long is given up
+  unsigned max_wait_s = 60;       // a registry that asks for a longer pause is not waited for
+  bool operator==(const Setup&) const = default;
+};
+
+std::string print(const Setup& setup);
+Result<Setup> parse_setup(std::string text);
+
+struct Request {
+  enum class Kind { kManifest, kBlob };
+  std::uint32_t id = 0;
+  Kind kind = Kind::kBlob;
+  std::string reference;    // a digest; of a manifest also a tag
+  std::uint64_t bytes = 0;  // of a blob: its size; of a manifest: the largest that is taken
+  bool operator==(const Request&) const = default;
+};
+
+std::string print(const Request& request);
+Result<Request> parse_request(std::string text);
+
+struct Event {
+  enum class Kind { kRetry, kDone, kFailed };
+  std::uint32_t id = 0;
+  Kind kind = Kind::kDone;
+  std::uint64_t bytes = 0;      // done: how many went through the pipe
+  std::string media_type = {};  // done, of a manifest: what the registry calls it
+  std::string endpoint = {};    // done: the host it came from
+  std::string message = {};     // retry, failed
+  std::string hint = {};        // failed
+  Errc code = Errc::kSystem;    // failed
+  std::uint64_t wait_ms = 0;    // retry: the pause before it
+  bool operator==(const Event&) const = default;
+};
+
+std::string print(const Event& event);
+Result<Event> parse_event(std::string text);
+
+// Printable, and at most `max_bytes` of it.
+std::string for_people(std::string_view text, std::size_t max_bytes);
+
+}  // namespace cooper::fetch

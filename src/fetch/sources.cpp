@@ -1,0 +1,102 @@
+#include "fetch/sources.h"
+
+#include <algorithm>
+
+#include "base/strings.h"
+#include "fetch/hosts.h"
+#include "io/file.h"
+#include "sys/file.h"
+
+namespace cooper::fetch {
+namespace {
+
+constexpr std::size_t kMaxCertificateBytes = std::size_t{1} << 20;
+
+Status read_certificates(const std::string& directory, Endpoint& endpoint) {
+  ASSIGN_OR_RETURN(const UniqueFd fd, sys::openat(sys::kCwd, directory, O_RDONLY | O_DIRECTORY));
+  ASSIGN_OR_RETURN(auto names, sys::list_directory(fd));
+  std::ranges::sort(names);
+  for (const std::string& name : names) {
+    const std::string path = std::string(directory).append("/").append(name);
+    if (name.ends_with(".crt")) {
+      ASSIGN_OR_RETURN(const std::string pem, io::read_regular_file(path, kMaxCertificateBytes));
+      endpoint.ca_pem += pem + "\n";
+      if (endpoint.ca_pem.size() > kMaxCertificateBytes)
+        return Error(Errc::kLimit, "certificates in " + quoted(directory) + " are larger than 1 MiB");
+    } else if (name.ends_with(".cert") && endpoint.certificate_pem.empty()) {
+      const std::string key = path.substr(0, path.size() - 5) + ".key";
+      ASSIGN_OR_RETURN(endpoint.certificate_pem, io::read_regular_file(path, kMaxCertificateBytes));
+      ASSIGN_OR_RETURN(endpoint.key_pem, io::read_regular_file(key, kMaxCertificateBytes));
+    }
+  }
+  return {};
+}
+
+Status find_certificates(const SourceOptions& options, Endpoint& endpoint, const std::string& registry) {
+  if (!options.certificate_directory.empty()) return read_certificates(options.certificate_directory, endpoint);
+  for (const std::string& top : options.certificate_directories) {
+    const std::string directory = std::string(top).append("/").append(registry);
+    const auto info = sys::fstatat(sys::kCwd, directory, 0);
+    if (info.ok() && S_ISDIR(info->st_mode)) return read_certificates(directory, endpoint);
+  }
+  return {};
+}
+
+bool is_insecure(const SourceOptions& options, const std::string& host) {
+  return std::ranges::find(options.insecure, host) != options.insecure.end();
+}
+
+Result<Endpoint> mirror_endpoint(const SourceOptions& options, const std::string& mirror,
+                                 const oci_image::Reference& reference) {
+  const std::size_t slash = mirror.find('/');
+  const std::string host = mirror.substr(0, slash);
+  const std::string prefix = slash == std::string::npos ? "" : mirror.substr(slash + 1) + "/";
+  Endpoint out{.host = host, .repository = prefix + reference.repository};
+  out.verify_tls = !is_insecure(options, host);
+  out.plain_http = !out.verify_tls || is_loopback(host);
+  RETURN_IF_ERROR(find_certificates({.certificate_directories = options.certificate_directories}, out, host));
+  ASSIGN_OR_RETURN(const auto found, find_credentials(options.search, host, out.repository));
+  const Credentials credentials = found.value_or(Credentials());
+  out.username = credentials.username;
+  out.password = credentials.password;
+  out.identity_token = credentials.identity_token;
+  return out;
+}
+
+}  // namespace
+
+Result<std::pair<std::string, std::string>> parse_mirror(std::string_view text) {
+  const auto pair = split_once(text, '=');
+  if (!pair || pair->first.empty() || pair->second.empty() || pair->second.find("://") != std::string_view::npos ||
+      pair->second.ends_with('/'))
+    return Error(Errc::kInvalidArgument, "mirror " + quoted(text) + " must be REGISTRY=HOST[:PORT][/PREFIX]");
+  return std::pair(std::string(pair->first), std::string(pair->second));
+}
+
+Result<std::vector<Endpoint>> endpoints_of(const oci_image::Reference& reference, const SourceOptions& options) {
+  std::vector<Endpoint> out;
+  for (const auto& [registry, mirror] : options.mirrors) {
+    if (registry != reference.registry) continue;
+    auto endpoint = mirror_endpoint(options, mirror, reference);
+    if (!endpoint.ok()) return std::move(endpoint).error().with("mirror " + quoted(mirror));
+    out.push_back(std::move(*endpoint));
+  }
+  Endpoint own{.host = address_of(reference.registry), .repository = reference.repository};
+  own.verify_tls = options.verify_tls.value_or(!is_insecure(options, reference.registry));
+  own.plain_http = !own.verify_tls || is_loopback(own.host);
+  auto certificates = find_certificates(options, own, reference.registry);
+  if (!certificates.ok()) return std::move(certificates).error().with("certificates for " + quoted(reference.registry));
+  std::optional<Credentials> credentials = options.credentials;
+  if (!credentials) {
+    ASSIGN_OR_RETURN(credentials, find_credentials(options.search, reference.registry, reference.repository));
+  }
+  if (credentials) {
+    own.username = credentials->username;
+    own.password = credentials->password;
+    own.identity_token = credentials->identity_token;
+  }
+  out.push_back(std::move(own));
+  return out;
+}
+
+}  // namespace cooper::fetch

@@ -1,0 +1,37 @@
+// From a reference and the configuration to the places an image may come from, with all they need.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/error.h"
+#include "fetch/credentials.h"
+#include "fetch/protocol.h"
+#include "spec/oci_image/reference.h"
+#include "spec/oci_image/types.h"
+
+namespace cooper::fetch {
+
+struct SourceOptions {
+  // host[:port]: http, and https with certificates nobody knows, are good enough.
+  std::vector<std::string> insecure = {};
+  // registry -> "host[:port][/prefix]", asked before it, in this order.
+  std::vector<std::pair<std::string, std::string>> mirrors = {};
+  std::optional<bool> verify_tls = {};          // false: the registry of the reference counts as insecure
+  std::optional<Credentials> credentials = {};  // for that registry; else they are searched for
+  CredentialSearch search = {};
+  // <directory>/<host[:port]>/: *.crt are authorities, NAME.cert with NAME.key is what the registry may ask for. The
+  // first directory that has the host wins. Of certificate_directory, when it is not empty, the files themselves.
+  std::vector<std::string> certificate_directories = {};
+  std::string certificate_directory = {};
+};
+
+// Mirrors first, then the registry itself. `reference` has its registry.
+Result<std::vector<Endpoint>> endpoints_of(const oci_image::Reference& reference, const SourceOptions& options);
+
+// "registry=host[:port][/prefix]"
+Result<std::pair<std::string, std::string>> parse_mirror(std::string_view text);
+
+}  // namespace cooper::fetch

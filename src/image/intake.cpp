@@ -1,0 +1,122 @@
+#include "image/internal/intake.h"
+
+#include <chrono>
+
+#include "base/strings.h"
+#include "codec/digest.h"
+#include "image/internal/paths.h"
+#include "image/internal/records.h"
+#include "image/internal/trees.h"
+#include "spec/oci_image/media_types.h"
+#include "spec/oci_image/print.h"
+#include "sys/file.h"
+
+namespace cooper::image {
+namespace {
+
+std::int64_t now_unix_ms() {
+  const auto now = std::chrono::system_clock::now().time_since_epoch();
+  return std::chrono::duration_cast<std::chrono::milliseconds>(now).count();
+}
+
+std::string_view layer_media_type(codec::Compression compression) {
+  switch (compression) {
+    case codec::Compression::kGzip:
+      return oci_image::kMediaTypeLayerGzip;
+    case codec::Compression::kZstd:
+      return oci_image::kMediaTypeLayerZstd;
+    default:
+      return oci_image::kMediaTypeLayer;
+  }
+}
+
+Result<std::vector<LayerOutput>> read_layers(BorrowedFd store, Staging& staging, const ImagePlan& plan,
+                                             const std::string& chain, const OpenLayers& open,
+                                             const IntakeProgress& progress) {
+  ASSIGN_OR_RETURN(auto layers, open());
+  std::uint64_t total = 0;
+  std::vector<LayerInput> inputs;
+  for (OpenLayer& layer : layers) {
+    total += layer.bytes;
+    inputs.push_back(std::move(layer.input));
+  }
+  const std::string shown = plan.names.empty() ? plan.config_digest.str() : plan.names.front();
+  const LayerProgress show = [&](std::uint64_t done) {
+    if (progress) progress(shown, done, total);
+  };
+  std::optional<TreeBuilder> builder;
+  UniqueFd rootfs;
+  if (!Trees(store).exists(chain) && !staging.has_tree(chain)) {
+    ASSIGN_OR_RETURN(rootfs, staging.new_tree(chain));
+    builder.emplace(rootfs);
+  }
+  ASSIGN_OR_RETURN(auto outputs, process_layers(std::move(inputs), builder ? &*builder : nullptr, show));
+  if (builder) RETURN_IF_ERROR(staging.seal_tree(chain, *builder));
+  for (std::size_t i = 0; i < outputs.size(); ++i) {
+    if (layers[i].blob) RETURN_IF_ERROR(staging.keep_blob(*layers[i].blob, outputs[i].digest));
+  }
+  return outputs;
+}
+
+}  // namespace
+
+std::string layer_name(std::size_t index, std::size_t count, const LayerPlan& layer) {
+  return "layer " + std::to_string(index + 1) + " of " + std::to_string(count) + " (" +
+         (layer.digest ? layer.digest->str() : quoted(layer.file)) + ")";
+}
+
+Result<std::optional<Image>> already_there(BorrowedFd store, const ImagePlan& plan) {
+  ASSIGN_OR_RETURN(std::optional<Image> image, Records(store).image(plan.config_digest));
+  if (!image) return image;
+  // An archive without a manifest brings nothing new when the image is known; another manifest of the same image
+  // replaces ours.
+  if (!plan.manifest_bytes.empty() && codec::digest_of(plan.manifest_bytes) != image->manifest_digest)
+    return std::optional<Image>();
+  if (!Trees(store).exists(image->chain)) return std::optional<Image>();
+  for (const Digest& blob : image->layers) {
+    if (!sys::fstatat(store, blob_path(blob)).ok()) return std::optional<Image>();
+  }
+  return image;
+}
+
+Result<Image> take_in(BorrowedFd store, Staging& staging, const ImagePlan& plan, const OpenLayers& open,
+                      const IntakeProgress& progress) {
+  ASSIGN_OR_RETURN(auto known, already_there(store, plan));
+  if (known) {
+    known->names = plan.names;
+    return std::move(*known);
+  }
+  const std::string chain = chain_of(plan.config.diff_ids);
+  ASSIGN_OR_RETURN(const auto layers, read_layers(store, staging, plan, chain, open, progress));
+  oci_image::Manifest made{.media_type = {},
+                           .artifact_type = {},
+                           .config = {.media_type = std::string(oci_image::kMediaTypeConfig),
+                                      .digest = plan.config_digest,
+                                      .size_bytes = plan.config_bytes.size(),
+                                      .annotations = {},
+                                      .platform = {}},
+                           .layers = {},
+                           .annotations = {}};
+  Image image{.id = plan.config_digest, .manifest_digest = plan.config_digest};
+  for (const LayerOutput& layer : layers) {
+    made.layers.push_back({.media_type = std::string(layer_media_type(layer.compression)),
+                           .digest = layer.digest,
+                           .size_bytes = layer.size_bytes,
+                           .annotations = {},
+                           .platform = {}});
+    image.layers.push_back(layer.digest);
+    image.size_bytes += layer.plain_bytes;
+  }
+  const std::string manifest = plan.manifest_bytes.empty() ? oci_image::print(made) : plan.manifest_bytes;
+  image.manifest_digest = codec::digest_of(manifest);
+  image.index_digest = plan.index_digest;
+  image.created = plan.config.created;
+  image.loaded_unix_ms = now_unix_ms();
+  image.chain = chain;
+  image.names = plan.names;
+  RETURN_IF_ERROR(staging.add_blob(image.id, plan.config_bytes));
+  RETURN_IF_ERROR(staging.add_blob(image.manifest_digest, manifest));
+  return image;
+}
+
+}  // namespace cooper::image

@@ -1,0 +1,39 @@
+// From a plan and open layers to an image in a staging area: what loading and pulling have in common.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/error.h"
+#include "base/fd.h"
+#include "image/internal/layers.h"
+#include "image/internal/plan.h"
+#include "image/internal/staging.h"
+#include "image/store.h"
+
+namespace cooper::image {
+
+struct OpenLayer {
+  LayerInput input;
+  std::uint64_t bytes = 0;  // as they are stored; 0: unknown
+  // The file of the staging area that is this blob when all of it was read; none: the area has it under its name.
+  std::optional<std::size_t> blob = {};
+};
+// All layers of the plan; asked for when the image is not there yet.
+using OpenLayers = std::function<Result<std::vector<OpenLayer>>()>;
+using IntakeProgress = std::function<void(std::string_view what, std::uint64_t done_bytes, std::uint64_t total_bytes)>;
+
+// "layer 1 of 3 (sha256:...)"
+std::string layer_name(std::size_t index, std::size_t count, const LayerPlan& layer);
+
+// The image as it is in the store, when nothing of it is missing but perhaps names.
+Result<std::optional<Image>> already_there(BorrowedFd store, const ImagePlan& plan);
+
+// Reads, checks and unpacks what is missing; the image is there after staging.commit(). Its names are the plan's.
+Result<Image> take_in(BorrowedFd store, Staging& staging, const ImagePlan& plan, const OpenLayers& open,
+                      const IntakeProgress& progress);
+
+}  // namespace cooper::image

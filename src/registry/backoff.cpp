@@ -1,0 +1,42 @@
+#include "registry/backoff.h"
+
+#include <algorithm>
+#include <array>
+#include <ctime>
+#include <string>
+
+#include "base/strings.h"
+
+namespace cooper::registry {
+namespace {
+
+constexpr std::uint64_t kFirstMs = 500;
+constexpr std::uint64_t kMaxMs = 30'000;
+// However much progress there is between them.
+constexpr unsigned kMaxTotal = 50;
+
+}  // namespace
+
+std::optional<std::uint64_t> parse_retry_after(std::string_view text, std::int64_t now_unix_s) {
+  text = trim(text);
+  if (const auto seconds = parse_number<std::uint64_t>(text)) return seconds;
+  const std::string copy(text);
+  std::tm parts{};
+  // RFC 9110, 5.6.7: the preferred form; the program runs in the C locale.
+  const char* const end = ::strptime(copy.c_str(), "%a, %d %b %Y %H:%M:%S GMT", &parts);
+  if (end == nullptr || *end != '\0') return std::nullopt;
+  const std::int64_t then = ::timegm(&parts);
+  return static_cast<std::uint64_t>(std::max<std::int64_t>(then - now_unix_s, 0));
+}
+
+void Backoff::made_progress() {
+  failures_ = 0;
+}
+
+std::optional<std::uint64_t> Backoff::next() {
+  if (++failures_ >= attempts_ || ++total_ >= kMaxTotal) return std::nullopt;
+  const std::uint64_t base = std::min(kMaxMs, kFirstMs << std::min(failures_ - 1, 8U));
+  return base * 3 / 4 + static_cast<std::uint64_t>(static_cast<double>(base) / 2 * random_);
+}
+
+}  // namespace cooper::registry

@@ -1,0 +1,30 @@
+// When a request is tried again, and how long after.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string_view>
+
+namespace cooper::registry {
+
+// Seconds from `now_unix_s` on that a Retry-After header asks for: a number, or a date of HTTP (0 when it has passed).
+std::optional<std::uint64_t> parse_retry_after(std::string_view text, std::int64_t now_unix_s);
+
+// Counts failures of one request. A request that brought something begins anew, but not for ever.
+class Backoff {
+ public:
+  // `random` in [0, 1) spreads the clients of a registry that comes back.
+  Backoff(unsigned attempts, double random) : attempts_(attempts), random_(random) {}
+
+  void made_progress();
+  // Milliseconds to wait before the next try; nullopt: no more.
+  std::optional<std::uint64_t> next();
+
+ private:
+  unsigned attempts_;
+  double random_;
+  unsigned failures_ = 0;
+  unsigned total_ = 0;
+};
+
+}  // namespace cooper::registry

@@ -1,0 +1,277 @@
+#include "registry/http.h"
+
+#include <curl/curl.h>
+
+#include <algorithm>
+#include <array>
+
+#include "base/strings.h"
+#include "registry/url.h"
+
+namespace cooper::registry {
+namespace {
+
+constexpr int kMaxRedirects = 10;
+constexpr std::size_t kMaxAnswerBytes = std::size_t{64} << 10;
+constexpr std::size_t kMaxHeaderBytes = std::size_t{256} << 10;
+constexpr long kConnectTimeoutS = 30;
+
+bool is_success(long status) {
+  return status >= 200 && status < 300;
+}
+bool is_redirect(long status) {
+  return status == 301 || status == 302 || status == 303 || status == 307 || status == 308;
+}
+
+// One answer as it arrives.
+struct Arrival {
+  BodySink& sink;
+  HttpHead head;
+  std::size_t header_bytes = 0;
+  std::string answer = {};
+  bool begun = false;
+  bool too_long = false;
+  Status sink_status = {};
+};
+
+std::size_t on_header(char* data, std::size_t size, std::size_t count, void* user) {
+  auto& arrival = *static_cast<Arrival*>(user);
+  const std::string_view line = trim({data, size * count});
+  arrival.header_bytes += size * count;
+  if (arrival.header_bytes > kMaxHeaderBytes) {
+    arrival.too_long = true;
+    return 0;
+  }
+  // Another answer begins: after an interim one, or a proxy's.
+  if (line.starts_with("HTTP/")) arrival.head.headers.clear();
+  if (const auto pair = split_once(line, ':'); pair && !line.starts_with("HTTP/"))
+    arrival.head.headers.emplace(to_lower(trim(pair->first)), std::string(trim(pair->second)));
+  return size * count;
+}
+
+Status pass_on(Arrival& arrival, CURL* handle, std::string_view bytes) {
+  if (!arrival.begun) {
+    (void)::curl_easy_getinfo(handle, CURLINFO_RESPONSE_CODE, &arrival.head.status);
+    arrival.begun = true;
+    if (is_success(arrival.head.status)) RETURN_IF_ERROR(arrival.sink.begin(arrival.head));
+  }
+  if (is_success(arrival.head.status)) return bytes.empty() ? Status() : arrival.sink.write(bytes);
+  arrival.answer.append(bytes.substr(0, kMaxAnswerBytes - std::min(kMaxAnswerBytes, arrival.answer.size())));
+  return {};
+}
+
+struct BodyUser {
+  Arrival& arrival;
+  CURL* handle;
+};
+
+std::size_t on_body(char* data, std::size_t size, std::size_t count, void* user) {
+  auto& body = *static_cast<BodyUser*>(user);
+  body.arrival.sink_status = pass_on(body.arrival, body.handle, {data, size * count});
+  // Enough of an answer that is only for a message.
+  if (body.arrival.answer.size() >= kMaxAnswerBytes) return 0;
+  return body.arrival.sink_status.ok() ? size * count : 0;
+}
+
+Trouble trouble_of(CURLcode code) {
+  switch (code) {
+    case CURLE_OK:
+      return Trouble::kNone;
+    case CURLE_COULDNT_RESOLVE_HOST:
+    case CURLE_COULDNT_RESOLVE_PROXY:
+      return Trouble::kResolve;
+    case CURLE_COULDNT_CONNECT:
+      return Trouble::kRefused;
+    case CURLE_SSL_CONNECT_ERROR:
+      return Trouble::kNoTls;
+    case CURLE_PEER_FAILED_VERIFICATION:
+    case CURLE_SSL_ISSUER_ERROR:
+    case CURLE_SSL_CERTPROBLEM:
+      return Trouble::kCertificate;
+    case CURLE_OPERATION_TIMEDOUT:
+    case CURLE_PARTIAL_FILE:
+    case CURLE_GOT_NOTHING:
+    case CURLE_SEND_ERROR:
+    case CURLE_RECV_ERROR:
+    case CURLE_HTTP2:
+    case CURLE_HTTP2_STREAM:
+    case CURLE_WEIRD_SERVER_REPLY:
+      return Trouble::kBroken;
+    default:
+      return Trouble::kOther;
+  }
+}
+
+// How far it came before the time was over.
+Trouble timeout_trouble(CURL* handle) {
+  curl_off_t resolved_us = 0;
+  curl_off_t connected_us = 0;
+  (void)::curl_easy_getinfo(handle, CURLINFO_NAMELOOKUP_TIME_T, &resolved_us);
+  (void)::curl_easy_getinfo(handle, CURLINFO_CONNECT_TIME_T, &connected_us);
+  if (resolved_us == 0) return Trouble::kResolve;
+  return connected_us == 0 ? Trouble::kRefused : Trouble::kBroken;
+}
+
+struct curl_blob blob_of(const std::string& text) {
+  // The library does not write to it.
+  return {const_cast<char*>(text.data()), text.size(), CURL_BLOB_NOCOPY};
+}
+
+}  // namespace
+
+std::string HttpHead::header(std::string_view name) const {
+  const auto found = headers.find(name);
+  return found == headers.end() ? std::string() : found->second;
+}
+
+struct HttpClient::Impl {
+  CURL* handle = nullptr;
+  const fetch::Endpoint& endpoint;
+  const fetch::Proxies& proxies;
+  unsigned stall_timeout_s;
+
+  void set_up(const HttpRequest& request, const Url& url);
+  // One request and its answer, whatever it is.
+  HttpResult exchange(const HttpRequest& request, const Url& url, bool own_origin, BodySink& sink);
+};
+
+void HttpClient::Impl::set_up(const HttpRequest& request, const Url& url) {
+  // Keeps the connections.
+  ::curl_easy_reset(handle);
+  const auto set = [&](CURLoption option, auto value) { (void)::curl_easy_setopt(handle, option, value); };
+  set(CURLOPT_URL, request.url.c_str());
+  set(CURLOPT_PROTOCOLS_STR, "http,https");
+  set(CURLOPT_NOSIGNAL, 1L);
+  set(CURLOPT_FOLLOWLOCATION, 0L);
+  set(CURLOPT_USERAGENT, "cooper/" COOPER_VERSION);
+  set(CURLOPT_CONNECTTIMEOUT, kConnectTimeoutS);
+  set(CURLOPT_LOW_SPEED_LIMIT, 1L);
+  set(CURLOPT_LOW_SPEED_TIME, static_cast<long>(stall_timeout_s));
+  set(CURLOPT_TCP_KEEPALIVE, 1L);
+  set(CURLOPT_BUFFERSIZE, 256L << 10);
+  set(CURLOPT_NETRC, static_cast<long>(CURL_NETRC_IGNORED));
+  set(CURLOPT_SSLVERSION, static_cast<long>(CURL_SSLVERSION_TLSv1_2));
+  set(CURLOPT_SSL_VERIFYPEER, endpoint.verify_tls ? 1L : 0L);
+  set(CURLOPT_SSL_VERIFYHOST, endpoint.verify_tls ? 2L : 0L);
+  // The empty text keeps the library from looking into the environment.
+  const std::string& proxy = url.scheme == "https" ? proxies.https : proxies.http;
+  set(CURLOPT_PROXY, proxy.c_str());
+  set(CURLOPT_NOPROXY, proxies.exceptions.c_str());
+  set(CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
+  if (!endpoint.ca_pem.empty()) {
+    struct curl_blob blob = blob_of(endpoint.ca_pem);
+    set(CURLOPT_CAINFO_BLOB, &blob);
+    set(CURLOPT_CAPATH, "/etc/ssl/certs");
+  }
+  if (!endpoint.certificate_pem.empty() && !endpoint.key_pem.empty()) {
+    struct curl_blob certificate = blob_of(endpoint.certificate_pem);
+    struct curl_blob key = blob_of(endpoint.key_pem);
+    set(CURLOPT_SSLCERT_BLOB, &certificate);
+    set(CURLOPT_SSLKEY_BLOB, &key);
+    set(CURLOPT_SSLCERTTYPE, "PEM");
+    set(CURLOPT_SSLKEYTYPE, "PEM");
+  }
+  if (!request.post.empty()) {
+    set(CURLOPT_POSTFIELDS, request.post.c_str());
+    set(CURLOPT_POSTFIELDSIZE, static_cast<long>(request.post.size()));
+  }
+  if (request.from_byte != 0) {
+    const std::string range = std::to_string(request.from_byte) + "-";
+    set(CURLOPT_RANGE, range.c_str());
+  }
+}
+
+HttpResult HttpClient::Impl::exchange(const HttpRequest& request, const Url& url, bool own_origin, BodySink& sink) {
+  set_up(request, url);
+  struct curl_slist* headers = nullptr;
+  const auto add = [&](const std::string& line) {
+    if (struct curl_slist* longer = ::curl_slist_append(headers, line.c_str())) headers = longer;
+  };
+  for (const std::string& line : request.headers) add(line);
+  if (own_origin && !request.authorization.empty()) add("Authorization: " + request.authorization);
+  std::array<char, CURL_ERROR_SIZE> words{};
+  Arrival arrival{.sink = sink, .head = {.url = request.url, .headers = {}}};
+  BodyUser body{arrival, handle};
+  (void)::curl_easy_setopt(handle, CURLOPT_HTTPHEADER, headers);
+  (void)::curl_easy_setopt(handle, CURLOPT_ERRORBUFFER, words.data());
+  (void)::curl_easy_setopt(handle, CURLOPT_HEADERFUNCTION, on_header);
+  (void)::curl_easy_setopt(handle, CURLOPT_HEADERDATA, &arrival);
+  (void)::curl_easy_setopt(handle, CURLOPT_WRITEFUNCTION, on_body);
+  (void)::curl_easy_setopt(handle, CURLOPT_WRITEDATA, &body);
+  const CURLcode code = ::curl_easy_perform(handle);
+  // An answer without a body.
+  if (code == CURLE_OK && !arrival.begun) arrival.sink_status = pass_on(arrival, handle, {});
+  (void)::curl_easy_getinfo(handle, CURLINFO_RESPONSE_CODE, &arrival.head.status);
+  (void)::curl_easy_setopt(handle, CURLOPT_ERRORBUFFER, nullptr);
+  (void)::curl_easy_setopt(handle, CURLOPT_HTTPHEADER, nullptr);
+  ::curl_slist_free_all(headers);
+
+  HttpResult result{.head = std::move(arrival.head), .answer = std::move(arrival.answer)};
+  if (!arrival.sink_status.ok()) {
+    result.trouble = Trouble::kSink;
+    result.sink = std::move(arrival.sink_status);
+  } else if (arrival.too_long) {
+    result.trouble = Trouble::kOther;
+    result.message = "headers of more than " + format_bytes(kMaxHeaderBytes);
+  } else if (code != CURLE_OK && result.answer.size() < kMaxAnswerBytes) {
+    result.trouble = code == CURLE_OPERATION_TIMEDOUT ? timeout_trouble(handle) : trouble_of(code);
+    result.message = words[0] != '\0' ? std::string(words.data()) : std::string(::curl_easy_strerror(code));
+  }
+  return result;
+}
+
+HttpClient::HttpClient(const fetch::Endpoint& endpoint, const fetch::Proxies& proxies, unsigned stall_timeout_s)
+    : impl_(std::make_unique<Impl>(Impl{::curl_easy_init(), endpoint, proxies, stall_timeout_s})) {
+  COOPER_ASSERT(impl_->handle != nullptr);
+}
+HttpClient::HttpClient(HttpClient&&) noexcept = default;
+HttpClient::~HttpClient() {
+  if (impl_) ::curl_easy_cleanup(impl_->handle);
+}
+
+HttpResult HttpClient::run(const HttpRequest& request, BodySink& sink) {
+  const auto refuse = [](std::string why) {
+    return HttpResult{.trouble = Trouble::kRedirect, .message = std::move(why)};
+  };
+  HttpRequest now = request;
+  const auto first = parse_url(request.url);
+  if (!first.ok()) return refuse(first.error().message());
+  Url url = *first;
+  for (int hops = 0; hops <= kMaxRedirects; ++hops) {
+    HttpResult result = impl_->exchange(now, url, same_origin(url, *first), sink);
+    if (result.trouble != Trouble::kNone || !is_redirect(result.head.status)) return result;
+    auto next = resolve_url(url, result.head.header("location"));
+    if (!next.ok())
+      return refuse("redirect to " + quoted(result.head.header("location")) + ": " + next.error().message());
+    if (url.scheme == "https" && next->scheme != "https")
+      return refuse("redirect from https down to " + quoted(next->str()));
+    url = std::move(*next);
+    now.url = url.str();
+    // A form holds credentials.
+    if (!now.post.empty() && !same_origin(url, *first)) return refuse("redirect of a form to " + quoted(url.origin()));
+  }
+  return refuse("more than " + std::to_string(kMaxRedirects) + " redirects");
+}
+
+Status HttpClient::initialise() {
+  if (::curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) return Error(Errc::kSystem, "libcurl cannot be used");
+  return {};
+}
+
+std::string HttpClient::library_version() {
+  return ::curl_version();
+}
+
+Status MemorySink::begin(const HttpHead&) {
+  bytes_.clear();
+  return {};
+}
+
+Status MemorySink::write(std::string_view bytes) {
+  if (bytes_.size() + bytes.size() > max_bytes_)
+    return Error(Errc::kLimit, "is larger than " + format_bytes(max_bytes_));
+  bytes_ += bytes;
+  return {};
+}
+
+}  // namespace cooper::registry

@@ -1,0 +1,131 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "registry/backoff.h"
+#include "registry/challenge.h"
+#include "registry/registry.h"
+#include "registry/url.h"
+
+namespace cooper::registry {
+namespace {
+
+using ::testing::HasSubstr;
+
+TEST(UrlTest, ReferencesBecomeUrls) {
+  const fetch::Endpoint endpoint{.host = "localhost:5000", .repository = "a/b"};
+  EXPECT_EQ(manifest_url("http", endpoint, "1.0"), "http://localhost:5000/v2/a/b/manifests/1.0");
+  EXPECT_EQ(blob_url("https", endpoint, "sha256:00"), "https://localhost:5000/v2/a/b/blobs/sha256:00");
+}
+
+TEST(UrlTest, PartsAreFound) {
+  const auto url = parse_url("HTTPS://Registry.Example:8443/a?b=c#d");
+  ASSERT_TRUE(url.ok());
+  EXPECT_EQ(url->origin(), "https://registry.example:8443");
+  EXPECT_EQ(url->path, "/a?b=c");
+  EXPECT_EQ(parse_url("http://[::1]:80/x")->str(), "http://[::1]/x");
+  EXPECT_EQ(parse_url("http://h?q")->str(), "http://h/?q");
+}
+
+TEST(UrlTest, OthersAreRefused) {
+  for (const char* text : {"", "x", "ftp://h/", "file:///etc/shadow", "http://", "http://user@h/", "http://h:0/",
+                           "http://h:x/", "http://h/a b", "http://h/\r\nX: y", "http://h\\x/", "https://h:99999/"}) {
+    EXPECT_FALSE(parse_url(text).ok()) << text;
+  }
+}
+
+TEST(UrlTest, RedirectsAreResolved) {
+  const Url base = *parse_url("https://h:5000/v2/a/blobs/x?old");
+  EXPECT_EQ(resolve_url(base, "/y")->str(), "https://h:5000/y");
+  EXPECT_EQ(resolve_url(base, "y?z")->str(), "https://h:5000/v2/a/blobs/y?z");
+  EXPECT_EQ(resolve_url(base, "?z=http://x/")->str(), "https://h:5000/v2/a/blobs/x?z=http://x/");
+  EXPECT_EQ(resolve_url(base, "//other/y")->str(), "https://other/y");
+  EXPECT_EQ(resolve_url(base, "http://other/y")->str(), "http://other/y");
+  EXPECT_FALSE(resolve_url(base, "").ok());
+  EXPECT_FALSE(resolve_url(base, "file:///etc/shadow").ok());
+}
+
+TEST(UrlTest, OriginsDifferBySchemeHostAndPort) {
+  const auto same = [](const char* a, const char* b) { return same_origin(*parse_url(a), *parse_url(b)); };
+  EXPECT_TRUE(same("https://h/", "https://H:443/x"));
+  EXPECT_FALSE(same("https://h/", "http://h/"));
+  EXPECT_FALSE(same("https://h/", "https://h:444/"));
+  EXPECT_FALSE(same("https://h/", "https://h.other/"));
+}
+
+TEST(ChallengeTest, BearerWithParameters) {
+  const auto found = parse_challenges(
+      R"(Bearer realm="https://auth.example/token",service="registry \"x\"", scope="repository:a:pull,push")");
+  ASSERT_EQ(found.size(), 1U);
+  EXPECT_EQ(found[0].scheme, "bearer");
+  EXPECT_EQ(found[0].parameter("realm"), "https://auth.example/token");
+  EXPECT_EQ(found[0].parameter("service"), "registry \"x\"");
+  EXPECT_EQ(found[0].parameter("scope"), "repository:a:pull,push");
+}
+
+TEST(ChallengeTest, SeveralInOneHeader) {
+  const auto found = parse_challenges("Negotiate, Basic realm=\"a, b\", Bearer Realm=x , service = y");
+  ASSERT_EQ(found.size(), 3U);
+  EXPECT_EQ(found[0].scheme, "negotiate");
+  EXPECT_EQ(found[1].parameter("realm"), "a, b");
+  EXPECT_EQ(found[2].parameter("service"), "y");
+}
+
+TEST(ChallengeTest, BrokenOnesEndTheList) {
+  EXPECT_TRUE(parse_challenges("").empty());
+  EXPECT_TRUE(parse_challenges("\"x\"").empty());
+  EXPECT_TRUE(parse_challenges("Bearer realm=\"open").empty());
+  EXPECT_EQ(parse_challenges("Basic, Bearer realm=\"open").size(), 1U);
+}
+
+TEST(ChallengeTest, TokenUrls) {
+  const Challenge challenge{.scheme = "bearer", .parameters = {{"realm", "https://a/t"}, {"service", "r s"}}};
+  EXPECT_EQ(token_url(challenge, "x/y", ""), "https://a/t?service=r%20s&scope=repository%3ax%2fy%3apull");
+  EXPECT_THAT(token_url(challenge, "x", "me&you"), HasSubstr("&account=me%26you"));
+}
+
+TEST(ChallengeTest, Tokens) {
+  EXPECT_EQ(*parse_token(R"({"token":"a"})", "t"), "a");
+  EXPECT_EQ(*parse_token(R"({"access_token":"b","expires_in":5})", "t"), "b");
+  EXPECT_FALSE(parse_token(R"({"token":""})", "t").ok());
+  EXPECT_FALSE(parse_token(R"({"token":"a\r\nX-Evil: b"})", "t").ok());
+  EXPECT_FALSE(parse_token("[]", "t").ok());
+}
+
+TEST(BackoffTest, RetryAfter) {
+  EXPECT_EQ(parse_retry_after("17", 0), 17U);
+  EXPECT_EQ(parse_retry_after("Tue, 14 Nov 2023 22:13:30 GMT", 1'700'000'000), 10U);
+  EXPECT_EQ(parse_retry_after("Tue, 14 Nov 2023 22:13:10 GMT", 1'700'000'000), 0U);
+  EXPECT_EQ(parse_retry_after("soon", 0), std::nullopt);
+  EXPECT_EQ(parse_retry_after("", 0), std::nullopt);
+  EXPECT_EQ(parse_retry_after("-1", 0), std::nullopt);
+}
+
+TEST(BackoffTest, PausesDoubleAndEnd) {
+  Backoff backoff(5, 0.5);
+  EXPECT_EQ(backoff.next(), 500U);
+  EXPECT_EQ(backoff.next(), 1000U);
+  EXPECT_EQ(backoff.next(), 2000U);
+  EXPECT_EQ(backoff.next(), 4000U);
+  EXPECT_EQ(backoff.next(), std::nullopt);
+}
+
+TEST(BackoffTest, ProgressBeginsAnewButNotForEver) {
+  Backoff backoff(2, 0);
+  unsigned tries = 0;
+  while (backoff.next()) {
+    backoff.made_progress();
+    ASSERT_LT(++tries, 1000U);
+  }
+  EXPECT_GT(tries, 10U);
+}
+
+TEST(AnswerTest, WordsOfTheRegistry) {
+  EXPECT_EQ(describe_answer(404, R"({"errors":[{"code":"MANIFEST_UNKNOWN","message":"manifest unknown"}]})"),
+            "404 Not Found: manifest unknown (MANIFEST_UNKNOWN)");
+  EXPECT_EQ(describe_answer(500, "<html>"), "500 Internal Server Error");
+  EXPECT_EQ(describe_answer(418, R"({"errors":[{"message":"a\u001b[2Jb"}]})"), "418: a?[2Jb");
+  EXPECT_EQ(describe_answer(500, R"({"errors":[7]})"), "500 Internal Server Error");
+}
+
+}  // namespace
+}  // namespace cooper::registry

@@ -1,0 +1,133 @@
+#include "registry/serve.h"
+
+#include <signal.h>
+#include <unistd.h>
+
+#include <condition_variable>
+#include <deque>
+#include <mutex>
+
+#include "base/strings.h"
+#include "fetch/protocol.h"
+#include "fetch/thread.h"
+#include "io/file.h"
+#include "log/log.h"
+#include "registry/http.h"
+#include "registry/registry.h"
+#include "registry/sandbox.h"
+#include "registry/transfer.h"
+#include "sys/file.h"
+#include "sys/socket.h"
+
+namespace cooper::registry {
+namespace {
+
+constexpr std::size_t kMaxWaiting = 64;
+
+struct Job {
+  fetch::Request request;
+  UniqueFd pipe;
+};
+
+// Requests on their way from the socket to the workers.
+class Server {
+ public:
+  Server(BorrowedFd socket, fetch::Setup setup) : socket_(socket), setup_(std::move(setup)) {
+    for (const fetch::Endpoint& endpoint : setup_.endpoints)
+      registries_.push_back(std::make_unique<Registry>(endpoint));
+  }
+
+  // Returns when the socket has ended, with an error when it was not used well. The workers may be at work still.
+  Status run();
+
+ private:
+  Status take_request(sys::Message message);
+  void work();
+  void send(const fetch::Event& event);
+
+  BorrowedFd socket_;
+  fetch::Setup setup_;
+  std::vector<std::unique_ptr<Registry>> registries_;
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::deque<Job> jobs_;
+  std::vector<fetch::Thread> workers_;
+};
+
+void Server::send(const fetch::Event& event) {
+  // Nobody listens any more: the main thread sees the same and ends the program.
+  (void)!sys::send_message(socket_, fetch::print(event)).ok();
+}
+
+void Server::work() {
+  std::vector<Line> lines;
+  for (const auto& registry : registries_)
+    lines.push_back({*registry, HttpClient(registry->endpoint(), setup_.proxies, setup_.stall_timeout_s)});
+  while (true) {
+    Job job;
+    {
+      std::unique_lock lock(mutex_);
+      changed_.wait(lock, [&] { return !jobs_.empty(); });
+      job = std::move(jobs_.front());
+      jobs_.pop_front();
+    }
+    const fetch::Event last =
+        run_transfer(setup_, lines, job.request, job.pipe, [&](const fetch::Event& event) { send(event); });
+    job.pipe.reset();
+    send(last);
+  }
+}
+
+Status Server::take_request(sys::Message message) {
+  ASSIGN_OR_RETURN(fetch::Request request, fetch::parse_request(std::move(message.data)));
+  if (message.fds.size() != 1) return Error(Errc::kInvalidArgument, "a request comes with one descriptor");
+  const std::lock_guard guard(mutex_);
+  if (jobs_.size() >= kMaxWaiting) return Error(Errc::kLimit, "too many requests at once");
+  jobs_.push_back({std::move(request), std::move(message.fds.front())});
+  changed_.notify_one();
+  return {};
+}
+
+Status Server::run() {
+  for (unsigned i = 0; i < setup_.parallel; ++i) {
+    ASSIGN_OR_RETURN(fetch::Thread worker, fetch::Thread::start([this] { work(); }));
+    workers_.push_back(std::move(worker));
+  }
+  while (true) {
+    ASSIGN_OR_RETURN(sys::Message message, sys::recv_message(socket_, fetch::kMaxMessageBytes));
+    if (message.eof) return {};
+    RETURN_IF_ERROR(take_request(std::move(message)));
+  }
+}
+
+Status serve_or_fail() {
+  // Before anything is read that somebody else has written.
+  RETURN_IF_ERROR(drop_root());
+  (void)::signal(SIGPIPE, SIG_IGN);
+  RETURN_IF_ERROR(HttpClient::initialise());
+  fetch::Setup setup;
+  {
+    const UniqueFd file(fetch::kSetupFd);
+    // The writer has left it at its end.
+    std::string text(fetch::kMaxSetupBytes, '\0');
+    ASSIGN_OR_RETURN(const std::size_t n, sys::pread(file, text, 0));
+    text.resize(n);
+    ASSIGN_OR_RETURN(setup, fetch::parse_setup(std::move(text)));
+  }
+  RETURN_IF_ERROR(enter_sandbox());
+  Server server(BorrowedFd(fetch::kSocketFd), std::move(setup));
+  const Status status = server.run();
+  if (!status.ok()) log::error(status.error());
+  // Workers have nothing to put in order, and may wait for a registry.
+  ::_exit(status.ok() ? 0 : 1);
+}
+
+}  // namespace
+
+int serve() {
+  const Status status = serve_or_fail();
+  if (!status.ok()) log::error(Error(status.error().code(), "cooper-fetch: " + status.error().message()));
+  return 1;
+}
+
+}  // namespace cooper::registry

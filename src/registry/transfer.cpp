@@ -1,0 +1,306 @@
+#include "registry/transfer.h"
+
+#include <poll.h>
+#include <stdlib.h>
+#include <sys/random.h>
+
+#include <algorithm>
+#include <array>
+#include <ctime>
+#include <optional>
+
+#include "base/strings.h"
+#include "codec/digest.h"
+#include "registry/backoff.h"
+#include "registry/url.h"
+#include "spec/oci_image/media_types.h"
+#include "spec/oci_image/parse.h"
+#include "sys/file.h"
+
+namespace cooper::registry {
+namespace {
+
+using fetch::Event;
+using fetch::Request;
+
+constexpr int kMaxAuthorizations = 3;
+// Fewer than of other failures: most often the name is wrong.
+constexpr int kMaxRefusals = 3;
+
+constexpr std::array<std::string_view, 4> kManifestTypes = {oci_image::kMediaTypeIndex, oci_image::kMediaTypeManifest,
+                                                            oci_image::kMediaTypeDockerList,
+                                                            oci_image::kMediaTypeDockerManifest};
+
+// Between 0 and 1.
+double random_share() {
+  std::uint32_t bits = 0;
+  (void)!::getrandom(&bits, sizeof bits, 0);
+  return static_cast<double>(bits) / 4294967296.0;
+}
+
+void pause_ms(std::uint64_t ms) {
+  while (::poll(nullptr, 0, static_cast<int>(ms)) < 0 && errno == EINTR) {
+  }
+}
+
+// Bytes of a blob as they come, from whatever connection. What was received before a connection broke is kept.
+class BlobSink final : public BodySink {
+ public:
+  BlobSink(const Digest& digest, std::uint64_t size, BorrowedFd pipe)
+      : digest_(digest), size_(size), pipe_(pipe), hasher_(digest) {}
+
+  Status begin(const HttpHead& head) override {
+    skip_ = 0;
+    const std::string length = head.header("content-length");
+    const auto bytes = parse_number<std::uint64_t>(length);
+    std::uint64_t expected = size_;
+    if (head.status == 206) {
+      if (!head.header("content-range").starts_with("bytes " + std::to_string(received_) + "-"))
+        return Error(Errc::kCorrupt, "the registry answers with another part than it was asked for");
+      expected = size_ - received_;
+    } else {
+      // From the beginning again: what is known already is passed over.
+      skip_ = received_;
+    }
+    if (bytes && *bytes != expected && head.header("content-encoding").empty())
+      return wrong_size("says that it has " + std::to_string(*bytes + (expected == size_ ? 0 : received_)));
+    return {};
+  }
+  Status write(std::string_view bytes) override {
+    const std::size_t known = std::min<std::uint64_t>(skip_, bytes.size());
+    skip_ -= known;
+    bytes.remove_prefix(known);
+    if (bytes.empty()) return {};
+    if (received_ + bytes.size() > size_) return wrong_size("sends more than " + std::to_string(size_));
+    hasher_.update(bytes);
+    received_ += bytes.size();
+    progress_ = true;
+    return sys::write_all(pipe_, bytes);
+  }
+
+  std::uint64_t received() const { return received_; }
+  bool complete() const { return received_ == size_; }
+  // Since it was asked last.
+  bool made_progress() { return std::exchange(progress_, false); }
+  Status check() {
+    const Digest actual = hasher_.finish();
+    if (actual == digest_) return {};
+    return Error(Errc::kCorrupt, "is corrupt: its digest is " + actual.str());
+  }
+
+ private:
+  Error wrong_size(const std::string& what) const {
+    return Error(Errc::kCorrupt,
+                 "is corrupt: the registry " + what + " bytes, the manifest says " + std::to_string(size_));
+  }
+  const Digest& digest_;
+  std::uint64_t size_;
+  BorrowedFd pipe_;
+  codec::Hasher hasher_;
+  std::uint64_t received_ = 0;
+  std::uint64_t skip_ = 0;
+  bool progress_ = false;
+};
+
+class Transfer {
+ public:
+  Transfer(const fetch::Setup& setup, const Request& request, BorrowedFd pipe, const ReportRetry& report)
+      : setup_(setup), request_(request), pipe_(pipe), report_(report) {
+    if (auto digest = Digest::parse(request.reference); digest.ok()) digest_.emplace(std::move(*digest));
+    if (request.kind == Request::Kind::kBlob) blob_.emplace(*digest_, request.bytes, pipe);
+  }
+
+  // From one registry. Nothing more is tried when `final` is set.
+  Status run(Line& line, bool& final);
+  Event done(const Line& line) const {
+    return {.id = request_.id,
+            .kind = Event::Kind::kDone,
+            .bytes = blob_ ? blob_->received() : manifest_bytes_,
+            .media_type = media_type_,
+            .endpoint = line.registry.endpoint().host};
+  }
+
+ private:
+  HttpRequest request_for(const Registry& registry) const;
+  Status finish_blob(bool& final);
+  Status finish_manifest(const std::string& bytes, const HttpHead& head, bool& final);
+  // Ok: the request is to be sent again, now.
+  Status after_answer(Line& line, const HttpResult& result, const std::string& used);
+  Status after_trouble(Line& line, HttpResult& result, bool& final);
+  Status wait_and_retry(const std::string& why, std::optional<std::uint64_t> asked_s, Error otherwise);
+
+  const fetch::Setup& setup_;
+  const Request& request_;
+  BorrowedFd pipe_;
+  const ReportRetry& report_;
+  std::optional<Digest> digest_;
+  std::optional<BlobSink> blob_;
+  std::string media_type_;
+  std::uint64_t manifest_bytes_ = 0;
+  std::optional<Backoff> backoff_;
+  int authorizations_ = 0;
+  int refusals_ = 0;
+};
+
+HttpRequest Transfer::request_for(const Registry& registry) const {
+  HttpRequest out;
+  out.authorization = registry.authorization();
+  if (blob_) {
+    out.url = blob_url(registry.scheme(), registry.endpoint(), request_.reference);
+    out.from_byte = blob_->received();
+    return out;
+  }
+  out.url = manifest_url(registry.scheme(), registry.endpoint(), request_.reference);
+  for (const std::string_view type : kManifestTypes) out.headers.push_back("Accept: " + std::string(type));
+  return out;
+}
+
+Status Transfer::finish_blob(bool& final) {
+  final = true;
+  return blob_->check();
+}
+
+Status Transfer::finish_manifest(const std::string& bytes, const HttpHead& head, bool& final) {
+  std::optional<Digest> expected = digest_;
+  if (!expected) {
+    if (auto said = Digest::parse(head.header("docker-content-digest")); said.ok()) expected.emplace(std::move(*said));
+  }
+  if (expected) {
+    codec::Hasher hasher(*expected);
+    hasher.update(bytes);
+    const Digest actual = hasher.finish();
+    if (actual != *expected)
+      return Error(Errc::kCorrupt, "is corrupt: its digest is " + actual.str() + ", not " + expected->str());
+  }
+  final = true;
+  media_type_ = head.header("content-type");
+  manifest_bytes_ = bytes.size();
+  return sys::write_all(pipe_, bytes);
+}
+
+Status Transfer::wait_and_retry(const std::string& why, std::optional<std::uint64_t> asked_s, Error otherwise) {
+  if (blob_ && blob_->made_progress()) backoff_->made_progress();
+  const auto own_ms = backoff_->next();
+  if (asked_s && *asked_s > setup_.max_wait_s) {
+    return std::move(otherwise).with_hint("it asks to be left alone for " + std::to_string(*asked_s) +
+                                          " s: try again then; registries allow more to who has an account (--creds)");
+  }
+  if (!own_ms) return otherwise;
+  const std::uint64_t wait_ms = asked_s ? std::max<std::uint64_t>(*asked_s * 1000, 1) : *own_ms;
+  report_({.id = request_.id, .kind = Event::Kind::kRetry, .message = why, .wait_ms = wait_ms});
+  pause_ms(wait_ms);
+  return {};
+}
+
+Status Transfer::after_answer(Line& line, const HttpResult& result, const std::string& used) {
+  const long status = result.head.status;
+  const std::string host = quoted(line.registry.endpoint().host);
+  const std::string said = "registry " + host + " answers " + describe_answer(status, result.answer);
+  if (status == 401) {
+    if (++authorizations_ <= kMaxAuthorizations) return line.registry.authorize(line.client, result.head, used);
+    return Error(Errc::kPermission, said).with_hint("the credentials for " + host + " do not allow this");
+  }
+  if (status == 403)
+    return Error(Errc::kPermission, said).with_hint("the credentials for " + host + " do not allow this");
+  if (status == 404 || status == 410)
+    return Error(Errc::kNotFound, said).with_hint("check the spelling of the name and the tag");
+  if (status == 429 || status == 408 || (status >= 500 && status != 501)) {
+    const auto asked = parse_retry_after(result.head.header("retry-after"), ::time(nullptr));
+    return wait_and_retry(said, asked,
+                          Error(status == 429 ? Errc::kLimit : Errc::kSystem, said).with_hint("try again later"));
+  }
+  return Error(Errc::kSystem, said);
+}
+
+Status Transfer::after_trouble(Line& line, HttpResult& result, bool& final) {
+  const fetch::Endpoint& endpoint = line.registry.endpoint();
+  const std::string host = quoted(endpoint.host);
+  const std::string said = "registry " + host + ": " + fetch::for_people(result.message, 500);
+  const bool untouched = !blob_ || blob_->received() == 0;
+  switch (result.trouble) {
+    case Trouble::kSink:
+      // Wrong bytes are one registry's; a pipe that nobody reads is the end.
+      final = result.sink.error().errno_value() != 0;
+      return std::move(result.sink).error();
+    case Trouble::kNoTls:
+    case Trouble::kRefused:
+      if (untouched && line.registry.fall_back_to_http()) return {};
+      if (result.trouble == Trouble::kRefused && ++refusals_ < kMaxRefusals)
+        return wait_and_retry(said, {}, Error(Errc::kSystem, said).with_hint("check that a registry runs there"));
+      if (result.trouble == Trouble::kRefused)
+        return Error(Errc::kSystem, said).with_hint("check that a registry runs there");
+      return Error(Errc::kSystem, said)
+          .with_hint(
+              "if it speaks plain http, name it under registries.insecure of the configuration, or use "
+              "--tls-verify=false");
+    case Trouble::kBroken:
+      return wait_and_retry(said, {}, Error(Errc::kSystem, said).with_hint("try again later"));
+    case Trouble::kResolve:
+      return Error(Errc::kNotFound, said).with_hint("check the name of the registry, and the network");
+    case Trouble::kCertificate:
+      return Error(Errc::kPermission, said)
+          .with_hint("put the certificate of its authority into /etc/cooper/certs.d/" + endpoint.host +
+                     "/ca.crt, or use --tls-verify=false");
+    case Trouble::kRedirect:
+      return Error(Errc::kPermission, "registry " + host + ": " + result.message);
+    default:
+      return Error(Errc::kSystem, said);
+  }
+}
+
+Status Transfer::run(Line& line, bool& final) {
+  backoff_.emplace(setup_.attempts, random_share());
+  authorizations_ = 0;
+  refusals_ = 0;
+  while (true) {
+    const HttpRequest request = request_for(line.registry);
+    MemorySink memory(std::min<std::uint64_t>(request_.bytes, oci_image::kMaxDocumentBytes));
+    BodySink& sink = blob_ ? static_cast<BodySink&>(*blob_) : memory;
+    HttpResult result = line.client.run(request, sink);
+    if (result.trouble == Trouble::kNone && result.head.status >= 200 && result.head.status < 300) {
+      if (!blob_) return finish_manifest(memory.bytes(), result.head, final);
+      if (blob_->complete()) return finish_blob(final);
+      result.trouble = Trouble::kBroken;
+      result.message = "the answer ended after " + std::to_string(blob_->received()) + " of " +
+                       std::to_string(request_.bytes) + " bytes";
+    }
+    if (result.trouble == Trouble::kNone) {
+      RETURN_IF_ERROR(after_answer(line, result, request.authorization));
+    } else {
+      RETURN_IF_ERROR(after_trouble(line, result, final));
+    }
+  }
+}
+
+std::string name_of(const Request& request) {
+  return (request.kind == Request::Kind::kBlob ? "blob " : "manifest ") + request.reference;
+}
+
+}  // namespace
+
+Event run_transfer(const fetch::Setup& setup, std::vector<Line>& lines, const Request& request, BorrowedFd pipe,
+                   const ReportRetry& report) {
+  Transfer transfer(setup, request, pipe, report);
+  std::string before;
+  for (std::size_t i = 0; i < lines.size(); ++i) {
+    bool final = false;
+    Status status = transfer.run(lines[i], final);
+    if (status.ok()) return transfer.done(lines[i]);
+    const Error& error = status.error();
+    if (!final && i + 1 < lines.size()) {
+      before += " (before that, " + name_of(request) + ": " + error.message() + ")";
+      continue;
+    }
+    return {.id = request.id,
+            .kind = Event::Kind::kFailed,
+            .message = name_of(request) + ": " + error.message() + before,
+            .hint = error.hint(),
+            .code = error.code()};
+  }
+  return {.id = request.id,
+          .kind = Event::Kind::kFailed,
+          .message = "there is no registry to ask",
+          .code = Errc::kInternal};
+}
+
+}  // namespace cooper::registry

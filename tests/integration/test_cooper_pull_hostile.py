@@ -1,0 +1,477 @@
+"""cooper image pull from a registry that lies, stalls, breaks off, redirects and asks for patience; and kills in the middle.
+
+Whatever happens, the store is as it was before or has the whole image, and the next command clears what a kill has left.
+"""
+
+import base64
+import contextlib
+import json
+import os
+import signal
+import threading
+import time
+
+import pytest
+
+from lib import proc
+from lib.cooper import busybox_layout, engine_dir, new_engine  # noqa: F401
+from lib.layouts import INDEX, MANIFEST, Layout, digest, entry, layer
+from lib.registries import Hostile, make_certificate, once
+
+pytestmark = pytest.mark.needs("root", "cooper", "isolation")
+
+
+@pytest.fixture
+def engine(new_engine):  # noqa: F811
+    """An engine with an empty image store."""
+    return new_engine(load=False)
+
+
+@pytest.fixture
+def layout(workdir):
+    """An image of two layers, the second of them large enough to be cut somewhere."""
+    made = Layout(workdir / "layout")
+    made.layers = [layer(entry("small", b"s")), layer(entry("large", os.urandom(600_000)))]
+    made.index(made.image(*made.layers))
+    made.small, made.large = (digest(data) for data in made.layers)
+    return made
+
+
+@pytest.fixture
+def registry(layout):
+    """The hostile registry, with that image."""
+    with Hostile(layout) as it:
+        yield it
+
+
+def pull(engine, registry, *flags, timeout=60, **options):
+    return engine("image", "pull", *flags, registry.name, timeout=timeout, **options)
+
+
+def store_contents(engine):
+    return sorted(
+        f"{folder}/{name}"
+        for folder in ("blobs/sha256", "refs/images", "refs/names", "trees", "tmp")
+        for name in os.listdir(engine.root / "images" / folder)
+    )
+
+
+def refused(engine, registry, *words, **options):
+    """The pull fails with these words and leaves nothing."""
+    engine("image", "ls").check()
+    pull(engine, registry, **options).fails(*words, rc=1)
+    assert store_contents(engine) == []
+
+
+def test_honest(engine, registry):
+    """The registry of these tests is one, when it is let."""
+    pull(engine, registry).check()
+    assert len(registry.paths("/blobs/")) == 3
+
+
+# --- lies ------------------------------------------------------------------------------
+
+
+def test_wrong_bytes(engine, registry, layout):
+    """A layer of the right size with other bytes."""
+    registry.rules[layout.large] = lambda h, data: h.reply(200, b"x" + data[1:])
+    refused(engine, registry, layout.large, "corrupt", "digest")
+
+
+def test_wrong_manifest_by_digest(engine, registry, layout):
+    """What comes for a digest has another one."""
+    wanted = digest(registry.documents["1"][0])
+    registry.rules["/manifests/"] = lambda h, data: h.reply(200, data + b" ", content_type=MANIFEST)
+    engine("image", "pull", f"{registry.host}/name@{wanted}").fails("digest", wanted, rc=1)
+
+
+def test_wrong_digest_header(engine, registry):
+    """The registry itself says that the bytes are others than those it sends."""
+    registry.rules["/manifests/"] = lambda h, data: h.reply(200, data, content_type=MANIFEST, docker_content_digest="sha256:" + "1" * 64)
+    refused(engine, registry, "digest", "sha256:1111")
+
+
+def test_size_too_large(engine, registry, layout):
+    """More bytes than the manifest says, announced or not."""
+    registry.rules[layout.large] = lambda h, data: h.reply(200, data + b"x")
+    refused(engine, registry, layout.large, "says that it has")
+
+    def endless(handler, data):
+        handler.reply(200, data, content_length=None, connection="close")
+        with contextlib.suppress(OSError):
+            while True:
+                handler.wfile.write(b"x" * 65536)
+
+    registry.rules[layout.large] = endless
+    refused(engine, registry, layout.large, "more than")
+
+
+def test_size_too_small(engine, registry, layout):
+    """Fewer bytes, announced."""
+    registry.rules[layout.large] = lambda h, data: h.reply(200, data[:-1])
+    refused(engine, registry, layout.large, "corrupt")
+
+
+def test_endless_manifest(engine, registry):
+    """A manifest without an end is given up at 4 MiB; so is an answer that is only a reason."""
+
+    def endless(status):
+        def rule(handler, _):
+            handler.reply(status, b"{", content_length=None, connection="close")
+            with contextlib.suppress(OSError):
+                while True:
+                    handler.wfile.write(b" " * 65536)
+
+        return rule
+
+    registry.rules["/manifests/"] = endless(200)
+    refused(engine, registry, "4.00 MiB")
+    registry.rules["/manifests/"] = endless(404)
+    refused(engine, registry, "404")
+
+
+def test_endless_headers(engine, registry):
+    """Headers without an end are given up."""
+
+    def rule(handler, _):
+        handler.wfile.write(b"HTTP/1.1 200 OK\r\n")
+        with contextlib.suppress(OSError):
+            while True:
+                handler.wfile.write(b"X-More: " + b"y" * 8000 + b"\r\n")
+
+    registry.rules["/manifests/"] = rule
+    refused(engine, registry, registry.host)
+
+
+@pytest.mark.parametrize("document", [b"", b"{}", b"[]", b"x", b'{"schemaVersion":1}', b"[" * 100000, b"\0" * 1000])
+def test_nonsense_manifest(engine, registry, document):
+    """What is no manifest is refused."""
+    registry.documents["1"] = (document, MANIFEST)
+    refused(engine, registry, "manifest")
+
+
+def test_artifact_and_foreign_layer(engine, registry, layout):
+    """What is no image to run, and layers that lie elsewhere, are refused clearly."""
+    descriptor = layout.image(layout.layers[0])
+    body = json.loads(layout.file(descriptor).read_text())
+    chart = {**body, "config": layout.blob({}, "application/vnd.example.chart")}
+    layout.index(layout.blob(chart, MANIFEST))
+    registry.serve(layout)
+    refused(engine, registry, "artifact", "application/vnd.example.chart")
+    body["layers"][0].update(mediaType="application/vnd.docker.image.rootfs.foreign.diff.tar.gzip", urls=["http://localhost:1/x"])
+    layout.index(layout.blob(body, MANIFEST))
+    registry.serve(layout)
+    refused(engine, registry, "foreign")
+
+
+def test_index_of_itself(engine, registry, layout):
+    """Indexes that never come to an end."""
+    inner = layout.image(layout.layers[0])
+    for _ in range(12):
+        inner = layout.blob({"schemaVersion": 2, "mediaType": INDEX, "manifests": [{k: inner[k] for k in ("mediaType", "digest", "size")}]}, INDEX)
+    layout.index(inner)
+    registry.serve(layout)
+    refused(engine, registry, "nested")
+
+
+def test_words_for_the_terminal(engine, registry):
+    """Nothing of what a registry says reaches the terminal as a control sequence."""
+    body = json.dumps({"errors": [{"code": "X", "message": "\x1b]0;owned\x07\x1b[2J\nline"}]}).encode()
+    registry.rules["/manifests/"] = lambda h, _: h.reply(404, body)
+    result = pull(engine, registry).fails("owned", rc=1)
+    assert "\x1b" not in result.err and "\x07" not in result.err and result.err.count("\n") == 1
+
+
+# --- broken connections ------------------------------------------------------------------
+
+
+def cut_after(count, length=None):
+    def rule(handler, data):
+        handler.send_response(200)
+        handler.send_header("Content-Length", str(len(data) if length is None else length))
+        handler.end_headers()
+        handler.wfile.write(data[:count])
+        handler.cut()
+
+    return rule
+
+
+def test_resumed(engine, registry, layout):
+    """After a broken connection only what is missing is asked for."""
+    registry.rules[layout.large] = once(cut_after(200_000))
+    result = pull(engine, registry).check()
+    assert "trying again" in result.err
+    ranges = [headers.get("Range") for _, path, headers in registry.requests if layout.large in path]
+    assert ranges[0] is None and len(ranges) == 2
+    assert 0 < int(ranges[1].removeprefix("bytes=").removesuffix("-")) <= 200_000
+
+
+def test_resumed_without_ranges(engine, registry, layout):
+    """A registry that knows no ranges sends all of it again: what is there is passed over."""
+    state = {"left": 2}
+
+    def rule(handler, data):
+        state["left"] -= 1
+        return cut_after(300_000)(handler, data) if state["left"] >= 0 else handler.reply(200, data)
+
+    registry.rules[layout.large] = rule
+    pull(engine, registry).check()
+
+
+def test_wrong_range(engine, registry, layout):
+    """Another part than was asked for is refused."""
+
+    def rule(handler, data):
+        if "Range" not in handler.headers:
+            return cut_after(200_000)(handler, data)
+        return handler.reply(206, data[5:], content_range=f"bytes 5-{len(data) - 1}/{len(data)}")
+
+    registry.rules[layout.large] = rule
+    refused(engine, registry, layout.large, "another part")
+
+
+def test_always_cut(engine, registry, layout):
+    """A registry that always breaks off at once is given up."""
+    registry.rules[layout.large] = cut_after(0)
+    started = time.monotonic()
+    refused(engine, registry, layout.large, registry.host)
+    assert len(registry.paths(layout.large)) == 5
+    assert time.monotonic() - started > 3, "it paused between the tries"
+
+
+def test_stalled(engine, registry, layout):
+    """A connection that brings nothing any more is given up after the configured time."""
+    engine.config.write_text(engine.config.read_text() + "[registries]\nstall_timeout_s = 1\n")
+    done = threading.Event()
+
+    def stall(handler, data):
+        handler.send_response(200)
+        handler.send_header("Content-Length", str(len(data)))
+        handler.end_headers()
+        handler.wfile.write(data[:1000])
+        handler.wfile.flush()
+        done.wait(60)
+
+    registry.rules[layout.large] = once(stall)
+    pull(engine, registry).check()
+    done.set()
+
+
+def test_server_errors_pass(engine, registry, layout):
+    """503 and 500 are tried again."""
+    answers = iter([503, 500])
+
+    def rule(handler, data):
+        status = next(answers, 200)
+        handler.reply(status, data if status == 200 else b"oops")
+
+    registry.rules[layout.small] = rule
+    pull(engine, registry).check()
+    assert len(registry.paths(layout.small)) == 3
+
+
+def test_rate_limit(engine, registry, layout):
+    """429 is waited for as long as the registry asks, when that is bearable; else the error says how long."""
+    times = []
+
+    def rule(handler, data):
+        times.append(time.monotonic())
+        if len(times) == 1:
+            return handler.reply(429, b"", retry_after=2)
+        return handler.reply(200, data)
+
+    registry.rules[layout.small] = rule
+    pull(engine, registry).check()
+    assert times[1] - times[0] >= 1.9
+    engine("image", "rm", registry.name).check()
+    registry.rules["/manifests/"] = lambda h, _: h.reply(429, b'{"errors":[{"code":"TOOMANYREQUESTS","message":"slow down"}]}', retry_after=3600)
+    refused(engine, registry, "429", "slow down", "3600 s")
+
+
+# --- redirects and secrets ------------------------------------------------------------------
+
+
+def test_redirect_without_secrets(engine, registry, layout):
+    """A blob behind a redirect comes from another host, which sees no authorization; a relative one is followed with it."""
+    with Hostile(layout) as other:
+        def need_password(handler, data):
+            if "Authorization" not in handler.headers:
+                return handler.reply(401, b"", www_authenticate='Basic realm="x"')
+            if layout.large in handler.path:
+                return handler.reply(307, b"", location=f"http://{other.host}/v2/name/blobs/{layout.large}?signed")
+            if layout.small in handler.path and "moved" not in handler.path:
+                return handler.reply(302, b"", location=f"/v2/moved/blobs/{layout.small}")
+            return handler.reply(200, data, content_type=MANIFEST)
+
+        registry.rules["/v2/"] = need_password
+        pull(engine, registry, "--creds", "user:secret").check()
+        [(_, path, headers)] = other.requests
+        assert path.endswith("?signed") and "Authorization" not in headers
+        moved = [headers for _, path, headers in registry.requests if "moved" in path]
+        assert moved and all("Authorization" in headers for headers in moved)
+
+
+def test_redirects_that_are_not_followed(engine, registry, workdir, layout):
+    """Circles, other schemes, and a way from https down to http."""
+    registry.rules[layout.large] = lambda h, _: h.reply(307, b"", location=h.path)
+    refused(engine, registry, "redirects")
+    registry.rules[layout.large] = lambda h, _: h.reply(307, b"", location="file:///etc/shadow")
+    refused(engine, registry, "redirect", "neither http nor https")
+    certificate = make_certificate(workdir)
+    folder = workdir / "trusted"
+    folder.mkdir()
+    (folder / "ca.crt").write_bytes(certificate[0].read_bytes())
+    with Hostile(layout, certificate) as secure:
+        secure.rules[layout.large] = lambda h, _: h.reply(307, b"", location=f"http://{registry.host}/v2/name/blobs/{layout.large}")
+        pull(engine, secure, "--cert-dir", folder).fails("https", "down", rc=1)
+
+
+def token_rules(registry, service, lifetime=300, user=None):
+    """The registry wants a token of the service; returns the list of tokens given out."""
+    given = []
+
+    def give(handler, _):
+        if user and handler.headers.get("Authorization") != "Basic " + base64.b64encode(user.encode()).decode():
+            return handler.reply(401, b'{"errors":[{"code":"UNAUTHORIZED","message":"who are you"}]}')
+        given.append(f"token{len(given)}")
+        return handler.reply(200, json.dumps({"token": given[-1], "expires_in": lifetime}).encode())
+
+    def check(handler, data):
+        if not given or handler.headers.get("Authorization") != f"Bearer {given[-1]}":
+            return handler.reply(401, b"", www_authenticate=f'Bearer realm="http://{service.host}/token",service="tests",scope="repository:name:pull"')
+        return handler.reply(200, data, content_type=MANIFEST)
+
+    service.rules["/token"] = give
+    registry.rules["/v2/"] = check
+    return given
+
+
+def test_token(engine, registry):
+    """A token is asked for once and used for everything; the password goes to the token service alone."""
+    with Hostile() as service:
+        given = token_rules(registry, service, user="me:pass")
+        pull(engine, registry).fails("401", "who are you", "--creds", rc=1)
+        pull(engine, registry, "--creds", "me:pass").check()
+        assert given == ["token0"]
+        [*_, (_, path, _)] = service.requests
+        assert "service=tests" in path and "scope=repository%3aname%3apull" in path and "account=me" in path
+    assert not any(headers.get("Authorization", "").startswith("Basic") for _, _, headers in registry.requests)
+
+
+def test_token_that_expires(engine, registry, layout):
+    """When the registry does not take a token any more, another one is asked for."""
+    with Hostile() as service:
+        given = token_rules(registry, service)
+        check = registry.rules["/v2/"]
+
+        def expire(handler, data):
+            if layout.large in handler.path and len(given) == 1:
+                given.append("never given out")
+            return check(handler, data)
+
+        registry.rules["/v2/"] = expire
+        pull(engine, registry).check()
+        assert given[-1] == "token2"
+
+
+def test_token_that_is_never_enough(engine, registry):
+    """A registry that takes no token is given up."""
+    with Hostile() as service:
+        token_rules(registry, service)
+        registry.rules["/v2/"] = lambda h, _: h.reply(401, b"", www_authenticate=f'Bearer realm="http://{service.host}/token"')
+        refused(engine, registry, "401")
+        assert len(service.requests) <= 4
+
+
+def test_strange_challenges(engine, registry):
+    """Challenges of unknown schemes, or that cannot be read."""
+    for challenge in ("Negotiate", 'Bearer realm="file:///etc/shadow"', 'Bearer realm="', 'Bearer service="x"', ""):
+        registry.rules["/v2/"] = lambda h, _, c=challenge: h.reply(401, b"", www_authenticate=c)
+        pull(engine, registry).fails(registry.host, rc=1)
+
+
+# --- proxies ------------------------------------------------------------------
+
+
+def test_proxy(engine, registry, layout):
+    """The proxy of the environment is asked, except for hosts that it is not for."""
+    with Hostile(layout) as proxy:
+        name = "localhost.localhost:5000/name:1"
+        env = {"http_proxy": f"http://{proxy.host}", "https_proxy": "http://127.0.0.1:1"}
+        engine("image", "pull", "--tls-verify=false", name, env=env, timeout=60).check()
+        assert proxy.requests[0][1].startswith("http://localhost.localhost:5000/v2/")
+        count = len(proxy.requests)
+        engine("image", "pull", registry.name, env={**env, "no_proxy": "localhost"}, timeout=60).check()
+        assert len(proxy.requests) == count
+
+
+# --- kills ------------------------------------------------------------------
+
+
+def children(pid):
+    return [int(p) for p in proc.run("ps", "--ppid", pid, "-o", "pid=").out.split()]
+
+
+def slow(handler, data):
+    """Sends a blob in small pieces for some seconds."""
+    handler.send_response(200)
+    handler.send_header("Content-Length", str(len(data)))
+    handler.end_headers()
+    for i in range(0, len(data), 20_000):
+        handler.wfile.write(data[i : i + 20_000])
+        handler.wfile.flush()
+        time.sleep(0.2)
+
+
+@pytest.mark.parametrize("victim", ["cooper", "cooper-fetch"])
+def test_killed(engine, registry, layout, victim):
+    """SIGKILL to either in the middle: no name, no blob; the next pull clears up and succeeds."""
+    registry.rules[layout.large] = slow
+    with engine.background("image", "pull", registry.name) as running:
+        proc.until(lambda: registry.paths(layout.large), 20, 0.02, "the request for the layer")
+        [fetch] = proc.until(lambda: children(running.pid), 10, 0.02, "cooper-fetch")
+        os.kill(running.pid if victim == "cooper" else fetch, signal.SIGKILL)
+        running.child.wait(20)
+        if victim == "cooper-fetch":
+            assert running.child.returncode == 1
+            assert b"cooper-fetch was killed by signal 9" in running.child.stderr.read()
+        proc.until(lambda: not os.path.exists(f"/proc/{fetch}"), 10, 0.02, "the end of cooper-fetch")
+    left = store_contents(engine)
+    assert all(name.startswith("tmp/") for name in left) and len(left) == (victim == "cooper")
+    engine("image", "gc").check()
+    assert store_contents(engine) == []
+    del registry.rules[layout.large]
+    pull(engine, registry).check()
+    assert [name for name in store_contents(engine) if name.startswith("tmp/")] == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted(engine, registry, layout, number):
+    """A signal ends the pull at once, nothing is left, and the caller sees the signal."""
+    registry.rules[layout.large] = slow
+    with engine.background("image", "pull", registry.name) as running:
+        proc.until(lambda: registry.paths(layout.large), 20, 0.02, "the request for the layer")
+        running.child.send_signal(number)
+        assert running.child.wait(20) == -number
+    assert store_contents(engine) == []
+
+
+def test_two_at_once(engine, registry, layout):
+    """Two pulls of one image beside each other both succeed."""
+    registry.rules[layout.large] = slow
+    with engine.background("image", "pull", registry.name) as first, engine.background("image", "pull", registry.name) as second:
+        assert first.child.wait(60) == 0 and second.child.wait(60) == 0
+    assert len(engine.json("image", "ls")["images"]) == 1
+
+
+def test_memory(engine, workdir):
+    """The memory of a pull does not grow with the image."""
+    layout = Layout(workdir / "big")
+    layout.index(layout.image(layer(entry("zeros", bytes(100_000_000))), layer(entry("more", os.urandom(30_000_000)))))
+    with Hostile(layout) as registry:
+        result = proc.run("/usr/bin/python3", "-c", "import resource,subprocess,sys\n"
+                          "code = subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode\n"
+                          "print(code, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)",
+                          *engine.argv("image", "pull", registry.name), env=engine.environ, timeout=120).check()  # fmt: skip
+    code, peak_kib = map(int, result.out.split())
+    assert code == 0 and peak_kib < 64 * 1024
