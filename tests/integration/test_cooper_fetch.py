@@ -23,7 +23,7 @@ def intruder():
     """The compiled probe that is put into the program."""
     target = paths.cache_dir() / "intruder.so"
     target.parent.mkdir(parents=True, exist_ok=True)
-    proc.run("gcc", "-shared", "-fPIC", "-O1", "-Wall", "-Werror", "-o", target, paths.REPOSITORY / "tests/probes/intruder.c", timeout=120).check()
+    proc.run("gcc", "-shared", "-fPIC", "-O1", "-Wall", "-Werror", "-o", target, paths.REPOSITORY / "tests/probes/preload/intruder.c", timeout=120).check()
     return target
 
 
