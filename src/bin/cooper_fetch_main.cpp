@@ -19,7 +19,7 @@ int main(int argc, char** argv) {
     return 0;
   }
   if (argc != 1 || ::fcntl(cooper::fetch::kSocketFd, F_GETFD) < 0 || ::fcntl(cooper::fetch::kSetupFd, F_GETFD) < 0) {
-    say(STDERR_FILENO, "cooper-fetch: is started by cooper, which talks to it: use cooper image pull\n");
+    say(STDERR_FILENO, "cooper-fetch: is started by cooper, which talks to it: use cooper image pull and push\n");
     return 125;
   }
   return cooper::registry::serve();

@@ -39,7 +39,7 @@ Error cancelled() {
 // One request, from being queued until its bytes and its last event are here.
 struct Transfer {
   Request request;
-  UniqueFd file;       // none: bytes go to memory
+  UniqueFd file;       // none: bytes go to memory; of a push: what is sent
   std::string memory;  // guarded until `finished`
   UniqueFd pipe;       // the receiver's
   std::uint64_t received = 0;
@@ -49,6 +49,20 @@ struct Transfer {
   std::optional<Error> error;
   TransferProgress progress;
 };
+
+// Blobs, each once: of one that is pushed either that it is there, or how it gets there.
+bool is_shown(const Transfer& transfer) {
+  switch (transfer.request.kind) {
+    case Request::Kind::kBlob:
+      return transfer.file.valid();
+    case Request::Kind::kHasBlob:
+      return transfer.progress.state == TransferProgress::State::kPresent;
+    case Request::Kind::kSendBlob:
+      return true;
+    default:
+      return false;
+  }
+}
 
 }  // namespace
 
@@ -140,6 +154,7 @@ void Client::Impl::fail(Transfer& transfer, Error error) {
   transfer.error = std::move(error);
   transfer.finished = true;
   transfer.pipe.reset();
+  if (is_push(transfer.request.kind)) transfer.file.reset();
   transfer.progress.state = TransferProgress::State::kFailed;
   changed.notify_all();
 }
@@ -155,6 +170,14 @@ void Client::Impl::settle(Transfer& transfer) {
   if (transfer.finished || !transfer.last || !transfer.drained) return;
   const Event& event = *transfer.last;
   const bool blob = transfer.request.kind == Request::Kind::kBlob;
+  if (is_push(transfer.request.kind)) {
+    transfer.progress.done_bytes = transfer.request.bytes;
+    transfer.progress.state = event.present ? TransferProgress::State::kPresent : TransferProgress::State::kDone;
+    transfer.file.reset();
+    transfer.finished = true;
+    changed.notify_all();
+    return;
+  }
   if (event.bytes != transfer.received || (blob && transfer.received != transfer.request.bytes)) {
     fail(transfer,
          Error(Errc::kCorrupt, transfer.request.reference + " is corrupt: " + std::to_string(transfer.received) +
@@ -167,6 +190,15 @@ void Client::Impl::settle(Transfer& transfer) {
 }
 
 Status Client::Impl::send_one(Transfer& transfer) {
+  if (is_push(transfer.request.kind)) {
+    const int file = transfer.file.get();
+    const std::size_t count = has_descriptor(transfer.request.kind) ? 1 : 0;
+    RETURN_IF_ERROR(sys::send_message(socket, print(transfer.request), std::span(&file, count)));
+    // cooper-fetch has its own; no bytes come back.
+    transfer.drained = true;
+    transfer.progress.state = TransferProgress::State::kRunning;
+    return {};
+  }
   ASSIGN_OR_RETURN(auto pipe, sys::pipe2(O_CLOEXEC));
   // Only faster: what the kernel gives without asking will do.
   (void)::fcntl(pipe.read.get(), F_SETPIPE_SZ, kPipeBytes);
@@ -254,6 +286,10 @@ void Client::Impl::take_event() {
   Transfer& transfer = *transfers[event->id];
   if (transfer.finished) return;
   switch (event->kind) {
+    case Event::Kind::kProgress:
+      transfer.progress.state = TransferProgress::State::kRunning;
+      transfer.progress.done_bytes = std::min(event->bytes, transfer.request.bytes);
+      return;
     case Event::Kind::kRetry:
       transfer.progress.state = TransferProgress::State::kPausing;
       transfer.progress.note = event->message;
@@ -279,7 +315,7 @@ void Client::Impl::show(bool now) {
   {
     const std::lock_guard guard(mutex);
     for (const auto& transfer : transfers) {
-      if (transfer->request.kind == Request::Kind::kBlob && transfer->file.valid()) lines.push_back(transfer->progress);
+      if (is_shown(*transfer)) lines.push_back(transfer->progress);
     }
   }
   options.progress(lines);
@@ -367,6 +403,32 @@ Result<Client::Document> Client::document(const Digest& digest, std::uint64_t si
 
 std::size_t Client::begin(const Digest& digest, std::uint64_t size_bytes, UniqueFd file) {
   return impl_->add({.kind = Request::Kind::kBlob, .reference = digest.str(), .bytes = size_bytes}, std::move(file));
+}
+
+std::size_t Client::begin_check(const Digest& digest, std::uint64_t size_bytes) {
+  return impl_->add({.kind = Request::Kind::kHasBlob, .reference = digest.str(), .bytes = size_bytes}, UniqueFd());
+}
+
+std::size_t Client::begin_send(const Digest& digest, std::uint64_t size_bytes, UniqueFd file, const std::string& from) {
+  return impl_->add({.kind = Request::Kind::kSendBlob, .reference = digest.str(), .bytes = size_bytes, .from = from},
+                    std::move(file));
+}
+
+Result<bool> Client::present(std::size_t transfer) {
+  std::unique_lock lock(impl_->mutex);
+  const Transfer& found = *impl_->transfers[transfer];
+  impl_->changed.wait(lock, [&] { return found.finished; });
+  if (found.error) return copy_of(*found.error);
+  return found.last->present;
+}
+
+Result<bool> Client::send_manifest(const std::string& reference, const std::string& media_type,
+                                   const std::string& bytes) {
+  ASSIGN_OR_RETURN(UniqueFd file, sys::memfd_create("cooper-manifest", MFD_CLOEXEC));
+  RETURN_IF_ERROR(sys::write_all(file, bytes));
+  return present(impl_->add(
+      {.kind = Request::Kind::kSendManifest, .reference = reference, .bytes = bytes.size(), .media_type = media_type},
+      std::move(file)));
 }
 
 Result<std::size_t> Client::read(std::size_t transfer, std::uint64_t offset, std::span<char> buffer) {

@@ -1,6 +1,7 @@
 // cooper's end: starts cooper-fetch, asks it for documents and blobs, and takes in what comes. A thread of its own
 // writes blobs to files that only the caller has, so that cooper-fetch can change nothing it has sent, and other
-// threads read them while they grow. Nothing is verified here but sizes: whoever reads checks digests.
+// threads read them while they grow. Nothing is verified here but sizes: whoever reads checks digests. What is pushed
+// cooper-fetch reads from descriptors that it is given: whoever gives them has checked what is in there.
 #pragma once
 
 #include <cstdint>
@@ -18,7 +19,8 @@
 namespace cooper::fetch {
 
 struct TransferProgress {
-  enum class State { kWaiting, kRunning, kPausing, kDone, kFailed };
+  // kPresent: the registry has it already.
+  enum class State { kWaiting, kRunning, kPausing, kDone, kPresent, kFailed };
   std::string digest;
   State state = State::kWaiting;
   std::uint64_t done_bytes = 0;
@@ -58,6 +60,14 @@ class Client {
   std::size_t begin(const Digest& digest, std::uint64_t size_bytes, UniqueFd file);
   // Bytes of it from `offset` on; blocks until there are some. 0: its end, which is as far off as was said.
   Result<std::size_t> read(std::size_t transfer, std::uint64_t offset, std::span<char> buffer);
+  // Of a setup for a push. Begins to ask whether the registry has a blob; to send one from a
+  // file, which another repository of the registry may have (`from`, else empty). The number of the transfer.
+  std::size_t begin_check(const Digest& digest, std::uint64_t size_bytes);
+  std::size_t begin_send(const Digest& digest, std::uint64_t size_bytes, UniqueFd file, const std::string& from);
+  // Blocks until such a transfer has ended. True: nothing was sent, the registry has it.
+  Result<bool> present(std::size_t transfer);
+  // Blocks until it is there. True: it was before.
+  Result<bool> send_manifest(const std::string& reference, const std::string& media_type, const std::string& bytes);
   // Errc::kCancelled when the caller's descriptor says so; for work that reads no transfer.
   Status check_cancelled() const;
 

@@ -64,6 +64,11 @@ TEST(ProtocolTest, BadSetupsAreRefused) {
   EXPECT_TRUE(refused([](fetch::Setup& s) { s.endpoints[0].repository = "a?b"; }));
   EXPECT_TRUE(refused([](fetch::Setup& s) { s.parallel = 0; }));
   EXPECT_TRUE(refused([](fetch::Setup& s) { s.parallel = 1000; }));
+  EXPECT_FALSE(refused([](fetch::Setup& s) { s.push = true; }));
+  EXPECT_TRUE(refused([](fetch::Setup& s) {
+    s.push = true;
+    s.endpoints.push_back(s.endpoints.front());
+  })) << "a push to two places";
   EXPECT_FALSE(parse_setup("{}").ok());
 }
 
@@ -73,6 +78,38 @@ TEST(ProtocolTest, RequestsComeBack) {
   EXPECT_FALSE(parse_request(print(Request{.kind = Request::Kind::kBlob, .reference = "latest"})).ok());
   EXPECT_FALSE(parse_request(print(Request{.kind = Request::Kind::kManifest, .reference = "../x"})).ok());
   EXPECT_FALSE(parse_request(R"({"id":1,"kind":"file","reference":"x"})").ok());
+}
+
+TEST(ProtocolTest, RequestsOfAPush) {
+  const std::string digest = "sha256:" + std::string(64, 'a');
+  const Request blob{.id = 1, .kind = Request::Kind::kSendBlob, .reference = digest, .bytes = 9, .from = "a/b"};
+  EXPECT_EQ(*parse_request(print(blob)), blob);
+  const Request manifest{
+      .kind = Request::Kind::kSendManifest, .reference = "1.0", .media_type = "application/vnd.oci.x.v1+json"};
+  EXPECT_EQ(*parse_request(print(manifest)), manifest);
+  const Request check{.kind = Request::Kind::kHasBlob, .reference = digest};
+  EXPECT_EQ(*parse_request(print(check)), check);
+  EXPECT_TRUE(is_push(check.kind) && is_push(blob.kind) && is_push(manifest.kind));
+  EXPECT_FALSE(is_push(Request::Kind::kBlob) || is_push(Request::Kind::kManifest));
+  const auto refused = [](Request request, auto change) {
+    change(request);
+    return !parse_request(print(request)).ok();
+  };
+  EXPECT_TRUE(refused(blob, [](Request& r) { r.reference = "latest"; }));
+  EXPECT_TRUE(refused(blob, [](Request& r) { r.from = "a/../b"; }));
+  EXPECT_TRUE(refused(blob, [](Request& r) { r.from = "a&digest=x"; }));
+  EXPECT_TRUE(refused(blob, [](Request& r) { r.media_type = "text/plain"; }));
+  EXPECT_TRUE(refused(check, [](Request& r) { r.from = "a"; }));
+  EXPECT_TRUE(refused(manifest, [](Request& r) { r.media_type = ""; }));
+  EXPECT_TRUE(refused(manifest, [](Request& r) { r.media_type = "a/b\r\nX: y"; }));
+  EXPECT_TRUE(refused(manifest, [](Request& r) { r.media_type = std::string(300, 'x'); }));
+}
+
+TEST(ProtocolTest, EventsOfAPush) {
+  const Event done{.id = 1, .kind = Event::Kind::kDone, .present = true, .endpoint = "h"};
+  EXPECT_EQ(*parse_event(print(done)), done);
+  const Event progress{.id = 2, .kind = Event::Kind::kProgress, .bytes = 77};
+  EXPECT_EQ(*parse_event(print(progress)), progress);
 }
 
 TEST(ProtocolTest, EventsComeBackFitForATerminal) {

@@ -17,10 +17,16 @@ using codec::json::Writer;
 constexpr std::size_t kMaxEndpoints = 16;
 constexpr std::size_t kMaxWords = 2048;
 
-constexpr std::array<std::pair<Request::Kind, std::string_view>, 2> kRequestKinds = {
-    {{Request::Kind::kManifest, "manifest"}, {Request::Kind::kBlob, "blob"}}};
-constexpr std::array<std::pair<Event::Kind, std::string_view>, 3> kEventKinds = {
-    {{Event::Kind::kRetry, "retry"}, {Event::Kind::kDone, "done"}, {Event::Kind::kFailed, "failed"}}};
+constexpr std::array<std::pair<Request::Kind, std::string_view>, 5> kRequestKinds = {
+    {{Request::Kind::kManifest, "manifest"},
+     {Request::Kind::kBlob, "blob"},
+     {Request::Kind::kHasBlob, "has-blob"},
+     {Request::Kind::kSendBlob, "send-blob"},
+     {Request::Kind::kSendManifest, "send-manifest"}}};
+constexpr std::array<std::pair<Event::Kind, std::string_view>, 4> kEventKinds = {{{Event::Kind::kProgress, "progress"},
+                                                                                  {Event::Kind::kRetry, "retry"},
+                                                                                  {Event::Kind::kDone, "done"},
+                                                                                  {Event::Kind::kFailed, "failed"}}};
 constexpr std::array<Errc, 14> kCodes = {Errc::kInvalidArgument, Errc::kNotFound,    Errc::kAlreadyExists,
                                          Errc::kPermission,      Errc::kUnsupported, Errc::kBusy,
                                          Errc::kWrongState,      Errc::kCorrupt,     Errc::kNoSpace,
@@ -69,6 +75,14 @@ bool is_tag(const std::string& text) {
   return !text.empty() && text.size() <= 128 && text != "." && text != ".." && std::ranges::all_of(text, [](char c) {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '-' ||
            c == '_';
+  });
+}
+
+// Goes into a header.
+bool is_media_type(const std::string& text) {
+  return !text.empty() && text.size() <= 255 && std::ranges::all_of(text, [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+           std::string_view("/.+-_!#$&^").find(c) != std::string_view::npos;
   });
 }
 
@@ -140,6 +154,7 @@ std::string print(const Setup& setup) {
       .field("attempts", setup.attempts)
       .field("stall_timeout_s", setup.stall_timeout_s)
       .field("max_wait_s", setup.max_wait_s)
+      .field("push", setup.push)
       .end_object();
   return out.take();
 }
@@ -170,8 +185,18 @@ Result<Setup> parse_setup(std::string text) {
   RETURN_IF_ERROR(root.read("attempts", out.attempts));
   RETURN_IF_ERROR(root.read("stall_timeout_s", out.stall_timeout_s));
   RETURN_IF_ERROR(root.read("max_wait_s", out.max_wait_s));
+  RETURN_IF_ERROR(root.read("push", out.push));
+  if (out.push && out.endpoints.size() != 1) return endpoints.error("a push goes to one endpoint");
   if (out.parallel == 0 || out.parallel > kMaxParallel || out.attempts == 0) return root.error("number out of range");
   return out;
+}
+
+bool is_push(Request::Kind kind) {
+  return kind != Request::Kind::kManifest && kind != Request::Kind::kBlob;
+}
+
+bool has_descriptor(Request::Kind kind) {
+  return kind != Request::Kind::kHasBlob;
 }
 
 std::string print(const Request& request) {
@@ -180,8 +205,10 @@ std::string print(const Request& request) {
       .field("id", request.id)
       .field("kind", word_of(kRequestKinds, request.kind))
       .field("reference", request.reference)
-      .field("bytes", request.bytes)
-      .end_object();
+      .field("bytes", request.bytes);
+  if (!request.media_type.empty()) out.field("media_type", request.media_type);
+  if (!request.from.empty()) out.field("from", request.from);
+  out.end_object();
   return out.take();
 }
 
@@ -194,17 +221,28 @@ Result<Request> parse_request(std::string text) {
   ASSIGN_OR_RETURN(out.kind, kind_of(kRequestKinds, root));
   RETURN_IF_ERROR(root.read("reference", out.reference));
   RETURN_IF_ERROR(root.read("bytes", out.bytes));
-  const bool fine =
-      Digest::parse(out.reference).ok() || (out.kind == Request::Kind::kManifest && is_tag(out.reference));
-  if (!fine) return root.error("bad reference " + quoted(out.reference));
+  RETURN_IF_ERROR(root.read("media_type", out.media_type));
+  RETURN_IF_ERROR(root.read("from", out.from));
+  const bool manifest = out.kind == Request::Kind::kManifest || out.kind == Request::Kind::kSendManifest;
+  if (!Digest::parse(out.reference).ok() && !(manifest && is_tag(out.reference)))
+    return root.error("bad reference " + quoted(out.reference));
+  if (out.kind == Request::Kind::kSendManifest ? !is_media_type(out.media_type) : !out.media_type.empty())
+    return root.error("bad media type " + quoted(out.media_type));
+  if (!out.from.empty()) {
+    if (out.kind != Request::Kind::kSendBlob) return root.error("a repository that is not asked for");
+    RETURN_IF_ERROR(check_path(out.from, root));
+  }
   return out;
 }
 
 std::string print(const Event& event) {
   Writer out;
   out.begin_object().field("id", event.id).field("kind", word_of(kEventKinds, event.kind));
-  if (event.kind == Event::Kind::kDone) {
+  if (event.kind == Event::Kind::kProgress) {
+    out.field("bytes", event.bytes);
+  } else if (event.kind == Event::Kind::kDone) {
     out.field("bytes", event.bytes)
+        .field("present", event.present)
         .field("media_type", for_people(event.media_type, kMaxWords))
         .field("endpoint", for_people(event.endpoint, kMaxWords));
   } else {
@@ -225,6 +263,7 @@ Result<Event> parse_event(std::string text) {
   RETURN_IF_ERROR(root.read("id", out.id));
   ASSIGN_OR_RETURN(out.kind, kind_of(kEventKinds, root));
   RETURN_IF_ERROR(root.read("bytes", out.bytes));
+  RETURN_IF_ERROR(root.read("present", out.present));
   RETURN_IF_ERROR(root.read("wait_ms", out.wait_ms));
   for (const auto& [name, value] : {std::pair("media_type", &out.media_type), std::pair("endpoint", &out.endpoint),
                                     std::pair("message", &out.message), std::pair("hint", &out.hint)}) {

@@ -7,6 +7,12 @@
 //                                     <----- bytes through the pipe, then its end
 //                                     <----- Event: retry (any number), then done or failed, once for each request
 //
+// A setup for a push takes other requests: whether the registry has a blob, which comes without a descriptor; a blob or
+// a manifest to be sent, with a descriptor its bytes are read from, at any place and more than once.
+//
+//     Request + file (socket, 3)                 ----->
+//                                     <----- Event: progress and retry (any number), then done or failed
+//
 // One message of the socket (SOCK_SEQPACKET) is one JSON document. When the socket ends, cooper-fetch ends.
 #pragma once
 
@@ -53,6 +59,7 @@ struct Setup {
   unsigned attempts = 5;          // of a request without any progress
   unsigned stall_timeout_s = 60;  // a connection that brings nothing for so long is given up
   unsigned max_wait_s = 60;       // a registry that asks for a longer pause is not waited for
+  bool push = false;              // to the one endpoint: no mirrors
   bool operator==(const Setup&) const = default;
 };
 
@@ -60,22 +67,29 @@ std::string print(const Setup& setup);
 Result<Setup> parse_setup(std::string text);
 
 struct Request {
-  enum class Kind { kManifest, kBlob };
+  enum class Kind { kManifest, kBlob, kHasBlob, kSendBlob, kSendManifest };
   std::uint32_t id = 0;
   Kind kind = Kind::kBlob;
-  std::string reference;    // a digest; of a manifest also a tag
-  std::uint64_t bytes = 0;  // of a blob: its size; of a manifest: the largest that is taken
+  std::string reference;        // a digest; of a manifest also a tag
+  std::uint64_t bytes = 0;      // its size; of a manifest that is fetched: the largest that is taken
+  std::string media_type = {};  // of a manifest that is sent
+  std::string from = {};        // of a blob that is sent: a repository of the registry that may have it; empty: unknown
   bool operator==(const Request&) const = default;
 };
 
+// Of a setup for a push.
+bool is_push(Request::Kind kind);
+// Whether a descriptor comes with it.
+bool has_descriptor(Request::Kind kind);
 std::string print(const Request& request);
 Result<Request> parse_request(std::string text);
 
 struct Event {
-  enum class Kind { kRetry, kDone, kFailed };
+  enum class Kind { kProgress, kRetry, kDone, kFailed };
   std::uint32_t id = 0;
   Kind kind = Kind::kDone;
-  std::uint64_t bytes = 0;      // done: how many went through the pipe
+  std::uint64_t bytes = 0;      // done: how many went through the pipe, or to the registry; progress: so far
+  bool present = false;         // done, of a push: the registry has it without them
   std::string media_type = {};  // done, of a manifest: what the registry calls it
   std::string endpoint = {};    // done: the host it came from
   std::string message = {};     // retry, failed

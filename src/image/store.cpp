@@ -76,6 +76,11 @@ Result<Image> Store::find(std::string_view reference) const {
   return image;
 }
 
+Result<std::pair<Image, std::optional<std::string>>> Store::find_named(std::string_view reference) const {
+  ASSIGN_OR_RETURN(FoundImage found, find_image_and_name(Records(impl_->fd), reference));
+  return std::pair(std::move(found.image), std::move(found.name));
+}
+
 Result<std::vector<Image>> Store::list() const {
   return Records(impl_->fd).images();
 }
@@ -99,6 +104,20 @@ Result<PullResult> Store::pull(const PullOptions& options, const StartFetch& sta
   auto pulled = pull_image(impl_->fd, options, start);
   if (pulled.ok()) log_stored(std::span(&pulled->image, 1), impl_->dir, pulling);
   return pulled;
+}
+
+Result<PushResult> Store::push(const PushOptions& options, const StartFetch& start) const {
+  const log::Stopwatch pushing;
+  auto pushed = push_image(impl_->fd, options, start);
+  if (pushed.ok()) {
+    log::step("image pushed", [&] {
+      return log::Fields{{"id", options.image.id.str()},
+                         {"destination", options.destination.str()},
+                         {"sent_bytes", std::to_string(pushed->sent_bytes)},
+                         {"took_ms", pushing.ms()}};
+    });
+  }
+  return pushed;
 }
 
 Status Store::tag(std::string_view reference, std::span<const std::string> names) {

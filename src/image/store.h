@@ -19,6 +19,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/error.h"
@@ -78,7 +79,17 @@ struct PullResult {
   std::size_t fetched_layers = 0;
   std::uint64_t fetched_bytes = 0;  // of layers
 };
-// Makes the connection to the registry of a pull. Called once, when it is known that one is needed.
+struct PushOptions {
+  Image image;
+  oci_image::Reference destination;  // with its registry; a digest must be the image's
+};
+struct PushResult {
+  Digest manifest_digest;
+  bool was_there = false;  // under that name, with all its bytes, before
+  std::size_t sent_blobs = 0;
+  std::uint64_t sent_bytes = 0;  // of blobs
+};
+// Makes the connection to the registry of a pull or a push. Called once, when it is known that one is needed.
 using StartFetch = std::function<Result<std::unique_ptr<fetch::Client>>()>;
 
 struct RemoveResult {
@@ -96,6 +107,8 @@ class Store {
 
   // Errc::kNotFound with a hint naming near matches; Errc::kInvalidArgument for an ambiguous id prefix.
   Result<Image> find(std::string_view reference) const;
+  // And its full name, when that is how it was found.
+  Result<std::pair<Image, std::optional<std::string>>> find_named(std::string_view reference) const;
   Result<std::vector<Image>> list() const;
   // Several images when an archive holds several. Already present blobs and trees are not written again.
   Result<std::vector<Image>> load(const LoadOptions& options);
@@ -104,6 +117,9 @@ class Store {
   // asked about at all. Layers are unpacked while they arrive. What cooper-fetch hands over is taken for hostile: sizes
   // and digests are checked on this side.
   Result<PullResult> pull(const PullOptions& options, const StartFetch& start);
+  // To a registry: what it lacks of the image's blobs, and then the manifest as it is stored. A blob whose digest is
+  // wrong is not sent, and no manifest after it. Blobs that are removed meanwhile are sent all the same.
+  Result<PushResult> push(const PushOptions& options, const StartFetch& start) const;
   // What import() refuses before it reads anything: changes and the name.
   static Status check(const ImportOptions& options);
   Status tag(std::string_view reference, std::span<const std::string> names);

@@ -111,17 +111,30 @@ Result<std::string> parse_token(std::string text, std::string_view what) {
   return token;
 }
 
-std::string scope_of(const Challenge& challenge, const std::string& repository) {
+std::string scope_of(const Challenge& challenge, const std::string& repository, Access access) {
   const std::string scope = challenge.parameter("scope");
-  return scope.empty() ? "repository:" + repository + ":pull" : scope;
+  const std::string ours = "repository:" + repository + ":";
+  if (access == Access::kPull) return scope.empty() ? ours + "pull" : scope;
+  std::string out = ours + "pull,push";
+  for (const std::string_view one : split(scope, ' ')) {
+    if (!one.empty() && !one.starts_with(ours)) out.append(" ").append(one);
+  }
+  return out;
 }
 
-std::string token_url(const Challenge& challenge, const std::string& repository, const std::string& account) {
+std::string token_url(const Challenge& challenge, const std::string& repository, Access access,
+                      const std::string& account) {
   std::string url = challenge.parameter("realm");
   url += url.find('?') == std::string::npos ? '?' : '&';
   if (const std::string service = challenge.parameter("service"); !service.empty())
     url += "service=" + percent_encode(service) + "&";
-  url += "scope=" + percent_encode(scope_of(challenge, repository));
+  std::string_view separator;
+  // One parameter for each: not every service takes them apart.
+  const std::string scopes = scope_of(challenge, repository, access);
+  for (const std::string_view one : split(scopes, ' ')) {
+    url.append(separator).append("scope=").append(percent_encode(one));
+    separator = "&";
+  }
   if (!account.empty()) url += "&account=" + percent_encode(account);
   return url;
 }

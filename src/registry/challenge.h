@@ -24,9 +24,14 @@ std::vector<Challenge> parse_challenges(std::string_view header);
 // that does not take it any more says so.
 Result<std::string> parse_token(std::string text, std::string_view what);
 
+// What a token is to allow.
+enum class Access { kPull, kPush };
+
 // The URL of the token service that a bearer challenge names, with its query.
-std::string token_url(const Challenge& challenge, const std::string& repository, const std::string& account);
-// "repository:NAME:pull", or what the challenge says.
-std::string scope_of(const Challenge& challenge, const std::string& repository);
+std::string token_url(const Challenge& challenge, const std::string& repository, Access access,
+                      const std::string& account);
+// What the challenge says, else "repository:NAME:pull". For a push always "repository:NAME:pull,push", also when only
+// reading was asked about so far, and what else the challenge says. Several are separated by one blank.
+std::string scope_of(const Challenge& challenge, const std::string& repository, Access access);
 
 }  // namespace cooper::registry

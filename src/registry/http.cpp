@@ -49,6 +49,32 @@ std::size_t on_header(char* data, std::size_t size, std::size_t count, void* use
   return size * count;
 }
 
+// One body on its way.
+struct Sending {
+  BodySource* source;
+  std::uint64_t offset = 0;
+  Status status = {};
+};
+
+std::size_t on_send(char* data, std::size_t size, std::size_t count, void* user) {
+  auto& sending = *static_cast<Sending*>(user);
+  if (sending.source == nullptr || sending.offset >= sending.source->size()) return 0;
+  const std::uint64_t room = std::min<std::uint64_t>(size * count, sending.source->size() - sending.offset);
+  const auto n = sending.source->read(sending.offset, {data, static_cast<std::size_t>(room)});
+  if (!n.ok()) {
+    sending.status = Error(n.error().code(), n.error().message(), n.error().errno_value()).with_hint(n.error().hint());
+    return CURL_READFUNC_ABORT;
+  }
+  sending.offset += *n;
+  return *n;
+}
+
+// The library would send it all again when a kept connection breaks; who has got some of it must be asked first.
+int on_rewind(void* user, curl_off_t offset, int origin) {
+  const bool there = origin == SEEK_SET && static_cast<Sending*>(user)->offset == static_cast<std::uint64_t>(offset);
+  return there ? CURL_SEEKFUNC_OK : CURL_SEEKFUNC_FAIL;
+}
+
 Status pass_on(Arrival& arrival, CURL* handle, std::string_view bytes) {
   if (!arrival.begun) {
     (void)::curl_easy_getinfo(handle, CURLINFO_RESPONSE_CODE, &arrival.head.status);
@@ -92,6 +118,7 @@ Trouble trouble_of(CURLcode code) {
     case CURLE_PARTIAL_FILE:
     case CURLE_GOT_NOTHING:
     case CURLE_SEND_ERROR:
+    case CURLE_SEND_FAIL_REWIND:
     case CURLE_RECV_ERROR:
     case CURLE_HTTP2:
     case CURLE_HTTP2_STREAM:
@@ -131,6 +158,7 @@ struct HttpClient::Impl {
   unsigned stall_timeout_s;
 
   void set_up(const HttpRequest& request, const Url& url);
+  void set_up_body(const HttpRequest& request, Sending& sending);
   // One request and its answer, whatever it is.
   HttpResult exchange(const HttpRequest& request, const Url& url, bool own_origin, BodySink& sink);
 };
@@ -181,8 +209,33 @@ void HttpClient::Impl::set_up(const HttpRequest& request, const Url& url) {
   }
 }
 
+void HttpClient::Impl::set_up_body(const HttpRequest& request, Sending& sending) {
+  const auto set = [&](CURLoption option, auto value) { (void)::curl_easy_setopt(handle, option, value); };
+  switch (request.method) {
+    case Method::kGet:
+      return;
+    case Method::kHead:
+      return set(CURLOPT_NOBODY, 1L);
+    case Method::kPost:
+      set(CURLOPT_POSTFIELDSIZE, 0L);
+      return set(CURLOPT_POSTFIELDS, "");
+    case Method::kPatch:
+    case Method::kPut:
+      set(CURLOPT_UPLOAD, 1L);
+      set(CURLOPT_CUSTOMREQUEST, request.method == Method::kPut ? "PUT" : "PATCH");
+      set(CURLOPT_INFILESIZE_LARGE, static_cast<curl_off_t>(sending.source == nullptr ? 0 : sending.source->size()));
+      set(CURLOPT_UPLOAD_BUFFERSIZE, 512L << 10);
+      set(CURLOPT_READFUNCTION, on_send);
+      set(CURLOPT_READDATA, &sending);
+      set(CURLOPT_SEEKFUNCTION, on_rewind);
+      set(CURLOPT_SEEKDATA, &sending);
+  }
+}
+
 HttpResult HttpClient::Impl::exchange(const HttpRequest& request, const Url& url, bool own_origin, BodySink& sink) {
   set_up(request, url);
+  Sending sending{.source = request.body};
+  set_up_body(request, sending);
   struct curl_slist* headers = nullptr;
   const auto add = [&](const std::string& line) {
     if (struct curl_slist* longer = ::curl_slist_append(headers, line.c_str())) headers = longer;
@@ -210,6 +263,9 @@ HttpResult HttpClient::Impl::exchange(const HttpRequest& request, const Url& url
   if (!arrival.sink_status.ok()) {
     result.trouble = Trouble::kSink;
     result.sink = std::move(arrival.sink_status);
+  } else if (!sending.status.ok()) {
+    result.trouble = Trouble::kSink;
+    result.sink = std::move(sending.status);
   } else if (arrival.too_long) {
     result.trouble = Trouble::kOther;
     result.message = "headers of more than " + format_bytes(kMaxHeaderBytes);
@@ -240,6 +296,9 @@ HttpResult HttpClient::run(const HttpRequest& request, BodySink& sink) {
   for (int hops = 0; hops <= kMaxRedirects; ++hops) {
     HttpResult result = impl_->exchange(now, url, same_origin(url, *first), sink);
     if (result.trouble != Trouble::kNone || !is_redirect(result.head.status)) return result;
+    const bool reading = request.method == Method::kGet || request.method == Method::kHead;
+    if (!reading && result.head.status != 307 && result.head.status != 308)
+      return refuse("redirect (" + std::to_string(result.head.status) + ") of what is sent");
     auto next = resolve_url(url, result.head.header("location"));
     if (!next.ok())
       return refuse("redirect to " + quoted(result.head.header("location")) + ": " + next.error().message());

@@ -2,12 +2,14 @@
 //
 // Redirects are followed here and not by the library, so that the rules are plain to see: at most ten, only to http and
 // https, never from https down to http, and credentials go to the origin (scheme, host, port) they are for and nowhere
-// else. Only 2xx bodies reach the caller's sink; what other answers say is kept for the message, up to 64 KiB.
+// else. What has a body, or changes something, is sent on by 307 and 308 only, which change neither. Only 2xx bodies
+// reach the caller's sink; what other answers say is kept for the message, up to 64 KiB.
 #pragma once
 
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -17,12 +19,26 @@
 
 namespace cooper::registry {
 
+// What is sent, from its beginning; again from there after a redirect. When the connection breaks it is not sent again
+// behind the caller's back.
+class BodySource {
+ public:
+  virtual ~BodySource() = default;
+  virtual std::uint64_t size() const = 0;
+  // At least one byte from `offset` on, which is less than size(); an error ends the transfer and is returned.
+  virtual Result<std::size_t> read(std::uint64_t offset, std::span<char> buffer) = 0;
+};
+
+enum class Method { kGet, kHead, kPost, kPatch, kPut };
+
 struct HttpRequest {
   std::string url;
   std::vector<std::string> headers = {};  // "Accept: text/plain"
   std::string authorization = {};         // the header's value
   std::string post = {};                  // a form; not empty: POST instead of GET
   std::uint64_t from_byte = 0;            // not 0: a Range
+  Method method = Method::kGet;
+  BodySource* body = nullptr;  // of PATCH and PUT; none: empty
 };
 
 // What came before the body. Names of headers are in lower case; a header may come several times.
@@ -51,7 +67,7 @@ enum class Trouble {
   kCertificate,  // its certificate is not trusted
   kBroken,       // the connection ended too early, or was too slow
   kRedirect,     // a redirect that is not followed
-  kSink,         // the caller's own error
+  kSink,         // the caller's own error, of its sink or its source
   kOther,
 };
 

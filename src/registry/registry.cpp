@@ -14,13 +14,14 @@ namespace {
 constexpr std::size_t kMaxTokenAnswerBytes = std::size_t{256} << 10;
 constexpr std::size_t kMaxWords = 300;
 
-constexpr std::array<std::pair<long, std::string_view>, 14> kReasons = {{{400, "Bad Request"},
+constexpr std::array<std::pair<long, std::string_view>, 15> kReasons = {{{400, "Bad Request"},
                                                                          {401, "Unauthorized"},
                                                                          {403, "Forbidden"},
                                                                          {404, "Not Found"},
                                                                          {405, "Method Not Allowed"},
                                                                          {408, "Request Timeout"},
                                                                          {410, "Gone"},
+                                                                         {413, "Content Too Large"},
                                                                          {416, "Range Not Satisfiable"},
                                                                          {429, "Too Many Requests"},
                                                                          {500, "Internal Server Error"},
@@ -62,9 +63,9 @@ std::string Registry::scheme() const {
   return plain_ ? "http" : "https";
 }
 
-bool Registry::fall_back_to_http() {
+bool Registry::fall_back_to_http(std::string_view tried) {
   const std::lock_guard guard(mutex_);
-  if (plain_ || !endpoint_.plain_http) return false;
+  if (!tried.starts_with("https:") || !endpoint_.plain_http) return false;
   plain_ = true;
   return true;
 }
@@ -98,12 +99,12 @@ Result<std::string> Registry::ask_token_service(HttpClient& client, const Challe
     return Error(Errc::kPermission, what + " would get the password unencrypted")
         .with_hint("name the registry under registries.insecure of the configuration if that is meant");
   }
-  HttpRequest request{.url = token_url(challenge, endpoint_.repository, endpoint_.username)};
+  HttpRequest request{.url = token_url(challenge, endpoint_.repository, access_, endpoint_.username)};
   if (!endpoint_.identity_token.empty()) {
     request.url = realm;
     request.post =
         "grant_type=refresh_token&client_id=cooper&service=" + percent_encode(challenge.parameter("service")) +
-        "&scope=" + percent_encode(scope_of(challenge, endpoint_.repository)) +
+        "&scope=" + percent_encode(scope_of(challenge, endpoint_.repository, access_)) +
         "&refresh_token=" + percent_encode(endpoint_.identity_token);
   } else if (!endpoint_.username.empty()) {
     request.authorization = "Basic " + codec::base64_encode(endpoint_.username + ":" + endpoint_.password);

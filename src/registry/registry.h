@@ -5,6 +5,7 @@
 #include <map>
 #include <mutex>
 #include <string>
+#include <string_view>
 
 #include "base/error.h"
 #include "fetch/protocol.h"
@@ -15,12 +16,12 @@ namespace cooper::registry {
 
 class Registry {
  public:
-  explicit Registry(const fetch::Endpoint& endpoint) : endpoint_(endpoint) {}
+  Registry(const fetch::Endpoint& endpoint, Access access) : endpoint_(endpoint), access_(access) {}
 
   const fetch::Endpoint& endpoint() const { return endpoint_; }
   std::string scheme() const;
-  // TLS is not spoken there; false when plain http is not allowed, or is what was tried.
-  bool fall_back_to_http();
+  // TLS is not spoken there, as who tried this URL says; false when plain http is not allowed, or is what was tried.
+  bool fall_back_to_http(std::string_view tried);
 
   // For the Authorization header of the next request; empty until the registry has asked for one.
   std::string authorization() const;
@@ -34,6 +35,7 @@ class Registry {
   Error refused(std::string_view why) const;
 
   const fetch::Endpoint& endpoint_;
+  Access access_;
   mutable std::mutex mutex_;
   bool plain_ = false;
   std::string authorization_;

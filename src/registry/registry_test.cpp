@@ -4,6 +4,7 @@
 #include "registry/backoff.h"
 #include "registry/challenge.h"
 #include "registry/registry.h"
+#include "registry/upload.h"
 #include "registry/url.h"
 
 namespace cooper::registry {
@@ -79,8 +80,23 @@ TEST(ChallengeTest, BrokenOnesEndTheList) {
 
 TEST(ChallengeTest, TokenUrls) {
   const Challenge challenge{.scheme = "bearer", .parameters = {{"realm", "https://a/t"}, {"service", "r s"}}};
-  EXPECT_EQ(token_url(challenge, "x/y", ""), "https://a/t?service=r%20s&scope=repository%3ax%2fy%3apull");
-  EXPECT_THAT(token_url(challenge, "x", "me&you"), HasSubstr("&account=me%26you"));
+  EXPECT_EQ(token_url(challenge, "x/y", Access::kPull, ""),
+            "https://a/t?service=r%20s&scope=repository%3ax%2fy%3apull");
+  EXPECT_THAT(token_url(challenge, "x", Access::kPull, "me&you"), HasSubstr("&account=me%26you"));
+}
+
+TEST(ChallengeTest, TokensForAPushAllowIt) {
+  const auto scope = [](const std::string& said) {
+    return scope_of({.scheme = "bearer", .parameters = {{"scope", said}}}, "a/b", Access::kPush);
+  };
+  EXPECT_EQ(scope(""), "repository:a/b:pull,push");
+  EXPECT_EQ(scope("repository:a/b:pull"), "repository:a/b:pull,push");
+  EXPECT_EQ(scope("repository:a/b:pull,push  repository:other:pull"), "repository:a/b:pull,push repository:other:pull");
+  EXPECT_EQ(scope("repository:a/bc:pull"), "repository:a/b:pull,push repository:a/bc:pull");
+  const Challenge both{.scheme = "bearer",
+                       .parameters = {{"realm", "https://a/t?x"}, {"scope", "repository:b:pull repository:c:pull"}}};
+  EXPECT_EQ(token_url(both, "b", Access::kPull, ""),
+            "https://a/t?x&scope=repository%3ab%3apull&scope=repository%3ac%3apull");
 }
 
 TEST(ChallengeTest, Tokens) {
@@ -89,6 +105,39 @@ TEST(ChallengeTest, Tokens) {
   EXPECT_FALSE(parse_token(R"({"token":""})", "t").ok());
   EXPECT_FALSE(parse_token(R"({"token":"a\r\nX-Evil: b"})", "t").ok());
   EXPECT_FALSE(parse_token("[]", "t").ok());
+}
+
+TEST(UploadTest, HowFarItHasCome) {
+  EXPECT_EQ(parse_taken("0-9", 100), 10U);
+  EXPECT_EQ(parse_taken("bytes=0-9", 100), 10U);
+  EXPECT_EQ(parse_taken(" bytes 0-99 ", 100), 100U);
+  for (const char* text : {"", "0-0", "0-100", "5-9", "0--1", "0-x", "-9", "9", "0-18446744073709551615",
+                           "bytes=", "0-99999999999999999999999"}) {
+    EXPECT_EQ(parse_taken(text, 100), std::nullopt) << text;
+  }
+  EXPECT_EQ(parse_taken("0-0", 1), std::nullopt);
+  EXPECT_EQ(parse_taken("0-1", 0), std::nullopt);
+}
+
+TEST(UploadTest, Urls) {
+  const fetch::Endpoint endpoint{.host = "h:1", .repository = "a/b"};
+  const std::string url = uploads_url("https", endpoint);
+  EXPECT_EQ(url, "https://h:1/v2/a/b/blobs/uploads/");
+  EXPECT_EQ(with_parameter(with_parameter(url, "mount", "sha256:0"), "from", "c/d"),
+            url + "?mount=sha256%3a0&from=c%2fd");
+  EXPECT_EQ(with_parameter("https://h/u?state=x%3D", "digest", "d"), "https://h/u?state=x%3D&digest=d");
+}
+
+TEST(RegistryTest, PlainHttpForAllWhoTriedTlsAtOnce) {
+  const fetch::Endpoint endpoint{.host = "localhost:1", .repository = "a", .plain_http = true};
+  Registry registry(endpoint, Access::kPush);
+  EXPECT_EQ(registry.scheme(), "https");
+  EXPECT_TRUE(registry.fall_back_to_http("https://localhost:1/v2/"));
+  EXPECT_TRUE(registry.fall_back_to_http("https://localhost:1/v2/")) << "somebody else was told a moment before";
+  EXPECT_EQ(registry.scheme(), "http");
+  EXPECT_FALSE(registry.fall_back_to_http("http://localhost:1/v2/"));
+  const fetch::Endpoint strict{.host = "h", .repository = "a"};
+  EXPECT_FALSE(Registry(strict, Access::kPull).fall_back_to_http("https://h/v2/"));
 }
 
 TEST(BackoffTest, RetryAfter) {

@@ -16,6 +16,7 @@
 #include "registry/registry.h"
 #include "registry/sandbox.h"
 #include "registry/transfer.h"
+#include "registry/upload.h"
 #include "sys/file.h"
 #include "sys/socket.h"
 
@@ -26,7 +27,7 @@ constexpr std::size_t kMaxWaiting = 64;
 
 struct Job {
   fetch::Request request;
-  UniqueFd pipe;
+  UniqueFd file;  // the pipe that takes what is fetched, or what is sent
 };
 
 // Requests on their way from the socket to the workers.
@@ -34,7 +35,7 @@ class Server {
  public:
   Server(BorrowedFd socket, fetch::Setup setup) : socket_(socket), setup_(std::move(setup)) {
     for (const fetch::Endpoint& endpoint : setup_.endpoints)
-      registries_.push_back(std::make_unique<Registry>(endpoint));
+      registries_.push_back(std::make_unique<Registry>(endpoint, setup_.push ? Access::kPush : Access::kPull));
   }
 
   // Returns when the socket has ended, with an error when it was not used well. The workers may be at work still.
@@ -71,19 +72,23 @@ void Server::work() {
       job = std::move(jobs_.front());
       jobs_.pop_front();
     }
-    const fetch::Event last =
-        run_transfer(setup_, lines, job.request, job.pipe, [&](const fetch::Event& event) { send(event); });
-    job.pipe.reset();
+    const Report report = [&](const fetch::Event& event) { send(event); };
+    const fetch::Event last = setup_.push ? run_upload(setup_, lines.front(), job.request, job.file, report)
+                                          : run_transfer(setup_, lines, job.request, job.file, report);
+    job.file.reset();
     send(last);
   }
 }
 
 Status Server::take_request(sys::Message message) {
   ASSIGN_OR_RETURN(fetch::Request request, fetch::parse_request(std::move(message.data)));
-  if (message.fds.size() != 1) return Error(Errc::kInvalidArgument, "a request comes with one descriptor");
+  if (fetch::is_push(request.kind) != setup_.push)
+    return Error(Errc::kInvalidArgument, "a request that the setup is not for");
+  if (message.fds.size() != (fetch::has_descriptor(request.kind) ? 1U : 0U))
+    return Error(Errc::kInvalidArgument, "a request with a wrong number of descriptors");
   const std::lock_guard guard(mutex_);
   if (jobs_.size() >= kMaxWaiting) return Error(Errc::kLimit, "too many requests at once");
-  jobs_.push_back({std::move(request), std::move(message.fds.front())});
+  jobs_.push_back({std::move(request), message.fds.empty() ? UniqueFd() : std::move(message.fds.front())});
   changed_.notify_one();
   return {};
 }

@@ -1,17 +1,11 @@
 #include "registry/transfer.h"
 
-#include <poll.h>
-#include <stdlib.h>
-#include <sys/random.h>
-
 #include <algorithm>
 #include <array>
-#include <ctime>
 #include <optional>
 
 #include "base/strings.h"
 #include "codec/digest.h"
-#include "registry/backoff.h"
 #include "registry/url.h"
 #include "spec/oci_image/media_types.h"
 #include "spec/oci_image/parse.h"
@@ -23,25 +17,9 @@ namespace {
 using fetch::Event;
 using fetch::Request;
 
-constexpr int kMaxAuthorizations = 3;
-// Fewer than of other failures: most often the name is wrong.
-constexpr int kMaxRefusals = 3;
-
 constexpr std::array<std::string_view, 4> kManifestTypes = {oci_image::kMediaTypeIndex, oci_image::kMediaTypeManifest,
                                                             oci_image::kMediaTypeDockerList,
                                                             oci_image::kMediaTypeDockerManifest};
-
-// Between 0 and 1.
-double random_share() {
-  std::uint32_t bits = 0;
-  (void)!::getrandom(&bits, sizeof bits, 0);
-  return static_cast<double>(bits) / 4294967296.0;
-}
-
-void pause_ms(std::uint64_t ms) {
-  while (::poll(nullptr, 0, static_cast<int>(ms)) < 0 && errno == EINTR) {
-  }
-}
 
 // Bytes of a blob as they come, from whatever connection. What was received before a connection broke is kept.
 class BlobSink final : public BodySink {
@@ -104,7 +82,7 @@ class BlobSink final : public BodySink {
 
 class Transfer {
  public:
-  Transfer(const fetch::Setup& setup, const Request& request, BorrowedFd pipe, const ReportRetry& report)
+  Transfer(const fetch::Setup& setup, const Request& request, BorrowedFd pipe, const Report& report)
       : setup_(setup), request_(request), pipe_(pipe), report_(report) {
     if (auto digest = Digest::parse(request.reference); digest.ok()) digest_.emplace(std::move(*digest));
     if (request.kind == Request::Kind::kBlob) blob_.emplace(*digest_, request.bytes, pipe);
@@ -124,22 +102,15 @@ class Transfer {
   HttpRequest request_for(const Registry& registry) const;
   Status finish_blob(bool& final);
   Status finish_manifest(const std::string& bytes, const HttpHead& head, bool& final);
-  // Ok: the request is to be sent again, now.
-  Status after_answer(Line& line, const HttpResult& result, const std::string& used);
-  Status after_trouble(Line& line, HttpResult& result, bool& final);
-  Status wait_and_retry(const std::string& why, std::optional<std::uint64_t> asked_s, Error otherwise);
 
   const fetch::Setup& setup_;
   const Request& request_;
   BorrowedFd pipe_;
-  const ReportRetry& report_;
+  const Report& report_;
   std::optional<Digest> digest_;
   std::optional<BlobSink> blob_;
   std::string media_type_;
   std::uint64_t manifest_bytes_ = 0;
-  std::optional<Backoff> backoff_;
-  int authorizations_ = 0;
-  int refusals_ = 0;
 };
 
 HttpRequest Transfer::request_for(const Registry& registry) const {
@@ -178,80 +149,8 @@ Status Transfer::finish_manifest(const std::string& bytes, const HttpHead& head,
   return sys::write_all(pipe_, bytes);
 }
 
-Status Transfer::wait_and_retry(const std::string& why, std::optional<std::uint64_t> asked_s, Error otherwise) {
-  if (blob_ && blob_->made_progress()) backoff_->made_progress();
-  const auto own_ms = backoff_->next();
-  if (asked_s && *asked_s > setup_.max_wait_s) {
-    return std::move(otherwise).with_hint("it asks to be left alone for " + std::to_string(*asked_s) +
-                                          " s: try again then; registries allow more to who has an account (--creds)");
-  }
-  if (!own_ms) return otherwise;
-  const std::uint64_t wait_ms = asked_s ? std::max<std::uint64_t>(*asked_s * 1000, 1) : *own_ms;
-  report_({.id = request_.id, .kind = Event::Kind::kRetry, .message = why, .wait_ms = wait_ms});
-  pause_ms(wait_ms);
-  return {};
-}
-
-Status Transfer::after_answer(Line& line, const HttpResult& result, const std::string& used) {
-  const long status = result.head.status;
-  const std::string host = quoted(line.registry.endpoint().host);
-  const std::string said = "registry " + host + " answers " + describe_answer(status, result.answer);
-  if (status == 401) {
-    if (++authorizations_ <= kMaxAuthorizations) return line.registry.authorize(line.client, result.head, used);
-    return Error(Errc::kPermission, said).with_hint("the credentials for " + host + " do not allow this");
-  }
-  if (status == 403)
-    return Error(Errc::kPermission, said).with_hint("the credentials for " + host + " do not allow this");
-  if (status == 404 || status == 410)
-    return Error(Errc::kNotFound, said).with_hint("check the spelling of the name and the tag");
-  if (status == 429 || status == 408 || (status >= 500 && status != 501)) {
-    const auto asked = parse_retry_after(result.head.header("retry-after"), ::time(nullptr));
-    return wait_and_retry(said, asked,
-                          Error(status == 429 ? Errc::kLimit : Errc::kSystem, said).with_hint("try again later"));
-  }
-  return Error(Errc::kSystem, said);
-}
-
-Status Transfer::after_trouble(Line& line, HttpResult& result, bool& final) {
-  const fetch::Endpoint& endpoint = line.registry.endpoint();
-  const std::string host = quoted(endpoint.host);
-  const std::string said = "registry " + host + ": " + fetch::for_people(result.message, 500);
-  const bool untouched = !blob_ || blob_->received() == 0;
-  switch (result.trouble) {
-    case Trouble::kSink:
-      // Wrong bytes are one registry's; a pipe that nobody reads is the end.
-      final = result.sink.error().errno_value() != 0;
-      return std::move(result.sink).error();
-    case Trouble::kNoTls:
-    case Trouble::kRefused:
-      if (untouched && line.registry.fall_back_to_http()) return {};
-      if (result.trouble == Trouble::kRefused && ++refusals_ < kMaxRefusals)
-        return wait_and_retry(said, {}, Error(Errc::kSystem, said).with_hint("check that a registry runs there"));
-      if (result.trouble == Trouble::kRefused)
-        return Error(Errc::kSystem, said).with_hint("check that a registry runs there");
-      return Error(Errc::kSystem, said)
-          .with_hint(
-              "if it speaks plain http, name it under registries.insecure of the configuration, or use "
-              "--tls-verify=false");
-    case Trouble::kBroken:
-      return wait_and_retry(said, {}, Error(Errc::kSystem, said).with_hint("try again later"));
-    case Trouble::kResolve:
-      return Error(Errc::kNotFound, said).with_hint("check the name of the registry, and the network");
-    case Trouble::kCertificate:
-      return Error(Errc::kPermission, said)
-          .with_hint("put the certificate of its authority into /etc/cooper/certs.d/" + endpoint.host +
-                     "/ca.crt, or use --tls-verify=false");
-    case Trouble::kRedirect:
-      return Error(Errc::kPermission, "registry " + host + ": " + result.message);
-    default:
-      return Error(Errc::kSystem, said);
-  }
-}
-
 Status Transfer::run(Line& line, bool& final) {
-  backoff_.emplace(setup_.attempts, random_share());
-  authorizations_ = 0;
-  refusals_ = 0;
+  Attempts attempts(setup_, request_.id, report_);
   while (true) {
     const HttpRequest request = request_for(line.registry);
     MemorySink memory(std::min<std::uint64_t>(request_.bytes, oci_image::kMaxDocumentBytes));
@@ -264,11 +163,10 @@ Status Transfer::run(Line& line, bool& final) {
       result.message = "the answer ended after " + std::to_string(blob_->received()) + " of " +
                        std::to_string(request_.bytes) + " bytes";
     }
-    if (result.trouble == Trouble::kNone) {
-      RETURN_IF_ERROR(after_answer(line, result, request.authorization));
-    } else {
-      RETURN_IF_ERROR(after_trouble(line, result, final));
-    }
+    if (blob_ && blob_->made_progress()) attempts.made_progress();
+    // Wrong bytes are one registry's; a pipe that nobody reads is the end.
+    if (result.trouble == Trouble::kSink) final = result.sink.error().errno_value() != 0;
+    RETURN_IF_ERROR(attempts.after(line, result, request.authorization, !blob_ || blob_->received() == 0));
   }
 }
 
@@ -279,7 +177,7 @@ std::string name_of(const Request& request) {
 }  // namespace
 
 Event run_transfer(const fetch::Setup& setup, std::vector<Line>& lines, const Request& request, BorrowedFd pipe,
-                   const ReportRetry& report) {
+                   const Report& report) {
   Transfer transfer(setup, request, pipe, report);
   std::string before;
   for (std::size_t i = 0; i < lines.size(); ++i) {

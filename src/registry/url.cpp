@@ -91,6 +91,14 @@ std::string manifest_url(std::string_view scheme, const fetch::Endpoint& endpoin
 std::string blob_url(std::string_view scheme, const fetch::Endpoint& endpoint, std::string_view digest) {
   return document_url(scheme, endpoint, "blobs", digest);
 }
+std::string uploads_url(std::string_view scheme, const fetch::Endpoint& endpoint) {
+  return document_url(scheme, endpoint, "blobs", "uploads/");
+}
+
+std::string with_parameter(std::string url, std::string_view name, std::string_view value) {
+  url += url.find('?') == std::string::npos ? '?' : '&';
+  return url.append(name).append("=").append(percent_encode(value));
+}
 
 std::string percent_encode(std::string_view text) {
   std::string out;

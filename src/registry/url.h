@@ -30,6 +30,10 @@ bool same_origin(const Url& a, const Url& b);
 // "https" + "localhost:5000" + "name" -> "https://localhost:5000/v2/name/manifests/latest"
 std::string manifest_url(std::string_view scheme, const fetch::Endpoint& endpoint, std::string_view reference);
 std::string blob_url(std::string_view scheme, const fetch::Endpoint& endpoint, std::string_view digest);
+// ".../v2/name/blobs/uploads/"
+std::string uploads_url(std::string_view scheme, const fetch::Endpoint& endpoint);
+// With one more parameter in its query; the value is encoded.
+std::string with_parameter(std::string url, std::string_view name, std::string_view value);
 
 // For a query or a form: everything but letters, digits and "-._~" is written %XX.
 std::string percent_encode(std::string_view text);

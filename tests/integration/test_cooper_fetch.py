@@ -57,6 +57,10 @@ class Fetch:
         self.child.wait()
         self.child.stderr.close()
 
+    def send(self, request, *files):
+        """Send a request with these descriptors."""
+        socket.send_fds(self.ours, [json.dumps(request).encode()], [file.fileno() for file in files])
+
     def ask(self, request):
         """Send a request with the write end of a pipe; returns the read end."""
         read, write = os.pipe()
@@ -125,6 +129,30 @@ def test_nonsense_from_the_other_end(workdir, request_text):
         os.close(fetch.ask(request_text))
         assert fetch.end() == 1
         assert b"request" in fetch.child.stderr.read()
+
+
+DIGEST = "sha256:" + "0" * 64
+
+
+@pytest.mark.parametrize("push, kind, count", [(False, "send-blob", 1), (False, "has-blob", 0), (True, "blob", 1), (True, "has-blob", 1),
+                                               (True, "send-blob", 0), (True, "send-blob", 2)])  # fmt: skip
+def test_requests_of_the_other_kind(workdir, push, kind, count):
+    """A pull takes no request of a push, and a push none of a pull; nor one with too many or too few descriptors."""
+    with Fetch(workdir, {**SETUP, "push": push}) as fetch, open("/etc/hostname", "rb") as file:
+        fetch.send({"id": 0, "kind": kind, "reference": DIGEST, "bytes": 1}, *[file] * count)
+        assert fetch.end() == 1
+        assert b"request" in fetch.child.stderr.read()
+
+
+def test_a_manifest_that_is_none(workdir):
+    """A manifest that is shorter than was said, too large, or of another digest is not sent."""
+    (workdir / "file").write_bytes(b"{}")
+    wanted = {"id": 0, "kind": "send-manifest", "media_type": "a/b", "reference": "x"}
+    for change in ({"bytes": 3}, {"bytes": 1 << 40}, {"bytes": 2, "reference": DIGEST}):
+        with Fetch(workdir, {**SETUP, "push": True}) as fetch, open(workdir / "file", "rb") as file:
+            fetch.send({**wanted, **change}, file)
+            answer = fetch.answer()
+            assert answer["kind"] == "failed" and "connect" not in answer["message"], answer
 
 
 @pytest.mark.parametrize("setup", ["", "{}", '{"version":2}', json.dumps({**SETUP, "endpoints": [{"host": "a/b", "repository": "x"}]})])

@@ -35,6 +35,8 @@ std::string describe(const TransferProgress& layer, std::int64_t since_ms) {
       return fmt::format("{}  trying again: {}", name, layer.note);
     case State::kDone:
       return fmt::format("{}  complete, {}", name, format_bytes(layer.total_bytes));
+    case State::kPresent:
+      return fmt::format("{}  is there already, {}", name, format_bytes(layer.total_bytes));
     case State::kFailed:
       return fmt::format("{}  failed", name);
     case State::kRunning:
@@ -70,7 +72,7 @@ std::string LayerLines::lines(std::span<const TransferProgress> layers) {
       seen.pauses = layer.attempts_failed;
       out += fmt::format("{}  trying again: {}\n", short_digest(layer.digest), layer.note);
     }
-    if (seen.told || layer.state != State::kDone) continue;
+    if (seen.told || (layer.state != State::kDone && layer.state != State::kPresent)) continue;
     seen.told = true;
     out += describe(layer, 0) + "\n";
   }

@@ -1,5 +1,5 @@
-// What people see while layers arrive: on a terminal one line a layer, redrawn, with rate and time left; elsewhere one
-// line when a layer is complete or had to be asked for again.
+// What people see while layers arrive or are sent: on a terminal one line a layer, redrawn, with rate and time left;
+// elsewhere one line when a layer is complete or had to be tried again.
 #pragma once
 
 #include <cstdint>

@@ -69,7 +69,8 @@ struct OtherName {
 struct OtherWay {
   std::string_view theirs, hint;
 };
-constexpr std::array<OtherName, 18> kOtherNames = {{{"pull", "image pull"},
+constexpr std::array<OtherName, 19> kOtherNames = {{{"pull", "image pull"},
+                                                    {"push", "image push"},
                                                     {"load", "image load"},
                                                     {"import", "image import"},
                                                     {"images", "image ls"},
@@ -92,11 +93,9 @@ constexpr std::string_view kRunsOnce =
     "a container runs once: cooper run starts another one, cooper pod run-prepared what cooper pod prepare has made";
 constexpr std::string_view kBuildElsewhere =
     "images are made elsewhere, with buildah, podman or docker, and loaded: cooper image load";
-constexpr std::string_view kNoRegistry =
-    "images are pulled from registries, not written to them: podman and skopeo do that";
 constexpr std::string_view kNoWayOut =
     "images are not written out again, so keep what was loaded; cooper image extract unpacks one into a directory";
-constexpr std::array<OtherWay, 17> kOtherWays = {{
+constexpr std::array<OtherWay, 15> kOtherWays = {{
     {"create", "make it with cooper pod prepare, start it with cooper pod run-prepared"},
     {"start", kRunsOnce},
     {"restart", kRunsOnce},
@@ -105,10 +104,8 @@ constexpr std::array<OtherWay, 17> kOtherWays = {{
     {"build", kBuildElsewhere},
     {"image build", kBuildElsewhere},
     {"commit", kBuildElsewhere},
-    {"push", kNoRegistry},
-    {"image push", kNoRegistry},
-    {"login", "podman login and docker login write files that cooper image pull reads; or give it --creds"},
-    {"search", kNoRegistry},
+    {"login", "podman login and docker login write files that cooper image pull and push read; or give them --creds"},
+    {"search", "registries are not searched: podman search and skopeo list-tags do that"},
     {"save", kNoWayOut},
     {"image save", kNoWayOut},
     {"history", "cooper image cat-manifest --image-config has it"},

@@ -7,21 +7,18 @@
 
 #include "base/error.h"
 #include "cli/cooper/command.h"
+#include "cli/cooper/registry_session.h"
 #include "image/store.h"
 
 namespace cooper::cli {
 
-// --platform --creds --authfile --cert-dir --tls-verify --quiet
-extern const std::array<Flag, 6> kPullFlags;
+// --platform, beside kRegistryFlags
+extern const std::array<Flag, 1> kPullFlags;
 
 struct WantedImage {
   std::string image;  // as the user wrote it
   std::optional<oci_image::Platform> platform = {};
-  std::string credentials = {};  // USER:PASSWORD
-  std::string auth_file = {};
-  std::string certificate_directory = {};
-  std::optional<bool> verify_tls = {};
-  bool quiet = false;
+  RegistryAccess access = {};
 };
 
 // Shows progress on standard error. Errc::kCancelled never comes back: the process ends by the signal that cancelled

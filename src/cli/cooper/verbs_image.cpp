@@ -8,6 +8,7 @@
 #include "cli/cooper/command.h"
 #include "cli/cooper/describe.h"
 #include "cli/cooper/pull.h"
+#include "cli/cooper/push.h"
 #include "cli/cooper/target.h"
 #include "cli/cooper/time_text.h"
 #include "image/store.h"
@@ -300,7 +301,7 @@ Result<int> gc(const Context& context, const Args&) {
 }  // namespace
 
 std::span<const Command> image_commands() {
-  static const std::array<Command, 11> kCommands = {{
+  static const std::array<Command, 12> kCommands = {{
       {.path = "image load",
        .usage = "[PATH]",
        .summary = "put images of an archive or a directory into the store",
@@ -326,18 +327,30 @@ std::span<const Command> image_commands() {
            "fetched again. https is spoken, and plain http only with a registry on this machine, one that the "
            "configuration calls insecure, or with --tls-verify=false. Credentials come from --creds, "
            "--authfile, /etc/cooper/auth.d, and the files of podman login and docker login.",
-       .flags = {kPullFlags},
+       .flags = {kPullFlags, kRegistryFlags},
        .min_args = 1,
        .max_args = 1,
        .handler = pull},
       {.path = "image fetch",
        .usage = "NAME[:TAG|@DIGEST]",
        .summary = "as image pull",
-       .flags = {kPullFlags},
+       .flags = {kPullFlags, kRegistryFlags},
        .min_args = 1,
        .max_args = 1,
        .handler = pull,
        .hidden = true},
+      {.path = "image push",
+       .usage = "IMAGE [DESTINATION]",
+       .summary = "send an image to a registry",
+       .description =
+           "DESTINATION is registry[:port]/name[:tag]; without it the image's own name is taken. Sent is what the "
+           "registry lacks, as it is stored, and the manifest last. Mirrors are passed over. Schemes and credentials "
+           "are those of image pull.",
+       .flags = {kPushFlags, kRegistryFlags},
+       .min_args = 1,
+       .max_args = 2,
+       .handler = push,
+       .completes = Completes::kImages},
       {.path = "image ls",
        .usage = "[NAME[:TAG]]",
        .summary = "list images, all or those of a name",

@@ -1,4 +1,4 @@
-// Loading images into the store; see store.h.
+// Loading images into the store, and sending them to a registry; see store.h.
 #pragma once
 
 #include <vector>
@@ -11,6 +11,7 @@ namespace cooper::image {
 
 Result<std::vector<Image>> load_images(BorrowedFd store, const LoadOptions& options);
 Result<PullResult> pull_image(BorrowedFd store, const PullOptions& options, const StartFetch& start);
+Result<PushResult> push_image(BorrowedFd store, const PushOptions& options, const StartFetch& start);
 Result<Image> import_rootfs(BorrowedFd store, const ImportOptions& options);
 
 // Unpacks the tree of a stored image and registers `user`.

@@ -3,6 +3,7 @@
 import contextlib
 import crypt
 import http.server
+import itertools
 import json
 import os
 import pathlib
@@ -12,6 +13,7 @@ import socket
 import ssl
 import subprocess
 import threading
+import urllib.parse
 
 from lib import layouts, proc
 
@@ -129,14 +131,18 @@ class DebianRegistry:
 
 
 class Hostile:
-    """A registry of Python: serves the images of a layout, except where a rule says otherwise.
+    """A registry of Python: serves the images of a layout and takes new ones, except where a rule says otherwise.
 
-    rules maps a part of a path to a function(handler, body) that answers in its own way; body is what would be sent.
-    It is asked for every request whose path has that part. requests is what came: (method, path, headers).
+    rules maps a part of a path, or a method, a blank and a part of a path, to a function(handler, body) that answers in
+    its own way; body is what would be sent. It is asked for every request that has that part; honest() is what would be
+    done without it. requests is what came: (method, path, headers).
     """
 
     def __init__(self, layout=None, certificate=None):
         self.documents = {}
+        self.uploads = {}
+        self.numbers = itertools.count()
+        self.mountable = set()
         self.rules = {}
         self.requests = []
         self.repository = "name"
@@ -150,10 +156,21 @@ class Hostile:
 
             def do_GET(self):
                 owner.requests.append((self.command, self.path, dict(self.headers)))
+                self.unread = int(self.headers.get("Content-Length", 0))
                 with contextlib.suppress(BrokenPipeError, ConnectionResetError):
                     owner.answer(self)
+                    while self.unread and not self.close_connection and self.body(min(self.unread, 65536)):
+                        pass
+                # The rest of a body is no request.
+                self.close_connection = self.close_connection or self.unread > 0
 
-            do_POST = do_GET
+            do_POST = do_HEAD = do_PUT = do_PATCH = do_GET
+
+            def body(self, count=None):
+                """What is sent along, or so many bytes of it."""
+                data = self.rfile.read(self.unread if count is None else count)
+                self.unread -= len(data)
+                return data
 
             def reply(self, status, body=b"", **headers):
                 self.send_response(status)
@@ -163,7 +180,8 @@ class Hostile:
                     if value is not None:
                         self.send_header(name.replace("_", "-"), str(value))
                 self.end_headers()
-                self.wfile.write(body)
+                if self.command != "HEAD":
+                    self.wfile.write(body)
 
             def cut(self):
                 """End the connection in the middle."""
@@ -200,13 +218,58 @@ class Hostile:
         return f"{self.host}/{self.repository}:1"
 
     def answer(self, handler):
-        data, media_type = self.documents.get(handler.path.split("?")[0].rsplit("/", 1)[1], (None, None))
+        data, _ = self.documents.get(handler.path.split("?")[0].rsplit("/", 1)[1], (None, None))
         for part, rule in list(self.rules.items()):
-            if part in handler.path:
+            method, _, path = part.rpartition(" ")
+            if path in handler.path and method in ("", handler.command):
                 return rule(handler, data)
+        return self.honest(handler, data)
+
+    def honest(self, handler, data=None):
+        """Answer as a registry should."""
+        path, _, query = handler.path.partition("?")
+        words = {key: values[0] for key, values in urllib.parse.parse_qs(query).items()}
+        name = path.rsplit("/", 1)[1]
+        if "/blobs/uploads/" in path:
+            return self.take_upload(handler, name, words)
+        if handler.command == "PUT":
+            body = handler.body()
+            self.documents[name] = self.documents[layouts.digest(body)] = (body, handler.headers["Content-Type"])
+            return handler.reply(201, location=path, docker_content_digest=layouts.digest(body))
+        data, media_type = self.documents.get(name, (None, None))
         if data is None:
             return handler.reply(404, b'{"errors":[{"code":"MANIFEST_UNKNOWN","message":"manifest unknown"}]}')
-        return handler.reply(200, data, content_type=media_type)
+        return handler.reply(200, data, content_type=media_type, docker_content_digest=layouts.digest(data))
+
+    def take_upload(self, handler, name, words):
+        """A request of an upload: its parts go to uploads[name]."""
+        if handler.command == "POST":
+            if words.get("mount") in self.mountable:
+                self.documents[words["mount"]] = (b"", "application/octet-stream")
+                return handler.reply(201, docker_content_digest=words["mount"])
+            name = str(next(self.numbers))
+            self.uploads[name] = b""
+            return handler.reply(202, location=f"/v2/{self.repository}/blobs/uploads/{name}?state=0", range="0-0")
+        if name not in self.uploads:
+            return handler.reply(404, b'{"errors":[{"code":"BLOB_UPLOAD_UNKNOWN","message":"blob upload unknown"}]}')
+        place = f"/v2/{self.repository}/blobs/uploads/{name}?state={len(self.uploads[name])}"
+        if handler.command == "GET":
+            return handler.reply(204, content_length=None, location=place, range=f"0-{max(len(self.uploads[name]) - 1, 0)}")
+        start = int(handler.headers.get("Content-Range", "0").split("-")[0])
+        if start != len(self.uploads[name]):
+            return handler.reply(416, range=f"0-{max(len(self.uploads[name]) - 1, 0)}")
+        self.uploads[name] += handler.body()
+        if handler.command == "PATCH":
+            return handler.reply(202, location=place, range=f"0-{len(self.uploads[name]) - 1}")
+        data = self.uploads.pop(name)
+        if layouts.digest(data) != words.get("digest"):
+            return handler.reply(400, b'{"errors":[{"code":"DIGEST_INVALID","message":"provided digest did not match"}]}')
+        self.documents[words["digest"]] = (data, "application/octet-stream")
+        return handler.reply(201, location=f"/v2/{self.repository}/blobs/{words['digest']}", docker_content_digest=words["digest"])
+
+    def sent(self, *methods):
+        """Paths of requests of these methods, or of all that change something."""
+        return [path for method, path, _ in self.requests if method in (methods or ("POST", "PATCH", "PUT"))]
 
     def paths(self, part=""):
         """Paths that were asked for and hold this."""

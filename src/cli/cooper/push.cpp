@@ -1,0 +1,111 @@
+#include "cli/cooper/push.h"
+
+#include <algorithm>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "base/strings.h"
+#include "cli/cooper/output.h"
+#include "cli/cooper/registry_session.h"
+#include "codec/json.h"
+#include "image/store.h"
+#include "io/file.h"
+#include "sys/file.h"
+
+namespace cooper::cli {
+
+constexpr std::array<Flag, 1> kPushFlags = {{
+    {"digestfile", 0, "FILE", "write the digest of the manifest to this file", Flag::Complete::kFile},
+}};
+
+namespace {
+
+constexpr std::string_view kRegistryTransport = "docker://";
+// Other places that podman and skopeo push to. As names they would be images of docker.io.
+constexpr std::array<std::string_view, 6> kOtherTransports = {
+    "oci:", "oci-archive:", "docker-archive:", "dir:", "docker-daemon:", "containers-storage:"};
+
+// What is written in the end; what can be seen to fail then fails before anything is sent.
+Status check_digest_file(const std::string& path) {
+  const auto info = sys::fstatat(sys::kCwd, path, 0);
+  if (info.ok() && !S_ISREG(info->st_mode))
+    return Error(Errc::kInvalidArgument, "--digestfile: " + quoted(path) + " is no regular file");
+  const std::size_t slash = path.rfind('/');
+  const std::string directory = slash == std::string::npos ? "." : path.substr(0, slash + 1);
+  const auto parent = sys::fstatat(sys::kCwd, directory, 0);
+  if (!parent.ok()) return Error(parent.error().code(), "--digestfile: " + parent.error().message());
+  return {};
+}
+
+// The image's own name, when that names a registry.
+Result<oci_image::Reference> own_destination(const std::string& image, const std::optional<std::string>& name) {
+  const std::string hint = "say where to: cooper image push " + image + " REGISTRY/NAME:TAG";
+  if (!name)
+    return Error(Errc::kInvalidArgument, "image " + quoted(image) + " is given without its name").with_hint(hint);
+  ASSIGN_OR_RETURN(oci_image::Reference reference, oci_image::parse_reference(*name));
+  if (reference.registry != oci_image::kLocalRegistry) return reference;
+  return Error(Errc::kInvalidArgument, "image " + quoted(*name) + " has a name of this machine only").with_hint(hint);
+}
+
+Status report(const Context& context, const oci_image::Reference& destination, const image::PushResult& pushed,
+              bool quiet) {
+  if (context.json()) {
+    codec::json::Writer out;
+    out.begin_object()
+        .field("destination", destination.str())
+        .field("manifest_digest", pushed.manifest_digest.str())
+        .field("was_there", pushed.was_there)
+        .field("sent_blobs", static_cast<std::uint64_t>(pushed.sent_blobs))
+        .field("sent_bytes", pushed.sent_bytes)
+        .end_object();
+    return print_json(out);
+  }
+  if (quiet) return print(pushed.manifest_digest.str() + "\n");
+  return print((pushed.was_there ? "Image is up to date: " : "Pushed image: ") + destination.str() + "\n");
+}
+
+}  // namespace
+
+Result<oci_image::Reference> push_destination(const std::string& text) {
+  std::string name = text;
+  if (name.starts_with(kRegistryTransport)) {
+    name.erase(0, kRegistryTransport.size());
+  } else if (std::ranges::any_of(kOtherTransports, [&](std::string_view other) { return name.starts_with(other); })) {
+    return Error(Errc::kInvalidArgument, "destination " + quoted(text) + " is no registry")
+        .with_hint("images are pushed to registries only: REGISTRY/NAME:TAG");
+  }
+  return full_reference(name);
+}
+
+Result<int> push(const Context& context, const Args& args) {
+  const std::string& image = args.positional().front();
+  std::optional<oci_image::Reference> destination;
+  if (args.positional().size() > 1) {
+    ASSIGN_OR_RETURN(destination, push_destination(args.positional()[1]));
+  }
+  ASSIGN_OR_RETURN(const RegistryAccess access, registry_access(args));
+  const auto digest_file = args.last("digestfile");
+  if (digest_file) RETURN_IF_ERROR(check_digest_file(*digest_file));
+  ASSIGN_OR_RETURN(const pod::Engine engine, context.engine());
+  ASSIGN_OR_RETURN(const image::Store store, engine.images());
+  ASSIGN_OR_RETURN(auto found, store.find_named(image));
+  if (!destination) {
+    ASSIGN_OR_RETURN(destination, own_destination(image, found.second));
+  }
+  RegistrySession session(context, *destination, access, RegistrySession::For::kPush);
+  auto pushed =
+      store.push({.image = std::move(found.first), .destination = *destination}, [&] { return session.start(); });
+  if (!pushed.ok()) {
+    session.end_if_cancelled(pushed.error());
+    return std::move(pushed).error();
+  }
+  if (digest_file) {
+    Status written = io::write_file_atomic(*digest_file, pushed->manifest_digest.str());
+    if (!written.ok()) return std::move(written).error().with("the image was pushed, but --digestfile");
+  }
+  RETURN_IF_ERROR(report(context, *destination, *pushed, access.quiet));
+  return 0;
+}
+
+}  // namespace cooper::cli

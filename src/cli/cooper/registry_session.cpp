@@ -1,0 +1,182 @@
+#include "cli/cooper/registry_session.h"
+
+#include <signal.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include <cstdlib>
+
+#include "base/strings.h"
+#include "cli/cooper/relay.h"
+#include "fetch/sources.h"
+#include "io/event_loop.h"
+#include "io/helper_program.h"
+#include "io/tty.h"
+#include "sys/file.h"
+
+namespace cooper::cli {
+
+constexpr std::array<Flag, 5> kRegistryFlags = {{
+    {"creds", 0, "USER:PASSWORD", "for the registry; others may see it in the list of processes"},
+    {"authfile", 0, "FILE", "credentials as podman login and docker login write them", Flag::Complete::kFile},
+    {"cert-dir", 0, "DIR", "*.crt: authorities to trust; NAME.cert and NAME.key: what the registry asks for",
+     Flag::Complete::kDirectory},
+    {"tls-verify", 0, "", "false: plain http and unknown certificates are good enough for this registry"},
+    {"quiet", 'q', "", "no progress, and no more than the id or the digest"},
+}};
+
+namespace {
+
+constexpr std::array<int, 4> kStopping = {SIGINT, SIGTERM, SIGHUP, SIGQUIT};
+
+std::string variable(const char* name) {
+  const char* value = ::secure_getenv(name);
+  return value == nullptr ? std::string() : std::string(value);
+}
+
+std::string first_of(std::initializer_list<const char*> names) {
+  for (const char* name : names) {
+    if (std::string value = variable(name); !value.empty()) return value;
+  }
+  return {};
+}
+
+// As curl reads them: HTTP_PROXY in capitals may come from a request (CGI).
+fetch::Proxies proxies() {
+  return {.http = first_of({"http_proxy", "all_proxy", "ALL_PROXY"}),
+          .https = first_of({"https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"}),
+          .exceptions = first_of({"no_proxy", "NO_PROXY"})};
+}
+
+fetch::CredentialSearch credential_search(const std::string& auth_file) {
+  fetch::CredentialSearch out;
+  if (!auth_file.empty()) {
+    out.must_files.push_back(auth_file);
+  } else if (const std::string named = variable("REGISTRY_AUTH_FILE"); !named.empty()) {
+    out.must_files.push_back(named);
+  }
+  out.directories = {"/etc/cooper/auth.d", "/usr/lib/cooper/auth.d"};
+  if (const std::string runtime = variable("XDG_RUNTIME_DIR"); !runtime.empty()) {
+    out.files.push_back(runtime + "/containers/auth.json");
+  } else {
+    out.files.push_back("/run/containers/" + std::to_string(::getuid()) + "/auth.json");
+  }
+  const std::string home = variable("HOME");
+  if (const std::string config = variable("XDG_CONFIG_HOME"); !config.empty()) {
+    out.files.push_back(config + "/containers/auth.json");
+  } else if (!home.empty()) {
+    out.files.push_back(home + "/.config/containers/auth.json");
+  }
+  if (const std::string docker = variable("DOCKER_CONFIG"); !docker.empty()) {
+    out.files.push_back(docker + "/config.json");
+  } else if (!home.empty()) {
+    out.files.push_back(home + "/.docker/config.json");
+  }
+  for (char** word = environ; *word != nullptr; ++word) out.environment.emplace_back(*word);
+  return out;
+}
+
+Result<fetch::Setup> setup_for(const RegistrySettings& settings, const oci_image::Reference& reference,
+                               const RegistryAccess& access, RegistrySession::For purpose) {
+  fetch::SourceOptions options;
+  options.insecure = settings.insecure;
+  const bool push = purpose == RegistrySession::For::kPush;
+  if (!push) options.mirrors = settings.mirrors;
+  options.verify_tls = access.verify_tls;
+  options.certificate_directory = access.certificate_directory;
+  options.certificate_directories = {"/etc/cooper/certs.d", "/etc/containers/certs.d", "/etc/docker/certs.d"};
+  options.search = credential_search(access.auth_file);
+  if (!access.credentials.empty()) {
+    ASSIGN_OR_RETURN(options.credentials, fetch::parse_credentials(access.credentials));
+  }
+  fetch::Setup setup{.endpoints = {}};
+  ASSIGN_OR_RETURN(setup.endpoints, fetch::endpoints_of(reference, options));
+  setup.proxies = proxies();
+  setup.parallel = settings.parallel;
+  setup.stall_timeout_s = settings.stall_timeout_s;
+  setup.push = push;
+  return setup;
+}
+
+}  // namespace
+
+Result<StopSignals> StopSignals::open() {
+  sigset_t mask;
+  (void)::sigemptyset(&mask);
+  for (const int number : kStopping) {
+    struct sigaction action = {};
+    // What our caller has us ignore stays ignored.
+    if (::sigaction(number, nullptr, &action) == 0 && action.sa_handler == SIG_IGN) continue;
+    (void)::sigaddset(&mask, number);
+  }
+  StopSignals out;
+  if (::sigprocmask(SIG_BLOCK, &mask, &out.before_) != 0) return Error::from_errno(errno, "block signals");
+  out.fd_ = UniqueFd(::signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK));
+  if (!out.fd_) return Error::from_errno(errno, "create a signal descriptor");
+  return out;
+}
+
+StopSignals::~StopSignals() {
+  if (fd_) (void)::sigprocmask(SIG_SETMASK, &before_, nullptr);
+}
+
+int StopSignals::taken() const {
+  struct signalfd_siginfo info = {};
+  return ::read(fd_.get(), &info, sizeof info) == sizeof info ? static_cast<int>(info.ssi_signo) : SIGTERM;
+}
+
+Result<RegistryAccess> registry_access(const Args& args) {
+  RegistryAccess out;
+  out.credentials = args.last("creds").value_or("");
+  if (args.has("creds")) {
+    ASSIGN_OR_RETURN(const auto credentials, fetch::parse_credentials(out.credentials));
+    (void)credentials;
+  }
+  out.auth_file = args.last("authfile").value_or("");
+  out.certificate_directory = args.last("cert-dir").value_or("");
+  if (args.has("tls-verify")) out.verify_tls = args.enabled("tls-verify");
+  out.quiet = args.enabled("quiet");
+  return out;
+}
+
+RegistrySession::RegistrySession(const Context& context, oci_image::Reference reference, RegistryAccess access,
+                                 For purpose)
+    : context_(context),
+      reference_(std::move(reference)),
+      access_(std::move(access)),
+      purpose_(purpose),
+      lines_(LayerLines::place(access_.quiet)) {}
+
+void RegistrySession::show(std::span<const fetch::TransferProgress> layers) {
+  const auto window = io::window_size(BorrowedFd(STDERR_FILENO));
+  const std::string text =
+      lines_.update(layers, io::monotonic_ms(), window.ok() ? window->rows : 24U, window.ok() ? window->columns : 80U);
+  // A picture nobody sees.
+  (void)!sys::write_all(BorrowedFd(STDERR_FILENO), text).ok();
+}
+
+Result<std::unique_ptr<fetch::Client>> RegistrySession::start() {
+  const RegistrySettings& settings = context_.settings().registries;
+  ASSIGN_OR_RETURN(std::string program, io::find_helper("cooper-fetch", settings.fetch_path, "fetch_path"));
+  ASSIGN_OR_RETURN(fetch::Setup setup, setup_for(settings, reference_, access_, purpose_));
+  ASSIGN_OR_RETURN(StopSignals opened, StopSignals::open());
+  signals_.emplace(std::move(opened));
+  return fetch::Client::start({.program = std::move(program),
+                               .setup = std::move(setup),
+                               .cancel = signals_->fd(),
+                               .progress = [this](std::span<const fetch::TransferProgress> layers) { show(layers); }});
+}
+
+void RegistrySession::end_if_cancelled(const Error& error) {
+  if (error.code() == Errc::kCancelled && signals_) die_by_signal(signals_->taken());
+}
+
+Result<oci_image::Reference> full_reference(const std::string& text) {
+  ASSIGN_OR_RETURN(oci_image::Reference reference, oci_image::parse_reference(text));
+  reference = oci_image::qualify(std::move(reference), oci_image::kDockerHub);
+  if (reference.name().size() > oci_image::kMaxNameBytes)
+    return Error(Errc::kInvalidArgument, "image name " + quoted(reference.name()) + " is too long");
+  return reference;
+}
+
+}  // namespace cooper::cli

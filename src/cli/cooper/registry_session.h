@@ -1,0 +1,79 @@
+// What pulling and pushing an image have in common: how the registry is reached, whom it is told we are, what people
+// see meanwhile, and how a signal ends it.
+#pragma once
+
+#include <signal.h>
+
+#include <array>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+
+#include "base/error.h"
+#include "base/fd.h"
+#include "cli/cooper/command.h"
+#include "cli/cooper/image_progress.h"
+#include "fetch/client.h"
+#include "spec/oci_image/reference.h"
+#include "spec/oci_image/types.h"
+
+namespace cooper::cli {
+
+// --creds --authfile --cert-dir --tls-verify --quiet
+extern const std::array<Flag, 5> kRegistryFlags;
+
+struct RegistryAccess {
+  std::string credentials = {};  // USER:PASSWORD
+  std::string auth_file = {};
+  std::string certificate_directory = {};
+  std::optional<bool> verify_tls = {};
+  bool quiet = false;
+};
+Result<RegistryAccess> registry_access(const Args& args);
+
+// The signals that end a program as a descriptor, so that it can tidy up first.
+class StopSignals {
+ public:
+  static Result<StopSignals> open();
+  StopSignals(StopSignals&&) = default;
+  StopSignals& operator=(StopSignals&&) = delete;
+  // What came too late to stop anything acts now.
+  ~StopSignals();
+  BorrowedFd fd() const { return fd_; }
+  int taken() const;
+
+ private:
+  StopSignals() = default;
+  UniqueFd fd_;
+  sigset_t before_ = {};
+};
+
+// One pull or push. Shows progress on standard error.
+class RegistrySession {
+ public:
+  enum class For { kPull, kPush };  // mirrors are for pulling only
+  RegistrySession(const Context& context, oci_image::Reference reference, RegistryAccess access, For purpose);
+  RegistrySession(const RegistrySession&) = delete;
+  RegistrySession& operator=(const RegistrySession&) = delete;
+
+  // From here on signals cancel the client, which must not outlive the session.
+  Result<std::unique_ptr<fetch::Client>> start();
+  // Errc::kCancelled never comes back: the process ends by the signal that cancelled it.
+  void end_if_cancelled(const Error& error);
+
+ private:
+  void show(std::span<const fetch::TransferProgress> layers);
+
+  const Context& context_;
+  oci_image::Reference reference_;
+  RegistryAccess access_;
+  For purpose_;
+  LayerLines lines_;
+  std::optional<StopSignals> signals_;
+};
+
+// What a person types as the name of an image in a registry; docker.io's when it names none.
+Result<oci_image::Reference> full_reference(const std::string& text);
+
+}  // namespace cooper::cli
