@@ -34,7 +34,7 @@ Status check_digest_file(const std::string& path) {
   const std::size_t slash = path.rfind('/');
   const std::string directory = slash == std::string::npos ? "." : path.substr(0, slash + 1);
   const auto parent = sys::fstatat(sys::kCwd, directory, 0);
-  if (!parent.ok()) return Error(parent.error().code(), "--digestfile: " + parent.error().message());
+  if (!parent.ok()) return Error(Errc::kInvalidArgument, "--digestfile: " + parent.error().message());
   return {};
 }
 

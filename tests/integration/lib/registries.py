@@ -255,7 +255,7 @@ class Hostile:
         place = f"/v2/{self.repository}/blobs/uploads/{name}?state={len(self.uploads[name])}"
         if handler.command == "GET":
             return handler.reply(204, content_length=None, location=place, range=f"0-{max(len(self.uploads[name]) - 1, 0)}")
-        start = int(handler.headers.get("Content-Range", "0").split("-")[0])
+        start = int(handler.headers.get("Content-Range", str(len(self.uploads[name]))).split("-")[0])
         if start != len(self.uploads[name]):
             return handler.reply(416, range=f"0-{max(len(self.uploads[name]) - 1, 0)}")
         self.uploads[name] += handler.body()
