@@ -6,6 +6,11 @@
 #include "sys/file.h"
 
 namespace cooper::codec {
+namespace {
+
+constexpr std::size_t kCopyBytes = std::size_t{256} << 10;
+
+}  // namespace
 
 Result<std::size_t> read_full(ByteSource& source, std::span<char> buffer) {
   std::size_t done = 0;
@@ -48,6 +53,25 @@ Result<std::uint64_t> FileBlocks::skip(std::uint64_t bytes) {
   const std::uint64_t n = std::min(bytes, size_ - at_);
   at_ += n;
   return n;
+}
+
+Status copy_exactly(ByteSource& source, std::uint64_t size_bytes, ByteSink& sink, std::string_view what) {
+  std::vector<char> buffer(kCopyBytes);
+  std::uint64_t done = 0;
+  while (true) {
+    ASSIGN_OR_RETURN(const std::size_t n, source.read(buffer));
+    done += n;
+    if (n == 0 || done > size_bytes) break;
+    RETURN_IF_ERROR(sink.write({buffer.data(), n}));
+  }
+  if (done == size_bytes) return {};
+  return Error(Errc::kCorrupt, std::string(what) + " has " + (done > size_bytes ? "more than " : "only ") +
+                                   std::to_string(std::min(done, size_bytes)) + " bytes, not " +
+                                   std::to_string(size_bytes));
+}
+
+Status FdSink::write(std::string_view bytes) {
+  return sys::write_all(fd_, bytes);
 }
 
 Result<std::size_t> MemorySource::read(std::span<char> buffer) {

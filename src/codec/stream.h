@@ -89,7 +89,27 @@ class FileBlocks final : public BlockSource {
   std::vector<char> buffer_;
 };
 
-// A view of memory, in one block (tests, fuzzing).
+// Push: takes the next bytes, all of them.
+class ByteSink {
+ public:
+  virtual ~ByteSink() = default;
+  virtual Status write(std::string_view bytes) = 0;
+};
+
+// All of the source goes to the sink. Errc::kCorrupt, naming `what`, when that is not exactly `size_bytes`.
+Status copy_exactly(ByteSource& source, std::uint64_t size_bytes, ByteSink& sink, std::string_view what);
+
+// A descriptor written at its current position. Borrows the descriptor.
+class FdSink final : public ByteSink {
+ public:
+  explicit FdSink(BorrowedFd fd) : fd_(fd) {}
+  Status write(std::string_view bytes) override;
+
+ private:
+  BorrowedFd fd_;
+};
+
+// A view of memory, in one block (small documents, tests, fuzzing).
 class MemorySource final : public ByteSource {
  public:
   explicit MemorySource(std::string_view bytes) : left_(bytes) {}
