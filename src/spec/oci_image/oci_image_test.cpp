@@ -209,6 +209,20 @@ TEST(Parse, DockerArchive) {
   EXPECT_FALSE(parse_docker_archive_manifest("{}", "manifest.json").ok());
 }
 
+TEST(Print, DockerArchive) {
+  const std::vector<DockerArchiveEntry> entries = {
+      {.config = "a.json", .repo_tags = {"localhost/x:1"}, .layers = {"b.tar", "c.tar"}},
+      {.config = "d.json", .repo_tags = {}, .layers = {}}};
+  const std::string text = print(entries);
+  EXPECT_EQ(text, R"([{"Config":"a.json","RepoTags":["localhost/x:1"],"Layers":["b.tar","c.tar"]},)"
+                  R"({"Config":"d.json","RepoTags":null,"Layers":[]}])");
+  const auto again = parse_docker_archive_manifest(text, "manifest.json");
+  ASSERT_TRUE(again.ok()) << again.error().message();
+  EXPECT_EQ(print(*again), text);
+  EXPECT_EQ(print_docker_repositories({{"localhost/x", {{"1", "c"}}}}), R"({"localhost/x":{"1":"c"}})");
+  EXPECT_TRUE(check_layout_file(print_layout_file(), "oci-layout").ok());
+}
+
 TEST(MediaTypes, RefusesWhatIsNoLayer) {
   EXPECT_TRUE(check_layer_media_type(kMediaTypeLayerZstd).ok());
   EXPECT_TRUE(check_layer_media_type("application/vnd.docker.image.rootfs.diff.tar.gzip").ok());

@@ -26,12 +26,7 @@ Result<Index> parse_index(std::string text, std::string_view what);
 Result<Manifest> parse_manifest(std::string text, std::string_view what);
 Result<ImageConfig> parse_config(std::string text, std::string_view what);
 
-// manifest.json of docker-archive: one entry an image.
-struct DockerArchiveEntry {
-  std::string config;  // path of the configuration inside the archive
-  std::vector<std::string> repo_tags;
-  std::vector<std::string> layers;  // paths, base first
-};
+// manifest.json of docker-archive.
 Result<std::vector<DockerArchiveEntry>> parse_docker_archive_manifest(std::string text, std::string_view what);
 // {"imageLayoutVersion":"1.0.0"}: Errc::kUnsupported for another major version.
 Status check_layout_file(std::string text, std::string_view what);

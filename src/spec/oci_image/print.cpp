@@ -119,6 +119,38 @@ std::string print(const ImageConfig& config) {
   return writer.take();
 }
 
+std::string print(const std::vector<DockerArchiveEntry>& entries) {
+  Writer writer;
+  writer.begin_array();
+  for (const DockerArchiveEntry& entry : entries) {
+    writer.begin_object().field("Config", entry.config).key("RepoTags");
+    if (entry.repo_tags.empty()) {
+      writer.null();
+    } else {
+      writer.begin_array();
+      for (const std::string& tag : entry.repo_tags) writer.string(tag);
+      writer.end_array();
+    }
+    writer.field("Layers", entry.layers).end_object();
+  }
+  writer.end_array();
+  return writer.take();
+}
+
+std::string print_docker_repositories(const std::map<std::string, std::map<std::string, std::string>>& repositories) {
+  Writer writer;
+  writer.begin_object();
+  for (const auto& [repository, tags] : repositories) write_map(writer, repository, tags);
+  writer.end_object();
+  return writer.take();
+}
+
+std::string print_layout_file() {
+  Writer writer;
+  writer.begin_object().field("imageLayoutVersion", "1.0.0").end_object();
+  return writer.take();
+}
+
 std::string to_string(const Platform& platform) {
   std::string out = platform.os.empty() ? "unknown" : platform.os;
   out += '/';

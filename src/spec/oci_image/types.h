@@ -67,6 +67,13 @@ struct ImageConfig {
   std::vector<History> history;
 };
 
+// One image in the manifest.json of docker-archive.
+struct DockerArchiveEntry {
+  std::string config;  // path of the configuration inside the archive
+  std::vector<std::string> repo_tags;
+  std::vector<std::string> layers;  // paths, base first
+};
+
 }  // namespace cooper::spec::oci_image
 
 namespace cooper {
