@@ -40,21 +40,6 @@ Result<std::uint64_t> remove_blob(BorrowedFd store, const Digest& digest) {
   return bytes;
 }
 
-Result<std::vector<Digest>> all_blobs(BorrowedFd store) {
-  std::vector<Digest> out;
-  for (const std::string_view algorithm : std::array<std::string_view, 2>{"sha256", "sha512"}) {
-    ASSIGN_OR_RETURN(const UniqueFd dir, sys::openat(store, blob_dir(algorithm), O_RDONLY | O_DIRECTORY));
-    ASSIGN_OR_RETURN(const auto names, sys::list_directory(dir));
-    for (const std::string& name : names) {
-      auto digest = Digest::parse(std::string(algorithm) + ":" + name);
-      if (digest.ok()) {
-        out.push_back(std::move(*digest));
-      }
-    }
-  }
-  return out;
-}
-
 // Files of refs/ that write_file_atomic() left behind, records that say nothing, names whose image is gone.
 Status sweep_records(BorrowedFd store) {
   const Records records(store);
@@ -96,6 +81,21 @@ Result<std::vector<Digest>> remove_nameless(BorrowedFd store) {
 }
 
 }  // namespace
+
+Result<std::vector<Digest>> all_blobs(BorrowedFd store) {
+  std::vector<Digest> out;
+  for (const std::string_view algorithm : std::array<std::string_view, 2>{"sha256", "sha512"}) {
+    ASSIGN_OR_RETURN(const UniqueFd dir, sys::openat(store, blob_dir(algorithm), O_RDONLY | O_DIRECTORY));
+    ASSIGN_OR_RETURN(const auto names, sys::list_directory(dir));
+    for (const std::string& name : names) {
+      auto digest = Digest::parse(std::string(algorithm) + ":" + name);
+      if (digest.ok()) {
+        out.push_back(std::move(*digest));
+      }
+    }
+  }
+  return out;
+}
 
 std::vector<Digest> blobs_of(const Image& image) {
   std::vector<Digest> out = image.layers;

@@ -165,6 +165,7 @@ Result<Image> import_rootfs(BorrowedFd store, const ImportOptions& options) {
   const auto now = std::chrono::system_clock::now().time_since_epoch();
   image.loaded_unix_ms = std::chrono::duration_cast<std::chrono::milliseconds>(now).count();
   image.layers = {layer.digest};
+  image.layer_bytes = {layer.plain_bytes};
   image.chain = chain;
   std::vector<Image> images;
   images.push_back(std::move(image));

@@ -105,6 +105,7 @@ Result<Image> take_in(BorrowedFd store, Staging& staging, const ImagePlan& plan,
                            .annotations = {},
                            .platform = {}});
     image.layers.push_back(layer.digest);
+    image.layer_bytes.push_back(layer.plain_bytes);
     image.size_bytes += layer.plain_bytes;
   }
   const std::string manifest = plan.manifest_bytes.empty() ? oci_image::print(made) : plan.manifest_bytes;

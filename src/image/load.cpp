@@ -177,14 +177,14 @@ Result<std::vector<LayerInput>> stored_inputs(BorrowedFd store, const Image& ima
   return inputs;
 }
 
+}  // namespace
+
 Error reload_hint(Error error, const Image& image) {
   if (error.code() == Errc::kCorrupt || error.code() == Errc::kNotFound) {
     return std::move(error).with("image " + image.id.str()).with_hint("load the image again");
   }
   return error;
 }
-
-}  // namespace
 
 Result<std::vector<Image>> load_images(BorrowedFd store, const LoadOptions& options) {
   return Loader(store, options).run();

@@ -46,6 +46,22 @@ Result<Digest> parse_name(std::string text) {
   return digest_member(root, "image");
 }
 
+// Sizes that cannot be those of the layers count as none.
+Status read_layer_bytes(const Cursor& root, Image& image) {
+  const auto sizes = root.get("layer_bytes");
+  if (!sizes) return {};
+  std::uint64_t total = 0;
+  Status read = sizes->for_each([&](const Cursor& element) -> Status {
+    ASSIGN_OR_RETURN(const auto bytes, element.integer<std::uint64_t>());
+    image.layer_bytes.push_back(bytes);
+    total += bytes;
+    return {};
+  });
+  RETURN_IF_ERROR(std::move(read));
+  if (image.layer_bytes.size() != image.layers.size() || total != image.size_bytes) image.layer_bytes.clear();
+  return {};
+}
+
 bool is_missing(const Error& error) {
   return error.errno_value() == ENOENT;
 }
@@ -64,6 +80,11 @@ std::string print_record(const Image& image) {
   writer.key("layers").begin_array();
   for (const Digest& layer : image.layers) writer.string(layer.str());
   writer.end_array();
+  if (!image.layer_bytes.empty()) {
+    writer.key("layer_bytes").begin_array();
+    for (const std::uint64_t bytes : image.layer_bytes) writer.number(bytes);
+    writer.end_array();
+  }
   if (!image.digest_names.empty()) writer.field("digest_names", image.digest_names);
   writer.field("names", image.names).end_object();
   return writer.take();
@@ -92,6 +113,7 @@ Result<Image> parse_record(std::string text) {
     ASSIGN_OR_RETURN(Digest digest, Digest::parse(layer));
     image.layers.push_back(std::move(digest));
   }
+  RETURN_IF_ERROR(read_layer_bytes(root, image));
   return image;
 }
 

@@ -10,7 +10,9 @@
 #include "image/internal/load.h"
 #include "image/internal/paths.h"
 #include "image/internal/records.h"
+#include "image/internal/save.h"
 #include "image/internal/trees.h"
+#include "image/internal/usage.h"
 #include "io/file.h"
 #include "log/steps.h"
 #include "spec/oci_image/parse.h"
@@ -118,6 +120,27 @@ Result<PushResult> Store::push(const PushOptions& options, const StartFetch& sta
     });
   }
   return pushed;
+}
+
+Result<SaveResult> Store::save(const SaveOptions& options) const {
+  const log::Stopwatch saving;
+  auto saved = save_images(impl_->fd, options);
+  if (saved.ok()) {
+    log::step("images saved", [&] {
+      return log::Fields{{"images", std::to_string(saved->images.size())},
+                         {"size_bytes", std::to_string(saved->size_bytes)},
+                         {"took_ms", saving.ms()}};
+    });
+  }
+  return saved;
+}
+
+Result<std::vector<LayerSize>> Store::layer_sizes(const Image& image) const {
+  return layer_sizes_of(impl_->fd, image);
+}
+
+Result<StoreUsage> Store::usage() const {
+  return usage_of(impl_->fd);
 }
 
 Status Store::tag(std::string_view reference, std::span<const std::string> names) {

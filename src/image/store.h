@@ -41,7 +41,9 @@ struct Image {
   std::string created = {};             // RFC 3339, of the image
   std::uint64_t size_bytes = 0;         // of its layers, uncompressed: the same however it came here
   std::int64_t loaded_unix_ms = 0;
-  std::vector<Digest> layers = {};          // compressed digests, base first
+  std::vector<Digest> layers = {};  // compressed digests, base first
+  // Of each layer, uncompressed; empty in records of before this was kept (Store::layer_sizes() finds it out then).
+  std::vector<std::uint64_t> layer_bytes = {};
   std::string chain = {};                   // name of its unpacked tree
   std::optional<Digest> index_digest = {};  // of the multi-platform index it was chosen from
   // "registry/repository@digest": what it was pulled as when no tag was given, sorted. gc() leaves it alone.
@@ -92,6 +94,11 @@ struct PushResult {
 // Makes the connection to the registry of a pull or a push. Called once, when it is known that one is needed.
 using StartFetch = std::function<Result<std::unique_ptr<fetch::Client>>()>;
 
+struct SaveOptions;  // image/save.h
+struct SaveResult;
+struct StoreUsage;  // image/usage.h
+struct LayerSize;
+
 struct RemoveResult {
   std::vector<std::string> untagged;
   std::vector<Digest> deleted;
@@ -120,6 +127,9 @@ class Store {
   // To a registry: what it lacks of the image's blobs, and then the manifest as it is stored. A blob whose digest is
   // wrong is not sent, and no manifest after it. Blobs that are removed meanwhile are sent all the same.
   Result<PushResult> push(const PushOptions& options, const StartFetch& start) const;
+  // Writes images out. They are held meanwhile: a removal takes nothing from what is written. Every blob is checked
+  // while it is copied, and a file or a directory appears whole or not at all.
+  Result<SaveResult> save(const SaveOptions& options) const;
   // What import() refuses before it reads anything: changes and the name.
   static Status check(const ImportOptions& options);
   Status tag(std::string_view reference, std::span<const std::string> names);
@@ -132,6 +142,11 @@ class Store {
   // The exact stored bytes (digest re-checked).
   Result<std::string> manifest_bytes(const Image& image) const;
   Result<std::string> config_bytes(const Image& image) const;
+
+  // Layers, base first. Reads those whose uncompressed size no record tells.
+  Result<std::vector<LayerSize>> layer_sizes(const Image& image) const;
+  // Looks at every file of the store.
+  Result<StoreUsage> usage() const;
 
   // The unpacked root file system, unpacked now if it is missing, and registered for `user`. The warm path (tree
   // present) is a few system calls: it runs at every container start. Read-only by contract: nobody writes below

@@ -579,10 +579,24 @@ TEST(Records, RoundTrip) {
   image.layers = {codec::digest_of("c")};
   image.chain = std::string(64, 'd');
   image.size_bytes = 7;
+  image.layer_bytes = {7};
   const auto again = parse_record(print_record(image));
   ASSERT_TRUE(again.ok()) << again.error().message();
   EXPECT_EQ(print_record(*again), print_record(image));
+  EXPECT_EQ(again->layer_bytes, image.layer_bytes);
   EXPECT_FALSE(parse_record("{}").ok());
+}
+
+TEST(Records, SizesThatAreNotThoseOfTheLayers) {
+  Image image{.id = codec::digest_of("a"), .manifest_digest = codec::digest_of("b")};
+  image.layers = {codec::digest_of("c"), codec::digest_of("d")};
+  image.chain = std::string(64, 'd');
+  image.size_bytes = 7;
+  const std::vector<std::vector<std::uint64_t>> wrong = {{}, {7}, {3, 3}, {3, 4, 0}};
+  for (const auto& sizes : wrong) {
+    image.layer_bytes = sizes;
+    EXPECT_THAT(parse_record(print_record(image))->layer_bytes, IsEmpty());
+  }
 }
 
 }  // namespace

@@ -19,6 +19,8 @@ Result<std::uint64_t> remove_unreferenced(BorrowedFd store, const std::vector<Di
 // Images without a name whose tree nobody uses; then remove_unreferenced() for everything in the store; also names
 // without an image and records nobody can read.
 Result<Store::Collected> sweep(BorrowedFd store);
+// All blobs there are.
+Result<std::vector<Digest>> all_blobs(BorrowedFd store);
 // All blobs an image consists of.
 std::vector<Digest> blobs_of(const Image& image);
 

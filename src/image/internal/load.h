@@ -19,6 +19,9 @@ Status unpack_stored_tree(BorrowedFd store, const Image& image, std::string_view
 // Unpacks a stored image into an empty directory.
 Status unpack_stored_image(BorrowedFd store, const Image& image, BorrowedFd directory);
 
+// What a failure with the bytes of a stored image is told as: with the image, and what to do about it.
+Error reload_hint(Error error, const Image& image);
+
 // Documents of a stored image, digest checked.
 Result<std::string> read_stored_document(BorrowedFd store, const Digest& digest, std::string_view what);
 

@@ -1,0 +1,25 @@
+// The two forms in which images leave the store.
+#pragma once
+
+#include "base/error.h"
+#include "base/fd.h"
+#include "image/internal/package.h"
+#include "image/internal/pinned.h"
+#include "image/save.h"
+
+namespace cooper::image {
+
+struct SaveSteps {
+  ReadStep counted;  // of bytes that are progress
+  ReadStep only;     // of bytes that are read once more
+};
+
+// An OCI layout: manifests, configurations and layers byte for byte as they are stored, each once; index.json has one
+// entry a name.
+Status write_oci_layout(const Pinned& pinned, Package& package, const SaveSteps& steps);
+// docker-archive: layers uncompressed under their diff ids, each once.
+Status write_docker_archive(const Pinned& pinned, Package& package, const SaveSteps& steps);
+
+Result<SaveResult> save_images(BorrowedFd store, const SaveOptions& options);
+
+}  // namespace cooper::image
