@@ -67,6 +67,8 @@ struct Command {
   Completes completes = Completes::kNothing;
   bool hidden = false;
   Seals seals = Seals::kNot;
+  // Words of --format that the handler understands, besides those of everybody.
+  std::span<const std::string_view> own_formats = {};
 };
 
 // One function per group; each group is one file.

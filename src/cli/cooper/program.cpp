@@ -69,10 +69,12 @@ struct OtherName {
 struct OtherWay {
   std::string_view theirs, hint;
 };
-constexpr std::array<OtherName, 19> kOtherNames = {{{"pull", "image pull"},
+constexpr std::array<OtherName, 21> kOtherNames = {{{"pull", "image pull"},
                                                     {"push", "image push"},
                                                     {"load", "image load"},
                                                     {"import", "image import"},
+                                                    {"save", "image save"},
+                                                    {"history", "image history"},
                                                     {"images", "image ls"},
                                                     {"rmi", "image rm"},
                                                     {"tag", "image tag"},
@@ -82,7 +84,7 @@ constexpr std::array<OtherName, 19> kOtherNames = {{{"pull", "image pull"},
                                                     {"image prune", "image gc"},
                                                     {"container", "ps, run, rm and so on without that word"},
                                                     {"prune", "pod gc, and cooper image gc"},
-                                                    {"system", "pod gc, and cooper image gc"},
+                                                    {"system", "pod gc, cooper image gc and cooper image df"},
                                                     {"pod ps", "pod ls"},
                                                     {"pod list", "pod ls"},
                                                     {"pod create", "pod prepare"},
@@ -93,9 +95,7 @@ constexpr std::string_view kRunsOnce =
     "a container runs once: cooper run starts another one, cooper pod run-prepared what cooper pod prepare has made";
 constexpr std::string_view kBuildElsewhere =
     "images are made elsewhere, with buildah, podman or docker, and loaded: cooper image load";
-constexpr std::string_view kNoWayOut =
-    "images are not written out again, so keep what was loaded; cooper image extract unpacks one into a directory";
-constexpr std::array<OtherWay, 15> kOtherWays = {{
+constexpr std::array<OtherWay, 11> kOtherWays = {{
     {"create", "make it with cooper pod prepare, start it with cooper pod run-prepared"},
     {"start", kRunsOnce},
     {"restart", kRunsOnce},
@@ -106,10 +106,6 @@ constexpr std::array<OtherWay, 15> kOtherWays = {{
     {"commit", kBuildElsewhere},
     {"login", "podman login and docker login write files that cooper image pull and push read; or give them --creds"},
     {"search", "registries are not searched: podman search and skopeo list-tags do that"},
-    {"save", kNoWayOut},
-    {"image save", kNoWayOut},
-    {"history", "cooper image cat-manifest --image-config has it"},
-    {"image history", "cooper image cat-manifest --image-config has it"},
     {"update", "limits are set at the start: cooper help run"},
 }};
 
@@ -175,7 +171,7 @@ Status check_count(const Command& command, const Args& args) {
 }
 
 int run_command(const Command& command, const Args& args) {
-  auto settings = load_settings(args);
+  auto settings = load_settings(args, command.own_formats);
   if (!settings.ok()) return usage_error(settings.error());
   const log::Format log_format = settings->log.format;
   if (auto configured = log::configure(settings->log); !configured.ok()) return usage_error(configured.error());

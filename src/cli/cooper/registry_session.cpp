@@ -1,7 +1,5 @@
 #include "cli/cooper/registry_session.h"
 
-#include <signal.h>
-#include <sys/signalfd.h>
 #include <unistd.h>
 
 #include <cstdlib>
@@ -26,8 +24,6 @@ constexpr std::array<Flag, 5> kRegistryFlags = {{
 }};
 
 namespace {
-
-constexpr std::array<int, 4> kStopping = {SIGINT, SIGTERM, SIGHUP, SIGQUIT};
 
 std::string variable(const char* name) {
   const char* value = ::secure_getenv(name);
@@ -99,31 +95,6 @@ Result<fetch::Setup> setup_for(const RegistrySettings& settings, const oci_image
 }
 
 }  // namespace
-
-Result<StopSignals> StopSignals::open() {
-  sigset_t mask;
-  (void)::sigemptyset(&mask);
-  for (const int number : kStopping) {
-    struct sigaction action = {};
-    // What our caller has us ignore stays ignored.
-    if (::sigaction(number, nullptr, &action) == 0 && action.sa_handler == SIG_IGN) continue;
-    (void)::sigaddset(&mask, number);
-  }
-  StopSignals out;
-  if (::sigprocmask(SIG_BLOCK, &mask, &out.before_) != 0) return Error::from_errno(errno, "block signals");
-  out.fd_ = UniqueFd(::signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK));
-  if (!out.fd_) return Error::from_errno(errno, "create a signal descriptor");
-  return out;
-}
-
-StopSignals::~StopSignals() {
-  if (fd_) (void)::sigprocmask(SIG_SETMASK, &before_, nullptr);
-}
-
-int StopSignals::taken() const {
-  struct signalfd_siginfo info = {};
-  return ::read(fd_.get(), &info, sizeof info) == sizeof info ? static_cast<int>(info.ssi_signo) : SIGTERM;
-}
 
 Result<RegistryAccess> registry_access(const Args& args) {
   RegistryAccess out;

@@ -2,8 +2,6 @@
 // see meanwhile, and how a signal ends it.
 #pragma once
 
-#include <signal.h>
-
 #include <array>
 #include <memory>
 #include <optional>
@@ -11,9 +9,9 @@
 #include <string>
 
 #include "base/error.h"
-#include "base/fd.h"
 #include "cli/cooper/command.h"
 #include "cli/cooper/image_progress.h"
+#include "cli/cooper/stop_signals.h"
 #include "fetch/client.h"
 #include "spec/oci_image/reference.h"
 #include "spec/oci_image/types.h"
@@ -31,23 +29,6 @@ struct RegistryAccess {
   bool quiet = false;
 };
 Result<RegistryAccess> registry_access(const Args& args);
-
-// The signals that end a program as a descriptor, so that it can tidy up first.
-class StopSignals {
- public:
-  static Result<StopSignals> open();
-  StopSignals(StopSignals&&) = default;
-  StopSignals& operator=(StopSignals&&) = delete;
-  // What came too late to stop anything acts now.
-  ~StopSignals();
-  BorrowedFd fd() const { return fd_; }
-  int taken() const;
-
- private:
-  StopSignals() = default;
-  UniqueFd fd_;
-  sigset_t before_ = {};
-};
 
 // One pull or push. Shows progress on standard error.
 class RegistrySession {

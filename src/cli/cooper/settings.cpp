@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <climits>
 #include <cstdlib>
@@ -287,7 +288,7 @@ Status apply_config(std::string_view text, std::string_view what, Settings& sett
   return {};
 }
 
-Result<Settings> load_settings(const Args& args) {
+Result<Settings> load_settings(const Args& args, std::span<const std::string_view> own_formats) {
   Settings settings;
   settings.detach_keys = kDefaultDetachKeys;
   apply_user_directories(settings);
@@ -304,8 +305,9 @@ Result<Settings> load_settings(const Args& args) {
   if (const auto format = args.last("log-format")) {
     ASSIGN_OR_RETURN(settings.log.format, log::format_from_string(*format));
   }
-  if (const auto format = args.last("format")) {
-    ASSIGN_OR_RETURN(settings.format, output_format_from_string(*format));
+  for (const std::string& format : args.all("format")) {
+    if (std::ranges::find(own_formats, format) != own_formats.end()) continue;
+    ASSIGN_OR_RETURN(settings.format, output_format_from_string(format));
   }
   return settings;
 }

@@ -49,6 +49,7 @@ Status apply_config(std::string_view text, std::string_view what, Settings& sett
 
 // Built-in values, then the file (--config, else /etc/cooper/cooper.toml, else /usr/lib/cooper/cooper.toml), then
 // flags.
-Result<Settings> load_settings(const Args& args);
+// Values of --format among `own_formats` are the verb's.
+Result<Settings> load_settings(const Args& args, std::span<const std::string_view> own_formats = {});
 
 }  // namespace cooper::cli

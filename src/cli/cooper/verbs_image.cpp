@@ -1,5 +1,4 @@
 // image: what the store holds, and how it gets there.
-#include <fmt/format.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -7,16 +6,18 @@
 #include "base/strings.h"
 #include "cli/cooper/command.h"
 #include "cli/cooper/describe.h"
+#include "cli/cooper/image_history.h"
+#include "cli/cooper/image_save.h"
+#include "cli/cooper/image_usage.h"
+#include "cli/cooper/progress_line.h"
 #include "cli/cooper/pull.h"
 #include "cli/cooper/push.h"
 #include "cli/cooper/target.h"
 #include "cli/cooper/time_text.h"
 #include "image/store.h"
-#include "io/event_loop.h"
 #include "io/tty.h"
 #include "spec/oci_image/platform.h"
 #include "spec/oci_image/reference.h"
-#include "sys/file.h"
 
 namespace cooper::cli {
 namespace {
@@ -44,38 +45,6 @@ constexpr std::array<Flag, 1> kRmFlags = {{{"force", 'f', "", "also an id that h
 constexpr std::array<Flag, 1> kCatFlags = {
     {{"image-config", 0, "", "the image's configuration instead of its manifest"}}};
 
-// One line on a terminal, redrawn a few times a second.
-class Progress {
- public:
-  explicit Progress(bool shown) : shown_(shown && io::is_terminal(BorrowedFd(STDERR_FILENO))) {}
-  ~Progress() { clear(); }
-  Progress(const Progress&) = delete;
-  Progress& operator=(const Progress&) = delete;
-
-  void update(std::string_view what, std::uint64_t done, std::uint64_t total) {
-    if (!shown_) return;
-    const std::int64_t now = io::monotonic_ms();
-    if (now - drawn_ms_ < 100) return;
-    drawn_ms_ = now;
-    std::string text = fmt::format("\r{} {}", shorten(what, 40), format_bytes(done));
-    if (total != 0)
-      text += fmt::format(" of {} ({}%)", format_bytes(total), std::min<std::uint64_t>(done * 100 / total, 100));
-    write(text + "\x1b[K");
-  }
-  void clear() {
-    if (shown_ && drawn_ms_ != 0) write("\r\x1b[K");
-    drawn_ms_ = 0;
-  }
-
- private:
-  static void write(const std::string& text) {
-    auto written = sys::write_all(BorrowedFd(STDERR_FILENO), text);
-    if (!written.ok()) return;  // a picture nobody sees
-  }
-  bool shown_;
-  std::int64_t drawn_ms_ = 0;
-};
-
 std::string short_id(const Digest& digest) {
   return std::string(digest.hex().substr(0, 12));
 }
@@ -86,7 +55,7 @@ Result<image::Store> open_store(const Context& context) {
 }
 
 Result<image::Transport> transport_of(const std::string& word) {
-  if (word == "oci") return image::Transport::kOciDirectory;
+  if (word == "oci" || word == "oci-dir") return image::Transport::kOciDirectory;
   if (word == "oci-archive") return image::Transport::kOciArchive;
   if (word == "docker-archive") return image::Transport::kDockerArchive;
   return Error(Errc::kInvalidArgument,
@@ -138,7 +107,7 @@ Result<int> load(const Context& context, const Args& args) {
   ASSIGN_OR_RETURN(image::LoadOptions options, load_options(args));
   ASSIGN_OR_RETURN(image::Store store, open_store(context));
   const bool quiet = args.enabled("quiet");
-  Progress progress(!quiet);
+  ProgressLine progress(!quiet);
   options.progress = [&](std::string_view what, std::uint64_t done, std::uint64_t total) {
     progress.update(what, done, total);
   };
@@ -162,7 +131,7 @@ Result<int> import(const Context& context, const Args& args) {
   RETURN_IF_ERROR(image::Store::check(options));
   ASSIGN_OR_RETURN(image::Store store, open_store(context));
   const bool quiet = args.enabled("quiet");
-  Progress progress(!quiet);
+  ProgressLine progress(!quiet);
   options.source.progress = [&](std::string_view what, std::uint64_t done, std::uint64_t total) {
     progress.update(what, done, total);
   };
@@ -301,7 +270,7 @@ Result<int> gc(const Context& context, const Args&) {
 }  // namespace
 
 std::span<const Command> image_commands() {
-  static const std::array<Command, 12> kCommands = {{
+  static const std::array<Command, 16> kCommands = {{
       {.path = "image load",
        .usage = "[PATH]",
        .summary = "put images of an archive or a directory into the store",
@@ -319,6 +288,18 @@ std::span<const Command> image_commands() {
        .max_args = 2,
        .handler = import,
        .completes = Completes::kFiles},
+      {.path = "image save",
+       .usage = "IMAGE...",
+       .summary = "write images into an archive or a directory",
+       .description = "Without --output the archive goes to standard output. An image that is named by an id keeps all "
+                      "its names. The archive is one of docker-archive, which every docker and podman reads, or with "
+                      "--transport oci-archive or oci-dir an OCI layout, which keeps every digest. A file is replaced "
+                      "whole, a directory must be new or empty.",
+       .flags = {kSaveFlags},
+       .min_args = 1,
+       .handler = save,
+       .completes = Completes::kImages,
+       .own_formats = kSaveFormats},
       {.path = "image pull",
        .usage = "NAME[:TAG|@DIGEST]",
        .summary = "fetch an image from a registry",
@@ -366,6 +347,27 @@ std::span<const Command> image_commands() {
        .min_args = 1,
        .handler = inspect_images,
        .completes = Completes::kImages},
+      {.path = "image history",
+       .usage = "IMAGE",
+       .summary = "show what an image was made of, newest first",
+       .description = "SIZE is that of the layer a step has made, uncompressed; steps that made none have no size.",
+       .flags = {kHistoryFlags},
+       .min_args = 1,
+       .max_args = 1,
+       .handler = history,
+       .completes = Completes::kImages},
+      {.path = "image tree",
+       .usage = "[IMAGE...]",
+       .summary = "show the layers of images, and which other images have them",
+       .description = "Layers are listed base first. Without an image all are shown.",
+       .flags = {kTreeFlags},
+       .handler = tree,
+       .completes = Completes::kImages},
+      {.path = "image df",
+       .summary = "show what the store takes on the disk",
+       .description = "RECLAIMABLE is what image gc would free.",
+       .max_args = 0,
+       .handler = df},
       {.path = "image rm",
        .usage = "IMAGE...",
        .summary = "remove names, and images that have none left",
