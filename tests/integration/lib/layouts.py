@@ -54,6 +54,11 @@ def layer(*members, form=tarfile.PAX_FORMAT):
     return out.getvalue()
 
 
+def gzipped(data):
+    """Bytes compressed by gzip, the same ones each time."""
+    return gzip.compress(data, mtime=0)
+
+
 def zstd(data):
     """Bytes compressed by the zstd program."""
     return subprocess.run(["zstd", "-q", "-c"], input=data, stdout=subprocess.PIPE, check=True).stdout
@@ -80,7 +85,7 @@ class Layout:
 
     def image(self, *layers, compress="", platform=("linux", "amd64"), config=None, **manifest):
         """Store a manifest for uncompressed layers; returns its descriptor."""
-        pack, suffix = {"": (bytes, ""), "gzip": (gzip.compress, "+gzip"), "zstd": (zstd, "+zstd")}[compress]
+        pack, suffix = {"": (bytes, ""), "gzip": (gzipped, "+gzip"), "zstd": (zstd, "+zstd")}[compress]
         document = {
             "created": "2024-01-02T03:04:05Z",
             "os": platform[0],

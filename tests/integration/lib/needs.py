@@ -97,6 +97,7 @@ CHECKS = {
     "uidmap": _program("newuidmap", "uidmap"),
     "podman": _program("podman"),
     "skopeo": _program("skopeo"),
+    "umoci": _program("umoci"),
     "docker-registry": _program("docker-registry"),
     "docker": _program("dockerd", "docker.io"),
     "containerd": _program("containerd"),
