@@ -156,15 +156,19 @@ std::string printable(std::string_view text) {
   return out;
 }
 
+std::string_view utf8_prefix(std::string_view text, std::size_t max_bytes) {
+  if (text.size() <= max_bytes) return text;
+  text = text.substr(0, max_bytes);
+  while (!text.empty() && (static_cast<unsigned char>(text.back()) & 0xc0) == 0x80) text.remove_suffix(1);
+  if (!text.empty() && static_cast<unsigned char>(text.back()) >= 0xc0) text.remove_suffix(1);
+  return text;
+}
+
 std::string quoted(std::string_view text) {
   constexpr std::size_t kMost = 4096;  // a path is shown whole
   std::string out = "'";
   const std::size_t size = text.size();
-  if (size > kMost) {
-    text = text.substr(0, kMost);
-    while (!text.empty() && (static_cast<unsigned char>(text.back()) & 0xc0) == 0x80) text.remove_suffix(1);
-    if (!text.empty() && static_cast<unsigned char>(text.back()) >= 0xc0) text.remove_suffix(1);
-  }
+  text = utf8_prefix(text, kMost);
   while (!text.empty()) {
     if (text.front() == '\'' || text.front() == '\\') out += '\\';
     append_printable(out, text);

@@ -39,6 +39,8 @@ std::string quoted(std::string_view text);
 std::string printable(std::string_view text);
 // Length in bytes of the valid UTF-8 sequence that `text`, which is not empty, begins with; 0: there is none.
 std::size_t utf8_length(std::string_view text);
+// The first `max_bytes` of it at most; a character that does not fit whole is left out.
+std::string_view utf8_prefix(std::string_view text, std::size_t max_bytes);
 std::string hex_encode(std::string_view bytes);
 
 }  // namespace cooper

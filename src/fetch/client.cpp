@@ -444,6 +444,10 @@ Result<std::size_t> Client::read(std::size_t transfer, std::uint64_t offset, std
   return sys::pread(found->file, buffer, static_cast<off_t>(offset));
 }
 
+bool Client::has_mirrors() const {
+  return impl_->options.setup.endpoints.size() > 1;
+}
+
 Status Client::check_cancelled() const {
   const std::lock_guard guard(impl_->mutex);
   if (impl_->broken && impl_->broken->code() == Errc::kCancelled) return copy_of(*impl_->broken);

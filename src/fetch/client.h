@@ -68,6 +68,8 @@ class Client {
   Result<bool> present(std::size_t transfer);
   // Blocks until it is there. True: it was before.
   Result<bool> send_manifest(const std::string& reference, const std::string& media_type, const std::string& bytes);
+  // Whether there is more than one place that the bytes may come from.
+  bool has_mirrors() const;
   // Errc::kCancelled when the caller's descriptor says so; for work that reads no transfer.
   Status check_cancelled() const;
 

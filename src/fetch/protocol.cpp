@@ -122,21 +122,7 @@ Result<Endpoint> parse_endpoint(const Cursor& at) {
 }  // namespace
 
 std::string for_people(std::string_view text, std::size_t max_bytes) {
-  std::string out(text.substr(0, max_bytes));
-  for (char& c : out) {
-    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = '?';
-  }
-  // No part of a character.
-  if (text.size() > max_bytes) {
-    while (!out.empty() && (static_cast<unsigned char>(out.back()) & 0xc0) == 0x80) out.pop_back();
-    if (!out.empty() && static_cast<unsigned char>(out.back()) >= 0xc0) out.pop_back();
-  }
-  // C1 controls, which are two bytes in UTF-8.
-  for (std::size_t i = 0; i + 1 < out.size(); ++i) {
-    if (static_cast<unsigned char>(out[i]) == 0xc2 && static_cast<unsigned char>(out[i + 1]) < 0xa0)
-      out[i] = out[i + 1] = '?';
-  }
-  return out;
+  return std::string(utf8_prefix(printable(utf8_prefix(text, max_bytes)), max_bytes));
 }
 
 std::string print(const Setup& setup) {

@@ -6,6 +6,7 @@
 #include "base/strings.h"
 #include "codec/digest.h"
 #include "image/internal/changes.h"
+#include "image/internal/intake.h"
 #include "image/internal/job.h"
 #include "image/internal/layers.h"
 #include "image/internal/load.h"
@@ -60,17 +61,6 @@ std::string rfc3339(std::chrono::system_clock::time_point time) {
   std::array<char, 32> text{};
   const std::size_t n = std::strftime(text.data(), text.size(), "%Y-%m-%dT%H:%M:%SZ", &parts);
   return std::string(text.data(), n);
-}
-
-std::string_view media_type_of(codec::Compression compression) {
-  switch (compression) {
-    case codec::Compression::kGzip:
-      return oci_image::kMediaTypeLayerGzip;
-    case codec::Compression::kZstd:
-      return oci_image::kMediaTypeLayerZstd;
-    default:
-      return oci_image::kMediaTypeLayer;
-  }
 }
 
 // Everything of the request is checked before a byte is read.
@@ -153,7 +143,7 @@ Result<Image> import_rootfs(BorrowedFd store, const ImportOptions& options) {
       .media_type = {},
       .artifact_type = {},
       .config = descriptor(oci_image::kMediaTypeConfig, id, config_bytes.size()),
-      .layers = {descriptor(media_type_of(layer.compression), layer.digest, layer.size_bytes)},
+      .layers = {descriptor(layer_media_type(layer.compression), layer.digest, layer.size_bytes)},
       .annotations = {}};
   const std::string manifest_bytes = oci_image::print(manifest);
   Image image{.id = id, .manifest_digest = codec::digest_of(manifest_bytes)};

@@ -19,17 +19,6 @@ std::int64_t now_unix_ms() {
   return std::chrono::duration_cast<std::chrono::milliseconds>(now).count();
 }
 
-std::string_view layer_media_type(codec::Compression compression) {
-  switch (compression) {
-    case codec::Compression::kGzip:
-      return oci_image::kMediaTypeLayerGzip;
-    case codec::Compression::kZstd:
-      return oci_image::kMediaTypeLayerZstd;
-    default:
-      return oci_image::kMediaTypeLayer;
-  }
-}
-
 Result<std::vector<LayerOutput>> read_layers(BorrowedFd store, Staging& staging, const ImagePlan& plan,
                                              const std::string& chain, const OpenLayers& open,
                                              const IntakeProgress& progress) {
@@ -59,6 +48,17 @@ Result<std::vector<LayerOutput>> read_layers(BorrowedFd store, Staging& staging,
 }
 
 }  // namespace
+
+std::string_view layer_media_type(codec::Compression compression) {
+  switch (compression) {
+    case codec::Compression::kGzip:
+      return oci_image::kMediaTypeLayerGzip;
+    case codec::Compression::kZstd:
+      return oci_image::kMediaTypeLayerZstd;
+    default:
+      return oci_image::kMediaTypeLayer;
+  }
+}
 
 std::string layer_name(std::size_t index, std::size_t count, const LayerPlan& layer) {
   return "layer " + std::to_string(index + 1) + " of " + std::to_string(count) + " (" +

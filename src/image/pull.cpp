@@ -13,6 +13,7 @@
 #include "image/internal/records.h"
 #include "image/internal/staging.h"
 #include "image/internal/trees.h"
+#include "log/log.h"
 #include "spec/oci_image/parse.h"
 #include "spec/oci_image/platform.h"
 #include "spec/oci_image/print.h"
@@ -198,9 +199,16 @@ Result<PullResult> pull_image(BorrowedFd store, const PullOptions& options, cons
     ASSIGN_OR_RETURN(auto known, known_by_digest(store, options.reference));
     if (known) return PullResult{.image = std::move(*known), .was_there = true};
   }
-  auto client = start();
+  auto client = start(FetchFrom::kMirrorsToo);
   if (!client.ok()) return context(std::move(client).error());
   auto pulled = Puller(store, options, **client).run();
+  if (!pulled.ok() && pulled.error().code() == Errc::kCorrupt && (*client)->has_mirrors()) {
+    // What was unpacked while it came cannot be taken back piece by piece.
+    log::warning(pulled.error().message() + "; once more, from the registry itself");
+    client = start(FetchFrom::kRegistryAlone);
+    if (!client.ok()) return context(std::move(client).error());
+    pulled = Puller(store, options, **client).run();
+  }
   if (!pulled.ok()) return context(std::move(pulled).error());
   return pulled;
 }

@@ -155,7 +155,7 @@ Result<PushResult> push_image(BorrowedFd store, const PushOptions& options, cons
   const auto context = [&](Error error) { return std::move(error).with("push " + quoted(options.destination.str())); };
   Pusher pusher(store, options);
   if (Status prepared = pusher.prepare(); !prepared.ok()) return context(std::move(prepared).error());
-  auto client = start();
+  auto client = start(FetchFrom::kRegistryAlone);
   if (!client.ok()) return context(std::move(client).error());
   auto pushed = pusher.run(**client);
   if (!pushed.ok()) return context(std::move(pushed).error());

@@ -91,8 +91,10 @@ struct PushResult {
   std::size_t sent_blobs = 0;
   std::uint64_t sent_bytes = 0;  // of blobs
 };
-// Makes the connection to the registry of a pull or a push. Called once, when it is known that one is needed.
-using StartFetch = std::function<Result<std::unique_ptr<fetch::Client>>()>;
+// Makes the connection to the registry of a pull or a push, when it is known that one is needed: for a pull with its
+// mirrors at first, and once more without them when one of them has sent wrong bytes.
+enum class FetchFrom { kMirrorsToo, kRegistryAlone };
+using StartFetch = std::function<Result<std::unique_ptr<fetch::Client>>(FetchFrom)>;
 
 struct SaveOptions;  // image/save.h
 struct SaveResult;

@@ -72,6 +72,23 @@ def test_honest(engine, registry):
 # --- lies ------------------------------------------------------------------------------
 
 
+def test_wrong_bytes_of_a_mirror(engine, registry, layout):
+    """A mirror that lies costs time, not the image: all of it comes from the registry itself."""
+    with Hostile(layout) as mirror:
+        mirror.rules[layout.large] = lambda h, data: h.reply(200, b"x" + data[1:])
+        engine.config.write_text(engine.config.read_text() + f'[registries]\nmirrors = ["{registry.host}={mirror.host}"]\n')
+        result = pull(engine, registry).check()
+        assert "corrupt" in result.err and "registry itself" in result.err
+        assert mirror.paths(layout.large) and registry.paths(layout.large)
+    # The registry's own lie is the end, mirrors or not.
+    other = layout.image(layer(entry("other", b"o")))
+    layout.index(other)
+    registry.serve(layout)
+    wrong = json.loads(layout.file(other).read_text())["layers"][0]["digest"]
+    registry.rules[wrong] = lambda h, data: h.reply(200, b"x" + data[1:])
+    pull(engine, registry).fails(wrong, "corrupt", rc=1)
+
+
 def test_wrong_bytes(engine, registry, layout):
     """A layer of the right size with other bytes."""
     registry.rules[layout.large] = lambda h, data: h.reply(200, b"x" + data[1:])

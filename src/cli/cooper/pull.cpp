@@ -14,7 +14,7 @@ Result<image::PullResult> pull_image(const Context& context, image::Store& store
   ASSIGN_OR_RETURN(oci_image::Reference reference, full_reference(request.image));
   RegistrySession session(context, reference, request.access, RegistrySession::For::kPull);
   const image::PullOptions options{.reference = std::move(reference), .platform = request.platform};
-  auto pulled = store.pull(options, [&] { return session.start(); });
+  auto pulled = store.pull(options, [&](image::FetchFrom from) { return session.start(from); });
   if (!pulled.ok()) session.end_if_cancelled(pulled.error());
   return pulled;
 }

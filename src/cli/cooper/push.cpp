@@ -94,8 +94,8 @@ Result<int> push(const Context& context, const Args& args) {
     ASSIGN_OR_RETURN(destination, own_destination(image, found.second));
   }
   RegistrySession session(context, *destination, access, RegistrySession::For::kPush);
-  auto pushed =
-      store.push({.image = std::move(found.first), .destination = *destination}, [&] { return session.start(); });
+  auto pushed = store.push({.image = std::move(found.first), .destination = *destination},
+                           [&](image::FetchFrom from) { return session.start(from); });
   if (!pushed.ok()) {
     session.end_if_cancelled(pushed.error());
     return std::move(pushed).error();

@@ -73,11 +73,10 @@ fetch::CredentialSearch credential_search(const std::string& auth_file) {
 }
 
 Result<fetch::Setup> setup_for(const RegistrySettings& settings, const oci_image::Reference& reference,
-                               const RegistryAccess& access, RegistrySession::For purpose) {
+                               const RegistryAccess& access, image::FetchFrom from) {
   fetch::SourceOptions options;
   options.insecure = settings.insecure;
-  const bool push = purpose == RegistrySession::For::kPush;
-  if (!push) options.mirrors = settings.mirrors;
+  if (from == image::FetchFrom::kMirrorsToo) options.mirrors = settings.mirrors;
   options.verify_tls = access.verify_tls;
   options.certificate_directory = access.certificate_directory;
   options.certificate_directories = {"/etc/cooper/certs.d", "/etc/containers/certs.d", "/etc/docker/certs.d"};
@@ -90,7 +89,6 @@ Result<fetch::Setup> setup_for(const RegistrySettings& settings, const oci_image
   setup.proxies = proxies();
   setup.parallel = settings.parallel;
   setup.stall_timeout_s = settings.stall_timeout_s;
-  setup.push = push;
   return setup;
 }
 
@@ -126,12 +124,15 @@ void RegistrySession::show(std::span<const fetch::TransferProgress> layers) {
   (void)!sys::write_all(BorrowedFd(STDERR_FILENO), text).ok();
 }
 
-Result<std::unique_ptr<fetch::Client>> RegistrySession::start() {
+Result<std::unique_ptr<fetch::Client>> RegistrySession::start(image::FetchFrom from) {
   const RegistrySettings& settings = context_.settings().registries;
   ASSIGN_OR_RETURN(std::string program, io::find_helper("cooper-fetch", settings.fetch_path, "fetch_path"));
-  ASSIGN_OR_RETURN(fetch::Setup setup, setup_for(settings, reference_, access_, purpose_));
-  ASSIGN_OR_RETURN(StopSignals opened, StopSignals::open());
-  signals_.emplace(std::move(opened));
+  ASSIGN_OR_RETURN(fetch::Setup setup, setup_for(settings, reference_, access_, from));
+  setup.push = purpose_ == For::kPush;
+  if (!signals_) {
+    ASSIGN_OR_RETURN(StopSignals opened, StopSignals::open());
+    signals_.emplace(std::move(opened));
+  }
   return fetch::Client::start({.program = std::move(program),
                                .setup = std::move(setup),
                                .cancel = signals_->fd(),

@@ -13,6 +13,7 @@
 #include "cli/cooper/image_progress.h"
 #include "cli/cooper/stop_signals.h"
 #include "fetch/client.h"
+#include "image/store.h"
 #include "spec/oci_image/reference.h"
 #include "spec/oci_image/types.h"
 
@@ -33,13 +34,13 @@ Result<RegistryAccess> registry_access(const Args& args);
 // One pull or push. Shows progress on standard error.
 class RegistrySession {
  public:
-  enum class For { kPull, kPush };  // mirrors are for pulling only
+  enum class For { kPull, kPush };
   RegistrySession(const Context& context, oci_image::Reference reference, RegistryAccess access, For purpose);
   RegistrySession(const RegistrySession&) = delete;
   RegistrySession& operator=(const RegistrySession&) = delete;
 
-  // From here on signals cancel the client, which must not outlive the session.
-  Result<std::unique_ptr<fetch::Client>> start();
+  // From here on signals cancel the client, which must not outlive the session. May be called again.
+  Result<std::unique_ptr<fetch::Client>> start(image::FetchFrom from);
   // Errc::kCancelled never comes back: the process ends by the signal that cancelled it.
   void end_if_cancelled(const Error& error);
 

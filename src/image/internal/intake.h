@@ -5,10 +5,12 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/error.h"
 #include "base/fd.h"
+#include "codec/compression.h"
 #include "image/internal/layers.h"
 #include "image/internal/plan.h"
 #include "image/internal/staging.h"
@@ -28,6 +30,9 @@ using IntakeProgress = std::function<void(std::string_view what, std::uint64_t d
 
 // "layer 1 of 3 (sha256:...)"
 std::string layer_name(std::size_t index, std::size_t count, const LayerPlan& layer);
+
+// Of what is stored as it came.
+std::string_view layer_media_type(codec::Compression compression);
 
 // The image as it is in the store, when nothing of it is missing but perhaps names.
 Result<std::optional<Image>> already_there(BorrowedFd store, const ImagePlan& plan);
