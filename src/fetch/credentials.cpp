@@ -112,10 +112,11 @@ Result<std::optional<Credentials>> ask_helper(const std::string& name, const std
                           .args = {"get"},
                           .env = environment,
                           .descriptors = {{input.read.get(), STDIN_FILENO}, {output.write.get(), STDOUT_FILENO}}}));
-  input.read.reset();
   output.write.reset();
-  // A few bytes into an empty pipe; a program that does not read them is judged by its answer.
+  // A few bytes into an empty pipe; a program that does not read them is judged by its answer. It may have ended: our
+  // own end for reading keeps that from being SIGPIPE.
   (void)!sys::write_all(input.write, registry == oci_image::kDockerHub ? kHubKey : std::string_view(registry)).ok();
+  input.read.reset();
   input.write.reset();
   auto answer = read_answer(output.read);
   if (!answer.ok()) (void)::kill(pid, SIGKILL);

@@ -184,6 +184,10 @@ def test_helper_program(engine, secured, trusted):
     engine("image", "pull", *flags, f"{secured.host}/busybox:1", env=env, timeout=60).check()
     helper.write_text("#!/bin/sh\necho no keyring here\nexit 1\n")
     engine("image", "pull", *flags, f"{secured.host}/busybox:1", env=env).fails("docker-credential-barrel", "no keyring here", rc=1)
+    # It has ended before it is asked.
+    late = ("strace", "-o", "/dev/null", "-e", "trace=write", "-e", "inject=write:delay_enter=300000")
+    asked = proc.run(*late, *engine.argv("image", "pull", *flags, f"{secured.host}/busybox:1"), env={**engine.environ, **env}, timeout=60)
+    asked.fails("docker-credential-barrel", "no keyring here", rc=1)
 
 
 def test_wrong_password(engine, secured, trusted):

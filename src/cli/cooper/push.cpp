@@ -73,7 +73,8 @@ Result<oci_image::Reference> push_destination(const std::string& text) {
     name.erase(0, kRegistryTransport.size());
   } else if (std::ranges::any_of(kOtherTransports, [&](std::string_view other) { return name.starts_with(other); })) {
     return Error(Errc::kInvalidArgument, "destination " + quoted(text) + " is no registry")
-        .with_hint("images are pushed to registries only: REGISTRY/NAME:TAG; cooper image save writes files and directories");
+        .with_hint(
+            "images are pushed to registries only: REGISTRY/NAME:TAG; cooper image save writes files and directories");
   }
   return full_reference(name);
 }
