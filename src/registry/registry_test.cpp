@@ -172,7 +172,7 @@ TEST(AnswerTest, WordsOfTheRegistry) {
   EXPECT_EQ(describe_answer(404, R"({"errors":[{"code":"MANIFEST_UNKNOWN","message":"manifest unknown"}]})"),
             "404 Not Found: manifest unknown (MANIFEST_UNKNOWN)");
   EXPECT_EQ(describe_answer(500, "<html>"), "500 Internal Server Error");
-  EXPECT_EQ(describe_answer(418, R"({"errors":[{"message":"a\u001b[2Jb"}]})"), "418: a?[2Jb");
+  EXPECT_EQ(describe_answer(418, R"({"errors":[{"message":"a\u001b[2Jb"}]})"), "418: a\\x1b[2Jb");
   EXPECT_EQ(describe_answer(500, R"({"errors":[7]})"), "500 Internal Server Error");
 }
 
