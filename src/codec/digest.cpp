@@ -6,6 +6,7 @@
 #include <memory>
 
 #include "base/strings.h"
+#include "codec/sha1.h"
 
 namespace cooper::codec {
 namespace {
@@ -59,6 +60,15 @@ Digest digest_of(std::string_view bytes, Hasher::Algorithm algorithm) {
   Hasher hasher(algorithm);
   hasher.update(bytes);
   return hasher.finish();
+}
+
+std::string sha1_hex(std::string_view bytes) {
+  std::array<unsigned char, SHA_DIGEST_LENGTH> out{};
+  SHA_CTX state;
+  SHA1_Init(&state);
+  SHA1_Update(&state, bytes.data(), bytes.size());
+  SHA1_Final(out.data(), &state);
+  return hex_encode({reinterpret_cast<const char*>(out.data()), out.size()});
 }
 
 Status check_digest(std::string_view bytes, const Digest& expected, std::string_view what) {

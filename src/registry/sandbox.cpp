@@ -7,33 +7,18 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstdint>
 
 #include "base/fd.h"
+#include "io/landlock.h"
 #include "seccomp/seccomp.h"
 #include "spec/oci_runtime/types.h"
 #include "sys/cred.h"
-#include "sys/file.h"
 
 namespace cooper::registry {
 namespace {
-
-// linux/landlock.h, whose later parts Debian 12's header lacks.
-constexpr std::uint64_t kReadFile = 1U << 2, kReadDir = 1U << 3, kExecute = 1U << 0;
-constexpr std::uint64_t kBindTcp = 1U << 0;
-constexpr std::uint64_t kScopeAbstractSocket = 1U << 0, kScopeSignal = 1U << 1;
-// By version of the interface: how many rights about files there are.
-constexpr std::array<unsigned, 5> kRights{13, 14, 15, 15, 16};
-struct RulesetAttributes {
-  std::uint64_t files, network, scoped;
-};
-struct PathBeneath {
-  std::uint64_t allowed;
-  std::int32_t parent;
-} __attribute__((packed));
 
 // What the resolver, TLS and the dynamic loader (which loads name services late) read.
 constexpr std::array<const char*, 21> kReadable = {"/etc/resolv.conf",
@@ -58,35 +43,11 @@ constexpr std::array<const char*, 21> kReadable = {"/etc/resolv.conf",
                                                    "/run/systemd/resolve",
                                                    "/dev/urandom"};
 
-Status allow_reading(BorrowedFd ruleset, const char* path) {
-  const auto place = sys::openat(sys::kCwd, path, O_PATH);
-  // What is not there, or not for this user, needs no permission.
-  if (!place.ok()) return {};
-  ASSIGN_OR_RETURN(const struct stat info, sys::fstat(*place));
-  const PathBeneath rule = {S_ISDIR(info.st_mode) ? kReadFile | kReadDir : kReadFile, place->get()};
-  constexpr int kRulePathBeneath = 1;
-  if (::syscall(SYS_landlock_add_rule, ruleset.get(), kRulePathBeneath, &rule, 0) == 0) return {};
-  const int saved = errno;
-  return Error::from_errno(saved, "landlock rule for " + std::string(path));
-}
-
 Status restrict_files() {
-  constexpr unsigned kAskVersion = 1;
-  const long version = ::syscall(SYS_landlock_create_ruleset, nullptr, 0, kAskVersion);
+  ASSIGN_OR_RETURN(const auto ruleset, io::reading_only({.read = kReadable, .connect = true}));
   // The kernel lacks it: the system call filter refuses to open for writing all the same.
-  if (version < 1) return {};
-  RulesetAttributes attributes = {
-      (std::uint64_t{1} << kRights[std::min(static_cast<std::size_t>(version), kRights.size()) - 1]) - 1,
-      version >= 4 ? kBindTcp : 0, version >= 6 ? kScopeAbstractSocket | kScopeSignal : 0};
-  static_assert((kReadFile | kReadDir | kExecute) < (1U << 13));
-  const std::size_t size = version >= 6 ? 24 : version >= 4 ? 16 : 8;
-  const UniqueFd ruleset(static_cast<int>(::syscall(SYS_landlock_create_ruleset, &attributes, size, 0)));
-  if (!ruleset) {
-    const int saved = errno;
-    return Error::from_errno(saved, "landlock ruleset");
-  }
-  for (const char* path : kReadable) RETURN_IF_ERROR(allow_reading(ruleset, path));
-  if (::syscall(SYS_landlock_restrict_self, ruleset.get(), 0) == 0) return {};
+  if (!ruleset) return {};
+  if (::syscall(SYS_landlock_restrict_self, ruleset->get(), 0) == 0) return {};
   const int saved = errno;
   return Error::from_errno(saved, "restrict the files by landlock");
 }

@@ -78,6 +78,7 @@ std::span<const Command> container_commands();
 std::span<const Command> usage_commands();
 std::span<const Command> exec_commands();
 std::span<const Command> pod_commands();
+std::span<const Command> trust_commands();
 std::span<const Command> libcontainer_commands();
 std::span<const Command> convert_commands();
 std::span<const Command> misc_commands();

@@ -179,8 +179,20 @@ Status apply_stall_timeout(const Entry& entry, Settings& settings) {
   settings.registries.stall_timeout_s = static_cast<unsigned>(seconds);
   return {};
 }
+Status apply_trust_directory(const Entry& entry, Settings& settings) {
+  ASSIGN_OR_RETURN(settings.trust.directories.local, entry.absolute_path());
+  return {};
+}
+Status apply_vendor_directory(const Entry& entry, Settings& settings) {
+  ASSIGN_OR_RETURN(settings.trust.directories.vendor, entry.absolute_path());
+  return {};
+}
+Status apply_gpgv_path(const Entry& entry, Settings& settings) {
+  ASSIGN_OR_RETURN(settings.trust.gpgv_path, entry.absolute_path());
+  return {};
+}
 
-constexpr std::array<Key, 18> kKeys = {{{"root", apply_root},
+constexpr std::array<Key, 21> kKeys = {{{"root", apply_root},
                                         {"run_root", apply_run_root},
                                         {"init_path", apply_init_path},
                                         {"cgroup_parent", apply_cgroup_parent},
@@ -197,7 +209,10 @@ constexpr std::array<Key, 18> kKeys = {{{"root", apply_root},
                                         {"registries.insecure", apply_insecure},
                                         {"registries.mirrors", apply_mirrors},
                                         {"registries.parallel", apply_parallel},
-                                        {"registries.stall_timeout_s", apply_stall_timeout}}};
+                                        {"registries.stall_timeout_s", apply_stall_timeout},
+                                        {"trust.directory", apply_trust_directory},
+                                        {"trust.vendor_directory", apply_vendor_directory},
+                                        {"trust.gpgv_path", apply_gpgv_path}}};
 
 // The caller's own trees when not root.
 void apply_user_directories(Settings& settings) {

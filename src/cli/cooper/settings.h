@@ -14,6 +14,7 @@
 #include "cli/cooper/output.h"
 #include "log/log.h"
 #include "pod/pod.h"
+#include "trust/store.h"
 
 namespace cooper::cli {
 
@@ -30,6 +31,12 @@ struct RegistrySettings {
   std::string fetch_path;  // cooper-fetch; empty: found
 };
 
+// [trust]
+struct TrustSettings {
+  trust::TrustDirectories directories;
+  std::string gpgv_path;  // empty: found
+};
+
 struct Settings {
   pod::EngineOptions engine;
   log::Options log;
@@ -42,6 +49,7 @@ struct Settings {
   std::string detach_keys;
   std::vector<std::string> ulimits;  // as --ulimit takes them
   RegistrySettings registries;
+  TrustSettings trust;
 };
 
 // Overlays the keys of a configuration file; an unknown key or a wrong type is an error that names file and line.

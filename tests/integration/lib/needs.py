@@ -98,6 +98,8 @@ CHECKS = {
     "podman": _program("podman"),
     "skopeo": _program("skopeo"),
     "umoci": _program("umoci"),
+    "gpg": _program("gpg", "gnupg"),
+    "gpgv": _program("gpgv"),
     "docker-registry": _program("docker-registry"),
     "docker": _program("dockerd", "docker.io"),
     "containerd": _program("containerd"),

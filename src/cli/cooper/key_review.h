@@ -1,0 +1,28 @@
+// A person looks at keys before they are trusted.
+#pragma once
+
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/error.h"
+#include "trust/keys.h"
+
+namespace cooper::cli {
+
+struct KeyReview {
+  std::string prefix = {};                     // what they shall be good for; empty: every image
+  std::vector<std::string> fingerprints = {};  // only these, which are known to be right (or their last 16 digits)
+  bool skip = false;                           // nobody is asked
+};
+
+// The keys of `what` that are to be trusted. Asks on the terminal for each one that was not named by its fingerprint;
+// Errc::kPermission where there is nobody to ask, and for what was refused. Without a question a file must not bring
+// more keys than one.
+Result<std::vector<trust::Key>> review_keys(std::vector<trust::Key> keys, std::string_view what,
+                                            const KeyReview& review);
+
+// What is shown: fingerprint, age, and user ids that a stranger wrote.
+std::string describe_key(const trust::Key& key);
+
+}  // namespace cooper::cli

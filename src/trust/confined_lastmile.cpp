@@ -1,0 +1,58 @@
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <cerrno>
+
+#include "seccomp/seccomp.h"
+#include "trust/internal/confined_lastmile.h"
+
+namespace cooper::trust {
+namespace {
+
+// "nobody" and "nogroup" of every distribution.
+constexpr unsigned kNobody = 65534;
+constexpr unsigned long kMaxDescriptors = 32;
+
+[[noreturn]] void fail(const ConfinedStart& start, int saved) {
+  (void)!::write(start.report, &saved, sizeof saved);
+  ::_exit(127);
+}
+
+void limit(const ConfinedStart& start, unsigned resource, unsigned long value) {
+  const struct rlimit64 both = {value, value};
+  if (::syscall(SYS_prlimit64, 0, resource, &both, nullptr) != 0) fail(start, errno);
+}
+
+}  // namespace
+
+void start_confined(const ConfinedStart& start) {
+  for (int i = 0; i < start.descriptor_count; ++i) {
+    if (::dup2(start.descriptors[i], i) < 0) fail(start, errno);
+  }
+  sigset_t none;
+  (void)::sigemptyset(&none);
+  (void)::sigprocmask(SIG_SETMASK, &none, nullptr);
+  // Signals of the terminal are for cooper, which ends it.
+  (void)::setpgid(0, 0);
+  limit(start, RLIMIT_CORE, 0);
+  limit(start, RLIMIT_FSIZE, 0);
+  limit(start, RLIMIT_NOFILE, kMaxDescriptors);
+  limit(start, RLIMIT_CPU, start.cpu_s);
+  limit(start, RLIMIT_AS, start.memory_bytes);
+  // glibc's functions would tell other threads, of which a clone has none.
+  if (start.drop_root &&
+      (::syscall(SYS_setgroups, 0, nullptr) != 0 || ::syscall(SYS_setresgid, kNobody, kNobody, kNobody) != 0 ||
+       ::syscall(SYS_setresuid, kNobody, kNobody, kNobody) != 0))
+    fail(start, errno);
+  if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 || ::prctl(PR_SET_PDEATHSIG, SIGKILL) != 0) fail(start, errno);
+  if (start.landlock >= 0 && ::syscall(SYS_landlock_restrict_self, start.landlock, 0) != 0) fail(start, errno);
+  if (const int loaded = seccomp::load(start.filter, start.filter_count, start.filter_flags); loaded < 0)
+    fail(start, -loaded);
+  ::execve(start.program, start.args, start.env);
+  fail(start, errno);
+}
+
+}  // namespace cooper::trust
