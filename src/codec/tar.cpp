@@ -101,7 +101,7 @@ Result<bool> Reader::Impl::read_block(std::array<char, kBlock>& out) {
 // `size` bytes and their padding.
 Result<std::string> Reader::Impl::read_bytes(std::uint64_t size, std::size_t limit) {
   if (size > limit)
-    return Error(Errc::kLimit, "tar: an extended header of " + std::to_string(size) + " bytes is too large");
+    return Error(Errc::kLimit, "tar: the extended headers of an entry are larger than " + format_bytes(kMaxPaxBytes));
   std::string out;
   out.reserve(static_cast<std::size_t>(size));
   while (out.size() < size) {
@@ -297,6 +297,7 @@ Result<bool> Reader::next(Entry& entry) {
   if (self.ended) return false;
   Extensions extensions;
   bool extended = false;
+  std::size_t room = kMaxPaxBytes;  // an entry may have any number of them
   while (true) {
     ASSIGN_OR_RETURN(std::optional<Header> header, self.read_header());
     if (!header) {
@@ -305,16 +306,19 @@ Result<bool> Reader::next(Entry& entry) {
     }
     switch (header->type) {
       case 'x': {
-        ASSIGN_OR_RETURN(const std::string records, self.read_bytes(header->size_bytes, kMaxPaxBytes));
+        ASSIGN_OR_RETURN(const std::string records, self.read_bytes(header->size_bytes, room));
+        room -= records.size();
         RETURN_IF_ERROR(parse_pax(records, extensions));
         extended = true;
         continue;
       }
       case 'L':
       case 'K': {
+        const auto too_long = [] { return Error(Errc::kLimit, "tar: name is longer than 4095 bytes"); };
+        if (header->size_bytes > kMaxNameBytes + 1) return too_long();
         ASSIGN_OR_RETURN(std::string name, self.read_bytes(header->size_bytes, kMaxNameBytes + 1));
         name.resize(std::min(name.size(), name.find('\0')));
-        if (name.size() > kMaxNameBytes) return Error(Errc::kLimit, "tar: name is longer than 4095 bytes");
+        if (name.size() > kMaxNameBytes) return too_long();
         (header->type == 'L' ? extensions.path : extensions.link_path) = std::move(name);
         extended = true;
         continue;

@@ -5,8 +5,8 @@
 // archivers disagree this reader follows Go's archive/tar, which nearly every image tool uses: entries other than
 // regular files have no data whatever their size field says, and global pax headers are passed over.
 //
-// Limits (Errc::kLimit): names and link targets 4095 bytes, one pax header 1 MiB, one extended attribute 64 KiB, 65536
-// parts of a sparse file. Anything malformed or truncated is Errc::kCorrupt.
+// Limits (Errc::kLimit): names and link targets 4095 bytes, all pax headers of one entry 1 MiB, one extended attribute
+// 64 KiB, 65536 parts of a sparse file. Anything malformed or truncated is Errc::kCorrupt.
 #pragma once
 
 #include <array>

@@ -252,6 +252,20 @@ TEST(Tar, RefusesBadPaxRecords) {
             Errc::kCorrupt);
 }
 
+TEST(Tar, BoundsTheExtendedHeadersOfAnEntryTogether) {
+  const auto with_headers = [](int count) {
+    TarFixture fixture;
+    for (int i = 0; i < count; ++i) {
+      const std::string name = "SCHILY.xattr.user." + std::to_string(i);
+      fixture.append("PaxHeaders/x", 'x', TarFixture::pax(name, std::string(60'000, 'v')));
+    }
+    return fixture.file("f", "").finish();
+  };
+  EXPECT_EQ(read_one(with_headers(17)).entry.xattrs.size(), 17U);
+  EXPECT_EQ(error_of(with_headers(18)), Errc::kLimit);
+  EXPECT_EQ(error_of(TarFixture().append("x", 'L', std::string(4097, 'n')).file("f", "").finish()), Errc::kLimit);
+}
+
 TEST(Tar, RefusesDamagedHeaders) {
   std::string bytes = TarFixture().file("f", "data").finish();
   bytes[0] = 'g';

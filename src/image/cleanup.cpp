@@ -40,6 +40,14 @@ Result<std::uint64_t> remove_blob(BorrowedFd store, const Digest& digest) {
   return bytes;
 }
 
+// False only when it is certainly not there: what cannot be looked at is not taken for gone.
+Result<bool> is_there(BorrowedFd store, const std::string& path) {
+  auto info = sys::fstatat(store, path);
+  if (info.ok()) return true;
+  if (info.error().errno_value() == ENOENT) return false;
+  return std::move(info).error();
+}
+
 // Files of refs/ that write_file_atomic() left behind, records that say nothing, names whose image is gone.
 Status sweep_records(BorrowedFd store) {
   const Records records(store);
@@ -56,7 +64,11 @@ Status sweep_records(BorrowedFd store) {
         }
       } else if (!dead) {
         ASSIGN_OR_RETURN(const auto id, records.name(name_of_record(file)));
-        dead = !id || !sys::fstatat(store, image_record_path(*id)).ok();
+        dead = !id;
+        if (id) {
+          ASSIGN_OR_RETURN(const bool known, is_there(store, image_record_path(*id)));
+          dead = !known;
+        }
       }
       if (dead) RETURN_IF_ERROR(sys::unlinkat(dir, file));
     }

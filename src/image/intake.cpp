@@ -14,6 +14,8 @@
 namespace cooper::image {
 namespace {
 
+constexpr std::size_t kMaxTimeBytes = 64;
+
 std::int64_t now_unix_ms() {
   const auto now = std::chrono::system_clock::now().time_since_epoch();
   return std::chrono::duration_cast<std::chrono::milliseconds>(now).count();
@@ -111,7 +113,8 @@ Result<Image> take_in(BorrowedFd store, Staging& staging, const ImagePlan& plan,
   const std::string manifest = plan.manifest_bytes.empty() ? oci_image::print(made) : plan.manifest_bytes;
   image.manifest_digest = codec::digest_of(manifest);
   image.index_digest = plan.index_digest;
-  image.created = plan.config.created;
+  // A record stays small; what the configuration says beyond a time is in the configuration.
+  if (plan.config.created.size() <= kMaxTimeBytes) image.created = plan.config.created;
   image.loaded_unix_ms = now_unix_ms();
   image.chain = chain;
   image.names = plan.names;

@@ -25,6 +25,8 @@ using oci_image::Manifest;
 
 constexpr int kMaxIndexDepth = 8;
 constexpr std::size_t kMaxImages = 1000;
+constexpr std::size_t kMaxNames = 1000;                                // of all images of one source
+constexpr std::uint64_t kMaxDocumentsBytes = std::uint64_t{16} << 20;  // of all images of one source
 
 // A blob that is a document: small, of the stated size and digest.
 Result<std::string> read_document(const ReadDocument& read, const Descriptor& descriptor, DocumentRole role,
@@ -41,9 +43,26 @@ Result<std::string> read_document(const ReadDocument& read, const Descriptor& de
   return text;
 }
 
-ReadDocument reader_of(Source& source) {
-  return [&source](const Descriptor& descriptor, DocumentRole, const std::string& what) -> Result<std::string> {
-    auto text = source.read(blob_path(descriptor.digest), kMaxDocumentBytes);
+// Documents of a source. A thousand small images may share a large document, which each of them would read and keep.
+class Documents {
+ public:
+  explicit Documents(Source& source) : source_(source) {}
+  Result<std::string> read(const std::string& path) {
+    ASSIGN_OR_RETURN(std::string text, source_.read(path, kMaxDocumentBytes));
+    bytes_ += text.size();
+    if (bytes_ <= kMaxDocumentsBytes) return text;
+    return Error(Errc::kLimit, "manifests and configurations of all its images are larger than " +
+                                   format_bytes(kMaxDocumentsBytes) + " together");
+  }
+
+ private:
+  Source& source_;
+  std::uint64_t bytes_ = 0;
+};
+
+ReadDocument reader_of(Documents& documents) {
+  return [&documents](const Descriptor& descriptor, DocumentRole, const std::string& what) -> Result<std::string> {
+    auto text = documents.read(blob_path(descriptor.digest));
     if (text.ok()) return text;
     if (text.error().code() == Errc::kNotFound)
       return Error(Errc::kNotFound, what + " is missing: no blob " + descriptor.digest.str(), ENOENT);
@@ -151,11 +170,13 @@ Result<std::vector<Group>> group_by_name(const Index& index, const std::string& 
     if (oci_image::is_attestation(descriptor)) continue;
     ASSIGN_OR_RETURN(std::string name, name_of(descriptor, wanted_name, used));
     auto group = std::ranges::find(groups, name, &Group::name);
-    if (group == groups.end()) group = groups.insert(groups.end(), Group{.name = std::move(name), .manifests = {}});
+    if (group == groups.end()) {
+      if (groups.size() == kMaxImages)
+        return Error(Errc::kLimit, "index.json has more than " + std::to_string(kMaxImages) + " images");
+      group = groups.insert(groups.end(), Group{.name = std::move(name), .manifests = {}});
+    }
     group->manifests.push_back(descriptor);
   }
-  if (groups.size() > kMaxImages)
-    return Error(Errc::kLimit, "index.json has more than " + std::to_string(kMaxImages) + " images");
   return groups;
 }
 
@@ -201,10 +222,10 @@ void merge_into(std::vector<ImagePlan>& plans, ImagePlan plan) {
   plans.push_back(std::move(plan));
 }
 
-Result<ImagePlan> plan_docker_image(Source& source, const oci_image::DockerArchiveEntry& entry,
+Result<ImagePlan> plan_docker_image(Documents& documents, const oci_image::DockerArchiveEntry& entry,
                                     const oci_image::Platform& platform) {
   const std::string what = "image " + quoted(entry.repo_tags.empty() ? entry.config : entry.repo_tags.front());
-  auto config_bytes = source.read(entry.config, kMaxDocumentBytes);
+  auto config_bytes = documents.read(entry.config);
   if (!config_bytes.ok()) return std::move(config_bytes).error().with("configuration of " + what);
   ASSIGN_OR_RETURN(oci_image::ImageConfig config, oci_image::parse_config(*config_bytes, "configuration of " + what));
   RETURN_IF_ERROR(check_platform(config, platform, what));
@@ -284,14 +305,18 @@ Result<std::vector<ImagePlan>> plan_oci_layout(Source& source, const PlanOptions
   ASSIGN_OR_RETURN(const auto groups, group_by_name(index, options.name, used));
   if (groups.empty()) return Error(Errc::kNotFound, "index.json lists no image");
   std::vector<ImagePlan> plans;
+  Documents documents(source);
+  std::size_t count = 0;
   for (const Group& group : groups) {
     for (const auto& manifests : images_of(group)) {
+      if (++count > kMaxImages)
+        return Error(Errc::kLimit, "index.json has more than " + std::to_string(kMaxImages) + " images");
       const std::string what = group.name.empty() ? "image" : "image " + quoted(group.name);
       std::size_t best = 0;
       if (manifests.size() > 1) {
         ASSIGN_OR_RETURN(best, oci_image::select_platform(manifests, options.platform, what));
       }
-      ASSIGN_OR_RETURN(ImagePlan plan, plan_image(reader_of(source), manifests[best], options.platform, what));
+      ASSIGN_OR_RETURN(ImagePlan plan, plan_image(reader_of(documents), manifests[best], options.platform, what));
       if (!group.name.empty()) plan.names.push_back(group.name);
       merge_into(plans, std::move(plan));
     }
@@ -306,9 +331,14 @@ Result<std::vector<ImagePlan>> plan_docker_archive(Source& source, const PlanOpt
   ASSIGN_OR_RETURN(const auto entries, oci_image::parse_docker_archive_manifest(std::move(bytes), "manifest.json"));
   if (entries.size() > kMaxImages)
     return Error(Errc::kLimit, "manifest.json has more than " + std::to_string(kMaxImages) + " images");
+  std::size_t names = 0;
+  for (const auto& entry : entries) names += entry.repo_tags.size();
+  if (names > kMaxNames)
+    return Error(Errc::kLimit, "manifest.json has more than " + std::to_string(kMaxNames) + " names");
   std::vector<ImagePlan> plans;
+  Documents documents(source);
   for (const auto& entry : entries) {
-    ASSIGN_OR_RETURN(ImagePlan plan, plan_docker_image(source, entry, options.platform));
+    ASSIGN_OR_RETURN(ImagePlan plan, plan_docker_image(documents, entry, options.platform));
     merge_into(plans, std::move(plan));
   }
   RETURN_IF_ERROR(add_wanted_name(plans, options.name));

@@ -5,6 +5,7 @@
 #include "codec/tar.h"
 #include "image/internal/dir_stack.h"
 #include "io/file.h"
+#include "io/regular.h"
 #include "spec/oci_image/parse.h"
 #include "sys/file.h"
 
@@ -12,6 +13,7 @@ namespace cooper::image {
 namespace {
 
 constexpr std::size_t kMaxMembers = 200'000;
+constexpr std::uint64_t kMaxMemberNameBytes = std::uint64_t{16} << 20;  // kept in memory
 constexpr int kMaxLinks = 8;
 constexpr std::string_view kSkopeoDirMark = "Directory Transport Version";
 
@@ -90,14 +92,12 @@ Error skopeo_dir_error(const std::string& path) {
 }
 
 Result<std::optional<SourceFile>> DirectorySource::open(const std::string& path) {
-  // Not blocking on a fifo somebody put there; anything but a regular file is refused below.
-  auto fd = root_.open_at(path, O_RDONLY | O_NONBLOCK | O_NOCTTY);
+  auto fd = io::open_regular(root_, path);
   if (!fd.ok()) {
     if (fd.error().errno_value() == ENOENT || fd.error().errno_value() == ENOTDIR) return std::optional<SourceFile>();
     return std::move(fd).error();
   }
   ASSIGN_OR_RETURN(const struct stat info, sys::fstat(*fd));
-  if (!S_ISREG(info.st_mode)) return Error(Errc::kCorrupt, quoted(path) + " is not a regular file");
   const BorrowedFd borrowed = fd->borrow();
   return std::optional(SourceFile{std::move(*fd), borrowed, 0, static_cast<std::uint64_t>(info.st_size)});
 }
@@ -106,6 +106,7 @@ Status ArchiveSource::read_index(codec::BlockSource& blocks) {
   codec::tar::Reader reader(blocks);
   codec::tar::Entry entry;
   bool first = true;
+  std::uint64_t name_bytes = 0;
   while (true) {
     auto more = reader.next(entry);
     // Not what the decompressor says: that is about a broken archive.
@@ -118,6 +119,9 @@ Status ArchiveSource::read_index(codec::BlockSource& blocks) {
     if (!clean.ok()) return std::move(clean).error().with("member " + quoted(entry.path));
     if (members_.size() == kMaxMembers)
       return Error(Errc::kLimit, "archive has more than " + std::to_string(kMaxMembers) + " members");
+    name_bytes += clean->size() + entry.link_target.size();
+    if (name_bytes > kMaxMemberNameBytes)
+      return Error(Errc::kLimit, "names of its members take more than " + format_bytes(kMaxMemberNameBytes));
     if (entry.type == codec::tar::EntryType::kFile && !entry.sparse) {
       members_[*clean] = {.offset = reader.position(), .size_bytes = entry.size_bytes};
     } else if (entry.type == codec::tar::EntryType::kSymlink || entry.type == codec::tar::EntryType::kHardLink) {

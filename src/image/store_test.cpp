@@ -320,6 +320,38 @@ TEST_F(StoreTest, RefusesArtifactsAndStrangeLayers) {
   fails(Errc::kUnsupported, "encrypted");
 }
 
+TEST_F(StoreTest, BoundsWhatManyImagesShare) {
+  oci_image::ImageConfig config;
+  config.platform = oci_image::host_platform();
+  config.author = std::string(std::size_t{4} << 20, 'x').substr(1000);
+  const auto large = layout_.blob(oci_image::print(config), oci_image::kMediaTypeConfig);
+  std::vector<oci_image::Descriptor> images;
+  for (int i = 0; i < 5; ++i) {
+    oci_image::Manifest manifest{.media_type = {},
+                                 .artifact_type = {},
+                                 .config = large,
+                                 .layers = {},
+                                 .annotations = {{"number", std::to_string(i)}}};
+    const auto descriptor = layout_.blob(oci_image::print(manifest), oci_image::kMediaTypeManifest);
+    images.push_back(LayoutFixture::named(descriptor, "t:" + std::to_string(i)));
+  }
+  layout_.index(images);
+  fails(Errc::kLimit, "16.0 MiB together");
+  oci_image::Descriptor nameless = layout_.image({});
+  nameless.platform.reset();
+  layout_.index(std::vector<oci_image::Descriptor>(1001, nameless));
+  fails(Errc::kLimit, "more than 1000 images");
+}
+
+TEST_F(StoreTest, RecordsStaySmall) {
+  oci_image::ImageConfig config;
+  config.platform = oci_image::host_platform();
+  config.created = std::string(4'190'000, '9');
+  layout_.index({LayoutFixture::named(layout_.image({}, config), "x:1")});
+  EXPECT_EQ(load_one().created, "");
+  EXPECT_EQ(store_.list()->size(), 1U);
+}
+
 TEST_F(StoreTest, RefusesBottomlessIndexes) {
   auto descriptor = layout_.image({layer("a", "A")});
   for (int i = 0; i < 10; ++i) {

@@ -19,7 +19,9 @@ using codec::tar::EntryType;
 constexpr std::string_view kWhiteout = ".wh.";
 constexpr std::string_view kOpaque = ".wh..wh..opq";
 constexpr std::string_view kWhiteoutMeta = ".wh..wh.";
-constexpr std::size_t kFewXattrBytes = 3000;  // what every file system holds that has attributes at all
+constexpr std::size_t kFewXattrBytes = 3000;   // what every file system holds that has attributes at all
+constexpr std::size_t kXattrHeaderBytes = 16;  // of each, on ext4
+constexpr std::uint64_t kPathOverhead = 128;   // bytes of memory that a path takes beside its own
 constexpr std::uint64_t kWritebackBytes = std::uint64_t{1} << 20;
 
 constexpr std::array<std::string_view, 2> kDroppedPrefixes = {"trusted.overlay.", "user.overlay."};
@@ -41,10 +43,10 @@ Status tolerate_xattr(Status set, const std::string& name) {
 }
 
 // "No space" is then about the file, whatever room there is on the disk.
-Error explain_full(Error error, std::size_t bytes) {
-  if (error.errno_value() != ENOSPC || bytes < kFewXattrBytes) return error;
+Error explain_full(Error error, std::size_t count, std::size_t bytes) {
+  if (error.errno_value() != ENOSPC || bytes + count * kXattrHeaderBytes < kFewXattrBytes) return error;
   return std::move(error)
-      .with("the file has " + std::to_string(bytes) + " bytes of attributes")
+      .with("the file has " + std::to_string(count) + " attributes of " + std::to_string(bytes) + " bytes")
       .with_hint(
           "the file system keeps less for a file (ext4 about 4 KB), its disk need not be full; a --root on xfs or "
           "btrfs takes more");
@@ -53,13 +55,21 @@ Error explain_full(Error error, std::size_t bytes) {
 template <typename F>
 Status set_xattrs(const std::vector<std::pair<std::string, std::string>>& xattrs, F set) {
   std::size_t bytes = 0;
+  std::size_t count = 0;
   for (const auto& [name, value] : xattrs) {
     if (!keeps_xattr(name)) continue;
     bytes += name.size() + value.size();
     if (Status done = tolerate_xattr(set(name, value), name); !done.ok())
-      return explain_full(std::move(done).error(), bytes);
+      return explain_full(std::move(done).error(), count + 1, bytes);
+    ++count;
   }
   return {};
+}
+
+std::uint64_t xattr_bytes(const std::vector<std::pair<std::string, std::string>>& xattrs) {
+  std::uint64_t total = 0;
+  for (const auto& [name, value] : xattrs) total += name.size() + value.size() + kPathOverhead;
+  return total;
 }
 
 }  // namespace
@@ -69,13 +79,14 @@ bool keeps_xattr(std::string_view name) {
          std::ranges::find(kDroppedNames, name) == kDroppedNames.end();
 }
 
-TreeBuilder::TreeBuilder(BorrowedFd root)
-    : root_(root), stack_(root), link_stack_(root), euid_(::geteuid()), egid_(::getegid()) {
+TreeBuilder::TreeBuilder(BorrowedFd root, TreeLimits limits)
+    : root_(root), limits_(limits), stack_(root), link_stack_(root), euid_(::geteuid()), egid_(::getegid()) {
   directories_.emplace("", DirectoryMeta{.uid = euid_, .gid = egid_});
 }
 
 Status TreeBuilder::apply(codec::BlockSource& tar) {
   touched_.clear();
+  touched_path_bytes_ = 0;
   codec::tar::Reader reader(tar);
   Entry entry;
   while (true) {
@@ -96,8 +107,7 @@ Status TreeBuilder::apply_entry(codec::tar::Reader& reader, const Entry& entry) 
   ASSIGN_OR_RETURN(const std::string clean, clean_path(entry.path));
   if (clean.empty()) {
     if (entry.type != EntryType::kDirectory) return Error(Errc::kPermission, "the root can only be a directory");
-    directories_[""] = {entry.uid, entry.gid, entry.mode, entry.mtime_s, entry.mtime_ns, entry.xattrs};
-    return {};
+    return keep_directory("", {entry.uid, entry.gid, entry.mode, entry.mtime_s, entry.mtime_ns, entry.xattrs});
   }
   const auto [parent, name] = split_parent(clean);
   if (name.starts_with(kWhiteout)) return apply_whiteout(parent, name);
@@ -105,7 +115,7 @@ Status TreeBuilder::apply_entry(codec::tar::Reader& reader, const Entry& entry) 
   RETURN_IF_ERROR(note_created(entry));
   Place place{.dir = directory->fd, .name = std::string(name), .path = {}};
   place.path = directory->path.empty() ? place.name : directory->path + "/" + place.name;
-  touch(place.path);
+  RETURN_IF_ERROR(touch(place.path));
   switch (entry.type) {
     case EntryType::kFile:
       return make_file(reader, place, entry);
@@ -125,16 +135,54 @@ Status TreeBuilder::apply_entry(codec::tar::Reader& reader, const Entry& entry) 
 
 // Directories no entry asked for.
 Status TreeBuilder::note_created(const Entry& entry) {
-  for (std::string& path : stack_.take_created()) {
-    directories_[std::move(path)] = {.uid = euid_, .gid = egid_, .mtime_s = entry.mtime_s, .mtime_ns = entry.mtime_ns};
+  for (const std::string& path : stack_.take_created()) {
+    RETURN_IF_ERROR(keep_directory(
+        path, {.uid = euid_, .gid = egid_, .mtime_s = entry.mtime_s, .mtime_ns = entry.mtime_ns, .xattrs = {}}));
   }
   return {};
 }
 
-void TreeBuilder::touch(const std::string& path) {
-  if (!has_lower_) return;
+Status TreeBuilder::keep_directory(const std::string& path, DirectoryMeta meta) {
+  std::erase_if(meta.xattrs, [](const auto& attribute) { return !keeps_xattr(attribute.first); });
+  const auto [place, added] = directories_.try_emplace(path);
+  if (added) directory_path_bytes_ += path.size() + kPathOverhead;
+  directory_xattr_bytes_ -= xattr_bytes(place->second.xattrs);
+  directory_xattr_bytes_ += xattr_bytes(meta.xattrs);
+  place->second = std::move(meta);
+  return check_limits();
+}
+
+// The directory and those inside.
+void TreeBuilder::forget_directories(const std::string& path) {
+  const std::string inside = path + "/";
+  const auto forget = [&](auto place) {
+    directory_path_bytes_ -= place->first.size() + kPathOverhead;
+    directory_xattr_bytes_ -= xattr_bytes(place->second.xattrs);
+    return directories_.erase(place);
+  };
+  if (const auto own = directories_.find(path); own != directories_.end()) forget(own);
+  auto first = directories_.lower_bound(inside);
+  while (first != directories_.end() && first->first.starts_with(inside)) first = forget(first);
+}
+
+Status TreeBuilder::touch(const std::string& path) {
+  if (!has_lower_) return {};
   std::string_view at = path;
-  while (!at.empty() && touched_.emplace(at).second) at = split_parent(at).first;
+  while (!at.empty() && touched_.emplace(at).second) {
+    touched_path_bytes_ += at.size() + kPathOverhead;
+    at = split_parent(at).first;
+  }
+  return check_limits();
+}
+
+Status TreeBuilder::check_limits() const {
+  if (directory_xattr_bytes_ > limits_.directory_xattr_bytes) {
+    return Error(Errc::kLimit, "the directories of the image have extended attributes of more than " +
+                                   format_bytes(limits_.directory_xattr_bytes));
+  }
+  if (directory_path_bytes_ + touched_path_bytes_ > limits_.path_bytes)
+    return Error(Errc::kLimit, "the paths of the image take more than " + format_bytes(limits_.path_bytes));
+  return {};
 }
 
 Status TreeBuilder::remove_existing(BorrowedFd dir, const std::string& name, const std::string& path) {
@@ -145,10 +193,7 @@ Status TreeBuilder::remove_existing(BorrowedFd dir, const std::string& name, con
   if (removed.error().errno_value() != EISDIR && removed.error().errno_value() != EPERM) return removed;
   stack_.invalidate();
   link_stack_.invalidate();
-  const std::string inside = path + "/";
-  directories_.erase(path);
-  auto first = directories_.lower_bound(inside);
-  while (first != directories_.end() && first->first.starts_with(inside)) first = directories_.erase(first);
+  forget_directories(path);
   return io::remove_tree(dir, name);
 }
 
@@ -171,8 +216,7 @@ Status TreeBuilder::make_directory(const Place& place, const Entry& entry) {
       RETURN_IF_ERROR(sys::mkdirat(place.dir, place.name, 0700));
     }
   }
-  directories_[place.path] = {entry.uid, entry.gid, entry.mode, entry.mtime_s, entry.mtime_ns, entry.xattrs};
-  return {};
+  return keep_directory(place.path, {entry.uid, entry.gid, entry.mode, entry.mtime_s, entry.mtime_ns, entry.xattrs});
 }
 
 Status TreeBuilder::make_file(codec::tar::Reader& reader, const Place& place, const Entry& entry) {
@@ -280,7 +324,7 @@ Status TreeBuilder::apply_whiteout(std::string_view parent, std::string_view nam
   ASSIGN_OR_RETURN(const auto directory, stack_.walk(parent, DirStack::Missing::kFail));
   if (!directory) return {};
   if (opaque) {
-    touch(directory->path);
+    RETURN_IF_ERROR(touch(directory->path));
     return make_opaque(directory->fd, directory->path);
   }
   const std::string victim(hidden);

@@ -275,6 +275,22 @@ TEST_F(TreeTest, RefusesBottomlessPaths) {
   refused(tar({{.path = "x", .data = "", .pax = TarFixture::pax("path", path + "f")}}), Errc::kLimit);
 }
 
+TEST_F(TreeTest, BoundsWhatItRemembers) {
+  const std::string big = TarFixture::pax("SCHILY.xattr.trusted.x", std::string(600, 'v'));
+  const auto directory_with = [&](const std::string& path) {
+    return FixtureEntry{.path = path, .type = '5', .pax = big};
+  };
+  builder_.emplace(root_, TreeLimits{.directory_xattr_bytes = 1000, .path_bytes = 1000});
+  // What replaces does not add up, nor does what is gone.
+  apply_ok(tar({directory_with("d"), directory_with("d"), directory_with("d")}));
+  apply_ok(tar({file("d", "x"), directory_with("e")}));
+  refused(tar({directory_with("f")}), Errc::kLimit);
+  // Paths of a layer are remembered until its end only.
+  builder_.emplace(root_, TreeLimits{.directory_xattr_bytes = 1000, .path_bytes = 1000});
+  for (int i = 0; i < 5; ++i) apply_ok(tar({file("1"), file("2"), file("3"), file("4")}));
+  refused(tar({file("1"), file("2"), file("3"), file("4"), file("5"), file("6"), file("7"), file("8")}), Errc::kLimit);
+}
+
 TEST_F(TreeTest, AnArchiveWithoutEndMarkCanBeRefused) {
   builder_->require_end_mark();
   const Status applied = apply_bytes(tar({file("a")}).bytes());

@@ -130,7 +130,9 @@ Result<std::uint64_t> Trees::remove_or_orphan(std::string_view chain) const {
   std::optional<Job> trash;
   {
     ASSIGN_OR_RETURN(const io::FileLock guard, lock(io::FileLock::Mode::kExclusive));
-    if (!sys::fstatat(store_, tree_path(chain)).ok()) return std::uint64_t{0};
+    auto there = sys::fstatat(store_, tree_path(chain));
+    if (!there.ok() && !is_missing(there.error())) return std::move(there).error();
+    if (!there.ok()) return std::uint64_t{0};
     ASSIGN_OR_RETURN(const auto users_left, users(chain));
     if (!users_left.empty()) {
       // Where the mark cannot be made (a full disk), gc finds the tree later.

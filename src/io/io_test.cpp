@@ -6,6 +6,7 @@
 #include "base/strings.h"
 #include "io/event_loop.h"
 #include "io/file.h"
+#include "io/regular.h"
 #include "io/root_dir.h"
 #include "sys/file.h"
 
@@ -97,6 +98,19 @@ TEST_F(RootDirTest, FifoDoesNotHang) {
   ASSERT_EQ(::mkfifo((root_ + "/fifo").c_str(), 0644), 0);
   auto root = RootDir::open(root_);
   EXPECT_FALSE(root->read_file("fifo", 10).ok());
+}
+
+TEST_F(RootDirTest, WhatIsNoRegularFileIsNotOpened) {
+  // A socket cannot be opened (ENXIO), only looked at.
+  ASSERT_EQ(::mknod((root_ + "/socket").c_str(), S_IFSOCK | 0644, 0), 0);
+  auto root = RootDir::open(root_);
+  for (const char* path : {"socket", "etc"}) {
+    const auto opened = open_regular(*root, path);
+    ASSERT_FALSE(opened.ok()) << path;
+    EXPECT_EQ(opened.error().errno_value(), EINVAL) << opened.error().message();
+  }
+  ASSERT_TRUE(write_file_atomic(root_ + "/etc/file", "x").ok());
+  EXPECT_TRUE(open_regular(*root, "etc/file").ok());
 }
 
 TEST_F(FileTest, AtomicWriteReplacesAndLeavesNoTemporary) {

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/strings.h"
+#include "io/regular.h"
 #include "sys/file.h"
 
 namespace cooper::io {
@@ -117,10 +118,7 @@ Result<struct stat> RootDir::stat_at(std::string_view path) const {
 }
 
 Result<std::string> RootDir::read_file(std::string_view path, std::size_t max_bytes) const {
-  // O_NONBLOCK: a FIFO planted by an image must not hang us; only regular files are read.
-  ASSIGN_OR_RETURN(const UniqueFd fd, open_at(path, O_RDONLY | O_NONBLOCK | O_NOCTTY));
-  ASSIGN_OR_RETURN(const struct stat info, sys::fstat(fd));
-  if (!S_ISREG(info.st_mode)) return Error(Errc::kInvalidArgument, quoted(path) + " is not a regular file", EINVAL);
+  ASSIGN_OR_RETURN(const UniqueFd fd, open_regular(*this, path));
   std::string out;
   while (true) {
     const std::size_t before = out.size();

@@ -12,6 +12,9 @@
 // the caller's owner (root), mode 0755 and the time of what made them necessary. Directory metadata is set by finish(),
 // so that unpacking does not disturb it.
 //
+// What is remembered of directories until finish(), and of the paths of a layer until its end, is bounded (TreeLimits,
+// Errc::kLimit): a layer of a few kilobytes may list gigabytes of it.
+//
 // Needs root for owners, device nodes and most attributes. The calling thread's umask must be 0.
 #pragma once
 
@@ -29,10 +32,15 @@
 
 namespace cooper::image {
 
+struct TreeLimits {
+  std::uint64_t directory_xattr_bytes = std::uint64_t{8} << 20;
+  std::uint64_t path_bytes = std::uint64_t{256} << 20;  // about a million files
+};
+
 class TreeBuilder {
  public:
   // `root`: an empty directory nobody else uses, opened for reading; must outlive the builder.
-  explicit TreeBuilder(BorrowedFd root);
+  explicit TreeBuilder(BorrowedFd root, TreeLimits limits = {});
 
   // The next layer's uncompressed tar. Reads to the archive's end mark, not further.
   Status apply(codec::BlockSource& tar);
@@ -77,17 +85,25 @@ class TreeBuilder {
   template <typename F>
   Status create_replacing(const Place& place, F create);
   Status note_created(const Entry& entry);
-  void touch(const std::string& path);
+  // What finish() will set.
+  Status keep_directory(const std::string& path, DirectoryMeta meta);
+  void forget_directories(const std::string& path);
+  Status touch(const std::string& path);
+  Status check_limits() const;
   bool is_touched(const std::string& path) const { return touched_.contains(path); }
   Status set_directory(BorrowedFd dir, const DirectoryMeta& meta);
   bool needs_owner(std::uint32_t uid, std::uint32_t gid) const { return uid != euid_ || gid != egid_; }
 
   BorrowedFd root_;
+  TreeLimits limits_;
   DirStack stack_;
   DirStack link_stack_;  // for targets of hard links
   std::map<std::string, DirectoryMeta, std::less<>> directories_;
   // Paths of this layer and their parents; kept only above the first layer, where there is something to hide.
   std::unordered_set<std::string> touched_;
+  std::uint64_t directory_path_bytes_ = 0;
+  std::uint64_t touched_path_bytes_ = 0;
+  std::uint64_t directory_xattr_bytes_ = 0;
   bool has_lower_ = false;
   bool require_end_mark_ = false;
   std::uint32_t euid_;

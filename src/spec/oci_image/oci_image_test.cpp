@@ -192,6 +192,16 @@ TEST(Parse, Config) {
   EXPECT_EQ(print(*again), print(*config));
 }
 
+TEST(Parse, BoundsHistory) {
+  const auto with_steps = [](std::size_t count) {
+    std::string steps = "{}";
+    for (std::size_t i = 1; i < count; ++i) steps += ",{}";
+    return parse_config(R"({"rootfs":{"type":"layers"},"history":[)" + steps + "]}", "config");
+  };
+  EXPECT_TRUE(with_steps(kMaxHistory).ok());
+  EXPECT_EQ(with_steps(kMaxHistory + 1).error().code(), Errc::kLimit);
+}
+
 TEST(Parse, ConfigErrorsNameThePlace) {
   const auto config = parse_config(R"({"rootfs":{"diff_ids":["x"]}})", "config");
   ASSERT_FALSE(config.ok());

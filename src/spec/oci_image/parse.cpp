@@ -117,6 +117,8 @@ Status read_history(const Cursor& root, ImageConfig& out) {
   const auto history = root.get("history");
   if (!history) return {};
   return history->for_each([&](const Cursor& element) -> Status {
+    if (out.history.size() == kMaxHistory)
+      return element.error("more than " + std::to_string(kMaxHistory) + " steps", Errc::kLimit);
     RETURN_IF_ERROR(element.expect_object());
     History entry;
     RETURN_IF_ERROR(element.read("created", entry.created));

@@ -14,6 +14,7 @@ namespace cooper::spec::oci_image {
 // Larger documents are refused with Errc::kLimit (registries and the distribution specification use the same limit).
 inline constexpr std::size_t kMaxDocumentBytes = std::size_t{4} << 20;
 inline constexpr std::size_t kMaxLayers = 1000;
+inline constexpr std::size_t kMaxHistory = 10'000;
 
 enum class DocumentKind { kIndex, kManifest };
 // What a document is, by its mediaType or, without one, by its members. Errc::kUnsupported for docker's schema 1,

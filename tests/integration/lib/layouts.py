@@ -72,6 +72,13 @@ class Layout:
         (self.path / "blobs/sha256").mkdir(parents=True)
         (self.path / "oci-layout").write_text('{"imageLayoutVersion":"1.0.0"}')
 
+    @classmethod
+    def at(cls, path):
+        """The layout that is in a directory."""
+        made = cls.__new__(cls)
+        made.path = pathlib.Path(path)
+        return made
+
     def blob(self, data, media_type):
         """Store bytes (or a value as JSON); returns the descriptor."""
         if not isinstance(data, bytes):
@@ -103,6 +110,12 @@ class Layout:
         }
         return {**self.blob(body, MANIFEST), "platform": {"os": platform[0], "architecture": platform[1]}}
 
+    def repacked(self, manifest, pack):
+        """The manifest with its last layer packed by a function of bytes; returns the new descriptor."""
+        body = json.loads(self.file(manifest).read_text())
+        body["layers"][-1] = self.blob(pack(self.file(body["layers"][-1]).read_bytes()), LAYER)
+        return {**manifest, **self.blob(body, MANIFEST)}
+
     def index(self, *descriptors, name="test:1"):
         """Write index.json naming each descriptor; returns the layout."""
         named = [{**d, "annotations": {"org.opencontainers.image.ref.name": name}} for d in descriptors]
@@ -112,4 +125,15 @@ class Layout:
     def archive(self, path):
         """The layout as a tar; returns its path."""
         subprocess.run(["tar", "-C", self.path, "-cf", path, "oci-layout", "index.json", "blobs"], check=True)
+        return pathlib.Path(path)
+
+    def docker_archive(self, path, **lies):
+        """The image of the layout as docker save writes it; lies are members of its manifest.json. Returns the path."""
+        descriptor = json.loads((self.path / "index.json").read_text())["manifests"][0]
+        manifest = json.loads(self.file(descriptor).read_text())
+        names = [self.file(part).relative_to(self.path) for part in (manifest["config"], *manifest["layers"])]
+        config, *layers = map(str, names)
+        listed = {"Config": config, "RepoTags": [descriptor["annotations"]["org.opencontainers.image.ref.name"]], "Layers": layers, **lies}
+        (self.path / "manifest.json").write_text(json.dumps([listed]))
+        subprocess.run(["tar", "-C", self.path, "-cf", path, "manifest.json", "blobs"], check=True)
         return pathlib.Path(path)
