@@ -77,6 +77,15 @@ def errnos(name):
     return listed
 
 
+# What changes files or decides that they are on the disk.
+CHANGES = set(
+    "open openat openat2 mkdir mkdirat mknod mknodat symlink symlinkat link linkat rename renameat renameat2 unlink unlinkat rmdir write pwrite64 writev "
+    "ftruncate fallocate chown fchown fchownat chmod fchmod fchmodat utimensat setxattr fsetxattr lsetxattr fsync fdatasync syncfs flock copy_file_range "
+    "sync_file_range".split()
+)
+READS = set("read pread64 getdents64 readlink readlinkat newfstatat fstat statx".split())
+
+
 @dataclasses.dataclass(frozen=True)
 class Fault:
     """One thing that goes wrong. Its text form names it in reports and on the command line."""
@@ -136,6 +145,16 @@ def from_trace(calls, kinds=("kill", "fail", "gone")):
                 gone[name, error] = Fault("gone", 0, name, 0, error)
     found = {"kill": kills, "fail": fails, "gone": list(gone.values())}
     return [fault for kind in kinds for fault in found[kind]]
+
+
+def on_disk(calls, kinds=("kill", "fail")):
+    """Faults of disks and of memory for a command that keeps files: kills where one is changed; failures of all calls, EIO among them."""
+    kills = [fault for fault in from_trace(calls, ("kill",)) if fault.call in CHANGES]
+    fails = [fault for fault in from_trace(calls, ("fail",)) if fault.error not in ("ENOSYS", "EPERM")]
+    seen = {(fault.process, fault.call, fault.index): fault for fault in fails if fault.call in CHANGES | READS}
+    fails += [dataclasses.replace(fault, error="EIO") for fault in seen.values()]
+    found = {"kill": kills, "fail": fails}
+    return [fault for kind in kinds for fault in found.get(kind, [])]
 
 
 def spread(items, count):

@@ -13,6 +13,10 @@ class EngineStage(stages.Stage):
         self.lib, self.run_root = self.top / "lib", self.top / "run"
         self.settings = self.top / "cooper.toml"
         self.settings.write_text(f'cgroup_parent = "/{prefix}/engine"\n')
+        self.fill()
+
+    def fill(self):
+        """Make what commands are tried with."""
         tree = rootfs.make_busybox(self.top / "tree")
         proc.run("tar", "-C", tree, "-cf", self.top / "busybox.tar", ".").check()
         imported = self.run("image", "import", self.top / "busybox.tar", "busybox")

@@ -20,12 +20,18 @@ sys.path[:0] = [str(HERE), str(HERE.parent / "integration")]
 
 import cases  # noqa: E402
 import engine  # noqa: E402
+import images  # noqa: E402
 import report  # noqa: E402
 import scenarios  # noqa: E402
 import stage as stages  # noqa: E402
 from lib import cgroups, isolate, paths  # noqa: E402
 
+OWN = ("coop", "cooper", "images")  # our programs; of the last, the verbs that keep images
+SHARE = {"cooper": 5, "images": 8}  # their part of a sample is so many times smaller
 PREFIX = f"coopit{os.getpid()}x"  # before the session enters its own PID namespace; as the integration tests name theirs
+
+
+NAMES = [*scenarios.ALL, *engine.ALL, *images.ALL]
 
 
 class CannotLearn(Exception):
@@ -62,7 +68,7 @@ def judge_failure(scenario, outcome, fault):
         return [f"exit status {outcome.rc} is not documented"]
     if outcome.rc in scenario.payload_status and not outcome.errors:
         return [] if fault.kind == "kill" else [f"exit status {outcome.rc} without an error"]
-    if len(outcome.errors) != 1:
+    if len(outcome.errors) not in scenario.records:
         return [f"{len(outcome.errors)} error records instead of one sentence: {outcome.err.strip()[:400]!r}"]
     return []
 
@@ -71,8 +77,8 @@ def judge(stage, scenario, outcome, fault, baseline):
     """(what the command says of itself, complaints)."""
     if outcome.hung:
         return "hung", [f"no end within {stages.LIMIT:g} s"]
-    # The command itself, or a thread of it: ours have none.
-    if outcome.rc == 137 and fault.kind == "kill" and (fault.process == 0 or stage.kind == "runc"):
+    # The command itself, or a thread of it: of ours only the verbs of images have some.
+    if outcome.rc == 137 and fault.kind == "kill" and (fault.process == 0 or stage.kind in ("runc", "images")):
         return "killed", []
     if outcome.rc != 0:
         return "failure", judge_failure(scenario, outcome, fault)
@@ -151,20 +157,20 @@ def plan(stage, options, known):
         try:
             calls, baseline = learn(stage, scenario)
         except CannotLearn as reason:
-            if stage.kind in ("coop", "cooper"):
+            if stage.kind in OWN:
                 raise SystemExit(str(reason)) from None
             print(f"{stage.kind}: {name} is left out: {reason}", flush=True)
             stage.wipe()
             continue
-        found += [(scenario, fault, baseline) for fault in faults or cases.from_trace(calls, kinds)]
-    sample = options.sample and (options.sample // 5 if known is engine.ALL else options.sample)
+        found += [(scenario, fault, baseline) for fault in faults or scenario.faults(calls, kinds)]
+    sample = options.sample and options.sample // SHARE.get(stage.kind, 1)
     return cases.spread(found, sample)
 
 
 def run_runtime(kind, binary, top, options):
     """All cases of one runtime, or of the engine; returns the verdicts."""
     prefix = PREFIX + kind
-    known, make = (engine.ALL, engine.EngineStage) if kind == "cooper" else (scenarios.ALL, stages.Stage)
+    known, make = {"cooper": (engine.ALL, engine.EngineStage), "images": (images.ALL, images.ImageStage)}.get(kind, (scenarios.ALL, stages.Stage))
     if not asked_for(options, known):
         return []
     stage = make(binary, kind, top / kind, prefix, paths.cache_dir())
@@ -185,6 +191,7 @@ def run_runtime(kind, binary, top, options):
                 print(f"{kind}: more than {options.max_failures} cases failed, the rest is not tried", flush=True)
                 break
     finally:
+        stage.end()
         cgroups.remove([folder for root in cgroups.roots() for folder, _, _ in os.walk(root / prefix)])
     return verdicts
 
@@ -193,7 +200,7 @@ def parse():
     """The command line."""
     parser = argparse.ArgumentParser(prog="./dev test faults", description="Break every system call of the runtime, one at a time.")
     parser.add_argument("--sample", type=int, metavar="N", help="only N cases, evenly spread over all")
-    parser.add_argument("--only", action="append", default=[], metavar="NAME", choices=[*scenarios.ALL, *engine.ALL], help="only this command: " + ", ".join([*scenarios.ALL, *engine.ALL]))
+    parser.add_argument("--only", action="append", default=[], metavar="NAME", choices=NAMES, help="only this command: " + ", ".join(NAMES))
     parser.add_argument("--kinds", default="kill,fail,gone", help="kinds of faults (default: %(default)s)")
     parser.add_argument("--case", action="append", default=[], metavar="NAME/FAULT", help="one case, as a report names it")
     parser.add_argument("--peers", action="store_true", help="the same for crun and runc")
@@ -208,7 +215,7 @@ def main():
     options = parse()
     if os.geteuid() != 0:
         raise SystemExit("the fault matrix must run as root")
-    runtimes = {name: paths.bin_dir() / name for name in ("coop", "cooper")}
+    runtimes = {name: paths.bin_dir() / ("coop" if name == "coop" else "cooper") for name in OWN}
     if options.peers:
         runtimes |= {name: found for name in ("crun", "runc") if (found := shutil.which(name))}
     isolate.enter(["hugetlb"] if options.peers else [])
@@ -220,7 +227,7 @@ def main():
     finally:
         isolate.remove_tree(top)
     print(report.write(results, options.results))
-    sys.exit(0 if all(v.survived for name in ("coop", "cooper") for v in results[name]) else 1)
+    sys.exit(0 if all(v.survived for name in OWN for v in results[name]) else 1)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """The commands that are put under faults: how each is prepared, and what its success must look like."""
 
+import cases
 import stage as stages
 from lib import cgroups
 
@@ -9,6 +10,7 @@ class Scenario:
 
     name = ""
     failure = (1,)  # exit statuses that mean "the runtime could not"
+    records = (1,)  # how many error records tell of a failure
     payload_status = ()  # exit statuses that may be the container's own
 
     def config(self, stage):
@@ -25,6 +27,10 @@ class Scenario:
     def attach(self, stage):
         """A process to be traced beside the command."""
         return None
+
+    def faults(self, calls, kinds):
+        """What goes wrong, given the command's system calls."""
+        return cases.from_trace(calls, kinds)
 
     def judge(self, stage, outcome, baseline):
         """Complaints about a command that says it was successful."""
