@@ -1,11 +1,11 @@
-// A further process in a running container. Its plan is that of a start whose process is the given one, cut down to the
-// steps that concern a process: so rlimits, credentials, seccomp and the exec itself are decided and done in one place.
+// A further process in a running container: make_process_plan(), and what gets it there.
 #include <fcntl.h>
 #include <sched.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <iterator>
 
 #include "base/strings.h"
 #include "container/container.h"
@@ -23,26 +23,19 @@
 namespace cooper::container {
 namespace {
 
-bool belongs_to_exec(const StepBody& body) {
-  return std::holds_alternative<NewSession>(body) || std::holds_alternative<NewKeyring>(body) ||
-         std::holds_alternative<SetupConsole>(body) || std::holds_alternative<SetScheduler>(body) ||
-         std::holds_alternative<SetIoPriority>(body) || std::holds_alternative<SetPersonality>(body) ||
-         std::holds_alternative<SetMemoryPolicy>(body) || std::holds_alternative<SetLandlock>(body) ||
-         std::holds_alternative<FindExecutable>(body) || std::holds_alternative<SetRlimits>(body) ||
-         std::holds_alternative<SetLabels>(body) || std::holds_alternative<SetCredentials>(body) ||
-         std::holds_alternative<LoadSeccomp>(body) || std::holds_alternative<Exec>(body);
-}
-
 // Type and inode of /proc/PID/ns/NAME: which of the init's namespaces are not our own.
 Result<int> foreign_namespaces(pid_t pid) {
+  ASSIGN_OR_RETURN(const UniqueFd own, sys::openat(sys::kCwd, "/proc/self/ns", O_PATH | O_DIRECTORY));
+  ASSIGN_OR_RETURN(const UniqueFd init,
+                   sys::openat(sys::kCwd, "/proc/" + std::to_string(pid) + "/ns", O_PATH | O_DIRECTORY));
   int flags = 0;
   for (const sys::NamespaceInfo& info : sys::namespaces()) {
-    const std::string name = "ns/" + std::string(info.proc_name);
-    auto ours = sys::fstatat(sys::kCwd, "/proc/self/" + name, 0);
+    const std::string name(info.proc_name);
+    auto ours = sys::fstatat(own, name, 0);
     if (!ours.ok() && ours.error().errno_value() == ENOENT) continue;  // this kernel has no such kind
     if (!ours.ok()) return std::move(ours).error();
     // A namespace that is not joined because of a failed look would be the host's.
-    ASSIGN_OR_RETURN(const auto theirs, sys::fstatat(sys::kCwd, "/proc/" + std::to_string(pid) + "/" + name, 0));
+    ASSIGN_OR_RETURN(const auto theirs, sys::fstatat(init, name, 0));
     if (theirs.st_ino != ours->st_ino || theirs.st_dev != ours->st_dev) flags |= info.clone_flag;
   }
   return flags;
@@ -64,11 +57,10 @@ Result<Plan> exec_plan(const StateRecord& record, oci::Config config, const Exec
   plan_options.kernel_last_cap = sys::last_cap();
   plan_options.apparmor_enabled = apparmor_enabled();
   plan_options.selinux_enabled = selinux_enabled();
-  // The container exists: what only a start needs (sysctl, mappings ...) was valid then and is not judged again here.
-  ASSIGN_OR_RETURN(Plan whole, make_plan(config, plan_options));
+  ASSIGN_OR_RETURN(Plan process, make_process_plan(config, plan_options));
   Plan out;
-  out.id = whole.id;
-  out.warnings = std::move(whole.warnings);
+  out.id = std::move(process.id);
+  out.warnings = std::move(process.warnings);
   const std::string init_namespaces = "/proc/" + std::to_string(init) + "/ns/";
   // Without privileges outside, the other namespaces may be joined only from inside the container's user namespace.
   const bool user_first = (namespaces & CLONE_NEWUSER) != 0 && ::geteuid() != 0;
@@ -94,19 +86,7 @@ Result<Plan> exec_plan(const StateRecord& record, oci::Config config, const Exec
     ASSIGN_OR_RETURN(const pid_t seen, born_inside ? innermost_pid(init) : Result<pid_t>(init));
     out.steps.push_back({Actor::kChild, SetCoreScheduling{seen}});
   }
-  bool waited = false;
-  for (Step& step : whole.steps) {
-    if (step.actor != Actor::kChild || !belongs_to_exec(step.body)) continue;
-    const bool last_mile = std::holds_alternative<SetRlimits>(step.body) ||
-                           std::holds_alternative<LoadSeccomp>(step.body) ||
-                           std::holds_alternative<SetLabels>(step.body) ||
-                           std::holds_alternative<SetCredentials>(step.body) || std::holds_alternative<Exec>(step.body);
-    if (last_mile && !waited) {
-      out.steps.push_back({Actor::kChild, WaitForParent{"start"}});
-      waited = true;
-    }
-    out.steps.push_back(std::move(step));
-  }
+  std::ranges::move(process.steps, std::back_inserter(out.steps));
   out.steps.push_back({Actor::kParent, WaitForChild{"prepared"}});
   return out;
 }
@@ -169,10 +149,12 @@ Result<Created> Container::exec(const ExecOptions& options) {
   if (options.sub_cgroups.empty()) inputs.join_cgroup_of = record_.pid;
   inputs.join_unit = record_.systemd_unit;
   inputs.join_bus = bus_of(record_);
-  inputs.on_prepared = [&](pid_t pid, const std::string&) -> Status {
-    if (!options.pidfd_socket.empty()) RETURN_IF_ERROR(send_pidfd(options.pidfd_socket, pid));
-    return options.pid_file.empty() ? Status() : write_pid_file(options.pid_file, pid);
-  };
+  if (!options.pidfd_socket.empty() || !options.pid_file.empty()) {
+    inputs.on_prepared = [&](pid_t pid, const std::string&) -> Status {
+      if (!options.pidfd_socket.empty()) RETURN_IF_ERROR(send_pidfd(options.pidfd_socket, pid));
+      return options.pid_file.empty() ? Status() : write_pid_file(options.pid_file, pid);
+    };
+  }
   Executor executor(std::move(inputs));
   if (Status done = executor.run(); !done.ok()) {
     if (!options.pid_file.empty()) (void)::unlink(options.pid_file.c_str());

@@ -240,6 +240,12 @@ Status Executor::perform(const Clone& step) {
   return restore_own_namespaces();
 }
 
+// Nothing is left to do here, and nothing can go wrong here, before the program starts.
+bool Executor::starts_at_once() const {
+  return in_.exec_pidfd >= 0 && in_.start_socket.empty() && !in_.on_prepared && !unit_ &&
+         !has_step<SetupConsole>(*in_.plan);
+}
+
 Status Executor::perform(const WriteIdMaps& step) {
   RETURN_IF_ERROR(write_id_maps(child_.pid, step.uid, step.gid));
   return announce("id-maps");
@@ -282,6 +288,8 @@ Status Executor::perform(const WaitForChild& step) {
   if (step.what == "prepared") {
     // createRuntime hooks are done once the parent gets here: let the child go on to createContainer.
     if (child_waits_for_hooks(*in_.plan)) RETURN_IF_ERROR(announce("create-runtime-hooks"));
+    // The answer to a question that is still to come: the child does not wait for this process to wake up.
+    if (starts_at_once()) RETURN_IF_ERROR(announce("start"));
     return wait_reached("start");
   }
   return wait_reached("create-runtime-hooks");
@@ -355,7 +363,7 @@ Status Executor::finish() {
   if (unit_) unit_->release_holder();
   if (in_.on_prepared) RETURN_IF_ERROR(in_.on_prepared(child_.pid, cgroup_path_));
   if (!in_.start_socket.empty()) return {};
-  RETURN_IF_ERROR(announce("start"));
+  if (!starts_at_once()) RETURN_IF_ERROR(announce("start"));
   // End of file: the exec happened. Anything else is the child's failure.
   while (true) {
     ASSIGN_OR_RETURN(const SyncMessage message, receive_message(sync_));

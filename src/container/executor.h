@@ -101,6 +101,7 @@ class Executor {
                          ChildContext& context);
   Status attach_to_unit(pid_t pid);
   Status restore_own_namespaces();
+  bool starts_at_once() const;
   Status announce(std::string_view what);
   Status wait_reached(std::string_view what);
   Status take_over_console(UniqueFd master);

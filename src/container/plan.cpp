@@ -46,6 +46,16 @@ class Builder {
     return std::move(plan_);
   }
 
+  Result<Plan> build_process() {
+    session_steps();
+    if (process_.terminal) console_step();
+    RETURN_IF_ERROR(landlock_step());
+    scheduling_steps();
+    program_steps();
+    add_last_mile(plan_, process_, config_, options_);
+    return std::move(plan_);
+  }
+
  private:
   void parent(StepBody body) { plan_.steps.push_back({Actor::kParent, std::move(body)}); }
   void child(StepBody body) { plan_.steps.push_back({Actor::kChild, std::move(body)}); }
@@ -63,9 +73,12 @@ class Builder {
   Status cgroup_steps();
   void parent_steps();
   void namespace_steps();
+  void session_steps();
   void identity_steps();
   Status root_steps();
+  void console_step();
   Status annotation_steps();
+  Status landlock_step();
   Status mount_steps(const std::vector<oci::Mount>& mounts);
   void device_steps();
   bool has_interfaces() const { return options_.extras && !options_.extras->interfaces.empty(); }
@@ -83,6 +96,8 @@ class Builder {
   void cgroup_namespace();
   void join_cgroup();
   void enter_root_steps();
+  void scheduling_steps();
+  void program_steps();
   void process_steps();
   std::string cgroup_path() const;
   std::optional<uid_t> cgroup_owner() const;
@@ -220,12 +235,16 @@ void Builder::namespace_steps() {
   }
 }
 
-void Builder::identity_steps() {
+void Builder::session_steps() {
   // Before the console: a controlling terminal needs a session leader.
   child(NewSession{});
   if (!options_.no_new_keyring) {
     child(NewKeyring{"_ses." + options_.id, options_.selinux_enabled ? process_.selinux_label : std::string()});
   }
+}
+
+void Builder::identity_steps() {
+  session_steps();
   network_steps();
   // Sysctls may be about them.
   if (!linux_.net_devices.empty()) child(WaitForParent{"net-devices"});
@@ -241,6 +260,10 @@ Status Builder::annotation_steps() {
     ASSIGN_OR_RETURN(const SetCoreScheduling step, parse_core_scheduling(wanted->second));
     child(step);
   }
+  return landlock_step();
+}
+
+Status Builder::landlock_step() {
   if (const auto wanted = config_.annotations.find(kLandlockAnnotation); wanted != config_.annotations.end()) {
     ASSIGN_OR_RETURN(SetLandlock step, parse_landlock(wanted->second));
     child(std::move(step));
@@ -302,17 +325,19 @@ Status Builder::root_steps() {
   const DeviceNodes nodes = options_.extras ? options_.extras->device_nodes : DeviceNodes::kStandard;
   if (nodes != DeviceNodes::kNone && owns_dev(config_)) device_steps();
   // The pty comes from the container's own devpts (CVE-2025-52565: before masks, checked by the executor).
-  if (process_.terminal) {
-    SetupConsole console;
-    if (process_.console_size) {
-      console.height = static_cast<std::uint16_t>(process_.console_size->height);
-      console.width = static_cast<std::uint16_t>(process_.console_size->width);
-    }
-    console.uid = process_.user.uid;
-    child(console);
-  }
+  if (process_.terminal) console_step();
   add_readonly_tmpfs();
   return {};
+}
+
+void Builder::console_step() {
+  SetupConsole console;
+  if (process_.console_size) {
+    console.height = static_cast<std::uint16_t>(process_.console_size->height);
+    console.width = static_cast<std::uint16_t>(process_.console_size->width);
+  }
+  console.uid = process_.user.uid;
+  child(console);
 }
 
 Status Builder::mount_steps(const std::vector<oci::Mount>& mounts) {
@@ -403,7 +428,7 @@ void Builder::enter_root_steps() {
   if (config_.root && config_.root->readonly) child(ReadonlyRoot{});
 }
 
-void Builder::process_steps() {
+void Builder::scheduling_steps() {
   if (process_.scheduler) child(SetScheduler{*process_.scheduler});
   if (process_.io_priority) child(plan_io_priority(*process_.io_priority));
   if (linux_.personality) {
@@ -412,12 +437,20 @@ void Builder::process_steps() {
     constexpr std::uint64_t kLinux32 = 0x0008;  // PER_LINUX32
     child(SetPersonality{linux_.personality->domain == "LINUX32" ? kLinux32 : 0});
   }
-  join_cgroup();
+}
+
+void Builder::program_steps() {
   // The nodes must be in the cpuset of the cgroup.
   if (linux_.memory_policy) child(plan_memory_policy(*linux_.memory_policy));
   // At create, not at start: callers learn of a missing program while they can still tell the user.
   child(FindExecutable{});
   child(WaitForParent{"start"});
+}
+
+void Builder::process_steps() {
+  scheduling_steps();
+  join_cgroup();
+  program_steps();
   if (!config_.hooks.start_container.empty()) child(RunChildHooks{"startContainer", config_.hooks.start_container});
 }
 
@@ -430,6 +463,16 @@ void complete_device_rules(std::vector<oci::DeviceRule>& rules) {
   };
   if (rules.empty() || !denies_all(rules.front())) rules.insert(rules.begin(), {false, "a", {}, {}, "rwm"});
   for (oci::DeviceRule& rule : cgroup::default_device_rules()) rules.push_back(std::move(rule));
+}
+
+Result<Plan> make_process_plan(const oci::Config& config, const PlanOptions& options) {
+  if (!config.linux) {
+    oci::Config filled = config;
+    filled.linux.emplace();
+    return make_process_plan(filled, options);
+  }
+  RETURN_IF_ERROR(validate_process(*config.process, options));
+  return Builder(config, options).build_process();
 }
 
 Result<Plan> make_plan(const oci::Config& config, const PlanOptions& options) {

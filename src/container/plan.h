@@ -321,6 +321,9 @@ struct PlanOptions {
 Status validate(const oci::Config& config, const PlanOptions& options);
 // validate() + plan.
 Result<Plan> make_plan(const oci::Config& config, const PlanOptions& options);
+// The child's steps of a further process, config.process, in a container that runs: those of a start that concern a
+// process, in the order of a start. Only the process is validated; the rest was valid at the start.
+Result<Plan> make_process_plan(const oci::Config& config, const PlanOptions& options);
 
 // Rules for a process document alone; pointers start with `pointer` ("/process" inside a config.json, "" in a
 // process.json).

@@ -10,7 +10,7 @@
 //     Listener + descriptor           ───▶    (hands it to the seccomp agent)
 //                                     ◀───  Continue "listener"
 //                                     ◀───  Continue "start"                   (run; after create it comes over
-//                                     start.sock)
+//                                     start.sock; for an exec it may come early)
 //     Failure                         ───▶    at any time; the child then exits
 //     end of file                     ───▶    the exec happened (or the child died before: then no Reached "start"
 //     came)
