@@ -165,6 +165,23 @@ def large_image(cache):
     return folder
 
 
+def plain_layers(image):
+    """The layers of that image as uncompressed tars, base first."""
+    layout = image / "layout"
+    manifest = json.loads((layout / "index.json").read_text())["manifests"][0]["digest"]
+    blob = lambda digest: layout / "blobs" / digest.replace(":", "/")  # noqa: E731
+    out = []
+    for number, layer in enumerate(json.loads(blob(manifest).read_text())["layers"]):
+        tar = image / f"layer{number}.tar"
+        if not tar.exists():
+            part = image / "layer.part"
+            with gzip.open(blob(layer["digest"])) as source, open(part, "wb") as target:
+                shutil.copyfileobj(source, target)
+            part.rename(tar)
+        out.append(str(tar))
+    return out
+
+
 def add_blob(layout, media, data):
     """Store bytes; returns the descriptor."""
     digest = hashlib.sha256(data).hexdigest()

@@ -9,6 +9,7 @@ import time
 
 import measure
 import peers
+from lib import registries
 from measure import Job
 from report import Row, rows_of
 
@@ -268,43 +269,72 @@ def sum_private(wanted):
 
 
 def loads(bench):
-    """Into an empty store, unpacked: the same image of three layers, 300 MB."""
+    """Into an empty store, unpacked: the same image of three layers, 300 MB. Then once more into the same store."""
     image = peers.large_image(bench.cache)
+    tars = peers.plain_layers(image)
     with tempfile.TemporaryDirectory(prefix="b") as short:
-        return timed_loads(bench, image, pathlib.Path(short))
+        commands = [
+            load_command(bench, image),
+            ("podman load", lambda own: [*podman_argv(own, pathlib.Path(short)), "load", "-q", "-i", image / "large.tar"]),
+            ("umoci unpack", lambda own: ["umoci", "unpack", "--image", f"{image}/layout:large", own / "bundle"]),
+            ("tar of the uncompressed layers", lambda own: ["sh", "-c", f'cd "$0" && for tar; do tar -xf "$tar" || exit; done', own, *tars]),
+        ]
+        rows = into_empty_stores(bench, "load of a 300 MB image in three layers", commands)
+    base = [bench.bin / "cooper", "--root", bench.folder / "again/lib", "--run-root", bench.folder / "again/run"]
+    again = Job("cooper image load", [*base, "image", "load", image / "large.tar"])
+    peers.run(*map(str, again.argv))
+    rows += rows_of("load of an image that is there", bench.harness.run([again], bench.slow_rounds), "cooper image load")
+    shutil.rmtree(bench.folder / "again")
+    return rows
 
 
-def timed_loads(bench, image, short):
-    """Rounds of every engine in turn."""
+def pulls(bench):
+    """The same image from a registry on this machine, over plain http; beside it its load from a file."""
+    image = peers.large_image(bench.cache)
+    with tempfile.TemporaryDirectory(prefix="b") as short, registries.DebianRegistry(bench.folder / "registry") as registry:
+        registry.push(f"oci:{image}/layout:large", "large:1")
+        name = f"{registry.host}/large:1"
+        commands = [
+            load_command(bench, image),
+            ("cooper image pull", lambda own: [*cooper_argv(bench, own), "image", "pull", "-q", name]),
+            ("podman pull", lambda own: [*podman_argv(own, pathlib.Path(short)), "pull", "-q", "--tls-verify=false", name]),
+        ]
+        return into_empty_stores(bench, "pull of a 300 MB image in three layers", commands)
+
+
+def into_empty_stores(bench, group, commands):
+    """Rounds of every command in turn: (name, argv of a directory of its own). The first is the baseline."""
     series = {}
-    work = bench.folder / "load"
-    for round_number in range(bench.load_rounds):
-        for name, argv in load_commands(bench, image, work / f"{round_number}", short):
-            target = work / f"{round_number}" / name
-            target.mkdir(parents=True)
+    work = bench.folder / "stores"
+    for _ in range(bench.load_rounds):
+        for name, argv in commands:
+            own = work / name
+            own.mkdir(parents=True)
             os.sync()
-            found = bench.harness.run_once(Job(name, argv))
+            found = bench.harness.run_once(Job(name, argv(own)))
             if isinstance(found, str):
                 series[name] = found
             else:
                 whole = series.setdefault(name, measure.Series())
                 whole.ms += found.ms
                 whole.rss_kib += found.rss_kib
-            shutil.rmtree(target, ignore_errors=True)
-    shutil.rmtree(work, ignore_errors=True)
-    return rows_of("load of a 300 MB image in three layers", series, "cooper image load")
+            shutil.rmtree(work, ignore_errors=True)
+    return rows_of(group, series, commands[0][0])
 
 
-def load_commands(bench, image, work, short):
-    """(name, argv) of each engine; everything is written below work/NAME. podman wants a run root of at most 50 characters."""
-    cooper = str(bench.bin / "cooper")
-    ours = work / "cooper image load"
-    theirs = work / "podman load"
-    return [
-        ("cooper image load", [cooper, "--root", ours / "lib", "--run-root", ours / "run", "image", "load", image / "large.tar"]),
-        ("podman load", ["podman", "--root", theirs / "st", "--runroot", short / "rr", "--tmpdir", theirs / "tmp", "--events-backend", "file", "load", "-q", "-i", image / "large.tar"]),
-        ("umoci unpack", ["umoci", "unpack", "--image", f"{image}/layout:large", work / "umoci unpack" / "bundle"]),
-    ]
+def cooper_argv(bench, own):
+    """cooper with an engine below that directory."""
+    return [str(bench.bin / "cooper"), "--root", own / "lib", "--run-root", own / "run"]
+
+
+def podman_argv(own, short):
+    """podman with a store below that directory; it wants a run root of at most 50 characters."""
+    return ["podman", "--root", own / "st", "--runroot", short / "rr", "--tmpdir", own / "tmp", "--events-backend", "file"]
+
+
+def load_command(bench, image):
+    """What others are compared with."""
+    return "cooper image load", lambda own: [*cooper_argv(bench, own), "image", "load", image / "large.tar"]
 
 
 def start_up(bench):
@@ -327,6 +357,7 @@ SCENARIOS = {
     "engines": engines,
     "monitor": idle_monitor,
     "load": loads,
+    "pull": pulls,
 }
 
 
@@ -341,10 +372,14 @@ def verdicts(rows):
         ours = found.get((group, "cooper"))
         if name == "podman" and ours:
             lines.append((f"{group}: cooper run 10 times faster than podman run ({row.ms / ours.ms:.1f} times)", row.ms >= 10 * ours.ms))
-    load = {name: row.ms for (group, name), row in found.items() if group.startswith("load")}
-    if len(load) > 1 and "cooper image load" in load:
-        fastest = min(ms for name, ms in load.items() if name != "cooper image load")
-        lines.append((f"load: as fast as the faster peer ({load['cooper image load']:.0f} against {fastest:.0f} ms)", load["cooper image load"] <= fastest))
+    for group, ours in (("load", "cooper image load"), ("pull", "cooper image pull")):
+        times = {name: row.ms for (of, name), row in found.items() if of.startswith(f"{group} of a 300 MB image")}
+        fastest = min((ms for name, ms in times.items() if name.split()[0] in ("podman", "umoci")), default=None)
+        if ours in times and fastest is not None:
+            lines.append((f"{group}: as fast as the faster peer ({times[ours]:.0f} against {fastest:.0f} ms)", times[ours] <= fastest))
+        if ours in times and group == "pull":
+            load = times["cooper image load"]
+            lines.append((f"pull: at most a fifth slower than a load ({times[ours]:.0f} against {load:.0f} ms)", times[ours] <= 1.2 * load))
     return lines
 
 
