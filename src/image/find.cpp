@@ -12,6 +12,7 @@ using oci_image::Reference;
 
 constexpr std::size_t kMinPrefix = 4;
 constexpr std::size_t kHints = 3;
+constexpr std::size_t kIdDigits = 12;  // as many as engines print
 
 bool is_hex(std::string_view text) {
   return std::ranges::all_of(text, [](char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'); });
@@ -104,7 +105,7 @@ std::string_view last_component(std::string_view repository) {
 }
 
 // Stored names that are likely meant: the same repository under another tag or registry, or a slip of the finger.
-std::string near_matches(const Records& records, const Reference& wanted) {
+std::vector<std::string> near_matches(const Records& records, const Reference& wanted) {
   const auto names = records.names();
   if (!names.ok()) return {};
   std::vector<std::pair<std::size_t, std::string>> ranked;
@@ -120,10 +121,20 @@ std::string near_matches(const Records& records, const Reference& wanted) {
   for (const auto& [distance, name] : ranked) {
     if (best.size() < kHints) best.push_back(name);
   }
-  return join(best, " or ");
+  return best;
 }
 
 }  // namespace
+
+bool is_id(std::string_view text) {
+  const std::string_view digits = without_algorithm(text);
+  return !digits.empty() && is_hex(digits) && (digits.size() < text.size() || digits.size() >= kIdDigits);
+}
+
+std::vector<std::string> similar_to(const Records& records, std::string_view text) {
+  const auto reference = oci_image::parse_reference(text);
+  return reference.ok() ? near_matches(records, *reference) : std::vector<std::string>();
+}
 
 Result<FoundImage> find_image_and_name(const Records& records, std::string_view text) {
   const auto reference = oci_image::parse_reference(text);
@@ -144,7 +155,7 @@ Result<FoundImage> find_image_and_name(const Records& records, std::string_view 
     return std::move(error).with_hint("as the beginning of an id it is too short: give " + std::to_string(kMinPrefix) +
                                       " digits or more");
   }
-  const std::string near = reference.ok() ? near_matches(records, *reference) : std::string();
+  const std::string near = join(similar_to(records, text), " or ");
   return std::move(error).with_hint(
       near.empty() ? "see cooper image ls; cooper image pull fetches it, cooper image load reads an archive"
                    : "did you mean " + near);

@@ -83,6 +83,14 @@ Result<std::pair<Image, std::optional<std::string>>> Store::find_named(std::stri
   return std::pair(std::move(found.image), std::move(found.name));
 }
 
+bool Store::names_an_id(std::string_view reference) {
+  return is_id(reference);
+}
+
+std::vector<std::string> Store::similar_names(std::string_view reference) const {
+  return similar_to(Records(impl_->fd), reference);
+}
+
 Result<std::vector<Image>> Store::list() const {
   return Records(impl_->fd).images();
 }

@@ -118,6 +118,10 @@ class Store {
   Result<Image> find(std::string_view reference) const;
   // And its full name, when that is how it was found.
   Result<std::pair<Image, std::optional<std::string>>> find_named(std::string_view reference) const;
+  // What means an id and no name of a registry: digits with their algorithm, or as many of them as are printed.
+  static bool names_an_id(std::string_view reference);
+  // Stored names that may have been meant by one that is not there, best first; none when the names cannot be read.
+  std::vector<std::string> similar_names(std::string_view reference) const;
   Result<std::vector<Image>> list() const;
   // Several images when an archive holds several. Already present blobs and trees are not written again.
   Result<std::vector<Image>> load(const LoadOptions& options);

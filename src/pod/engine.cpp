@@ -48,8 +48,8 @@ Result<image::Store> Engine::images() const {
   return image::Store::open(Layout(options_).images());
 }
 
-Result<PodUuid> Engine::prepare(const PodRequest& request) {
-  ASSIGN_OR_RETURN(PreparedPod prepared, prepare_pod(options_, request));
+Result<PodUuid> Engine::prepare(const PodRequest& request, const FetchImage& fetch) {
+  ASSIGN_OR_RETURN(PreparedPod prepared, prepare_pod(options_, request, fetch));
   ScopeExit undo([&] { discard_pod(options_, prepared.pod); });
   // Finds out now what a run would refuse.
   auto launch = build_launch(options_, prepared.manifest, Place::kRun);
@@ -60,8 +60,9 @@ Result<PodUuid> Engine::prepare(const PodRequest& request) {
   return prepared.manifest.uuid;
 }
 
-Result<RunResult> Engine::run(const PodRequest& request, const monitor::LaunchOptions& options) {
-  ASSIGN_OR_RETURN(PreparedPod prepared, prepare_pod(options_, request));
+Result<RunResult> Engine::run(const PodRequest& request, const monitor::LaunchOptions& options,
+                              const FetchImage& fetch) {
+  ASSIGN_OR_RETURN(PreparedPod prepared, prepare_pod(options_, request, fetch));
   ScopeExit undo([&] { discard_pod(options_, prepared.pod); });
   ASSIGN_OR_RETURN(stage1::Launch launch, build_launch(options_, prepared.manifest, Place::kRun));
   // Not flushed here: until the app runs, a power cut may as well find no pod. start_pod() flushes those that are kept.

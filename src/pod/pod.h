@@ -12,6 +12,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
@@ -47,8 +48,17 @@ struct Ulimit {
   std::uint64_t soft = 0, hard = 0;
 };
 
+// When the image of an app is fetched.
+enum class Pull {
+  kNever,
+  kMissing,  // when the store has none of that name
+  kNewer,    // the registry is asked too; when that fails, whatever the reason, the store's is good enough
+  kAlways,   // the registry is asked too; an error for a name of this machine only
+};
+
 struct AppRequest {
-  std::string image;                                   // reference; already checked by nobody
+  std::string image;  // reference; already checked by nobody
+  Pull pull = Pull::kNever;
   std::string name;                                    // empty: from the image name
   std::vector<std::string> args;                       // replaces Cmd
   std::optional<std::vector<std::string>> entrypoint;  // replaces Entrypoint (and then Cmd)
@@ -123,6 +133,9 @@ struct PodInfo {
   std::map<std::string, std::string> labels, annotations;
 };
 
+// Brings the image of that name into the store. Called before anything of the pod is there.
+using FetchImage = std::function<Result<image::Image>(image::Store& store, const std::string& reference)>;
+
 struct RunResult {
   PodUuid uuid;
   monitor::Launched launched;
@@ -141,13 +154,14 @@ class Engine {
   const EngineOptions& options() const { return options_; }
   Result<image::Store> images() const;
 
-  // embryo -> prepare -> prepared: images found, trees acquired, manifest written.
-  Result<PodUuid> prepare(const PodRequest& request);
+  // embryo -> prepare -> prepared: images found, or fetched as the request says and when there is a `fetch`; trees
+  // acquired, manifest written.
+  Result<PodUuid> prepare(const PodRequest& request, const FetchImage& fetch = {});
   // prepared -> run: starts it under a monitor.
   Result<RunResult> run_prepared(const PodUuid& uuid, const monitor::LaunchOptions& options);
   // prepare + run without the intermediate rename.
-  Result<RunResult> run(const PodRequest& request, const monitor::LaunchOptions& options);
-  // Plans of all containers of the pod, nothing done (`--dry-run`).
+  Result<RunResult> run(const PodRequest& request, const monitor::LaunchOptions& options, const FetchImage& fetch = {});
+  // Plans of all containers of the pod, nothing done (`--dry-run`), nothing fetched.
   Result<std::vector<container::Plan>> plan(const PodRequest& request);
 
   // Name, full uuid or unambiguous prefix. Errc::kNotFound / kInvalidArgument ("ambiguous").

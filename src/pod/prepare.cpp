@@ -17,6 +17,7 @@
 #include "pod/volumes.h"
 #include "spec/oci_image/platform.h"
 #include "spec/oci_image/print.h"
+#include "spec/oci_image/reference.h"
 #include "stage1/seccomp_file.h"
 #include "sys/file.h"
 
@@ -66,22 +67,74 @@ std::string foreign_platform(const oci_image::ImageConfig& config) {
   return "is for " + oci_image::to_string(image) + ", this machine is " + oci_image::to_string(host);
 }
 
+// Words that cannot be in a registry: names of this machine only, and ids.
+bool only_here(const std::string& word) {
+  if (image::Store::names_an_id(word)) return true;
+  const auto reference = oci_image::parse_reference(word);
+  return !reference.ok() || reference->registry == oci_image::kLocalRegistry;
+}
+
+// The store has none of that name.
+Result<image::Image> fetch_missing(image::Store& store, const AppRequest& app, const FetchImage& fetch, Error missing) {
+  if (!fetch || app.pull == Pull::kNever || only_here(app.image)) return missing;
+  auto fetched = fetch(store, app.image);
+  if (fetched.ok()) return fetched;
+  Error error = std::move(fetched).error().with(missing.message());
+  const std::string similar = join(store.similar_names(app.image), " or ");
+  return similar.empty() ? std::move(error) : std::move(error).with_hint("did you mean " + similar);
+}
+
+// A short word may name an image of this machine or of a registry: what is fetched is what the store knows under it,
+// never a namesake. An id or a digest names bytes, of which there are no newer ones.
+Result<image::Image> find_image(image::Store& store, const AppRequest& app, const FetchImage& fetch) {
+  auto found = store.find_named(app.image);
+  if (!found.ok() && found.error().code() == Errc::kNotFound)
+    return fetch_missing(store, app, fetch, std::move(found).error());
+  if (!found.ok()) return std::move(found).error();
+  auto& [image, name] = *found;
+  if (!fetch || !name || app.pull == Pull::kNever || app.pull == Pull::kMissing) return std::move(image);
+  if (only_here(*name)) {
+    if (app.pull == Pull::kNewer) return std::move(image);
+    return Error(Errc::kInvalidArgument, "image " + quoted(*name) + " has a name of this machine only")
+        .with_hint("it cannot be pulled: use --pull missing");
+  }
+  auto fetched = fetch(store, *name);
+  if (fetched.ok() || app.pull == Pull::kAlways) return fetched;
+  log::warning(fetched.error().message() + "; image " + quoted(*name) + " is used as it is here");
+  return std::move(image);
+}
+
+Error in_app(Error error, const AppRequest& app, bool single) {
+  if (single) return error;
+  return std::move(error).with("app " + quoted(app.name.empty() ? app.image : app.name));
+}
+
+// Of each app; before anything of the pod is made, because a fetch takes long, and a signal meanwhile ends the process.
+Result<std::vector<image::Image>> find_images(image::Store& store, const PodRequest& request, const FetchImage& fetch) {
+  std::vector<image::Image> out;
+  for (const AppRequest& app : request.apps) {
+    auto image = find_image(store, app, fetch);
+    if (!image.ok()) return in_app(std::move(image).error(), app, request.single);
+    out.push_back(std::move(*image));
+  }
+  return out;
+}
+
 // One app: image, tree, user, decisions.
 class AppPreparer {
  public:
   AppPreparer(image::Store& store, PodManifest& manifest) : store_(store), manifest_(manifest) {}
 
-  Status add(const AppRequest& request) {
-    Status added = add_app(request);
-    if (added.ok() || manifest_.single) return added;
-    return std::move(added).error().with("app " + quoted(request.name.empty() ? request.image : request.name));
+  Status add(const AppRequest& request, const image::Image& image) {
+    Status added = add_app(request, image);
+    if (!added.ok()) return in_app(std::move(added).error(), request, manifest_.single);
+    return {};
   }
   // Trees registered for the pod so far, also by an add() that failed.
   const std::set<std::string>& chains() const { return chains_; }
 
  private:
-  Status add_app(const AppRequest& request) {
-    ASSIGN_OR_RETURN(const image::Image image, store_.find(request.image));
+  Status add_app(const AppRequest& request, const image::Image& image) {
     ASSIGN_OR_RETURN(const oci_image::ImageConfig config, store_.config(image));
     if (const std::string why = foreign_platform(config); !why.empty())
       log::warning("image " + quoted(request.image) + " " + why);
@@ -174,13 +227,12 @@ Status write_manifest(BorrowedFd pod_dir, const PodManifest& manifest) {
   return {};
 }
 
-Status fill_pod(const EngineOptions& options, const PodRequest& request, OpenPod& pod, PodManifest& manifest) {
-  const Layout layout(options);
-  ASSIGN_OR_RETURN(image::Store store, image::Store::open(layout.images()));
+Status fill_pod(const Layout& layout, const PodRequest& request, image::Store& store,
+                const std::vector<image::Image>& images, OpenPod& pod, PodManifest& manifest) {
   // An early name finds out early that it is taken; a default one needs the app's name.
   if (!manifest.name.empty()) RETURN_IF_ERROR(take_name(layout, manifest.name, pod.uuid));
   AppPreparer preparer(store, manifest);
-  for (const AppRequest& app : request.apps) RETURN_IF_ERROR(preparer.add(app));
+  for (std::size_t i = 0; i < images.size(); ++i) RETURN_IF_ERROR(preparer.add(request.apps[i], images[i]));
   if (manifest.name.empty()) {
     manifest.name = default_name(manifest.apps.front().app.name, pod.uuid);
     RETURN_IF_ERROR(take_name(layout, manifest.name, pod.uuid));
@@ -194,16 +246,18 @@ Status fill_pod(const EngineOptions& options, const PodRequest& request, OpenPod
 
 }  // namespace
 
-Result<PreparedPod> prepare_pod(const EngineOptions& options, const PodRequest& request) {
+Result<PreparedPod> prepare_pod(const EngineOptions& options, const PodRequest& request, const FetchImage& fetch) {
   RETURN_IF_ERROR(check_request(request));
+  const Layout layout(options);
+  ASSIGN_OR_RETURN(image::Store store, image::Store::open(layout.images()));
+  ASSIGN_OR_RETURN(const std::vector<image::Image> images, find_images(store, request, fetch));
   const PodUuid uuid = PodUuid::random();
   ASSIGN_OR_RETURN(PodManifest manifest, start_manifest(request, uuid));
-  ASSIGN_OR_RETURN(OpenPod pod, create_pod(Layout(options), uuid));
+  ASSIGN_OR_RETURN(OpenPod pod, create_pod(layout, uuid));
   ScopeExit undo([&] { discard_pod(options, pod); });
-  RETURN_IF_ERROR(fill_pod(options, request, pod, manifest));
+  RETURN_IF_ERROR(fill_pod(layout, request, store, images, pod, manifest));
   log::step("pod prepared", [&] {
-    return log::Fields{
-        {"pod", uuid.str()}, {"name", manifest.name}, {"directory", Layout(options).pod(pod.place, uuid)}};
+    return log::Fields{{"pod", uuid.str()}, {"name", manifest.name}, {"directory", layout.pod(pod.place, uuid)}};
   });
   undo.dismiss();
   return PreparedPod{std::move(pod), std::move(manifest)};
@@ -214,11 +268,12 @@ Result<PodManifest> plan_pod(const EngineOptions& options, const PodRequest& req
   const PodUuid uuid = PodUuid::random();
   ASSIGN_OR_RETURN(PodManifest manifest, start_manifest(request, uuid));
   ASSIGN_OR_RETURN(image::Store store, image::Store::open(Layout(options).images()));
+  ASSIGN_OR_RETURN(const std::vector<image::Image> images, find_images(store, request, {}));
   AppPreparer preparer(store, manifest);
   ScopeExit release([&] {
     for (const std::string& chain : preparer.chains()) (void)store.release_tree(chain, uuid.str()).ok();
   });
-  for (const AppRequest& app : request.apps) RETURN_IF_ERROR(preparer.add(app));
+  for (std::size_t i = 0; i < images.size(); ++i) RETURN_IF_ERROR(preparer.add(request.apps[i], images[i]));
   if (manifest.name.empty()) manifest.name = default_name(manifest.apps.front().app.name, uuid);
   return manifest;
 }

@@ -12,8 +12,9 @@ struct PreparedPod {
   OpenPod pod;  // in prepare/, locked
   PodManifest manifest;
 };
-// Images are found, trees unpacked where needed and registered, the manifest is written. Nothing is left on failure.
-Result<PreparedPod> prepare_pod(const EngineOptions& options, const PodRequest& request);
+// Images are found or fetched, trees unpacked where needed and registered, the manifest is written. Nothing is left on
+// failure but images.
+Result<PreparedPod> prepare_pod(const EngineOptions& options, const PodRequest& request, const FetchImage& fetch);
 
 // The same decisions without a pod: for --dry-run. Trees may get unpacked, nothing else is written.
 Result<PodManifest> plan_pod(const EngineOptions& options, const PodRequest& request);

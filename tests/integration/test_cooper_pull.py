@@ -226,16 +226,35 @@ def test_mirror(engine, plain):
     engine("image", "pull", "registry.invalid/other:1").fails("registry.invalid", "resolve", "404", rc=1)
 
 
-def test_run_fetches_when_told(engine, plain):
-    """run --pull missing fetches once, always asks each time, never (the default) does not."""
+def test_run_fetches_what_is_missing(engine, plain):
+    """run fetches once; never fetches nothing, always asks each time, newer does if the registry answers."""
     name = f"{plain.host}/library/busybox:1"
-    engine("run", "--rm", name, "true").fails(name, "image pull", rc=125)
-    assert engine("run", "--rm", "--pull", "missing", name, "echo", "hi", timeout=60).check().out == "hi\n"
+    engine("run", "--rm", "--pull", "never", name, "true").fails(name, "image pull", rc=125)
+    assert engine("run", "--rm", name, "echo", "hi", timeout=60).check().out == "hi\n"
     before = len(plain.fetched())
     engine("run", "--rm", "--pull", "missing", name, "true").check()
     assert len(plain.fetched()) == before
     engine("run", "--rm", "--pull", "always", name, "true", timeout=60).check()
     assert plain.fetched()[before:] == ["/v2/library/busybox/manifests/1"]
+    engine("run", "--rm", "--pull", "newer", name, "true", timeout=60).check()
+    assert plain.fetched()[before + 1:] == ["/v2/library/busybox/manifests/1"]
+    engine("image", "tag", name, "localhost:1/gone:1").check()
+    result = engine("run", "--rm", "--pull", "newer", "localhost:1/gone:1", "echo", "hi", timeout=60).check()
+    assert result.out == "hi\n" and "localhost:1" in result.err and "as it is here" in result.err
+    engine("run", "--rm", "--pull", "newer", "localhost:1/other:1", "true", timeout=60).fails("not in the store", "localhost:1", rc=125)
+
+
+def test_pods_fetch_when_told(engine, plain):
+    """Pods fetch nothing unless an app or the configuration says so: a misplaced command would be an image."""
+    name = f"{plain.host}/library/busybox:1"
+    engine("pod", "run", name, "--", "true").fails(name, "not in the store", rc=125)
+    engine("pod", "run", "--rm", name, "--pull", "missing", "--", "true", timeout=60).check()
+    engine("image", "rm", name).check()
+    before = engine.config.read_text()
+    engine.config.write_text(before + '[containers]\npull = "often"\n')
+    engine("ps").fails("pull", "often", rc=125)
+    engine.config.write_text(before + '[containers]\npull = "missing"\n')
+    engine("pod", "run", "--rm", name, "--", "true", timeout=60).check()
 
 
 def test_progress_on_a_terminal(engine, plain, workdir):

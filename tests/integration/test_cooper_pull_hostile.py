@@ -473,6 +473,16 @@ def test_interrupted(engine, registry, layout, number):
     assert store_contents(engine) == []
 
 
+def test_interrupted_run(engine, registry, layout, workdir):
+    """A signal while run fetches ends it as the signal does, and leaves no container, no image and no file for the id."""
+    registry.rules[layout.large] = slow
+    with engine.background("run", "--name", "a", "--cidfile", workdir / "id", registry.name, "small") as running:
+        proc.until(lambda: registry.paths(layout.large), 20, 0.02, "the request for the layer")
+        running.child.send_signal(signal.SIGINT)
+        assert running.child.wait(20) == -signal.SIGINT
+    assert store_contents(engine) == [] and engine.pods() == [] and not (workdir / "id").exists()
+
+
 def test_two_at_once(engine, registry, layout):
     """Two pulls of one image beside each other both succeed."""
     registry.rules[layout.large] = slow

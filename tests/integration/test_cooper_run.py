@@ -491,11 +491,21 @@ def test_dry_run(cooper):
 
 
 def test_pull_policies(cooper):
-    """Nothing is fetched for an image that is there, or that shall not be; other words are refused."""
+    """Nothing is fetched for an image that is there, or that shall not be; a name of this machine is in no registry."""
     cooper("run", "--rm", "--pull=never", "busybox", "true").check()
     cooper("run", "--rm", "--pull=missing", "busybox", "true").check()
-    cooper("run", "--rm", "--pull", "newer", "busybox", "true").fails("never, missing or always", rc=125)
+    cooper("run", "--rm", "--pull", "sometimes", "busybox", "true").fails("never, missing, newer or always", rc=125)
     cooper("run", "--rm", "--pull", "always", "localhost:1/busybox", "true").fails("localhost:1", rc=125)
+    for word in ("localhost/missing", "3f2a91c0de77", "sha256:" + 64 * "a"):
+        cooper("run", "--rm", word, "true").fails(f"'{word}' is not in the store", rc=125)
+    # The image here has a name of this machine: its namesake of docker.io is another one.
+    cooper("image", "tag", "busybox", "localhost/cask:1").check()
+    cooper("run", "--rm", "--pull", "newer", "cask:1", "true").check()
+    cooper("run", "--rm", "--pull", "always", "cask:1", "true").fails("localhost/cask:1", "this machine only", rc=125)
+    identity = cooper.json("image", "inspect", "cask:1")["images"][0]["id"]
+    cooper("run", "--rm", "--pull", "always", identity, "true").check()
+    cooper("image", "rm", "localhost/cask:1").check()
+    assert cooper.pods() == []
 
 
 # --- bad input -----------------------------------------------------------------------
@@ -503,7 +513,8 @@ def test_pull_policies(cooper):
 
 def test_no_image(cooper):
     """An unknown image: 125, its name, and what to try."""
-    cooper("run", "--rm", "nosuchimage", "true").fails("nosuchimage", "image load", rc=125)
+    cooper("run", "--rm", "--pull", "never", "nosuchimage", "true").fails("nosuchimage", "image load", rc=125)
+    cooper("run", "--rm", "localhost:1/nosuchimage", "true").fails("nosuchimage", "not in the store", "localhost:1", rc=125)
     assert cooper.pods() == []
 
 

@@ -1,5 +1,7 @@
 #include "cli/cooper/pull.h"
 
+#include <utility>
+
 #include "cli/cooper/describe.h"
 #include "cli/cooper/output.h"
 #include "spec/oci_image/platform.h"
@@ -15,8 +17,20 @@ Result<image::PullResult> pull_image(const Context& context, image::Store& store
   RegistrySession session(context, reference, request.access, RegistrySession::For::kPull);
   const image::PullOptions options{.reference = std::move(reference), .platform = request.platform};
   auto pulled = store.pull(options, [&](image::FetchFrom from) { return session.start(from); });
-  if (!pulled.ok()) session.end_if_cancelled(pulled.error());
+  if (!pulled.ok() && pulled.error().code() == Errc::kCancelled) {
+    if (request.before_end) request.before_end();
+    session.end_if_cancelled(pulled.error());
+  }
   return pulled;
+}
+
+pod::FetchImage fetch_image(const Context& context, std::function<void()> before_end) {
+  return [&context, before_end = std::move(before_end)](image::Store& store,
+                                                        const std::string& reference) -> Result<image::Image> {
+    ASSIGN_OR_RETURN(image::PullResult pulled,
+                     pull_image(context, store, {.image = reference, .before_end = before_end}));
+    return std::move(pulled.image);
+  };
 }
 
 Result<int> pull(const Context& context, const Args& args) {

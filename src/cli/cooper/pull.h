@@ -2,6 +2,7 @@
 #pragma once
 
 #include <array>
+#include <functional>
 #include <optional>
 #include <string>
 
@@ -9,6 +10,7 @@
 #include "cli/cooper/command.h"
 #include "cli/cooper/registry_session.h"
 #include "image/store.h"
+#include "pod/pod.h"
 
 namespace cooper::cli {
 
@@ -19,11 +21,15 @@ struct WantedImage {
   std::string image;  // as the user wrote it
   std::optional<oci_image::Platform> platform = {};
   RegistryAccess access = {};
+  std::function<void()> before_end = {};  // called before a signal that cancelled the pull ends the process
 };
 
 // Shows progress on standard error. Errc::kCancelled never comes back: the process ends by the signal that cancelled
 // the pull, after everything was taken away.
 Result<image::PullResult> pull_image(const Context& context, image::Store& store, const WantedImage& request);
+
+// What fetches the images of pods. `context` must outlive it. `before_end` as above.
+pod::FetchImage fetch_image(const Context& context, std::function<void()> before_end = {});
 
 // cooper image pull
 Result<int> pull(const Context& context, const Args& args);

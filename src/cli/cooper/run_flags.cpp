@@ -38,8 +38,11 @@ constexpr std::array<Flag, 27> kAppFlags = {{
     {"stop-signal", 0, "SIGNAL", "instead of the image's, else TERM"},
     {"label", 'l', "NAME[=VALUE]", "label, for ps --filter"},
     {"annotation", 0, "NAME=VALUE", "annotation, handed to the runtime"},
-    {"pull", 0, "POLICY", "fetch the image from its registry: never (default), when it is missing, or always", kWords,
-     "never missing always"},
+    {"pull", 0, "POLICY",
+     "fetch the image from its registry: when it is missing (default of run), never (default of pods), always, or "
+     "newer: "
+     "always, if the registry answers",
+     kWords, "missing never newer always"},
 }};
 
 constexpr std::array<Flag, 7> kSandboxFlags = {{

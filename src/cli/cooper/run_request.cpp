@@ -196,10 +196,15 @@ Status set_process(const Args& args, const Surroundings& around, pod::AppRequest
   }
   RETURN_IF_ERROR(add_pairs(args, "label", Value::kOptional, app.labels));
   RETURN_IF_ERROR(add_pairs(args, "annotation", Value::kRequired, app.annotations));
-  if (const auto policy = args.last("pull");
-      policy && *policy != "never" && *policy != "missing" && *policy != "always")
-    return flag_error("pull", *policy, "must be never, missing or always");
   return {};
+}
+
+Result<pod::Pull> pull_policy(const Args& args, pod::Pull otherwise) {
+  const auto text = args.last("pull");
+  if (!text) return otherwise;
+  const auto policy = parse_pull(*text);
+  if (!policy) return flag_error("pull", *text, "must be never, missing, newer or always");
+  return *policy;
 }
 
 Result<pod::AppRequest> app_request(const Args& args, const Settings& settings, const Surroundings& around) {
@@ -367,11 +372,9 @@ Status add_apps(std::span<const std::string> words, const PodWide& wide, const S
     }
     auto app = app_request(*parsed, settings, around);
     if (!app.ok()) return std::move(app).error().with("image " + quoted(image));
-    if (parsed->last("pull").value_or("never") != "never") {
-      return Error(Errc::kUnsupported, "image " + quoted(image) + ": pods fetch no images")
-          .with_hint("use cooper image pull first, and --pull never");
-    }
     app->image = image;
+    // Here every word names an image: a command that stands where it must not would be fetched and run.
+    ASSIGN_OR_RETURN(app->pull, pull_policy(*parsed, settings.pull.value_or(pod::Pull::kNever)));
     app->env.insert(app->env.begin(), wide.env.begin(), wide.env.end());
     RETURN_IF_ERROR(add_rkt_mounts(wide.args, wide.volumes, *app));
     RETURN_IF_ERROR(add_rkt_mounts(*parsed, wide.volumes, *app));
@@ -389,7 +392,6 @@ Status add_apps(std::span<const std::string> words, const PodWide& wide, const S
 }  // namespace
 
 Error explain_image(Error error, const pod::PodRequest& request) {
-  if (error.code() != Errc::kNotFound && error.code() != Errc::kInvalidArgument) return error;
   const auto& apps = request.apps;
   for (std::size_t i = 1; i < apps.size(); ++i) {
     const bool follows = apps[i - 1].args.empty() && apps[i].image.find_first_of("/:@") == std::string::npos;
@@ -419,6 +421,7 @@ Result<pod::PodRequest> run_request(const Args& args, const Settings& settings, 
   ASSIGN_OR_RETURN(pod::AppRequest app, app_request(args, settings, around));
   request.single = true;
   app.image = args.positional().front();
+  ASSIGN_OR_RETURN(app.pull, pull_policy(args, settings.pull.value_or(pod::Pull::kMissing)));
   app.args.assign(args.positional().begin() + 1, args.positional().end());
   request.labels = app.labels;
   request.annotations = app.annotations;

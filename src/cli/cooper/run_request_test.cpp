@@ -26,10 +26,10 @@ Result<pod::PodRequest> run(std::vector<std::string> words, const Settings& sett
   return run_request(args, settings, around());
 }
 
-Result<pod::PodRequest> pod(std::vector<std::string> words) {
+Result<pod::PodRequest> pod(std::vector<std::string> words, const Settings& settings = {}) {
   const std::array<std::span<const Flag>, 2> tables = {sandbox_flags(), rkt_pod_flags()};
   ASSIGN_OR_RETURN(const Args args, parse_args(tables, words, Order::kBeforeArguments));
-  return pod_request(args, {}, around());
+  return pod_request(args, settings, around());
 }
 
 TEST(RunRequest, EveryFlagArrives) {
@@ -158,7 +158,7 @@ TEST(RunRequest, WrongValuesNameTheFlag) {
   EXPECT_THAT(why({"-e", "=x"}), HasSubstr("no name"));
   EXPECT_THAT(why({"--stop-signal", "NOPE"}), HasSubstr("no such signal"));
   EXPECT_THAT(why({"--network", "bridge"}), HasSubstr("none (a loopback only) or host"));
-  EXPECT_THAT(why({"--pull", "newer"}), HasSubstr("never, missing or always"));
+  EXPECT_THAT(why({"--pull", "sometimes"}), HasSubstr("never, missing, newer or always"));
   EXPECT_THAT(why({"-v", "data:/x"}), HasSubstr("named volumes"));
   EXPECT_THAT(why({"-v", "/x:y"}), HasSubstr("absolute"));
   EXPECT_THAT(why({"-v", "/x:/"}), HasSubstr("root"));
@@ -183,6 +183,18 @@ TEST(RunRequest, DefaultsComeFromTheConfiguration) {
   ASSERT_EQ(request->apps[0].ulimits.size(), 2U);
   EXPECT_EQ(request->apps[0].ulimits[0].soft, 6U);
   EXPECT_EQ(run({"--net", "none", "busybox"}, settings)->network, pod::Network::kNone);
+}
+
+TEST(RunRequest, WhenImagesAreFetched) {
+  Settings settings;
+  EXPECT_EQ(run({"busybox"}, settings)->apps[0].pull, pod::Pull::kMissing);
+  EXPECT_EQ(run({"--pull", "newer", "busybox"}, settings)->apps[0].pull, pod::Pull::kNewer);
+  EXPECT_EQ(pod({"busybox", "true"}, settings)->apps[1].pull, pod::Pull::kNever);
+  EXPECT_EQ(pod({"busybox", "true", "--pull", "always"}, settings)->apps[1].pull, pod::Pull::kAlways);
+  settings.pull = pod::Pull::kAlways;
+  EXPECT_EQ(run({"busybox"}, settings)->apps[0].pull, pod::Pull::kAlways);
+  EXPECT_EQ(pod({"busybox"}, settings)->apps[0].pull, pod::Pull::kAlways);
+  EXPECT_EQ(run({"--pull=never", "busybox"}, settings)->apps[0].pull, pod::Pull::kNever);
 }
 
 TEST(RunRequest, Entrypoints) {

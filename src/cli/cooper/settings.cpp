@@ -148,6 +148,13 @@ Status apply_ulimits(const Entry& entry, Settings& settings) {
   return {};
 }
 
+Status apply_pull(const Entry& entry, Settings& settings) {
+  ASSIGN_OR_RETURN(const std::string text, entry.text());
+  settings.pull = parse_pull(text);
+  if (!settings.pull) return entry.error("is " + quoted(text) + ", not one of never, missing, newer and always");
+  return {};
+}
+
 Status apply_fetch_path(const Entry& entry, Settings& settings) {
   ASSIGN_OR_RETURN(settings.registries.fetch_path, entry.absolute_path());
   return {};
@@ -192,7 +199,7 @@ Status apply_gpgv_path(const Entry& entry, Settings& settings) {
   return {};
 }
 
-constexpr std::array<Key, 21> kKeys = {{{"root", apply_root},
+constexpr std::array<Key, 22> kKeys = {{{"root", apply_root},
                                         {"run_root", apply_run_root},
                                         {"init_path", apply_init_path},
                                         {"cgroup_parent", apply_cgroup_parent},
@@ -205,6 +212,7 @@ constexpr std::array<Key, 21> kKeys = {{{"root", apply_root},
                                         {"containers.log_max_size", apply_log_max_size},
                                         {"containers.detach_keys", apply_detach_keys},
                                         {"containers.ulimits", apply_ulimits},
+                                        {"containers.pull", apply_pull},
                                         {"fetch_path", apply_fetch_path},
                                         {"registries.insecure", apply_insecure},
                                         {"registries.mirrors", apply_mirrors},
@@ -280,6 +288,14 @@ Result<std::string> absolute(const std::string& path, std::string_view flag) {
 
 std::span<const Flag> global_flags() {
   return kGlobalFlags;
+}
+
+std::optional<pod::Pull> parse_pull(std::string_view text) {
+  if (text == "never") return pod::Pull::kNever;
+  if (text == "missing") return pod::Pull::kMissing;
+  if (text == "newer") return pod::Pull::kNewer;
+  if (text == "always") return pod::Pull::kAlways;
+  return std::nullopt;
 }
 
 Status apply_config(std::string_view text, std::string_view what, Settings& settings) {

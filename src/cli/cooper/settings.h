@@ -48,9 +48,13 @@ struct Settings {
   std::string network;  // empty: none
   std::string detach_keys;
   std::vector<std::string> ulimits;  // as --ulimit takes them
+  std::optional<pod::Pull> pull;     // none: run fetches what is missing, pods fetch nothing
   RegistrySettings registries;
   TrustSettings trust;
 };
+
+// never missing newer always
+std::optional<pod::Pull> parse_pull(std::string_view text);
 
 // Overlays the keys of a configuration file; an unknown key or a wrong type is an error that names file and line.
 Status apply_config(std::string_view text, std::string_view what, Settings& settings);

@@ -10,6 +10,7 @@
 #include "cli/cooper/describe.h"
 #include "cli/cooper/foreground.h"
 #include "cli/cooper/pod_output.h"
+#include "cli/cooper/pull.h"
 #include "cli/cooper/relay.h"
 #include "cli/cooper/run_request.h"
 #include "cli/cooper/start_failure.h"
@@ -162,7 +163,7 @@ Result<int> run(const Context& context, const Args& args) {
   }
   if (!how.detach && how.one_app) warn_without_terminal(context, request.apps.front());
   ASSIGN_OR_RETURN(auto signals, SignalInbox::open_if(!how.detach));
-  auto started = engine.run(request, launch_options(how));
+  auto started = engine.run(request, launch_options(how), fetch_image(context));
   if (!started.ok()) {
     const Error error = explain_image(std::move(started).error(), request);
     report(context, error);
@@ -175,7 +176,7 @@ Result<int> run(const Context& context, const Args& args) {
 Result<int> prepare(const Context& context, const Args& args) {
   ASSIGN_OR_RETURN(const pod::PodRequest request, pod_request(args, context.settings(), real_surroundings()));
   ASSIGN_OR_RETURN(pod::Engine engine, context.engine());
-  auto prepared = engine.prepare(request);
+  auto prepared = engine.prepare(request, fetch_image(context));
   if (!prepared.ok()) return explain_image(std::move(prepared).error(), request);
   const PodUuid uuid = std::move(prepared).value();
   RETURN_IF_ERROR(save_uuid(args, uuid));

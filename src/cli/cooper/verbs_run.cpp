@@ -25,9 +25,8 @@ constexpr std::array<Flag, 5> kRunFlags = {{
 }};
 
 constexpr std::string_view kRunDescription =
-    "The image must be in the store (cooper image pull, cooper image load), unless --pull says to fetch it. COMMAND "
-    "replaces the image's own; flags after IMAGE belong to "
-    "the command.\n"
+    "An image that is not in the store is fetched from its registry, unless --pull or the configuration says "
+    "otherwise. COMMAND replaces the image's own; flags after IMAGE belong to the command.\n"
     "In the foreground, output and signals are passed on, and the exit status is the app's. With -it the app has a "
     "terminal; ctrl-p ctrl-q leaves it running.";
 
@@ -54,8 +53,11 @@ class IdFile {
   }
   IdFile(IdFile&&) = default;
   IdFile& operator=(IdFile&&) = delete;
-  ~IdFile() {
+  ~IdFile() { discard(); }
+  // Nothing was started.
+  void discard() {
     if (!path_.empty() && fd_) (void)::unlink(path_.c_str());
+    path_.clear();
   }
 
  private:
@@ -64,33 +66,18 @@ class IdFile {
   UniqueFd fd_;
 };
 
-// As --pull says; without it nothing is done, and nothing looked at.
-Status fetch_image(const Context& context, const pod::Engine& engine, const Args& args, const std::string& image) {
-  const std::string policy = args.last("pull").value_or("never");
-  if (policy == "never") return {};
-  ASSIGN_OR_RETURN(image::Store store, engine.images());
-  if (policy == "missing") {
-    auto found = store.find(image);
-    if (found.ok()) return {};
-    if (found.error().code() != Errc::kNotFound) return std::move(found).error();
-  }
-  auto pulled = pull_image(context, store, {.image = image});
-  if (!pulled.ok()) return std::move(pulled).error();
-  return {};
-}
-
 Result<int> run(const Context& context, const Args& args) {
   ASSIGN_OR_RETURN(const pod::PodRequest request, run_request(args, context.settings(), real_surroundings()));
   ASSIGN_OR_RETURN(ForegroundOptions foreground, foreground_options(args, context.settings()));
   ASSIGN_OR_RETURN(pod::Engine engine, context.engine());
   if (args.enabled("dry-run")) return print_plans(context, engine, request);
-  RETURN_IF_ERROR(fetch_image(context, engine, args, request.apps.front().image));
   ASSIGN_OR_RETURN(IdFile id_file, IdFile::create(args.last("cidfile")));
   const bool detach = args.enabled("detach");
   const pod::AppRequest& app = request.apps.front();
   if (!detach) warn_without_terminal(context, app);
   ASSIGN_OR_RETURN(auto signals, SignalInbox::open_if(!detach));
-  auto started = engine.run(request, detach ? monitor::LaunchOptions() : attached_launch(app.terminal, app.stdin_open));
+  auto started = engine.run(request, detach ? monitor::LaunchOptions() : attached_launch(app.terminal, app.stdin_open),
+                            fetch_image(context, [&] { id_file.discard(); }));
   if (!started.ok()) {
     report(context, started.error());
     return start_failure_status(started.error());

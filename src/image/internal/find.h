@@ -4,6 +4,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/error.h"
 #include "image/internal/records.h"
@@ -17,6 +18,8 @@ struct FoundImage {
 };
 
 Result<FoundImage> find_image_and_name(const Records& records, std::string_view text);
+bool is_id(std::string_view text);
+std::vector<std::string> similar_to(const Records& records, std::string_view reference);
 Result<Image> find_image(const Records& records, std::string_view reference);
 
 }  // namespace cooper::image
