@@ -7,7 +7,7 @@ import xml.etree.ElementTree
 
 import pytest
 
-from lib import cgroups
+from lib import cgroups, paths, proc
 
 only_coop = pytest.mark.differs(runc="has no plans", crun="has no plans")
 
@@ -313,3 +313,20 @@ def flat(value):
             yield from flat(child)
     else:
         yield value
+
+
+@only_coop
+def test_order_of_functions_is_current(runtime):
+    """What a start calls lies together in the program: most names of the file for the linker are there, and near each other."""
+    order = paths.REPOSITORY / "src/bin/coop.order"
+    if not order.exists():
+        pytest.skip("the sources are not here")
+    listed = order.read_text().split()
+    found = {line.split()[-1]: int(line.split()[0], 16) for line in proc.run("nm", "--defined-only", runtime.binary).out.splitlines()}
+    if not found:
+        pytest.skip("coop has no symbols")
+    known = sorted(found[name] for name in listed if name in found)
+    assert len(known) > 0.8 * len(listed), "run tools/order-functions on a release build"
+    if proc.run("readelf", "-p", ".comment", runtime.binary).out.count("LLD"):
+        middle = known[len(known) // 20 : -len(known) // 20]
+        assert middle[-1] - middle[0] < 1_500_000, "the linker did not follow src/bin/coop.order"
