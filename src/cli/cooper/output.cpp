@@ -19,15 +19,6 @@ std::size_t width_of(std::string_view text) {
   return static_cast<std::size_t>(std::count_if(text.begin(), text.end(), starts_character));
 }
 
-std::string printable(std::string_view text) {
-  std::string out(text);
-  for (char& c : out) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (byte < 0x20 || byte == 0x7f) c = '?';
-  }
-  return out;
-}
-
 }  // namespace
 
 Result<Format> output_format_from_string(std::string_view text) {
@@ -46,36 +37,42 @@ Status print_json(codec::json::Writer& writer) {
   return print(writer.take() + "\n");
 }
 
+Table::Table(std::vector<std::string> header) {
+  add(std::move(header));
+}
+
+void Table::add(std::vector<std::string> row) {
+  for (std::string& cell : row) cell = printable(cell);
+  rows_.push_back(std::move(row));
+}
+
 std::string Table::text() const {
-  std::vector<std::size_t> widths(header_.size());
-  const auto measure = [&](const std::vector<std::string>& row) {
+  std::vector<std::size_t> widths(rows_.front().size());
+  for (const auto& row : rows_) {
     for (std::size_t i = 0; i < row.size() && i < widths.size(); ++i) widths[i] = std::max(widths[i], width_of(row[i]));
-  };
-  measure(header_);
-  for (const auto& row : rows_) measure(row);
+  }
   std::string out;
-  const auto append = [&](const std::vector<std::string>& row) {
+  for (const auto& row : rows_) {
     for (std::size_t i = 0; i < row.size(); ++i) {
-      out += printable(row[i]);
+      out += row[i];
       if (i + 1 < row.size()) out.append(widths[i] - width_of(row[i]) + 2, ' ');
     }
     while (!out.empty() && out.back() == ' ') out.pop_back();
     out += '\n';
-  };
-  append(header_);
-  for (const auto& row : rows_) append(row);
+  }
   return out;
 }
 
-std::string shorten(std::string_view text, std::size_t width) {
-  if (width_of(text) <= width || width < 4) return std::string(text);
+std::string shorten(std::string_view raw, std::size_t width) {
+  std::string text = printable(raw);
+  if (width_of(text) <= width || width < 4) return text;
   std::size_t kept = 0;
   std::size_t end = 0;
   while (end < text.size() && (kept < width - 3 || !starts_character(text[end]))) {
     if (starts_character(text[end])) ++kept;
     ++end;
   }
-  return std::string(text.substr(0, end)) + "...";
+  return text.substr(0, end) + "...";
 }
 
 std::string print_command(const std::vector<std::string>& args) {

@@ -18,21 +18,20 @@ Status print(std::string_view text);
 // The document and a line feed.
 Status print_json(codec::json::Writer& writer);
 
-// Columns as wide as their widest cell, two blanks apart; control characters of cells become '?'. The last column has
-// no padding.
+// Columns as wide as their widest cell, two blanks apart, printable. The last column has no padding.
 class Table {
  public:
-  explicit Table(std::vector<std::string> header) : header_(std::move(header)) {}
-  void add(std::vector<std::string> row) { rows_.push_back(std::move(row)); }
-  bool empty() const { return rows_.empty(); }
+  explicit Table(std::vector<std::string> header);
+  void add(std::vector<std::string> row);
+  bool empty() const { return rows_.size() == 1; }
   std::string text() const;
 
  private:
-  std::vector<std::string> header_;
-  std::vector<std::vector<std::string>> rows_;
+  std::vector<std::vector<std::string>> rows_;  // the header first
 };
 
-// At most `width` characters, the last three of a longer text are "...". Counts UTF-8 sequences as one.
+// Printable, and at most `width` characters, of which the last three of a longer text are "...". Counts UTF-8 sequences
+// as one.
 std::string shorten(std::string_view text, std::size_t width);
 // The command line of a container as one line, blanks and quotes visible.
 std::string print_command(const std::vector<std::string>& args);

@@ -47,13 +47,22 @@ TEST(Table, ColumnsLineUp) {
   Table table({"ID", "NAME", "X"});
   table.add({"1", "a\tb", "x"});
   table.add({"1234", "\u00e9", "y"});
-  EXPECT_EQ(table.text(), "ID    NAME  X\n1     a?b   x\n1234  \u00e9     y\n");
+  EXPECT_EQ(table.text(), "ID    NAME    X\n1     a\\x09b  x\n1234  \u00e9       y\n");
+}
+
+TEST(Table, CellsCannotSteerTheTerminal) {
+  Table table({"NAME", "X"});
+  table.add({"\u009b2J", "x"});
+  table.add({"\x1b[2J\xff", "\n"});
+  EXPECT_EQ(table.text(), "NAME         X\n\\xc2\\x9b2J   x\n\\x1b[2J\\xff  \\x0a\n");
 }
 
 TEST(Text, Shorten) {
   EXPECT_EQ(shorten("abcdef", 6), "abcdef");
   EXPECT_EQ(shorten("abcdefg", 6), "abc...");
   EXPECT_EQ(shorten("\u00e9\u00e9\u00e9\u00e9\u00e9", 4), "\u00e9...");
+  EXPECT_EQ(shorten("\u009b", 8), "\\xc2\\x9b");
+  EXPECT_EQ(shorten("abcd\u009b2J", 8), "abcd\\...");
   EXPECT_EQ(print_command({"sh", "-c", "echo 'a b'", ""}), "sh -c 'echo \\'a b\\'' ''");
 }
 
