@@ -1,11 +1,15 @@
 #include "registry/http.h"
 
 #include <curl/curl.h>
+#include <linux/sockios.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
 
 #include "base/strings.h"
+#include "io/event_loop.h"
 #include "registry/url.h"
 
 namespace cooper::registry {
@@ -15,6 +19,8 @@ constexpr int kMaxRedirects = 10;
 constexpr std::size_t kMaxAnswerBytes = std::size_t{64} << 10;
 constexpr std::size_t kMaxHeaderBytes = std::size_t{256} << 10;
 constexpr long kConnectTimeoutS = 30;
+// Who has got all of a body may work on it for so long: registries read a large layer again before they answer.
+constexpr unsigned kAnswerTimeoutS = 15 * 60;
 
 bool is_success(long status) {
   return status >= 200 && status < 300;
@@ -49,16 +55,44 @@ std::size_t on_header(char* data, std::size_t size, std::size_t count, void* use
   return size * count;
 }
 
+// Sockets of a client. All but the one in use are idle.
+using Sockets = std::vector<curl_socket_t>;
+
+int on_socket(void* user, curl_socket_t socket, curlsocktype) {
+  static_cast<Sockets*>(user)->push_back(socket);
+  return CURL_SOCKOPT_OK;
+}
+
+int on_socket_end(void* user, curl_socket_t socket) {
+  std::erase(*static_cast<Sockets*>(user), socket);
+  return ::close(socket);
+}
+
+// What the other end has not acknowledged yet.
+std::int64_t bytes_under_way(const Sockets& sockets) {
+  std::int64_t total = 0;
+  for (const curl_socket_t socket : sockets) {
+    int bytes = 0;
+    if (::ioctl(socket, SIOCOUTQ, &bytes) == 0) total += bytes;
+  }
+  return total;
+}
+
 // One body on its way.
 struct Sending {
   BodySource* source;
+  const Sockets& sockets;
+  unsigned stall_timeout_s;
   std::uint64_t offset = 0;
   Status status = {};
+  std::int64_t moved_ms = -1;  // when something moved last; -1: not connected yet
+  std::int64_t moved_bytes = 0;
+  std::string stalled = {};  // how it was given up
 };
 
 std::size_t on_send(char* data, std::size_t size, std::size_t count, void* user) {
   auto& sending = *static_cast<Sending*>(user);
-  if (sending.source == nullptr || sending.offset >= sending.source->size()) return 0;
+  if (sending.offset >= sending.source->size()) return 0;
   const std::uint64_t room = std::min<std::uint64_t>(size * count, sending.source->size() - sending.offset);
   const auto n = sending.source->read(sending.offset, {data, static_cast<std::size_t>(room)});
   if (!n.ok()) {
@@ -73,6 +107,30 @@ std::size_t on_send(char* data, std::size_t size, std::size_t count, void* user)
 int on_rewind(void* user, curl_off_t offset, int origin) {
   const bool there = origin == SEEK_SET && static_cast<Sending*>(user)->offset == static_cast<std::uint64_t>(offset);
   return there ? CURL_SEEKFUNC_OK : CURL_SEEKFUNC_FAIL;
+}
+
+int on_connected(void* user, char*, char*, int, int) {
+  static_cast<Sending*>(user)->moved_ms = io::monotonic_ms();
+  return CURL_PREREQFUNC_OK;
+}
+
+// At least once a second.
+int on_progress(void* user, curl_off_t, curl_off_t received, curl_off_t, curl_off_t sent) {
+  auto& sending = *static_cast<Sending*>(user);
+  if (sending.moved_ms < 0) return 0;
+  const std::int64_t now_ms = io::monotonic_ms();
+  const std::int64_t under_way = bytes_under_way(sending.sockets);
+  const std::int64_t moved_bytes = received + sent - under_way;
+  if (moved_bytes != sending.moved_bytes) {
+    sending.moved_bytes = moved_bytes;
+    sending.moved_ms = now_ms;
+  }
+  const bool whole = static_cast<std::uint64_t>(sent) == sending.source->size() && under_way == 0;
+  const unsigned limit_s = whole ? std::max(sending.stall_timeout_s, kAnswerTimeoutS) : sending.stall_timeout_s;
+  if (now_ms - sending.moved_ms < std::int64_t{limit_s} * 1000) return 0;
+  sending.stalled =
+      (whole ? "no answer to what was sent for " : "nothing more was taken for ") + std::to_string(limit_s) + " s";
+  return 1;
 }
 
 Status pass_on(Arrival& arrival, CURL* handle, std::string_view bytes) {
@@ -156,6 +214,7 @@ struct HttpClient::Impl {
   const fetch::Endpoint& endpoint;
   const fetch::Proxies& proxies;
   unsigned stall_timeout_s;
+  Sockets sockets = {};
 
   void set_up(const HttpRequest& request, const Url& url);
   void set_up_body(const HttpRequest& request, Sending& sending);
@@ -176,6 +235,10 @@ void HttpClient::Impl::set_up(const HttpRequest& request, const Url& url) {
   set(CURLOPT_LOW_SPEED_LIMIT, 1L);
   set(CURLOPT_LOW_SPEED_TIME, static_cast<long>(stall_timeout_s));
   set(CURLOPT_TCP_KEEPALIVE, 1L);
+  set(CURLOPT_SOCKOPTFUNCTION, on_socket);
+  set(CURLOPT_SOCKOPTDATA, &sockets);
+  set(CURLOPT_CLOSESOCKETFUNCTION, on_socket_end);
+  set(CURLOPT_CLOSESOCKETDATA, &sockets);
   set(CURLOPT_BUFFERSIZE, 256L << 10);
   set(CURLOPT_NETRC, static_cast<long>(CURL_NETRC_IGNORED));
   set(CURLOPT_SSLVERSION, static_cast<long>(CURL_SSLVERSION_TLSv1_2));
@@ -223,18 +286,25 @@ void HttpClient::Impl::set_up_body(const HttpRequest& request, Sending& sending)
     case Method::kPut:
       set(CURLOPT_UPLOAD, 1L);
       set(CURLOPT_CUSTOMREQUEST, request.method == Method::kPut ? "PUT" : "PATCH");
-      set(CURLOPT_INFILESIZE_LARGE, static_cast<curl_off_t>(sending.source == nullptr ? 0 : sending.source->size()));
+      set(CURLOPT_INFILESIZE_LARGE, static_cast<curl_off_t>(sending.source->size()));
       set(CURLOPT_UPLOAD_BUFFERSIZE, 512L << 10);
       set(CURLOPT_READFUNCTION, on_send);
       set(CURLOPT_READDATA, &sending);
       set(CURLOPT_SEEKFUNCTION, on_rewind);
       set(CURLOPT_SEEKDATA, &sending);
+      // Our own watch: the library's does not know that an answer is waited for.
+      set(CURLOPT_LOW_SPEED_TIME, 0L);
+      set(CURLOPT_PREREQFUNCTION, on_connected);
+      set(CURLOPT_PREREQDATA, &sending);
+      set(CURLOPT_NOPROGRESS, 0L);
+      set(CURLOPT_XFERINFOFUNCTION, on_progress);
+      set(CURLOPT_XFERINFODATA, &sending);
   }
 }
 
 HttpResult HttpClient::Impl::exchange(const HttpRequest& request, const Url& url, bool own_origin, BodySink& sink) {
   set_up(request, url);
-  Sending sending{.source = request.body};
+  Sending sending{.source = request.body, .sockets = sockets, .stall_timeout_s = stall_timeout_s};
   set_up_body(request, sending);
   struct curl_slist* headers = nullptr;
   const auto add = [&](const std::string& line) {
@@ -266,6 +336,9 @@ HttpResult HttpClient::Impl::exchange(const HttpRequest& request, const Url& url
   } else if (!sending.status.ok()) {
     result.trouble = Trouble::kSink;
     result.sink = std::move(sending.status);
+  } else if (!sending.stalled.empty()) {
+    result.trouble = Trouble::kBroken;
+    result.message = std::move(sending.stalled);
   } else if (arrival.too_long) {
     result.trouble = Trouble::kOther;
     result.message = "headers of more than " + format_bytes(kMaxHeaderBytes);
@@ -282,6 +355,7 @@ HttpClient::HttpClient(const fetch::Endpoint& endpoint, const fetch::Proxies& pr
 }
 HttpClient::HttpClient(HttpClient&&) noexcept = default;
 HttpClient::~HttpClient() {
+  // Closes the sockets.
   if (impl_) ::curl_easy_cleanup(impl_->handle);
 }
 

@@ -38,7 +38,7 @@ struct HttpRequest {
   std::string post = {};                  // a form; not empty: POST instead of GET
   std::uint64_t from_byte = 0;            // not 0: a Range
   Method method = Method::kGet;
-  BodySource* body = nullptr;  // of PATCH and PUT; none: empty
+  BodySource* body = nullptr;  // of PATCH and PUT, which must have one
 };
 
 // What came before the body. Names of headers are in lower case; a header may come several times.
@@ -81,7 +81,8 @@ struct HttpResult {
 
 class HttpClient {
  public:
-  // Trust and client certificates are those of the endpoint, for every host.
+  // Trust and client certificates are those of the endpoint, for every host. A connection on which nothing moves for
+  // `stall_timeout_s` is given up; when all of a body is sent its answer may take 15 minutes.
   HttpClient(const fetch::Endpoint& endpoint, const fetch::Proxies& proxies, unsigned stall_timeout_s);
   ~HttpClient();
   HttpClient(HttpClient&&) noexcept;
