@@ -181,7 +181,10 @@ Result<std::vector<LayerInput>> stored_inputs(BorrowedFd store, const Image& ima
 
 Error reload_hint(Error error, const Image& image) {
   if (error.code() == Errc::kCorrupt || error.code() == Errc::kNotFound) {
-    return std::move(error).with("image " + image.id.str()).with_hint("load the image again");
+    return std::move(error)
+        .with("image " + image.id.str())
+        .with_hint(
+            "its bytes in the store are damaged: load the image again, or remove it (cooper image rm) and pull it");
   }
   return error;
 }

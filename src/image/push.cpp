@@ -4,35 +4,25 @@
 #include <vector>
 
 #include "base/strings.h"
-#include "codec/digest.h"
 #include "image/internal/load.h"
 #include "image/internal/paths.h"
+#include "image/internal/pinned.h"
 #include "image/internal/records.h"
-#include "spec/oci_image/media_types.h"
-#include "spec/oci_image/parse.h"
+#include "spec/oci_image/reference.h"
 #include "sys/file.h"
 
 namespace cooper::image {
 namespace {
 
-constexpr std::size_t kReadBytes = std::size_t{256} << 10;
-
 // One blob of the image, with its file: that stays when the image is removed meanwhile.
 struct StoredBlob {
-  Digest digest;
-  std::uint64_t size_bytes = 0;
+  PinnedBlob blob;
   UniqueFd file;
   std::string from = {};    // a repository of the registry that may have it
   std::size_t check = 0;    // transfer
   std::size_t sending = 0;  // transfer, when it is not there
   bool sent = false;
 };
-
-Error damaged(Error error, const Digest& digest) {
-  return std::move(error)
-      .with("blob " + digest.str() + " of the store")
-      .with_hint("remove the image with cooper image rm, and pull or load it again: its stored bytes are damaged");
-}
 
 class Pusher {
  public:
@@ -42,11 +32,12 @@ class Pusher {
   Result<PushResult> run(fetch::Client& client);
 
  private:
-  Status open_blob(const oci_image::Descriptor& descriptor);
+  Status open_blob(const PinnedBlob& blob);
+  Status open_blobs(const PinnedImage& image);
   // Other names of this registry, whose images have blobs of this one.
   void find_other_repositories();
   // Its size and digest are right. Cancelled like a transfer.
-  Status check_blob(const fetch::Client& client, const StoredBlob& blob) const;
+  Status check_blob(const fetch::Client& client, const StoredBlob& stored) const;
 
   BorrowedFd store_;
   const PushOptions& options_;
@@ -55,13 +46,19 @@ class Pusher {
   std::vector<StoredBlob> blobs_;
 };
 
-Status Pusher::open_blob(const oci_image::Descriptor& descriptor) {
+Status Pusher::open_blob(const PinnedBlob& blob) {
+  const auto same = [&](const StoredBlob& other) { return other.blob.digest == blob.digest; };
   // Images do have one layer twice.
-  if (std::ranges::find(blobs_, descriptor.digest, &StoredBlob::digest) != blobs_.end()) return {};
-  auto file = sys::openat(store_, blob_path(descriptor.digest), O_RDONLY | O_NOFOLLOW);
-  if (!file.ok()) return damaged(std::move(file).error(), descriptor.digest);
-  blobs_.push_back({.digest = descriptor.digest, .size_bytes = descriptor.size_bytes, .file = std::move(*file)});
+  if (std::ranges::any_of(blobs_, same)) return {};
+  auto file = sys::openat(store_, blob_path(blob.digest), O_RDONLY | O_NOFOLLOW);
+  if (!file.ok()) return std::move(file).error().with(blob.what);
+  blobs_.push_back({.blob = blob, .file = std::move(*file)});
   return {};
+}
+
+Status Pusher::open_blobs(const PinnedImage& image) {
+  for (const PinnedLayer& layer : image.layers) RETURN_IF_ERROR(open_blob(layer.blob));
+  return open_blob(image.config);
 }
 
 void Pusher::find_other_repositories() {
@@ -76,7 +73,8 @@ void Pusher::find_other_repositories() {
       const auto other = oci_image::parse_reference(name);
       if (!other.ok() || other->registry != ours.registry || other->repository == ours.repository) continue;
       for (StoredBlob& blob : blobs_) {
-        const bool has = blob.digest == image.id || std::ranges::find(image.layers, blob.digest) != image.layers.end();
+        const Digest& digest = blob.blob.digest;
+        const bool has = digest == image.id || std::ranges::find(image.layers, digest) != image.layers.end();
         if (has && blob.from.empty()) blob.from = other->repository;
       }
     }
@@ -85,60 +83,49 @@ void Pusher::find_other_repositories() {
 
 Status Pusher::prepare() {
   const Image& image = options_.image;
-  ASSIGN_OR_RETURN(manifest_, read_stored_document(store_, image.manifest_digest, "manifest of the image"));
-  ASSIGN_OR_RETURN(const oci_image::Manifest manifest, oci_image::parse_manifest(manifest_, "manifest of the image"));
-  // Manifests of OCI may leave it out.
-  media_type_ = manifest.media_type.empty() ? std::string(oci_image::kMediaTypeManifest) : manifest.media_type;
   const auto& wanted = options_.destination.digest;
   if (wanted && *wanted != image.manifest_digest) {
     return Error(Errc::kInvalidArgument, "the manifest of the image is " + image.manifest_digest.str())
         .with_hint("give a tag instead of a digest");
   }
-  for (const oci_image::Descriptor& layer : manifest.layers) RETURN_IF_ERROR(open_blob(layer));
-  RETURN_IF_ERROR(open_blob(manifest.config));
+  auto described = describe_stored(store_, image);
+  if (!described.ok()) return reload_hint(std::move(described).error(), image);
+  auto manifest = read_stored_document(store_, image.manifest_digest, "manifest");
+  if (!manifest.ok()) return reload_hint(std::move(manifest).error(), image);
+  manifest_ = std::move(*manifest);
+  media_type_ = described->manifest_type;
+  if (Status opened = open_blobs(*described); !opened.ok()) return reload_hint(std::move(opened).error(), image);
   find_other_repositories();
   return {};
 }
 
-Status Pusher::check_blob(const fetch::Client& client, const StoredBlob& blob) const {
-  codec::Hasher hasher(blob.digest);
-  std::vector<char> buffer(kReadBytes);
-  std::uint64_t offset = 0;
-  while (true) {
-    RETURN_IF_ERROR(client.check_cancelled());
-    auto n = sys::pread(blob.file, buffer, static_cast<off_t>(offset));
-    if (!n.ok()) return damaged(std::move(n).error(), blob.digest);
-    if (*n == 0) break;
-    hasher.update({buffer.data(), *n});
-    offset += *n;
-  }
-  if (offset != blob.size_bytes) {
-    return damaged(
-        Error(Errc::kCorrupt, "has " + std::to_string(offset) + " bytes, not " + std::to_string(blob.size_bytes)),
-        blob.digest);
-  }
-  if (const Digest actual = hasher.finish(); actual != blob.digest)
-    return damaged(Error(Errc::kCorrupt, "is corrupt: its digest is " + actual.str()), blob.digest);
+Status Pusher::check_blob(const fetch::Client& client, const StoredBlob& stored) const {
+  // Both descriptors have one place in the file; what is sent is read from places that are named.
+  ASSIGN_OR_RETURN(UniqueFd file, sys::dup_cloexec(stored.file));
+  const PinnedBlob& blob = stored.blob;
+  CheckedBlob checked(std::move(file), blob.digest, blob.size_bytes, blob.what,
+                      [&](std::uint64_t) { return client.check_cancelled(); });
+  if (Status status = checked.drain(); !status.ok()) return reload_hint(std::move(status).error(), options_.image);
   return {};
 }
 
 Result<PushResult> Pusher::run(fetch::Client& client) {
   PushResult result{.manifest_digest = options_.image.manifest_digest};
-  for (StoredBlob& blob : blobs_) blob.check = client.begin_check(blob.digest, blob.size_bytes);
-  for (StoredBlob& blob : blobs_) {
-    ASSIGN_OR_RETURN(const bool present, client.present(blob.check));
+  for (StoredBlob& it : blobs_) it.check = client.begin_check(it.blob.digest, it.blob.size_bytes);
+  for (StoredBlob& it : blobs_) {
+    ASSIGN_OR_RETURN(const bool present, client.present(it.check));
     if (present) continue;
     // While one is checked those before it are on their way.
-    RETURN_IF_ERROR(check_blob(client, blob));
-    blob.sending = client.begin_send(blob.digest, blob.size_bytes, std::move(blob.file), blob.from);
-    blob.sent = true;
+    RETURN_IF_ERROR(check_blob(client, it));
+    it.sending = client.begin_send(it.blob.digest, it.blob.size_bytes, std::move(it.file), it.from);
+    it.sent = true;
   }
-  for (const StoredBlob& blob : blobs_) {
-    if (!blob.sent) continue;
-    ASSIGN_OR_RETURN(const bool present, client.present(blob.sending));
+  for (const StoredBlob& it : blobs_) {
+    if (!it.sent) continue;
+    ASSIGN_OR_RETURN(const bool present, client.present(it.sending));
     if (present) continue;
     ++result.sent_blobs;
-    result.sent_bytes += blob.size_bytes;
+    result.sent_bytes += it.blob.size_bytes;
   }
   const oci_image::Reference& to = options_.destination;
   const std::string name = !to.tag.empty() ? to.tag
