@@ -77,6 +77,7 @@ struct Client::Impl {
   std::vector<std::unique_ptr<Transfer>> transfers;
   std::optional<Error> broken;  // nothing comes any more
   bool stop = false;
+  bool mirror_was_wrong = false;
   std::vector<char> buffer;  // the receiver's
   std::int64_t shown_ms = 0;
   std::optional<Thread> receiver;  // last: joined before the rest goes
@@ -296,6 +297,7 @@ void Client::Impl::take_event() {
       ++transfer.progress.attempts_failed;
       return;
     case Event::Kind::kFailed: {
+      if (!event->endpoint.empty() && event->endpoint != options.setup.endpoints.back().host) mirror_was_wrong = true;
       Error error(event->code, event->message);
       if (!event->hint.empty()) error = std::move(error).with_hint(event->hint);
       return fail(transfer, std::move(error));
@@ -444,8 +446,9 @@ Result<std::size_t> Client::read(std::size_t transfer, std::uint64_t offset, std
   return sys::pread(found->file, buffer, static_cast<off_t>(offset));
 }
 
-bool Client::has_mirrors() const {
-  return impl_->options.setup.endpoints.size() > 1;
+bool Client::mirror_was_wrong() const {
+  const std::lock_guard guard(impl_->mutex);
+  return impl_->mirror_was_wrong;
 }
 
 Status Client::check_cancelled() const {

@@ -68,8 +68,9 @@ class Client {
   Result<bool> present(std::size_t transfer);
   // Blocks until it is there. True: it was before.
   Result<bool> send_manifest(const std::string& reference, const std::string& media_type, const std::string& bytes);
-  // Whether there is more than one place that the bytes may come from.
-  bool has_mirrors() const;
+  // Whether bytes that have another digest came from another place than the registry itself: it may have the right
+  // ones.
+  bool mirror_was_wrong() const;
   // Errc::kCancelled when the caller's descriptor says so; for work that reads no transfer.
   Status check_cancelled() const;
 

@@ -113,7 +113,8 @@ TEST(ProtocolTest, EventsOfAPush) {
 }
 
 TEST(ProtocolTest, EventsComeBackFitForATerminal) {
-  const Event event{.id = 1, .kind = Event::Kind::kFailed, .message = "no", .hint = "try", .code = Errc::kNotFound};
+  const Event event{
+      .id = 1, .kind = Event::Kind::kFailed, .endpoint = "h", .message = "no", .hint = "try", .code = Errc::kCorrupt};
   EXPECT_EQ(*parse_event(print(event)), event);
   const Event evil{.kind = Event::Kind::kRetry, .message = "a\x1b[2Jb\xc2\x9b" + std::string(9000, 'x'), .wait_ms = 1};
   const auto back = parse_event(print(evil));

@@ -236,7 +236,9 @@ std::string print(const Event& event) {
   }
   if (event.kind == Event::Kind::kRetry) out.field("wait_ms", event.wait_ms);
   if (event.kind == Event::Kind::kFailed)
-    out.field("hint", for_people(event.hint, kMaxWords)).field("code", to_string(event.code));
+    out.field("hint", for_people(event.hint, kMaxWords))
+        .field("endpoint", for_people(event.endpoint, kMaxWords))
+        .field("code", to_string(event.code));
   out.end_object();
   return out.take();
 }

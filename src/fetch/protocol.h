@@ -91,7 +91,7 @@ struct Event {
   std::uint64_t bytes = 0;      // done: how many went through the pipe, or to the registry; progress: so far
   bool present = false;         // done, of a push: the registry has it without them
   std::string media_type = {};  // done, of a manifest: what the registry calls it
-  std::string endpoint = {};    // done: the host it came from
+  std::string endpoint = {};    // done: the host it came from; failed: from which bytes came that are wrong
   std::string message = {};     // retry, failed
   std::string hint = {};        // failed
   Errc code = Errc::kSystem;    // failed

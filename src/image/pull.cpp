@@ -202,7 +202,7 @@ Result<PullResult> pull_image(BorrowedFd store, const PullOptions& options, cons
   auto client = start(FetchFrom::kMirrorsToo);
   if (!client.ok()) return context(std::move(client).error());
   auto pulled = Puller(store, options, **client).run();
-  if (!pulled.ok() && pulled.error().code() == Errc::kCorrupt && (*client)->has_mirrors()) {
+  if (!pulled.ok() && pulled.error().code() == Errc::kCorrupt && (*client)->mirror_was_wrong()) {
     // What was unpacked while it came cannot be taken back piece by piece.
     log::warning(pulled.error().message() + "; once more, from the registry itself");
     client = start(FetchFrom::kRegistryAlone);

@@ -88,6 +88,8 @@ class Transfer {
     if (request.kind == Request::Kind::kBlob) blob_.emplace(*digest_, request.bytes, pipe);
   }
 
+  // The host whose bytes, or the first of them, have another digest; else empty.
+  const std::string& wrong() const { return wrong_; }
   // From one registry. Nothing more is tried when `final` is set.
   Status run(Line& line, bool& final);
   Event done(const Line& line) const {
@@ -109,6 +111,8 @@ class Transfer {
   const Report& report_;
   std::optional<Digest> digest_;
   std::optional<BlobSink> blob_;
+  std::string first_;  // the host whose bytes came first
+  std::string wrong_;
   std::string media_type_;
   std::uint64_t manifest_bytes_ = 0;
 };
@@ -128,7 +132,9 @@ HttpRequest Transfer::request_for(const Registry& registry) const {
 
 Status Transfer::finish_blob(bool& final) {
   final = true;
-  return blob_->check();
+  Status right = blob_->check();
+  if (!right.ok()) wrong_ = first_;
+  return right;
 }
 
 Status Transfer::finish_manifest(const std::string& bytes, const HttpHead& head, bool& final) {
@@ -156,6 +162,7 @@ Status Transfer::run(Line& line, bool& final) {
     MemorySink memory(std::min<std::uint64_t>(request_.bytes, oci_image::kMaxDocumentBytes));
     BodySink& sink = blob_ ? static_cast<BodySink&>(*blob_) : memory;
     HttpResult result = line.client.run(request, sink);
+    if (first_.empty() && blob_ && blob_->received() != 0) first_ = line.registry.endpoint().host;
     if (result.trouble == Trouble::kNone && result.head.status >= 200 && result.head.status < 300) {
       if (!blob_) return finish_manifest(memory.bytes(), result.head, final);
       if (blob_->complete()) return finish_blob(final);
@@ -191,6 +198,7 @@ Event run_transfer(const fetch::Setup& setup, std::vector<Line>& lines, const Re
     }
     return {.id = request.id,
             .kind = Event::Kind::kFailed,
+            .endpoint = transfer.wrong(),
             .message = name_of(request) + ": " + error.message() + before,
             .hint = error.hint(),
             .code = error.code()};

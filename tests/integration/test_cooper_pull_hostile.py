@@ -89,6 +89,18 @@ def test_wrong_bytes_of_a_mirror(engine, registry, layout):
     pull(engine, registry).fails(wrong, "corrupt", rc=1)
 
 
+def test_damage_that_is_no_mirrors(engine, registry, layout):
+    """A layer whose digest is right and which is no tar is not asked for again at the registry."""
+    broken = layout.image(b"no tar at all" * 100)
+    layout.index(broken)
+    with Hostile(layout) as mirror:
+        engine.config.write_text(engine.config.read_text() + f'[registries]\nmirrors = ["{registry.host}={mirror.host}"]\n')
+        result = pull(engine, registry).fails("tar", rc=1)
+        assert "registry itself" not in result.err
+        assert mirror.paths("/blobs/") and registry.requests == []
+    assert store_contents(engine) == []
+
+
 def test_wrong_bytes(engine, registry, layout):
     """A layer of the right size with other bytes."""
     registry.rules[layout.large] = lambda h, data: h.reply(200, b"x" + data[1:])
