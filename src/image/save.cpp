@@ -48,19 +48,18 @@ class Saver {
       ASSIGN_OR_RETURN(io::NewDirectory directory, io::NewDirectory::create(options_.path));
       DirectoryPackage package(directory.fd());
       Status written = write_oci_layout(pinned, package, steps());
-      return published(std::move(written), directory, package.written());
+      // Who finds the index finds what it names.
+      if (written.ok()) written = directory.publish("index.json", [this] { return step(0); });
+      return whole(std::move(written), package.written());
     }
     ASSIGN_OR_RETURN(io::NewFile file, io::NewFile::create(options_.path));
     codec::FdSink sink(file.fd());
     auto written = write_archive(pinned, sink);
-    const std::uint64_t size = written.ok() ? *written : 0;
-    return published(written.ok() ? Status() : Status(std::move(written).error()), file, size);
+    if (!written.ok()) return whole(std::move(written).error(), 0);
+    return whole(file.publish([this] { return step(0); }), *written);
   }
 
-  // Only what was written without a failure appears.
-  template <typename Target>
-  Result<std::uint64_t> published(Status written, Target& target, std::uint64_t size) const {
-    if (written.ok()) written = target.publish();
+  Result<std::uint64_t> whole(Status written, std::uint64_t size) const {
     if (!written.ok()) return std::move(written).error().with("save to " + quoted(options_.path));
     return size;
   }

@@ -2,6 +2,7 @@
 
 #include <sys/random.h>
 
+#include <algorithm>
 #include <array>
 #include <optional>
 #include <utility>
@@ -36,6 +37,8 @@ Result<Place> place_of(std::string path) {
     ASSIGN_OR_RETURN(path, sys::readlinkat(sys::kCwd, "/proc/self/fd/" + std::to_string(there->get())));
   } else if (there.error().errno_value() != ENOENT) {
     return std::move(there).error();
+  } else if (const auto link = sys::readlinkat(sys::kCwd, path); link.ok()) {
+    return Error(Errc::kInvalidArgument, quoted(path) + " is a symbolic link to nothing: " + quoted(*link));
   }
   const std::size_t slash = path.rfind('/');
   place.directory = slash == std::string::npos ? "." : slash == 0 ? "/" : path.substr(0, slash);
@@ -47,6 +50,22 @@ bool has_no_unnamed_files(const Error& error) {
   return error.errno_value() == EOPNOTSUPP || error.errno_value() == EISDIR || error.errno_value() == EINVAL;
 }
 
+// Of a file that takes the place of another.
+Status keep_mode_and_owner(BorrowedFd file, const struct stat& there) {
+  ASSIGN_OR_RETURN(const struct stat now, sys::fstat(file));
+  if (now.st_uid != there.st_uid || now.st_gid != there.st_gid)
+    RETURN_IF_ERROR(sys::fchown(file, there.st_uid, there.st_gid));
+  return sys::fchmod(file, there.st_mode & 0777);
+}
+
+Status rename_new(BorrowedFd from, BorrowedFd to, const std::string& name) {
+  Status moved = sys::renameat2(from, name, to, name, RENAME_NOREPLACE);
+  // Not every file system can do it.
+  if (moved.ok() || moved.error().errno_value() != EINVAL) return moved;
+  if (sys::fstatat(to, name).ok()) return Error(Errc::kAlreadyExists, quoted(name) + " is there", EEXIST);
+  return sys::renameat(from, name, to, name);
+}
+
 }  // namespace
 
 Result<NewFile> NewFile::create(const std::string& path, mode_t mode) {
@@ -55,18 +74,24 @@ Result<NewFile> NewFile::create(const std::string& path, mode_t mode) {
     return Error(Errc::kInvalidArgument, quoted(path) + " is a directory", EISDIR);
   if (place.there && !S_ISREG(place.there->st_mode))
     return Error(Errc::kInvalidArgument, quoted(path) + " is not a regular file");
+  // Not open to more people while it is written either.
+  if (place.there) mode = place.there->st_mode & 0777;
   NewFile out;
   out.name_ = std::move(place.name);
   ASSIGN_OR_RETURN(out.directory_, sys::openat(sys::kCwd, place.directory, O_RDONLY | O_DIRECTORY));
   auto file = sys::openat(out.directory_, ".", O_WRONLY | O_TMPFILE, mode);
-  if (!file.ok()) {
+  if (file.ok()) {
+    out.file_ = std::move(*file);
+  } else {
     if (!has_no_unnamed_files(file.error())) return std::move(file).error().with(quoted(path));
     std::string hidden = hidden_name();
     ASSIGN_OR_RETURN(out.file_, sys::openat(out.directory_, hidden, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, mode));
     out.hidden_ = std::move(hidden);
-    return out;
   }
-  out.file_ = std::move(*file);
+  if (place.there) {
+    if (Status kept = keep_mode_and_owner(out.file_, *place.there); !kept.ok())
+      return std::move(kept).error().with("keep mode and owner of " + quoted(path));
+  }
   return out;
 }
 
@@ -74,8 +99,9 @@ NewFile::~NewFile() {
   if (directory_ && !hidden_.empty()) (void)!sys::unlinkat(directory_, hidden_).ok();
 }
 
-Status NewFile::publish() {
+Status NewFile::publish(const LastWord& last_word) {
   RETURN_IF_ERROR(sys::fsync(file_));
+  if (last_word) RETURN_IF_ERROR(last_word());
   if (hidden_.empty()) {
     std::string hidden = hidden_name();
     RETURN_IF_ERROR(
@@ -92,24 +118,18 @@ Result<NewDirectory> NewDirectory::create(const std::string& path, mode_t mode) 
   if (place.there && !S_ISDIR(place.there->st_mode))
     return Error(Errc::kAlreadyExists, quoted(path) + " is there and is not a directory", ENOTDIR);
   NewDirectory out;
-  out.name_ = std::move(place.name);
-  ASSIGN_OR_RETURN(out.parent_, sys::openat(sys::kCwd, place.directory, O_RDONLY | O_DIRECTORY));
   if (place.there) {
-    ASSIGN_OR_RETURN(const UniqueFd there, sys::openat(sys::kCwd, path, O_RDONLY | O_DIRECTORY));
-    ASSIGN_OR_RETURN(const auto names, sys::list_directory(there));
+    ASSIGN_OR_RETURN(out.parent_, sys::openat(sys::kCwd, path, O_RDONLY | O_DIRECTORY));
+    ASSIGN_OR_RETURN(const auto names, sys::list_directory(out.parent_));
     if (!names.empty()) return Error(Errc::kAlreadyExists, "directory " + quoted(path) + " is not empty", ENOTEMPTY);
-    ASSIGN_OR_RETURN(const struct stat parent, sys::fstat(out.parent_));
-    if (out.name_.empty() || parent.st_dev != place.there->st_dev)
-      return Error(Errc::kBusy, "directory " + quoted(path) + " is a mount point and cannot be replaced", EBUSY);
+  } else {
+    out.name_ = std::move(place.name);
+    ASSIGN_OR_RETURN(out.parent_, sys::openat(sys::kCwd, place.directory, O_RDONLY | O_DIRECTORY));
   }
   std::string hidden = hidden_name();
   RETURN_IF_ERROR(sys::mkdirat(out.parent_, hidden, mode));
   out.hidden_ = std::move(hidden);
   ASSIGN_OR_RETURN(out.directory_, sys::openat(out.parent_, out.hidden_, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
-  if (place.there) {
-    RETURN_IF_ERROR(sys::fchown(out.directory_, place.there->st_uid, place.there->st_gid));
-    RETURN_IF_ERROR(sys::fchmod(out.directory_, place.there->st_mode & 07777));
-  }
   return out;
 }
 
@@ -117,13 +137,31 @@ NewDirectory::~NewDirectory() {
   if (parent_ && !hidden_.empty()) (void)!remove_tree(parent_, hidden_).ok();
 }
 
-Status NewDirectory::publish() {
+// All of what is in the hidden directory, or nothing.
+Status NewDirectory::move_up(const std::string& last) {
+  ASSIGN_OR_RETURN(const auto there, sys::list_directory(parent_));
+  if (there.size() != 1) return Error(Errc::kAlreadyExists, "others have put files there", ENOTEMPTY);
+  ASSIGN_OR_RETURN(auto names, sys::list_directory(directory_));
+  std::ranges::stable_partition(names, [&](const std::string& name) { return name != last; });
+  std::size_t done = 0;
+  Status moved;
+  while (moved.ok() && done < names.size()) {
+    moved = rename_new(directory_, parent_, names[done]);
+    if (moved.ok()) ++done;
+  }
+  if (moved.ok()) moved = sys::unlinkat(parent_, hidden_, AT_REMOVEDIR);
+  while (!moved.ok() && done-- > 0) (void)!sys::renameat(parent_, names[done], directory_, names[done]).ok();
+  return moved;
+}
+
+Status NewDirectory::publish(const std::string& last, const LastWord& last_word) {
   RETURN_IF_ERROR(sys::syncfs(directory_));
-  Status moved = sys::renameat(parent_, hidden_, parent_, name_);
+  if (last_word) RETURN_IF_ERROR(last_word());
+  Status moved = name_.empty() ? move_up(last) : sys::renameat(parent_, hidden_, parent_, name_);
   if (!moved.ok()) {
     const int why = moved.error().errno_value();
     if (why == ENOTEMPTY || why == EEXIST)
-      return Error(Errc::kAlreadyExists, "directory " + quoted(name_) + " is not empty any more", why);
+      return Error(Errc::kAlreadyExists, "the directory is not empty any more", why);
     return moved;
   }
   hidden_.clear();

@@ -1,8 +1,10 @@
 // Files and directories that take long to write: they appear under their name whole, or not at all. Until then a file
-// has no name where the file system can do that (a kill leaves nothing), and otherwise, as a directory always, a hidden
-// one beside the final one, which is removed with what it holds unless publish() was called.
+// has no name where the file system can do that (a kill leaves nothing), otherwise a hidden one beside the final one
+// (.cooper-new-*). What goes into a directory is in a hidden one meanwhile: beside it when it is new, in it when it is
+// there. Unless publish() succeeds the hidden one is removed with what it holds.
 #pragma once
 
+#include <functional>
 #include <string>
 
 #include "base/error.h"
@@ -10,10 +12,13 @@
 
 namespace cooper::io {
 
+// Asked when all is on the disk and nothing is left that takes long: an error ends it there.
+using LastWord = std::function<Status()>;
+
 class NewFile {
  public:
-  // What is at `path` is replaced by publish() and must be a regular file (Errc::kInvalidArgument); links to it are
-  // followed.
+  // What is at `path` is replaced by publish() and must be a regular file (Errc::kInvalidArgument), whose mode and
+  // owner are kept; links are followed and must lead somewhere.
   static Result<NewFile> create(const std::string& path, mode_t mode = 0644);
   NewFile(NewFile&& other) noexcept = default;
   NewFile& operator=(NewFile&&) = delete;
@@ -21,7 +26,7 @@ class NewFile {
 
   BorrowedFd fd() const { return file_; }
   // On disk, then in its place.
-  Status publish();
+  Status publish(const LastWord& last_word = {});
 
  private:
   NewFile() = default;
@@ -33,20 +38,24 @@ class NewFile {
 
 class NewDirectory {
  public:
-  // What is at `path` must be an empty directory (Errc::kAlreadyExists), whose mode and owner are kept.
+  // What is at `path` must be an empty directory (Errc::kAlreadyExists), which stays what it is: a mount, somebody's
+  // working directory.
   static Result<NewDirectory> create(const std::string& path, mode_t mode = 0755);
   NewDirectory(NewDirectory&& other) noexcept = default;
   NewDirectory& operator=(NewDirectory&&) = delete;
   ~NewDirectory();
 
   BorrowedFd fd() const { return directory_; }
-  Status publish();
+  // The entry `last` appears when all others are there.
+  Status publish(const std::string& last, const LastWord& last_word = {});
 
  private:
   NewDirectory() = default;
-  UniqueFd parent_;
-  UniqueFd directory_;
-  std::string name_;
+  Status move_up(const std::string& last);
+
+  UniqueFd parent_;     // or the directory that is there
+  UniqueFd directory_;  // the hidden one
+  std::string name_;    // empty: it is there
   std::string hidden_;
 };
 
