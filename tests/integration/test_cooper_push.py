@@ -4,7 +4,6 @@ Whatever happens, a registry never gets a manifest without all its blobs, nor by
 """
 
 import contextlib
-import hashlib
 import json
 import os
 import shutil
@@ -167,6 +166,8 @@ def test_tls_and_password(engine, secured, trusted, layout, workdir):
     result = engine("image", "push", *flags, "--quiet", "--digestfile", workdir / "digest", NAME, name, timeout=60).check()
     assert result.out == layout.descriptor["digest"] + "\n" and result.err == ""
     assert (workdir / "digest").read_text() == layout.descriptor["digest"]
+    engine("image", "push", NAME, "localhost:1/x:1", "--digestfile", workdir / "unsent", timeout=60).fails("localhost:1", rc=1)
+    assert not any(name.startswith((".cooper", "unsent")) for name in os.listdir(workdir))
     engine("image", "push", "--tls-verify=false", "--creds", flags[-1], NAME, f"{secured.host}/other:1", timeout=60).check()
     engine("image", "pull", *flags, name, timeout=60).check()
     proc.run(*SKOPEO, "inspect", "--raw", "--cert-dir", trusted, "--creds", flags[-1], f"docker://{name}").check()
@@ -178,9 +179,9 @@ def test_words(engine, plain, workdir):
     engine("image", "push", NAME, "docker-archive:x.tar").fails("registries only", rc=125)
     engine("image", "push", NAME, "Bad Name").fails("name", rc=125)
     engine("image", "push", NAME, "x", "--creds", "nopassword").fails("USER:PASSWORD", rc=125)
-    engine("image", "push", NAME, "x", "--digestfile", "/nowhere/at/all").fails("--digestfile", rc=125)
-    engine("image", "push", NAME, "x", "--digestfile", "/dev/null").fails("no regular file", rc=125)
     count = len(plain.requests())
+    for path, word in (("/nowhere/at/all", "no such"), ("/dev/null", "not a regular file"), ("", "empty"), ("/proc/digest", "/proc"), (workdir, "is a directory")):
+        engine("image", "push", NAME, f"{plain.host}/x:1", "--digestfile", path).fails("--digestfile", word, rc=125)
     engine("image", "push", "missing:1", f"{plain.host}/x:1").fails("missing:1", "not in the store", rc=1)
     wrong = f"{plain.host}/x@sha256:" + "0" * 64
     engine("image", "push", NAME, wrong).fails("manifest of the image is", rc=1)
@@ -331,6 +332,20 @@ def test_stalled(engine, registry, layout):
     registry.rules["PATCH /uploads/"] = first(registry, lambda h, _: done.wait(60))
     push(engine, registry).check()
     done.set()
+    has_all(registry, layout)
+
+
+def test_registry_that_thinks(engine, registry, layout):
+    """Who has got all of it may take longer over the answer than a stalled connection is given."""
+    engine.config.write_text(engine.config.read_text() + "[registries]\nstall_timeout_s = 1\n")
+
+    def think(handler, data):
+        time.sleep(2.5)
+        registry.honest(handler, data)
+
+    registry.rules["PUT /uploads/"] = think
+    result = push(engine, registry).check()
+    assert "trying again" not in result.err
     has_all(registry, layout)
 
 
@@ -533,6 +548,27 @@ def test_mount_that_is_refused(engine, registry, layout):
     assert asked and all("from=secret" in path for path in asked)
 
 
+@pytest.mark.parametrize("lies", [False, True])
+def test_mount(engine, registry, layout, lies):
+    """What another repository has is not sent; a registry that takes another blob from there is not believed."""
+    engine("image", "tag", NAME, f"{registry.host}/source:1").check()
+    registry.mountable = {layout.large}
+    other = "sha256:" + "1" * 64
+
+    def rule(handler, data):
+        if lies and layout.large.removeprefix("sha256:") in handler.path:
+            return handler.reply(201, docker_content_digest=other)
+        return registry.honest(handler, data)
+
+    registry.rules["POST /uploads/"] = rule
+    if lies:
+        refused(engine, registry, other, "keeps")
+    else:
+        push(engine, registry).check()
+        assert "1" in registry.documents and registry.documents[layout.small][0] == layout.layers[0]
+    assert registry.sent("PATCH") == []
+
+
 # --- kills ------------------------------------------------------------------------
 
 
@@ -588,7 +624,10 @@ def test_memory(new_engine, registry, workdir):  # noqa: F811
     engine = new_engine(load=False)
     engine("image", "load", big.path, timeout=60).check()
 
+    taken = []
+
     def swallow(handler, _):
+        taken.append(handler.unread)
         while handler.unread and handler.body(min(handler.unread, 1 << 20)):
             pass
         handler.reply(202)
@@ -601,4 +640,4 @@ def test_memory(new_engine, registry, workdir):  # noqa: F811
                       *engine.argv("image", "push", NAME, registry.name), env=engine.environ, timeout=120).check()  # fmt: skip
     code, peak_kib = map(int, result.out.split())
     assert code == 0 and peak_kib < 64 * 1024
-    assert hashlib.sha256(registry.documents["1"][0]).hexdigest()
+    assert taken == [len(zeros)]

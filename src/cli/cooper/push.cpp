@@ -10,7 +10,7 @@
 #include "cli/cooper/registry_session.h"
 #include "codec/json.h"
 #include "image/store.h"
-#include "io/file.h"
+#include "io/new_file.h"
 #include "sys/file.h"
 
 namespace cooper::cli {
@@ -26,15 +26,19 @@ constexpr std::string_view kRegistryTransport = "docker://";
 constexpr std::array<std::string_view, 6> kOtherTransports = {
     "oci:", "oci-archive:", "docker-archive:", "dir:", "docker-daemon:", "containers-storage:"};
 
-// What is written in the end; what can be seen to fail then fails before anything is sent.
-Status check_digest_file(const std::string& path) {
-  const auto info = sys::fstatat(sys::kCwd, path, 0);
-  if (info.ok() && !S_ISREG(info->st_mode))
-    return Error(Errc::kInvalidArgument, "--digestfile: " + quoted(path) + " is no regular file");
-  const std::size_t slash = path.rfind('/');
-  const std::string directory = slash == std::string::npos ? "." : path.substr(0, slash + 1);
-  const auto parent = sys::fstatat(sys::kCwd, directory, 0);
-  if (!parent.ok()) return Error(Errc::kInvalidArgument, "--digestfile: " + parent.error().message());
+// Made before anything is sent: a place that cannot be written to is a wrong command line.
+Result<std::optional<io::NewFile>> open_digest_file(const Args& args) {
+  const auto path = args.last("digestfile");
+  if (!path) return std::optional<io::NewFile>();
+  auto file = io::NewFile::create(*path);
+  if (!file.ok()) return Error(Errc::kInvalidArgument, "--digestfile: " + file.error().message());
+  return std::optional(std::move(*file));
+}
+
+Status write_digest_file(io::NewFile& file, const Digest& digest) {
+  Status written = sys::write_all(file.fd(), digest.str());
+  if (written.ok()) written = file.publish();
+  if (!written.ok()) return std::move(written).error().with("the image was pushed, but --digestfile");
   return {};
 }
 
@@ -86,8 +90,7 @@ Result<int> push(const Context& context, const Args& args) {
     ASSIGN_OR_RETURN(destination, push_destination(args.positional()[1]));
   }
   ASSIGN_OR_RETURN(const RegistryAccess access, registry_access(args));
-  const auto digest_file = args.last("digestfile");
-  if (digest_file) RETURN_IF_ERROR(check_digest_file(*digest_file));
+  ASSIGN_OR_RETURN(auto digest_file, open_digest_file(args));
   ASSIGN_OR_RETURN(const pod::Engine engine, context.engine());
   ASSIGN_OR_RETURN(const image::Store store, engine.images());
   ASSIGN_OR_RETURN(auto found, store.find_named(image));
@@ -98,13 +101,11 @@ Result<int> push(const Context& context, const Args& args) {
   auto pushed = store.push({.image = std::move(found.first), .destination = *destination},
                            [&](image::FetchFrom from) { return session.start(from); });
   if (!pushed.ok()) {
+    digest_file.reset();
     session.end_if_cancelled(pushed.error());
     return std::move(pushed).error();
   }
-  if (digest_file) {
-    Status written = io::write_file_atomic(*digest_file, pushed->manifest_digest.str());
-    if (!written.ok()) return std::move(written).error().with("the image was pushed, but --digestfile");
-  }
+  if (digest_file) RETURN_IF_ERROR(write_digest_file(*digest_file, pushed->manifest_digest));
   RETURN_IF_ERROR(report(context, *destination, *pushed, access.quiet));
   return 0;
 }
