@@ -85,7 +85,9 @@ Result<NewFile> NewFile::create(const std::string& path, mode_t mode) {
   } else {
     if (!has_no_unnamed_files(file.error())) return std::move(file).error().with(quoted(path));
     std::string hidden = hidden_name();
-    ASSIGN_OR_RETURN(out.file_, sys::openat(out.directory_, hidden, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, mode));
+    auto named = sys::openat(out.directory_, hidden, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, mode);
+    if (!named.ok()) return std::move(named).error().with(quoted(path));
+    out.file_ = std::move(*named);
     out.hidden_ = std::move(hidden);
   }
   if (place.there) {

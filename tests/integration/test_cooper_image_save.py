@@ -181,6 +181,35 @@ def test_names(engine, out):
     assert saved("other:3", TWO, "one:1") == [[ONE, "localhost/other:3"], [TWO]]
 
 
+def test_into_a_directory_that_is_there(engine, out):
+    """It stays the same directory, for who is in it and for its mounts; nothing is left of a failure."""
+    before = out.stat()
+    save(engine, "--transport", "oci-dir", "-o", ".", "nosuch", cwd=out).fails("not in the store", rc=1)
+    assert os.listdir(out) == []
+    inside = os.open(out, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        save(engine, "-o", ".", ONE, cwd=out).check()
+        assert sorted(os.listdir(inside)) == ["blobs", "index.json", "oci-layout"]
+    finally:
+        os.close(inside)
+    assert (out.stat().st_ino, out.stat().st_mode) == (before.st_ino, before.st_mode)
+
+
+def test_words_that_go_together(engine, out):
+    """The last --format counts; it may say the same as --transport. A file that is replaced stays as private as it was."""
+    file = out / "x"
+    file.write_text("old")
+    file.chmod(0o600)
+    os.chown(file, 7, 8)
+    words = ["--format", "docker-archive", "--format", "oci-archive", "--transport", "oci-archive", "--quiet"]
+    result = save(engine, *words, "-o", file, ONE).check()
+    assert result.out == "" and result.err == "", "--quiet"
+    with tarfile.open(file) as tar:
+        assert "index.json" in tar.getnames()
+    assert (file.stat().st_mode & 0o7777, file.stat().st_uid, file.stat().st_gid) == (0o600, 7, 8)
+    save(engine, "--format", "oci", "--transport", "oci-dir", "-o", out / "dir", ONE).check()
+
+
 # --- what must not happen ------------------------------------------------------------
 
 
@@ -197,6 +226,10 @@ def test_wrong_words(engine, out):
     save(engine, "-o", out / "x.tar", "nosuch", ONE).fails("'nosuch'", "not in the store", rc=1)
     assert save(engine, "-o", out / "no/such.tar", ONE).fails("no such file", rc=1).err.count("such.tar") <= 1
     save(engine, "--transport", "oci-dir", "-o", out / "full/theirs", ONE).fails("not a directory", rc=1)
+    save(engine, "--transport", "oci-dir", "--format", "oci-archive", "-o", out / "x", ONE).fails("--transport oci-dir", "--format oci-archive", rc=125)
+    os.symlink("nothing", out / "full/dangling")
+    save(engine, "-o", out / "full/dangling", ONE).fails("symbolic link to nothing", rc=1)
+    os.unlink(out / "full/dangling")
     assert sorted(os.listdir(out)) == ["full"] and os.listdir(out / "full") == ["theirs"]
     assert in_progress(engine) == []
     with engine.on_terminal("image", "save", ONE) as session:
@@ -276,7 +309,7 @@ def test_memory_is_bounded(engine, workdir, out):
 # --- history, tree, df ---------------------------------------------------------------
 
 
-def test_history(engine):
+def test_history(engine, workdir):
     """Newest first; each step has the layer it made, with the size of its tar."""
     steps = engine.json("image", "history", TWO)["history"]
     assert [step["created_by"] for step in steps] == ["RUN top", "ENV A=b", "ADD base"]
@@ -297,6 +330,13 @@ def test_history(engine):
     assert document.pop("layer_bytes") == [len(BASE), len(TOP)]
     record.write_text(json.dumps(document))
     assert engine.json("image", "history", TWO)["history"] == steps
+    assert [step["empty_layer"] for step in steps] == [False, True, False]
+    # What the configuration says, also where it lies.
+    lying = Layout(workdir / "lying")
+    lying.index(lying.image(BASE, config={"rootfs": {"type": "layers", "diff_ids": [digest(BASE)]}, "history": HISTORY[::2]}), name="lying:1")
+    engine("image", "load", lying.path).check()
+    steps = engine.json("image", "history", "lying:1")["history"]
+    assert [(step["empty_layer"], step["layer"] is None) for step in steps] == [(False, True), (False, False)]
 
 
 def test_tree(engine):
@@ -307,6 +347,9 @@ def test_tree(engine):
     assert one["layers"][0]["size_bytes"] == len(BASE) and one["tree"] != two["tree"] and one["tree_shared_with"] == []
     text = engine("image", "tree", TWO).check().out
     assert f"also in {ONE}" in text and len(text.splitlines()) == 3
+    assert two["layers"][0]["digest"] not in text
+    text = engine("image", "tree", "--no-trunc", TWO).check().out
+    assert all(whole in text for whole in (image(engine, TWO)["id"], *(entry["digest"] for entry in two["layers"])))
     assert len(engine.json("image", "tree")["images"]) == 2
     engine("image", "tree", "nosuch").fails("not in the store", rc=1)
 
@@ -325,3 +368,20 @@ def test_df(engine):
     after = engine.json("image", "df")
     assert after["images"]["count"] == 1 and after["size_bytes"] == before["size_bytes"] - expected
     assert engine("image", "df").check().lines[0].split() == ["TYPE", "COUNT", "IN", "USE", "SIZE", "RECLAIMABLE"]
+
+
+def test_df_of_what_runs(new_engine, layout, unique):  # noqa: F811
+    """The image of a container, and its tree, are in use while it is there."""
+    engine = new_engine()
+    engine("image", "load", layout.path).check()
+
+    def in_use():
+        told = engine.json("image", "df")
+        [images, trees] = (line.split() for line in engine("image", "df").check().lines if line.startswith(("Images", "  unpacked")))
+        assert (images[2], trees[3]) == (str(told["images"]["in_use"]), str(told["trees"]["in_use"]))
+        return told["images"]["count"], told["images"]["in_use"], told["trees"]["in_use"]
+
+    assert in_use() == (3, 0, 0)
+    with engine.running(unique()):
+        assert in_use() == (3, 1, 1)
+    assert in_use() == (3, 0, 0)

@@ -56,7 +56,7 @@ void describe_step(codec::json::Writer& out, const HistoryStep& step) {
   write_text(out, "created", step.entry.created);
   write_text(out, "created_by", step.entry.created_by);
   write_text(out, "comment", step.entry.comment);
-  out.field("empty_layer", !step.layer.has_value());
+  out.field("empty_layer", step.entry.empty_layer);
   out.key("layer");
   step.layer ? out.string(step.layer->digest.str()) : out.null();
   out.key("diff_id");

@@ -20,45 +20,37 @@
 
 namespace cooper::cli {
 
+namespace {
+
+constexpr std::string_view kDockerDir = "docker-dir";
+constexpr TransportText kTransportHelp =
+    transport_help("; --format takes these words too (default: oci-dir into a directory, else docker-archive)");
+
+constexpr std::array<std::string_view, kTransportWords.size() + 1> save_formats() {
+  std::array<std::string_view, kTransportWords.size() + 1> out = {};
+  std::ranges::transform(kTransportWords, out.begin(), &TransportWord::word);
+  out.back() = kDockerDir;
+  return out;
+}
+
+}  // namespace
+
 constexpr std::array<Flag, 3> kSaveFlags = {{
     {"output", 'o', "FILE|DIR", "where to write (default: standard output)", Flag::Complete::kFile},
-    {"transport", 0, "KIND",
-     "docker-archive, oci-archive or oci-dir; --format takes these words too (default: oci-dir into a directory, else "
-     "docker-archive)",
-     Flag::Complete::kWords, "docker-archive oci-archive oci-dir"},
+    {"transport", 0, "KIND", kTransportHelp.view(), Flag::Complete::kWords, kTransportCompletion.view()},
     {"quiet", 'q', "", "no progress, no names"},
 }};
-constexpr std::array<std::string_view, 4> kSaveFormats = {"docker-archive", "oci-archive", "oci-dir", "docker-dir"};
+constexpr std::array<std::string_view, kTransportWords.size() + 1> kSaveFormats = save_formats();
 
 namespace {
 
 using image::Transport;
 using Kind = SaveTarget::Kind;
 
-struct TransportWord {
-  std::string_view word;
-  Transport transport;
-};
-constexpr std::array<TransportWord, 4> kTransports = {{
-    {"docker-archive", Transport::kDockerArchive},
-    {"oci-archive", Transport::kOciArchive},
-    {"oci-dir", Transport::kOciDirectory},
-    {"oci", Transport::kOciDirectory},
-}};
-
-Result<Transport> transport_from(const std::string& word) {
-  const auto found = std::ranges::find(kTransports, word, &TransportWord::word);
-  if (found != kTransports.end()) return found->transport;
-  if (word == "docker-dir") {
-    return Error(Errc::kUnsupported, "transport 'docker-dir' is not written")
-        .with_hint("skopeo copy makes it of one of the others: skopeo copy oci:DIR:NAME dir:OTHER-DIR");
-  }
-  return Error(Errc::kInvalidArgument,
-               "unknown transport " + quoted(word) + " (use docker-archive, oci-archive or oci-dir)");
-}
-
-std::string_view word_of(Transport transport) {
-  return std::ranges::find(kTransports, transport, &TransportWord::transport)->word;
+Result<Transport> written_transport(const std::string& word) {
+  if (word != kDockerDir) return parse_transport(word);
+  return Error(Errc::kUnsupported, "transport " + quoted(word) + " is not written")
+      .with_hint("skopeo copy makes it of one of the others: skopeo copy oci:DIR:NAME dir:OTHER-DIR");
 }
 
 // A descriptor whose reader may let us wait: a signal ends that.
@@ -95,12 +87,17 @@ class StoppableOutput final : public codec::ByteSink {
 };
 
 // The flag, or podman's word for the same thing.
-std::string transport_word(const Args& args) {
-  std::string word = args.last("transport").value_or("");
-  for (const std::string& format : args.all("format")) {
-    if (word.empty() && std::ranges::find(kSaveFormats, format) != kSaveFormats.end()) word = format;
+Result<std::string> transport_word(const Args& args) {
+  const std::string word = args.last("transport").value_or("");
+  std::string format;
+  for (const std::string& one : args.all("format")) {
+    if (std::ranges::find(kSaveFormats, one) != kSaveFormats.end()) format = one;
   }
-  return word;
+  if (word.empty() || format.empty()) return word.empty() ? format : word;
+  ASSIGN_OR_RETURN(const Transport transport, written_transport(word));
+  ASSIGN_OR_RETURN(const Transport other, written_transport(format));
+  if (transport == other) return word;
+  return Error(Errc::kInvalidArgument, "--transport " + word + " and --format " + format + " contradict each other");
 }
 
 Error terminal_error(const std::string& what) {
@@ -147,7 +144,7 @@ Result<SaveTarget> save_target(const std::string& output, const std::string& tra
   SaveTarget target;
   std::optional<Transport> wanted;
   if (!transport.empty()) {
-    ASSIGN_OR_RETURN(wanted, transport_from(transport));
+    ASSIGN_OR_RETURN(wanted, written_transport(transport));
   }
   target.transport = wanted.value_or(Transport::kDockerArchive);
   if (output.empty() || output == "-" || output == "/dev/stdout") {
@@ -171,7 +168,8 @@ Result<SaveTarget> save_target(const std::string& output, const std::string& tra
 }
 
 Result<int> save(const Context& context, const Args& args) {
-  ASSIGN_OR_RETURN(const SaveTarget target, save_target(args.last("output").value_or(""), transport_word(args)));
+  ASSIGN_OR_RETURN(const std::string transport, transport_word(args));
+  ASSIGN_OR_RETURN(const SaveTarget target, save_target(args.last("output").value_or(""), transport));
   ASSIGN_OR_RETURN(const UniqueFd stream, open_stream(target));
   ASSIGN_OR_RETURN(const pod::Engine engine, context.engine());
   ASSIGN_OR_RETURN(const image::Store store, engine.images());

@@ -7,14 +7,15 @@
 
 #include "base/error.h"
 #include "cli/cooper/command.h"
+#include "cli/cooper/transport_words.h"
 #include "image/store.h"
 
 namespace cooper::cli {
 
 // --output --transport --quiet
 extern const std::array<Flag, 3> kSaveFlags;
-// Values of --format that podman save takes, and so do we.
-extern const std::array<std::string_view, 4> kSaveFormats;
+// Words of transports that are values of --format too, as for podman save; and one of podman's that we refuse.
+extern const std::array<std::string_view, kTransportWords.size() + 1> kSaveFormats;
 
 // What the words of the command line ask for.
 struct SaveTarget {

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "cli/cooper/help.h"
 #include "cli/cooper/image_history.h"
 #include "cli/cooper/image_save.h"
 #include "cli/cooper/image_usage.h"
@@ -57,6 +58,16 @@ TEST(SaveTargetTest, WhatDoesNotGoTogether) {
   EXPECT_EQ(save_target("x/", "oci-archive").error().code(), Errc::kInvalidArgument);
   EXPECT_EQ(save_target("x", "zip").error().code(), Errc::kInvalidArgument);
   EXPECT_EQ(save_target("x", "docker-dir").error().code(), Errc::kUnsupported);
+}
+
+TEST(TransportWordsTest, OneTableForAllVerbs) {
+  EXPECT_EQ(kTransportList.view(), "docker-archive, oci-archive or oci-dir");
+  EXPECT_EQ(kTransportCompletion.view(), "docker-archive oci-archive oci-dir");
+  EXPECT_EQ(*parse_transport("oci"), Transport::kOciDirectory);
+  EXPECT_EQ(word_of(Transport::kOciDirectory), "oci-dir");
+  EXPECT_THAT(parse_transport("zip").error().message(), HasSubstr("oci-archive or oci-dir"));
+  for (const char* verb : {"image load", "image save"})
+    EXPECT_THAT(command_help(*find_command(verb)), HasSubstr("docker-archive, oci-archive or oci-dir; oci is oci-dir"));
 }
 
 oci_image::History step(const std::string& by, bool empty) {

@@ -14,6 +14,7 @@
 #include "cli/cooper/push.h"
 #include "cli/cooper/target.h"
 #include "cli/cooper/time_text.h"
+#include "cli/cooper/transport_words.h"
 #include "image/store.h"
 #include "io/tty.h"
 #include "spec/oci_image/platform.h"
@@ -22,12 +23,12 @@
 namespace cooper::cli {
 namespace {
 
+constexpr TransportText kTransportHelp = transport_help(" (default: found out)");
 constexpr std::array<Flag, 5> kLoadFlags = {{
     {"input", 'i', "FILE", "archive or directory, as the argument", Flag::Complete::kFile},
     {"name", 'n', "NAME", "name for the image, beside the one that it brings"},
     {"platform", 0, "OS/ARCH[/VARIANT]", "which image of several (default: this machine's)"},
-    {"transport", 0, "KIND", "oci, oci-archive or docker-archive (default: found out)", Flag::Complete::kWords,
-     "oci oci-archive docker-archive"},
+    {"transport", 0, "KIND", kTransportHelp.view(), Flag::Complete::kWords, kTransportCompletion.view()},
     {"quiet", 'q', "", "no progress; only ids"},
 }};
 constexpr std::array<Flag, 3> kImportFlags = {{
@@ -54,14 +55,6 @@ Result<image::Store> open_store(const Context& context) {
   return engine.images();
 }
 
-Result<image::Transport> transport_of(const std::string& word) {
-  if (word == "oci" || word == "oci-dir") return image::Transport::kOciDirectory;
-  if (word == "oci-archive") return image::Transport::kOciArchive;
-  if (word == "docker-archive") return image::Transport::kDockerArchive;
-  return Error(Errc::kInvalidArgument,
-               "unknown transport " + quoted(word) + " (use oci, oci-archive or docker-archive)");
-}
-
 Result<image::LoadOptions> load_options(const Args& args) {
   image::LoadOptions options;
   const auto input = args.last("input");
@@ -77,7 +70,7 @@ Result<image::LoadOptions> load_options(const Args& args) {
     ASSIGN_OR_RETURN(options.platform, oci_image::parse_platform(*text));
   }
   if (const auto word = args.last("transport")) {
-    ASSIGN_OR_RETURN(options.transport, transport_of(*word));
+    ASSIGN_OR_RETURN(options.transport, parse_transport(*word));
   }
   return options;
 }
