@@ -15,7 +15,7 @@ set_property(TARGET libcooper APPEND PROPERTY LINK_DEPENDS ${CMAKE_SOURCE_DIR}/c
 target_link_libraries(libcooper PRIVATE cooper_library cooper_settings cooper_warnings)
 
 # One archive with every room below the library room, for programs that link statically.
-set(COOPER_LIBRARY_ROOMS library convert image fetch container seccomp cgroup criu dbus netlink libcontainer oci_runtime oci_image codec log io sys base)
+set(COOPER_LIBRARY_ROOMS library convert image fetch container seccomp cgroup criu dbus netlink libcontainer oci_runtime oci_image appc codec log io sys base)
 set(script "create ${CMAKE_BINARY_DIR}/lib/libcooper.a\n")
 set(archives "")
 foreach(room ${COOPER_LIBRARY_ROOMS})
