@@ -1,6 +1,8 @@
 #define ZLIB_CONST
+#include <bzlib.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <lzma.h>
 #include <zlib.h>
 #include <zstd.h>
 
@@ -32,6 +34,25 @@ std::string zstd(const std::string& plain) {
   return out;
 }
 
+std::string bzip2(std::string plain) {
+  std::string out(plain.size() + plain.size() / 50 + 700, '\0');
+  auto size = static_cast<unsigned>(out.size());
+  EXPECT_EQ(BZ2_bzBuffToBuffCompress(out.data(), &size, plain.data(), static_cast<unsigned>(plain.size()), 1, 0, 0),
+            BZ_OK);
+  out.resize(size);
+  return out;
+}
+
+std::string xz(const std::string& plain) {
+  std::string out(lzma_stream_buffer_bound(plain.size()), '\0');
+  std::size_t size = 0;
+  EXPECT_EQ(lzma_easy_buffer_encode(1, LZMA_CHECK_CRC32, nullptr, reinterpret_cast<const std::uint8_t*>(plain.data()),
+                                    plain.size(), reinterpret_cast<std::uint8_t*>(out.data()), &size, out.size()),
+            LZMA_OK);
+  out.resize(size);
+  return out;
+}
+
 std::string sample() {
   std::string text;
   for (int i = 0; i < 60000; ++i) text += std::to_string(i * 7919) + "\n";
@@ -53,7 +74,7 @@ class Trickle final : public ByteSource {
 
 Result<std::string> decompress(std::string_view bytes, std::size_t piece = 7000, std::size_t buffer_bytes = 5000) {
   Trickle source(bytes, piece);
-  ASSIGN_OR_RETURN(const auto plain, Decompressor::create(source));
+  ASSIGN_OR_RETURN(const auto plain, Decompressor::create(source, Accept::kArchives));
   std::string out;
   std::vector<char> buffer(buffer_bytes);
   while (true) {
@@ -101,13 +122,13 @@ TEST(Compression, Sniffs) {
 TEST(Compression, RoundTrips) {
   const std::string text = sample();
   for (const std::size_t piece : {1U, 513U, 1000000U}) {
-    for (const std::string& bytes : {text, gzip(text), zstd(text)}) {
+    for (const std::string& bytes : {text, gzip(text), zstd(text), bzip2(text), xz(text)}) {
       const auto plain = decompress(bytes, piece);
       ASSERT_TRUE(plain.ok()) << plain.error().message();
       EXPECT_EQ(*plain, text);
     }
   }
-  for (const std::string& bytes : {std::string(), gzip(""), zstd("")}) {
+  for (const std::string& bytes : {std::string(), gzip(""), zstd(""), bzip2(""), xz("")}) {
     const auto plain = decompress(bytes);
     ASSERT_TRUE(plain.ok()) << plain.error().message();
     EXPECT_EQ(*plain, "");
@@ -115,6 +136,10 @@ TEST(Compression, RoundTrips) {
 }
 
 TEST(Compression, SeveralMembersAndFrames) {
+  const auto streams = decompress(bzip2("one") + bzip2("") + bzip2("two"));
+  ASSERT_TRUE(streams.ok());
+  EXPECT_EQ(*streams, "onetwo");
+  EXPECT_EQ(*decompress(xz("one") + std::string(8, '\0') + xz("two")), "onetwo");
   const auto members = decompress(gzip("one") + gzip("") + gzip("two"));
   ASSERT_TRUE(members.ok()) << members.error().message();
   EXPECT_EQ(*members, "onetwo");
@@ -132,8 +157,8 @@ TEST(Compression, GzipMayBePaddedButNotFollowed) {
 
 TEST(Compression, EveryCutIsAnError) {
   const std::string text = sample().substr(0, 3000);
-  for (const std::string& bytes : {gzip(text), zstd(text)}) {
-    for (std::size_t size = 4; size < bytes.size(); size += size < 40 || size + 40 > bytes.size() ? 1 : 37) {
+  for (const std::string& bytes : {gzip(text), zstd(text), bzip2(text), xz(text)}) {
+    for (std::size_t size = 6; size < bytes.size(); size += size < 40 || size + 40 > bytes.size() ? 1 : 37) {
       const auto plain = decompress(bytes.substr(0, size));
       ASSERT_FALSE(plain.ok()) << size;
       EXPECT_EQ(plain.error().code(), Errc::kCorrupt);
@@ -142,16 +167,24 @@ TEST(Compression, EveryCutIsAnError) {
 }
 
 TEST(Compression, DamageIsAnError) {
-  std::string bytes = gzip(sample());
-  bytes[bytes.size() / 2] = static_cast<char>(bytes[bytes.size() / 2] ^ 0x55);
-  EXPECT_EQ(decompress(bytes).error().code(), Errc::kCorrupt);
+  for (std::string bytes : {gzip(sample()), bzip2(sample()), xz(sample())}) {
+    bytes[bytes.size() / 2] = static_cast<char>(bytes[bytes.size() / 2] ^ 0x55);
+    EXPECT_EQ(decompress(bytes).error().code(), Errc::kCorrupt);
+  }
+  EXPECT_EQ(decompress(bzip2("one") + "junk").error().code(), Errc::kCorrupt);
+  EXPECT_EQ(decompress(xz("one") + "junk").error().code(), Errc::kCorrupt);
 }
 
 TEST(Compression, OthersAreNamed) {
-  const auto plain = decompress("BZh91AY");
-  ASSERT_FALSE(plain.ok());
-  EXPECT_EQ(plain.error().code(), Errc::kUnsupported);
-  EXPECT_THAT(plain.error().message(), ::testing::HasSubstr("bzip2"));
+  const std::vector<std::pair<std::string, std::string>> cases = {{bzip2("x"), "bzip2"}, {xz("x"), "xz"}};
+  for (const auto& [bytes, word] : cases) {
+    MemorySource source(bytes);
+    const auto plain = Decompressor::create(source);
+    ASSERT_FALSE(plain.ok());
+    EXPECT_EQ(plain.error().code(), Errc::kUnsupported);
+    EXPECT_THAT(plain.error().message(), ::testing::HasSubstr(word));
+  }
+  EXPECT_EQ(decompress(std::string("\x04\x22\x4d\x18", 4)).error().code(), Errc::kUnsupported);
 }
 
 }  // namespace

@@ -4,7 +4,9 @@
 #include <array>
 #include <cstring>
 
+#include "codec/bzip2.h"
 #include "codec/gzip.h"
+#include "codec/xz.h"
 #include "codec/zstd.h"
 
 namespace cooper::codec {
@@ -24,6 +26,21 @@ constexpr std::array<Magic, 5> kMagics = {{
      Compression::kXz},
     {std::string_view("\x04\x22\x4d\x18", 4), Compression::kLz4},
 }};
+
+bool is_accepted(Compression compression, Accept accept) {
+  switch (compression) {
+    case Compression::kNone:
+    case Compression::kGzip:
+    case Compression::kZstd:
+      return true;
+    case Compression::kBzip2:
+    case Compression::kXz:
+      return accept == Accept::kArchives;
+    case Compression::kLz4:
+      return false;
+  }
+  return false;
+}
 
 }  // namespace
 
@@ -69,14 +86,16 @@ Decompressor::Decompressor(Compression compression, std::string head, ByteSource
     : compression_(compression), rewound_(std::move(head), input) {
   if (compression_ == Compression::kGzip) inner_ = std::make_unique<GzipReader>(rewound_);
   if (compression_ == Compression::kZstd) inner_ = std::make_unique<ZstdReader>(rewound_);
+  if (compression_ == Compression::kBzip2) inner_ = std::make_unique<Bzip2Reader>(rewound_);
+  if (compression_ == Compression::kXz) inner_ = std::make_unique<XzReader>(rewound_);
 }
 
-Result<std::unique_ptr<Decompressor>> Decompressor::create(ByteSource& input) {
+Result<std::unique_ptr<Decompressor>> Decompressor::create(ByteSource& input, Accept accept) {
   std::string head(kSniffBytes, '\0');
   ASSIGN_OR_RETURN(const std::size_t n, read_full(input, head));
   head.resize(n);
   const Compression compression = sniff(head);
-  if (compression != Compression::kNone && compression != Compression::kGzip && compression != Compression::kZstd) {
+  if (!is_accepted(compression, accept)) {
     return Error(Errc::kUnsupported, std::string(to_string(compression)) + " compression is not supported")
         .with_hint("recompress with gzip or zstd");
   }

@@ -16,11 +16,14 @@ std::string_view to_string(Compression compression);
 inline constexpr std::size_t kSniffBytes = 512;
 Compression sniff(std::string_view head);
 
+// Which compressions are undone: those that layers of OCI images have, or with bzip2 and xz those of archives.
+enum class Accept { kLayers, kArchives };
+
 // The uncompressed bytes of a source of unknown compression.
 class Decompressor final : public ByteSource {
  public:
-  // Errc::kUnsupported for bzip2, xz and lz4. `input` must outlive the result.
-  static Result<std::unique_ptr<Decompressor>> create(ByteSource& input);
+  // Errc::kUnsupported for a compression that is not accepted, and for lz4. `input` must outlive the result.
+  static Result<std::unique_ptr<Decompressor>> create(ByteSource& input, Accept accept = Accept::kLayers);
   Result<std::size_t> read(std::span<char> buffer) override;
   Compression compression() const { return compression_; }
 

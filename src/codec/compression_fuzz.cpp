@@ -6,7 +6,7 @@
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   cooper::codec::MemorySource source({reinterpret_cast<const char*>(data), size});
-  auto plain = cooper::codec::Decompressor::create(source);
+  auto plain = cooper::codec::Decompressor::create(source, cooper::codec::Accept::kArchives);
   if (!plain.ok()) return 0;
   std::vector<char> buffer(std::size_t{64} << 10);
   std::size_t total = 0;

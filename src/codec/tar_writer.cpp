@@ -27,6 +27,7 @@ constexpr Field kSize{124, 12};
 constexpr Field kTime{136, 12};
 constexpr Field kCheckSum{148, 8};
 constexpr std::size_t kType = 156;
+constexpr std::size_t kLink = 157;
 constexpr std::size_t kMagic = 257;
 constexpr std::string_view kUstar(
     "ustar\0"
@@ -70,6 +71,81 @@ std::string pax_record(std::string_view key, std::string_view value) {
   return std::to_string(size) + " " + std::string(key) + "=" + std::string(value) + "\n";
 }
 
+// Seconds since 1970 as pax has them: "-1.25" is 1.25 seconds before.
+std::string pax_time(std::int64_t seconds, std::uint32_t nanoseconds) {
+  constexpr std::uint32_t kSecond = 1'000'000'000;
+  const bool before = seconds < 0 && nanoseconds != 0;
+  std::string text = before && seconds == -1 ? "-0" : std::to_string(before ? seconds + 1 : seconds);
+  if (nanoseconds == 0) return text;
+  const std::string digits = std::to_string(before ? kSecond - nanoseconds : nanoseconds);
+  return text + "." + std::string(9 - digits.size(), '0') + digits;
+}
+
+char type_of(EntryType type) {
+  switch (type) {
+    case EntryType::kFile:
+      return '0';
+    case EntryType::kHardLink:
+      return '1';
+    case EntryType::kSymlink:
+      return '2';
+    case EntryType::kCharDevice:
+      return '3';
+    case EntryType::kBlockDevice:
+      return '4';
+    case EntryType::kDirectory:
+      return '5';
+    case EntryType::kFifo:
+      return '6';
+  }
+  return '0';
+}
+
+Block header_block(const Entry& entry, char type, std::uint64_t stored_bytes) {
+  Block block{};
+  std::memcpy(block.data(), entry.path.data(), std::min(entry.path.size(), kNameBytes));
+  put_number(block, kMode, entry.mode);
+  put_number(block, kUid, entry.uid);
+  put_number(block, kGid, entry.gid);
+  put_number(block, kSize, stored_bytes);
+  put_number(block, kTime, entry.mtime_s < 0 ? 0 : static_cast<std::uint64_t>(entry.mtime_s));
+  block[kType] = type;
+  std::memcpy(block.data() + kLink, entry.link_target.data(), std::min(entry.link_target.size(), kNameBytes));
+  std::memcpy(block.data() + kMagic, kUstar.data(), kUstar.size());
+  put_number(block, kDeviceMajor, entry.device_major);
+  put_number(block, kDeviceMinor, entry.device_minor);
+  put_check_sum(block);
+  return block;
+}
+
+// The map of a sparse file as it precedes the data (format 1.0): counts and numbers in lines, whole blocks.
+std::string sparse_map(const std::vector<SparsePart>& parts) {
+  std::string map = std::to_string(parts.size()) + "\n";
+  for (const SparsePart& part : parts) map += std::to_string(part.offset) + "\n" + std::to_string(part.size) + "\n";
+  const std::size_t over = map.size() % kBlockBytes;
+  if (over != 0) map.append(kBlockBytes - over, '\0');
+  return map;
+}
+
+// What the header has no room for.
+Result<std::string> pax_records(const Entry& entry) {
+  std::string out;
+  if (entry.path.size() > kNameBytes && !entry.sparse) out += pax_record("path", entry.path);
+  if (entry.link_target.size() > kNameBytes) out += pax_record("linkpath", entry.link_target);
+  if (entry.mtime_s < 0 || entry.mtime_ns != 0) out += pax_record("mtime", pax_time(entry.mtime_s, entry.mtime_ns));
+  if (entry.sparse) {
+    out += pax_record("GNU.sparse.major", "1") + pax_record("GNU.sparse.minor", "0");
+    out += pax_record("GNU.sparse.name", entry.path);
+    out += pax_record("GNU.sparse.realsize", std::to_string(entry.size_bytes));
+  }
+  for (const auto& [name, value] : entry.xattrs) {
+    if (name.find('=') != std::string::npos)
+      return Error(Errc::kUnsupported, "attribute " + quoted(name) + " has a name that tar cannot hold");
+    out += pax_record("SCHILY.xattr." + name, value);
+  }
+  return out;
+}
+
 }  // namespace
 
 Status Writer::put(std::string_view bytes) {
@@ -83,38 +159,59 @@ Status Writer::pad() {
   return over == 0 ? Status() : put(std::string(kBlockBytes - over, '\0'));
 }
 
-Status Writer::put_block(std::string_view name, char type, std::uint32_t mode, std::uint64_t size_bytes) {
-  Block block{};
-  std::memcpy(block.data(), name.data(), std::min(name.size(), kNameBytes));
-  put_number(block, kMode, mode);
-  put_number(block, kUid, 0);
-  put_number(block, kGid, 0);
-  put_number(block, kSize, size_bytes);
-  put_number(block, kTime, 0);
-  block[kType] = type;
-  std::memcpy(block.data() + kMagic, kUstar.data(), kUstar.size());
-  put_number(block, kDeviceMajor, 0);
-  put_number(block, kDeviceMinor, 0);
-  put_check_sum(block);
-  return put({block.data(), block.size()});
+Status Writer::put_records(const std::string& records) {
+  if (records.empty()) return {};
+  Entry entry;
+  entry.path = "PaxHeaders/entry";
+  entry.mode = 0644;
+  const Block block = header_block(entry, 'x', records.size());
+  RETURN_IF_ERROR(put({block.data(), block.size()}));
+  RETURN_IF_ERROR(put(records));
+  return pad();
 }
 
-Status Writer::header(const std::string& path, char type, std::uint32_t mode, std::uint64_t size_bytes) {
-  if (path.size() > kNameBytes) {
-    const std::string record = pax_record("path", path);
-    RETURN_IF_ERROR(put_block("PaxHeaders/path", 'x', 0644, record.size()));
-    RETURN_IF_ERROR(put(record));
-    RETURN_IF_ERROR(pad());
+Status Writer::begin(const Entry& entry) {
+  ASSIGN_OR_RETURN(const std::string records, pax_records(entry));
+  RETURN_IF_ERROR(put_records(records));
+  std::string map;
+  std::uint64_t stored = entry.type == EntryType::kFile ? entry.size_bytes : 0;
+  if (entry.sparse) {
+    map = sparse_map(*entry.sparse);
+    stored = map.size();
+    for (const SparsePart& part : *entry.sparse) stored += part.size;
   }
-  return put_block(path, type, mode, size_bytes);
+  const Block block = header_block(entry, type_of(entry.type), stored);
+  RETURN_IF_ERROR(put({block.data(), block.size()}));
+  expected_ = stored - map.size();
+  return map.empty() ? Status() : put(map);
+}
+
+Status Writer::data(std::string_view bytes) {
+  if (bytes.size() > expected_) return Error(Errc::kCorrupt, "the file has more data than its header says");
+  expected_ -= bytes.size();
+  return put(bytes);
+}
+
+Status Writer::end_data() {
+  if (expected_ != 0) return Error(Errc::kCorrupt, "the file has less data than its header says");
+  return pad();
+}
+
+Status Writer::begin_plain(const std::string& path, EntryType type, std::uint32_t mode, std::uint64_t size_bytes) {
+  Entry entry;
+  entry.type = type;
+  entry.path = path;
+  entry.mode = mode;
+  entry.size_bytes = size_bytes;
+  return begin(entry);
 }
 
 Status Writer::directory(const std::string& path) {
-  return header(path + "/", '5', 0755, 0);
+  return begin_plain(path + "/", EntryType::kDirectory, 0755, 0);
 }
 
 Status Writer::file(const std::string& path, std::uint64_t size_bytes, ByteSource& source) {
-  RETURN_IF_ERROR(header(path, '0', 0444, size_bytes));
+  RETURN_IF_ERROR(begin_plain(path, EntryType::kFile, 0444, size_bytes));
   RETURN_IF_ERROR(copy_exactly(source, size_bytes, sink_, quoted(path)));
   written_ += size_bytes;
   return pad();

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <tuple>
 #include <utility>
 
 #include "codec/tar.h"
@@ -85,6 +86,83 @@ TEST(TarWriter, WhatIsWrittenIsReadAgain) {
   Entry end;
   EXPECT_FALSE(*reader.next(end));
   EXPECT_TRUE(reader.saw_end_mark());
+}
+
+// All that an entry can have survives.
+TEST(TarWriter, WholeEntriesAreReadAgain) {
+  std::vector<Entry> entries(6);
+  entries[0].type = EntryType::kDirectory;
+  entries[0].path = std::string(150, 'd') + "/";
+  entries[0].mode = 01777;
+  entries[1].path = "file";
+  entries[1].mode = 04755;
+  entries[1].uid = 4'000'000'000;
+  entries[1].gid = 77;
+  entries[1].size_bytes = 3;
+  entries[1].mtime_s = 1'600'000'000;
+  entries[1].mtime_ns = 5;
+  entries[1].xattrs = {{"security.capability", std::string("\1\0\n=x", 5)}, {"user.a", ""}};
+  entries[2].type = EntryType::kSymlink;
+  entries[2].path = "link";
+  entries[2].link_target = std::string(200, 't');
+  entries[2].mtime_s = -2;
+  entries[2].mtime_ns = 750'000'000;
+  entries[3].type = EntryType::kHardLink;
+  entries[3].path = "hard";
+  entries[3].link_target = "file";
+  entries[3].mtime_s = -1;
+  entries[3].mtime_ns = 750'000'000;
+  entries[4].type = EntryType::kCharDevice;
+  entries[4].path = "null";
+  entries[4].device_major = 1;
+  entries[4].device_minor = 300'000;
+  entries[5].path = std::string(120, 's');
+  entries[5].size_bytes = std::uint64_t{1} << 40;
+  entries[5].sparse = {{4096, 4}, {std::uint64_t{1} << 40, 0}};
+  StringSink sink;
+  Writer writer(sink);
+  const auto data_of = [](const Entry& entry) -> std::string {
+    return entry.type != EntryType::kFile ? "" : entry.sparse ? "mark" : "abc";
+  };
+  for (const Entry& entry : entries) {
+    ASSERT_TRUE(writer.begin(entry).ok());
+    if (entry.type != EntryType::kFile) continue;
+    ASSERT_TRUE(writer.data(data_of(entry)).ok());
+    ASSERT_TRUE(writer.end_data().ok());
+  }
+  ASSERT_TRUE(writer.finish().ok());
+  MemoryBlocks blocks(sink.text());
+  Reader reader(blocks);
+  for (const Entry& wanted : entries) {
+    Entry entry;
+    const auto more = reader.next(entry);
+    ASSERT_TRUE(more.ok() && *more) << wanted.path;
+    EXPECT_EQ(
+        std::tie(entry.type, entry.path, entry.link_target, entry.mode, entry.uid, entry.gid, entry.size_bytes),
+        std::tie(wanted.type, wanted.path, wanted.link_target, wanted.mode, wanted.uid, wanted.gid, wanted.size_bytes));
+    EXPECT_EQ(std::tie(entry.mtime_s, entry.mtime_ns, entry.device_major, entry.device_minor, entry.xattrs),
+              std::tie(wanted.mtime_s, wanted.mtime_ns, wanted.device_major, wanted.device_minor, wanted.xattrs));
+    EXPECT_EQ(entry.sparse.has_value(), wanted.sparse.has_value());
+    if (entry.type != EntryType::kFile) continue;
+    const auto chunk = reader.read();
+    ASSERT_TRUE(chunk.ok());
+    EXPECT_EQ(chunk->bytes, data_of(wanted));
+    EXPECT_EQ(chunk->offset, wanted.sparse ? 4096U : 0U);
+  }
+}
+
+TEST(TarWriter, DataOfAnotherSizeAreRefused) {
+  StringSink sink;
+  Writer writer(sink);
+  Entry entry;
+  entry.path = "a";
+  entry.size_bytes = 2;
+  ASSERT_TRUE(writer.begin(entry).ok());
+  EXPECT_EQ(writer.data("123").error().code(), Errc::kCorrupt);
+  ASSERT_TRUE(writer.data("1").ok());
+  EXPECT_EQ(writer.end_data().error().code(), Errc::kCorrupt);
+  entry.xattrs = {{"user.a=b", "c"}};
+  EXPECT_EQ(writer.begin(entry).error().code(), Errc::kUnsupported);
 }
 
 TEST(TarWriter, ASourceOfAnotherSizeIsRefused) {
