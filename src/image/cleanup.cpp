@@ -112,7 +112,9 @@ Result<std::vector<Digest>> all_blobs(BorrowedFd store) {
 std::vector<Digest> blobs_of(const Image& image) {
   std::vector<Digest> out = image.layers;
   out.push_back(image.id);
+  out.push_back(image.config_digest());
   out.push_back(image.manifest_digest);
+  if (image.aci) out.push_back(image.aci->manifest);
   return out;
 }
 

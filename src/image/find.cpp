@@ -3,6 +3,9 @@
 #include <algorithm>
 
 #include "base/strings.h"
+#include "image/internal/aci.h"
+#include "spec/appc/names.h"
+#include "spec/oci_image/platform.h"
 #include "spec/oci_image/reference.h"
 
 namespace cooper::image {
@@ -19,7 +22,8 @@ bool is_hex(std::string_view text) {
 }
 
 std::string_view without_algorithm(std::string_view text) {
-  for (const std::string_view algorithm : {std::string_view("sha256:"), std::string_view("sha512:")}) {
+  for (const std::string_view algorithm :
+       {std::string_view("sha256:"), std::string_view("sha512:"), std::string_view("sha512-")}) {
     if (text.starts_with(algorithm)) text.remove_prefix(algorithm.size());
   }
   return text;
@@ -142,10 +146,18 @@ Result<FoundImage> find_image_and_name(const Records& records, std::string_view 
     ASSIGN_OR_RETURN(auto found, reference->digest ? by_digest(records, *reference) : by_name(records, *reference));
     if (found) return std::move(*found);
   }
-  if (const auto prefix = id_prefix(text)) {
+  const auto prefix = id_prefix(text);
+  if (prefix) {
     ASSIGN_OR_RETURN(auto found, by_id(records, *prefix, text));
     if (found) return std::move(*found);
-  } else if (!reference.ok() && !is_too_short(records, text)) {
+  }
+  // The words of an ACI's own name, which need not be a reference.
+  const auto aci_name = appc::parse_image_name(text);
+  if (aci_name.ok()) {
+    ASSIGN_OR_RETURN(auto found, find_aci(records, aci_name->name, aci_name->labels, oci_image::host_platform()));
+    if (found) return FoundImage{std::move(*found), std::nullopt};
+  }
+  if (!reference.ok() && !aci_name.ok() && !prefix && !is_too_short(records, text)) {
     return reference.error().code() == Errc::kInvalidArgument
                ? Error(Errc::kInvalidArgument, reference.error().message())
                : Error(Errc::kInternal, reference.error().message());

@@ -1,5 +1,6 @@
 #include "image/internal/intake.h"
 
+#include <algorithm>
 #include <chrono>
 
 #include "base/strings.h"
@@ -67,18 +68,21 @@ std::string layer_name(std::size_t index, std::size_t count, const LayerPlan& la
          (layer.digest ? layer.digest->str() : quoted(layer.file)) + ")";
 }
 
+bool has_all_bytes(BorrowedFd store, const Image& image) {
+  return Trees(store).exists(image.chain) && std::ranges::all_of(image.layers, [&](const Digest& blob) {
+           return sys::fstatat(store, blob_path(blob)).ok();
+         });
+}
+
 Result<std::optional<Image>> already_there(BorrowedFd store, const ImagePlan& plan) {
-  ASSIGN_OR_RETURN(std::optional<Image> image, Records(store).image(plan.config_digest));
+  ASSIGN_OR_RETURN(std::optional<Image> image, Records(store).image(plan.image_id()));
   if (!image) return image;
+  if (image->config_digest() != plan.config_digest) return std::optional<Image>();
   // An archive without a manifest brings nothing new when the image is known; another manifest of the same image
   // replaces ours.
   if (!plan.manifest_bytes.empty() && codec::digest_of(plan.manifest_bytes) != image->manifest_digest)
     return std::optional<Image>();
-  if (!Trees(store).exists(image->chain)) return std::optional<Image>();
-  for (const Digest& blob : image->layers) {
-    if (!sys::fstatat(store, blob_path(blob)).ok()) return std::optional<Image>();
-  }
-  return image;
+  return has_all_bytes(store, *image) ? std::move(image) : std::optional<Image>();
 }
 
 Result<Image> take_in(BorrowedFd store, Staging& staging, const ImagePlan& plan, const OpenLayers& open,
@@ -99,7 +103,8 @@ Result<Image> take_in(BorrowedFd store, Staging& staging, const ImagePlan& plan,
                                       .platform = {}},
                            .layers = {},
                            .annotations = {}};
-  Image image{.id = plan.config_digest, .manifest_digest = plan.config_digest};
+  Image image{.id = plan.image_id(), .manifest_digest = plan.config_digest};
+  if (plan.id) image.config = plan.config_digest;
   for (const LayerOutput& layer : layers) {
     made.layers.push_back({.media_type = std::string(layer_media_type(layer.compression)),
                            .digest = layer.digest,
@@ -118,7 +123,7 @@ Result<Image> take_in(BorrowedFd store, Staging& staging, const ImagePlan& plan,
   image.loaded_unix_ms = now_unix_ms();
   image.chain = chain;
   image.names = plan.names;
-  RETURN_IF_ERROR(staging.add_blob(image.id, plan.config_bytes));
+  RETURN_IF_ERROR(staging.add_blob(plan.config_digest, plan.config_bytes));
   RETURN_IF_ERROR(staging.add_blob(image.manifest_digest, manifest));
   return image;
 }

@@ -2,6 +2,7 @@
 
 #include "base/strings.h"
 #include "codec/digest.h"
+#include "image/internal/aci.h"
 #include "image/internal/intake.h"
 #include "image/internal/job.h"
 #include "image/internal/layers.h"
@@ -28,7 +29,8 @@ class Loader {
   Result<std::vector<Image>> run();
 
  private:
-  Result<std::vector<ImagePlan>> plan();
+  Result<std::vector<ImagePlan>> plan(Transport transport) const;
+  Result<std::vector<Image>> take_in_all(Transport transport);
   Status open_source();
   Status open_archive(UniqueFd file, bool seekable, std::uint64_t size);
   Result<Transport> detect();
@@ -38,6 +40,7 @@ class Loader {
   const LoadOptions& options_;
   std::optional<Staging> staging_;
   std::unique_ptr<Source> source_;
+  ArchiveSource* archive_ = nullptr;  // the same, when it is one
   bool is_directory_ = false;
 };
 
@@ -47,14 +50,18 @@ Status Loader::open_archive(UniqueFd file, bool seekable, std::uint64_t size) {
     ASSIGN_OR_RETURN(const std::size_t n, sys::pread(file, head, 0));
     head.resize(n);
     if (codec::sniff(head) == codec::Compression::kNone) {
-      ASSIGN_OR_RETURN(source_, ArchiveSource::index(std::move(file), size));
+      ASSIGN_OR_RETURN(auto archive, ArchiveSource::index(std::move(file), size));
+      archive_ = archive.get();
+      source_ = std::move(archive);
       return {};
     }
   }
   codec::FdSource stream(file);
   ASSIGN_OR_RETURN(UniqueFd spool,
                    sys::openat(staging_->job().fd(), "spool", O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0600));
-  ASSIGN_OR_RETURN(source_, ArchiveSource::spool(stream, std::move(spool)));
+  ASSIGN_OR_RETURN(auto archive, ArchiveSource::spool(stream, std::move(spool)));
+  archive_ = archive.get();
+  source_ = std::move(archive);
   return {};
 }
 
@@ -84,19 +91,21 @@ Result<Transport> Loader::detect() {
   if (has_index) return is_directory_ ? Transport::kOciDirectory : Transport::kOciArchive;
   ASSIGN_OR_RETURN(const bool has_docker_manifest, source_->has("manifest.json"));
   if (has_docker_manifest && !is_directory_) return Transport::kDockerArchive;
+  if (archive_ != nullptr && archive_->has_member("manifest")) return Transport::kAci;
   if (is_directory_) {
     ASSIGN_OR_RETURN(const bool is_skopeo_dir, looks_like_skopeo_dir(*source_));
     if (is_skopeo_dir) return skopeo_dir_error(options_.path);
   }
-  Error error(Errc::kInvalidArgument, is_directory_ ? "is not an OCI layout: it has no index.json"
-                                                    : "is not an image: it has neither index.json nor manifest.json");
+  Error error(Errc::kInvalidArgument,
+              is_directory_
+                  ? "is not an OCI layout: it has no index.json"
+                  : "is not an image: it has neither index.json nor manifest.json, nor the manifest of an ACI");
   return std::move(error).with_hint(
       is_directory_ ? "pack the directory with tar and use cooper image import to make an image of it"
                     : "use cooper image import to make an image of a root file system");
 }
 
-Result<std::vector<ImagePlan>> Loader::plan() {
-  ASSIGN_OR_RETURN(const Transport transport, detect());
+Result<std::vector<ImagePlan>> Loader::plan(Transport transport) const {
   const PlanOptions options{.platform = options_.platform.value_or(oci_image::host_platform()), .name = options_.name};
   return transport == Transport::kDockerArchive ? plan_docker_archive(*source_, options)
                                                 : plan_oci_layout(*source_, options);
@@ -127,6 +136,24 @@ Result<std::vector<OpenLayer>> Loader::open_layers(const ImagePlan& plan) {
   return layers;
 }
 
+Result<std::vector<Image>> Loader::take_in_all(Transport transport) {
+  std::vector<Image> images;
+  if (transport == Transport::kAci) {
+    ASSIGN_OR_RETURN(const struct stat info, sys::fstat(archive_->file()));
+    ASSIGN_OR_RETURN(Image image,
+                     load_aci(store_, *staging_, archive_->file(), static_cast<std::uint64_t>(info.st_size), options_));
+    images.push_back(std::move(image));
+    return images;
+  }
+  ASSIGN_OR_RETURN(const auto plans, plan(transport));
+  for (const ImagePlan& plan : plans) {
+    const OpenLayers open = [&] { return open_layers(plan); };
+    ASSIGN_OR_RETURN(Image image, take_in(store_, *staging_, plan, open, options_.progress));
+    images.push_back(std::move(image));
+  }
+  return images;
+}
+
 Result<std::vector<Image>> Loader::run() {
   // What killed loads left behind may be large; not to find it is no reason to fail.
   (void)!remove_stale_jobs(store_).ok();
@@ -139,16 +166,11 @@ Result<std::vector<Image>> Loader::run() {
     return opened.error().message().starts_with("open " + shown) ? std::move(opened).error()
                                                                  : context(std::move(opened).error());
   }
-  auto plans = plan();
-  if (!plans.ok()) return context(std::move(plans).error());
-  std::vector<Image> images;
-  for (const ImagePlan& plan : *plans) {
-    const OpenLayers open = [&] { return open_layers(plan); };
-    auto image = take_in(store_, *staging_, plan, open, options_.progress);
-    if (!image.ok()) return context(std::move(image).error());
-    images.push_back(std::move(*image));
-  }
-  RETURN_IF_ERROR(staging_->commit(images));
+  auto transport = detect();
+  if (!transport.ok()) return context(std::move(transport).error());
+  auto images = take_in_all(*transport);
+  if (!images.ok()) return context(std::move(images).error());
+  RETURN_IF_ERROR(staging_->commit(*images));
   return images;
 }
 
@@ -156,7 +178,7 @@ Result<std::vector<Image>> Loader::run() {
 Result<std::vector<LayerInput>> stored_inputs(BorrowedFd store, const Image& image) {
   ASSIGN_OR_RETURN(std::string manifest_bytes, read_stored_document(store, image.manifest_digest, "manifest"));
   ASSIGN_OR_RETURN(const auto manifest, oci_image::parse_manifest(std::move(manifest_bytes), "manifest"));
-  ASSIGN_OR_RETURN(std::string config_bytes, read_stored_document(store, image.id, "configuration"));
+  ASSIGN_OR_RETURN(std::string config_bytes, read_stored_document(store, image.config_digest(), "configuration"));
   ASSIGN_OR_RETURN(const auto config, oci_image::parse_config(std::move(config_bytes), "configuration"));
   if (config.diff_ids.size() != manifest.layers.size())
     return Error(Errc::kCorrupt, "manifest and configuration differ in layers");

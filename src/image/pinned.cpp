@@ -45,7 +45,7 @@ Result<PinnedImage> describe_stored(BorrowedFd store, const Image& image) {
   ASSIGN_OR_RETURN(std::string manifest_bytes, read_stored_document(store, image.manifest_digest, "manifest"));
   const std::uint64_t manifest_size = manifest_bytes.size();
   ASSIGN_OR_RETURN(const auto manifest, oci_image::parse_manifest(std::move(manifest_bytes), "manifest"));
-  ASSIGN_OR_RETURN(std::string config_bytes, read_stored_document(store, image.id, "configuration"));
+  ASSIGN_OR_RETURN(std::string config_bytes, read_stored_document(store, image.config_digest(), "configuration"));
   const std::uint64_t config_size = config_bytes.size();
   ASSIGN_OR_RETURN(const auto config, oci_image::parse_config(std::move(config_bytes), "configuration"));
   if (config.diff_ids.size() != manifest.layers.size())
@@ -54,7 +54,7 @@ Result<PinnedImage> describe_stored(BorrowedFd store, const Image& image) {
       .image = image,
       .manifest_type = manifest.media_type.empty() ? std::string(oci_image::kMediaTypeManifest) : manifest.media_type,
       .manifest = {image.manifest_digest, manifest_size, "manifest"},
-      .config = {image.id, config_size, "configuration"}};
+      .config = {image.config_digest(), config_size, "configuration"}};
   const bool sizes = image.layer_bytes.size() == manifest.layers.size();
   for (std::size_t i = 0; i < manifest.layers.size(); ++i) {
     const oci_image::Descriptor& layer = manifest.layers[i];

@@ -74,7 +74,8 @@ void Pusher::find_other_repositories() {
       if (!other.ok() || other->registry != ours.registry || other->repository == ours.repository) continue;
       for (StoredBlob& blob : blobs_) {
         const Digest& digest = blob.blob.digest;
-        const bool has = digest == image.id || std::ranges::find(image.layers, digest) != image.layers.end();
+        const bool has =
+            digest == image.config_digest() || std::ranges::find(image.layers, digest) != image.layers.end();
         if (has && blob.from.empty()) blob.from = other->repository;
       }
     }

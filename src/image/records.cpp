@@ -25,6 +25,47 @@ Result<Digest> digest_member(const Cursor& root, std::string_view name) {
   return Digest::parse(text);
 }
 
+void print_aci(Writer& writer, const Aci& aci) {
+  writer.key("aci").begin_object().field("name", aci.name).field("manifest", aci.manifest.str());
+  writer.key("labels").begin_array();
+  for (const appc::NameValue& label : aci.labels)
+    writer.begin_object().field("name", label.name).field("value", label.value).end_object();
+  writer.end_array().key("dependencies").begin_array();
+  for (const Digest& id : aci.dependencies) writer.string(id.str());
+  writer.end_array().end_object();
+}
+
+Result<std::vector<Digest>> read_digests(const Cursor& object, std::string_view name) {
+  std::vector<std::string> texts;
+  RETURN_IF_ERROR(object.read(name, texts));
+  std::vector<Digest> out;
+  for (const std::string& text : texts) {
+    ASSIGN_OR_RETURN(Digest digest, Digest::parse(text));
+    out.push_back(std::move(digest));
+  }
+  return out;
+}
+
+Result<Aci> read_aci(const Cursor& object) {
+  RETURN_IF_ERROR(object.expect_object());
+  ASSIGN_OR_RETURN(Digest manifest, digest_member(object, "manifest"));
+  Aci aci{.name = {}, .labels = {}, .manifest = std::move(manifest), .dependencies = {}};
+  RETURN_IF_ERROR(object.read("name", aci.name));
+  if (const auto labels = object.get("labels")) {
+    const auto add = [&](const Cursor& element) -> Status {
+      RETURN_IF_ERROR(element.expect_object());
+      appc::NameValue label;
+      RETURN_IF_ERROR(element.read("name", label.name));
+      RETURN_IF_ERROR(element.read("value", label.value));
+      aci.labels.push_back(std::move(label));
+      return {};
+    };
+    RETURN_IF_ERROR(labels->for_each(add));
+  }
+  ASSIGN_OR_RETURN(aci.dependencies, read_digests(object, "dependencies"));
+  return aci;
+}
+
 Status check_version(const Cursor& root) {
   RETURN_IF_ERROR(root.expect_object());
   int version = 0;
@@ -75,6 +116,8 @@ std::string print_record(const Image& image) {
       .field("id", image.id.str())
       .field("manifest", image.manifest_digest.str());
   if (image.index_digest) writer.field("index", image.index_digest->str());
+  if (image.config) writer.field("config", image.config->str());
+  if (image.aci) print_aci(writer, *image.aci);
   writer.field("chain", image.chain).field("created", image.created).field("size_bytes", image.size_bytes);
   writer.field("loaded_unix_ms", image.loaded_unix_ms);
   writer.key("layers").begin_array();
@@ -100,6 +143,12 @@ Result<Image> parse_record(std::string text) {
   if (root.get("index")) {
     ASSIGN_OR_RETURN(image.index_digest, digest_member(root, "index"));
   }
+  if (root.get("config")) {
+    ASSIGN_OR_RETURN(image.config, digest_member(root, "config"));
+  }
+  if (const auto aci = root.get("aci")) {
+    ASSIGN_OR_RETURN(image.aci, read_aci(*aci));
+  }
   RETURN_IF_ERROR(root.read("chain", image.chain));
   RETURN_IF_ERROR(check_chain(image.chain));
   RETURN_IF_ERROR(root.read("created", image.created));
@@ -107,12 +156,7 @@ Result<Image> parse_record(std::string text) {
   RETURN_IF_ERROR(root.read("loaded_unix_ms", image.loaded_unix_ms));
   RETURN_IF_ERROR(root.read("names", image.names));
   RETURN_IF_ERROR(root.read("digest_names", image.digest_names));
-  std::vector<std::string> layers;
-  RETURN_IF_ERROR(root.read("layers", layers));
-  for (const std::string& layer : layers) {
-    ASSIGN_OR_RETURN(Digest digest, Digest::parse(layer));
-    image.layers.push_back(std::move(digest));
-  }
+  ASSIGN_OR_RETURN(image.layers, read_digests(root, "layers"));
   RETURN_IF_ERROR(read_layer_bytes(root, image));
   return image;
 }

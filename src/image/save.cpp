@@ -3,6 +3,7 @@
 #include <set>
 
 #include "base/strings.h"
+#include "image/internal/aci_export.h"
 #include "image/internal/job.h"
 #include "image/internal/save.h"
 #include "io/new_file.h"
@@ -32,6 +33,8 @@ class Saver {
     // What killed saves and loads left behind; not to find it is no reason to fail.
     (void)!remove_stale_jobs(store_).ok();
     ASSIGN_OR_RETURN(const Pinned pinned, Pinned::take(store_, options_.references));
+    if (options_.transport == Transport::kAci && pinned.images().size() != 1)
+      return Error(Errc::kInvalidArgument, "an ACI holds one image, not " + std::to_string(pinned.images().size()));
     total_ = total_bytes(pinned);
     const PinnedImage& first = pinned.images().front();
     shown_ = first.image.given_names.empty() ? first.image.id.str() : first.image.given_names.front();
@@ -65,6 +68,7 @@ class Saver {
   }
 
   Result<std::uint64_t> write_archive(const Pinned& pinned, codec::ByteSink& sink) {
+    if (options_.transport == Transport::kAci) return write_aci(store_, pinned.images().front(), sink, steps());
     ArchivePackage package(sink);
     RETURN_IF_ERROR(options_.transport == Transport::kOciArchive ? write_oci_layout(pinned, package, steps())
                                                                  : write_docker_archive(pinned, package, steps()));

@@ -15,7 +15,7 @@ namespace cooper::image {
 struct SaveOptions {
   // At least one. What is named by an id or a digest keeps all its names, what is named by a name that one.
   std::vector<std::string> references;
-  // kDockerArchive, kOciArchive or kOciDirectory.
+  // kDockerArchive, kOciArchive, kOciDirectory, or for one image kAci.
   Transport transport = Transport::kDockerArchive;
   // The file, which is replaced whole, or for kOciDirectory a new or empty directory.
   std::string path = {};

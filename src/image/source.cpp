@@ -15,6 +15,7 @@ namespace {
 constexpr std::size_t kMaxMembers = 200'000;
 constexpr std::uint64_t kMaxMemberNameBytes = std::uint64_t{16} << 20;  // kept in memory
 constexpr int kMaxLinks = 8;
+constexpr std::string_view kAciFiles = "rootfs/";
 constexpr std::string_view kSkopeoDirMark = "Directory Transport Version";
 
 // Copies everything that passes into a file.
@@ -117,6 +118,7 @@ Status ArchiveSource::read_index(codec::BlockSource& blocks) {
     first = false;
     auto clean = clean_path(entry.path);
     if (!clean.ok()) return std::move(clean).error().with("member " + quoted(entry.path));
+    if (clean->starts_with(kAciFiles)) continue;
     if (members_.size() == kMaxMembers)
       return Error(Errc::kLimit, "archive has more than " + std::to_string(kMaxMembers) + " members");
     name_bytes += clean->size() + entry.link_target.size();
@@ -125,7 +127,7 @@ Status ArchiveSource::read_index(codec::BlockSource& blocks) {
     if (entry.type == codec::tar::EntryType::kFile && !entry.sparse) {
       members_[*clean] = {.offset = reader.position(), .size_bytes = entry.size_bytes};
     } else if (entry.type == codec::tar::EntryType::kSymlink || entry.type == codec::tar::EntryType::kHardLink) {
-      if (auto target = link_path(*clean, entry)) members_[*clean] = {.link = std::move(target)};
+      members_[*clean] = {.link = link_path(*clean, entry).value_or("")};
     }
   }
   if (first && !reader.saw_end_mark())
@@ -143,7 +145,7 @@ Result<std::unique_ptr<ArchiveSource>> ArchiveSource::index(UniqueFd file, std::
 
 Result<std::unique_ptr<ArchiveSource>> ArchiveSource::spool(codec::ByteSource& stream, UniqueFd spool) {
   std::unique_ptr<ArchiveSource> source(new ArchiveSource(std::move(spool)));  // ban-ok(new): private constructor
-  ASSIGN_OR_RETURN(const auto plain, codec::Decompressor::create(stream));
+  ASSIGN_OR_RETURN(const auto plain, codec::Decompressor::create(stream, codec::Accept::kArchives));
   TeeBlocks blocks(*plain, source->file_);
   RETURN_IF_ERROR(source->read_index(blocks));
   return source;

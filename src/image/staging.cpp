@@ -53,6 +53,10 @@ Status Staging::add_blob(const Digest& digest, std::string_view bytes) {
   return {};
 }
 
+Result<UniqueFd> Staging::open_blob(const Digest& digest) const {
+  return sys::openat(job_.fd(), staged_blob(digest), O_RDONLY | O_NOFOLLOW);
+}
+
 Result<bool> Staging::pin_blob(const Digest& digest, std::uint64_t size_bytes) {
   if (blobs_.contains(digest)) return true;
   const std::string name = staged_blob(digest);

@@ -201,8 +201,13 @@ Result<std::string> Store::manifest_bytes(const Image& image) const {
   return read_stored_document(impl_->fd, image.manifest_digest, "manifest of image " + image.id.str());
 }
 
+Result<std::string> Store::aci_manifest_bytes(const Image& image) const {
+  if (!image.aci) return Error(Errc::kInvalidArgument, "image " + image.id.str() + " is no ACI");
+  return read_stored_document(impl_->fd, image.aci->manifest, "manifest of image " + image.id.str());
+}
+
 Result<std::string> Store::config_bytes(const Image& image) const {
-  return read_stored_document(impl_->fd, image.id, "configuration of image " + image.id.str());
+  return read_stored_document(impl_->fd, image.config_digest(), "configuration of image " + image.id.str());
 }
 
 Result<oci_image::Manifest> Store::manifest(const Image& image) const {

@@ -26,16 +26,29 @@
 #include "base/fd.h"
 #include "base/ids.h"
 #include "fetch/client.h"
+#include "spec/appc/names.h"
+#include "spec/appc/types.h"
 #include "spec/oci_image/reference.h"
 #include "spec/oci_image/types.h"
 
 namespace cooper::image {
 
+// What an image of the App Container specification is besides. Its id is the SHA-512 of the archive, uncompressed,
+// which is kept as the blob of that name; its layers are those of its dependencies, at the time it was loaded, and its
+// own.
+struct Aci {
+  std::string name;                     // "example.com/app"
+  std::vector<appc::NameValue> labels;  // version, os, arch ...
+  Digest manifest;                      // blob
+  std::vector<Digest> dependencies;     // ids
+};
+
 // What the user wrote: [registry/]name[:tag][@digest], or an image id (or unambiguous prefix of one, at least 4 hex
 // digits, "sha256:" optional). "busybox" means "busybox:latest" and also matches a stored "localhost/busybox:latest" or
-// "docker.io/library/busybox:latest" (the short-name rule of podman, local names only).
+// "docker.io/library/busybox:latest" (the short-name rule of podman, local names only). An ACI is found by its own name
+// as well: name[:version][,label=value]..., the newest that has these labels; and its id may begin with "sha512-".
 struct Image {
-  Digest id;                            // config digest: what docker and podman call the image id
+  Digest id;                            // config digest: what docker and podman call the image id; or see Aci
   Digest manifest_digest;               // as stored
   std::vector<std::string> names = {};  // full names with tag, sorted
   std::string created = {};             // RFC 3339, of the image
@@ -48,11 +61,14 @@ struct Image {
   std::optional<Digest> index_digest = {};  // of the multi-platform index it was chosen from
   // "registry/repository@digest": what it was pulled as when no tag was given, sorted. gc() leaves it alone.
   std::vector<std::string> digest_names = {};
+  std::optional<Digest> config = {};  // blob of the configuration; none: it is the id
+  std::optional<Aci> aci = {};
+  const Digest& config_digest() const { return config ? *config : id; }
   // Of an image that load() or import() returned: those of its names that this call gave it. Not stored.
   std::vector<std::string> given_names = {};
 };
 
-enum class Transport { kAuto, kOciDirectory, kOciArchive, kDockerArchive, kRootfsTar };
+enum class Transport { kAuto, kOciDirectory, kOciArchive, kDockerArchive, kRootfsTar, kAci };
 
 struct LoadOptions {
   std::string path;  // directory or file; "-" = standard input (archives only)
@@ -62,6 +78,11 @@ struct LoadOptions {
   bool all_platforms_ok = false;                // reserved for index handling by the store; false: pick one platform
   // Progress in bytes of input consumed; total 0 when unknown. Called from one thread at a time.
   std::function<void(std::string_view what, std::uint64_t done_bytes, std::uint64_t total_bytes)> progress;
+  // Of an ACI: asked for a dependency that the store lacks; true: it is there now. Who loads it passes on the images
+  // that need it, outermost first, so that a circle is found.
+  std::function<Result<bool>(const appc::Dependency& dependency, const std::vector<appc::ImageName>& needed_by)>
+      supply = {};
+  std::vector<appc::ImageName> needed_by = {};
 };
 // Image configuration for plain root file system tars (`image import`).
 struct ImportOptions {
@@ -145,7 +166,8 @@ class Store {
 
   Result<oci_image::Manifest> manifest(const Image& image) const;
   Result<oci_image::ImageConfig> config(const Image& image) const;
-  // The exact stored bytes (digest re-checked).
+  // The exact stored bytes (digest re-checked). Of an ACI its own manifest, and that of its layers.
+  Result<std::string> aci_manifest_bytes(const Image& image) const;
   Result<std::string> manifest_bytes(const Image& image) const;
   Result<std::string> config_bytes(const Image& image) const;
 

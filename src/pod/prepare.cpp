@@ -11,10 +11,12 @@
 #include "log/log.h"
 #include "log/steps.h"
 #include "network/support_files.h"
+#include "pod/aci_app.h"
 #include "pod/names.h"
 #include "pod/remove.h"
 #include "pod/resolve.h"
 #include "pod/volumes.h"
+#include "spec/appc/parse.h"
 #include "spec/oci_image/platform.h"
 #include "spec/oci_image/print.h"
 #include "spec/oci_image/reference.h"
@@ -147,6 +149,7 @@ class AppPreparer {
                      image::resolve_user(rootfs, request.user.empty() ? config.user : request.user));
     AppManifest entry;
     ASSIGN_OR_RETURN(entry.app, resolve_app(request, {config, user}, name, manifest_.hostname, next_volume_));
+    if (image.aci) RETURN_IF_ERROR(add_aci(request, image, entry.app));
     ASSIGN_OR_RETURN(entry.app.seccomp_profile, read_profile(request));
     entry.app.tree_rootfs = tree.rootfs;
     entry.image = request.image;
@@ -155,6 +158,17 @@ class AppPreparer {
     entry.labels = config.labels;
     for (const auto& [key, value] : request.labels) entry.labels[key] = value;
     manifest_.apps.push_back(std::move(entry));
+    return {};
+  }
+
+  Status add_aci(const AppRequest& request, const image::Image& image, stage1::App& app) const {
+    ASSIGN_OR_RETURN(std::string text, store_.aci_manifest_bytes(image));
+    ASSIGN_OR_RETURN(const auto manifest, appc::parse_image_manifest(std::move(text), "image manifest"));
+    if (!manifest.app) return {};
+    ASSIGN_OR_RETURN(const auto without_effect, apply_aci_app(*manifest.app, request, app));
+    if (!without_effect.empty())
+      log::warning("image " + quoted(request.image) +
+                   " asks for what has no effect here: " + join(without_effect, ", "));
     return {};
   }
 

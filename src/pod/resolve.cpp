@@ -123,7 +123,7 @@ std::string base_name(std::string_view reference) {
 }
 
 bool names_by_id(std::string_view reference, const image::Image& image) {
-  if (reference.starts_with("sha256:")) return true;
+  if (reference.starts_with("sha256:") || reference.starts_with("sha512")) return true;
   return image.id.hex().starts_with(reference);
 }
 

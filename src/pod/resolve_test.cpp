@@ -4,6 +4,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "pod/aci_app.h"
+
 namespace cooper::pod {
 namespace {
 
@@ -99,6 +101,51 @@ TEST(AppNames, AsAsked) {
 Result<stage1::App> resolve(const AppRequest& request, const oci_image::ImageConfig& image) {
   int next = 0;
   return resolve_app(request, {image, kRoot}, "app", "host", next);
+}
+
+TEST(AciApp, AddsWhatTheConfigurationCannotSay) {
+  stage1::App app;
+  app.additional_gids = {5};
+  app.volumes.resize(2);
+  app.volumes[0].destination = "/data";
+  app.volumes[1].destination = "/log";
+  appc::App section;
+  section.supplementary_gids = {5, 6};
+  section.mount_points = {{"data", "/data/", true}, {"log", "/log", false}};
+  section.isolators = {{"resource/memory", R"({"limit":"1Mi"})"},
+                       {"resource/cpu", R"({"limit":"250m"})"},
+                       {"os/linux/cpu-shares", "99"},
+                       {"os/linux/capabilities-retain-set", R"({"set":["CAP_KILL"]})"},
+                       {"os/linux/no-new-privileges", "true"},
+                       {"os/linux/oom-score-adj", "5"}};
+  section.event_handlers = {{"pre-start", {"x"}}};
+  const auto rest = apply_aci_app(section, AppRequest(), app);
+  ASSERT_TRUE(rest.ok()) << rest.error().message();
+  EXPECT_EQ(*rest, (std::vector<std::string>{"os/linux/oom-score-adj", "pre-start"}));
+  EXPECT_EQ(app.additional_gids, (std::vector<std::uint32_t>{5, 6}));
+  EXPECT_EQ(app.volumes[0].options, std::vector<std::string>{"ro"});
+  EXPECT_TRUE(app.volumes[1].options.empty());
+  EXPECT_EQ(app.memory_bytes, 1 << 20);
+  EXPECT_EQ(app.cpus, 0.25);
+  EXPECT_EQ(app.cpu_shares, 99);
+  EXPECT_EQ(app.cap_drop, std::vector<std::string>{"ALL"});
+  EXPECT_EQ(app.cap_add, std::vector<std::string>{"CAP_KILL"});
+  EXPECT_EQ(app.security_opts, std::vector<std::string>{"no-new-privileges"});
+}
+
+TEST(AciApp, TheUserIsStronger) {
+  stage1::App app;
+  app.memory_bytes = 5;
+  AppRequest request;
+  request.cap_add = {"CAP_CHOWN"};
+  app.cap_add = request.cap_add;
+  appc::App section;
+  section.isolators = {{"resource/memory", R"({"limit":"1Mi"})"},
+                       {"os/linux/capabilities-remove-set", R"({"set":["CAP_KILL"]})"}};
+  ASSERT_TRUE(apply_aci_app(section, request, app).ok());
+  EXPECT_EQ(app.memory_bytes, 5);
+  EXPECT_EQ(app.cap_add, request.cap_add);
+  EXPECT_TRUE(app.cap_drop.empty());
 }
 
 TEST(Resolve, ImageDefaults) {

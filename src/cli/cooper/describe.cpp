@@ -96,10 +96,19 @@ Status inspect_pod(Writer& out, const pod::Engine& engine, std::string_view text
   return {};
 }
 
+void write_aci(Writer& out, const image::Aci& aci) {
+  out.key("aci").begin_object().field("name", aci.name).key("labels").begin_object();
+  for (const appc::NameValue& label : aci.labels) out.field(label.name, label.value);
+  out.end_object().field("manifest_digest", aci.manifest.str()).key("dependencies").begin_array();
+  for (const Digest& id : aci.dependencies) out.string(id.str());
+  out.end_array().end_object();
+}
+
 Status inspect_image(Writer& out, const image::Store& store, const image::Image& image) {
   out.begin_object();
   out.field("id", image.id.str()).field("manifest_digest", image.manifest_digest.str()).field("names", image.names);
   if (!image.digest_names.empty()) out.field("digest_names", image.digest_names);
+  if (image.aci) write_aci(out, *image.aci);
   out.field("created", image.created)
       .field("size_bytes", image.size_bytes)
       .field("loaded_unix_ms", image.loaded_unix_ms);

@@ -25,6 +25,7 @@ namespace {
 constexpr std::string_view kDockerDir = "docker-dir";
 constexpr TransportText kTransportHelp =
     transport_help("; --format takes these words too (default: oci-dir into a directory, else docker-archive)");
+constexpr TransportText kConvertHelp = transport_help(" (default: by the end of the name)");
 
 constexpr std::array<std::string_view, kTransportWords.size() + 1> save_formats() {
   std::array<std::string_view, kTransportWords.size() + 1> out = {};
@@ -38,6 +39,10 @@ constexpr std::array<std::string_view, kTransportWords.size() + 1> save_formats(
 constexpr std::array<Flag, 3> kSaveFlags = {{
     {"output", 'o', "FILE|DIR", "where to write (default: standard output)", Flag::Complete::kFile},
     {"transport", 0, "KIND", kTransportHelp.view(), Flag::Complete::kWords, kTransportCompletion.view()},
+    {"quiet", 'q', "", "no progress, no names"},
+}};
+constexpr std::array<Flag, 2> kConvertFlags = {{
+    {"to", 0, "KIND", kConvertHelp.view(), Flag::Complete::kWords, kTransportCompletion.view()},
     {"quiet", 'q', "", "no progress, no names"},
 }};
 constexpr std::array<std::string_view, kTransportWords.size() + 1> kSaveFormats = save_formats();
@@ -138,6 +143,31 @@ Status print_saved(const Context& context, const SaveTarget& target, const image
   return print(text);
 }
 
+Result<int> write_images(const Context& context, const std::vector<std::string>& references, const SaveTarget& target,
+                         bool quiet) {
+  ASSIGN_OR_RETURN(const UniqueFd stream, open_stream(target));
+  ASSIGN_OR_RETURN(const pod::Engine engine, context.engine());
+  ASSIGN_OR_RETURN(const image::Store store, engine.images());
+  ignore_broken_pipes();
+  ASSIGN_OR_RETURN(StopSignals signals, StopSignals::open());
+  std::optional<StoppableOutput> sink;
+  if (stream) sink.emplace(stream, signals, target.kind == Kind::kDevice ? quoted(target.path) : "standard output");
+  ProgressLine progress(!quiet);
+  const image::SaveOptions options{.references = references,
+                                   .transport = target.transport,
+                                   .path = target.path,
+                                   .stream = sink ? &*sink : nullptr,
+                                   .progress = [&](std::string_view what, std::uint64_t done,
+                                                   std::uint64_t total) { progress.update(what, done, total); },
+                                   .cancelled = [&] { return signals.pending(); }};
+  auto saved = store.save(options);
+  progress.clear();
+  if (!saved.ok() && saved.error().code() == Errc::kCancelled) die_by_signal(signals.taken());
+  if (!saved.ok()) return std::move(saved).error();
+  RETURN_IF_ERROR(print_saved(context, target, *saved, quiet));
+  return 0;
+}
+
 }  // namespace
 
 Result<SaveTarget> save_target(const std::string& output, const std::string& transport) {
@@ -170,28 +200,19 @@ Result<SaveTarget> save_target(const std::string& output, const std::string& tra
 Result<int> save(const Context& context, const Args& args) {
   ASSIGN_OR_RETURN(const std::string transport, transport_word(args));
   ASSIGN_OR_RETURN(const SaveTarget target, save_target(args.last("output").value_or(""), transport));
-  ASSIGN_OR_RETURN(const UniqueFd stream, open_stream(target));
-  ASSIGN_OR_RETURN(const pod::Engine engine, context.engine());
-  ASSIGN_OR_RETURN(const image::Store store, engine.images());
-  ignore_broken_pipes();
-  ASSIGN_OR_RETURN(StopSignals signals, StopSignals::open());
-  std::optional<StoppableOutput> sink;
-  if (stream) sink.emplace(stream, signals, target.kind == Kind::kDevice ? quoted(target.path) : "standard output");
-  const bool quiet = args.enabled("quiet");
-  ProgressLine progress(!quiet);
-  const image::SaveOptions options{.references = args.positional(),
-                                   .transport = target.transport,
-                                   .path = target.path,
-                                   .stream = sink ? &*sink : nullptr,
-                                   .progress = [&](std::string_view what, std::uint64_t done,
-                                                   std::uint64_t total) { progress.update(what, done, total); },
-                                   .cancelled = [&] { return signals.pending(); }};
-  auto saved = store.save(options);
-  progress.clear();
-  if (!saved.ok() && saved.error().code() == Errc::kCancelled) die_by_signal(signals.taken());
-  if (!saved.ok()) return std::move(saved).error();
-  RETURN_IF_ERROR(print_saved(context, target, *saved, quiet));
-  return 0;
+  return write_images(context, args.positional(), target, args.enabled("quiet"));
+}
+
+Result<int> convert_image(const Context& context, const Args& args) {
+  const std::string& output = args.positional()[1];
+  std::string word = args.last("to").value_or("");
+  if (word.empty() && output.ends_with(".aci")) word = "aci";
+  if (word.empty() && output.ends_with(".tar")) word = "oci-archive";
+  ASSIGN_OR_RETURN(const SaveTarget target, save_target(output, word));
+  if (word.empty() && target.transport != Transport::kOciDirectory)
+    return Error(Errc::kInvalidArgument, "the name " + quoted(output) + " does not tell what to convert to")
+        .with_hint("end it in .aci, .tar or a slash, or use --to " + std::string(kTransportList.view()));
+  return write_images(context, {args.positional().front()}, target, args.enabled("quiet"));
 }
 
 }  // namespace cooper::cli

@@ -1,4 +1,4 @@
-// Images out of the store: the verb.
+// Images out of the store: the verbs.
 #pragma once
 
 #include <array>
@@ -16,6 +16,8 @@ namespace cooper::cli {
 extern const std::array<Flag, 3> kSaveFlags;
 // Words of transports that are values of --format too, as for podman save; and one of podman's that we refuse.
 extern const std::array<std::string_view, kTransportWords.size() + 1> kSaveFormats;
+// --to --quiet
+extern const std::array<Flag, 2> kConvertFlags;
 
 // What the words of the command line ask for.
 struct SaveTarget {
@@ -29,5 +31,7 @@ Result<SaveTarget> save_target(const std::string& output, const std::string& tra
 
 // cooper image save
 Result<int> save(const Context& context, const Args& args);
+// cooper image convert
+Result<int> convert_image(const Context& context, const Args& args);
 
 }  // namespace cooper::cli

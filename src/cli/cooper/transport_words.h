@@ -20,10 +20,11 @@ struct TransportWord {
 };
 
 // Of one transport its own word comes first.
-inline constexpr std::array<TransportWord, 4> kTransportWords = {{
+inline constexpr std::array<TransportWord, 5> kTransportWords = {{
     {"docker-archive", image::Transport::kDockerArchive},
     {"oci-archive", image::Transport::kOciArchive},
     {"oci-dir", image::Transport::kOciDirectory},
+    {"aci", image::Transport::kAci},
     {"oci", image::Transport::kOciDirectory, true},
 }};
 

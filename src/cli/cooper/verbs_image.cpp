@@ -43,8 +43,9 @@ constexpr std::array<Flag, 3> kLsFlags = {{
     {"no-trunc", 0, "", "ids in full"},
 }};
 constexpr std::array<Flag, 1> kRmFlags = {{{"force", 'f', "", "also an id that has several names"}}};
-constexpr std::array<Flag, 1> kCatFlags = {
-    {{"image-config", 0, "", "the image's configuration instead of its manifest"}}};
+constexpr std::array<Flag, 2> kCatFlags = {
+    {{"image-config", 0, "", "the image's configuration instead of its manifest"},
+     {"oci", 0, "", "of an ACI the manifest of its layers"}}};
 
 std::string short_id(const Digest& digest) {
   return std::string(digest.hex().substr(0, 12));
@@ -229,8 +230,9 @@ Result<int> tag(const Context& context, const Args& args) {
 Result<int> cat_manifest(const Context& context, const Args& args) {
   ASSIGN_OR_RETURN(const image::Store store, open_store(context));
   ASSIGN_OR_RETURN(const image::Image image, store.find(args.positional().front()));
-  ASSIGN_OR_RETURN(std::string bytes,
-                   args.enabled("image-config") ? store.config_bytes(image) : store.manifest_bytes(image));
+  ASSIGN_OR_RETURN(std::string bytes, args.enabled("image-config")        ? store.config_bytes(image)
+                                      : image.aci && !args.enabled("oci") ? store.aci_manifest_bytes(image)
+                                                                          : store.manifest_bytes(image));
   if (!bytes.ends_with('\n') && ::isatty(STDOUT_FILENO) == 1) bytes += '\n';
   RETURN_IF_ERROR(print(bytes));
   return 0;
@@ -263,12 +265,14 @@ Result<int> gc(const Context& context, const Args&) {
 }  // namespace
 
 std::span<const Command> image_commands() {
-  static const std::array<Command, 16> kCommands = {{
+  static const std::array<Command, 17> kCommands = {{
       {.path = "image load",
        .usage = "[PATH]",
        .summary = "put images of an archive or a directory into the store",
-       .description = "PATH is an OCI layout (directory or tar), or an archive of docker save, podman save or skopeo; "
-                      "none or - is standard input. Every digest is checked.",
+       .description =
+           "PATH is an OCI layout (directory or tar), an archive of docker save, podman save or skopeo, or an ACI "
+           "(an App Container image), whose dependencies must be in the store; none or - is standard input. "
+           "Archives may be compressed with gzip, zstd, bzip2 or xz. Every digest is checked.",
        .flags = {kLoadFlags},
        .max_args = 1,
        .handler = load,
@@ -293,6 +297,17 @@ std::span<const Command> image_commands() {
        .handler = save,
        .completes = Completes::kImages,
        .own_formats = kSaveFormats},
+      {.path = "image convert",
+       .usage = "IMAGE FILE",
+       .summary = "write an image in another form: an OCI image as an ACI, an ACI as an OCI image",
+       .description = "The end of FILE tells the form: .aci, .tar for an OCI archive, a slash for an OCI layout; or "
+                      "--to does. An ACI has all files of an image in one archive; one that was loaded comes out byte "
+                      "for byte, uncompressed.",
+       .flags = {kConvertFlags},
+       .min_args = 2,
+       .max_args = 2,
+       .handler = convert_image,
+       .completes = Completes::kImages},
       {.path = "image pull",
        .usage = "NAME[:TAG|@DIGEST]",
        .summary = "fetch an image from a registry",

@@ -34,6 +34,8 @@ std::string layer_name(std::size_t index, std::size_t count, const LayerPlan& la
 // Of what is stored as it came.
 std::string_view layer_media_type(codec::Compression compression);
 
+// The tree and every layer of a stored image are there.
+bool has_all_bytes(BorrowedFd store, const Image& image);
 // The image as it is in the store, when nothing of it is missing but perhaps names.
 Result<std::optional<Image>> already_there(BorrowedFd store, const ImagePlan& plan);
 

@@ -30,6 +30,8 @@ struct ImagePlan {
   std::string manifest_bytes;  // empty: made when the layers are known
   std::optional<Digest> index_digest = {};
   std::vector<LayerPlan> layers;
+  std::optional<Digest> id = {};  // of the image; none: that of its configuration
+  const Digest& image_id() const { return id ? *id : config_digest; }
 };
 
 struct PlanOptions {

@@ -70,6 +70,11 @@ class ArchiveSource final : public Source {
   // Any stream, compressed or not: its tar is kept in `spool`, an empty file opened for reading and writing.
   static Result<std::unique_ptr<ArchiveSource>> spool(codec::ByteSource& stream, UniqueFd spool);
   Result<std::optional<SourceFile>> open(const std::string& path) override;
+  // A file or a link of this name, also one that leads nowhere. What lies below rootfs/ is no member: that are the
+  // files of an ACI.
+  bool has_member(std::string_view name) const { return members_.contains(name); }
+  // The uncompressed archive, from its first byte to its last.
+  BorrowedFd file() const { return file_; }
 
  private:
   struct Member {

@@ -32,6 +32,8 @@ class Staging {
   Result<NewBlob> new_blob();
   Status keep_blob(std::size_t number, const Digest& digest);
   Status add_blob(const Digest& digest, std::string_view bytes);
+  // A blob that was kept, added or pinned, for reading.
+  Result<UniqueFd> open_blob(const Digest& digest) const;
   // A blob of the store this operation relies on: it survives a removal meanwhile. False when there is none of that
   // size.
   Result<bool> pin_blob(const Digest& digest, std::uint64_t size_bytes);

@@ -1,0 +1,156 @@
+// The configuration of an OCI image as the manifest of an ACI.
+#include <algorithm>
+#include <set>
+
+#include "base/strings.h"
+#include "codec/json.h"
+#include "image/internal/aci.h"
+#include "image/internal/aci_export.h"
+#include "spec/appc/names.h"
+#include "spec/oci_image/platform.h"
+#include "spec/oci_image/reference.h"
+
+namespace cooper::image {
+namespace {
+
+constexpr std::string_view kVersion = "0.8.11";
+constexpr std::string_view kNamelessPrefix = "image-";
+constexpr std::size_t kShortId = 12;
+
+bool is_word_letter(char c) {
+  return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
+}
+
+// The nearest text of letters, digits and single separators.
+std::string sanitized(std::string_view text, std::string_view separators) {
+  std::string out;
+  for (const char c : to_lower(text)) {
+    if (is_word_letter(c)) {
+      out += c;
+    } else if (!out.empty() && is_word_letter(out.back())) {
+      out += separators.find(c) == std::string_view::npos ? '-' : c;
+    }
+  }
+  while (!out.empty() && !is_word_letter(out.back())) out.pop_back();
+  return out;
+}
+
+// A name nobody has yet.
+std::string unique_name(std::string name, std::set<std::string>& taken) {
+  const std::string base = name;
+  for (int number = 2; !taken.insert(name).second; ++number) name = base + "-" + std::to_string(number);
+  return name;
+}
+
+std::string json_of(const std::vector<std::string>& words) {
+  codec::json::Writer writer;
+  writer.begin_array();
+  for (const std::string& word : words) writer.string(word);
+  writer.end_array();
+  return writer.take();
+}
+
+// The last of several values counts; words without "=" are no variables.
+std::vector<appc::NameValue> environment_of(const std::vector<std::string>& env) {
+  std::vector<appc::NameValue> out;
+  for (const std::string& word : env) {
+    const auto parts = split_once(word, '=');
+    if (!parts || parts->first.empty()) continue;
+    std::erase_if(out, [&](const appc::NameValue& one) { return one.name == parts->first; });
+    out.push_back({std::string(parts->first), std::string(parts->second)});
+  }
+  return out;
+}
+
+std::string absolute(const std::string& path) {
+  return path.empty() || path.starts_with('/') ? path : "/" + path;
+}
+
+bool climbs(const std::string& path) {
+  const auto parts = split(path, '/');
+  return std::ranges::find(parts, "..") != parts.end();
+}
+
+void add_slots(const oci_image::ImageConfig& config, appc::App& app) {
+  std::set<std::string> taken;
+  for (const std::string& volume : config.volumes) {
+    const std::string path = absolute(volume);
+    if (path.empty() || climbs(path)) continue;
+    const std::string word = sanitized(path, "");
+    app.mount_points.push_back({unique_name(word.empty() ? "volume" : "volume-" + word, taken), path, false});
+  }
+  taken.clear();
+  for (const std::string& text : config.exposed_ports) {
+    const auto parts = split_once(text, '/').value_or(std::pair(std::string_view(text), std::string_view("tcp")));
+    const auto number = parse_number<std::uint16_t>(parts.first);
+    if (!number || *number == 0 || (parts.second != "tcp" && parts.second != "udp")) continue;
+    const std::string protocol(parts.second);
+    app.ports.push_back({.name = unique_name(std::to_string(*number) + "-" + protocol, taken),
+                         .protocol = protocol,
+                         .port = *number,
+                         .count = 1,
+                         .socket_activated = false});
+  }
+}
+
+appc::App app_of(const oci_image::ImageConfig& config, const ResolvedUser& user) {
+  appc::App app;
+  app.exec = config.entrypoint;
+  app.exec.insert(app.exec.end(), config.cmd.begin(), config.cmd.end());
+  if (!app.exec.empty() && app.exec.front().empty()) app.exec.clear();
+  // The name, if it has one, for what looks it up; the group is that of the image's own files.
+  const auto parts = split_once(config.user, ':');
+  app.user = parts ? parts->first : config.user;
+  if (app.user.empty()) app.user = "0";
+  app.group = std::to_string(user.gid);
+  for (const std::uint32_t gid : user.additional_gids) {
+    if (gid != user.gid) app.supplementary_gids.push_back(gid);
+  }
+  const std::string directory = absolute(config.working_dir);
+  if (!climbs(directory)) app.working_directory = directory;
+  app.environment = environment_of(config.env);
+  add_slots(config, app);
+  app.user_labels = config.labels;
+  return app;
+}
+
+void add_labels(const oci_image::ImageConfig& config, const std::string& tag, appc::ImageManifest& out) {
+  if (!tag.empty()) out.labels.push_back({"version", tag});
+  const oci_image::Platform platform = oci_image::normalize(config.platform);
+  const auto arch = appc::arch_of({platform.architecture, platform.variant});
+  if (platform.os != "linux" || !arch) return;
+  out.labels.push_back({"os", platform.os});
+  out.labels.push_back({"arch", *arch});
+}
+
+}  // namespace
+
+appc::ImageManifest aci_manifest_of(const Image& image, const oci_image::ImageConfig& config, const std::string& name,
+                                    const ResolvedUser& user) {
+  appc::ImageManifest out;
+  out.ac_version = kVersion;
+  const auto reference = oci_image::parse_reference(name);
+  if (reference.ok()) out.name = sanitized(reference->registry + "/" + reference->repository, "-._/");
+  if (out.name.empty()) out.name = std::string(kNamelessPrefix) + std::string(image.id.hex().substr(0, kShortId));
+  add_labels(config, reference.ok() ? reference->tag : "", out);
+  out.app = app_of(config, user);
+  const auto note = [&](std::string_view key, const std::string& value) {
+    if (!value.empty()) out.annotations.push_back({std::string(key), value});
+  };
+  if (appc::is_time(config.created)) note("created", config.created);
+  note("authors", config.author);
+  if (reference.ok()) {
+    note("appc.io/docker/registryurl", reference->registry);
+    note("appc.io/docker/repository", reference->repository);
+    note("appc.io/docker/originalname", name);
+    note("appc.io/docker/tag", reference->tag);
+  }
+  note("appc.io/docker/imageid", image.config_digest().str());
+  note("appc.io/docker/manifesthash", image.manifest_digest.str());
+  if (!config.entrypoint.empty()) note(kEntrypointNote, json_of(config.entrypoint));
+  if (!config.cmd.empty()) note(kCommandNote, json_of(config.cmd));
+  note(kStopSignalNote, config.stop_signal);
+  return out;
+}
+
+}  // namespace cooper::image

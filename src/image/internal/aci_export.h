@@ -1,0 +1,29 @@
+// An image of the store as an ACI: one archive of all its files, by the rules of docker2aci.
+#pragma once
+
+#include <string>
+
+#include "base/error.h"
+#include "base/fd.h"
+#include "codec/stream.h"
+#include "image/internal/pinned.h"
+#include "image/internal/save.h"
+#include "image/store.h"
+#include "spec/appc/types.h"
+#include "spec/oci_image/types.h"
+
+namespace cooper::image {
+
+// The image's manifest. `name` is its full name in the store, or empty; `user` are the ids of its user.
+appc::ImageManifest aci_manifest_of(const Image& image, const oci_image::ImageConfig& config, const std::string& name,
+                                    const ResolvedUser& user);
+
+// Writes all of a directory as the archive's rootfs, in the order of names: owners, modes, times, hard links, devices,
+// holes and the attributes of files and directories. Sockets are left out: no archive holds them.
+Status write_rootfs(BorrowedFd rootfs, codec::tar::Writer& writer);
+
+// An ACI of the store comes out as it was, uncompressed; of others the layers are unpacked for it. The bytes written.
+Result<std::uint64_t> write_aci(BorrowedFd store, const PinnedImage& image, codec::ByteSink& sink,
+                                const SaveSteps& steps);
+
+}  // namespace cooper::image

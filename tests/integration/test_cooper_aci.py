@@ -1,0 +1,318 @@
+"""ACIs, the images of the App Container specification: loaded, put together from their dependencies, run; hostile ones refused."""
+
+import json
+import tarfile
+
+import pytest
+
+from lib import proc, trees
+from lib.acis import PACKERS, aci, app, below, busybox_files, image_id, manifest
+from lib.cooper import busybox_layout, engine_dir, new_engine  # noqa: F401
+from lib.layouts import Layout, digest, directory, entry, hardlink, layer, symlink
+
+pytestmark = pytest.mark.needs("root", "cooper", "isolation")
+BASE = "example.com/busybox"
+
+
+@pytest.fixture
+def engine(new_engine):  # noqa: F811
+    """An engine without an image."""
+    return new_engine(load=False)
+
+
+@pytest.fixture
+def load(engine, workdir):
+    """load(manifest, members...) -> the record of the image; its name is that of the manifest."""
+    count = iter(range(1000))
+
+    def do(document, *members, **options):
+        path = workdir / f"{next(count)}.aci"
+        path.write_bytes(aci(document, *members, **options))
+        done = engine.json("image", "load", path, timeout=60)
+        (record,) = done["images"]
+        return record
+
+    return do
+
+
+@pytest.fixture
+def base(load):
+    """A shell, as a dependency of others."""
+    return load(manifest(BASE), *busybox_files(), compress="gzip")
+
+
+def depends(*names, **members):
+    return {"dependencies": [n if isinstance(n, dict) else {"imageName": n} for n in names], **members}
+
+
+def files(engine, workdir, name):
+    """What a load gives out again: path -> record."""
+    engine("image", "extract", name, workdir / "out").check()
+    found = trees.describe(workdir / "out")
+    engine("image", "extract", name, workdir / "out").fails()
+    return found
+
+
+def inspect(engine, name):
+    return engine.json("image", "inspect", name)["images"][0]
+
+
+def test_every_compression_is_the_same_image(engine, workdir, load):
+    """The id is that of the uncompressed archive, and nothing is read twice into the store."""
+    document = manifest("example.com/app", {"version": "1.0+git", "os": "linux", "arch": "amd64"}, app=app("/x"))
+    plain = aci(document, entry("x", b"hello", mode=0o755))
+    for packer in PACKERS:
+        record = load(document, entry("x", b"hello", mode=0o755), compress=packer)
+        assert record["id"] == image_id(plain)
+        assert record["names"] == ["example.com/app:1.0_git"]
+        engine("image", "load", stdin=PACKERS[packer](plain)).check()
+    (only,) = engine.json("image", "ls")["images"]
+    hexadecimal = only["id"].split(":")[1]
+    for name in ("example.com/app:1.0_git", "example.com/app:1.0+git", "example.com/app", "example.com/app,arch=amd64", "example.com/app:1.0+git,os=linux", f"sha512-{hexadecimal[:12]}", hexadecimal[:12], only["id"]):
+        record = inspect(engine, name)
+        assert record["id"] == only["id"], name
+    assert record["aci"]["name"] == "example.com/app" and record["aci"]["labels"]["version"] == "1.0+git"
+    assert json.loads(engine("image", "cat-manifest", "example.com/app").check().out) == document
+    assert json.loads(engine("image", "cat-manifest", "--oci", "example.com/app").check().out)["schemaVersion"] == 2
+    engine("image", "inspect", "example.com/app:2").fails("not in the store")
+    engine("image", "inspect", "example.com/app,arch=arm64").fails("not in the store")
+    engine("image", "rm", "example.com/app:1.0_git").check()
+    assert not [p for p in (engine.root / "images/blobs").rglob("*") if p.is_file()]
+    assert not list((engine.root / "images/trees").iterdir())
+
+
+def test_the_app_section_is_what_runs(engine, load, base, workdir):
+    """Command, user, group, directory, environment, and more arguments after the image."""
+    document = manifest("example.com/worker", **depends(BASE), app=app("/bin/sh", "-c", 'id; pwd; echo "$GREETING" "$0" "$@"', user="worker", group="staff", workingDirectory="/bin", environment=[{"name": "GREETING", "value": "good day"}]))
+    load(document)
+    out = engine("run", "--rm", "example.com/worker:1", "one", "two").check().out
+    assert "uid=1234(worker) gid=50(staff)" in out and out.endswith("/bin\ngood day one two\n")
+    assert "gid=77" in engine("run", "--rm", "--user", "1234:77", "example.com/worker:1").check().out
+    load(manifest("example.com/owner", **depends(BASE), app=app("/bin/id", user="/data/mine", group="/data/mine")), directory("data"), entry("data/mine", uid=4321, gid=765))
+    assert "uid=4321 gid=765" in engine("run", "--rm", "example.com/owner:1").check().out
+
+
+def test_mount_points_and_ports(engine, load, base, workdir):
+    """Mount points are empty volumes, or what the user mounts there; ports are known."""
+    load(manifest("example.com/db", **depends(BASE), app=app("/bin/sh", "-c", "cat /var/lib/db/x || touch /var/lib/db/x", mountPoints=[{"name": "data", "path": "/var/lib/db"}], ports=[{"name": "sql", "protocol": "tcp", "port": 5432, "count": 2}])), directory("var"), directory("var/lib"), directory("var/lib/db"))
+    config = inspect(engine, "example.com/db:1")["config"]["config"]
+    assert set(config["ExposedPorts"]) == {"5432/tcp", "5433/tcp"} and set(config["Volumes"]) == {"/var/lib/db"}
+    engine("run", "--rm", "example.com/db:1").check()
+    (workdir / "data").mkdir()
+    (workdir / "data/x").write_text("kept")
+    assert engine("run", "--rm", "-v", f"{workdir}/data:/var/lib/db", "example.com/db:1").check().out == "kept"
+
+
+def test_dependencies_lie_below_in_order(engine, load, workdir):
+    """Later ones hide earlier ones, an image hides all of its own; each branch counts whole."""
+    load(manifest("example.com/e"), entry("who", b"e"), entry("e", b"e"))
+    load(manifest("example.com/b", **depends("example.com/e")), entry("who", b"b"), entry("b", b"b"), entry("both", b"b"))
+    load(manifest("example.com/c", **depends("example.com/e")), entry("c", b"c"), entry("both", b"c"))
+    load(manifest("example.com/a", **depends("example.com/b", "example.com/c")), entry("a", b"a"))
+    engine("image", "extract", "example.com/a:1", workdir / "out").check()
+    assert {p.name: p.read_text() for p in (workdir / "out").iterdir()} == {"a": "a", "b": "b", "c": "c", "e": "e", "both": "c", "who": "e"}
+    assert len(inspect(engine, "example.com/a:1")["config"]["rootfs"]["diff_ids"]) == 5
+    # What it is made of is its own, whatever happens to the images.
+    for name in ("b", "c", "e"):
+        engine("image", "rm", f"example.com/{name}:1").check()
+    engine("image", "gc").check()
+    engine("image", "extract", "example.com/a:1", workdir / "again").check()
+    assert trees.describe(workdir / "again") == trees.describe(workdir / "out")
+
+
+def test_which_dependency_is_meant(engine, load, workdir):
+    """By labels, by id, and for this machine; a missing one is named."""
+    old = load(manifest("example.com/lib", {"version": "1", "os": "linux", "arch": "amd64"}), entry("lib", b"old"))
+    load(manifest("example.com/lib", {"version": "2", "os": "linux", "arch": "amd64"}), entry("lib", b"new"))
+
+    def content(name, dependency):
+        load(manifest(name, **depends(dependency)))
+        engine("image", "extract", f"{name}:1", workdir / name.split("/")[1]).check()
+        return (workdir / name.split("/")[1] / "lib").read_text()
+
+    assert content("example.com/newest", {"imageName": "example.com/lib"}) == "new"
+    assert content("example.com/labelled", {"imageName": "example.com/lib", "labels": [{"name": "version", "value": "1"}]}) == "old"
+    identity = "sha512-" + old["id"].split(":")[1]
+    for length in (len("sha512-") + 64, len(identity)):
+        assert content(f"example.com/by-id-{length}", {"imageName": "example.com/lib", "imageID": identity[:length]}) == "old"
+    for dependency, words in (
+        ({"imageName": "example.com/none", "labels": [{"name": "version", "value": "3"}]}, "needs image 'example.com/none:3', which is not in the store"),
+        ({"imageName": "example.com/lib", "imageID": "sha512-" + "0" * 64}, "not in the store"),
+        ({"imageName": "example.com/other", "imageID": identity}, "is 'example.com/lib:1,os=linux,arch=amd64' in the store"),
+        ({"imageName": "example.com/self"}, "circle: example.com/self -> example.com/self"),
+    ):
+        (workdir / "bad.aci").write_bytes(aci(manifest("example.com/self", **depends(dependency))))
+        engine("image", "load", workdir / "bad.aci").fails(words)
+    assert not list((engine.root / "images/tmp").iterdir())
+
+
+def test_a_whitelist_leaves_out_the_rest(engine, load, workdir):
+    """Of the image and of all below it; a hard link whose file goes becomes the file."""
+    load(manifest("example.com/below"), directory("usr"), directory("usr/lib", mode=0o750), entry("usr/lib/one", b"1", uid=3), hardlink("usr/lib/link", "usr/lib/one"), hardlink("usr/lib/more", "usr/lib/one"), entry("usr/two", b"2"), directory("empty"), entry("empty/x", b"x"))
+    load(manifest("example.com/top", **depends("example.com/below", pathWhitelist=["/usr/lib/link", "/usr/lib/more", "/own", "/empty/"])), entry("own", b"o"), entry("other", b"o"))
+    found = files(engine, workdir, "example.com/top:1")
+    assert set(found) == {"/usr", "/usr/lib", "/usr/lib/link", "/usr/lib/more", "/own", "/empty"}
+    assert found["/usr/lib/link"]["size"] == 1 and found["/usr/lib/link"]["uid"] == 3 and found["/usr/lib/more"]["same as"] == "/usr/lib/link"
+    assert found["/usr/lib"]["mode"] == 0o750
+    # Who builds on it gets no more of it.
+    load(manifest("example.com/over", **depends("example.com/top")), entry("over"))
+    engine("image", "extract", "example.com/over:1", workdir / "over").check()
+    assert set(trees.describe(workdir / "over")) == set(found) | {"/over"}
+
+
+def test_everything_a_file_has_is_kept(engine, load, workdir):
+    """Owners, modes, times, devices, links, holes, attributes."""
+    hole = entry("nothing", b"", mtime=7)
+    load(manifest("example.com/all"), directory("d", mode=0o1777, uid=5), entry("d/suid", b"x", mode=0o4755, uid=6, gid=7), entry("null", type=tarfile.CHRTYPE, devmajor=1, devminor=3), entry("pipe", type=tarfile.FIFOTYPE), symlink("way", "/d/suid"), hardlink("twin", "d/suid"), entry("n" * 120, b"long"), entry("attr", b"a", pax_headers={"SCHILY.xattr.user.note": "yes"}), hole)
+    found = files(engine, workdir, "example.com/all:1")
+    assert found["/d"]["mode"] == 0o1777 and found["/d"]["uid"] == 5
+    assert found["/d/suid"]["mode"] == 0o4755 and (found["/d/suid"]["uid"], found["/d/suid"]["gid"]) == (6, 7)
+    assert found["/null"]["device"] == 0x103 and found["/way"]["target"] == "/d/suid" and found["/twin"]["same as"] == "/d/suid"
+    assert "/" + "n" * 120 in found and found["/attr"]["xattrs"] == {"user.note": b"yes"} and found["/nothing"]["mtime"] == 7
+
+
+def test_other_tools_read_what_is_saved(engine, load, base, workdir):
+    """A loaded ACI leaves the store as any image does, and comes back as one."""
+    load(manifest("example.com/app", **depends(BASE), app=app("/bin/true")), entry("own", b"o"))
+    engine("image", "save", "--transport", "oci-archive", "-o", workdir / "x.tar", "example.com/app:1", timeout=60).check()
+    engine("image", "extract", "example.com/app:1", workdir / "before").check()
+    engine("image", "rm", "-f", "example.com/app:1").check()
+    engine("image", "load", workdir / "x.tar", timeout=60).check()
+    engine("image", "extract", "example.com/app:1", workdir / "after").check()
+    assert not trees.differences(trees.describe(workdir / "before"), trees.describe(workdir / "after"))
+    engine("run", "--rm", "example.com/app:1").check()
+
+
+def test_other_machines(engine, load, workdir):
+    """An ACI for another machine is refused with its name, and taken with --platform; labels are checked."""
+    (workdir / "arm.aci").write_bytes(aci(manifest("example.com/arm", {"version": "1", "os": "linux", "arch": "aarch64"}), entry("x")))
+    engine("image", "load", workdir / "arm.aci").fails("linux/arm64")
+    engine("image", "load", "--platform", "linux/arm64", workdir / "arm.aci").check()
+    (workdir / "bad.aci").write_bytes(aci(manifest("example.com/bad", {"os": "plan9"}), entry("x")))
+    engine("image", "load", workdir / "bad.aci").fails("bad os 'plan9'")
+    load(manifest("example.com/data", {}), entry("x"))
+    assert inspect(engine, "example.com/data")["names"] == ["example.com/data:latest"]
+
+
+def hostile():
+    """What is refused: archive, and words of the sentence that says so."""
+    good = json.dumps(manifest("example.com/evil", app=app("/x"))).encode()
+    head = (entry("manifest", good), directory("rootfs"))
+    inside = below([entry("x", b"x")])
+    whitelist = json.dumps(manifest("example.com/evil", pathWhitelist=["/../etc"])).encode()
+    return {
+        "escape": (layer(*head, entry("rootfs/../../etc/passwd", b"x")), "../etc/passwd"),
+        "absolute": (layer(*head, entry("/etc/passwd", b"x")), "nothing but manifest and rootfs"),
+        "outside": (layer(*head, entry("other", b"x")), "nothing but manifest and rootfs"),
+        "beside": (layer(*head, entry("rootfs2/x", b"x")), "nothing but manifest and rootfs"),
+        "twice": (layer(*head, *inside, entry("manifest", good)), "there twice"),
+        "twice by another name": (layer(*head, entry("rootfs/../manifest", good)), "there twice"),
+        "manifest is a symbolic link": (layer(symlink("manifest", "rootfs/x"), *head[1:], *inside), "no plain file"),
+        "manifest is a hard link": (layer(*head[1:], *inside, hardlink("manifest", "rootfs/x")), "no plain file"),
+        "manifest links out": (layer(symlink("manifest", "/etc/passwd"), *head[1:], *inside), "no plain file"),
+        "no rootfs": (layer(head[0]), "no rootfs"),
+        "rootfs is a file": (layer(head[0], entry("rootfs", b"x")), "not a directory"),
+        "rootfs is a link": (layer(head[0], symlink("rootfs", "/etc")), "not a directory"),
+        "no manifest": (layer(*head[1:], *inside), "neither index.json nor manifest.json"),
+        "hard link out": (layer(*head, hardlink("rootfs/x", "../etc/passwd")), "../etc/passwd"),
+        "hard link to the manifest": (layer(*head, hardlink("rootfs/x", "manifest")), "leads out of rootfs"),
+        "hard link to rootfs": (layer(*head, hardlink("rootfs/x", "rootfs")), "leads out of rootfs"),
+        "symbolic link, then through it": (layer(*head, symlink("rootfs/l", "../.."), entry("rootfs/l/x", b"x")), "l/x"),
+        "whiteout": (layer(*head, entry("rootfs/.wh.x")), ".wh."),
+        "whitelist": (layer(entry("manifest", whitelist), *head[1:], *inside), "/pathWhitelist/0"),
+        "huge manifest": (layer(entry("manifest", b" " * ((4 << 20) + 1)), *head[1:], *inside), "larger than"),
+        "manifest is no JSON": (layer(entry("manifest", b"{"), *head[1:], *inside), "manifest"),
+        "other kind": (layer(entry("manifest", good.replace(b"ImageManifest", b"PodManifest")), *head[1:], *inside), "/acKind"),
+        "cut": (layer(*head, *inside)[:2048], "truncated"),
+    }
+
+
+def test_hostile_archives_are_refused(engine, workdir):
+    """One sentence each, and nothing is left of it, in the store or outside."""
+    for what, (data, words) in hostile().items():
+        (workdir / "evil.aci").write_bytes(data)
+        for packer in ("", "xz"):
+            failed = engine("image", "load", stdin=PACKERS[packer](data)) if packer else engine("image", "load", workdir / "evil.aci")
+            failed.fails(words)
+            assert failed.err.count("\n") == 1, (what, failed.err)
+    assert not engine.json("image", "ls")["images"]
+    for folder in ("blobs/sha256", "blobs/sha512", "trees", "tmp", "refs/images", "refs/names"):
+        assert not list((engine.root / "images" / folder).iterdir()), folder
+
+
+def test_isolators_and_groups(engine, load, base):
+    """What a configuration has no words for holds for a run all the same; what does not is said."""
+    isolators = [
+        {"name": "resource/memory", "value": {"limit": "64Mi"}},
+        {"name": "os/linux/capabilities-retain-set", "value": {"set": ["CAP_KILL"]}},
+        {"name": "os/linux/no-new-privileges", "value": True},
+        {"name": "os/linux/oom-score-adj", "value": 7},
+    ]
+    document = manifest("example.com/tight", **depends(BASE), app=app("/bin/sh", "-c", "id; cat /proc/self/status", supplementaryGIDs=[4242], isolators=isolators))
+    load(document)
+    done = engine("run", "--rm", "example.com/tight:1").check()
+    assert "4242" in done.out.splitlines()[0]
+    status = dict(line.split(":\t") for line in done.out.splitlines() if ":\t" in line)
+    assert int(status["CapBnd"], 16) == 1 << 5 and status["NoNewPrivs"] == "1"
+    assert "os/linux/oom-score-adj" in done.err
+    plan = engine("run", "--dry-run", "--format", "json", "example.com/tight:1").check().out
+    assert str(64 << 20) in plan
+    assert int(dict(line.split(":\t") for line in engine("run", "--rm", "--cap-add", "CHOWN", "example.com/tight:1").check().out.splitlines() if ":\t" in line)["CapBnd"], 16) & 1
+
+
+def test_an_archive_comes_out_as_it_was(engine, load, base, workdir):
+    """Byte for byte, however it was compressed and whatever it depends on."""
+    document = manifest("example.com/app", **depends(BASE), app=app("/bin/true"))
+    load(document, entry("x", b"x" * 5000), compress="xz")
+    engine("image", "convert", "example.com/app:1", workdir / "again.aci").check()
+    assert (workdir / "again.aci").read_bytes() == aci(document, entry("x", b"x" * 5000))
+    engine("image", "save", "--transport", "aci", "-o", workdir / "saved.aci", "example.com/app:1").check()
+    assert (workdir / "saved.aci").read_bytes() == (workdir / "again.aci").read_bytes()
+    engine("image", "save", "--transport", "aci", "-o", workdir / "two.aci", "example.com/app:1", f"{BASE}:1").fails("holds one image")
+    engine("image", "convert", "example.com/app:1", workdir / "what").fails("does not tell what to convert to")
+
+
+def test_there_and_back(engine, workdir):
+    """An OCI image as an ACI and loaded again: every file, and what it runs, is the same."""
+    below = layer(directory("etc"), entry("etc/passwd", b"me:x:7:8::/:\n"), entry("etc/group", b"more:x:9:me\n"), entry("etc/gone", b"g"), entry("suid", b"s", mode=0o4711, uid=7, gid=8), hardlink("twin", "suid"), symlink("etc/link", "../suid"), entry("fifo", type=tarfile.FIFOTYPE), entry("zero", type=tarfile.CHRTYPE, devmajor=1, devminor=5), directory("sticky", mode=0o1777, uid=3), entry("n" * 150, b"long"), entry("attr", b"a", pax_headers={"SCHILY.xattr.user.note": "yes"}))
+    above = layer(directory("etc"), entry("etc/.wh.gone"), entry("top", b"t" * 100_000, mtime=5))
+    made = Layout(workdir / "layout")
+    config = {"created": "2024-01-02T03:04:05Z", "config": {"User": "me", "Env": ["A=b"], "Entrypoint": ["/bin/run"], "Cmd": ["--fast"], "WorkingDir": "/etc", "StopSignal": "SIGINT", "ExposedPorts": {"80/tcp": {}}, "Volumes": {"/sticky": {}}, "Labels": {"who": "me"}}, "rootfs": {"type": "layers", "diff_ids": [digest(below), digest(above)]}}
+    descriptor = made.image(below, above, config=config)
+    made.index(descriptor, name="example.com/there:2")
+    engine("image", "load", made.path).check()
+    engine("image", "extract", "example.com/there:2", workdir / "before").check()
+    engine("image", "convert", "example.com/there:2", workdir / "there.aci").check()
+    engine("image", "rm", "example.com/there:2").check()
+    with tarfile.open(workdir / "there.aci") as archive:
+        names = archive.getnames()
+        document = json.load(archive.extractfile("manifest"))
+    assert names[:2] == ["manifest", "rootfs"] and all(n.startswith("rootfs/") for n in names[2:])
+    assert document["app"]["exec"] == ["/bin/run", "--fast"] and (document["app"]["user"], document["app"]["group"]) == ("me", "8")
+    assert document["app"]["supplementaryGIDs"] == [9]
+    assert document["app"]["mountPoints"] == [{"name": "volume-sticky", "path": "/sticky"}]
+    assert {"name": "version", "value": "2"} in document["labels"] and {"name": "arch", "value": "amd64"} in document["labels"]
+    engine("image", "load", workdir / "there.aci").check()
+    engine("image", "extract", "example.com/there:2", workdir / "after").check()
+    assert not trees.differences(trees.describe(workdir / "before"), trees.describe(workdir / "after"))
+    after = inspect(engine, "example.com/there:2")["config"]["config"]
+    assert after == {**config["config"], "User": "me:8"}
+
+
+def test_holes_stay_holes(engine, workdir):
+    """A file of 64 GiB without data is no file of 64 GiB in an archive."""
+    tree = workdir / "tree"
+    tree.mkdir()
+    with open(tree / "big", "wb") as file:
+        file.truncate(64 << 30)
+        file.seek(1 << 30)
+        file.write(b"data")
+    proc.run("tar", "--format=pax", "--sparse", "-C", tree, "-cf", workdir / "rootfs.tar", ".").check()
+    engine("image", "import", workdir / "rootfs.tar", "big", timeout=60).check()
+    engine("image", "convert", "big", workdir / "big.aci", timeout=60).check()
+    assert (workdir / "big.aci").stat().st_size < 1 << 20
+    engine("image", "load", workdir / "big.aci", timeout=60).check()
+    engine("image", "extract", "localhost/big:latest", workdir / "out", timeout=60).check()
+    with open(workdir / "out/big", "rb") as file:
+        file.seek(1 << 30)
+        assert file.read(5) == b"data\0" and (workdir / "out/big").stat().st_size == 64 << 30
