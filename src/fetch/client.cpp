@@ -54,6 +54,7 @@ struct Transfer {
 bool is_shown(const Transfer& transfer) {
   switch (transfer.request.kind) {
     case Request::Kind::kBlob:
+    case Request::Kind::kPage:
       return transfer.file.valid();
     case Request::Kind::kHasBlob:
       return transfer.progress.state == TransferProgress::State::kPresent;
@@ -62,6 +63,12 @@ bool is_shown(const Transfer& transfer) {
     default:
       return false;
   }
+}
+
+// The last part of an address, for people.
+std::string name_in(const std::string& address) {
+  const std::string path = address.substr(0, address.find_first_of("?#"));
+  return for_people(path.substr(path.rfind('/') + 1), 40);
 }
 
 }  // namespace
@@ -128,6 +135,7 @@ void Client::Impl::wake_receiver() const {
 std::size_t Client::Impl::add(Request request, UniqueFd file) {
   auto transfer = std::make_unique<Transfer>();
   transfer->progress = {.digest = request.reference, .total_bytes = request.bytes};
+  if (request.kind == Request::Kind::kPage) transfer->progress = {.digest = name_in(request.reference)};
   transfer->request = std::move(request);
   transfer->file = std::move(file);
   const std::lock_guard guard(mutex);
@@ -187,6 +195,7 @@ void Client::Impl::settle(Transfer& transfer) {
   }
   transfer.finished = true;
   transfer.progress.state = TransferProgress::State::kDone;
+  if (transfer.request.kind == Request::Kind::kPage) transfer.progress.total_bytes = transfer.received;
   changed.notify_all();
 }
 
@@ -290,6 +299,8 @@ void Client::Impl::take_event() {
     case Event::Kind::kProgress:
       transfer.progress.state = TransferProgress::State::kRunning;
       transfer.progress.done_bytes = std::min(event->bytes, transfer.request.bytes);
+      if (transfer.request.kind == Request::Kind::kPage)
+        transfer.progress.total_bytes = std::min(event->total, transfer.request.bytes);
       return;
     case Event::Kind::kRetry:
       transfer.progress.state = TransferProgress::State::kPausing;
@@ -444,6 +455,22 @@ Result<std::size_t> Client::read(std::size_t transfer, std::uint64_t offset, std
     buffer = buffer.first(std::min<std::uint64_t>(buffer.size(), found->received - offset));
   }
   return sys::pread(found->file, buffer, static_cast<off_t>(offset));
+}
+
+Result<Client::Document> Client::page(const std::string& url, std::uint64_t max_bytes) {
+  return impl_->wait(impl_->add({.kind = Request::Kind::kPage, .reference = url, .bytes = max_bytes}, UniqueFd()));
+}
+
+std::size_t Client::begin_page(const std::string& url, std::uint64_t max_bytes, UniqueFd file) {
+  return impl_->add({.kind = Request::Kind::kPage, .reference = url, .bytes = max_bytes}, std::move(file));
+}
+
+Result<std::uint64_t> Client::wait_bytes(std::size_t transfer) {
+  std::unique_lock lock(impl_->mutex);
+  const Transfer& found = *impl_->transfers[transfer];
+  impl_->changed.wait(lock, [&] { return found.finished; });
+  if (found.error) return copy_of(*found.error);
+  return found.received;
 }
 
 bool Client::mirror_was_wrong() const {

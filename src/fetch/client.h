@@ -71,6 +71,11 @@ class Client {
   // Whether bytes that have another digest came from another place than the registry itself: it may have the right
   // ones.
   bool mirror_was_wrong() const;
+  // Of a setup for the web. A small file by its address; blocks.
+  Result<Document> page(const std::string& url, std::uint64_t max_bytes);
+  // Begins to write one to `file`, which must be empty; then blocks until all of it is there, and says how much it is.
+  std::size_t begin_page(const std::string& url, std::uint64_t max_bytes, UniqueFd file);
+  Result<std::uint64_t> wait_bytes(std::size_t transfer);
   // Errc::kCancelled when the caller's descriptor says so; for work that reads no transfer.
   Status check_cancelled() const;
 

@@ -112,6 +112,34 @@ TEST(ProtocolTest, EventsOfAPush) {
   EXPECT_EQ(*parse_event(print(progress)), progress);
 }
 
+TEST(ProtocolTest, PagesOfTheWeb) {
+  const fetch::Setup setup{.endpoints = {{.host = "h", .repository = ""}}, .web = true};
+  EXPECT_EQ(*parse_setup(print(setup)), setup);
+  fetch::Setup two = setup;
+  two.endpoints.push_back(two.endpoints.front());
+  EXPECT_FALSE(parse_setup(print(two)).ok());
+  two = setup;
+  two.push = true;
+  EXPECT_FALSE(parse_setup(print(two)).ok());
+  two = setup;
+  two.web = false;
+  EXPECT_FALSE(parse_setup(print(two)).ok()) << "a registry without a repository";
+  const auto taken = [](const std::string& url) {
+    const Request request{.id = 1, .kind = Request::Kind::kPage, .reference = url, .bytes = 5};
+    const auto again = parse_request(print(request));
+    return again.ok() && *again == request;
+  };
+  EXPECT_TRUE(taken("https://example.com/a?b=c"));
+  EXPECT_TRUE(taken("http://example.com"));
+  for (const char* url : {"", "example.com", "file:///etc/shadow", "https://a b", "https://a\n", "gopher://a"})
+    EXPECT_FALSE(taken(url)) << url;
+  EXPECT_FALSE(taken("https://" + std::string(5000, 'a')));
+  EXPECT_FALSE(is_push(Request::Kind::kPage));
+  EXPECT_TRUE(has_descriptor(Request::Kind::kPage));
+  const Event event{.id = 1, .kind = Event::Kind::kProgress, .bytes = 1, .total = 7};
+  EXPECT_EQ(*parse_event(print(event)), event);
+}
+
 TEST(ProtocolTest, EventsComeBackFitForATerminal) {
   const Event event{
       .id = 1, .kind = Event::Kind::kFailed, .endpoint = "h", .message = "no", .hint = "try", .code = Errc::kCorrupt};

@@ -17,12 +17,13 @@ using codec::json::Writer;
 constexpr std::size_t kMaxEndpoints = 16;
 constexpr std::size_t kMaxWords = 2048;
 
-constexpr std::array<std::pair<Request::Kind, std::string_view>, 5> kRequestKinds = {
+constexpr std::array<std::pair<Request::Kind, std::string_view>, 6> kRequestKinds = {
     {{Request::Kind::kManifest, "manifest"},
      {Request::Kind::kBlob, "blob"},
      {Request::Kind::kHasBlob, "has-blob"},
      {Request::Kind::kSendBlob, "send-blob"},
-     {Request::Kind::kSendManifest, "send-manifest"}}};
+     {Request::Kind::kSendManifest, "send-manifest"},
+     {Request::Kind::kPage, "page"}}};
 constexpr std::array<std::pair<Event::Kind, std::string_view>, 4> kEventKinds = {{{Event::Kind::kProgress, "progress"},
                                                                                   {Event::Kind::kRetry, "retry"},
                                                                                   {Event::Kind::kDone, "done"},
@@ -78,6 +79,12 @@ bool is_tag(const std::string& text) {
   });
 }
 
+// What is wrong with it in detail whoever speaks to the server says.
+bool is_address(const std::string& text) {
+  return (text.starts_with("https://") || text.starts_with("http://")) && text.size() <= 4096 &&
+         std::ranges::all_of(text, [](char c) { return c > ' ' && c < '\x7f'; });
+}
+
 // Goes into a header.
 bool is_media_type(const std::string& text) {
   return !text.empty() && text.size() <= 255 && std::ranges::all_of(text, [](char c) {
@@ -101,13 +108,13 @@ void print(Writer& out, const Endpoint& endpoint) {
   out.end_object();
 }
 
-Result<Endpoint> parse_endpoint(const Cursor& at) {
+Result<Endpoint> parse_endpoint(const Cursor& at, bool web) {
   RETURN_IF_ERROR(at.expect_object());
   Endpoint out{.host = {}, .repository = {}};
   RETURN_IF_ERROR(at.read("host", out.host));
   RETURN_IF_ERROR(check_host(out.host, at));
   RETURN_IF_ERROR(at.read("repository", out.repository));
-  RETURN_IF_ERROR(check_path(out.repository, at));
+  if (!web) RETURN_IF_ERROR(check_path(out.repository, at));
   RETURN_IF_ERROR(at.read("plain_http", out.plain_http));
   RETURN_IF_ERROR(at.read("verify_tls", out.verify_tls));
   RETURN_IF_ERROR(at.read("ca_pem", out.ca_pem));
@@ -141,6 +148,7 @@ std::string print(const Setup& setup) {
       .field("stall_timeout_s", setup.stall_timeout_s)
       .field("max_wait_s", setup.max_wait_s)
       .field("push", setup.push)
+      .field("web", setup.web)
       .end_object();
   return out.take();
 }
@@ -153,10 +161,11 @@ Result<Setup> parse_setup(std::string text) {
   RETURN_IF_ERROR(root.read("version", version));
   if (version != 1) return root.error("version " + std::to_string(version) + " is not known: the programs differ");
   Setup out{.endpoints = {}};
+  RETURN_IF_ERROR(root.read("web", out.web));
   ASSIGN_OR_RETURN(const Cursor endpoints, root.require("endpoints"));
   RETURN_IF_ERROR(endpoints.for_each([&](const Cursor& at) -> Status {
     if (out.endpoints.size() == kMaxEndpoints) return at.error("too many endpoints", Errc::kLimit);
-    ASSIGN_OR_RETURN(Endpoint endpoint, parse_endpoint(at));
+    ASSIGN_OR_RETURN(Endpoint endpoint, parse_endpoint(at, out.web));
     out.endpoints.push_back(std::move(endpoint));
     return {};
   }));
@@ -173,12 +182,14 @@ Result<Setup> parse_setup(std::string text) {
   RETURN_IF_ERROR(root.read("max_wait_s", out.max_wait_s));
   RETURN_IF_ERROR(root.read("push", out.push));
   if (out.push && out.endpoints.size() != 1) return endpoints.error("a push goes to one endpoint");
+  if (out.web && (out.push || out.endpoints.size() != 1))
+    return endpoints.error("the web is one endpoint, and no push");
   if (out.parallel == 0 || out.parallel > kMaxParallel || out.attempts == 0) return root.error("number out of range");
   return out;
 }
 
 bool is_push(Request::Kind kind) {
-  return kind != Request::Kind::kManifest && kind != Request::Kind::kBlob;
+  return kind == Request::Kind::kHasBlob || kind == Request::Kind::kSendBlob || kind == Request::Kind::kSendManifest;
 }
 
 bool has_descriptor(Request::Kind kind) {
@@ -209,8 +220,10 @@ Result<Request> parse_request(std::string text) {
   RETURN_IF_ERROR(root.read("bytes", out.bytes));
   RETURN_IF_ERROR(root.read("media_type", out.media_type));
   RETURN_IF_ERROR(root.read("from", out.from));
+  if (out.kind == Request::Kind::kPage && !is_address(out.reference))
+    return root.error("bad address " + quoted(out.reference));
   const bool manifest = out.kind == Request::Kind::kManifest || out.kind == Request::Kind::kSendManifest;
-  if (!Digest::parse(out.reference).ok() && !(manifest && is_tag(out.reference)))
+  if (out.kind != Request::Kind::kPage && !Digest::parse(out.reference).ok() && !(manifest && is_tag(out.reference)))
     return root.error("bad reference " + quoted(out.reference));
   if (out.kind == Request::Kind::kSendManifest ? !is_media_type(out.media_type) : !out.media_type.empty())
     return root.error("bad media type " + quoted(out.media_type));
@@ -225,7 +238,7 @@ std::string print(const Event& event) {
   Writer out;
   out.begin_object().field("id", event.id).field("kind", word_of(kEventKinds, event.kind));
   if (event.kind == Event::Kind::kProgress) {
-    out.field("bytes", event.bytes);
+    out.field("bytes", event.bytes).field("total", event.total);
   } else if (event.kind == Event::Kind::kDone) {
     out.field("bytes", event.bytes)
         .field("present", event.present)
@@ -251,6 +264,7 @@ Result<Event> parse_event(std::string text) {
   RETURN_IF_ERROR(root.read("id", out.id));
   ASSIGN_OR_RETURN(out.kind, kind_of(kEventKinds, root));
   RETURN_IF_ERROR(root.read("bytes", out.bytes));
+  RETURN_IF_ERROR(root.read("total", out.total));
   RETURN_IF_ERROR(root.read("present", out.present));
   RETURN_IF_ERROR(root.read("wait_ms", out.wait_ms));
   for (const auto& [name, value] : {std::pair("media_type", &out.media_type), std::pair("endpoint", &out.endpoint),

@@ -13,6 +13,8 @@
 //     Request + file (socket, 3)                 ----->
 //                                     <----- Event: progress and retry (any number), then done or failed
 //
+// A setup for the web takes requests for files by their address only, each with a pipe.
+//
 // One message of the socket (SOCK_SEQPACKET) is one JSON document. When the socket ends, cooper-fetch ends.
 #pragma once
 
@@ -60,6 +62,7 @@ struct Setup {
   unsigned stall_timeout_s = 60;  // a connection that brings nothing for so long is given up
   unsigned max_wait_s = 60;       // a registry that asks for a longer pause is not waited for
   bool push = false;              // to the one endpoint: no mirrors
+  bool web = false;               // the one endpoint says how servers are spoken to, whatever they are called
   bool operator==(const Setup&) const = default;
 };
 
@@ -67,11 +70,11 @@ std::string print(const Setup& setup);
 Result<Setup> parse_setup(std::string text);
 
 struct Request {
-  enum class Kind { kManifest, kBlob, kHasBlob, kSendBlob, kSendManifest };
+  enum class Kind { kManifest, kBlob, kHasBlob, kSendBlob, kSendManifest, kPage };
   std::uint32_t id = 0;
   Kind kind = Kind::kBlob;
-  std::string reference;        // a digest; of a manifest also a tag
-  std::uint64_t bytes = 0;      // its size; of a manifest that is fetched: the largest that is taken
+  std::string reference;        // a digest; of a manifest also a tag; of a page its address
+  std::uint64_t bytes = 0;      // its size; of a manifest that is fetched, or a page: the largest that is taken
   std::string media_type = {};  // of a manifest that is sent
   std::string from = {};        // of a blob that is sent: a repository of the registry that may have it; empty: unknown
   bool operator==(const Request&) const = default;
@@ -89,13 +92,15 @@ struct Event {
   std::uint32_t id = 0;
   Kind kind = Kind::kDone;
   std::uint64_t bytes = 0;      // done: how many went through the pipe, or to the registry; progress: so far
+  std::uint64_t total = 0;      // progress, of a page: its size
   bool present = false;         // done, of a push: the registry has it without them
   std::string media_type = {};  // done, of a manifest: what the registry calls it
-  std::string endpoint = {};    // done: the host it came from; failed: from which bytes came that are wrong
-  std::string message = {};     // retry, failed
-  std::string hint = {};        // failed
-  Errc code = Errc::kSystem;    // failed
-  std::uint64_t wait_ms = 0;    // retry: the pause before it
+  // done: the host it came from, of a page its address after redirects; failed: from which bytes came that are wrong
+  std::string endpoint = {};
+  std::string message = {};   // retry, failed
+  std::string hint = {};      // failed
+  Errc code = Errc::kSystem;  // failed
+  std::uint64_t wait_ms = 0;  // retry: the pause before it
   bool operator==(const Event&) const = default;
 };
 

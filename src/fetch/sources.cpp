@@ -65,6 +65,19 @@ Result<Endpoint> mirror_endpoint(const SourceOptions& options, const std::string
 
 }  // namespace
 
+Result<Endpoint> web_endpoint(const std::string& host, const SourceOptions& options) {
+  Endpoint out{.host = host, .repository = {}};
+  RETURN_IF_ERROR(find_certificates(options, out, host));
+  std::optional<Credentials> found = options.credentials;
+  if (!found) {
+    ASSIGN_OR_RETURN(found, find_credentials(options.search, host, ""));
+  }
+  const Credentials credentials = found.value_or(Credentials());
+  out.username = credentials.username;
+  out.password = credentials.password;
+  return out;
+}
+
 Result<std::pair<std::string, std::string>> parse_mirror(std::string_view text) {
   const auto pair = split_once(text, '=');
   if (!pair || pair->first.empty() || pair->second.empty() || pair->second.find("://") != std::string_view::npos ||

@@ -31,6 +31,9 @@ struct SourceOptions {
 // Mirrors first, then the registry itself. `reference` has its registry.
 Result<std::vector<Endpoint>> endpoints_of(const oci_image::Reference& reference, const SourceOptions& options);
 
+// How files of a server are fetched, whose name may have a port: certificates and credentials for it, no plain http.
+Result<Endpoint> web_endpoint(const std::string& host, const SourceOptions& options);
+
 // "registry=host[:port][/prefix]"
 Result<std::pair<std::string, std::string>> parse_mirror(std::string_view text);
 

@@ -376,7 +376,7 @@ HttpResult HttpClient::run(const HttpRequest& request, BodySink& sink) {
     auto next = resolve_url(url, result.head.header("location"));
     if (!next.ok())
       return refuse("redirect to " + quoted(result.head.header("location")) + ": " + next.error().message());
-    if (url.scheme == "https" && next->scheme != "https")
+    if (url.scheme == "https" && next->scheme != "https" && !request.leave_tls)
       return refuse("redirect from https down to " + quoted(next->str()));
     url = std::move(*next);
     now.url = url.str();

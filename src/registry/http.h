@@ -1,9 +1,9 @@
 // HTTP and TLS. Hides libcurl: nothing of it shows here. One client is one thread's, and keeps its connections.
 //
 // Redirects are followed here and not by the library, so that the rules are plain to see: at most ten, only to http and
-// https, never from https down to http, and credentials go to the origin (scheme, host, port) they are for and nowhere
-// else. What has a body, or changes something, is sent on by 307 and 308 only, which change neither. Only 2xx bodies
-// reach the caller's sink; what other answers say is kept for the message, up to 64 KiB.
+// https, from https down to http only if the caller says so, and credentials go to the origin (scheme, host, port) they
+// are for and nowhere else. What has a body, or changes something, is sent on by 307 and 308 only, which change
+// neither. Only 2xx bodies reach the caller's sink; what other answers say is kept for the message, up to 64 KiB.
 #pragma once
 
 #include <cstdint>
@@ -39,6 +39,7 @@ struct HttpRequest {
   std::uint64_t from_byte = 0;            // not 0: a Range
   Method method = Method::kGet;
   BodySource* body = nullptr;  // of PATCH and PUT, which must have one
+  bool leave_tls = false;      // redirects may lead from https to http
 };
 
 // What came before the body. Names of headers are in lower case; a header may come several times.

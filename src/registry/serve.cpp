@@ -13,6 +13,7 @@
 #include "io/file.h"
 #include "log/log.h"
 #include "registry/http.h"
+#include "registry/page.h"
 #include "registry/registry.h"
 #include "registry/sandbox.h"
 #include "registry/transfer.h"
@@ -44,6 +45,7 @@ class Server {
  private:
   Status take_request(sys::Message message);
   void work();
+  fetch::Event run(std::vector<Line>& lines, const Job& job, const Report& report) const;
   void send(const fetch::Event& event);
 
   BorrowedFd socket_;
@@ -60,6 +62,15 @@ void Server::send(const fetch::Event& event) {
   (void)!sys::send_message(socket_, fetch::print(event)).ok();
 }
 
+fetch::Event Server::run(std::vector<Line>& lines, const Job& job, const Report& report) const {
+  if (setup_.push) return run_upload(setup_, lines.front(), job.request, job.file, report);
+  if (setup_.web) {
+    Line& line = lines.front();
+    return run_page(setup_, line.registry.endpoint(), line.client, job.request, job.file, report);
+  }
+  return run_transfer(setup_, lines, job.request, job.file, report);
+}
+
 void Server::work() {
   std::vector<Line> lines;
   for (const auto& registry : registries_)
@@ -73,8 +84,7 @@ void Server::work() {
       jobs_.pop_front();
     }
     const Report report = [&](const fetch::Event& event) { send(event); };
-    const fetch::Event last = setup_.push ? run_upload(setup_, lines.front(), job.request, job.file, report)
-                                          : run_transfer(setup_, lines, job.request, job.file, report);
+    const fetch::Event last = run(lines, job, report);
     job.file.reset();
     send(last);
   }
@@ -82,7 +92,7 @@ void Server::work() {
 
 Status Server::take_request(sys::Message message) {
   ASSIGN_OR_RETURN(fetch::Request request, fetch::parse_request(std::move(message.data)));
-  if (fetch::is_push(request.kind) != setup_.push)
+  if (fetch::is_push(request.kind) != setup_.push || (request.kind == fetch::Request::Kind::kPage) != setup_.web)
     return Error(Errc::kInvalidArgument, "a request that the setup is not for");
   if (message.fds.size() != (fetch::has_descriptor(request.kind) ? 1U : 0U))
     return Error(Errc::kInvalidArgument, "a request with a wrong number of descriptors");

@@ -17,7 +17,9 @@ using State = TransferProgress::State;
 
 std::string short_digest(const std::string& digest) {
   const std::size_t colon = digest.find(':');
-  return digest.substr(colon == std::string::npos ? 0 : colon + 1, 12);
+  // Of a file of the web its name.
+  if (colon == std::string::npos) return digest;
+  return digest.substr(colon + 1, 12);
 }
 
 std::string time_left(std::uint64_t seconds) {
@@ -42,6 +44,9 @@ std::string describe(const TransferProgress& layer, std::int64_t since_ms) {
     case State::kRunning:
       break;
   }
+  // The server does not say how much it is.
+  if (layer.total_bytes == 0 && layer.done_bytes != 0)
+    return fmt::format("{}  {}", name, format_bytes(layer.done_bytes));
   const std::uint64_t percent = layer.total_bytes == 0 ? 100 : layer.done_bytes * 100 / layer.total_bytes;
   std::string text = fmt::format("{}  {:>3}% of {}", name, percent, format_bytes(layer.total_bytes));
   if (since_ms < 500 || layer.done_bytes == 0) return text;

@@ -1,10 +1,12 @@
 #include "cli/cooper/key_review.h"
 
 #include <fmt/format.h>
+#include <poll.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 
 #include "base/strings.h"
 #include "cli/cooper/time_text.h"
@@ -22,10 +24,13 @@ bool is_named(const trust::Key& key, const std::vector<std::string>& fingerprint
 }
 
 // One line, or what of it came before its end.
-Result<std::string> read_line() {
+Result<std::string> read_line(BorrowedFd cancel) {
   std::string out;
   std::array<char, 1> byte{};
   while (out.size() < kMaxShownBytes) {
+    std::array<struct pollfd, 2> fds = {{{STDIN_FILENO, POLLIN, 0}, {cancel.get(), POLLIN, 0}}};
+    if (::poll(fds.data(), fds.size(), -1) < 0) continue;
+    if (fds[1].revents != 0) return Error(Errc::kCancelled, "was interrupted", ECANCELED);
     ASSIGN_OR_RETURN(const std::size_t n, sys::read(BorrowedFd(STDIN_FILENO), byte));
     if (n == 0 || byte[0] == '\n') break;
     out += byte[0];
@@ -33,13 +38,13 @@ Result<std::string> read_line() {
   return out;
 }
 
-Result<bool> confirm(const trust::Key& key, const std::string& what, const std::string& prefix) {
-  const std::string target = prefix.empty() ? "every image" : "images below " + quoted(prefix);
+Result<bool> confirm(const trust::Key& key, const std::string& what, const KeyReview& review) {
+  const std::string target = review.prefix.empty() ? "every image" : "images below " + quoted(review.prefix);
   std::string text = what + "\n" + describe_key(key);
   while (true) {
     RETURN_IF_ERROR(sys::write_all(BorrowedFd(STDERR_FILENO),
                                    text + "Shall it be trusted to sign " + target + "? Type yes or no: "));
-    ASSIGN_OR_RETURN(const std::string line, read_line());
+    ASSIGN_OR_RETURN(const std::string line, read_line(review.cancel));
     const std::string answer = to_lower(trim(line));
     if (answer == "yes") return true;
     if (answer == "no" || line.empty()) return false;
@@ -79,7 +84,7 @@ Result<std::vector<trust::Key>> review_keys(std::vector<trust::Key> keys, std::s
   }
   std::vector<trust::Key> out;
   for (trust::Key& key : keys) {
-    ASSIGN_OR_RETURN(const bool yes, confirm(key, std::string(what), review.prefix));
+    ASSIGN_OR_RETURN(const bool yes, confirm(key, std::string(what), review));
     if (yes) out.push_back(std::move(key));
   }
   if (out.empty()) return Error(Errc::kPermission, std::string(what) + ": no key was confirmed");

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "base/fd.h"
 #include "trust/keys.h"
 
 namespace cooper::cli {
@@ -14,6 +15,8 @@ struct KeyReview {
   std::string prefix = {};                     // what they shall be good for; empty: every image
   std::vector<std::string> fingerprints = {};  // only these, which are known to be right (or their last 16 digits)
   bool skip = false;                           // nobody is asked
+  // Readable when the question is to be given up: Errc::kCancelled. Not valid: signals act as they do anyway.
+  BorrowedFd cancel{-1};
 };
 
 // The keys of `what` that are to be trusted. Asks on the terminal for each one that was not named by its fingerprint;

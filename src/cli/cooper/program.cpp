@@ -69,7 +69,8 @@ struct OtherName {
 struct OtherWay {
   std::string_view theirs, hint;
 };
-constexpr std::array<OtherName, 21> kOtherNames = {{{"pull", "image pull"},
+constexpr std::array<OtherName, 22> kOtherNames = {{{"pull", "image pull"},
+                                                    {"fetch", "image fetch"},
                                                     {"push", "image push"},
                                                     {"load", "image load"},
                                                     {"import", "image import"},

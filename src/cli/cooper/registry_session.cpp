@@ -74,9 +74,18 @@ fetch::CredentialSearch credential_search(const std::string& auth_file) {
 
 Result<fetch::Setup> setup_for(const RegistrySettings& settings, const oci_image::Reference& reference,
                                const RegistryAccess& access, image::FetchFrom from) {
-  fetch::SourceOptions options;
+  ASSIGN_OR_RETURN(fetch::SourceOptions options, source_options(access));
   options.insecure = settings.insecure;
   if (from == image::FetchFrom::kMirrorsToo) options.mirrors = settings.mirrors;
+  fetch::Setup setup = session_setup(settings);
+  ASSIGN_OR_RETURN(setup.endpoints, fetch::endpoints_of(reference, options));
+  return setup;
+}
+
+}  // namespace
+
+Result<fetch::SourceOptions> source_options(const RegistryAccess& access) {
+  fetch::SourceOptions options;
   options.verify_tls = access.verify_tls;
   options.certificate_directory = access.certificate_directory;
   options.certificate_directories = {"/etc/cooper/certs.d", "/etc/containers/certs.d", "/etc/docker/certs.d"};
@@ -84,15 +93,16 @@ Result<fetch::Setup> setup_for(const RegistrySettings& settings, const oci_image
   if (!access.credentials.empty()) {
     ASSIGN_OR_RETURN(options.credentials, fetch::parse_credentials(access.credentials));
   }
+  return options;
+}
+
+fetch::Setup session_setup(const RegistrySettings& settings) {
   fetch::Setup setup{.endpoints = {}};
-  ASSIGN_OR_RETURN(setup.endpoints, fetch::endpoints_of(reference, options));
   setup.proxies = proxies();
   setup.parallel = settings.parallel;
   setup.stall_timeout_s = settings.stall_timeout_s;
   return setup;
 }
-
-}  // namespace
 
 Result<RegistryAccess> registry_access(const Args& args) {
   RegistryAccess out;
@@ -116,10 +126,10 @@ RegistrySession::RegistrySession(const Context& context, oci_image::Reference re
       purpose_(purpose),
       lines_(LayerLines::place(access_.quiet)) {}
 
-void RegistrySession::show(std::span<const fetch::TransferProgress> layers) {
+void show_transfers(LayerLines& lines, std::span<const fetch::TransferProgress> transfers) {
   const auto window = io::window_size(BorrowedFd(STDERR_FILENO));
-  const std::string text =
-      lines_.update(layers, io::monotonic_ms(), window.ok() ? window->rows : 24U, window.ok() ? window->columns : 80U);
+  const std::string text = lines.update(transfers, io::monotonic_ms(), window.ok() ? window->rows : 24U,
+                                        window.ok() ? window->columns : 80U);
   // A picture nobody sees.
   (void)!sys::write_all(BorrowedFd(STDERR_FILENO), text).ok();
 }
@@ -133,10 +143,11 @@ Result<std::unique_ptr<fetch::Client>> RegistrySession::start(image::FetchFrom f
     ASSIGN_OR_RETURN(StopSignals opened, StopSignals::open());
     signals_.emplace(std::move(opened));
   }
-  return fetch::Client::start({.program = std::move(program),
-                               .setup = std::move(setup),
-                               .cancel = signals_->fd(),
-                               .progress = [this](std::span<const fetch::TransferProgress> layers) { show(layers); }});
+  return fetch::Client::start(
+      {.program = std::move(program),
+       .setup = std::move(setup),
+       .cancel = signals_->fd(),
+       .progress = [this](std::span<const fetch::TransferProgress> layers) { show_transfers(lines_, layers); }});
 }
 
 void RegistrySession::end_if_cancelled(const Error& error) {

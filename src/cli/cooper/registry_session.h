@@ -13,6 +13,7 @@
 #include "cli/cooper/image_progress.h"
 #include "cli/cooper/stop_signals.h"
 #include "fetch/client.h"
+#include "fetch/sources.h"
 #include "image/store.h"
 #include "spec/oci_image/reference.h"
 #include "spec/oci_image/types.h"
@@ -31,6 +32,13 @@ struct RegistryAccess {
 };
 Result<RegistryAccess> registry_access(const Args& args);
 
+// Credentials and certificates of whoever is asked; where those are searched for.
+Result<fetch::SourceOptions> source_options(const RegistryAccess& access);
+// Proxies, limits, and no endpoint yet.
+fetch::Setup session_setup(const RegistrySettings& settings);
+// Writes what there is to see of transfers to standard error.
+void show_transfers(LayerLines& lines, std::span<const fetch::TransferProgress> transfers);
+
 // One pull or push. Shows progress on standard error.
 class RegistrySession {
  public:
@@ -45,8 +53,6 @@ class RegistrySession {
   void end_if_cancelled(const Error& error);
 
  private:
-  void show(std::span<const fetch::TransferProgress> layers);
-
   const Context& context_;
   oci_image::Reference reference_;
   RegistryAccess access_;

@@ -6,6 +6,7 @@
 #include "base/strings.h"
 #include "cli/cooper/command.h"
 #include "cli/cooper/describe.h"
+#include "cli/cooper/fetch.h"
 #include "cli/cooper/image_history.h"
 #include "cli/cooper/image_save.h"
 #include "cli/cooper/image_usage.h"
@@ -264,6 +265,10 @@ Result<int> gc(const Context& context, const Args&) {
 
 }  // namespace
 
+Result<int> load_image(const Context& context, const Args& args) {
+  return load(context, args);
+}
+
 std::span<const Command> image_commands() {
   static const std::array<Command, 17> kCommands = {{
       {.path = "image load",
@@ -321,13 +326,17 @@ std::span<const Command> image_commands() {
        .max_args = 1,
        .handler = pull},
       {.path = "image fetch",
-       .usage = "NAME[:TAG|@DIGEST]",
-       .summary = "as image pull",
-       .flags = {kPullFlags, kRegistryFlags},
+       .usage = "NAME|URL|FILE",
+       .summary = "fetch an image of the App Container kind, if somebody trusted has signed it",
+       .description =
+           "NAME[:VERSION][,LABEL=VALUE...] begins with a domain, whose web pages say where the image is "
+           "(ac-discovery). A signature by a key of cooper trust for the name in the image must be beside it. A name "
+           "with a port or a digest, one without a domain, and docker://NAME go to image pull.",
+       .flags = {kFetchFlags, kPullFlags, kRegistryFlags},
        .min_args = 1,
        .max_args = 1,
-       .handler = pull,
-       .hidden = true},
+       .handler = fetch_image,
+       .completes = Completes::kFiles},
       {.path = "image push",
        .usage = "IMAGE [DESTINATION]",
        .summary = "send an image to a registry",

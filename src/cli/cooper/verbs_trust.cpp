@@ -2,9 +2,12 @@
 #include <fmt/format.h>
 
 #include "base/strings.h"
+#include "cli/cooper/aci_fetch.h"
 #include "cli/cooper/command.h"
+#include "cli/cooper/insecure_options.h"
 #include "cli/cooper/key_review.h"
 #include "cli/cooper/output.h"
+#include "cli/cooper/web_session.h"
 #include "io/file.h"
 #include "trust/store.h"
 
@@ -15,9 +18,13 @@ constexpr std::array<Flag, 2> kWhereFlags = {{
     {"prefix", 0, "NAME", "for images of that name, and all whose names go on with a slash behind it"},
     {"root", 0, "", "for every image"},
 }};
-constexpr std::array<Flag, 2> kAddFlags = {{
+constexpr std::array<Flag, 5> kAddFlags = {{
     {"fingerprint", 0, "FINGERPRINT", "add this key and no other of the files, without a question; may be given again"},
     {"skip-fingerprint-review", 0, "", "do not ask whether the fingerprint is right"},
+    {"cert-dir", 0, "DIR", "*.crt: authorities to trust; NAME.cert and NAME.key: what a server asks for",
+     Flag::Complete::kDirectory},
+    {"insecure-allow-http", 0, "", "as --insecure-options=pubkey"},
+    kInsecureFlag,
 }};
 
 // nullopt: neither was given. An empty text is root.
@@ -68,6 +75,22 @@ Status add_keys(const Context& context, const std::vector<trust::Key>& keys, con
   return {};
 }
 
+// Of files and addresses; of none, those that the domain of the prefix names.
+Result<std::vector<KeyFile>> key_files(WebSession& web, const std::vector<std::string>& words,
+                                       const std::string& prefix, WebSession::Over over) {
+  if (words.empty()) return discover_keys(web, prefix, over);
+  std::vector<KeyFile> out;
+  for (const std::string& word : words) {
+    const bool address = word.starts_with("https://") || word.starts_with("http://");
+    auto bytes =
+        address ? web.text(word, trust::kMaxKeyFileBytes, over) : io::read_regular_file(word, trust::kMaxKeyFileBytes);
+    if (!bytes.ok())
+      return address ? std::move(bytes).error() : std::move(bytes).error().with("key file " + quoted(word));
+    out.push_back({word, std::move(*bytes)});
+  }
+  return out;
+}
+
 Result<int> add(const Context& context, const Args& args) {
   ASSIGN_OR_RETURN(const auto prefix, where(args));
   if (!prefix) {
@@ -76,16 +99,33 @@ Result<int> add(const Context& context, const Args& args) {
   }
   KeyReview review{.prefix = *prefix, .fingerprints = {}, .skip = args.enabled("skip-fingerprint-review")};
   ASSIGN_OR_RETURN(review.fingerprints, fingerprints_of(args.all("fingerprint")));
+  if (args.positional().empty() && prefix->empty()) {
+    return Error(Errc::kInvalidArgument, "trust add needs a key file or an address")
+        .with_hint("only for a prefix its domain can be asked: --prefix NAME");
+  }
+  ASSIGN_OR_RETURN(InsecureOptions insecure, insecure_options(args));
+  insecure.pubkey = insecure.pubkey || args.enabled("insecure-allow-http");
   context.command_line_is_read();
+  WebSession web(context, {.registry = {.certificate_directory = args.last("cert-dir").value_or(""), .quiet = true},
+                           .any_certificate = insecure.tls});
+  auto files = key_files(web, args.positional(), *prefix,
+                         insecure.pubkey ? WebSession::Over::kAnything : WebSession::Over::kTls);
+  if (!files.ok()) {
+    web.end_if_cancelled(files.error());
+    return std::move(files).error();
+  }
   // All of them are right before one is trusted.
   std::vector<trust::Key> keys;
-  for (const std::string& path : args.positional()) {
-    auto file = io::read_regular_file(path, trust::kMaxKeyFileBytes);
-    if (!file.ok()) return std::move(file).error().with("key file " + quoted(path));
-    const std::string what = "key file " + quoted(path);
-    ASSIGN_OR_RETURN(std::vector<trust::Key> found, trust::parse_keys(*file, what));
-    ASSIGN_OR_RETURN(std::vector<trust::Key> wanted, review_keys(std::move(found), what, review));
-    for (trust::Key& key : wanted) keys.push_back(std::move(key));
+  for (const KeyFile& file : *files) {
+    const std::string what = "key file " + quoted(file.place);
+    ASSIGN_OR_RETURN(std::vector<trust::Key> found, trust::parse_keys(file.bytes, what));
+    ASSIGN_OR_RETURN(review.cancel, web.cancel());
+    auto wanted = review_keys(std::move(found), what, review);
+    if (!wanted.ok()) {
+      web.end_if_cancelled(wanted.error());
+      return std::move(wanted).error();
+    }
+    for (trust::Key& key : *wanted) keys.push_back(std::move(key));
   }
   RETURN_IF_ERROR(add_keys(context, keys, *prefix));
   return 0;
@@ -149,12 +189,13 @@ Result<int> rm(const Context& context, const Args& args) {
 std::span<const Command> trust_commands() {
   static const std::array<Command, 3> kCommands = {{
       {.path = "trust add",
-       .usage = "FILE...",
+       .usage = "[FILE|URL...]",
        .summary = "trust the owners of keys to sign images",
-       .description = "FILE holds OpenPGP public keys. Each is shown, and trusted when you say yes: compare the "
-                      "fingerprint with one from another source than the file.",
+       .description =
+           "A file holds OpenPGP public keys. Without one the domain of --prefix is asked which keys are its own "
+           "(ac-discovery-pubkeys). Each is shown, and trusted when you say yes: compare the "
+           "fingerprint with one from another source than the file.",
        .flags = {kWhereFlags, kAddFlags},
-       .min_args = 1,
        .handler = add,
        .completes = Completes::kFiles},
       {.path = "trust ls",

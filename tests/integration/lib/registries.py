@@ -27,12 +27,13 @@ def free_port():
         return one.getsockname()[1]
 
 
-def make_certificate(folder):
-    """A certificate of an authority of its own for localhost: (ca.crt, server.crt, server.key)."""
+def make_certificate(folder, names=("localhost",)):
+    """A certificate of an authority of its own for these names and this machine: (ca.crt, server.crt, server.key)."""
     folder = pathlib.Path(folder)
     ca, key, request, cert = (folder / n for n in ("ca.crt", "server.key", "server.csr", "server.crt"))
     extensions = folder / "extensions"
-    extensions.write_text("subjectAltName=DNS:localhost,IP:127.0.0.1\nbasicConstraints=CA:FALSE\n")
+    alternatives = ",".join([f"DNS:{name}" for name in names] + ["IP:127.0.0.1"])
+    extensions.write_text(f"subjectAltName={alternatives}\nbasicConstraints=CA:FALSE\n")
 
     def openssl(*args):
         proc.run("openssl", *args, timeout=60).check()

@@ -1,0 +1,54 @@
+// An image of the App Container kind, by its name, its address or its file, until its bytes are here and known to be
+// who they should be from.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/error.h"
+#include "base/fd.h"
+#include "cli/cooper/aci_trust.h"
+#include "cli/cooper/insecure_options.h"
+#include "cli/cooper/web_session.h"
+#include "spec/appc/names.h"
+
+namespace cooper::cli {
+
+enum class ImageWord {
+  kName,      // of an ACI, to be discovered
+  kAddress,   // http:// or https://
+  kFile,      // on this machine
+  kRegistry,  // for image pull
+};
+// What a person means by the name of an image that is to be fetched.
+ImageWord classify_image_word(const std::string& word);
+
+// The path of a file.
+std::string file_of(const std::string& word);
+
+struct AciRequest {
+  std::string word;
+  std::string signature = {};  // a file or an address; empty: where it belongs
+  InsecureOptions insecure = {};
+  bool trust_keys_from_https = false;
+};
+
+struct FetchedAci {
+  UniqueFd file;
+  std::string from;  // an address or a path
+  appc::ImageManifest manifest;
+  std::vector<trust::Signature> signatures;  // empty: nobody asked for one
+};
+
+// Errors say what was looked for and where. Nothing is kept of what was refused.
+Result<FetchedAci> fetch_aci(const Context& context, WebSession& web, const AciRequest& request);
+
+struct KeyFile {
+  std::string place;  // a path or an address
+  std::string bytes;
+};
+// The key files that a domain names for images of that name.
+Result<std::vector<KeyFile>> discover_keys(WebSession& web, const std::string& name, WebSession::Over over);
+
+}  // namespace cooper::cli

@@ -1,0 +1,17 @@
+// cooper image fetch.
+#pragma once
+
+#include "base/error.h"
+#include "cli/cooper/command.h"
+
+namespace cooper::cli {
+
+extern const std::array<Flag, 3> kFetchFlags;
+
+// By its name: an image of the App Container kind, one of a registry, or a file; beside kPullFlags and kRegistryFlags.
+Result<int> fetch_image(const Context& context, const Args& args);
+
+// cooper image load
+Result<int> load_image(const Context& context, const Args& args);
+
+}  // namespace cooper::cli

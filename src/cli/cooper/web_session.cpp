@@ -1,0 +1,84 @@
+#include "cli/cooper/web_session.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "base/strings.h"
+#include "cli/cooper/relay.h"
+#include "fetch/sources.h"
+#include "io/helper_program.h"
+#include "sys/file.h"
+
+namespace cooper::cli {
+namespace {
+
+// "https://host:port" of an address; the rest of it is cooper-fetch's to judge.
+Result<std::pair<std::string, std::string>> split_address(const std::string& url) {
+  const std::size_t scheme = url.find("://");
+  if (scheme == std::string::npos) return Error(Errc::kInvalidArgument, quoted(url) + " is no address of the web");
+  const std::size_t host = scheme + 3;
+  const std::size_t end = std::min(url.find_first_of("/?#", host), url.size());
+  return std::pair(to_lower(url.substr(0, scheme)), to_lower(url.substr(host, end - host)));
+}
+
+}  // namespace
+
+Result<std::string> server_of(const std::string& url) {
+  ASSIGN_OR_RETURN(auto address, split_address(url));
+  return std::move(address.second);
+}
+
+WebSession::WebSession(const Context& context, WebAccess access)
+    : context_(context), access_(std::move(access)), lines_(LayerLines::place(access_.registry.quiet)) {}
+
+Result<BorrowedFd> WebSession::cancel() {
+  if (!signals_) {
+    ASSIGN_OR_RETURN(StopSignals opened, StopSignals::open());
+    signals_.emplace(std::move(opened));
+  }
+  return signals_->fd();
+}
+
+void WebSession::end_if_cancelled(const Error& error) {
+  if (error.code() == Errc::kCancelled && signals_) die_by_signal(signals_->taken());
+}
+
+Result<fetch::Client*> WebSession::client_for(const std::string& url, Over over) {
+  ASSIGN_OR_RETURN(const auto address, split_address(url));
+  const auto& [scheme, host] = address;
+  std::unique_ptr<fetch::Client>& client = clients_[scheme + "://" + host + (over == Over::kTls ? "" : " or not")];
+  if (client) return client.get();
+  const RegistrySettings& settings = context_.settings().registries;
+  ASSIGN_OR_RETURN(std::string program, io::find_helper("cooper-fetch", settings.fetch_path, "fetch_path"));
+  ASSIGN_OR_RETURN(const BorrowedFd stop, cancel());
+  ASSIGN_OR_RETURN(fetch::SourceOptions options, source_options(access_.registry));
+  if (host != access_.credentials_for) options.credentials.reset();
+  fetch::Setup setup = session_setup(settings);
+  setup.web = true;
+  ASSIGN_OR_RETURN(fetch::Endpoint endpoint, fetch::web_endpoint(host, options));
+  endpoint.verify_tls = !access_.any_certificate;
+  endpoint.plain_http = over == Over::kAnything;
+  setup.endpoints.push_back(std::move(endpoint));
+  ASSIGN_OR_RETURN(client,
+                   fetch::Client::start({.program = std::move(program),
+                                         .setup = std::move(setup),
+                                         .cancel = stop,
+                                         .progress = [this](std::span<const fetch::TransferProgress> transfers) {
+                                           show_transfers(lines_, transfers);
+                                         }}));
+  return client.get();
+}
+
+Result<std::string> WebSession::text(const std::string& url, std::size_t max_bytes, Over over) {
+  ASSIGN_OR_RETURN(fetch::Client * client, client_for(url, over));
+  ASSIGN_OR_RETURN(fetch::Client::Document document, client->page(url, max_bytes));
+  return std::move(document.bytes);
+}
+
+Result<std::uint64_t> WebSession::file(const std::string& url, std::uint64_t max_bytes, BorrowedFd file, Over over) {
+  ASSIGN_OR_RETURN(fetch::Client * client, client_for(url, over));
+  ASSIGN_OR_RETURN(UniqueFd own, sys::dup_cloexec(file));
+  return client->wait_bytes(client->begin_page(url, max_bytes, std::move(own)));
+}
+
+}  // namespace cooper::cli

@@ -1,0 +1,216 @@
+#include "registry/page.h"
+
+#include <algorithm>
+#include <ctime>
+
+#include "base/strings.h"
+#include "codec/base64.h"
+#include "registry/backoff.h"
+#include "registry/registry.h"
+#include "registry/url.h"
+#include "sys/file.h"
+
+namespace cooper::registry {
+namespace {
+
+using fetch::Event;
+
+constexpr long kAccepted = 202;
+constexpr long kPartial = 206;
+
+// Bytes as they come, from whatever connection. What was received before a connection broke is kept, if the server can
+// tell that the rest belongs to it.
+class PageSink final : public BodySink {
+ public:
+  PageSink(std::uint64_t max_bytes, BorrowedFd pipe, std::function<void(std::uint64_t)> total)
+      : max_bytes_(max_bytes), pipe_(pipe), total_(std::move(total)) {}
+
+  Status begin(const HttpHead& head) override {
+    skip_ = 0;
+    // Rkt's servers say so of a signature that is made while the image is fetched.
+    if (head.status == kAccepted) return Error(Errc::kBusy, "is not there yet: the server answers 202 Accepted");
+    const std::string validator = validator_of(head);
+    if (received_ != 0) {
+      if (validator.empty() || validator != validator_)
+        return Error(Errc::kCorrupt, "was changed while it was fetched").with_hint("try again");
+      if (head.status != kPartial) {
+        skip_ = received_;
+      } else if (!head.header("content-range").starts_with("bytes " + std::to_string(received_) + "-")) {
+        return Error(Errc::kCorrupt, "the server answers with another part than it was asked for");
+      }
+    } else if (head.status == kPartial) {
+      return Error(Errc::kCorrupt, "the server answers with a part, and was asked for all");
+    }
+    validator_ = validator;
+    const auto length = parse_number<std::uint64_t>(head.header("content-length"));
+    if (!length) return {};
+    const std::uint64_t whole = head.status == kPartial ? received_ + *length : *length;
+    if (whole > max_bytes_ || whole < received_) return too_large();
+    total_(whole);
+    expected_ = whole;
+    return {};
+  }
+  Status write(std::string_view bytes) override {
+    const std::size_t known = std::min<std::uint64_t>(skip_, bytes.size());
+    skip_ -= known;
+    bytes.remove_prefix(known);
+    if (bytes.empty()) return {};
+    if (bytes.size() > max_bytes_ - received_) return too_large();
+    received_ += bytes.size();
+    progress_ = true;
+    return sys::write_all(pipe_, bytes);
+  }
+
+  std::uint64_t received() const { return received_; }
+  // Of an answer that has ended.
+  bool complete() const { return skip_ == 0 && (!expected_ || received_ == *expected_); }
+  // What the rest of it must agree with; empty: nothing, there is no rest to ask for.
+  const std::string& validator() const { return validator_; }
+  bool made_progress() { return std::exchange(progress_, false); }
+
+ private:
+  // As If-Range takes it: a weak one promises nothing about bytes.
+  static std::string validator_of(const HttpHead& head) {
+    const std::string tag = head.header("etag");
+    return tag.starts_with('"') ? tag : head.header("last-modified");
+  }
+  Error too_large() const { return {Errc::kLimit, "is larger than " + format_bytes(max_bytes_)}; }
+
+  std::uint64_t max_bytes_;
+  BorrowedFd pipe_;
+  std::function<void(std::uint64_t)> total_;
+  std::string validator_;
+  std::optional<std::uint64_t> expected_;
+  std::uint64_t received_ = 0;
+  std::uint64_t skip_ = 0;
+  bool progress_ = false;
+};
+
+std::string origin_of(std::string_view text) {
+  const auto url = parse_url(text);
+  return url.ok() ? url->origin() : std::string(text);
+}
+
+Error of_status(const HttpResult& result) {
+  const long status = result.head.status;
+  const std::string said = origin_of(result.head.url) + " answers " + describe_answer(status, {});
+  if (status == 404 || status == 410) return {Errc::kNotFound, said};
+  if (status == 401 || status == 403)
+    return Error(Errc::kPermission, said).with_hint("it may want credentials: /etc/cooper/auth.d");
+  return {status == 429 ? Errc::kLimit : Errc::kSystem, said};
+}
+
+Error of_trouble(const HttpResult& result) {
+  const std::string words = fetch::for_people(result.message, 500);
+  // Of a redirect nobody was asked.
+  if (result.trouble == Trouble::kRedirect) return {Errc::kPermission, words};
+  const std::string said = origin_of(result.head.url) + ": " + words;
+  switch (result.trouble) {
+    case Trouble::kResolve:
+      return Error(Errc::kNotFound, said).with_hint("check the name, and the network");
+    case Trouble::kCertificate:
+      return Error(Errc::kPermission, said)
+          .with_hint(
+              "put the certificate of its authority into /etc/cooper/certs.d/HOST/ca.crt, or use "
+              "--insecure-options=tls");
+    case Trouble::kNoTls:
+      return Error(Errc::kSystem, said).with_hint("if it speaks plain http only: --insecure-options=http");
+    default:
+      return {Errc::kSystem, said};
+  }
+}
+
+class Page {
+ public:
+  Page(const fetch::Setup& setup, const fetch::Endpoint& endpoint, const fetch::Request& request, BorrowedFd pipe,
+       const Report& report)
+      : endpoint_(endpoint),
+        request_(request),
+        sink_(request.bytes, pipe,
+              [&](std::uint64_t total) {
+                report({.id = request.id, .kind = Event::Kind::kProgress, .bytes = sink_.received(), .total = total});
+              }),
+        attempts_(setup, request.id, report) {}
+
+  Result<Event> run(HttpClient& client);
+
+ private:
+  HttpRequest next_request(const Url& url) const;
+  Status after(const HttpResult& result);
+
+  const fetch::Endpoint& endpoint_;
+  const fetch::Request& request_;
+  PageSink sink_;
+  Attempts attempts_;
+};
+
+HttpRequest Page::next_request(const Url& url) const {
+  HttpRequest out{.url = url.str()};
+  out.leave_tls = endpoint_.plain_http;
+  // Only over TLS, and by the client's rule only to this origin.
+  if (url.scheme == "https" && !endpoint_.username.empty())
+    out.authorization = "Basic " + codec::base64_encode(endpoint_.username + ":" + endpoint_.password);
+  if (sink_.received() != 0) {
+    out.from_byte = sink_.received();
+    out.headers.push_back("If-Range: " + sink_.validator());
+  }
+  return out;
+}
+
+Status Page::after(const HttpResult& result) {
+  if (result.trouble == Trouble::kNone) {
+    const long status = result.head.status;
+    if (status != 408 && status != 429 && status < 500) return of_status(result);
+    return attempts_.wait("the server answers " + std::to_string(status),
+                          parse_retry_after(result.head.header("retry-after"), ::time(nullptr)), of_status(result));
+  }
+  if (result.trouble != Trouble::kBroken) return of_trouble(result);
+  if (sink_.received() != 0 && sink_.validator().empty()) {
+    return of_trouble(result).with_hint(
+        "the server gives neither ETag nor Last-Modified, so it cannot be taken up: "
+        "try again");
+  }
+  return attempts_.wait(fetch::for_people(result.message, 500), {}, of_trouble(result));
+}
+
+Result<Event> Page::run(HttpClient& client) {
+  ASSIGN_OR_RETURN(const Url url, parse_url(request_.reference));
+  if (url.scheme != "https" && !endpoint_.plain_http) {
+    return Error(Errc::kPermission, "plain http tells nobody whose bytes these are")
+        .with_hint("use https, or --insecure-options=http, of keys --insecure-options=pubkey");
+  }
+  while (true) {
+    HttpResult result = client.run(next_request(url), sink_);
+    if (result.trouble == Trouble::kSink) return std::move(result.sink).error();
+    if (result.trouble == Trouble::kNone && result.head.status >= 200 && result.head.status < 300) {
+      if (sink_.complete()) {
+        return Event{.id = request_.id,
+                     .kind = Event::Kind::kDone,
+                     .bytes = sink_.received(),
+                     .media_type = result.head.header("content-type"),
+                     .endpoint = result.head.url};
+      }
+      result.trouble = Trouble::kBroken;
+      result.message = "the answer ended after " + std::to_string(sink_.received()) + " bytes";
+    }
+    if (sink_.made_progress()) attempts_.made_progress();
+    RETURN_IF_ERROR(after(result));
+  }
+}
+
+}  // namespace
+
+Event run_page(const fetch::Setup& setup, const fetch::Endpoint& endpoint, HttpClient& client,
+               const fetch::Request& request, BorrowedFd pipe, const Report& report) {
+  Page page(setup, endpoint, request, pipe, report);
+  auto done = page.run(client);
+  if (done.ok()) return std::move(*done);
+  const Error& error = done.error();
+  return {.id = request.id,
+          .kind = Event::Kind::kFailed,
+          .message = request.reference + ": " + error.message(),
+          .hint = error.hint(),
+          .code = error.code()};
+}
+
+}  // namespace cooper::registry

@@ -1,0 +1,352 @@
+"""cooper image fetch: images of the App Container kind, found by discovery, and only if somebody trusted has signed them."""
+
+import gzip
+import io
+import json
+import os
+import tarfile
+
+import pytest
+
+from lib.cooper import Cooper, engine_dir  # noqa: F401
+from lib.pgp import Keys
+from lib.web import Web
+
+pytestmark = pytest.mark.needs("root", "cooper", "isolation", "gpg", "gpgv")
+NAME = "apps.example.com/team/web"
+FILES = "files.example.com"
+ARCH = {"x86_64": "amd64"}.get(os.uname().machine, os.uname().machine)
+DOMAINS = ("apps.example.com", FILES, "other.example.com")
+
+
+def aci(name=NAME, version="1.0", extra=b"hello\n", needs=()):
+    """The bytes of an image with one file, which may need others by their names."""
+    labels = [{"name": "version", "value": version}, {"name": "os", "value": "linux"}, {"name": "arch", "value": ARCH}]
+    manifest = {"acKind": "ImageManifest", "acVersion": "0.8.11", "name": name, "labels": labels,
+                "dependencies": [{"imageName": one} for one in needs], "app": {"exec": ["/bin/true"], "user": "0", "group": "0"}}  # fmt: skip
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as tar:
+        for path, data in (("manifest", json.dumps(manifest).encode()), ("rootfs/file", extra)):
+            member = tarfile.TarInfo(path)
+            member.size = len(data)
+            tar.addfile(member, io.BytesIO(data))
+    return gzip.compress(out.getvalue(), mtime=0)
+
+
+def page(*tags):
+    """A web page with discovery tags of the form (kind, content)."""
+    metas = "".join(f'<meta name="{kind}" content="{content}">\n' for kind, content in tags)
+    return f"<!doctype html><html><head><title>x</title>\n{metas}</head><body>hi</body></html>".encode()
+
+
+TEMPLATE = f"https://{FILES}/{{name}}-{{version}}-{{os}}-{{arch}}.{{ext}}"
+PLACE = f"{FILES}/{NAME}-1.0-linux-{ARCH}.aci"
+
+
+@pytest.fixture(scope="module")
+def keys():
+    """The key of the images' maker, one of somebody else, and one that has expired."""
+    with Keys() as ring:
+        ring.maker = ring.make("Maker <maker@example.com>")
+        ring.other = ring.make("Other <other@example.com>")
+        ring.old = ring.make("Old <old@example.com>", expires="1d", faked="20200101T000000")
+        yield ring
+
+
+@pytest.fixture(scope="module")
+def web(engine_dir):  # noqa: F811
+    """The servers; each test has its own tables."""
+    (engine_dir / "web").mkdir()
+    with Web(engine_dir / "web", DOMAINS) as web:
+        yield web
+
+
+@pytest.fixture
+def engine(workdir, prefix, web):
+    """An engine that sees this web and trusts its authority, and no key yet."""
+    web.pages.clear(), web.plain.clear(), web.asked.clear()
+    engine = Cooper(workdir, f"/{prefix}/fetch")
+    engine.environ |= web.environ
+    (workdir / "certs").mkdir()
+    (workdir / "certs/ca.crt").write_bytes(web.ca.read_bytes())
+    with engine.config.open("a") as config:
+        config.write(f'[trust]\ndirectory = "{workdir}/trust"\nvendor_directory = "{workdir}/vendor"\n')
+    engine.fetch = lambda *args, **options: engine("image", "fetch", "--cert-dir", workdir / "certs", *args, timeout=60, **options)
+    yield engine
+    assert not engine.root.exists() or engine.json("image", "ls") is not None
+    tmp = engine.root / "images/tmp"
+    assert not tmp.exists() or os.listdir(tmp) == [], "nothing unfinished is left"
+
+
+@pytest.fixture
+def publish(web, keys, workdir):
+    """publish(image=..., key=..., place=...) puts an image and its signature where discovery leads."""
+
+    def put(image=None, key=keys.maker, place=PLACE, faked=None):
+        image = aci() if image is None else image
+        file = workdir / "image.aci"
+        file.write_bytes(image)
+        web.pages["apps.example.com/team/web"] = page(("ac-discovery", f"apps.example.com {TEMPLATE}"))
+        web.pages[place] = image
+        if key:
+            web.pages[place + ".asc"] = keys.sign(key, file, faked=faked).read_bytes()
+        return file
+
+    return put
+
+
+def trust(engine, keys, key, workdir, where=("--prefix", "apps.example.com/team")):
+    file = keys.export(workdir / f"{key}.asc", key)
+    engine("trust", "add", *where, "--fingerprint", key, file).check()
+
+
+def taken(result):
+    """The bytes were what they should be; the store has no place for them yet."""
+    return result.fails("is what it should be", rc=1)
+
+
+def refused(result, *words):
+    """Said, and nothing was taken in."""
+    result.fails(*words, rc=1)
+    assert result.out == ""
+
+
+def test_by_name(engine, publish, keys, web, workdir):
+    """A name leads by discovery to an image, whose signature is checked before it is taken."""
+    publish()
+    trust(engine, keys, keys.maker, workdir)
+    result = taken(engine.fetch(f"{NAME}:1.0"))
+    assert keys.maker.upper() in result.err.replace(" ", "") and "Maker <maker@example.com>" in result.err
+    assert web.asked == [f"https://{NAME}?ac-discovery=1", f"https://{PLACE}.asc", f"https://{PLACE}"]
+
+
+def test_discovery_walks_up(engine, publish, keys, web, workdir):
+    """Pages that do not speak of images are passed over, up to the one of the domain; tags for other names count nowhere."""
+    publish()
+    web.pages["apps.example.com/team/web"] = page(("ac-discovery", f"apps.example.com/other https://{FILES}/wrong.aci"))
+    web.pages["apps.example.com/team"] = b"<html><!-- <meta name='ac-discovery' content='apps.example.com https://x/y'> -->"
+    web.pages["apps.example.com"] = page(
+        ("ac-discovery", f"apps.example.com https://{FILES}/{{nothing}}/{{name}}.{{ext}}"), ("ac-discovery", f"apps.example.com {TEMPLATE}")
+    )
+    trust(engine, keys, keys.maker, workdir)
+    taken(engine.fetch(f"{NAME},version=1.0"))
+    assert web.asked[:3] == [f"https://{name}?ac-discovery=1" for name in (NAME, "apps.example.com/team", "apps.example.com")]
+
+
+def test_meta_tags_for_another_prefix(engine, publish, keys, web, workdir):
+    """A domain that speaks of other names only has no image of this one."""
+    publish()
+    web.pages["apps.example.com/team/web"] = page(("ac-discovery", f"apps.example.com/teams {TEMPLATE}"))
+    refused(engine.fetch(f"{NAME}:1.0"), "discovery", NAME)
+    assert not any(FILES in one for one in web.asked)
+
+
+def test_giant_page(engine, web):
+    """A page that does not end is left."""
+
+    def endless(handler):
+        handler.send_response(200)
+        handler.end_headers()
+        try:
+            for _ in range(1 << 20):
+                handler.wfile.write(b"<meta name='x' content='y'>" * 4096)
+        except OSError:
+            pass
+        handler.close_connection = True
+
+    for path in (NAME, "apps.example.com/team", "apps.example.com"):
+        web.pages[path] = endless
+    refused(engine.fetch(f"{NAME}:1.0"), "larger than 1")
+
+
+@pytest.mark.parametrize("case", ["unknown key", "other prefix", "no key at all", "expired key", "tampered", "no signature", "not a signature"])
+def test_what_is_refused(engine, publish, keys, web, workdir, case):
+    """An image is only as good as its signature by a key that is trusted for its name."""
+    words = {"unknown key": ["which is not trusted for it"], "other prefix": ["no key is trusted"], "no key at all": ["no key is trusted"],
+             "expired key": ["expired"], "tampered": ["does not match"], "no signature": ["signature", "404"],
+             "not a signature": ["no OpenPGP signature"]}[case]  # fmt: skip
+    if case == "expired key":
+        publish(key=keys.old, faked="20200101T000000")
+        trust(engine, keys, keys.old, workdir)
+    else:
+        publish(key=keys.other if case == "unknown key" else keys.maker)
+    if case in ("unknown key", "tampered", "no signature", "not a signature"):
+        trust(engine, keys, keys.maker, workdir)
+    if case == "other prefix":
+        trust(engine, keys, keys.maker, workdir, ("--prefix", "apps.example.com/tea"))
+    if case == "tampered":
+        web.pages[PLACE] = aci(extra=b"evil\n")
+    if case == "no signature":
+        del web.pages[PLACE + ".asc"]
+    if case == "not a signature":
+        web.pages[PLACE + ".asc"] = b"a text\n"
+    refused(engine.fetch(f"{NAME}:1.0"), *words)
+    if case == "no signature":
+        assert f"https://{PLACE}" not in web.asked, "not worth the way"
+
+
+def test_the_name_in_the_manifest_counts(engine, publish, keys, workdir):
+    """Who may sign is decided by the name in the manifest, and this must be the one that was asked for."""
+    other = "other.example.com/app"
+    publish(image=aci(name=other))
+    trust(engine, keys, keys.maker, workdir)
+    refused(engine.fetch(f"{NAME}:1.0"), "no key is trusted", other)
+    trust(engine, keys, keys.maker, workdir, ("--root",))
+    refused(engine.fetch(f"{NAME}:1.0"), other, "was asked for")
+    publish(image=aci(version="1.1"))
+    refused(engine.fetch(f"{NAME}:1.0"), "version", "1.1", "was asked for")
+
+
+def test_without_a_signature_if_told_so(engine, publish, keys, web):
+    """--insecure-options=image asks for no signature; unknown words are a wrong command line."""
+    publish(key=None)
+    taken(engine.fetch("--insecure-options=image", f"{NAME}:1.0"))
+    assert not any(one.endswith(".asc") for one in web.asked)
+    engine.fetch("--insecure-options=images", f"{NAME}:1.0").fails("does not know", rc=125)
+
+
+def test_plain_http(engine, publish, keys, web, workdir):
+    """Neither an address, nor a redirect, nor discovery leads to plain http unless http is allowed."""
+    publish()
+    trust(engine, keys, keys.maker, workdir)
+    for suffix in ("", ".asc"):
+        web.plain[PLACE + suffix] = web.pages[PLACE + suffix]
+    image = web.pages[PLACE]
+    web.pages[PLACE] = lambda handler: handler.answer(302, headers=[("Location", f"http://{PLACE}")])
+    refused(engine.fetch(f"{NAME}:1.0"), "redirect from https down to")
+    refused(engine.fetch(f"http://{PLACE}"), "plain http")
+    assert not any(one.startswith("http:") for one in web.asked)
+    taken(engine.fetch("--insecure-options=http", f"{NAME}:1.0"))
+    web.pages[PLACE] = image
+    taken(engine.fetch("--insecure-options=http", f"http://{PLACE}"))
+
+
+def test_unknown_authority(engine, publish, keys, workdir):
+    """A server that nobody this machine trusts vouches for is not believed, unless tls is waived."""
+    publish()
+    trust(engine, keys, keys.maker, workdir)
+    refused(engine("image", "fetch", f"https://{PLACE}", timeout=60), "certificate", "--insecure-options=tls")
+    taken(engine("image", "fetch", "--insecure-options=tls", f"https://{PLACE}", timeout=60))
+
+
+def test_from_a_file(engine, publish, keys, web, workdir):
+    """A file has its signature beside it, or where --signature says; nothing is asked of the web."""
+    file = publish()
+    trust(engine, keys, keys.maker, workdir)
+    taken(engine.fetch(file))
+    os.rename(f"{file}.asc", workdir / "elsewhere")
+    refused(engine.fetch(file), "signature", "--insecure-options=image")
+    taken(engine.fetch("--signature", workdir / "elsewhere", file))
+    assert web.asked == []
+
+
+def test_the_checking_program_has_nothing(engine, publish, keys, workdir):
+    """What checks signatures reads no file but its own, writes none, and signals nobody; what it says has a limit."""
+    file = publish()
+    trust(engine, keys, keys.maker, workdir)
+    script, said = workdir / "gpgv", "echo '[GNUPG:] NEWSIG' >&3; echo '[GNUPG:] BADSIG 0 x' >&3"
+    tries = ["true < /etc/passwd", f"true < {file}", "true < /proc/self/status", f"true > {workdir}/written", "kill -0 $PPID"]
+    script.write_text("#!/bin/sh\n" + "".join(f"if {one} 2>/dev/null; then {said}; fi\n" for one in tries))
+    script.chmod(0o755)
+    with engine.config.open("a") as config:
+        config.write(f'gpgv_path = "{script}"\n')
+    refused(engine.fetch(file), "no OpenPGP signature")
+    assert not (workdir / "written").exists()
+    script.write_text(f"#!/bin/sh\n{said}\n")
+    refused(engine.fetch(file), "does not match")
+    script.write_text("#!/bin/sh\nwhile :; do echo '[GNUPG:] NEWSIG' >&3; done\n")
+    refused(engine.fetch(file), "says more than")
+
+
+def test_credentials_are_for_one_server(engine, publish, keys, web, workdir):
+    """--creds are seen by the server of the address, and neither by one it sends on to nor by those of discovery."""
+    file = publish()
+    trust(engine, keys, keys.maker, workdir)
+    seen = []
+
+    def sends_on(handler):
+        seen.append(handler.headers["Authorization"])
+        handler.answer(302, headers=[("Location", "https://other.example.com/there")])
+
+    def there(handler):
+        seen.append(handler.headers["Authorization"])
+        handler.answer(200, file.read_bytes())
+
+    web.pages[PLACE], web.pages["other.example.com/there"] = sends_on, there
+    taken(engine.fetch("--creds", "me:secret", f"https://{PLACE}"))
+    assert seen == ["Basic bWU6c2VjcmV0", None]
+    engine.fetch("--creds", "me:secret", f"{NAME}:1.0").fails("--creds", "names none", rc=125)
+
+
+def test_keys_from_the_web(engine, publish, keys, web, workdir):
+    """Keys come from an address, or by discovery for a prefix; over https alone, and confirmed as others are."""
+    file = keys.export(workdir / "maker.asc", keys.maker)
+    place = f"{FILES}/pubkeys.gpg"
+    web.pages[place] = web.plain[place] = file.read_bytes()
+    web.pages["apps.example.com"] = page(("ac-discovery-pubkeys", f"apps.example.com https://{place}"))
+    where = ("--cert-dir", workdir / "certs", "--prefix", "apps.example.com/team")
+    engine("trust", "add", *where, f"https://{place}").fails("no terminal", rc=1)
+    engine("trust", "add", *where, "--skip-fingerprint-review", f"http://{place}").fails("plain http", rc=1)
+    assert not any(one.startswith("http:") for one in web.asked)
+    engine("trust", "add", *where, "--skip-fingerprint-review", "--insecure-allow-http", f"http://{place}").check()
+    engine("trust", "rm", keys.maker).check()
+    engine("trust", "add", *where, "--fingerprint", keys.maker).check()
+    publish()
+    taken(engine.fetch(f"{NAME}:1.0"))
+
+
+def test_keys_are_trusted_on_the_way(engine, publish, keys, web, workdir):
+    """With --trust-keys-from-https the keys a domain names are trusted for the image's name when there are none."""
+    publish()
+    place = f"{FILES}/pubkeys.gpg"
+    web.pages[place] = keys.export(workdir / "maker.asc", keys.maker).read_bytes()
+    web.pages["apps.example.com"] = page(("ac-discovery-pubkeys", f"apps.example.com https://{place}"))
+    refused(engine.fetch(f"{NAME}:1.0"), "no terminal")
+    taken(engine.fetch("--trust-keys-from-https", f"{NAME}:1.0"))
+    [key] = engine.json("trust", "ls")["keys"]
+    assert (key["prefix"], key["fingerprint"]) == (NAME, keys.maker)
+
+
+def test_broken_connection_is_taken_up(engine, publish, keys, web, workdir):
+    """What came before a connection broke is not fetched again; a file that was changed meanwhile is refused."""
+    image = aci(extra=os.urandom(300000))
+    publish(image=image)
+    trust(engine, keys, keys.maker, workdir)
+    ranges, tags = [], ['"one"']
+
+    def breaking(handler):
+        asked = handler.headers.get("Range")
+        ranges.append(asked)
+        start = int(asked.split("=")[1].rstrip("-")) if asked and handler.headers["If-Range"] == tags[-1] else 0
+        handler.send_response(206 if start else 200)
+        handler.send_header("ETag", tags[-1])
+        handler.send_header("Content-Length", str(len(image) - start))
+        if start:
+            handler.send_header("Content-Range", f"bytes {start}-{len(image) - 1}/{len(image)}")
+        handler.end_headers()
+        handler.wfile.write(image[start : start + 100000])
+        if start + 100000 < len(image):
+            handler.close_connection = True
+            if len(tags) == 2:
+                tags.append('"three"')
+
+    web.pages[PLACE] = breaking
+    taken(engine.fetch(f"{NAME}:1.0"))
+    assert ranges[0] is None and ranges[1] == "bytes=100000-" and len(ranges) >= 3
+    tags.append('"two"')
+    refused(engine.fetch(f"{NAME}:1.0"), "was changed while it was fetched")
+
+
+def test_signature_that_is_made_later(engine, publish, keys, web, workdir):
+    """A server that answers 202 for the signature is asked again after the image."""
+    publish()
+    trust(engine, keys, keys.maker, workdir)
+    signature, asked = web.pages[PLACE + ".asc"], []
+
+    def later(handler):
+        asked.append(True)
+        handler.answer(202 if len(asked) == 1 else 200, b"" if len(asked) == 1 else signature)
+
+    web.pages[PLACE + ".asc"] = later
+    taken(engine.fetch(f"{NAME}:1.0"))
+    assert len(asked) == 2
