@@ -414,6 +414,17 @@ Result<Client::Document> Client::document(const Digest& digest, std::uint64_t si
       impl_->add({.kind = Request::Kind::kBlob, .reference = digest.str(), .bytes = size_bytes}, UniqueFd()));
 }
 
+Result<std::optional<std::string>> Client::signature(const Digest& manifest, std::uint32_t number,
+                                                     std::uint64_t max_bytes) {
+  const std::size_t transfer =
+      impl_->add({.kind = Request::Kind::kSignature, .reference = manifest.str(), .bytes = max_bytes, .number = number},
+                 UniqueFd());
+  ASSIGN_OR_RETURN(Document document, impl_->wait(transfer));
+  const std::lock_guard guard(impl_->mutex);
+  if (!impl_->transfers[transfer]->last->present) return std::optional<std::string>();
+  return std::optional(std::move(document.bytes));
+}
+
 std::size_t Client::begin(const Digest& digest, std::uint64_t size_bytes, UniqueFd file) {
   return impl_->add({.kind = Request::Kind::kBlob, .reference = digest.str(), .bytes = size_bytes}, std::move(file));
 }

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -55,6 +56,9 @@ class Client {
   Result<Document> manifest(const std::string& reference, std::uint64_t max_bytes);
   // A small blob; blocks.
   Result<Document> document(const Digest& digest, std::uint64_t size_bytes);
+
+  // A signature of that manifest from the setup's lookaside, by its number from 1; none: there are no more. Blocks.
+  Result<std::optional<std::string>> signature(const Digest& manifest, std::uint32_t number, std::uint64_t max_bytes);
 
   // Begins to write a blob to `file`, which must be empty and open for reading and writing. The number of the transfer.
   std::size_t begin(const Digest& digest, std::uint64_t size_bytes, UniqueFd file);

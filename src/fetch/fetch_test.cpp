@@ -80,6 +80,35 @@ TEST(ProtocolTest, RequestsComeBack) {
   EXPECT_FALSE(parse_request(R"({"id":1,"kind":"file","reference":"x"})").ok());
 }
 
+TEST(ProtocolTest, Signatures) {
+  const fetch::Setup setup{.endpoints = {{.host = "h", .repository = "a"}},
+                           .lookaside = fetch::Lookaside{.url = "https://s/a", .verify_tls = false, .ca_pem = "pem"}};
+  EXPECT_EQ(*parse_setup(print(setup)), setup);
+  fetch::Setup wrong = setup;
+  wrong.lookaside->url = "file:///etc/shadow";
+  EXPECT_FALSE(parse_setup(print(wrong)).ok());
+  const std::string digest = "sha256:" + std::string(64, 'a');
+  const Request request{.kind = Request::Kind::kSignature, .reference = digest, .bytes = 9, .number = 1};
+  EXPECT_EQ(*parse_request(print(request)), request);
+  EXPECT_FALSE(is_push(request.kind));
+  EXPECT_TRUE(has_descriptor(request.kind));
+  EXPECT_FALSE(parse_request(print(Request{.kind = Request::Kind::kSignature, .reference = digest})).ok());
+  EXPECT_FALSE(parse_request(print(Request{.kind = Request::Kind::kSignature, .reference = "tag", .number = 1})).ok());
+  EXPECT_FALSE(parse_request(print(Request{.reference = digest, .number = 1})).ok());
+}
+
+TEST(SourcesTest, TheLookasideHasCertificatesOfItsHost) {
+  const Scratch scratch;
+  (void)scratch.write("certs/s.example:8443/ca.crt", "PEM");
+  const SourceOptions options{.insecure = {"other.example"}, .certificate_directories = {scratch.path() + "/certs"}};
+  const auto found = lookaside_of("https://s.example:8443/a/b", options);
+  ASSERT_TRUE(found.ok());
+  EXPECT_EQ(found->url, "https://s.example:8443/a/b");
+  EXPECT_TRUE(found->verify_tls);
+  EXPECT_THAT(found->ca_pem, HasSubstr("PEM"));
+  EXPECT_FALSE(lookaside_of("http://other.example/a", options)->verify_tls);
+}
+
 TEST(ProtocolTest, RequestsOfAPush) {
   const std::string digest = "sha256:" + std::string(64, 'a');
   const Request blob{.id = 1, .kind = Request::Kind::kSendBlob, .reference = digest, .bytes = 9, .from = "a/b"};

@@ -17,9 +17,10 @@ using codec::json::Writer;
 constexpr std::size_t kMaxEndpoints = 16;
 constexpr std::size_t kMaxWords = 2048;
 
-constexpr std::array<std::pair<Request::Kind, std::string_view>, 6> kRequestKinds = {
+constexpr std::array<std::pair<Request::Kind, std::string_view>, 7> kRequestKinds = {
     {{Request::Kind::kManifest, "manifest"},
      {Request::Kind::kBlob, "blob"},
+     {Request::Kind::kSignature, "signature"},
      {Request::Kind::kHasBlob, "has-blob"},
      {Request::Kind::kSendBlob, "send-blob"},
      {Request::Kind::kSendManifest, "send-manifest"},
@@ -108,6 +109,23 @@ void print(Writer& out, const Endpoint& endpoint) {
   out.end_object();
 }
 
+void print(Writer& out, const Lookaside& lookaside) {
+  out.begin_object().field("url", lookaside.url).field("verify_tls", lookaside.verify_tls);
+  if (!lookaside.ca_pem.empty()) out.field("ca_pem", lookaside.ca_pem);
+  out.end_object();
+}
+
+Result<Lookaside> parse_lookaside(const Cursor& at) {
+  RETURN_IF_ERROR(at.expect_object());
+  Lookaside out{.url = {}};
+  RETURN_IF_ERROR(at.read("url", out.url));
+  if (out.url.size() > 2048 || !(out.url.starts_with("https://") || out.url.starts_with("http://")))
+    return at.error("bad URL " + quoted(out.url));
+  RETURN_IF_ERROR(at.read("verify_tls", out.verify_tls));
+  RETURN_IF_ERROR(at.read("ca_pem", out.ca_pem));
+  return out;
+}
+
 Result<Endpoint> parse_endpoint(const Cursor& at, bool web) {
   RETURN_IF_ERROR(at.expect_object());
   Endpoint out{.host = {}, .repository = {}};
@@ -136,8 +154,9 @@ std::string print(const Setup& setup) {
   Writer out;
   out.begin_object().field("version", 1).key("endpoints").begin_array();
   for (const Endpoint& endpoint : setup.endpoints) print(out, endpoint);
-  out.end_array()
-      .key("proxies")
+  out.end_array();
+  if (setup.lookaside) print(out.key("lookaside"), *setup.lookaside);
+  out.key("proxies")
       .begin_object()
       .field("http", setup.proxies.http)
       .field("https", setup.proxies.https)
@@ -170,6 +189,9 @@ Result<Setup> parse_setup(std::string text) {
     return {};
   }));
   if (out.endpoints.empty()) return endpoints.error("no endpoint");
+  if (const auto lookaside = root.get("lookaside")) {
+    ASSIGN_OR_RETURN(out.lookaside, parse_lookaside(*lookaside));
+  }
   if (const auto proxies = root.get("proxies")) {
     RETURN_IF_ERROR(proxies->expect_object());
     RETURN_IF_ERROR(proxies->read("http", out.proxies.http));
@@ -205,6 +227,7 @@ std::string print(const Request& request) {
       .field("bytes", request.bytes);
   if (!request.media_type.empty()) out.field("media_type", request.media_type);
   if (!request.from.empty()) out.field("from", request.from);
+  if (request.number != 0) out.field("number", request.number);
   out.end_object();
   return out.take();
 }
@@ -222,6 +245,8 @@ Result<Request> parse_request(std::string text) {
   RETURN_IF_ERROR(root.read("from", out.from));
   if (out.kind == Request::Kind::kPage && !is_address(out.reference))
     return root.error("bad address " + quoted(out.reference));
+  RETURN_IF_ERROR(root.read("number", out.number));
+  if ((out.number != 0) != (out.kind == Request::Kind::kSignature)) return root.error("bad number");
   const bool manifest = out.kind == Request::Kind::kManifest || out.kind == Request::Kind::kSendManifest;
   if (out.kind != Request::Kind::kPage && !Digest::parse(out.reference).ok() && !(manifest && is_tag(out.reference)))
     return root.error("bad reference " + quoted(out.reference));

@@ -19,6 +19,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -54,8 +55,17 @@ struct Proxies {
   bool operator==(const Proxies&) const = default;
 };
 
+// Where detached signatures of the repository's images lie, beside the registry.
+struct Lookaside {
+  std::string url;  // "https://signatures.example/library/busybox", which "@sha256=<hex>/signature-1" follows
+  bool verify_tls = true;
+  std::string ca_pem = {};  // trusted besides the certificates of the system
+  bool operator==(const Lookaside&) const = default;
+};
+
 struct Setup {
   std::vector<Endpoint> endpoints;  // tried in this order; at least one
+  std::optional<Lookaside> lookaside = {};
   Proxies proxies = {};
   unsigned parallel = 3;
   unsigned attempts = 5;          // of a request without any progress
@@ -70,11 +80,14 @@ std::string print(const Setup& setup);
 Result<Setup> parse_setup(std::string text);
 
 struct Request {
-  enum class Kind { kManifest, kBlob, kHasBlob, kSendBlob, kSendManifest, kPage };
+  enum class Kind { kManifest, kBlob, kSignature, kHasBlob, kSendBlob, kSendManifest, kPage };
   std::uint32_t id = 0;
   Kind kind = Kind::kBlob;
-  std::string reference;        // a digest; of a manifest also a tag; of a page its address
-  std::uint64_t bytes = 0;      // its size; of a manifest that is fetched, or a page: the largest that is taken
+  // A digest, of a signature the manifest's; of a manifest also a tag; of a page its address.
+  std::string reference;
+  // Its size; of a manifest or a signature that is fetched, or a page: the largest that is taken.
+  std::uint64_t bytes = 0;
+  std::uint32_t number = 0;     // of a signature: from 1
   std::string media_type = {};  // of a manifest that is sent
   std::string from = {};        // of a blob that is sent: a repository of the registry that may have it; empty: unknown
   bool operator==(const Request&) const = default;
@@ -93,7 +106,7 @@ struct Event {
   Kind kind = Kind::kDone;
   std::uint64_t bytes = 0;      // done: how many went through the pipe, or to the registry; progress: so far
   std::uint64_t total = 0;      // progress, of a page: its size
-  bool present = false;         // done, of a push: the registry has it without them
+  bool present = false;         // done, of a push: the registry has it without them; of a signature: there is one
   std::string media_type = {};  // done, of a manifest: what the registry calls it
   // done: the host it came from, of a page its address after redirects; failed: from which bytes came that are wrong
   std::string endpoint = {};

@@ -112,4 +112,13 @@ Result<std::vector<Endpoint>> endpoints_of(const oci_image::Reference& reference
   return out;
 }
 
+Result<Lookaside> lookaside_of(const std::string& url, const SourceOptions& options) {
+  const std::size_t begin = url.find("://") + 3;
+  const std::string host = url.substr(begin, url.find('/', begin) - begin);
+  Endpoint trust{.host = host, .repository = {}};
+  auto found = find_certificates({.certificate_directories = options.certificate_directories}, trust, host);
+  if (!found.ok()) return std::move(found).error().with("certificates for " + quoted(host));
+  return Lookaside{.url = url, .verify_tls = !is_insecure(options, host), .ca_pem = std::move(trust.ca_pem)};
+}
+
 }  // namespace cooper::fetch

@@ -34,6 +34,9 @@ Result<std::vector<Endpoint>> endpoints_of(const oci_image::Reference& reference
 // How files of a server are fetched, whose name may have a port: certificates and credentials for it, no plain http.
 Result<Endpoint> web_endpoint(const std::string& host, const SourceOptions& options);
 
+// The place of an image's signatures, an http or https URL: certificates are those of its host, as for a registry.
+Result<Lookaside> lookaside_of(const std::string& url, const SourceOptions& options);
+
 // "registry=host[:port][/prefix]"
 Result<std::pair<std::string, std::string>> parse_mirror(std::string_view text);
 

@@ -113,6 +113,7 @@ Result<Image> import_rootfs(BorrowedFd store, const ImportOptions& options) {
     ASSIGN_OR_RETURN(std::string name, full_name(options.source.name, oci_image::kLocalRegistry));
     names.push_back(std::move(name));
   }
+  if (options.source.admit) RETURN_IF_ERROR(options.source.admit(Transport::kRootfsTar));
   ASSIGN_OR_RETURN(Input input, open_input(options.source.path));
   (void)!remove_stale_jobs(store).ok();
   ASSIGN_OR_RETURN(Staging staging, Staging::create(store));

@@ -168,6 +168,9 @@ Result<std::vector<Image>> Loader::run() {
   }
   auto transport = detect();
   if (!transport.ok()) return context(std::move(transport).error());
+  if (options_.admit) {
+    if (Status admitted = options_.admit(*transport); !admitted.ok()) return context(std::move(admitted).error());
+  }
   auto images = take_in_all(*transport);
   if (!images.ok()) return context(std::move(images).error());
   RETURN_IF_ERROR(staging_->commit(*images));

@@ -72,6 +72,7 @@ ReadDocument reader_of(Documents& documents) {
 
 struct Chosen {
   std::string bytes;
+  Digest digest;
   Manifest manifest;
   std::optional<Digest> index_digest;
 };
@@ -86,7 +87,7 @@ Result<Chosen> choose_manifest(const ReadDocument& read, Descriptor descriptor, 
     ASSIGN_OR_RETURN(const DocumentKind kind, oci_image::document_kind(bytes, name));
     if (kind == DocumentKind::kManifest) {
       ASSIGN_OR_RETURN(Manifest manifest, oci_image::parse_manifest(bytes, name));
-      return Chosen{std::move(bytes), std::move(manifest), std::move(outermost)};
+      return Chosen{std::move(bytes), std::move(descriptor.digest), std::move(manifest), std::move(outermost)};
     }
     ASSIGN_OR_RETURN(const Index index, oci_image::parse_index(std::move(bytes), name));
     if (!outermost) outermost = descriptor.digest;
@@ -271,8 +272,9 @@ Result<std::string> full_name(std::string_view text, std::string_view registry) 
 }
 
 Result<ImagePlan> plan_image(const ReadDocument& read, const Descriptor& top, const oci_image::Platform& platform,
-                             const std::string& what) {
+                             const std::string& what, const AdmitManifest& admit) {
   ASSIGN_OR_RETURN(Chosen chosen, choose_manifest(read, top, platform, what));
+  if (admit) RETURN_IF_ERROR(admit(chosen.bytes, chosen.digest));
   return plan_manifest(read, std::move(chosen), platform, what);
 }
 

@@ -161,8 +161,14 @@ Result<PullResult> Puller::run() {
   const ReadDocument reader = [this](const Descriptor& wanted, DocumentRole role, const std::string& what) {
     return read(wanted, role, what);
   };
-  ASSIGN_OR_RETURN(ImagePlan plan,
-                   plan_image(reader, descriptor, options_.platform.value_or(oci_image::host_platform()), "image"));
+  AdmitManifest admit;
+  if (options_.admit) {
+    admit = [this](std::string_view manifest, const Digest& digest) {
+      return options_.admit(manifest, digest, client_);
+    };
+  }
+  ASSIGN_OR_RETURN(ImagePlan plan, plan_image(reader, descriptor,
+                                              options_.platform.value_or(oci_image::host_platform()), "image", admit));
   const oci_image::Reference& reference = options_.reference;
   const bool by_digest = reference.digest && reference.tag.empty();
   if (!by_digest) plan.names = {reference.name()};
@@ -195,7 +201,7 @@ Result<std::optional<Image>> known_by_digest(BorrowedFd store, const oci_image::
 
 Result<PullResult> pull_image(BorrowedFd store, const PullOptions& options, const StartFetch& start) {
   const auto context = [&](Error error) { return std::move(error).with("pull " + quoted(options.reference.str())); };
-  if (!options.platform) {
+  if (!options.platform && !options.admit) {
     ASSIGN_OR_RETURN(auto known, known_by_digest(store, options.reference));
     if (known) return PullResult{.image = std::move(*known), .was_there = true};
   }

@@ -76,6 +76,9 @@ struct LoadOptions {
   std::string name;                             // beside the name that a single image brings
   std::optional<oci_image::Platform> platform;  // default: this host's
   bool all_platforms_ok = false;                // reserved for index handling by the store; false: pick one platform
+  // Asked before anything is read of the images, with the transport that was found out (kRootfsTar: import()); an error
+  // ends the work. Empty: everything may come.
+  std::function<Status(Transport transport)> admit = {};
   // Progress in bytes of input consumed; total 0 when unknown. Called from one thread at a time.
   std::function<void(std::string_view what, std::uint64_t done_bytes, std::uint64_t total_bytes)> progress;
   // Of an ACI: asked for a dependency that the store lacks; true: it is there now. Who loads it passes on the images
@@ -95,6 +98,9 @@ struct ImportOptions {
 struct PullOptions {
   oci_image::Reference reference;               // with its registry
   std::optional<oci_image::Platform> platform;  // default: this host's
+  // Asked about the manifest before anything else of the image is read, also of one that is there already; an error
+  // ends the pull. Empty: everything may come.
+  std::function<Status(std::string_view manifest, const Digest& digest, fetch::Client& client)> admit = {};
 };
 struct PullResult {
   Image image;

@@ -1,11 +1,13 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "codec/base64.h"
 #include "registry/backoff.h"
 #include "registry/challenge.h"
 #include "registry/registry.h"
 #include "registry/upload.h"
 #include "registry/url.h"
+#include "registry/verify.h"
 
 namespace cooper::registry {
 namespace {
@@ -16,6 +18,12 @@ TEST(UrlTest, ReferencesBecomeUrls) {
   const fetch::Endpoint endpoint{.host = "localhost:5000", .repository = "a/b"};
   EXPECT_EQ(manifest_url("http", endpoint, "1.0"), "http://localhost:5000/v2/a/b/manifests/1.0");
   EXPECT_EQ(blob_url("https", endpoint, "sha256:00"), "https://localhost:5000/v2/a/b/blobs/sha256:00");
+}
+
+TEST(UrlTest, SignaturesLieBesideTheName) {
+  const auto manifest = Digest::parse("sha256:" + std::string(64, 'a'));
+  EXPECT_EQ(signature_url({.url = "https://s.example/library/busybox"}, *manifest, 2),
+            "https://s.example/library/busybox@sha256=" + std::string(64, 'a') + "/signature-2");
 }
 
 TEST(UrlTest, PartsAreFound) {
@@ -174,6 +182,71 @@ TEST(AnswerTest, WordsOfTheRegistry) {
   EXPECT_EQ(describe_answer(500, "<html>"), "500 Internal Server Error");
   EXPECT_EQ(describe_answer(418, R"({"errors":[{"message":"a\u001b[2Jb"}]})"), "418: a\\x1b[2Jb");
   EXPECT_EQ(describe_answer(500, R"({"errors":[7]})"), "500 Internal Server Error");
+}
+
+// Of "hello", by openssl.
+struct Vector {
+  std::string_view key;
+  std::string_view signature;
+};
+constexpr Vector kEcdsa = {
+    R"(-----BEGIN PUBLIC KEY-----
+MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEFRBh4NFg66mirMKRdbRj+l7QIZsr
+dsjTA1ZhmjErLohuShZsjahZjgqvQ/fSKkCnGAhcRcDQIFl8wgT8VAACRg==
+-----END PUBLIC KEY-----
+)",
+    "MEUCIHgSzmEPjPYZwm1k7n9lzafVJc3EmhzJ5EYLZROvMUeTAiEAwDj2AlgMAjofKuOJo76umfn/z9AZIR1gIg+U4OuiG+c="};
+constexpr Vector kEd25519 = {
+    R"(-----BEGIN PUBLIC KEY-----
+MCowBQYDK2VwAyEAO1iYtFz+hXr/jT9RIaAeEvqRhautFYCFquB2VPBDfXk=
+-----END PUBLIC KEY-----
+)",
+    "3FWiCBQMX4Tnzx/X2ubrSETi9qkcF9T6//MJdQOIW8Ut0wc2PPdlkz07G/xMHGNOCpZaTrVMUzN6xLjTRhWkDA=="};
+constexpr Vector kRsa = {
+    R"(-----BEGIN PUBLIC KEY-----
+MIIBIjANBgkqhkiG9w0BAQEFAAOCAQ8AMIIBCgKCAQEA08p4woAOvQJKXVy0t52b
+OctrAxxG4IuS8A7tvOuOBH6Jd9XoxOIQ39hmtgZG0fu8cL77iwiUF0siG11NhR3W
+tqgtjopzX3B4wiSxUGUKhljrBLjnqlAFlcbVd4xgC5lGVKBK3TJmiAvEBKP4rTI3
+ad+GW0tnDr9MR5m+6AkCLaF9q9OkG9XbLUY7vqOl5/E4lbOxgkJkfHjOL8g7MHY5
+ATKzM7nK1sX3ooA+cjtOsrlH0bO39B6Wupgp4C6XGbDrQYmTuDPxfR3k6ivPorZu
+oQMyUJxSZF4F/IuEV/rMGl08dSU6LAF4okqaDgQD9EDa3yzHDzHBxWtVJ9fJo4mH
+HwIDAQAB
+-----END PUBLIC KEY-----
+)",
+    "qCCwP/rpE/4AmxDxmyNoEy9+sbQKSWiNSvu9qfD4MgIB7A5osXKh4q+738GlyYXgw70x0RvFblndl9cFzXE02iL7HcrGCaggrpH8"
+    "tY/wdZ7P0IYHYdUD7xHlNpPD3ILLHo/w+D5DDHqD3MgsjeBiOwT43hAdeB2NzC+6SReuAjcgRbRO7rlrgZ8bHawuaKFspNOr/mgr"
+    "1lQOnD0Dwi7j5ndhwlCkJ1XPkwh6KvK5yHl/UH7rXzgH/sCnaTG91TixGe1M2aISmo7H8iWOcBRVr1fA51tpPMo5cCv+/K81Hqva"
+    "j4YltJYLrAJjzeGXg37NVvPjhHhlHFhChEtjU7jPUA=="};
+constexpr std::string_view kShortRsaKey = R"(-----BEGIN PUBLIC KEY-----
+MIGfMA0GCSqGSIb3DQEBAQUAA4GNADCBiQKBgQDYHEw9zw0bd+rfLPG3GdF2lmW3
+ciYwF8wlqav9R4ncqqcCJ4FkcofbGYVvmPOa2fJb4LQcds4w1ieLUW1wpzdJcCGO
+A0gMpoHBG2JaGh9ox8pH7qXjwm/lX2MuMflM34+Qc0Pj0vVxomvSamUqXUqFQOdZ
++ZC34S+UFNEzTgd3PwIDAQAB
+-----END PUBLIC KEY-----
+)";
+
+Status verify_vector(std::string_view key, std::string_view signature, std::string_view payload) {
+  return check_signature({.key = key, .payload = payload, .signature = *codec::base64_decode(signature)});
+}
+
+TEST(VerifyTest, SignaturesOfEachAlgorithm) {
+  for (const Vector& one : {kEcdsa, kEd25519, kRsa}) {
+    EXPECT_TRUE(verify_vector(one.key, one.signature, "hello").ok()) << one.key;
+    EXPECT_EQ(verify_vector(one.key, one.signature, "hello2").error().code(), Errc::kPermission);
+    EXPECT_EQ(verify_vector(one.key, one.signature, "").error().code(), Errc::kPermission);
+    EXPECT_EQ(check_signature({.key = one.key, .payload = "hello", .signature = ""}).error().code(), Errc::kPermission);
+    EXPECT_EQ(check_signature({.key = one.key, .payload = "hello", .signature = "x"}).error().code(),
+              Errc::kPermission);
+  }
+  EXPECT_EQ(verify_vector(kEcdsa.key, kRsa.signature, "hello").error().code(), Errc::kPermission);
+}
+
+TEST(VerifyTest, WhatIsNoKey) {
+  for (const std::string_view key :
+       {std::string_view(""), std::string_view("key"), kShortRsaKey,
+        std::string_view("-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n")}) {
+    EXPECT_EQ(verify_vector(key, kEcdsa.signature, "hello").error().code(), Errc::kInvalidArgument) << key;
+  }
 }
 
 }  // namespace

@@ -43,8 +43,10 @@ constexpr std::array<const char*, 21> kReadable = {"/etc/resolv.conf",
                                                    "/run/systemd/resolve",
                                                    "/dev/urandom"};
 
-Status restrict_files() {
-  ASSIGN_OR_RETURN(const auto ruleset, io::reading_only({.read = kReadable, .connect = true}));
+Status restrict_files(Purpose purpose) {
+  io::Readable allowed{.read = {}};
+  if (purpose == Purpose::kTransfer) allowed = {.read = kReadable, .connect = true};
+  ASSIGN_OR_RETURN(const auto ruleset, io::reading_only(allowed));
   // The kernel lacks it: the system call filter refuses to open for writing all the same.
   if (!ruleset) return {};
   if (::syscall(SYS_landlock_restrict_self, ruleset->get(), 0) == 0) return {};
@@ -75,31 +77,6 @@ std::vector<std::string> always_allowed() {
           "readlink",
           "readlinkat",
           "getdents64",
-          "poll",
-          "ppoll",
-          "select",
-          "pselect6",
-          "epoll_create1",
-          "epoll_ctl",
-          "epoll_wait",
-          "epoll_pwait",
-          "eventfd2",
-          "pipe2",
-          "dup3",
-          "socketpair",
-          "connect",
-          "bind",
-          "getsockname",
-          "getpeername",
-          "getsockopt",
-          "setsockopt",
-          "shutdown",
-          "sendto",
-          "sendmsg",
-          "sendmmsg",
-          "recvfrom",
-          "recvmsg",
-          "recvmmsg",
           "mmap",
           "munmap",
           "mremap",
@@ -141,11 +118,19 @@ std::vector<std::string> always_allowed() {
           "prctl"};
 }
 
+// Of a client of registries.
+std::vector<std::string> transfer_calls() {
+  return {"poll",     "ppoll",       "select",      "pselect6",   "epoll_create1", "epoll_ctl", "epoll_wait",
+          "eventfd2", "epoll_pwait", "pipe2",       "dup3",       "socketpair",    "connect",   "bind",
+          "sendto",   "getsockname", "getpeername", "getsockopt", "setsockopt",    "shutdown",  "sendmsg",
+          "recvmsg",  "sendmmsg",    "recvfrom",    "recvmmsg"};
+}
+
 oci::SeccompArg argument(std::uint32_t index, std::uint64_t mask, std::uint64_t value) {
   return {.index = index, .value = mask, .value_two = value, .op = "SCMP_CMP_MASKED_EQ"};
 }
 
-oci::Seccomp filter() {
+oci::Seccomp filter(Purpose purpose) {
   oci::Seccomp out;
   out.default_action = "SCMP_ACT_ERRNO";
   out.default_errno_ret = EPERM;
@@ -158,23 +143,26 @@ oci::Seccomp filter() {
     out.syscalls.push_back({.names = std::move(names), .action = kAllow, .errno_ret = {}, .args = std::move(args)});
   };
   allow(always_allowed(), {});
-  // Threads, no processes.
-  allow({"clone"}, {argument(0, CLONE_THREAD | CLONE_VM, CLONE_THREAD | CLONE_VM)});
+  if (purpose == Purpose::kTransfer) {
+    allow(transfer_calls(), {});
+    // Threads, no processes.
+    allow({"clone"}, {argument(0, CLONE_THREAD | CLONE_VM, CLONE_THREAD | CLONE_VM)});
+    // To the network, to a resolver's socket, and netlink, which getaddrinfo asks for addresses.
+    for (const int family : {AF_UNIX, AF_INET, AF_INET6, AF_NETLINK})
+      allow({"socket"}, {argument(0, 0xffffffff, static_cast<std::uint64_t>(family))});
+    // For reading only.
+    constexpr std::uint64_t kWriting = O_ACCMODE | O_CREAT | O_TRUNC | (O_TMPFILE & ~O_DIRECTORY);
+    allow({"openat"}, {argument(2, kWriting, 0)});
+    allow({"open"}, {argument(1, kWriting, 0)});
+  }
   out.syscalls.push_back({.names = {"clone3", "openat2"}, .action = "SCMP_ACT_ERRNO", .errno_ret = ENOSYS, .args = {}});
-  // For reading only.
-  constexpr std::uint64_t kWriting = O_ACCMODE | O_CREAT | O_TRUNC | (O_TMPFILE & ~O_DIRECTORY);
-  allow({"openat"}, {argument(2, kWriting, 0)});
-  allow({"open"}, {argument(1, kWriting, 0)});
-  // To the network, to a resolver's socket, and netlink, which getaddrinfo asks for addresses.
-  for (const int family : {AF_UNIX, AF_INET, AF_INET6, AF_NETLINK})
-    allow({"socket"}, {argument(0, 0xffffffff, static_cast<std::uint64_t>(family))});
   // To ask only.
   allow({"prlimit64"}, {argument(2, ~std::uint64_t{0}, 0)});
   return out;
 }
 
-Status restrict_calls() {
-  ASSIGN_OR_RETURN(const seccomp::Program program, seccomp::compile(filter()));
+Status restrict_calls(Purpose purpose) {
+  ASSIGN_OR_RETURN(const seccomp::Program program, seccomp::compile(filter(purpose)));
   const int loaded = seccomp::load(program.instructions.data(),
                                    static_cast<unsigned short>(program.instructions.size()), program.flags);
   if (loaded < 0) return Error::from_errno(-loaded, "load the system call filter");
@@ -197,9 +185,9 @@ Status drop_root() {
   return sys::set_no_new_privs();
 }
 
-Status enter_sandbox() {
-  RETURN_IF_ERROR(restrict_files());
-  return restrict_calls();
+Status enter_sandbox(Purpose purpose) {
+  RETURN_IF_ERROR(restrict_files(purpose));
+  return restrict_calls(purpose);
 }
 
 }  // namespace cooper::registry

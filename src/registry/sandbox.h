@@ -11,7 +11,12 @@ inline constexpr unsigned kFetchUser = 65534;
 
 // Becomes that user when it is root. The caller has one thread.
 Status drop_root();
+// What is left for a process to do.
+enum class Purpose {
+  kTransfer,  // speak to registries
+  kCompute,   // no more than to read and write the descriptors it has
+};
 // Landlock (where the kernel has it) and seccomp; the caller has one thread, and those it starts later inherit it.
-Status enter_sandbox();
+Status enter_sandbox(Purpose purpose);
 
 }  // namespace cooper::registry

@@ -18,6 +18,7 @@
 #include "registry/sandbox.h"
 #include "registry/transfer.h"
 #include "registry/upload.h"
+#include "registry/url.h"
 #include "sys/file.h"
 #include "sys/socket.h"
 
@@ -37,6 +38,13 @@ class Server {
   Server(BorrowedFd socket, fetch::Setup setup) : socket_(socket), setup_(std::move(setup)) {
     for (const fetch::Endpoint& endpoint : setup_.endpoints)
       registries_.push_back(std::make_unique<Registry>(endpoint, setup_.push ? Access::kPush : Access::kPull));
+    if (!setup_.lookaside) return;
+    const auto url = parse_url(setup_.lookaside->url);
+    lookaside_endpoint_ = {.host = url.ok() ? url->origin() : setup_.lookaside->url,
+                           .repository = {},
+                           .verify_tls = setup_.lookaside->verify_tls,
+                           .ca_pem = setup_.lookaside->ca_pem};
+    lookaside_ = std::make_unique<Registry>(lookaside_endpoint_, Access::kPull);
   }
 
   // Returns when the socket has ended, with an error when it was not used well. The workers may be at work still.
@@ -45,12 +53,14 @@ class Server {
  private:
   Status take_request(sys::Message message);
   void work();
-  fetch::Event run(std::vector<Line>& lines, const Job& job, const Report& report) const;
+  fetch::Event run(std::vector<Line>& lines, std::vector<Line>& lookaside, const Job& job, const Report& report) const;
   void send(const fetch::Event& event);
 
   BorrowedFd socket_;
   fetch::Setup setup_;
   std::vector<std::unique_ptr<Registry>> registries_;
+  fetch::Endpoint lookaside_endpoint_ = {.host = {}, .repository = {}};
+  std::unique_ptr<Registry> lookaside_;
   std::mutex mutex_;
   std::condition_variable changed_;
   std::deque<Job> jobs_;
@@ -62,19 +72,24 @@ void Server::send(const fetch::Event& event) {
   (void)!sys::send_message(socket_, fetch::print(event)).ok();
 }
 
-fetch::Event Server::run(std::vector<Line>& lines, const Job& job, const Report& report) const {
+fetch::Event Server::run(std::vector<Line>& lines, std::vector<Line>& lookaside, const Job& job,
+                         const Report& report) const {
   if (setup_.push) return run_upload(setup_, lines.front(), job.request, job.file, report);
   if (setup_.web) {
     Line& line = lines.front();
     return run_page(setup_, line.registry.endpoint(), line.client, job.request, job.file, report);
   }
-  return run_transfer(setup_, lines, job.request, job.file, report);
+  const bool signature = job.request.kind == fetch::Request::Kind::kSignature;
+  return run_transfer(setup_, signature ? lookaside : lines, job.request, job.file, report);
 }
 
 void Server::work() {
   std::vector<Line> lines;
   for (const auto& registry : registries_)
     lines.push_back({*registry, HttpClient(registry->endpoint(), setup_.proxies, setup_.stall_timeout_s)});
+  std::vector<Line> lookaside;
+  if (lookaside_)
+    lookaside.push_back({*lookaside_, HttpClient(lookaside_endpoint_, setup_.proxies, setup_.stall_timeout_s)});
   while (true) {
     Job job;
     {
@@ -84,7 +99,7 @@ void Server::work() {
       jobs_.pop_front();
     }
     const Report report = [&](const fetch::Event& event) { send(event); };
-    const fetch::Event last = run(lines, job, report);
+    const fetch::Event last = run(lines, lookaside, job, report);
     job.file.reset();
     send(last);
   }
@@ -94,6 +109,8 @@ Status Server::take_request(sys::Message message) {
   ASSIGN_OR_RETURN(fetch::Request request, fetch::parse_request(std::move(message.data)));
   if (fetch::is_push(request.kind) != setup_.push || (request.kind == fetch::Request::Kind::kPage) != setup_.web)
     return Error(Errc::kInvalidArgument, "a request that the setup is not for");
+  if (request.kind == fetch::Request::Kind::kSignature && !lookaside_)
+    return Error(Errc::kInvalidArgument, "a signature without a place where it is");
   if (message.fds.size() != (fetch::has_descriptor(request.kind) ? 1U : 0U))
     return Error(Errc::kInvalidArgument, "a request with a wrong number of descriptors");
   const std::lock_guard guard(mutex_);
@@ -129,7 +146,7 @@ Status serve_or_fail() {
     text.resize(n);
     ASSIGN_OR_RETURN(setup, fetch::parse_setup(std::move(text)));
   }
-  RETURN_IF_ERROR(enter_sandbox());
+  RETURN_IF_ERROR(enter_sandbox(Purpose::kTransfer));
   Server server(BorrowedFd(fetch::kSocketFd), std::move(setup));
   const Status status = server.run();
   if (!status.ok()) log::error(status.error());

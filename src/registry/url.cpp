@@ -95,6 +95,11 @@ std::string uploads_url(std::string_view scheme, const fetch::Endpoint& endpoint
   return document_url(scheme, endpoint, "blobs", "uploads/");
 }
 
+std::string signature_url(const fetch::Lookaside& lookaside, const Digest& manifest, unsigned number) {
+  return lookaside.url + "@" + std::string(manifest.algorithm()) + "=" + std::string(manifest.hex()) + "/signature-" +
+         std::to_string(number);
+}
+
 std::string with_parameter(std::string url, std::string_view name, std::string_view value) {
   url += url.find('?') == std::string::npos ? '?' : '&';
   return url.append(name).append("=").append(percent_encode(value));

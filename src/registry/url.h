@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "base/error.h"
+#include "base/ids.h"
 #include "fetch/protocol.h"
 
 namespace cooper::registry {
@@ -32,6 +33,8 @@ std::string manifest_url(std::string_view scheme, const fetch::Endpoint& endpoin
 std::string blob_url(std::string_view scheme, const fetch::Endpoint& endpoint, std::string_view digest);
 // ".../v2/name/blobs/uploads/"
 std::string uploads_url(std::string_view scheme, const fetch::Endpoint& endpoint);
+// ".../name@sha256=<hex>/signature-1"
+std::string signature_url(const fetch::Lookaside& lookaside, const Digest& manifest, unsigned number);
 // With one more parameter in its query; the value is encoded.
 std::string with_parameter(std::string url, std::string_view name, std::string_view value);
 

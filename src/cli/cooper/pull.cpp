@@ -2,7 +2,9 @@
 
 #include <utility>
 
+#include "base/strings.h"
 #include "cli/cooper/describe.h"
+#include "cli/cooper/image_policy.h"
 #include "cli/cooper/output.h"
 #include "spec/oci_image/platform.h"
 
@@ -12,10 +14,31 @@ constexpr std::array<Flag, 1> kPullFlags = {{
     {"platform", 0, "OS/ARCH[/VARIANT]", "which image of several (default: this machine's)"},
 }};
 
+namespace {
+
+// Where the signatures are that have to be fetched; what lies in files is not asked for.
+Status ask_lookaside(RegistrySession& session, const policy::Gate& gate, const oci_image::Reference& reference) {
+  ASSIGN_OR_RETURN(policy::Places places, gate.places(reference));
+  if (!places.lookaside.empty() && !places.lookaside.starts_with("file:"))
+    session.also_ask(std::move(places.lookaside));
+  return {};
+}
+
+}  // namespace
+
 Result<image::PullResult> pull_image(const Context& context, image::Store& store, const WantedImage& request) {
-  ASSIGN_OR_RETURN(oci_image::Reference reference, full_reference(request.image));
+  ASSIGN_OR_RETURN(const oci_image::Reference reference, full_reference(request.image));
+  ASSIGN_OR_RETURN(const policy::Gate gate, open_gate(context, request.signature_policy));
+  auto signatures = gate.enter(policy::registry_subject(reference), true);
+  if (!signatures.ok()) return std::move(signatures).error().with("pull " + quoted(reference.str()));
   RegistrySession session(context, reference, request.access, RegistrySession::For::kPull);
-  const image::PullOptions options{.reference = std::move(reference), .platform = request.platform};
+  image::PullOptions options{.reference = reference, .platform = request.platform};
+  if (*signatures) {
+    RETURN_IF_ERROR(ask_lookaside(session, gate, reference));
+    options.admit = [&](std::string_view manifest, const Digest& digest, fetch::Client& client) {
+      return gate.admit(reference, manifest, digest, client, session.cancel());
+    };
+  }
   auto pulled = store.pull(options, [&](image::FetchFrom from) { return session.start(from); });
   if (!pulled.ok() && pulled.error().code() == Errc::kCancelled) {
     if (request.before_end) request.before_end();
@@ -40,6 +63,7 @@ Result<int> pull(const Context& context, const Args& args) {
     ASSIGN_OR_RETURN(request.platform, oci_image::parse_platform(*text));
   }
   ASSIGN_OR_RETURN(request.access, registry_access(args));
+  request.signature_policy = args.last("signature-policy").value_or("");
   ASSIGN_OR_RETURN(const pod::Engine engine, context.engine());
   ASSIGN_OR_RETURN(image::Store store, engine.images());
   ASSIGN_OR_RETURN(const image::PullResult pulled, pull_image(context, store, request));

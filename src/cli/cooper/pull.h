@@ -14,18 +14,19 @@
 
 namespace cooper::cli {
 
-// --platform, beside kRegistryFlags
+// --platform, beside kRegistryFlags and kPolicyFlags
 extern const std::array<Flag, 1> kPullFlags;
 
 struct WantedImage {
   std::string image;  // as the user wrote it
   std::optional<oci_image::Platform> platform = {};
   RegistryAccess access = {};
+  std::string signature_policy = {};      // --signature-policy
   std::function<void()> before_end = {};  // called before a signal that cancelled the pull ends the process
 };
 
-// Shows progress on standard error. Errc::kCancelled never comes back: the process ends by the signal that cancelled
-// the pull, after everything was taken away.
+// Shows progress on standard error. What the policy does not let in is Errc::kPermission. Errc::kCancelled never comes
+// back: the process ends by the signal that cancelled the pull, after everything was taken away.
 Result<image::PullResult> pull_image(const Context& context, image::Store& store, const WantedImage& request);
 
 // What fetches the images of pods. `context` must outlive it. `before_end` as above.

@@ -73,12 +73,15 @@ fetch::CredentialSearch credential_search(const std::string& auth_file) {
 }
 
 Result<fetch::Setup> setup_for(const RegistrySettings& settings, const oci_image::Reference& reference,
-                               const RegistryAccess& access, image::FetchFrom from) {
+                               const RegistryAccess& access, image::FetchFrom from, const std::string& lookaside) {
   ASSIGN_OR_RETURN(fetch::SourceOptions options, source_options(access));
   options.insecure = settings.insecure;
   if (from == image::FetchFrom::kMirrorsToo) options.mirrors = settings.mirrors;
   fetch::Setup setup = session_setup(settings);
   ASSIGN_OR_RETURN(setup.endpoints, fetch::endpoints_of(reference, options));
+  if (!lookaside.empty()) {
+    ASSIGN_OR_RETURN(setup.lookaside, fetch::lookaside_of(lookaside, options));
+  }
   return setup;
 }
 
@@ -137,7 +140,7 @@ void show_transfers(LayerLines& lines, std::span<const fetch::TransferProgress> 
 Result<std::unique_ptr<fetch::Client>> RegistrySession::start(image::FetchFrom from) {
   const RegistrySettings& settings = context_.settings().registries;
   ASSIGN_OR_RETURN(std::string program, io::find_helper("cooper-fetch", settings.fetch_path, "fetch_path"));
-  ASSIGN_OR_RETURN(fetch::Setup setup, setup_for(settings, reference_, access_, from));
+  ASSIGN_OR_RETURN(fetch::Setup setup, setup_for(settings, reference_, access_, from, lookaside_));
   setup.push = purpose_ == For::kPush;
   if (!signals_) {
     ASSIGN_OR_RETURN(StopSignals opened, StopSignals::open());

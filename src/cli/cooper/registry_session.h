@@ -47,8 +47,12 @@ class RegistrySession {
   RegistrySession(const RegistrySession&) = delete;
   RegistrySession& operator=(const RegistrySession&) = delete;
 
+  // The place of the image's signatures that is asked as well, an http or https URL.
+  void also_ask(std::string lookaside) { lookaside_ = std::move(lookaside); }
   // From here on signals cancel the client, which must not outlive the session. May be called again.
   Result<std::unique_ptr<fetch::Client>> start(image::FetchFrom from);
+  // Readable when a signal has come, as soon as start() was called.
+  BorrowedFd cancel() const { return signals_ ? signals_->fd() : BorrowedFd(-1); }
   // Errc::kCancelled never comes back: the process ends by the signal that cancelled it.
   void end_if_cancelled(const Error& error);
 
@@ -57,6 +61,7 @@ class RegistrySession {
   oci_image::Reference reference_;
   RegistryAccess access_;
   For purpose_;
+  std::string lookaside_;
   LayerLines lines_;
   std::optional<StopSignals> signals_;
 };

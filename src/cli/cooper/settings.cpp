@@ -159,6 +159,14 @@ Status apply_fetch_path(const Entry& entry, Settings& settings) {
   ASSIGN_OR_RETURN(settings.registries.fetch_path, entry.absolute_path());
   return {};
 }
+Status apply_signature_policy(const Entry& entry, Settings& settings) {
+  ASSIGN_OR_RETURN(settings.signature_policy, entry.absolute_path());
+  return {};
+}
+Status apply_signatures_dir(const Entry& entry, Settings& settings) {
+  ASSIGN_OR_RETURN(settings.registries.signatures_dir, entry.absolute_path());
+  return {};
+}
 Status apply_insecure(const Entry& entry, Settings& settings) {
   ASSIGN_OR_RETURN(settings.registries.insecure, entry.texts());
   return {};
@@ -199,7 +207,7 @@ Status apply_gpgv_path(const Entry& entry, Settings& settings) {
   return {};
 }
 
-constexpr std::array<Key, 22> kKeys = {{{"root", apply_root},
+constexpr std::array<Key, 24> kKeys = {{{"root", apply_root},
                                         {"run_root", apply_run_root},
                                         {"init_path", apply_init_path},
                                         {"cgroup_parent", apply_cgroup_parent},
@@ -214,6 +222,8 @@ constexpr std::array<Key, 22> kKeys = {{{"root", apply_root},
                                         {"containers.ulimits", apply_ulimits},
                                         {"containers.pull", apply_pull},
                                         {"fetch_path", apply_fetch_path},
+                                        {"signature_policy", apply_signature_policy},
+                                        {"registries.signatures_dir", apply_signatures_dir},
                                         {"registries.insecure", apply_insecure},
                                         {"registries.mirrors", apply_mirrors},
                                         {"registries.parallel", apply_parallel},

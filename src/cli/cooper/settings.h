@@ -28,7 +28,8 @@ struct RegistrySettings {
   std::vector<std::pair<std::string, std::string>> mirrors;
   unsigned parallel = 3;
   unsigned stall_timeout_s = 60;
-  std::string fetch_path;  // cooper-fetch; empty: found
+  std::string fetch_path;      // cooper-fetch; empty: found
+  std::string signatures_dir;  // instead of registries.d; empty: found
 };
 
 // [trust]
@@ -51,6 +52,7 @@ struct Settings {
   std::optional<pod::Pull> pull;     // none: run fetches what is missing, pods fetch nothing
   RegistrySettings registries;
   TrustSettings trust;
+  std::string signature_policy;  // policy.json; empty: found
 };
 
 // never missing newer always

@@ -8,6 +8,7 @@
 #include "cli/cooper/describe.h"
 #include "cli/cooper/fetch.h"
 #include "cli/cooper/image_history.h"
+#include "cli/cooper/image_policy.h"
 #include "cli/cooper/image_save.h"
 #include "cli/cooper/image_usage.h"
 #include "cli/cooper/progress_line.h"
@@ -101,6 +102,8 @@ Status print_loaded(const Context& context, const std::vector<image::Image>& ima
 Result<int> load(const Context& context, const Args& args) {
   ASSIGN_OR_RETURN(image::LoadOptions options, load_options(args));
   ASSIGN_OR_RETURN(image::Store store, open_store(context));
+  ASSIGN_OR_RETURN(const policy::Gate gate, open_gate(context, args.last("signature-policy").value_or("")));
+  guard(options, gate);
   const bool quiet = args.enabled("quiet");
   ProgressLine progress(!quiet);
   options.progress = [&](std::string_view what, std::uint64_t done, std::uint64_t total) {
@@ -125,6 +128,8 @@ Result<int> import(const Context& context, const Args& args) {
   }
   RETURN_IF_ERROR(image::Store::check(options));
   ASSIGN_OR_RETURN(image::Store store, open_store(context));
+  ASSIGN_OR_RETURN(const policy::Gate gate, open_gate(context, args.last("signature-policy").value_or("")));
+  guard(options.source, gate);
   const bool quiet = args.enabled("quiet");
   ProgressLine progress(!quiet);
   options.source.progress = [&](std::string_view what, std::uint64_t done, std::uint64_t total) {
@@ -270,7 +275,7 @@ Result<int> load_image(const Context& context, const Args& args) {
 }
 
 std::span<const Command> image_commands() {
-  static const std::array<Command, 17> kCommands = {{
+  static const std::array<Command, 18> kCommands = {{
       {.path = "image load",
        .usage = "[PATH]",
        .summary = "put images of an archive or a directory into the store",
@@ -278,14 +283,14 @@ std::span<const Command> image_commands() {
            "PATH is an OCI layout (directory or tar), an archive of docker save, podman save or skopeo, or an ACI "
            "(an App Container image), whose dependencies must be in the store; none or - is standard input. "
            "Archives may be compressed with gzip, zstd, bzip2 or xz. Every digest is checked.",
-       .flags = {kLoadFlags},
+       .flags = {kLoadFlags, kPolicyFlags},
        .max_args = 1,
        .handler = load,
        .completes = Completes::kFiles},
       {.path = "image import",
        .usage = "TAR [NAME[:TAG]]",
        .summary = "make an image of a root file system in a tar archive",
-       .flags = {kImportFlags},
+       .flags = {kImportFlags, kPolicyFlags},
        .min_args = 1,
        .max_args = 2,
        .handler = import,
@@ -321,7 +326,7 @@ std::span<const Command> image_commands() {
            "fetched again. https is spoken, and plain http only with a registry on this machine, one that the "
            "configuration calls insecure, or with --tls-verify=false. Credentials come from --creds, "
            "--authfile, /etc/cooper/auth.d, and the files of podman login and docker login.",
-       .flags = {kPullFlags, kRegistryFlags},
+       .flags = {kPullFlags, kRegistryFlags, kPolicyFlags},
        .min_args = 1,
        .max_args = 1,
        .handler = pull},
@@ -337,6 +342,15 @@ std::span<const Command> image_commands() {
        .max_args = 1,
        .handler = fetch_image,
        .completes = Completes::kFiles},
+      {.path = "image policy",
+       .usage = "[IMAGE]",
+       .summary = "show which images are taken, and what is required of one",
+       .description = "IMAGE is a name as for image pull, or oci:PATH, oci-archive:PATH, docker-archive:PATH or "
+                      "tarball:PATH. Nothing is fetched or checked.",
+       .flags = {kPolicyFlags},
+       .max_args = 1,
+       .handler = show_policy,
+       .completes = Completes::kImages},
       {.path = "image push",
        .usage = "IMAGE [DESTINATION]",
        .summary = "send an image to a registry",

@@ -49,9 +49,12 @@ Result<std::vector<ImagePlan>> plan_docker_archive(Source& source, const PlanOpt
 enum class DocumentRole { kManifest, kConfiguration };  // a manifest or an index; an image's configuration
 using ReadDocument = std::function<Result<std::string>(const oci_image::Descriptor& descriptor, DocumentRole role,
                                                        const std::string& what)>;
-// The image behind one manifest or index.
+// Asked about the manifest that was chosen, before anything else of the image is read.
+using AdmitManifest = std::function<Status(std::string_view bytes, const Digest& digest)>;
+// The image behind one manifest or index. `admit` may be empty.
 Result<ImagePlan> plan_image(const ReadDocument& read, const oci_image::Descriptor& top,
-                             const oci_image::Platform& platform, const std::string& what);
+                             const oci_image::Platform& platform, const std::string& what,
+                             const AdmitManifest& admit = {});
 
 // Errc::kNotFound when the image is for another platform.
 Status check_platform(const oci_image::ImageConfig& config, const oci_image::Platform& wanted, std::string_view what);

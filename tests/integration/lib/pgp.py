@@ -43,3 +43,10 @@ class Keys:
         output = pathlib.Path(output or f"{path}.asc")
         self.gpg("--armor", "--local-user", key, "--output", output, "--detach-sign", path, faked=faked)
         return output
+
+    def message(self, key, data, output, faked=None):
+        """A message that holds the bytes and is signed; its path."""
+        source = pathlib.Path(self.home.name) / "message"
+        source.write_bytes(data)
+        self.gpg("--local-user", key, "--output", output, "--sign", source, faked=faked)
+        return pathlib.Path(output)

@@ -14,6 +14,7 @@ import ssl
 import subprocess
 import threading
 import urllib.parse
+import urllib.request
 
 from lib import layouts, proc
 
@@ -118,6 +119,23 @@ class DebianRegistry:
             flags += ["--dest-creds", ":".join(next(iter(self.users.items())))]
         proc.run(*SKOPEO, "copy", "--quiet", *flags, source, f"docker://{self.host}/{name}", timeout=120).check()
         return f"{self.host}/{name}"
+
+    def upload(self, repository, data):
+        """Put a blob there by the API; its digest. For a registry without TLS and users."""
+        base = f"http://{self.host}/v2/{repository}/blobs/uploads/"
+        with urllib.request.urlopen(urllib.request.Request(base, method="POST")) as answer:
+            place = answer.headers["Location"]
+        query = urllib.parse.urlencode({"digest": layouts.digest(data)})
+        url = urllib.parse.urljoin(base, place) + ("&" if "?" in place else "?") + query
+        request = urllib.request.Request(url, data, {"Content-Type": "application/octet-stream"}, method="PUT")
+        urllib.request.urlopen(request).close()
+        return layouts.digest(data)
+
+    def put_manifest(self, repository, tag, document):
+        """Put an OCI manifest there by the API, under a tag."""
+        url = f"http://{self.host}/v2/{repository}/manifests/{tag}"
+        request = urllib.request.Request(url, json.dumps(document).encode(), {"Content-Type": layouts.MANIFEST}, method="PUT")
+        urllib.request.urlopen(request).close()
 
     def _certificates(self):
         folder = self.folder / "trust"

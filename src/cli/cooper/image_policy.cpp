@@ -1,0 +1,191 @@
+#include "cli/cooper/image_policy.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <climits>
+
+#include "base/strings.h"
+#include "cli/cooper/output.h"
+#include "cli/cooper/registry_session.h"
+#include "io/helper_program.h"
+#include "spec/oci_image/reference.h"
+
+namespace cooper::cli {
+
+constexpr std::array<Flag, 1> kPolicyFlags = {{
+    {"signature-policy", 0, "FILE", "which images are taken (default: /etc/cooper/policy.json or containers' own)",
+     Flag::Complete::kFile},
+}};
+
+namespace {
+
+struct TransportWord {
+  image::Transport transport;
+  std::string_view word;  // containers' own
+};
+constexpr std::array<TransportWord, 4> kTransports = {{{image::Transport::kOciDirectory, "oci"},
+                                                       {image::Transport::kOciArchive, "oci-archive"},
+                                                       {image::Transport::kDockerArchive, "docker-archive"},
+                                                       {image::Transport::kRootfsTar, "tarball"}}};
+
+// Only who is not root may have a policy of his own: root's must not depend on whose environment it runs in.
+std::string home_file(const char* below) {
+  const char* home = ::geteuid() == 0 ? nullptr : ::secure_getenv("HOME");
+  return home == nullptr || home[0] != '/' ? std::string() : std::string(home) + below;
+}
+
+void add_home_file(std::vector<std::string>& out, const char* below) {
+  if (std::string path = home_file(below); !path.empty()) out.push_back(std::move(path));
+}
+
+// The path without links; as it is when nothing is there, empty for what has none.
+std::string real_path(const std::string& path) {
+  std::array<char, PATH_MAX> buffer{};
+  if (path == "-") return {};
+  if (::realpath(path.c_str(), buffer.data()) != nullptr) return buffer.data();
+  return path.starts_with('/') ? path : std::string();
+}
+
+struct Question {
+  std::string shown;
+  policy::Subject subject;
+  std::optional<oci_image::Reference> reference = {};
+};
+
+// "docker.io/library/busybox", or "oci-archive:/path"
+Result<Question> question_of(const std::string& text) {
+  for (const TransportWord& known : kTransports) {
+    const std::string prefix = std::string(known.word) + ":";
+    if (!text.starts_with(prefix)) continue;
+    return Question{.shown = text, .subject = policy::path_subject(known.word, real_path(text.substr(prefix.size())))};
+  }
+  ASSIGN_OR_RETURN(oci_image::Reference reference, full_reference(text));
+  if (reference.tag.empty() && !reference.digest) reference.tag = oci_image::kDefaultTag;
+  Question out{.shown = reference.str(), .subject = policy::registry_subject(reference)};
+  out.reference = std::move(reference);
+  return out;
+}
+
+void describe_requirements(codec::json::Writer& out, const policy::Requirements& requirements) {
+  out.key("requirements").begin_array();
+  for (const policy::Requirement& requirement : requirements) {
+    out.begin_object().field("type", requirement.type).field("description", policy::describe(requirement));
+    if (!requirement.key_paths.empty()) out.field("key_paths", requirement.key_paths);
+    out.field("supported", requirement.kind != policy::Requirement::Kind::kUnsupported).end_object();
+  }
+  out.end_array();
+}
+
+std::string words_of(const policy::Requirements& requirements) {
+  std::vector<std::string> out;
+  for (const policy::Requirement& requirement : requirements) out.push_back(policy::describe(requirement));
+  return join(out, "; ");
+}
+
+// Every rule of the policy.
+Status show_all(const Context& context, const policy::Gate& gate) {
+  std::vector<policy::Rule> rules;
+  if (gate.policy()) {
+    for (const auto& [transport, scopes] : gate.policy()->transports) {
+      for (const auto& [scope, requirements] : scopes)
+        rules.push_back({&requirements, transport + ": " + (scope.empty() ? "default" : scope)});
+    }
+    rules.push_back({&gate.policy()->standard, "default"});
+  }
+  if (context.json()) {
+    codec::json::Writer out;
+    out.begin_object().field("policy", gate.file()).key("rules").begin_array();
+    for (const policy::Rule& rule : rules) {
+      out.begin_object().field("place", rule.place);
+      describe_requirements(out, *rule.requirements);
+      out.end_object();
+    }
+    out.end_array().end_object();
+    return print_json(out);
+  }
+  if (rules.empty()) return print("There is no policy: every image is taken.\n");
+  Table table({"IMAGES", "REQUIREMENTS"});
+  for (const policy::Rule& rule : rules) table.add({printable(rule.place), printable(words_of(*rule.requirements))});
+  return print("policy " + printable(gate.file()) + "\n" + table.text());
+}
+
+Status show_one(const Context& context, const policy::Gate& gate, const Question& question) {
+  const auto rule = gate.rule(question.subject);
+  policy::Places places;
+  if (question.reference) {
+    ASSIGN_OR_RETURN(places, gate.places(*question.reference));
+  }
+  if (context.json()) {
+    codec::json::Writer out;
+    out.begin_object().field("image", question.shown).field("policy", gate.file());
+    if (rule) {
+      out.field("place", rule->place);
+      describe_requirements(out, *rule->requirements);
+    }
+    if (question.reference)
+      out.field("lookaside", places.lookaside).field("sigstore_attachments", places.sigstore_attachments);
+    out.end_object();
+    return print_json(out);
+  }
+  Table table({"IMAGE", printable(question.shown)});
+  table.add({"POLICY", gate.file().empty() ? "none: every image is taken" : printable(gate.file())});
+  if (rule) {
+    table.add({"RULE", printable(rule->place)});
+    for (const policy::Requirement& requirement : *rule->requirements)
+      table.add({"REQUIRES", printable(policy::describe(requirement))});
+  }
+  if (question.reference) {
+    table.add({"LOOKASIDE", places.lookaside.empty() ? "none" : printable(places.lookaside)});
+    table.add({"SIGSTORE", places.sigstore_attachments ? "attachments beside the image" : "not looked for"});
+  }
+  return print(table.text());
+}
+
+}  // namespace
+
+Result<policy::Gate> open_gate(const Context& context, const std::string& file) {
+  const Settings& settings = context.settings();
+  policy::GateOptions options;
+  options.file = file.empty() ? settings.signature_policy : file;
+  add_home_file(options.files, "/.config/containers/policy.json");
+  options.files.insert(options.files.end(), {"/etc/cooper/policy.json", "/etc/containers/policy.json"});
+  if (!settings.registries.signatures_dir.empty()) {
+    options.directories = {settings.registries.signatures_dir};
+  } else {
+    add_home_file(options.directories, "/.config/containers/registries.d");
+    options.directories.insert(options.directories.end(), {"/etc/cooper/registries.d", "/etc/containers/registries.d"});
+  }
+  const std::string own = home_file("/.local/share/containers/sigstore");
+  options.standard_lookaside = "file://" + (own.empty() ? "/var/lib/containers/sigstore" : own);
+  options.fetch_program = io::find_helper("cooper-fetch", settings.registries.fetch_path, "fetch_path").value_or("");
+  options.gpgv_program = settings.trust.gpgv_path;
+  auto gate = policy::Gate::open(std::move(options));
+  if (!gate.ok()) return std::move(gate).error().with("signature policy");
+  return gate;
+}
+
+void guard(image::LoadOptions& options, const policy::Gate& gate) {
+  const std::string path = real_path(options.path);
+  options.admit = [&gate, path](image::Transport transport) -> Status {
+    const auto known = std::ranges::find(kTransports, transport, &TransportWord::transport);
+    // What containers have no word for is in no scope: the default holds.
+    const std::string_view word = known == kTransports.end() ? std::string_view() : known->word;
+    RETURN_IF_ERROR(gate.enter(policy::path_subject(word, path), false));
+    return {};
+  };
+}
+
+Result<int> show_policy(const Context& context, const Args& args) {
+  std::optional<Question> question;
+  if (!args.positional().empty()) {
+    ASSIGN_OR_RETURN(question, question_of(args.positional().front()));
+  }
+  context.command_line_is_read();
+  ASSIGN_OR_RETURN(const policy::Gate gate, open_gate(context, args.last("signature-policy").value_or("")));
+  RETURN_IF_ERROR(question ? show_one(context, gate, *question) : show_all(context, gate));
+  return 0;
+}
+
+}  // namespace cooper::cli

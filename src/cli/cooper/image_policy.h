@@ -1,0 +1,27 @@
+// The policy about images on the command line: which one holds, what stands before a pull or a load, and the verb that
+// shows it.
+#pragma once
+
+#include <array>
+#include <string>
+
+#include "base/error.h"
+#include "cli/cooper/command.h"
+#include "image/store.h"
+#include "policy/gate.h"
+
+namespace cooper::cli {
+
+// --signature-policy
+extern const std::array<Flag, 1> kPolicyFlags;
+
+// `file` is the flag's; empty: the configuration's, or else where policies are.
+Result<policy::Gate> open_gate(const Context& context, const std::string& file);
+
+// Makes a load or an import ask the gate, which must outlive the options.
+void guard(image::LoadOptions& options, const policy::Gate& gate);
+
+// cooper image policy
+Result<int> show_policy(const Context& context, const Args& args);
+
+}  // namespace cooper::cli
