@@ -380,9 +380,13 @@ Status set_mount_attributes(BorrowedFd mount, std::uint64_t set, std::uint64_t c
   return sys::mount("none", fd_path(mount), "", flags | MS_REMOUNT | MS_BIND, "");
 }
 
-Result<MountedRoot> mount_root(const MountRoot& root, bool shared) {
+Result<MountedRoot> mount_root(const MountRoot& root, bool shared, BorrowedFd image) {
   UniqueFd tree;
   UniqueFd peer;
+  if (root.image) {
+    ASSIGN_OR_RETURN(const UniqueFd place, sys::openat(sys::kCwd, root.image->path, O_PATH | O_DIRECTORY | O_NOFOLLOW));
+    RETURN_IF_ERROR(sys::move_mount(image, place));
+  }
   if (root.fstype.empty()) {
     constexpr unsigned kFlags = OPEN_TREE_CLONE | AT_RECURSIVE | AT_SYMLINK_NOFOLLOW;
     ASSIGN_OR_RETURN(tree, sys::open_tree(sys::kCwd, root.path, kFlags));
@@ -392,6 +396,7 @@ Result<MountedRoot> mount_root(const MountRoot& root, bool shared) {
       RETURN_IF_ERROR(sys::mount_setattr(tree, "", AT_EMPTY_PATH | AT_RECURSIVE, 0, 0, MS_PRIVATE));
       RETURN_IF_ERROR(make_parent_private(root.path));
     }
+    if (root.attributes != 0) RETURN_IF_ERROR(set_mount_attributes(tree, root.attributes, 0, false));
   } else {
     ASSIGN_OR_RETURN(const UniqueFd context, sys::fsopen(root.fstype));
     for (const auto& [key, value] : root.options) {
@@ -404,7 +409,7 @@ Result<MountedRoot> mount_root(const MountRoot& root, bool shared) {
       if (!taken.ok() && taken.error().errno_value() != EINVAL) return std::move(taken).error();
     }
     RETURN_IF_ERROR(sys::fsconfig_create(context));
-    ASSIGN_OR_RETURN(tree, sys::fsmount(context, 0));
+    ASSIGN_OR_RETURN(tree, sys::fsmount(context, static_cast<std::uint32_t>(root.attributes)));
   }
   ASSIGN_OR_RETURN(const UniqueFd place, sys::openat(sys::kCwd, root.path, O_PATH | O_DIRECTORY | O_NOFOLLOW));
   RETURN_IF_ERROR(sys::move_mount(tree, place));

@@ -22,7 +22,8 @@ struct MountedRoot {
   io::RootDir root;
   UniqueFd shared_peer;
 };
-Result<MountedRoot> mount_root(const MountRoot& root, bool shared);
+// `image`: the detached mount of root.image.
+Result<MountedRoot> mount_root(const MountRoot& root, bool shared, BorrowedFd image);
 
 struct MountEnvironment {
   const io::RootDir* root = nullptr;

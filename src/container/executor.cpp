@@ -171,6 +171,11 @@ Status Executor::restore_own_namespaces() {
 // can.
 Status Executor::open_mount_sources(bool user_namespace) {
   for (std::size_t i = 0; i < in_.plan->steps.size(); ++i) {
+    const auto* root = std::get_if<MountRoot>(&in_.plan->steps[i].body);
+    if (root != nullptr && root->image) {
+      ASSIGN_OR_RETURN(UniqueFd image, io::mount_detached(root->image->image));
+      mount_fds_.emplace_back(i, std::move(image));
+    }
     const auto* mount = std::get_if<Mount>(&in_.plan->steps[i].body);
     if (mount == nullptr || mount->kind != MountKind::kBind || mount->remount) continue;
     if (!user_namespace && !mount->idmap) continue;

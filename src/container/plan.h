@@ -25,6 +25,7 @@
 #include "base/error.h"
 #include "cgroup/systemd.h"
 #include "container/extras.h"
+#include "io/filesystem_image.h"
 #include "spec/oci_runtime/types.h"
 
 namespace cooper::container {
@@ -135,12 +136,20 @@ struct RootPropagation {    // of "/" in the new mount namespace, before anythin
                             // otherwise
   std::uint64_t flags = 0;  // MS_SLAVE|MS_REC ...; 0: left alone, the namespace is not the container's own
 };
+// A layer of the root file system that is a file. The parent mounts it: the container's cgroup may keep the child from
+// the devices this takes.
+struct RootImage {
+  io::FilesystemImage image;
+  std::string path;  // host directory that it covers, in this mount namespace only
+};
 // The root file system: a directory (bound on itself) or a file system made here, visible in this mount namespace only.
 struct MountRoot {
   std::string path;                                          // host directory; mount point
   std::string fstype;                                        // empty: bind of path; "overlay" ...
   std::vector<std::pair<std::string, std::string>> options;  // lowerdir, upperdir, workdir ...
   std::vector<std::string> wishes;                           // flags for kernels that know them, left out on others
+  std::uint64_t attributes = 0;                              // MOUNT_ATTR_*
+  std::optional<RootImage> image = {};                       // attached before it
 };
 enum class MountKind { kBind, kFilesystem, kCgroup };
 struct Mount {

@@ -209,6 +209,12 @@ void fields(const MountRoot& s, F& f) {
   for (const auto& [key, value] : s.options) options.push_back(value.empty() ? key : key + "=" + value);
   if (!options.empty()) f("options", options);
   if (!s.wishes.empty()) f("wishes", s.wishes);
+  if (s.attributes != 0) f("set", attribute_words(s.attributes));
+  if (!s.image) return;
+  const io::FilesystemImage& image = s.image->image;
+  f("image", image.fstype + " in " + image.file);
+  f("image_offset", image.offset);
+  f("image_on", s.image->path);
 }
 std::string mount_kind(const Mount& s) {
   if (s.remount) return "remount";

@@ -537,6 +537,14 @@ TEST(Plan, RootOverrideAndExtraMounts) {
               HasSubstr("mount-root path=/pods/x/rootfs fstype=overlay options=lowerdir=/a:/b,index"));
 }
 
+TEST(Plan, RootOfAFile) {
+  auto with = options();
+  with.root_override = MountRoot{"/pods/x/root", "overlay", {{"lowerdir", "/pods/x/image"}}, {}, MOUNT_ATTR_NOSUID, {}};
+  with.root_override->image = RootImage{{.file = "/a b.sif", .fstype = "squashfs", .offset = 4096}, "/pods/x/image"};
+  const std::string text = print_text(plan_of(oci::default_config(), with));
+  EXPECT_THAT(text, HasSubstr("set=nosuid image='squashfs in /a b.sif' image_offset=4096 image_on=/pods/x/image"));
+}
+
 TEST(Plan, RootlessBindsDevicesAndKeepsGroups) {
   oci::Config config = oci::default_config({.rootless = true, .host_uid = 1000, .host_gid = 1000});
   config.process->user.additional_gids = {5};

@@ -96,6 +96,14 @@ class Child {
     return {};
   }
 
+  // What the parent mounted for this step.
+  BorrowedFd inherited_mount() const {
+    for (const auto& [index, fd] : c_.mount_fds) {
+      if (index == index_) return BorrowedFd(fd);
+    }
+    return BorrowedFd(-1);
+  }
+
   Status open_root() {
     ASSIGN_OR_RETURN(io::RootDir opened, io::RootDir::open("/"));
     root_.emplace(std::move(opened));
@@ -242,7 +250,7 @@ class Child {
       const auto* last = std::get_if<FinalRootPropagation>(&other.body);
       shared = shared || (last != nullptr && (last->flags & MS_SHARED) != 0 && !shared_mounts_);
     }
-    auto mounted = mount_root(step, shared);
+    auto mounted = mount_root(step, shared, inherited_mount());
     if (!mounted.ok()) return std::move(mounted).error().with("root file system " + quoted(step.path));
     root_.emplace(std::move(mounted->root));
     shared_peer_ = std::move(mounted->shared_peer);
@@ -255,9 +263,7 @@ class Child {
     environment.cgroup_path = c_.cgroup_path;
     environment.private_cgroup_namespace = private_cgroup_namespace_;
     environment.user_namespace = c_.new_user_namespace;
-    for (const auto& [index, fd] : c_.mount_fds) {
-      if (index == index_) environment.source_fd = fd;
-    }
+    environment.source_fd = inherited_mount().get();
     return perform_mount(step, environment);
   }
   Status perform(const RunMountCommands& step) {

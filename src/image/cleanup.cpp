@@ -83,7 +83,7 @@ Result<std::vector<Digest>> remove_nameless(BorrowedFd store) {
   std::vector<Digest> removed;
   for (const Image& image : images) {
     if (!image.names.empty() || !image.digest_names.empty()) continue;
-    ASSIGN_OR_RETURN(const auto users, Trees(store).users(image.chain));
+    ASSIGN_OR_RETURN(const auto users, Trees(store).all_users(image.chain));
     if (!users.empty()) continue;
     RETURN_IF_ERROR(records.remove_image(image.id));
     removed.push_back(image.id);
@@ -127,9 +127,9 @@ Result<std::uint64_t> remove_unreferenced(BorrowedFd store, const std::vector<Di
     ASSIGN_OR_RETURN(const std::uint64_t bytes, remove_blob(store, digest));
     freed += bytes;
   }
-  for (const std::string& chain : trees) {
-    if (live.chains.contains(chain)) continue;
-    ASSIGN_OR_RETURN(const std::uint64_t bytes, Trees(store).remove_or_orphan(chain));
+  for (const std::string& tree : trees) {
+    if (live.chains.contains(chain_of_tree(tree))) continue;
+    ASSIGN_OR_RETURN(const std::uint64_t bytes, Trees(store).remove_or_orphan(tree));
     freed += bytes;
   }
   return freed;

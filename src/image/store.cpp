@@ -5,6 +5,7 @@
 #include "base/scope_exit.h"
 #include "base/strings.h"
 #include "image/internal/cleanup.h"
+#include "image/internal/erofs_tree.h"
 #include "image/internal/find.h"
 #include "image/internal/job.h"
 #include "image/internal/load.h"
@@ -31,7 +32,7 @@ namespace {
 
 // Errc::kBusy while a container runs on, or keeps its changes on top of, a tree that only this image stands for.
 Status check_unused(BorrowedFd store, const Records& records, const Image& image) {
-  ASSIGN_OR_RETURN(const auto users, Trees(store).users(image.chain));
+  ASSIGN_OR_RETURN(const auto users, Trees(store).all_users(image.chain));
   if (users.empty()) return {};
   ASSIGN_OR_RETURN(const auto images, records.images());
   const auto other = [&](const Image& one) { return one.chain == image.chain && one.id != image.id; };
@@ -192,7 +193,7 @@ Result<RemoveResult> Store::remove(std::string_view reference, bool force) {
   RETURN_IF_ERROR(records.remove_image(image.id));
   // Before the bytes go: no power cut brings back a name without them.
   RETURN_IF_ERROR(records.flush());
-  RETURN_IF_ERROR(remove_unreferenced(impl_->fd, blobs_of(image), {image.chain}));
+  RETURN_IF_ERROR(remove_unreferenced(impl_->fd, blobs_of(image), {image.chain, erofs_tree(image.chain)}));
   result.deleted.push_back(image.id);
   return result;
 }
@@ -226,15 +227,35 @@ Result<Store::Tree> Store::acquire_tree(const Image& image, std::string_view use
   ASSIGN_OR_RETURN(const bool there, Trees(impl_->fd).register_user(image.chain, user));
   const log::Stopwatch unpacking;
   if (!there) RETURN_IF_ERROR(unpack_stored_tree(impl_->fd, image, user));
-  Tree tree{.chain = image.chain, .rootfs = impl_->dir + "/" + tree_path(image.chain) + "/rootfs"};
+  Tree tree{.chain = image.chain, .rootfs = impl_->dir + "/" + tree_path(image.chain) + "/rootfs", .erofs = {}};
   log::step(there ? "tree reused" : "tree unpacked", [&] {
     return log::Fields{{"rootfs", tree.rootfs}, {"took_ms", there ? "0" : unpacking.ms()}};
   });
   return tree;
 }
 
+Result<Store::Tree> Store::acquire_erofs(const Image& image, std::string_view user) {
+  RETURN_IF_ERROR(check_chain(image.chain));
+  RETURN_IF_ERROR(check_tree_user(user));
+  const std::string name = erofs_tree(image.chain);
+  ASSIGN_OR_RETURN(const bool there, Trees(impl_->fd).register_user(name, user));
+  const log::Stopwatch making;
+  if (!there) RETURN_IF_ERROR(build_erofs_tree(impl_->fd, image, user));
+  Tree tree{.chain = name, .rootfs = {}, .erofs = io::FilesystemImage()};
+  ASSIGN_OR_RETURN(const struct stat info, sys::fstatat(impl_->fd, tree_path(name) + "/rootfs"));
+  tree.erofs->file = impl_->dir + "/" + tree_path(name) + "/rootfs";
+  tree.erofs->fstype = "erofs";
+  tree.erofs->size = static_cast<std::uint64_t>(info.st_size);
+  tree.erofs->untrusted = false;
+  io::remember_file(info, *tree.erofs);
+  log::step(there ? "erofs image reused" : "erofs image made", [&] {
+    return log::Fields{{"file", tree.erofs->file}, {"took_ms", there ? "0" : making.ms()}};
+  });
+  return tree;
+}
+
 Status Store::release_tree(std::string_view chain, std::string_view user) {
-  RETURN_IF_ERROR(check_chain(chain));
+  RETURN_IF_ERROR(check_chain(chain_of_tree(chain)));
   RETURN_IF_ERROR(check_tree_user(user));
   return Trees(impl_->fd).release_user(chain, user);
 }

@@ -4,7 +4,8 @@
 //   blobs <dir>/blobs/<alg>/<hex>              0444; appears by rename after its digest was checked <dir>/refs/...
 //   names and image records (format is the store's own, versioned) <dir>/trees/<chain>/{rootfs,tree.json} one unpacked
 //   layer chain, shared read-only by every container; <chain> = hex of the chain id <dir>/trees/<chain>/users/<user>
-//   empty file: `user` (a pod uuid) needs the tree, also while it does not run <dir>/tmp/ work in progress; what no
+//   empty file: `user` (a pod uuid) needs the tree, also while it does not run <dir>/trees/<chain>.erofs/ the same tree
+//   as an erofs image, with users of its own <dir>/tmp/ work in progress; what no
 //   live process has locked is removed by gc <dir>/locks/
 //
 // Many processes may read and write at once. A crash or a full disk at any instant leaves the old or the new state:
@@ -26,6 +27,7 @@
 #include "base/fd.h"
 #include "base/ids.h"
 #include "fetch/client.h"
+#include "io/filesystem_image.h"
 #include "spec/appc/names.h"
 #include "spec/appc/types.h"
 #include "spec/oci_image/reference.h"
@@ -187,9 +189,13 @@ class Store {
   // rootfs.
   struct Tree {
     std::string chain;   // name of the tree
-    std::string rootfs;  // absolute path
+    std::string rootfs;  // absolute path; empty: it is in `erofs`
+    std::optional<io::FilesystemImage> erofs;
   };
   Result<Tree> acquire_tree(const Image& image, std::string_view user);
+  // The same as an erofs image, made now if it is missing; then the unpacked tree goes as soon as nobody uses it. Made
+  // by mkfs.erofs. Errc::kUnsupported: there is none, or no erofs in the kernel.
+  Result<Tree> acquire_erofs(const Image& image, std::string_view user);
   // Missing ones are fine.
   Status release_tree(std::string_view chain, std::string_view user);
   Result<std::vector<std::pair<std::string, std::string>>> tree_users() const;  // (chain, user)

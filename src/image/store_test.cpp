@@ -538,6 +538,34 @@ TEST_F(StoreTest, GcRemovesImagesWithoutANameThatNobodyUses) {
   EXPECT_EQ(leftovers().size(), 6U);  // record, name, tree, manifest, configuration, layer
 }
 
+// As if mkfs.erofs had made it, which needs root.
+TEST_F(StoreTest, TreesInOneFileAreTreesOfTheirImage) {
+  layout_.index({LayoutFixture::named(layout_.image({layer("a", "A")}), "x")});
+  const Image image = load_one();
+  const std::string trees = scratch_ / "store/trees/";
+  write_test_file(trees + image.chain + ".erofs/rootfs", "E");
+  ASSERT_TRUE(io::make_directories(trees + image.chain + ".erofs/users").ok());
+  ASSERT_TRUE(io::remove_tree(sys::kCwd, trees + image.chain).ok());
+
+  const auto tree = store_.acquire_erofs(image, "pod-1");
+  ASSERT_TRUE(tree.ok()) << tree.error().message();
+  EXPECT_EQ(tree->chain, image.chain + ".erofs");
+  EXPECT_TRUE(tree->rootfs.empty());
+  EXPECT_EQ(tree->erofs->file, trees + image.chain + ".erofs/rootfs");
+  EXPECT_EQ(tree->erofs->size, 1U);
+  EXPECT_FALSE(tree->erofs->untrusted);
+  EXPECT_THAT(*store_.tree_users(), ElementsAre(std::pair(tree->chain, std::string("pod-1"))));
+
+  load_one();
+  EXPECT_FALSE(sys::fstatat(sys::kCwd, trees + image.chain).ok()) << "there was no need to unpack";
+  ASSERT_TRUE(store_.gc().ok());
+  EXPECT_EQ(store_.remove("x", false).error().code(), Errc::kBusy);
+  ASSERT_TRUE(store_.remove("x", true).ok());
+  EXPECT_TRUE(sys::fstatat(sys::kCwd, tree->erofs->file).ok()) << "a container has it";
+  ASSERT_TRUE(store_.release_tree(tree->chain, "pod-1").ok());
+  EXPECT_THAT(leftovers(), IsEmpty());
+}
+
 TEST_F(StoreTest, SizeIsThatOfTheLayersHoweverTheyCame) {
   const std::string bytes = layer("a", std::string(20000, 'A'));
   layout_.index({layout_.image({bytes})});

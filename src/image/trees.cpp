@@ -20,6 +20,17 @@ std::string staged(const std::string& chain) {
   return "tree-" + chain;
 }
 
+codec::json::Writer begin_note(const std::string& chain) {
+  const auto now =
+      std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::system_clock::now().time_since_epoch());
+  codec::json::Writer writer;
+  writer.begin_object()
+      .field("version", kVersion)
+      .field("chain", chain)
+      .field("created_unix_ms", std::int64_t{now.count()});
+  return writer;
+}
+
 bool is_missing(const Error& error) {
   return error.errno_value() == ENOENT;
 }
@@ -52,7 +63,8 @@ Result<io::FileLock> Trees::try_lock_unpacking(std::string_view chain) const {
 }
 
 bool Trees::exists(std::string_view chain) const {
-  return sys::fstatat(store_, tree_path(chain) + "/rootfs").ok();
+  return sys::fstatat(store_, tree_path(chain) + "/rootfs").ok() ||
+         sys::fstatat(store_, tree_path(erofs_tree(chain)) + "/rootfs").ok();
 }
 
 Status Trees::add_user(std::string_view chain, std::string_view user) const {
@@ -79,6 +91,13 @@ Result<std::vector<std::string>> Trees::users(std::string_view chain) const {
   return sys::list_directory(*dir);
 }
 
+Result<std::vector<std::string>> Trees::all_users(std::string_view chain) const {
+  ASSIGN_OR_RETURN(auto out, users(chain));
+  ASSIGN_OR_RETURN(auto others, users(erofs_tree(chain)));
+  for (std::string& user : others) out.push_back(std::move(user));
+  return out;
+}
+
 Result<std::vector<std::string>> Trees::list() const {
   ASSIGN_OR_RETURN(const UniqueFd dir, sys::openat(store_, kTreesDir, O_RDONLY | O_DIRECTORY));
   return sys::list_directory(dir);
@@ -92,20 +111,27 @@ Result<UniqueFd> Trees::begin(const Job& job, const std::string& chain) {
   return sys::openat(job.fd(), tree + "/rootfs", O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
 }
 
+Result<UniqueFd> Trees::begin_file(const Job& job, const std::string& name) {
+  const std::string tree = staged(name);
+  RETURN_IF_ERROR(sys::mkdirat(job.fd(), tree, 0700));
+  RETURN_IF_ERROR(sys::mkdirat(job.fd(), tree + "/users", 0700));
+  return sys::openat(job.fd(), tree + "/rootfs", O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0400);
+}
+
 Status Trees::rename_staged(const Job& job, const std::string& from, const std::string& to) {
   return sys::renameat(job.fd(), staged(from), job.fd(), staged(to));
 }
 
 Status Trees::seal(const Job& job, const std::string& chain, const TreeBuilder& builder) {
-  const auto now =
-      std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::system_clock::now().time_since_epoch());
-  codec::json::Writer writer;
-  writer.begin_object()
-      .field("version", kVersion)
-      .field("chain", chain)
-      .field("created_unix_ms", std::int64_t{now.count()});
+  codec::json::Writer writer = begin_note(chain);
   writer.field("entries", builder.entries()).field("size_bytes", builder.bytes()).end_object();
   return io::write_file_atomic(job.fd(), staged(chain) + "/tree.json", writer.take(), 0600);
+}
+
+Status Trees::seal_file(const Job& job, const std::string& name, const Digest& digest, std::uint64_t size_bytes) {
+  codec::json::Writer writer = begin_note(std::string(chain_of_tree(name)));
+  writer.field("erofs_digest", digest.str()).field("size_bytes", size_bytes).end_object();
+  return io::write_file_atomic(job.fd(), staged(name) + "/tree.json", writer.take(), 0600, io::Durability::kFsync);
 }
 
 Status Trees::publish(const Job& job, const std::string& chain, std::string_view user) const {
@@ -123,6 +149,7 @@ Status Trees::publish(const Job& job, const std::string& chain, std::string_view
 
 Status Trees::adopt(std::string_view chain) const {
   ASSIGN_OR_RETURN(const io::FileLock guard, lock(io::FileLock::Mode::kExclusive));
+  RETURN_IF_ERROR(remove_if_there(store_, tree_orphan_path(erofs_tree(chain))));
   return remove_if_there(store_, tree_orphan_path(chain));
 }
 

@@ -44,7 +44,7 @@ class Survey {
   Status look_at_images() {
     ASSIGN_OR_RETURN(const auto images, Records(store_).images());
     for (const Image& image : images) {
-      ASSIGN_OR_RETURN(const auto users, Trees(store_).users(image.chain));
+      ASSIGN_OR_RETURN(const auto users, Trees(store_).all_users(image.chain));
       ++usage_.images.count;
       if (!users.empty()) ++usage_.images.in_use;
       const bool kept = !image.names.empty() || !image.digest_names.empty() || !users.empty();
@@ -74,7 +74,7 @@ class Survey {
       ASSIGN_OR_RETURN(const auto users, trees.users(chain));
       if (!users.empty()) ++usage_.trees.in_use;
       const std::uint64_t bytes = disk_usage(store_, tree_path(chain));
-      add(usage_.trees, bytes, chains_[chain].kept != 0 || !users.empty());
+      add(usage_.trees, bytes, chains_[std::string(chain_of_tree(chain))].kept != 0 || !users.empty());
     }
     return {};
   }

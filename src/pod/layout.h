@@ -4,8 +4,10 @@
 //   <root>/pods/<place>/<uuid>/         0700; the directory itself is the pod's lock (flock, exclusive, while it is
 //   |                                   prepared, runs or is removed): who has it open keeps it across every rename
 //   |   pod                             pod manifest: everything prepare() decided (manifest.h)
-//   |   upper-<app>/ work-<app>/        the app's own part of its overlay. upper-<app> is also the mount point: it
+//   |   upper-<app>/ work-<app>/        the app's own part of its overlay, or (without work-<app>) its own copy of all
+//   |                                   files (rootfs.h). upper-<app> is also the mount point: it
 //   |                                   is covered by the root file system, in the app's mount namespace only
+//   |   image-<app>/                    where an image that is a file gets mounted, in the app's mount namespace only
 //   |   sharedVolumes/<number>/         empty volumes of the pod
 //   |   logs/<app>.log[.N]              written by the monitor
 //   |   status/<app>                    exit record, by the monitor or gc
@@ -68,6 +70,9 @@ inline std::string upper_dir(std::string_view app) {
 }
 inline std::string work_dir(std::string_view app) {
   return std::string("work-").append(app);
+}
+inline std::string image_dir(std::string_view app) {
+  return std::string("image-").append(app);
 }
 inline std::string log_file(std::string_view app) {
   return std::string("logs/").append(app).append(".log");

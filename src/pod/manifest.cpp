@@ -68,10 +68,21 @@ void write_user(Writer& out, const stage1::App& app) {
   out.end_object();
 }
 
+void write_root_image(Writer& out, const std::optional<io::FilesystemImage>& image) {
+  if (!image) return;
+  out.key("rootImage").begin_object().field("file", image->file).field("type", image->fstype);
+  out.field("offset", image->offset).field("size", image->size).field("inode", image->inode);
+  out.field("fileSize", image->file_size).field("modifiedNs", image->modified_ns);
+  out.field("untrusted", image->untrusted).end_object();
+}
+
 void write_app(Writer& out, const AppManifest& entry) {
   const stage1::App& app = entry.app;
   out.begin_object().field("name", app.name).field("image", entry.image).field("imageId", entry.image_id);
-  out.field("tree", entry.chain).field("treeRootfs", app.tree_rootfs);
+  write_text(out, "tree", entry.chain);
+  write_text(out, "treeRootfs", app.tree_rootfs);
+  write_root_image(out, app.root_image);
+  write_flag(out, "ownCopy", app.own_copy);
   out.field("args", app.args).field("env", app.env).field("workingDir", app.working_dir);
   write_user(out, app);
   out.field("stopSignal", app.stop_signal);
@@ -170,6 +181,23 @@ Status read_user(const Cursor& object, stage1::App& app) {
   });
 }
 
+Status read_root_image(const Cursor& object, stage1::App& app) {
+  const auto member = object.get("rootImage");
+  if (!member) return {};
+  RETURN_IF_ERROR(member->expect_object());
+  io::FilesystemImage image;
+  RETURN_IF_ERROR(member->read("file", image.file));
+  RETURN_IF_ERROR(member->read("type", image.fstype));
+  RETURN_IF_ERROR(member->read("offset", image.offset));
+  RETURN_IF_ERROR(member->read("size", image.size));
+  RETURN_IF_ERROR(member->read("inode", image.inode));
+  RETURN_IF_ERROR(member->read("fileSize", image.file_size));
+  RETURN_IF_ERROR(member->read("modifiedNs", image.modified_ns));
+  RETURN_IF_ERROR(member->read("untrusted", image.untrusted));
+  app.root_image = std::move(image);
+  return {};
+}
+
 Status read_app(const Cursor& item, PodManifest& out) {
   AppManifest& entry = out.apps.emplace_back();
   stage1::App& app = entry.app;
@@ -180,6 +208,8 @@ Status read_app(const Cursor& item, PodManifest& out) {
   RETURN_IF_ERROR(item.read("imageId", entry.image_id));
   RETURN_IF_ERROR(item.read("tree", entry.chain));
   RETURN_IF_ERROR(item.read("treeRootfs", app.tree_rootfs));
+  RETURN_IF_ERROR(read_root_image(item, app));
+  RETURN_IF_ERROR(item.read("ownCopy", app.own_copy));
   RETURN_IF_ERROR(item.read("args", app.args));
   RETURN_IF_ERROR(item.read("env", app.env));
   RETURN_IF_ERROR(item.read("workingDir", app.working_dir));

@@ -23,9 +23,9 @@ inline constexpr std::size_t kMaxManifestBytes = std::size_t{16} << 20;
 struct AppManifest {
   std::string image;  // as asked
   std::string image_id;
-  std::string chain;  // of the tree, for Store::release_tree
+  std::string chain;  // of the tree, for Store::release_tree; empty: the image is a file of the host
   std::map<std::string, std::string> labels;
-  stage1::App app;  // without upper_dir, work_dir and mount_point: they follow from where the pod is
+  stage1::App app;  // without upper_dir, work_dir, image_dir and mount_point: they follow from where the pod is
 };
 
 struct PodManifest {

@@ -50,6 +50,8 @@ PodManifest full_manifest(const PodUuid& uuid) {
   app.pids_limit = 0;
   app.annotations = {{"x", "y"}};
   app.tree_rootfs = "/trees/c0ffee/rootfs";
+  app.root_image = {"/images/a.sif", "squashfs", 36864, 18446744073709551615ULL, 12, 40960, -1, false};
+  app.own_copy = true;
   return out;
 }
 
@@ -63,6 +65,8 @@ TEST(Manifest, RoundTrip) {
   const stage1::App& app = parsed->apps[0].app;
   const PodManifest original = full_manifest(uuid);
   EXPECT_EQ(app.volumes, original.apps[0].app.volumes);
+  EXPECT_EQ(app.root_image, original.apps[0].app.root_image);
+  EXPECT_TRUE(app.own_copy);
   EXPECT_EQ(app.ulimits, original.apps[0].app.ulimits);
   EXPECT_EQ(app.cpus, 0.25);
   EXPECT_EQ(app.uid, 4294967294U);

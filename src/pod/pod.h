@@ -24,6 +24,7 @@
 #include "base/fd.h"
 #include "base/ids.h"
 #include "container/container.h"
+#include "image/backend.h"
 #include "image/store.h"
 #include "monitor/monitor.h"
 
@@ -70,6 +71,7 @@ struct AppRequest {
                                                // apparmor=..., mask=..., unmask=...
   bool privileged = false;
   bool read_only = false;
+  image::Backend backend = image::Backend::kOverlay;
   std::vector<Ulimit> ulimits;
   std::optional<std::int64_t> memory_bytes, memory_swap_bytes;
   std::optional<double> cpus;

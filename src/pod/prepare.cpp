@@ -15,6 +15,7 @@
 #include "pod/names.h"
 #include "pod/remove.h"
 #include "pod/resolve.h"
+#include "pod/rootfs.h"
 #include "pod/volumes.h"
 #include "spec/appc/parse.h"
 #include "spec/oci_image/platform.h"
@@ -111,13 +112,19 @@ Error in_app(Error error, const AppRequest& app, bool single) {
   return std::move(error).with("app " + quoted(app.name.empty() ? app.image : app.name));
 }
 
-// Of each app; before anything of the pod is made, because a fetch takes long, and a signal meanwhile ends the process.
-Result<std::vector<image::Image>> find_images(image::Store& store, const PodRequest& request, const FetchImage& fetch) {
-  std::vector<image::Image> out;
+// One of each app; none: it names a file. Before anything of the pod is made, because a fetch takes long, and a signal
+// meanwhile ends the process.
+using FoundImages = std::vector<std::optional<image::Image>>;
+Result<FoundImages> find_images(image::Store& store, const PodRequest& request, const FetchImage& fetch) {
+  FoundImages out;
   for (const AppRequest& app : request.apps) {
+    if (image::names_file(app.image)) {
+      out.emplace_back();
+      continue;
+    }
     auto image = find_image(store, app, fetch);
     if (!image.ok()) return in_app(std::move(image).error(), app, request.single);
-    out.push_back(std::move(*image));
+    out.emplace_back(std::move(*image));
   }
   return out;
 }
@@ -127,7 +134,7 @@ class AppPreparer {
  public:
   AppPreparer(image::Store& store, PodManifest& manifest) : store_(store), manifest_(manifest) {}
 
-  Status add(const AppRequest& request, const image::Image& image) {
+  Status add(const AppRequest& request, const std::optional<image::Image>& image) {
     Status added = add_app(request, image);
     if (!added.ok()) return in_app(std::move(added).error(), request, manifest_.single);
     return {};
@@ -135,29 +142,36 @@ class AppPreparer {
   // Trees registered for the pod so far, also by an add() that failed.
   const std::set<std::string>& chains() const { return chains_; }
 
+  // The roots of the apps' images, in their order.
+  const std::vector<UniqueFd>& roots() const { return roots_; }
+
  private:
-  Status add_app(const AppRequest& request, const image::Image& image) {
-    ASSIGN_OR_RETURN(const oci_image::ImageConfig config, store_.config(image));
-    if (const std::string why = foreign_platform(config); !why.empty())
-      log::warning("image " + quoted(request.image) + " " + why);
-    ASSIGN_OR_RETURN(const std::string name, choose_app_name(request, image, taken_));
-    taken_.insert(name);
-    ASSIGN_OR_RETURN(const image::Store::Tree tree, store_.acquire_tree(image, manifest_.uuid.str()));
-    chains_.insert(tree.chain);
-    ASSIGN_OR_RETURN(const UniqueFd rootfs, sys::openat(sys::kCwd, tree.rootfs, O_PATH | O_DIRECTORY));
+  // An image that was found, and can be read.
+  struct Source {
+    std::string app_name;
+    std::string image_id;
+    oci_image::ImageConfig config;
+    Base base;
+  };
+
+  Status add_app(const AppRequest& request, const std::optional<image::Image>& image) {
+    ASSIGN_OR_RETURN(Source source, image ? from_store(request, *image) : from_file(request));
+    const oci_image::ImageConfig& config = source.config;
     ASSIGN_OR_RETURN(const image::ResolvedUser user,
-                     image::resolve_user(rootfs, request.user.empty() ? config.user : request.user));
+                     image::resolve_user(source.base.dir, request.user.empty() ? config.user : request.user));
     AppManifest entry;
-    ASSIGN_OR_RETURN(entry.app, resolve_app(request, {config, user}, name, manifest_.hostname, next_volume_));
-    if (image.aci) RETURN_IF_ERROR(add_aci(request, image, entry.app));
+    ASSIGN_OR_RETURN(entry.app,
+                     resolve_app(request, {config, user}, source.app_name, manifest_.hostname, next_volume_));
+    if (image && image->aci) RETURN_IF_ERROR(add_aci(request, *image, entry.app));
     ASSIGN_OR_RETURN(entry.app.seccomp_profile, read_profile(request));
-    entry.app.tree_rootfs = tree.rootfs;
+    use_base(source.base, entry.app);
     entry.image = request.image;
-    entry.image_id = image.id.str();
-    entry.chain = tree.chain;
+    entry.image_id = std::move(source.image_id);
+    entry.chain = std::move(source.base.chain);
     entry.labels = config.labels;
     for (const auto& [key, value] : request.labels) entry.labels[key] = value;
     manifest_.apps.push_back(std::move(entry));
+    roots_.push_back(std::move(source.base.dir));
     return {};
   }
 
@@ -172,6 +186,33 @@ class AppPreparer {
     return {};
   }
 
+  Result<Source> from_store(const AppRequest& request, const image::Image& image) {
+    Source out;
+    ASSIGN_OR_RETURN(out.config, store_.config(image));
+    warn_of_platform(request, out.config);
+    ASSIGN_OR_RETURN(out.app_name, choose_app_name(request, image, taken_));
+    taken_.insert(out.app_name);
+    out.image_id = image.id.str();
+    ASSIGN_OR_RETURN(out.base, open_base(store_, image, request.backend, manifest_.uuid.str(), chains_));
+    return out;
+  }
+
+  Result<Source> from_file(const AppRequest& request) {
+    Source out;
+    ASSIGN_OR_RETURN(const image::FileImage file, image::open_file_image(request.image));
+    ASSIGN_OR_RETURN(out.app_name, choose_app_name(request, name_of_file(request.image), taken_));
+    taken_.insert(out.app_name);
+    ASSIGN_OR_RETURN(out.base, open_base(file, request.backend));
+    ASSIGN_OR_RETURN(out.config, image::file_image_config(file, out.base.dir, !request.args.empty()));
+    warn_of_platform(request, out.config);
+    return out;
+  }
+
+  static void warn_of_platform(const AppRequest& request, const oci_image::ImageConfig& config) {
+    if (const std::string why = foreign_platform(config); !why.empty())
+      log::warning("image " + quoted(request.image) + " " + why);
+  }
+
   static Result<std::string> read_profile(const AppRequest& request) {
     ASSIGN_OR_RETURN(const std::string path, seccomp_file_of(request));
     if (path.empty()) return std::string();
@@ -184,19 +225,9 @@ class AppPreparer {
   PodManifest& manifest_;
   std::set<std::string> taken_;
   std::set<std::string> chains_;
+  std::vector<UniqueFd> roots_;
   int next_volume_ = 0;
 };
-
-// The app's layer over the tree. The upper directory is what the container sees as "/": it gets the owner and mode of
-// the tree's.
-Status make_overlay(BorrowedFd pod_dir, const stage1::App& app) {
-  ASSIGN_OR_RETURN(const struct stat root, sys::fstatat(sys::kCwd, app.tree_rootfs, 0));
-  const std::string upper = upper_dir(app.name);
-  RETURN_IF_ERROR(sys::mkdirat(pod_dir, upper, 0755));
-  if ((root.st_mode & 07777) != 0755) RETURN_IF_ERROR(sys::fchmodat(pod_dir, upper, root.st_mode & 07777));
-  if (root.st_uid != 0 || root.st_gid != 0) RETURN_IF_ERROR(sys::fchownat(pod_dir, upper, root.st_uid, root.st_gid));
-  return sys::mkdirat(pod_dir, work_dir(app.name), 0700);
-}
 
 // Sources must exist: a directory made by us would hide a misspelled path.
 Status prepare_source(const stage1::App& app, const stage1::Volume& volume) {
@@ -213,21 +244,22 @@ Status prepare_source(const stage1::App& app, const stage1::Volume& volume) {
   return {};
 }
 
-Status prepare_volumes(BorrowedFd pod_dir, const PodManifest& manifest) {
+Status prepare_volumes(BorrowedFd pod_dir, const PodManifest& manifest, const std::vector<UniqueFd>& roots) {
   UniqueFd volumes;
-  for (const AppManifest& entry : manifest.apps) {
-    for (const stage1::Volume& volume : entry.app.volumes) {
+  for (std::size_t i = 0; i < manifest.apps.size(); ++i) {
+    const stage1::App& app = manifest.apps[i].app;
+    for (const stage1::Volume& volume : app.volumes) {
       if (volume.tmpfs) continue;
       if (volume.pod_volume.empty()) {
-        RETURN_IF_ERROR(prepare_source(entry.app, volume));
+        RETURN_IF_ERROR(prepare_source(app, volume));
         continue;
       }
       if (!volumes) {
         RETURN_IF_ERROR(sys::mkdirat(pod_dir, kVolumesDir, 0711));
         ASSIGN_OR_RETURN(volumes, sys::openat(pod_dir, kVolumesDir, O_RDONLY | O_DIRECTORY));
       }
-      ASSIGN_OR_RETURN(const io::RootDir tree, io::RootDir::open(entry.app.tree_rootfs));
-      RETURN_IF_ERROR(make_volume(volumes, volume, tree));
+      ASSIGN_OR_RETURN(UniqueFd root, sys::dup_cloexec(roots[i]));
+      RETURN_IF_ERROR(make_volume(volumes, volume, io::RootDir::adopt(std::move(root))));
     }
   }
   return {};
@@ -241,8 +273,8 @@ Status write_manifest(BorrowedFd pod_dir, const PodManifest& manifest) {
   return {};
 }
 
-Status fill_pod(const Layout& layout, const PodRequest& request, image::Store& store,
-                const std::vector<image::Image>& images, OpenPod& pod, PodManifest& manifest) {
+Status fill_pod(const Layout& layout, const PodRequest& request, image::Store& store, const FoundImages& images,
+                OpenPod& pod, PodManifest& manifest) {
   // An early name finds out early that it is taken; a default one needs the app's name.
   if (!manifest.name.empty()) RETURN_IF_ERROR(take_name(layout, manifest.name, pod.uuid));
   AppPreparer preparer(store, manifest);
@@ -253,8 +285,9 @@ Status fill_pod(const Layout& layout, const PodRequest& request, image::Store& s
   }
   RETURN_IF_ERROR(sys::mkdirat(pod.dir, kLogsDir, 0700));
   RETURN_IF_ERROR(sys::mkdirat(pod.dir, kStatusDir, 0700));
-  for (const AppManifest& entry : manifest.apps) RETURN_IF_ERROR(make_overlay(pod.dir, entry.app));
-  RETURN_IF_ERROR(prepare_volumes(pod.dir, manifest));
+  for (std::size_t i = 0; i < manifest.apps.size(); ++i)
+    RETURN_IF_ERROR(make_root(pod.dir, manifest.apps[i].app, preparer.roots()[i]));
+  RETURN_IF_ERROR(prepare_volumes(pod.dir, manifest, preparer.roots()));
   return write_manifest(pod.dir, manifest);
 }
 
@@ -264,7 +297,7 @@ Result<PreparedPod> prepare_pod(const EngineOptions& options, const PodRequest& 
   RETURN_IF_ERROR(check_request(request));
   const Layout layout(options);
   ASSIGN_OR_RETURN(image::Store store, image::Store::open(layout.images()));
-  ASSIGN_OR_RETURN(const std::vector<image::Image> images, find_images(store, request, fetch));
+  ASSIGN_OR_RETURN(const FoundImages images, find_images(store, request, fetch));
   const PodUuid uuid = PodUuid::random();
   ASSIGN_OR_RETURN(PodManifest manifest, start_manifest(request, uuid));
   ASSIGN_OR_RETURN(OpenPod pod, create_pod(layout, uuid));
@@ -282,7 +315,7 @@ Result<PodManifest> plan_pod(const EngineOptions& options, const PodRequest& req
   const PodUuid uuid = PodUuid::random();
   ASSIGN_OR_RETURN(PodManifest manifest, start_manifest(request, uuid));
   ASSIGN_OR_RETURN(image::Store store, image::Store::open(Layout(options).images()));
-  ASSIGN_OR_RETURN(const std::vector<image::Image> images, find_images(store, request, {}));
+  ASSIGN_OR_RETURN(const FoundImages images, find_images(store, request, {}));
   AppPreparer preparer(store, manifest);
   ScopeExit release([&] {
     for (const std::string& chain : preparer.chains()) (void)store.release_tree(chain, uuid.str()).ok();
@@ -297,6 +330,7 @@ Error explain_exec_format(const EngineOptions& options, const std::vector<std::s
   const auto store = image::Store::open(Layout(options).images());
   if (!store.ok()) return error;
   for (const std::string& id : image_ids) {
+    if (id.empty()) continue;  // of a file: the warning of the preparation is all there is to say
     const auto image = store->find(id);
     if (!image.ok()) continue;
     const auto config = store->config(*image);

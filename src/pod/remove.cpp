@@ -68,7 +68,9 @@ Status release_trees(const Layout& layout, const PodUuid& uuid, const std::optio
   ASSIGN_OR_RETURN(image::Store store, image::Store::open(layout.images()));
   std::set<std::string> chains;
   if (manifest) {
-    for (const AppManifest& app : manifest->apps) chains.insert(app.chain);
+    for (const AppManifest& app : manifest->apps) {
+      if (!app.chain.empty()) chains.insert(app.chain);
+    }
   } else {
     ASSIGN_OR_RETURN(const auto users, store.tree_users());
     for (const auto& [chain, user] : users) {

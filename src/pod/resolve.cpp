@@ -146,21 +146,32 @@ Status check_request(const PodRequest& request) {
 
 Result<std::string> choose_app_name(const AppRequest& request, const image::Image& image,
                                     const std::set<std::string>& taken) {
+  const bool by_id = names_by_id(request.image, image);
+  const std::string text =
+      by_id ? (image.names.empty() ? "app" : base_name(image.names.front())) : base_name(request.image);
+  return choose_app_name(request, text, taken);
+}
+
+Result<std::string> choose_app_name(const AppRequest& request, std::string_view base,
+                                    const std::set<std::string>& taken) {
   if (!request.name.empty()) {
     ASSIGN_OR_RETURN(const AppName name, AppName::parse(request.name));
     if (taken.contains(name.str())) return Error(Errc::kInvalidArgument, "two apps are called " + quoted(name.str()));
     return name.str();
   }
-  const bool by_id = names_by_id(request.image, image);
-  const std::string text =
-      by_id ? (image.names.empty() ? "app" : base_name(image.names.front())) : base_name(request.image);
-  const std::string base = AppName::sanitize(text).str();
-  std::string name = base;
+  const std::string stem = AppName::sanitize(base).str();
+  std::string name = stem;
   for (int number = 2; taken.contains(name); ++number) {
     const std::string suffix = "-" + std::to_string(number);
-    name = AppName::sanitize(base.substr(0, 63 - suffix.size())).str() + suffix;
+    name = AppName::sanitize(stem.substr(0, 63 - suffix.size())).str() + suffix;
   }
   return name;
+}
+
+std::string_view name_of_file(std::string_view path) {
+  path.remove_prefix(path.rfind('/') + 1);
+  const std::size_t dot = path.rfind('.');
+  return dot == std::string_view::npos || dot == 0 ? path : path.substr(0, dot);
 }
 
 Result<std::vector<std::string>> resolve_args(const AppRequest& request, const oci_image::ImageConfig& image) {

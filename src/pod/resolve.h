@@ -23,6 +23,11 @@ Status check_request(const PodRequest& request);
 Result<std::string> choose_app_name(const AppRequest& request, const image::Image& image,
                                     const std::set<std::string>& taken);
 
+// The same from a word that the name is made of: the name of an image's file without its ending.
+Result<std::string> choose_app_name(const AppRequest& request, std::string_view base,
+                                    const std::set<std::string>& taken);
+std::string_view name_of_file(std::string_view path);
+
 struct ImageFacts {
   const oci_image::ImageConfig& config;
   const image::ResolvedUser& user;

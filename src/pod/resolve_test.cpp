@@ -88,6 +88,14 @@ TEST(AppNames, FromTheImage) {
   EXPECT_EQ(name(std::string(70, 'b'), {std::string(63, 'b')}).size(), 63U);
 }
 
+TEST(AppNames, FromAFile) {
+  EXPECT_EQ(name_of_file("./My_Image.v2.sif"), "My_Image.v2");
+  EXPECT_EQ(name_of_file("/srv/tools"), "tools");
+  EXPECT_EQ(name_of_file("../.hidden"), ".hidden");
+  EXPECT_EQ(*choose_app_name({}, name_of_file("./My_Image.v2.sif"), {}), "my-image-v2");
+  EXPECT_FALSE(choose_app_name({}, name_of_file("/"), {})->empty());
+}
+
 TEST(AppNames, AsAsked) {
   AppRequest request;
   request.image = "x";

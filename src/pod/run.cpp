@@ -107,6 +107,7 @@ stage1::Pod flavor_pod(const EngineOptions& options, const PodManifest& manifest
     stage1::App& app = pod.apps.emplace_back(entry.app);
     app.upper_dir = pod.pod_dir + "/" + upper_dir(app.name);
     app.work_dir = pod.pod_dir + "/" + work_dir(app.name);
+    app.image_dir = pod.pod_dir + "/" + image_dir(app.name);
     app.mount_point = app.upper_dir;
   }
   return pod;

@@ -14,10 +14,6 @@ namespace cooper::pod {
 // of root when the image has nothing there, or with the option nocopy. Needs root: owners and device nodes are kept.
 Status make_volume(BorrowedFd volumes, const stage1::Volume& volume, const io::RootDir& tree);
 
-// Copies the directory's content: types, owners, modes, times, extended attributes, hard links among the files copied.
-// Never follows a symbolic link. Sockets are left out.
-Status copy_directory(BorrowedFd from, BorrowedFd to);
-
 // -v SRC:DST:U: the source and all below it get the owner. Links themselves are changed, not what they point to; other
 // file systems mounted below are left alone.
 Status give_to_user(const std::string& path, std::uint32_t uid, std::uint32_t gid);

@@ -1,5 +1,6 @@
 // Copying a directory. Owners and device nodes need root and are left to the integration tests.
 #include "pod/volumes.h"
+#include "pod/copy_tree.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -48,6 +49,17 @@ TEST_F(VolumesTest, CopiesWhatThereIs) {
   EXPECT_EQ(sys::fstatat(sys::kCwd, to() + "/dir")->st_mode & 07777, 0750U);
   EXPECT_EQ(*sys::readlinkat(sys::kCwd, to() + "/link"), "/etc/passwd");
   EXPECT_TRUE(S_ISFIFO(sys::fstatat(sys::kCwd, to() + "/fifo")->st_mode));
+}
+
+TEST_F(VolumesTest, HolesStayHoles) {
+  const std::string path = from() + "/sparse";
+  ASSERT_TRUE(io::write_file_atomic(path, "head").ok());
+  ASSERT_EQ(::truncate(path.c_str(), 8 << 20), 0);
+  ASSERT_TRUE(copy().ok());
+  const auto copied = sys::fstatat(sys::kCwd, to() + "/sparse");
+  EXPECT_EQ(copied->st_size, 8 << 20);
+  EXPECT_LE(copied->st_blocks, sys::fstatat(sys::kCwd, path)->st_blocks);
+  EXPECT_EQ(io::read_file(to() + "/sparse")->substr(0, 5), std::string("head\0", 5));
 }
 
 TEST_F(VolumesTest, ErrorsNameTheFile) {

@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "io/filesystem_image.h"
 #include "monitor/monitor.h"
 #include "spec/oci_runtime/types.h"
 #include "sys/cred.h"
@@ -62,10 +63,13 @@ struct App {
   bool terminal = false, stdin_open = false;
   bool init = false;  // cooper-init is PID 1 and the app its child
   std::map<std::string, std::string> annotations;
-  // Root file system: the image's tree below, what the app writes above.
-  std::string tree_rootfs;          // absolute
+  // Root file system: the image's files below, in a directory or in a file, and what the app writes above.
+  std::string tree_rootfs;  // absolute; empty: root_image has them
+  std::optional<io::FilesystemImage> root_image;
+  bool own_copy = false;            // all files are in upper_dir, nothing lies below
   std::string upper_dir, work_dir;  // absolute, same file system
-  std::string mount_point;          // absolute; covered by the overlay in the app's own mount namespace only
+  std::string image_dir;            // absolute; covered by root_image in the app's own mount namespace only
+  std::string mount_point;          // absolute; covered by the root file system, in the same way
 };
 
 struct Pod {

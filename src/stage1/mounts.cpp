@@ -165,9 +165,14 @@ std::string escape_overlay_path(const std::string& path) {
   return out;
 }
 
-Result<container::MountRoot> overlay_root(const App& app, bool may_lose_data) {
-  container::MountRoot root{app.mount_point, "overlay", {}, {}};
-  root.options = {{"lowerdir", escape_overlay_path(app.tree_rootfs)},
+Result<container::MountRoot> root_mount(const App& app, bool may_lose_data) {
+  container::MountRoot root;
+  root.path = app.mount_point;
+  if (app.root_image) root.attributes = io::mount_attributes(*app.root_image);
+  if (app.own_copy) return root;
+  root.fstype = "overlay";
+  if (app.root_image) root.image = container::RootImage{*app.root_image, app.image_dir};
+  root.options = {{"lowerdir", escape_overlay_path(app.root_image ? app.image_dir : app.tree_rootfs)},
                   {"upperdir", escape_overlay_path(app.upper_dir)},
                   {"workdir", escape_overlay_path(app.work_dir)}};
   for (const auto& [key, path] : root.options) {

@@ -125,7 +125,7 @@ Result<monitor::AppSpec> app_spec(const Pod& pod, const App& app, const Host& ho
   spec.name = app.name;
   ASSIGN_OR_RETURN(spec.config, app_config(pod, app, host));
   spec.create = create_options(pod, app.name);
-  ASSIGN_OR_RETURN(spec.create.root_override, overlay_root(app, pod.remove_on_exit));
+  ASSIGN_OR_RETURN(spec.create.root_override, root_mount(app, pod.remove_on_exit));
   spec.terminal = app.terminal;
   spec.stdin_open = app.stdin_open;
   spec.log_file = "logs/" + app.name + ".log";

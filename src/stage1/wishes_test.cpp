@@ -279,15 +279,44 @@ TEST(Mounts, OverlayOptions) {
   app.upper_dir = "/u";
   app.work_dir = "/w";
   app.mount_point = "/m";
-  const container::MountRoot root = *overlay_root(app, true);
+  const container::MountRoot root = *root_mount(app, true);
   EXPECT_EQ(root.fstype, "overlay");
   EXPECT_EQ(root.path, "/m");
   ASSERT_EQ(root.options.size(), 3U);
   EXPECT_EQ(root.options[0].second, "/t\\:1");
   EXPECT_EQ(root.wishes, std::vector<std::string>{"volatile"});
-  EXPECT_TRUE(overlay_root(app, false)->wishes.empty());
+  EXPECT_TRUE(root_mount(app, false)->wishes.empty());
   app.work_dir = "/" + std::string(255, 'w');
-  EXPECT_EQ(overlay_root(app, false).error().code(), Errc::kLimit);
+  EXPECT_EQ(root_mount(app, false).error().code(), Errc::kLimit);
+}
+
+TEST(Mounts, RootOfAFile) {
+  App app;
+  app.root_image = io::FilesystemImage{.file = "/a.sif", .fstype = "squashfs"};
+  app.image_dir = "/i";
+  app.upper_dir = app.mount_point = "/u";
+  const container::MountRoot root = *root_mount(app, false);
+  EXPECT_EQ(root.fstype, "overlay");
+  EXPECT_EQ(root.options[0].second, "/i");
+  EXPECT_EQ(root.image->path, "/i");
+  EXPECT_EQ(root.image->image, *app.root_image);
+  EXPECT_EQ(root.attributes, io::mount_attributes(*app.root_image));
+  EXPECT_NE(root.attributes, 0U);
+  app.root_image->untrusted = false;
+  EXPECT_EQ(root_mount(app, false)->attributes, 0U);
+}
+
+TEST(Mounts, RootOfItsOwn) {
+  App app;
+  app.own_copy = true;
+  app.root_image = io::FilesystemImage{.file = "/a.sif", .fstype = "squashfs"};
+  app.upper_dir = app.mount_point = "/" + std::string(300, 'u');
+  const container::MountRoot root = *root_mount(app, true);
+  EXPECT_EQ(root.path, app.upper_dir);
+  EXPECT_TRUE(root.fstype.empty());
+  EXPECT_TRUE(root.options.empty());
+  EXPECT_FALSE(root.image.has_value());
+  EXPECT_NE(root.attributes, 0U) << "still nobody has checked what is in it";
 }
 
 // ---- seccomp files

@@ -1,6 +1,8 @@
 // The flag tables of `run` and `pod run`.
 #include "cli/cooper/run_request.h"
 
+#include "image/backend.h"
+
 namespace cooper::cli {
 namespace {
 
@@ -8,7 +10,7 @@ constexpr auto kFile = Flag::Complete::kFile;
 constexpr auto kDirectory = Flag::Complete::kDirectory;
 constexpr auto kWords = Flag::Complete::kWords;
 
-constexpr std::array<Flag, 27> kAppFlags = {{
+constexpr std::array<Flag, 28> kAppFlags = {{
     {"env", 'e', "NAME[=VALUE]", "environment variable; without a value it is taken from the caller, if set there"},
     {"env-file", 0, "FILE", "environment variables, one NAME=VALUE a line", kFile},
     {"entrypoint", 0, "COMMAND", "instead of the image's entrypoint: one word, or a JSON array; empty: none"},
@@ -34,6 +36,11 @@ constexpr std::array<Flag, 27> kAppFlags = {{
      kWords, "seccomp= no-new-privileges apparmor= label= mask= unmask="},
     {"privileged", 0, "", "all capabilities, all devices, nothing masked"},
     {"read-only", 0, "", "root file system cannot be written, but /tmp, /var/tmp and /run"},
+    {"rootfs-backend", 0, "BACKEND",
+     "how the image's files become the container's: overlay (default), copy (a copy of its own) or erofs (mounted from "
+     "an "
+     "image made once)",
+     kWords, image::kBackendWords},
     {"init", 0, "", "a small first process that reaps orphans and forwards signals"},
     {"stop-signal", 0, "SIGNAL", "instead of the image's, else TERM"},
     {"label", 'l', "NAME[=VALUE]", "label, for ps --filter"},

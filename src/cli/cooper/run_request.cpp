@@ -133,6 +133,12 @@ Status set_limits(const Args& args, const Settings& settings, const Surroundings
   if (!app.cpuset_cpus.empty())
     RETURN_IF_ERROR(check_processors(app.cpuset_cpus, around.processors ? around.processors() : ""));
   app.pids_limit = settings.pids_limit;
+  app.backend = settings.backend;
+  if (const auto text = args.last("rootfs-backend")) {
+    auto backend = image::backend_from_string(*text);
+    if (!backend.ok()) return std::move(backend).error().with("--rootfs-backend");
+    app.backend = *backend;
+  }
   if (const auto text = args.last("pids-limit")) {
     ASSIGN_OR_RETURN(app.pids_limit, number_flag<std::int64_t>("pids-limit", *text, -1));
     if (*app.pids_limit == 0) app.pids_limit = -1;  // docker's word for no limit

@@ -155,6 +155,14 @@ Status apply_pull(const Entry& entry, Settings& settings) {
   return {};
 }
 
+Status apply_backend(const Entry& entry, Settings& settings) {
+  ASSIGN_OR_RETURN(const std::string text, entry.text());
+  auto backend = image::backend_from_string(text);
+  if (!backend.ok()) return entry.error("is wrong: " + backend.error().message());
+  settings.backend = *backend;
+  return {};
+}
+
 Status apply_fetch_path(const Entry& entry, Settings& settings) {
   ASSIGN_OR_RETURN(settings.registries.fetch_path, entry.absolute_path());
   return {};
@@ -207,7 +215,7 @@ Status apply_gpgv_path(const Entry& entry, Settings& settings) {
   return {};
 }
 
-constexpr std::array<Key, 24> kKeys = {{{"root", apply_root},
+constexpr std::array<Key, 25> kKeys = {{{"root", apply_root},
                                         {"run_root", apply_run_root},
                                         {"init_path", apply_init_path},
                                         {"cgroup_parent", apply_cgroup_parent},
@@ -221,6 +229,7 @@ constexpr std::array<Key, 24> kKeys = {{{"root", apply_root},
                                         {"containers.detach_keys", apply_detach_keys},
                                         {"containers.ulimits", apply_ulimits},
                                         {"containers.pull", apply_pull},
+                                        {"images.backend", apply_backend},
                                         {"fetch_path", apply_fetch_path},
                                         {"signature_policy", apply_signature_policy},
                                         {"registries.signatures_dir", apply_signatures_dir},

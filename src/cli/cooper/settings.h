@@ -52,7 +52,8 @@ struct Settings {
   std::optional<pod::Pull> pull;     // none: run fetches what is missing, pods fetch nothing
   RegistrySettings registries;
   TrustSettings trust;
-  std::string signature_policy;  // policy.json; empty: found
+  std::string signature_policy;                       // policy.json; empty: found
+  image::Backend backend = image::Backend::kOverlay;  // [images]
 };
 
 // never missing newer always

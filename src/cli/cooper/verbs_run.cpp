@@ -11,6 +11,7 @@
 #include "cli/cooper/run_request.h"
 #include "cli/cooper/start_failure.h"
 #include "cli/cooper/target.h"
+#include "image/file_image.h"
 #include "sys/file.h"
 
 namespace cooper::cli {
@@ -26,7 +27,8 @@ constexpr std::array<Flag, 5> kRunFlags = {{
 
 constexpr std::string_view kRunDescription =
     "An image that is not in the store is fetched from its registry, unless --pull or the configuration says "
-    "otherwise. COMMAND replaces the image's own; flags after IMAGE belong to the command.\n"
+    "otherwise; a path (it begins with '/', './' or '../') of a squashfs, erofs or SIF file is run where it lies. "
+    "COMMAND replaces the image's own; flags after IMAGE belong to the command.\n"
     "In the foreground, output and signals are passed on, and the exit status is the app's. With -it the app has a "
     "terminal; ctrl-p ctrl-q leaves it running.";
 

@@ -7,6 +7,7 @@
 //   locks/trees               shared: registering a user of a tree; exclusive: taking trees away
 //   locks/unpack-<chain>      exclusive: unpacking that tree
 //   tmp/<random>/             one job; the directory itself is locked by the process that works in it
+//   trees/<chain>.erofs/      the same tree as an erofs image: rootfs is a file; tree.json has its digest
 //   trees/<chain>/orphan      empty file: no image has this tree any more, the last user takes it along
 #pragma once
 
@@ -41,6 +42,14 @@ std::string name_record_path(std::string_view name);
 std::string name_of_record(std::string_view file_name);
 inline std::string tree_path(std::string_view chain) {
   return std::string(kTreesDir) + "/" + std::string(chain);
+}
+// Name of the tree's form as an erofs image.
+inline std::string erofs_tree(std::string_view chain) {
+  return std::string(chain) + ".erofs";
+}
+// The chain of a tree in either form.
+inline std::string_view chain_of_tree(std::string_view tree) {
+  return tree.ends_with(".erofs") ? tree.substr(0, tree.size() - 6) : tree;
 }
 inline std::string tree_users_path(std::string_view chain) {
   return tree_path(chain) + "/users";

@@ -76,6 +76,15 @@ def _criu():
     return None if check.returncode == 0 else f"'criu check' fails: {check.stdout.strip().splitlines()[-1:]}"
 
 
+def _squashfs():
+    lacking = _program("mksquashfs", "squashfs-tools")()
+    if lacking:
+        return lacking
+    if "squashfs" not in pathlib.Path("/proc/filesystems").read_text():
+        return "the kernel has no squashfs (modprobe squashfs)"
+    return None if pathlib.Path("/dev/loop-control").exists() else "there are no loop devices"
+
+
 def _controller(name):
     return lambda: None if name in cgroups.v1_hierarchies() else f"no cgroup v1 hierarchy with the {name} controller"
 
@@ -88,6 +97,10 @@ CHECKS = {
     "systemd": _systemd,
     "apparmor": _apparmor,
     "psi": _pressure,
+    "squashfs": _squashfs,
+    "mkfs.erofs": _program("mkfs.erofs", "erofs-utils"),
+    "erofs": lambda: None if "erofs" in pathlib.Path("/proc/filesystems").read_text() else "the kernel has no erofs (modprobe erofs)",
+    "mkfs.btrfs": _program("mkfs.btrfs", "btrfs-progs"),
     "criu": _criu,
     "seccomp": _file("/proc/sys/kernel/seccomp/actions_avail", "the kernel has no seccomp filters"),
     "userns": lambda: None if _user_namespaces() else "the kernel has no user namespaces, or they are switched off",

@@ -1,0 +1,161 @@
+#include "image/internal/erofs_tree.h"
+
+#include <array>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/scope_exit.h"
+#include "base/strings.h"
+#include "codec/digest.h"
+#include "fetch/spawn.h"
+#include "image/internal/job.h"
+#include "image/internal/load.h"
+#include "image/internal/paths.h"
+#include "image/internal/trees.h"
+#include "io/file.h"
+#include "sys/copy.h"
+#include "sys/file.h"
+#include "sys/mount.h"
+#include "sys/process.h"
+
+namespace cooper::image {
+namespace {
+
+constexpr const char* kProgram = "mkfs.erofs";
+constexpr const char* kUnpacked = "unpacked";
+constexpr std::size_t kMaxOutputBytes = std::size_t{64} << 10;
+constexpr int kSourceFd = 3;
+constexpr int kImageFd = 4;
+
+// Found out before minutes of work.
+Status check_kernel() {
+  auto context = sys::fsopen("erofs");
+  if (context.ok()) return {};
+  if (context.error().errno_value() != ENODEV) return std::move(context).error();
+  return Error(Errc::kUnsupported, "this kernel has no file system 'erofs'", ENODEV)
+      .with_hint("load its module (modprobe erofs), or use another backend");
+}
+
+std::string last_line(std::string_view output) {
+  output = trim(output);
+  return std::string(output.substr(output.rfind('\n') + 1));
+}
+
+Error failure(const sys::ExitStatus& status, const std::string& output) {
+  const std::string how =
+      status.signal != 0 ? "was ended by signal " + std::to_string(status.signal) : "failed: " + last_line(output);
+  const bool full = output.find("No space left") != std::string::npos;
+  return Error(full ? Errc::kNoSpace : Errc::kSystem, std::string(kProgram) + " " + how);
+}
+
+// The program sees two descriptors and no path of the store.
+Status run_mkfs(BorrowedFd source, BorrowedFd image) {
+  ASSIGN_OR_RETURN(const UniqueFd output, sys::memfd_create("mkfs-output", 0));
+  ASSIGN_OR_RETURN(const UniqueFd nothing, sys::openat(sys::kCwd, "/dev/null", O_RDONLY));
+  fetch::Spawn request;
+  request.program = kProgram;
+  request.args = {"--quiet", "--preserve-mtime", "/proc/self/fd/" + std::to_string(kImageFd),
+                  "/proc/self/fd/" + std::to_string(kSourceFd)};
+  request.env = {"LC_ALL=C"};
+  request.descriptors = {
+      {nothing.get(), 0}, {output.get(), 1}, {output.get(), 2}, {source.get(), kSourceFd}, {image.get(), kImageFd}};
+  auto pid = fetch::spawn(request);
+  if (!pid.ok()) {
+    if (pid.error().errno_value() != ENOENT) return std::move(pid).error();
+    return Error(Errc::kUnsupported, "the program 'mkfs.erofs', which makes erofs images, is not in $PATH", ENOENT)
+        .with_hint("install erofs-utils, or use another backend");
+  }
+  ASSIGN_OR_RETURN(const sys::ExitStatus status, sys::waitpid(*pid));
+  if (status.signal == 0 && status.code == 0) return {};
+  RETURN_IF_ERROR(sys::lseek(output, 0, SEEK_SET));
+  ASSIGN_OR_RETURN(const std::string text, io::read_all(output, kMaxOutputBytes));
+  return failure(status, text);
+}
+
+Result<Digest> digest_of_file(BorrowedFd file, std::uint64_t size) {
+  codec::Hasher hasher;
+  std::vector<char> buffer(std::size_t{1} << 20);
+  for (std::uint64_t at = 0; at < size;) {
+    ASSIGN_OR_RETURN(const std::size_t n, sys::pread(file, buffer, static_cast<off_t>(at)));
+    if (n == 0) return Error(Errc::kCorrupt, "the erofs image has become shorter");
+    hasher.update(std::string_view(buffer.data(), n));
+    at += n;
+  }
+  return hasher.finish();
+}
+
+// The unpacked tree of the store, which nobody takes away meanwhile.
+class StoredSource {
+ public:
+  static Result<std::optional<StoredSource>> find(BorrowedFd store, const std::string& chain, std::string_view user) {
+    const Trees trees(store);
+    const bool had = sys::fstatat(store, tree_users_path(chain) + "/" + std::string(user)).ok();
+    ASSIGN_OR_RETURN(const bool there, trees.register_user(chain, user));
+    if (!there) return std::optional<StoredSource>();
+    StoredSource out(store, chain, had ? std::string_view() : user);
+    ASSIGN_OR_RETURN(out.rootfs_, sys::openat(store, tree_path(chain) + "/rootfs", O_RDONLY | O_DIRECTORY));
+    return std::optional(std::move(out));
+  }
+  StoredSource(StoredSource&& other) noexcept
+      : store_(other.store_),
+        chain_(std::move(other.chain_)),
+        user_(std::exchange(other.user_, {})),
+        rootfs_(std::move(other.rootfs_)) {}
+  StoredSource& operator=(StoredSource&&) = delete;
+  ~StoredSource() {
+    if (!user_.empty()) (void)!Trees(store_).release_user(chain_, user_).ok();
+  }
+  BorrowedFd rootfs() const { return rootfs_; }
+
+ private:
+  StoredSource(BorrowedFd store, std::string chain, std::string_view user)
+      : store_(store), chain_(std::move(chain)), user_(user) {}
+  BorrowedFd store_;
+  std::string chain_, user_;  // empty: not to be released, the pod has the tree for itself
+  UniqueFd rootfs_;
+};
+
+Status make_from(BorrowedFd source, const Job& job, const std::string& name) {
+  ASSIGN_OR_RETURN(const UniqueFd image, Trees::begin_file(job, name));
+  RETURN_IF_ERROR(run_mkfs(source, image));
+  ASSIGN_OR_RETURN(const struct stat info, sys::fstat(image));
+  const auto size = static_cast<std::uint64_t>(info.st_size);
+  ASSIGN_OR_RETURN(const Digest digest, digest_of_file(image, size));
+  RETURN_IF_ERROR(Trees::seal_file(job, name, digest, size));
+  return sys::fsync(image);
+}
+
+Status make_image(BorrowedFd store, const Image& image, std::string_view user, const Job& job,
+                  const std::string& name) {
+  ASSIGN_OR_RETURN(const auto stored, StoredSource::find(store, image.chain, user));
+  if (stored) return make_from(stored->rootfs(), job, name);
+  RETURN_IF_ERROR(sys::mkdirat(job.fd(), kUnpacked, 0755));
+  ASSIGN_OR_RETURN(const UniqueFd unpacked, sys::openat(job.fd(), kUnpacked, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
+  RETURN_IF_ERROR(unpack_stored_image(store, image, unpacked));
+  return make_from(unpacked, job, name);
+}
+
+}  // namespace
+
+Status build_erofs_tree(BorrowedFd store, const Image& image, std::string_view user) {
+  RETURN_IF_ERROR(check_kernel());
+  const Trees trees(store);
+  const std::string name = erofs_tree(image.chain);
+  ASSIGN_OR_RETURN(const io::FileLock guard, trees.lock_unpacking(name));
+  // Somebody else may have done it while we waited.
+  ASSIGN_OR_RETURN(const bool there, trees.register_user(name, user));
+  if (there) return {};
+  {
+    ASSIGN_OR_RETURN(const Job job, Job::create(store));
+    Status made = make_image(store, image, user, job, name);
+    if (!made.ok()) return std::move(made).error().with("make an erofs image of " + image.id.str());
+    RETURN_IF_ERROR(trees.publish(job, name, user));
+  }
+  // One form is enough. What is still used goes with its last user; what cannot be removed now, gc removes.
+  (void)!trees.remove_or_orphan(image.chain).ok();
+  return {};
+}
+
+}  // namespace cooper::image

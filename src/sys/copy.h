@@ -1,0 +1,22 @@
+// Copying inside the kernel.
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstddef>
+
+#include "base/error.h"
+#include "base/fd.h"
+
+namespace cooper::sys {
+
+// All of `from` becomes the content of the empty file `to`, sharing its blocks (FICLONE): btrfs, xfs and others.
+// EOPNOTSUPP, EXDEV, EINVAL, ENOTTY: not these two.
+Status ficlone(BorrowedFd from, BorrowedFd to);
+// Copies up to `size` bytes from the descriptors' own offsets; fewer are no error, 0 is the end of the file. Between
+// file systems: 5.3.
+Result<std::size_t> copy_file_range(BorrowedFd from, BorrowedFd to, std::size_t size);
+// SEEK_SET, SEEK_DATA (ENXIO: no data from `offset` on), SEEK_HOLE.
+Result<off_t> lseek(BorrowedFd fd, off_t offset, int whence);
+
+}  // namespace cooper::sys
