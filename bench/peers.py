@@ -273,3 +273,20 @@ def mount_hugetlb():
             pass
 
     return undo
+
+
+def many_images(store, count):
+    """An image store with the records, names and (tiny) blobs of that many images; some layers are shared."""
+    for folder in ("blobs/sha256", "blobs/sha512", "refs/images", "refs/names", "trees", "tmp", "locks"):
+        (store / folder).mkdir(parents=True)
+    for i in range(count):
+        words = (f"config {i}", f"manifest {i}", f"base {i % 50}", f"middle {i % 1000}", f"top {i}")
+        config, manifest, *layers = [f"sha256:{hashlib.sha256(word.encode()).hexdigest()}" for word in words]
+        for digest in (config, manifest, *layers):
+            (store / "blobs" / digest.replace(":", "/")).write_bytes(b"x")
+        name = f"registry.example/team{i % 20}/app{i // 10}:v{i % 10}"
+        record = {"version": 1, "id": config, "manifest": manifest, "chain": hashlib.sha256(words[-1].encode()).hexdigest(), "created": "2024-05-01T12:00:00Z"}
+        record |= {"size_bytes": 60_000_000 + i, "loaded_unix_ms": 1_700_000_000_000 + i, "layers": layers, "layer_bytes": [50_000_000, 10_000_000, i], "names": [name]}
+        (store / "refs/images" / config).write_text(json.dumps(record, separators=(",", ":")))
+        (store / "refs/names" / name.replace("/", "+")).write_text(json.dumps({"version": 1, "name": name, "image": config}, separators=(",", ":")))
+    (store / "oci-layout").write_text('{"imageLayoutVersion":"1.0.0"}')

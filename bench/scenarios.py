@@ -337,6 +337,17 @@ def load_command(bench, image):
     return "cooper image load", lambda own: [*cooper_argv(bench, own), "image", "load", image / "large.tar"]
 
 
+def image_stores(bench):
+    """Verbs that look at all images, with ten thousand of them: names and records as the store writes them, no layers of any size."""
+    root = bench.folder / "many"
+    peers.many_images(root / "images", 10_000)
+    base = [bench.bin / "cooper", "--root", root, "--run-root", peers.in_memory(bench.folder / "run") / "many", "image"]
+    time.sleep(2.1)  # a change of just now would keep ls from using its copy of the records
+    jobs = [Job("cooper image ls", [*base, "ls"]), Job("cooper image ls --format json", [*base, "ls", "--format", "json"]), Job("cooper image gc", [*base, "gc"])]
+    bench.harness.run_once(jobs[0])
+    return rows_of("10,000 images in the store", bench.harness.run(jobs, bench.slow_rounds), "cooper image ls")
+
+
 def start_up(bench):
     """The programs themselves: version, over a static true."""
     jobs = [Job("true", [bench.rootfs / "bin/true"]), Job("coop --version", [bench.bin / "coop", "--version"]), Job("cooper version", [bench.bin / "cooper", "version"])]
@@ -358,6 +369,7 @@ SCENARIOS = {
     "monitor": idle_monitor,
     "load": loads,
     "pull": pulls,
+    "images": image_stores,
 }
 
 
@@ -380,6 +392,9 @@ def verdicts(rows):
         if ours in times and group == "pull":
             load = times["cooper image load"]
             lines.append((f"pull: at most a fifth slower than a load ({times[ours]:.0f} against {load:.0f} ms)", times[ours] <= 1.2 * load))
+    listed = found.get(("10,000 images in the store", "cooper image ls"))
+    if listed:
+        lines.append((f"image ls of 10,000 images under 50 ms ({listed.ms:.1f} ms)", listed.ms < 50))
     return lines
 
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <set>
+#include <span>
 
 #include "image/internal/job.h"
 #include "image/internal/paths.h"
@@ -19,8 +20,7 @@ struct References {
   std::set<std::string, std::less<>> chains;
 };
 
-Result<References> references(BorrowedFd store) {
-  ASSIGN_OR_RETURN(const auto images, Records(store).images());
+References references(const std::vector<Image>& images) {
   References out;
   for (const Image& image : images) {
     out.chains.insert(image.chain);
@@ -40,35 +40,21 @@ Result<std::uint64_t> remove_blob(BorrowedFd store, const Digest& digest) {
   return bytes;
 }
 
-// False only when it is certainly not there: what cannot be looked at is not taken for gone.
-Result<bool> is_there(BorrowedFd store, const std::string& path) {
-  auto info = sys::fstatat(store, path);
-  if (info.ok()) return true;
-  if (info.error().errno_value() == ENOENT) return false;
-  return std::move(info).error();
-}
-
 // Files of refs/ that write_file_atomic() left behind, records that say nothing, names whose image is gone.
-Status sweep_records(BorrowedFd store) {
+Status sweep_records(BorrowedFd store, const std::vector<Image>& images) {
+  std::set<std::string, std::less<>> ids;
+  for (const Image& image : images) ids.insert(image.id.str());
   const Records records(store);
-  for (const char* path : {kNamesDir, kImagesDir}) {
+  for (const char* path : {kRefsDir, kNamesDir, kImagesDir}) {
     ASSIGN_OR_RETURN(const UniqueFd dir, sys::openat(store, path, O_RDONLY | O_DIRECTORY));
     ASSIGN_OR_RETURN(const auto files, sys::list_directory(dir));
     for (const std::string& file : files) {
       bool dead = file.starts_with('.');
       if (!dead && path == kImagesDir) {
-        const auto id = Digest::parse(file);
-        if (id.ok()) {
-          ASSIGN_OR_RETURN(const auto image, records.image(*id));
-          dead = !image.has_value();
-        }
-      } else if (!dead) {
+        dead = Digest::parse(file).ok() && !ids.contains(file);
+      } else if (!dead && path == kNamesDir) {
         ASSIGN_OR_RETURN(const auto id, records.name(name_of_record(file)));
-        dead = !id;
-        if (id) {
-          ASSIGN_OR_RETURN(const bool known, is_there(store, image_record_path(*id)));
-          dead = !known;
-        }
+        dead = !id || !ids.contains(id->str());
       }
       if (dead) RETURN_IF_ERROR(sys::unlinkat(dir, file));
     }
@@ -76,20 +62,74 @@ Status sweep_records(BorrowedFd store) {
   return {};
 }
 
-// Their records only.
-Result<std::vector<Digest>> remove_nameless(BorrowedFd store) {
-  Records records(store);
-  ASSIGN_OR_RETURN(const auto images, records.images());
-  std::vector<Digest> removed;
+// Those that go, moved to the end of `images`; how many stay.
+Result<std::size_t> choose(BorrowedFd store, const GcOptions& options, std::vector<Image>& images) {
+  std::vector<std::pair<std::int64_t, std::string>> chosen;
   for (const Image& image : images) {
-    if (!image.names.empty() || !image.digest_names.empty()) continue;
+    if (!options.named && (!image.names.empty() || !image.digest_names.empty())) continue;
+    if (options.loaded_before_unix_ms && image.loaded_unix_ms >= *options.loaded_before_unix_ms) continue;
     ASSIGN_OR_RETURN(const auto users, Trees(store).all_users(image.chain));
-    if (!users.empty()) continue;
-    RETURN_IF_ERROR(records.remove_image(image.id));
-    removed.push_back(image.id);
+    if (users.empty()) chosen.emplace_back(-image.loaded_unix_ms, image.id.str());
   }
-  if (!removed.empty()) RETURN_IF_ERROR(records.flush());
-  return removed;
+  std::ranges::sort(chosen);
+  std::set<std::string, std::less<>> going;
+  for (std::size_t i = options.keep; i < chosen.size(); ++i) going.insert(std::move(chosen[i].second));
+  const auto gone =
+      std::ranges::stable_partition(images, [&](const Image& image) { return !going.contains(image.id.str()); });
+  return static_cast<std::size_t>(gone.begin() - images.begin());
+}
+
+// Their records and names only. A name goes first: without it the record is that of a nameless image.
+Status remove_records(BorrowedFd store, std::span<const Image> images) {
+  Records records(store);
+  for (const Image& image : images) {
+    for (const std::string& name : image.names) {
+      Status removed = sys::unlinkat(store, name_record_path(name));
+      if (!removed.ok() && removed.error().errno_value() != ENOENT) return removed;
+    }
+    RETURN_IF_ERROR(records.remove_image(image.id));
+  }
+  // Before the bytes go: no power cut brings back a record without them.
+  return images.empty() ? ok_status() : records.flush();
+}
+
+// What remove_everything_else() would free.
+Result<std::uint64_t> measure_everything_else(BorrowedFd store, const References& live) {
+  ASSIGN_OR_RETURN(const auto blobs, all_blobs(store));
+  std::uint64_t bytes = 0;
+  for (const Digest& digest : blobs) {
+    if (!live.blobs.contains(digest)) bytes += disk_usage(store, blob_path(digest));
+  }
+  const Trees trees(store);
+  ASSIGN_OR_RETURN(const auto names, trees.list());
+  for (const std::string& tree : names) {
+    if (live.chains.contains(chain_of_tree(tree))) continue;
+    ASSIGN_OR_RETURN(const auto users, trees.users(tree));
+    if (users.empty()) bytes += disk_usage(store, tree_path(tree));
+  }
+  return bytes;
+}
+
+Result<std::uint64_t> remove_dead(BorrowedFd store, const References& live, const std::vector<Digest>& blobs,
+                                  const std::vector<std::string>& trees) {
+  std::uint64_t freed = 0;
+  for (const Digest& digest : blobs) {
+    if (live.blobs.contains(digest)) continue;
+    ASSIGN_OR_RETURN(const std::uint64_t bytes, remove_blob(store, digest));
+    freed += bytes;
+  }
+  for (const std::string& tree : trees) {
+    if (live.chains.contains(chain_of_tree(tree))) continue;
+    ASSIGN_OR_RETURN(const std::uint64_t bytes, Trees(store).remove_or_orphan(tree));
+    freed += bytes;
+  }
+  return freed;
+}
+
+Result<std::uint64_t> remove_everything_else(BorrowedFd store, const References& live) {
+  ASSIGN_OR_RETURN(const auto blobs, all_blobs(store));
+  ASSIGN_OR_RETURN(const auto trees, Trees(store).list());
+  return remove_dead(store, live, blobs, trees);
 }
 
 }  // namespace
@@ -120,28 +160,24 @@ std::vector<Digest> blobs_of(const Image& image) {
 
 Result<std::uint64_t> remove_unreferenced(BorrowedFd store, const std::vector<Digest>& blobs,
                                           const std::vector<std::string>& trees) {
-  ASSIGN_OR_RETURN(const References live, references(store));
-  std::uint64_t freed = 0;
-  for (const Digest& digest : blobs) {
-    if (live.blobs.contains(digest)) continue;
-    ASSIGN_OR_RETURN(const std::uint64_t bytes, remove_blob(store, digest));
-    freed += bytes;
-  }
-  for (const std::string& tree : trees) {
-    if (live.chains.contains(chain_of_tree(tree))) continue;
-    ASSIGN_OR_RETURN(const std::uint64_t bytes, Trees(store).remove_or_orphan(tree));
-    freed += bytes;
-  }
-  return freed;
+  ASSIGN_OR_RETURN(const auto images, Records(store).images());
+  return remove_dead(store, references(images), blobs, trees);
 }
 
-Result<Store::Collected> sweep(BorrowedFd store) {
-  RETURN_IF_ERROR(sweep_records(store));
+Result<Store::Collected> sweep(BorrowedFd store, const GcOptions& options) {
+  ASSIGN_OR_RETURN(auto images, Records(store).images());
+  if (!options.dry_run) RETURN_IF_ERROR(sweep_records(store, images));
+  ASSIGN_OR_RETURN(const std::size_t stay, choose(store, options, images));
   Store::Collected out;
-  ASSIGN_OR_RETURN(out.deleted, remove_nameless(store));
-  ASSIGN_OR_RETURN(const auto blobs, all_blobs(store));
-  ASSIGN_OR_RETURN(const auto trees, Trees(store).list());
-  ASSIGN_OR_RETURN(out.freed_bytes, remove_unreferenced(store, blobs, trees));
+  for (std::size_t i = stay; i < images.size(); ++i) {
+    out.deleted.push_back(images[i].id);
+    out.untagged.insert(out.untagged.end(), images[i].names.begin(), images[i].names.end());
+  }
+  if (!options.dry_run) RETURN_IF_ERROR(remove_records(store, std::span(images).subspan(stay)));
+  images.erase(images.begin() + static_cast<std::ptrdiff_t>(stay), images.end());
+  const References live = references(images);
+  ASSIGN_OR_RETURN(out.freed_bytes,
+                   options.dry_run ? measure_everything_else(store, live) : remove_everything_else(store, live));
   return out;
 }
 

@@ -8,7 +8,6 @@
 namespace cooper::image {
 namespace {
 
-constexpr int kMaxLinks = 40;  // as the kernel
 constexpr int kOpenDirectory = O_RDONLY | O_DIRECTORY | O_NOFOLLOW;
 
 std::string join_path(std::string_view parent, std::string_view name) {
@@ -82,7 +81,7 @@ class LinkWalk {
 
 // The target's components come before what is still pending; an absolute one starts at the root.
 Status LinkWalk::enter(const std::string& target) {
-  if (++links_ > kMaxLinks) return Error(Errc::kCorrupt, "too many levels of symbolic links", ELOOP);
+  if (++links_ > kMaxSymlinks) return Error(Errc::kCorrupt, "too many levels of symbolic links", ELOOP);
   const auto parts = split(target, '/');
   if (links_ == 1) {
     // Behind the base; an absolute target drops the base.

@@ -5,6 +5,7 @@
 
 #include "base/strings.h"
 #include "codec/digest.h"
+#include "image/internal/cleanup.h"
 #include "image/internal/paths.h"
 #include "image/internal/records.h"
 #include "image/internal/trees.h"
@@ -69,7 +70,7 @@ std::string layer_name(std::size_t index, std::size_t count, const LayerPlan& la
 }
 
 bool has_all_bytes(BorrowedFd store, const Image& image) {
-  return Trees(store).exists(image.chain) && std::ranges::all_of(image.layers, [&](const Digest& blob) {
+  return Trees(store).exists(image.chain) && std::ranges::all_of(blobs_of(image), [&](const Digest& blob) {
            return sys::fstatat(store, blob_path(blob)).ok();
          });
 }

@@ -81,19 +81,44 @@ std::uint64_t disk_usage(BorrowedFd dir, const std::string& name) {
   return total;
 }
 
-Result<std::uint64_t> remove_stale_jobs(BorrowedFd store) {
+namespace {
+
+// Calls `found(tmp, name)` for each job of a dead process, which is locked meanwhile.
+template <typename F>
+Status for_each_stale_job(BorrowedFd store, F found) {
   ASSIGN_OR_RETURN(const UniqueFd tmp, sys::openat(store, kTmpDir, O_RDONLY | O_DIRECTORY));
   ASSIGN_OR_RETURN(const auto names, sys::list_directory(tmp));
-  std::uint64_t freed = 0;
   for (const std::string& name : names) {
     const auto fd = sys::openat(tmp, name, O_RDONLY | O_NOFOLLOW);
     if (!fd.ok()) continue;
     if (!sys::flock(*fd, LOCK_EX | LOCK_NB).ok()) continue;
+    RETURN_IF_ERROR(found(tmp.borrow(), name));
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<std::uint64_t> remove_stale_jobs(BorrowedFd store) {
+  std::uint64_t freed = 0;
+  Status removed = for_each_stale_job(store, [&](BorrowedFd tmp, const std::string& name) -> Status {
     const std::uint64_t bytes = disk_usage(tmp, name);
     RETURN_IF_ERROR(io::remove_tree(tmp, name));
     freed += bytes;
-  }
+    return {};
+  });
+  RETURN_IF_ERROR(std::move(removed));
   return freed;
+}
+
+Result<std::uint64_t> stale_job_bytes(BorrowedFd store) {
+  std::uint64_t bytes = 0;
+  Status measured = for_each_stale_job(store, [&](BorrowedFd tmp, const std::string& name) -> Status {
+    bytes += disk_usage(tmp, name);
+    return {};
+  });
+  RETURN_IF_ERROR(std::move(measured));
+  return bytes;
 }
 
 }  // namespace cooper::image

@@ -1,5 +1,6 @@
 // Layers made of few names, so that they collide: files, links, whiteouts and replaced directories in any order.
-// Nothing may reach the directory beside the root, and the tree can be removed afterwards.
+// Nothing may reach the directory beside the root, the tree can be removed afterwards, and the model of the same layers
+// refuses what the tree refuses and is equal to it otherwise.
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -8,6 +9,8 @@
 #include <cstdint>
 
 #include "codec/internal/tar_fixture.h"
+#include "image/internal/compare.h"
+#include "image/internal/file_model.h"
 #include "image/internal/test_fixture.h"
 #include "image/internal/tree_builder.h"
 
@@ -34,6 +37,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   {
     auto root = cooper::sys::openat(cooper::sys::kCwd, scratch / "root", O_RDONLY | O_DIRECTORY);
     cooper::image::TreeBuilder builder(*root);
+    cooper::image::FileModel model;
+    bool whole = true;
     std::size_t at = 0;
     for (int layer = 0; layer < 3 && at + 3 <= size; ++layer) {
       TarFixture tar;
@@ -48,9 +53,15 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
       }
       const std::string bytes = tar.finish();
       cooper::codec::MemoryBlocks blocks(bytes);
-      if (!builder.apply(blocks).ok()) break;
+      cooper::codec::MemoryBlocks again(bytes);
+      whole = builder.apply(blocks).ok();
+      COOPER_ASSERT(model.apply(again).ok() == whole);
+      if (!whole) break;
     }
-    (void)builder.finish().ok();
+    whole = builder.finish().ok() && whole;
+    const auto check =
+        cooper::image::compare_with_disk(model, *root, *root, [](std::uint64_t) { return cooper::ok_status(); });
+    COOPER_ASSERT(!whole || check->changes.empty());
   }
   COOPER_ASSERT(*cooper::io::read_file(scratch / "outside/secret") == "secret");
   const auto outside = cooper::sys::openat(cooper::sys::kCwd, scratch / "outside", O_RDONLY | O_DIRECTORY);

@@ -18,7 +18,7 @@ constexpr std::array<Directory, 9> kDirectories = {{
     {"blobs", 0700},
     {"blobs/sha256", 0700},
     {"blobs/sha512", 0700},
-    {"refs", 0700},
+    {kRefsDir, 0700},
     {kImagesDir, 0700},
     {kNamesDir, 0700},
     {kTreesDir, 0700},  // nobody on the host shall run a setuid program of an image
@@ -57,6 +57,13 @@ Status check_tree_user(std::string_view user) {
   if (!user.empty() && user.size() <= 128 && user != "." && user != ".." && std::ranges::all_of(user, fine)) return {};
   return Error(Errc::kInvalidArgument,
                quoted(user) + " cannot be the user of a tree: only letters, digits, '_', '.' and '-'");
+}
+
+Result<bool> is_there(BorrowedFd store, const std::string& path) {
+  auto info = sys::fstatat(store, path);
+  if (info.ok()) return true;
+  if (info.error().errno_value() == ENOENT) return false;
+  return std::move(info).error();
 }
 
 Result<UniqueFd> open_store_directory(const std::string& dir) {

@@ -4,6 +4,7 @@
 
 #include "base/strings.h"
 #include "codec/digest.h"
+#include "image/internal/cleanup.h"
 #include "image/internal/find.h"
 #include "image/internal/intake.h"
 #include "image/internal/job.h"
@@ -189,10 +190,7 @@ Result<std::optional<Image>> known_by_digest(BorrowedFd store, const oci_image::
   auto image = find_image(Records(store), reference.str());
   if (!image.ok()) return std::optional<Image>();
   bool whole = Trees(store).exists(image->chain);
-  std::vector<Digest> blobs = image->layers;
-  blobs.push_back(image->id);
-  blobs.push_back(image->manifest_digest);
-  for (const Digest& blob : blobs) whole = whole && sys::fstatat(store, blob_path(blob)).ok();
+  for (const Digest& blob : blobs_of(*image)) whole = whole && sys::fstatat(store, blob_path(blob)).ok();
   if (!whole) return std::optional<Image>();
   return std::optional(std::move(*image));
 }

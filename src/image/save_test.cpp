@@ -231,7 +231,7 @@ TEST_F(SaveTest, ARemovalMeanwhileTakesNothing) {
                                     if (std::exchange(removed, true)) return;
                                     for (const char* name : {"q.io/one:1", "q.io/two:2"})
                                       EXPECT_TRUE(store_.remove(name, false).ok());
-                                    EXPECT_TRUE(store_.gc().ok());
+                                    EXPECT_TRUE(store_.gc({}).ok());
                                   }});
   ASSERT_TRUE(saved.ok()) << saved.error().message();
   EXPECT_TRUE(removed);
@@ -268,7 +268,7 @@ TEST_F(SaveTest, UsageTellsWhatGcWouldFree) {
   EXPECT_EQ(usage->stray_blobs.count, 1U);
   EXPECT_EQ(usage->unfinished.count, 1U);
   EXPECT_GT(usage->images.reclaimable_bytes, 0U);
-  const auto collected = store_.gc();
+  const auto collected = store_.gc({});
   ASSERT_TRUE(collected.ok());
   EXPECT_EQ(collected->freed_bytes, usage->images.reclaimable_bytes);
   usage = store_.usage();

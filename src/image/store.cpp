@@ -8,12 +8,14 @@
 #include "image/internal/erofs_tree.h"
 #include "image/internal/find.h"
 #include "image/internal/job.h"
+#include "image/internal/listing.h"
 #include "image/internal/load.h"
 #include "image/internal/paths.h"
 #include "image/internal/records.h"
 #include "image/internal/save.h"
 #include "image/internal/trees.h"
 #include "image/internal/usage.h"
+#include "image/internal/verify.h"
 #include "io/file.h"
 #include "log/steps.h"
 #include "spec/oci_image/parse.h"
@@ -93,7 +95,7 @@ std::vector<std::string> Store::similar_names(std::string_view reference) const 
 }
 
 Result<std::vector<Image>> Store::list() const {
-  return Records(impl_->fd).images();
+  return list_images(impl_->fd);
 }
 
 Result<std::vector<Image>> Store::load(const LoadOptions& options) {
@@ -150,6 +152,14 @@ Result<std::vector<LayerSize>> Store::layer_sizes(const Image& image) const {
 
 Result<StoreUsage> Store::usage() const {
   return usage_of(impl_->fd);
+}
+
+Result<std::vector<VerifiedImage>> Store::verify(const VerifyOptions& options) {
+  return verify_images(impl_->fd, options);
+}
+
+Result<std::vector<PathChange>> Store::diff(const Image& before, const Image& after, const ReadWatch& watch) const {
+  return diff_images(impl_->fd, before, after, watch);
 }
 
 Status Store::tag(std::string_view reference, std::span<const std::string> names) {
@@ -294,11 +304,12 @@ Status Store::extract(const Image& image, const std::string& directory) {
   return {};
 }
 
-Result<Store::Collected> Store::gc() {
-  Collected out;
-  ASSIGN_OR_RETURN(const std::uint64_t stale, remove_stale_jobs(impl_->fd));
-  ASSIGN_OR_RETURN(const io::FileLock guard, impl_->lock());
-  ASSIGN_OR_RETURN(out, sweep(impl_->fd));
+Result<Store::Collected> Store::gc(const GcOptions& options) {
+  ASSIGN_OR_RETURN(const std::uint64_t stale,
+                   options.dry_run ? stale_job_bytes(impl_->fd) : remove_stale_jobs(impl_->fd));
+  const auto mode = options.dry_run ? io::FileLock::Mode::kShared : io::FileLock::Mode::kExclusive;
+  ASSIGN_OR_RETURN(const io::FileLock guard, take_lock(impl_->fd, kStoreLock, mode));
+  ASSIGN_OR_RETURN(Collected out, sweep(impl_->fd, options));
   out.freed_bytes += stale;
   return out;
 }

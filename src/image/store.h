@@ -125,10 +125,23 @@ struct PushResult {
 enum class FetchFrom { kMirrorsToo, kRegistryAlone };
 using StartFetch = std::function<Result<std::unique_ptr<fetch::Client>>(FetchFrom)>;
 
+// Which of the images that no container uses gc() removes.
+struct GcOptions {
+  bool named = false;  // those with a name, too
+  // Only those that came here before.
+  std::optional<std::int64_t> loaded_before_unix_ms = {};
+  std::size_t keep = 0;  // but not so many of them, those that came last
+  // Removes nothing, and tells what it would.
+  bool dry_run = false;
+};
 struct SaveOptions;  // image/save.h
 struct SaveResult;
 struct StoreUsage;  // image/usage.h
 struct LayerSize;
+struct VerifyOptions;  // image/verify.h
+struct VerifiedImage;
+struct ReadWatch;
+struct PathChange;  // image/compare.h
 
 struct RemoveResult {
   std::vector<std::string> untagged;
@@ -183,6 +196,11 @@ class Store {
   Result<std::vector<LayerSize>> layer_sizes(const Image& image) const;
   // Looks at every file of the store.
   Result<StoreUsage> usage() const;
+  // Reads every blob of the images, and holds their unpacked trees against what the layers say. What is wrong is in the
+  // answer; an error is what kept it from looking. Others may use, add and remove images meanwhile.
+  Result<std::vector<VerifiedImage>> verify(const VerifyOptions& options);
+  // What the layers of the second make different.
+  Result<std::vector<PathChange>> diff(const Image& before, const Image& after, const ReadWatch& watch) const;
 
   // The unpacked root file system, unpacked now if it is missing, and registered for `user`. The warm path (tree
   // present) is a few system calls: it runs at every container start. Read-only by contract: nobody writes below
@@ -203,12 +221,13 @@ class Store {
   // Unpacks the image into a new or empty directory.
   Status extract(const Image& image, const std::string& directory);
   struct Collected {
+    std::vector<std::string> untagged;
     std::vector<Digest> deleted;
     std::uint64_t freed_bytes = 0;
   };
-  // Removes images that have no name and whose tree nobody uses, unreferenced blobs and trees, and stale temporary
-  // files.
-  Result<Collected> gc();
+  // Removes images whose tree nobody uses, unreferenced blobs and trees, and stale temporary files. Takes time in
+  // proportion to the number of images, blobs and trees.
+  Result<Collected> gc(const GcOptions& options);
 
  private:
   struct Impl;

@@ -7,6 +7,7 @@
 #include <algorithm>
 
 #include "codec/internal/tar_fixture.h"
+#include "image/internal/listing.h"
 #include "image/internal/plan.h"
 #include "image/internal/records.h"
 #include "image/internal/test_fixture.h"
@@ -509,7 +510,7 @@ TEST_F(StoreTest, GcRemovesWhatNobodyNeeds) {
                   R"({"version":1,"name":"x","image":"sha256:)" + std::string(64, 'a') + "\"}");
   write_test_file(store + "refs/images/sha256:" + std::string(64, 'b'), "");
   write_test_file(store + "trees/" + std::string(64, 'c') + "/rootfs/f", "x");
-  const auto collected = store_.gc();
+  const auto collected = store_.gc({});
   ASSERT_TRUE(collected.ok()) << collected.error().message();
   EXPECT_GT(collected->freed_bytes, 5000U);
   EXPECT_THAT(collected->deleted, IsEmpty());
@@ -526,14 +527,14 @@ TEST_F(StoreTest, GcRemovesImagesWithoutANameThatNobodyUses) {
   ASSERT_TRUE(store_.acquire_tree(used, "pod-1").ok());
   layout_.index({LayoutFixture::named(layout_.image({layer("a", "C")}), "x")});
   const Image named = load_one();
-  const auto first = store_.gc();
+  const auto first = store_.gc({});
   ASSERT_TRUE(first.ok()) << first.error().message();
   EXPECT_THAT(first->deleted, ElementsAre(unused.id));
   EXPECT_GT(first->freed_bytes, 0U);
   EXPECT_EQ(store_.find(unused.id.str()).error().code(), Errc::kNotFound);
   EXPECT_TRUE(store_.find(used.id.str()).ok());
   ASSERT_TRUE(store_.release_tree(used.chain, "pod-1").ok());
-  EXPECT_THAT(store_.gc()->deleted, ElementsAre(used.id));
+  EXPECT_THAT(store_.gc({})->deleted, ElementsAre(used.id));
   EXPECT_EQ(store_.find("x")->id, named.id);
   EXPECT_EQ(leftovers().size(), 6U);  // record, name, tree, manifest, configuration, layer
 }
@@ -564,6 +565,75 @@ TEST_F(StoreTest, TreesInOneFileAreTreesOfTheirImage) {
   EXPECT_TRUE(sys::fstatat(sys::kCwd, tree->erofs->file).ok()) << "a container has it";
   ASSERT_TRUE(store_.release_tree(tree->chain, "pod-1").ok());
   EXPECT_THAT(leftovers(), IsEmpty());
+}
+
+TEST_F(StoreTest, GcTakesNamedImagesOnlyWhenToldTo) {
+  std::vector<Image> images;
+  for (const char* data : {"A", "B", "C"}) {
+    layout_.index({LayoutFixture::named(layout_.image({layer("a", data)}), "n" + std::to_string(images.size()))});
+    images.push_back(load_one());
+  }
+  ASSERT_TRUE(store_.acquire_tree(images[0], "pod-1").ok());
+  const auto before = leftovers();
+  // Nothing is old enough, few enough, or nameless.
+  const std::int64_t last = images.back().loaded_unix_ms;
+  EXPECT_THAT(store_.gc({})->deleted, IsEmpty());
+  EXPECT_THAT(store_.gc({.named = true, .loaded_before_unix_ms = images.front().loaded_unix_ms})->deleted, IsEmpty());
+  EXPECT_THAT(store_.gc({.named = true, .keep = 2})->deleted, IsEmpty());
+  EXPECT_EQ(leftovers(), before);
+  const auto would = store_.gc({.named = true, .loaded_before_unix_ms = last + 1, .dry_run = true});
+  ASSERT_TRUE(would.ok()) << would.error().message();
+  EXPECT_THAT(would->deleted, UnorderedElementsAre(images[1].id, images[2].id));
+  EXPECT_THAT(would->untagged, UnorderedElementsAre("localhost/n1:latest", "localhost/n2:latest"));
+  EXPECT_EQ(leftovers(), before);
+  const auto done = store_.gc({.named = true, .loaded_before_unix_ms = last + 1});
+  ASSERT_TRUE(done.ok()) << done.error().message();
+  EXPECT_EQ(done->deleted, would->deleted);
+  EXPECT_EQ(done->freed_bytes, would->freed_bytes);
+  EXPECT_TRUE(store_.find("n0").ok());
+  EXPECT_EQ(leftovers().size(), 6U);
+  EXPECT_TRUE(store_.release_tree(images[0].chain, "pod-1").ok());
+}
+
+TEST_F(StoreTest, GcKeepsThoseThatCameLast) {
+  std::vector<Digest> ids;
+  for (const char* data : {"A", "B", "C"}) {
+    layout_.index({layout_.image({layer("a", data)})});
+    Image image = load_one();
+    image.loaded_unix_ms = 1000 * static_cast<std::int64_t>(ids.size() + 1);
+    const UniqueFd dir = std::move(*sys::openat(sys::kCwd, scratch_ / "store", O_RDONLY | O_DIRECTORY));
+    ASSERT_TRUE(Records(dir).put_image(image).ok());
+    ids.push_back(image.id);
+  }
+  EXPECT_THAT(store_.gc({.loaded_before_unix_ms = 3000, .keep = 1})->deleted, ElementsAre(ids[0]));
+  EXPECT_THAT(store_.gc({.keep = 1})->deleted, ElementsAre(ids[1]));
+  EXPECT_THAT(store_.gc({.keep = 0})->deleted, ElementsAre(ids[2]));
+}
+
+TEST_F(StoreTest, ACopyOfTheRecordsIsWholeAndOfOneState) {
+  Image image{.id = codec::digest_of("x"), .manifest_digest = codec::digest_of("m")};
+  image.chain = std::string(64, 'c');
+  image.layers = {codec::digest_of("l")};
+  image.index_digest = codec::digest_of("i");
+  for (int i = 0; i < 300; ++i) {
+    image.id = codec::digest_of(std::to_string(i));
+    image.names = {"q.io/n:" + std::to_string(i)};
+    write_test_file(scratch_ / ("store/refs/images/" + image.id.str()), print_record(image));
+    write_test_file(scratch_ / ("store/refs/names/q.io+n:" + std::to_string(i)), "");
+  }
+  const std::string listing = scratch_ / "store/refs/listing";
+  // Too early: a change might not show.
+  ASSERT_EQ(store_.list()->size(), 300U);
+  EXPECT_FALSE(sys::fstatat(sys::kCwd, listing).ok());
+  EXPECT_EQ(*parse_listing(print_listing("s", {image}), "s")->front().index_digest, *image.index_digest);
+  EXPECT_FALSE(parse_listing(print_listing("s", {image}), "t"));
+  std::string text = print_listing("s", {image});
+  for (std::size_t at = 0; at < text.size(); at += 7) {
+    std::string bent = text;
+    bent[at] = static_cast<char>(bent[at] ^ 1);
+    EXPECT_FALSE(parse_listing(bent, "s")) << at;
+    EXPECT_FALSE(parse_listing(text.substr(0, at), "s")) << at;
+  }
 }
 
 TEST_F(StoreTest, SizeIsThatOfTheLayersHoweverTheyCame) {

@@ -7,6 +7,7 @@
 #include <array>
 
 #include "base/strings.h"
+#include "image/internal/whiteouts.h"
 #include "io/file.h"
 #include "sys/file.h"
 
@@ -16,9 +17,6 @@ namespace {
 using codec::tar::Chunk;
 using codec::tar::EntryType;
 
-constexpr std::string_view kWhiteout = ".wh.";
-constexpr std::string_view kOpaque = ".wh..wh..opq";
-constexpr std::string_view kWhiteoutMeta = ".wh..wh.";
 constexpr std::size_t kFewXattrBytes = 3000;   // what every file system holds that has attributes at all
 constexpr std::size_t kXattrHeaderBytes = 16;  // of each, on ext4
 constexpr std::uint64_t kPathOverhead = 128;   // bytes of memory that a path takes beside its own

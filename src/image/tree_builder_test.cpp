@@ -6,6 +6,8 @@
 #include <unistd.h>
 
 #include "codec/internal/tar_fixture.h"
+#include "image/internal/compare.h"
+#include "image/internal/file_model.h"
 #include "image/internal/test_fixture.h"
 
 namespace cooper::image {
@@ -38,7 +40,16 @@ class TreeTest : public ::testing::Test {
   Status apply(const TarFixture& tar) { return apply_bytes(tar.finish()); }
   Status apply_bytes(const std::string& bytes) {
     codec::MemoryBlocks blocks(bytes, 512);
-    return builder_->apply(blocks);
+    Status applied = builder_->apply(blocks);
+    if (!modelled_) return applied;
+    // The model of a tree follows every rule of the tree itself.
+    codec::MemoryBlocks again(bytes, 512);
+    const Status modelled = model_.apply(again);
+    EXPECT_EQ(applied.ok(), modelled.ok());
+    if (!applied.ok() && !modelled.ok()) {
+      EXPECT_EQ(applied.error().code(), modelled.error().code());
+    }
+    return applied;
   }
   void apply_ok(const TarFixture& tar) {
     const Status applied = apply(tar);
@@ -47,6 +58,9 @@ class TreeTest : public ::testing::Test {
   void finish() {
     const Status finished = builder_->finish();
     ASSERT_TRUE(finished.ok()) << finished.error().message();
+    const auto check = compare_with_disk(model_, root_, root_, [](std::uint64_t) { return ok_status(); });
+    ASSERT_TRUE(check.ok()) << check.error().message();
+    for (const PathChange& change : check->changes) ADD_FAILURE() << change.path << " differs from its model";
   }
   void refused(const TarFixture& tar, Errc code = Errc::kPermission) {
     const Status applied = apply(tar);
@@ -70,6 +84,8 @@ class TreeTest : public ::testing::Test {
   mode_t old_umask_ = 0;
   UniqueFd root_;
   std::optional<TreeBuilder> builder_;
+  FileModel model_;
+  bool modelled_ = true;
 };
 
 // TarFixture's own entries belong to root: as another user they are written with that user's ids.
@@ -276,6 +292,7 @@ TEST_F(TreeTest, RefusesBottomlessPaths) {
 }
 
 TEST_F(TreeTest, BoundsWhatItRemembers) {
+  modelled_ = false;  // which remembers more
   const std::string big = TarFixture::pax("SCHILY.xattr.trusted.x", std::string(600, 'v'));
   const auto directory_with = [&](const std::string& path) {
     return FixtureEntry{.path = path, .type = '5', .pax = big};
@@ -292,6 +309,7 @@ TEST_F(TreeTest, BoundsWhatItRemembers) {
 }
 
 TEST_F(TreeTest, AnArchiveWithoutEndMarkCanBeRefused) {
+  modelled_ = false;  // which never reads what was not taken in
   builder_->require_end_mark();
   const Status applied = apply_bytes(tar({file("a")}).bytes());
   ASSERT_FALSE(applied.ok());

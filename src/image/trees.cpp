@@ -174,6 +174,18 @@ Result<std::uint64_t> Trees::remove_or_orphan(std::string_view chain) const {
   return freed;
 }
 
+Result<bool> Trees::remove_unused(std::string_view chain, const struct stat& directory) const {
+  std::optional<Job> trash;
+  ASSIGN_OR_RETURN(const io::FileLock guard, lock(io::FileLock::Mode::kExclusive));
+  const auto there = sys::fstatat(store_, tree_path(chain));
+  if (!there.ok() || there->st_ino != directory.st_ino || there->st_dev != directory.st_dev) return true;
+  ASSIGN_OR_RETURN(const auto users_left, users(chain));
+  if (!users_left.empty()) return false;
+  ASSIGN_OR_RETURN(Job taken, Job::take(store_, tree_path(chain)));
+  trash.emplace(std::move(taken));
+  return true;
+}
+
 Status Trees::release_user(std::string_view chain, std::string_view user) const {
   RETURN_IF_ERROR(remove_if_there(store_, tree_users_path(chain) + "/" + std::string(user)));
   if (!sys::fstatat(store_, tree_orphan_path(chain)).ok()) return {};

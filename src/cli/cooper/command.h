@@ -63,7 +63,8 @@ struct Command {
   int min_args = 0;
   int max_args = -1;  // -1: any number
   Handler handler = nullptr;
-  int failure = kExitFailure;  // exit status when the handler returns an error
+  int failure = kExitFailure;   // exit status when the handler returns an error
+  std::string_view exits = {};  // what help says of the exit status, where it is not the same as of others
   Completes completes = Completes::kNothing;
   bool hidden = false;
   Seals seals = Seals::kNot;

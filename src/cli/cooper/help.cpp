@@ -80,6 +80,7 @@ std::string command_lines(std::span<const Command> commands) {
 }
 
 std::string exit_status_text(const Command& command) {
+  if (!command.exits.empty()) return std::string(command.exits);
   if (command.failure == kExitEngine) {
     return "the app's own (128+N when signal N ended it); 125 when cooper itself failed, 126 when the command cannot "
            "be executed, "
@@ -261,7 +262,7 @@ std::string manual_page() {
       "several "
       "apps it is the status of the first, in the order given, that did not end with 0. Other "
       "commands end with 0, with 1 on "
-      "failure, and with 125 for a wrong command line.\n\n"
+      "failure, and with 125 for a wrong command line; *image verify* ends with 2 when it has found damage.\n\n"
       "# FILES\n\n_/etc/cooper/cooper.toml_, _/usr/lib/cooper/cooper.toml_\n\tConfiguration; the first that exists is "
       "read.\n\n"
       "_/etc/cooper/certs.d/HOST/_, _/etc/cooper/auth.d/_\n\tAuthorities and credentials for "

@@ -1,26 +1,25 @@
 // image: what the store holds, and how it gets there.
 #include <unistd.h>
 
-#include <algorithm>
-
 #include "base/strings.h"
 #include "cli/cooper/command.h"
 #include "cli/cooper/describe.h"
 #include "cli/cooper/fetch.h"
+#include "cli/cooper/image_gc.h"
 #include "cli/cooper/image_history.h"
+#include "cli/cooper/image_list.h"
 #include "cli/cooper/image_policy.h"
 #include "cli/cooper/image_save.h"
 #include "cli/cooper/image_usage.h"
+#include "cli/cooper/image_verify.h"
 #include "cli/cooper/progress_line.h"
 #include "cli/cooper/pull.h"
 #include "cli/cooper/push.h"
 #include "cli/cooper/target.h"
-#include "cli/cooper/time_text.h"
 #include "cli/cooper/transport_words.h"
 #include "image/store.h"
 #include "io/tty.h"
 #include "spec/oci_image/platform.h"
-#include "spec/oci_image/reference.h"
 
 namespace cooper::cli {
 namespace {
@@ -39,19 +38,10 @@ constexpr std::array<Flag, 3> kImportFlags = {{
     {"message", 'm', "TEXT", "for the image's history"},
     {"quiet", 'q', "", "no progress; only the id"},
 }};
-constexpr std::array<Flag, 3> kLsFlags = {{
-    {"quiet", 'q', "", "ids only"},
-    {"digests", 0, "", "digests of the manifests, too"},
-    {"no-trunc", 0, "", "ids in full"},
-}};
 constexpr std::array<Flag, 1> kRmFlags = {{{"force", 'f', "", "also an id that has several names"}}};
 constexpr std::array<Flag, 2> kCatFlags = {
     {{"image-config", 0, "", "the image's configuration instead of its manifest"},
      {"oci", 0, "", "of an ACI the manifest of its layers"}}};
-
-std::string short_id(const Digest& digest) {
-  return std::string(digest.hex().substr(0, 12));
-}
 
 Result<image::Store> open_store(const Context& context) {
   ASSIGN_OR_RETURN(const pod::Engine engine, context.engine());
@@ -143,72 +133,6 @@ Result<int> import(const Context& context, const Args& args) {
   return 0;
 }
 
-// "registry/name" and "tag" of a full name.
-std::pair<std::string, std::string> split_name(const std::string& name) {
-  const std::size_t colon = name.rfind(':');
-  if (colon == std::string::npos || name.find('/', colon) != std::string::npos) return {name, ""};
-  return {name.substr(0, colon), name.substr(colon + 1)};
-}
-
-// Leaves the images that have a name which is meant by `text`: a repository, or a name with its tag. Of each only those
-// names stay.
-Status keep_named(std::vector<image::Image>& images, const std::string& text) {
-  ASSIGN_OR_RETURN(const oci_image::Reference wanted, oci_image::parse_reference(text));
-  if (wanted.digest)
-    return Error(Errc::kInvalidArgument, "name " + quoted(text) + " has a digest").with_hint("cooper image inspect");
-  const auto candidates = oci_image::candidates(wanted);
-  const auto meant = [&](const std::string& name) {
-    const auto stored = oci_image::parse_reference(name);
-    if (!stored.ok() || (!wanted.tag.empty() && stored->tag != wanted.tag)) return false;
-    return std::ranges::any_of(candidates, [&](const oci_image::Reference& one) {
-      return one.registry == stored->registry && one.repository == stored->repository;
-    });
-  };
-  for (image::Image& image : images) std::erase_if(image.names, [&](const std::string& name) { return !meant(name); });
-  std::erase_if(images, [](const image::Image& image) { return image.names.empty(); });
-  return {};
-}
-
-Result<int> ls(const Context& context, const Args& args) {
-  ASSIGN_OR_RETURN(const image::Store store, open_store(context));
-  ASSIGN_OR_RETURN(std::vector<image::Image> images, store.list());
-  if (!args.positional().empty()) RETURN_IF_ERROR(keep_named(images, args.positional().front()));
-  std::ranges::sort(images, [](const image::Image& a, const image::Image& b) {
-    return std::pair(-a.loaded_unix_ms, a.id.str()) < std::pair(-b.loaded_unix_ms, b.id.str());
-  });
-  const bool full = args.enabled("no-trunc");
-  if (args.enabled("quiet")) {
-    std::string text;
-    for (const image::Image& image : images) text += (full ? image.id.str() : short_id(image.id)) + "\n";
-    RETURN_IF_ERROR(print(text));
-    return 0;
-  }
-  if (context.json()) {
-    RETURN_IF_ERROR(print_loaded(context, images, false));
-    return 0;
-  }
-  const bool digests = args.enabled("digests");
-  std::vector<std::string> header = {"REPOSITORY", "TAG", "IMAGE ID", "CREATED", "SIZE"};
-  if (digests) header.insert(header.begin() + 2, "DIGEST");
-  Table table(std::move(header));
-  const std::int64_t now_ns = now_unix_ns();
-  for (const image::Image& image : images) {
-    const auto created = parse_rfc3339_ns(image.created);
-    const std::string age = created && *created > 0 ? print_age((now_ns - *created) / 1'000'000) + " ago" : "-";
-    const std::vector<std::string> names =
-        image.names.empty() ? std::vector<std::string>{"<none>:<none>"} : image.names;
-    for (const std::string& name : names) {
-      auto [repository, tag] = split_name(name);
-      std::vector<std::string> row = {repository, tag, full ? image.id.str() : short_id(image.id), age,
-                                      format_bytes(image.size_bytes)};
-      if (digests) row.insert(row.begin() + 2, image.manifest_digest.str());
-      table.add(std::move(row));
-    }
-  }
-  RETURN_IF_ERROR(print(table.text()));
-  return 0;
-}
-
 Result<int> rm(const Context& context, const Args& args) {
   ASSIGN_OR_RETURN(image::Store store, open_store(context));
   int status = 0;
@@ -251,23 +175,6 @@ Result<int> extract(const Context& context, const Args& args) {
   return 0;
 }
 
-Result<int> gc(const Context& context, const Args&) {
-  ASSIGN_OR_RETURN(image::Store store, open_store(context));
-  ASSIGN_OR_RETURN(const image::Store::Collected collected, store.gc());
-  if (context.json()) {
-    codec::json::Writer out;
-    out.begin_object().key("deleted").begin_array();
-    for (const Digest& id : collected.deleted) out.string(id.str());
-    out.end_array().field("freed_bytes", collected.freed_bytes).end_object();
-    RETURN_IF_ERROR(print_json(out));
-  } else {
-    std::string text;
-    for (const Digest& id : collected.deleted) text += "Deleted: " + id.str() + "\n";
-    RETURN_IF_ERROR(print(text + "freed " + format_bytes(collected.freed_bytes) + "\n"));
-  }
-  return 0;
-}
-
 }  // namespace
 
 Result<int> load_image(const Context& context, const Args& args) {
@@ -275,7 +182,7 @@ Result<int> load_image(const Context& context, const Args& args) {
 }
 
 std::span<const Command> image_commands() {
-  static const std::array<Command, 18> kCommands = {{
+  static const std::array<Command, 20> kCommands = {{
       {.path = "image load",
        .usage = "[PATH]",
        .summary = "put images of an archive or a directory into the store",
@@ -364,13 +271,14 @@ std::span<const Command> image_commands() {
        .handler = push,
        .completes = Completes::kImages},
       {.path = "image ls",
-       .usage = "[NAME[:TAG]]",
+       .usage = "[NAME[:TAG]|PATTERN]",
        .summary = "list images, all or those of a name",
        .description = "SIZE is that of the image's layers, uncompressed; in the store they may take less, and images "
-                      "share them.",
+                      "share them. A PATTERN has *, ? or [...], which match no slash, and is held against names with "
+                      "and without registry and tag.",
        .flags = {kLsFlags},
        .max_args = 1,
-       .handler = ls,
+       .handler = list_images,
        .completes = Completes::kImages},
       {.path = "image inspect",
        .usage = "IMAGE...",
@@ -393,6 +301,27 @@ std::span<const Command> image_commands() {
        .description = "Layers are listed base first. Without an image all are shown.",
        .flags = {kTreeFlags},
        .handler = tree,
+       .completes = Completes::kImages},
+      {.path = "image diff",
+       .usage = "IMAGE IMAGE",
+       .summary = "show what the second image has added (A), changed (C) and removed (D)",
+       .description = "Their layers are compared: contents, types, modes, owners, times of files, extended attributes, "
+                      "targets of links, and which names are one file.",
+       .min_args = 2,
+       .max_args = 2,
+       .handler = diff,
+       .completes = Completes::kImages},
+      {.path = "image verify",
+       .usage = "[IMAGE...]",
+       .summary = "check blobs and unpacked trees, of all images or some",
+       .description =
+           "Every blob is read and its digest computed. The unpacked tree is compared with what the layers say: "
+           "contents, types, modes, owners, times, extended attributes, targets of links, which names are one file, "
+           "and what is missing or extra. Containers may run meanwhile.",
+       .flags = {kVerifyFlags},
+       .handler = verify,
+       .exits = "0 when all is good (with --repair: when it is now), 2 when an image is damaged, 1 when that could not "
+                "be found out, or 125 for a wrong command line",
        .completes = Completes::kImages},
       {.path = "image df",
        .summary = "show what the store takes on the disk",
@@ -431,8 +360,9 @@ std::span<const Command> image_commands() {
        .summary = "remove what nothing refers to",
        .description = "Images without a name (<none> in the list) go, unless a container uses them; so does what "
                       "interrupted loads and removed images left.",
+       .flags = {kGcFlags},
        .max_args = 0,
-       .handler = gc},
+       .handler = image_gc},
   }};
   return kCommands;
 }

@@ -16,9 +16,8 @@ namespace cooper::image {
 // Returns the bytes freed.
 Result<std::uint64_t> remove_unreferenced(BorrowedFd store, const std::vector<Digest>& blobs,
                                           const std::vector<std::string>& trees);
-// Images without a name whose tree nobody uses; then remove_unreferenced() for everything in the store; also names
-// without an image and records nobody can read.
-Result<Store::Collected> sweep(BorrowedFd store);
+// See Store::gc(); also names without an image and records nobody can read. For a dry run the lock may be shared.
+Result<Store::Collected> sweep(BorrowedFd store, const GcOptions& options);
 // All blobs there are.
 Result<std::vector<Digest>> all_blobs(BorrowedFd store);
 // All blobs an image consists of.

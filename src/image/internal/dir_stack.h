@@ -17,6 +17,7 @@
 namespace cooper::image {
 
 inline constexpr std::size_t kMaxPathDepth = 400;
+inline constexpr int kMaxSymlinks = 40;  // as the kernel
 
 // The name of an archive member as a path below the root, "" for the root itself: no leading slash, no empty, "." or
 // ".." components. Errc::kPermission when ".." climbs above the root, Errc::kLimit when deeper than kMaxPathDepth.

@@ -33,6 +33,8 @@ class Job {
 
 // Removes the jobs of dead processes. Returns the bytes freed.
 Result<std::uint64_t> remove_stale_jobs(BorrowedFd store);
+// What that would free now.
+Result<std::uint64_t> stale_job_bytes(BorrowedFd store);
 // Bytes of the blocks of all files below (hard links counted once each).
 std::uint64_t disk_usage(BorrowedFd dir, const std::string& name);
 

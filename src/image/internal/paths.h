@@ -3,6 +3,7 @@
 //
 //   refs/images/<alg>:<hex>   one image: JSON record, named by the image id
 //   refs/names/<name>         one name: JSON record; '/' is written '+', which no name holds
+//   refs/listing              a copy of all records (listing.h); may be missing or old at any time
 //   locks/store               exclusive: whoever changes refs/, or makes blobs and trees appear or go
 //   locks/trees               shared: registering a user of a tree; exclusive: taking trees away
 //   locks/unpack-<chain>      exclusive: unpacking that tree
@@ -23,6 +24,8 @@ namespace cooper::image {
 inline constexpr const char* kLayoutFile = "oci-layout";
 inline constexpr const char* kImagesDir = "refs/images";
 inline constexpr const char* kNamesDir = "refs/names";
+inline constexpr const char* kRefsDir = "refs";
+inline constexpr const char* kListingFile = "refs/listing";
 inline constexpr const char* kTreesDir = "trees";
 inline constexpr const char* kTmpDir = "tmp";
 inline constexpr const char* kStoreLock = "locks/store";
@@ -65,6 +68,9 @@ inline std::string unpack_lock_path(std::string_view chain) {
 Status check_chain(std::string_view chain);
 // [A-Za-z0-9_.-]{1,128}, not "." or "..".
 Status check_tree_user(std::string_view user);
+
+// False only when it is certainly not there: what cannot be looked at is not taken for gone.
+Result<bool> is_there(BorrowedFd store, const std::string& path);
 
 // Creates what is missing of the store and returns its descriptor.
 Result<UniqueFd> open_store_directory(const std::string& dir);

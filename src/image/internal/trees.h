@@ -3,6 +3,8 @@
 // (syncfs), so that neither a kill nor a power cut leaves half a tree under its name.
 #pragma once
 
+#include <sys/stat.h>
+
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -50,6 +52,10 @@ class Trees {
   Status adopt(std::string_view chain) const;
   // Takes away a tree no image has; one with users only becomes an orphan. Returns the bytes freed.
   Result<std::uint64_t> remove_or_orphan(std::string_view chain) const;
+
+  // Takes away a tree that nobody uses, for the next user to unpack it anew. `directory` tells which tree is meant:
+  // true also when it is another by now. False: it has users.
+  Result<bool> remove_unused(std::string_view chain, const struct stat& directory) const;
 
   // Serialises unpacking of one tree between processes.
   Result<io::FileLock> lock_unpacking(std::string_view chain) const;

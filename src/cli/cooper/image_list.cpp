@@ -1,0 +1,271 @@
+#include "cli/cooper/image_list.h"
+
+#include <fnmatch.h>
+
+#include <algorithm>
+#include <set>
+#include <unordered_map>
+
+#include "base/strings.h"
+#include "cli/cooper/describe.h"
+#include "cli/cooper/output.h"
+#include "cli/cooper/time_text.h"
+#include "codec/json.h"
+#include "spec/oci_image/reference.h"
+
+namespace cooper::cli {
+
+constexpr std::array<Flag, 6> kLsFlags = {{
+    {"quiet", 'q', "", "ids only"},
+    {"digests", 0, "", "digests of the manifests, too"},
+    {"size", 0, "", "how much of the size other images share, too"},
+    {"no-trunc", 0, "", "ids in full"},
+    {"filter", 'f', "KEY=VALUE", "dangling=true (images without a name) or false, reference=PATTERN",
+     Flag::Complete::kWords, "dangling=true dangling=false reference="},
+    {"sort", 0, "KEY", "created, id, loaded, name or size (default: loaded, the newest first)", Flag::Complete::kWords,
+     "created id loaded name size"},
+}};
+
+namespace {
+
+using image::Image;
+using oci_image::Reference;
+
+// "registry/name" and "tag" of a full name.
+std::pair<std::string_view, std::string_view> split_name(std::string_view name) {
+  const std::size_t colon = name.rfind(':');
+  if (colon == std::string_view::npos || name.find('/', colon) != std::string_view::npos) return {name, ""};
+  return {name.substr(0, colon), name.substr(colon + 1)};
+}
+
+bool is_pattern(std::string_view text) {
+  return text.find_first_of("*?[") != std::string_view::npos;
+}
+
+// The name, without its tag, without its registry, or without what docker leaves out.
+bool matches(const std::string& pattern, const std::string& name) {
+  constexpr std::array<std::string_view, 2> kLeftOut = {"docker.io/library/", "localhost/"};
+  std::vector<std::string_view> forms = {name};
+  forms.push_back(std::string_view(name).substr(std::min(name.find('/') + 1, name.size())));
+  for (const std::string_view prefix : kLeftOut) {
+    if (name.starts_with(prefix)) forms.push_back(std::string_view(name).substr(prefix.size()));
+  }
+  return std::ranges::any_of(forms, [&](std::string_view form) {
+    const std::string whole(form);
+    const std::string repository(split_name(form).first);
+    return ::fnmatch(pattern.c_str(), whole.c_str(), FNM_PATHNAME) == 0 ||
+           ::fnmatch(pattern.c_str(), repository.c_str(), FNM_PATHNAME) == 0;
+  });
+}
+
+Result<std::vector<Reference>> candidates_of(const std::string& text) {
+  ASSIGN_OR_RETURN(const Reference wanted, oci_image::parse_reference(text));
+  if (wanted.digest)
+    return Error(Errc::kInvalidArgument, "name " + quoted(text) + " has a digest").with_hint("cooper image inspect");
+  return oci_image::candidates(wanted);
+}
+
+bool is_meant(const std::vector<Reference>& candidates, bool any_tag, const std::string& name) {
+  const auto stored = oci_image::parse_reference(name);
+  return stored.ok() && std::ranges::any_of(candidates, [&](const Reference& one) {
+           return (any_tag || stored->tag == one.tag) && one.registry == stored->registry &&
+                  one.repository == stored->repository;
+         });
+}
+
+void keep_names(std::vector<Image>& images, const auto& meant) {
+  for (Image& image : images) std::erase_if(image.names, [&](const std::string& name) { return !meant(name); });
+  std::erase_if(images, [](const Image& image) { return image.names.empty(); });
+}
+
+std::string short_id(const Digest& digest) {
+  return std::string(digest.hex().substr(0, 12));
+}
+
+std::string print_table(const std::vector<Image>& images, const std::map<Digest, SizeShare>* shares, const Args& args) {
+  const bool digests = args.enabled("digests");
+  const bool full = args.enabled("no-trunc");
+  std::vector<std::string> header = {"REPOSITORY", "TAG", "IMAGE ID", "CREATED", "SIZE"};
+  if (digests) header.insert(header.begin() + 2, "DIGEST");
+  if (shares != nullptr) header.insert(header.end(), {"SHARED SIZE", "UNIQUE SIZE"});
+  Table table(std::move(header));
+  const std::int64_t now_ns = now_unix_ns();
+  const std::vector<std::string> nameless = {"<none>:<none>"};
+  for (const Image& image : images) {
+    const auto created = parse_rfc3339_ns(image.created);
+    const std::string age = created && *created > 0 ? print_age((now_ns - *created) / 1'000'000) + " ago" : "-";
+    const std::string id = full ? image.id.str() : short_id(image.id);
+    const std::string size = format_bytes(image.size_bytes);
+    for (const std::string& name : image.names.empty() ? nameless : image.names) {
+      const auto [repository, tag] = split_name(name);
+      std::vector<std::string> row = {std::string(repository), std::string(tag)};
+      row.reserve(8);
+      if (digests) row.push_back(image.manifest_digest.str());
+      row.insert(row.end(), {id, age, size});
+      if (shares != nullptr) {
+        const auto share = shares->find(image.id);
+        const bool known = share != shares->end();
+        row.push_back(known ? format_bytes(share->second.shared_bytes) : "-");
+        row.push_back(known ? format_bytes(share->second.unique_bytes) : "-");
+      }
+      table.add(std::move(row));
+    }
+  }
+  return table.text();
+}
+
+Status print_records(const std::vector<Image>& images, const std::map<Digest, SizeShare>* shares) {
+  codec::json::Writer out;
+  out.begin_object().key("images").begin_array();
+  for (const Image& image : images) describe_image(out, image);
+  out.end_array();
+  if (shares != nullptr) {
+    out.key("sizes").begin_array();
+    for (const Image& image : images) {
+      const auto share = shares->find(image.id);
+      if (share == shares->end()) continue;
+      out.begin_object().field("id", image.id.str()).field("shared_bytes", share->second.shared_bytes);
+      out.field("unique_bytes", share->second.unique_bytes).end_object();
+    }
+    out.end_array();
+  }
+  out.end_object();
+  return print_json(out);
+}
+
+}  // namespace
+
+Status keep_named(std::vector<Image>& images, const std::string& text) {
+  if (is_pattern(text)) {
+    keep_names(images, [&](const std::string& name) { return matches(text, name); });
+    return {};
+  }
+  ASSIGN_OR_RETURN(const auto candidates, candidates_of(text));
+  ASSIGN_OR_RETURN(const Reference wanted, oci_image::parse_reference(text));
+  keep_names(images, [&](const std::string& name) { return is_meant(candidates, wanted.tag.empty(), name); });
+  return {};
+}
+
+Status filter_images(std::vector<Image>& images, const std::vector<std::string>& filters) {
+  std::vector<std::string> references;
+  for (const std::string& filter : filters) {
+    const auto pair = split_once(filter, '=');
+    if (!pair) return Error(Errc::kInvalidArgument, "filter " + quoted(filter) + " is not of the form KEY=VALUE");
+    const auto [key, value] = *pair;
+    if (key == "reference") {
+      references.emplace_back(value);
+    } else if (key == "dangling" && (value == "true" || value == "false")) {
+      std::erase_if(images,
+                    [&, nameless = value == "true"](const Image& image) { return image.names.empty() != nameless; });
+    } else {
+      return Error(Errc::kInvalidArgument, "unknown filter " + quoted(filter))
+          .with_hint("dangling=true, dangling=false or reference=PATTERN");
+    }
+  }
+  if (references.empty()) return {};
+  std::vector<Image> kept;
+  std::set<Digest> seen;
+  for (const std::string& reference : references) {
+    std::vector<Image> some = images;
+    RETURN_IF_ERROR(keep_named(some, reference));
+    for (Image& image : some) {
+      if (seen.insert(image.id).second) {
+        kept.push_back(std::move(image));
+        continue;
+      }
+      std::vector<std::string>& names = std::ranges::find(kept, image.id, &Image::id)->names;
+      for (std::string& name : image.names) {
+        if (std::ranges::find(names, name) == names.end()) names.push_back(std::move(name));
+      }
+      std::ranges::sort(names);
+    }
+  }
+  images = std::move(kept);
+  return {};
+}
+
+Status sort_images(std::vector<Image>& images, const std::string& key) {
+  const auto by = [&](const auto& key_of) {
+    std::vector<std::pair<decltype(key_of(images.front())), std::size_t>> order;
+    order.reserve(images.size());
+    for (std::size_t i = 0; i < images.size(); ++i) order.emplace_back(key_of(images[i]), i);
+    // What is equal stays in the order of the ids, in which a store lists its images.
+    std::ranges::sort(order);
+    std::vector<Image> sorted;
+    sorted.reserve(images.size());
+    for (const auto& [value, index] : order) sorted.push_back(std::move(images[index]));
+    images = std::move(sorted);
+  };
+  if (key == "loaded") {
+    by([](const Image& image) { return -image.loaded_unix_ms; });
+  } else if (key == "created") {
+    by([](const Image& image) { return -parse_rfc3339_ns(image.created).value_or(0); });
+  } else if (key == "size") {
+    by([](const Image& image) { return ~image.size_bytes; });
+  } else if (key == "id") {
+    by([](const Image& image) { return std::string_view(image.id.str()); });
+  } else if (key == "name") {
+    by([](const Image& image) { return image.names.empty() ? std::string("<none>") : image.names.front(); });
+  } else {
+    return Error(Errc::kInvalidArgument, "images cannot be sorted by " + quoted(key))
+        .with_hint("created, id, loaded, name or size");
+  }
+  return {};
+}
+
+std::map<Digest, SizeShare> size_shares(const std::vector<Image>& all) {
+  std::unordered_map<std::string_view, std::size_t> owners;
+  const auto distinct = [](const Image& image) {
+    std::set<std::string_view> layers;
+    for (const Digest& layer : image.layers) layers.insert(layer.str());
+    return layers;
+  };
+  for (const Image& image : all) {
+    for (const std::string_view layer : distinct(image)) ++owners[layer];
+  }
+  std::map<Digest, SizeShare> out;
+  for (const Image& image : all) {
+    if (image.layer_bytes.size() != image.layers.size()) continue;
+    SizeShare share;
+    for (std::size_t i = 0; i < image.layers.size(); ++i) {
+      std::uint64_t& bytes = owners[image.layers[i].str()] > 1 ? share.shared_bytes : share.unique_bytes;
+      bytes += image.layer_bytes[i];
+    }
+    out.emplace(image.id, share);
+  }
+  return out;
+}
+
+Result<int> list_images(const Context& context, const Args& args) {
+  const std::string key = args.last("sort").value_or("loaded");
+  {
+    // What is wrong with the words is said before anything is opened.
+    std::vector<Image> none;
+    RETURN_IF_ERROR(sort_images(none, key));
+    RETURN_IF_ERROR(filter_images(none, args.all("filter")));
+    if (!args.positional().empty()) RETURN_IF_ERROR(keep_named(none, args.positional().front()));
+  }
+  ASSIGN_OR_RETURN(const pod::Engine engine, context.engine());
+  ASSIGN_OR_RETURN(const image::Store store, engine.images());
+  ASSIGN_OR_RETURN(std::vector<Image> images, store.list());
+  std::map<Digest, SizeShare> shares;
+  const bool sizes = args.enabled("size");
+  if (sizes) shares = size_shares(images);
+  if (!args.positional().empty()) RETURN_IF_ERROR(keep_named(images, args.positional().front()));
+  RETURN_IF_ERROR(filter_images(images, args.all("filter")));
+  RETURN_IF_ERROR(sort_images(images, key));
+  if (args.enabled("quiet")) {
+    std::string text;
+    for (const Image& image : images) text += (args.enabled("no-trunc") ? image.id.str() : short_id(image.id)) + "\n";
+    RETURN_IF_ERROR(print(text));
+    return 0;
+  }
+  if (context.json()) {
+    RETURN_IF_ERROR(print_records(images, sizes ? &shares : nullptr));
+    return 0;
+  }
+  RETURN_IF_ERROR(print(print_table(images, sizes ? &shares : nullptr, args)));
+  return 0;
+}
+
+}  // namespace cooper::cli

@@ -1,0 +1,16 @@
+// Extended attributes of a name, whose last component is not followed; those of open files are in sys/file.h.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "base/error.h"
+#include "base/fd.h"
+
+namespace cooper::sys {
+
+// A file system without any has none.
+Result<std::vector<std::string>> llistxattr_at(BorrowedFd dir, const std::string& path);
+Result<std::string> lgetxattr_at(BorrowedFd dir, const std::string& path, const std::string& name);
+
+}  // namespace cooper::sys
