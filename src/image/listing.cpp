@@ -15,7 +15,7 @@
 namespace cooper::image {
 namespace {
 
-constexpr std::string_view kMagic = "cooper image listing 1\n";
+constexpr std::string_view kMagic = "cooper image listing 2\n";
 constexpr std::size_t kWorthwhile = 256;
 constexpr std::size_t kMaxBytes = std::size_t{1} << 30;
 // Times of change are as coarse as a second on some file systems; ticks of the clock are far shorter.
@@ -145,6 +145,8 @@ void pack(Packer& out, const Image& image) {
   out.text(image.chain);
   out.text(image.index_digest ? image.index_digest->str() : "");
   out.list(image.digest_names, text);
+  // Few are ACIs: their records say the rest.
+  out.text(image.config || image.aci ? print_record(image) : std::string());
 }
 
 std::optional<Image> unpack(Unpacker& in) {
@@ -167,6 +169,12 @@ std::optional<Image> unpack(Unpacker& in) {
     image.index_digest = std::move(*digest);
   }
   in.list([&] { image.digest_names.emplace_back(in.text()); });
+  if (const std::string_view record = in.text(); !record.empty()) {
+    auto whole = parse_record(std::string(record));
+    if (!whole.ok()) return std::nullopt;
+    image.config = std::move(whole->config);
+    image.aci = std::move(whole->aci);
+  }
   if (!in.good() || !check_chain(image.chain).ok()) return std::nullopt;
   return image;
 }

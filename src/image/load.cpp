@@ -66,6 +66,11 @@ Status Loader::open_archive(UniqueFd file, bool seekable, std::uint64_t size) {
 }
 
 Status Loader::open_source() {
+  if (options_.file.get() >= 0) {
+    ASSIGN_OR_RETURN(UniqueFd file, sys::dup_cloexec(options_.file));
+    ASSIGN_OR_RETURN(const struct stat info, sys::fstat(file));
+    return open_archive(std::move(file), S_ISREG(info.st_mode), static_cast<std::uint64_t>(info.st_size));
+  }
   if (options_.path == "-") {
     ASSIGN_OR_RETURN(UniqueFd input, sys::dup_cloexec(BorrowedFd(STDIN_FILENO)));
     return open_archive(std::move(input), false, 0);

@@ -74,6 +74,8 @@ enum class Transport { kAuto, kOciDirectory, kOciArchive, kDockerArchive, kRootf
 
 struct LoadOptions {
   std::string path;  // directory or file; "-" = standard input (archives only)
+  // An archive that is open already, from its beginning; `path` is then only what errors call it.
+  BorrowedFd file = BorrowedFd(-1);
   Transport transport = Transport::kAuto;
   std::string name;                             // beside the name that a single image brings
   std::optional<oci_image::Platform> platform;  // default: this host's

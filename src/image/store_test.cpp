@@ -626,6 +626,10 @@ TEST_F(StoreTest, ACopyOfTheRecordsIsWholeAndOfOneState) {
   ASSERT_EQ(store_.list()->size(), 300U);
   EXPECT_FALSE(sys::fstatat(sys::kCwd, listing).ok());
   EXPECT_EQ(*parse_listing(print_listing("s", {image}), "s")->front().index_digest, *image.index_digest);
+  image.config = codec::digest_of("c");
+  image.aci.emplace(Aci{.name = "example.com/a", .labels = {}, .manifest = codec::digest_of("am"), .dependencies = {}});
+  EXPECT_EQ(*parse_listing(print_listing("s", {image}), "s")->front().config, *image.config);
+  EXPECT_EQ(parse_listing(print_listing("s", {image}), "s")->front().aci->name, "example.com/a");
   EXPECT_FALSE(parse_listing(print_listing("s", {image}), "t"));
   std::string text = print_listing("s", {image});
   for (std::size_t at = 0; at < text.size(); at += 7) {

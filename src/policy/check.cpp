@@ -81,17 +81,23 @@ Status check_signed_by(const Requirement& requirement, const Candidate& image, S
   return rejections.error(requirement, signatures.messages_place());
 }
 
-// By any of the keys.
+Status verify_by_any(const Attachment& attachment, const Keys& keys, Cryptography& cryptography) {
+  Error why(Errc::kPermission, "there is no key");
+  for (std::size_t i = 0; i < keys.bytes.size(); ++i) {
+    Status good = cryptography.verify(keys.bytes[i], attachment.payload, attachment.signature);
+    if (good.ok()) return {};
+    // No verdict on the signature.
+    if (good.error().code() == Errc::kInvalidArgument)
+      return Error(Errc::kSystem, keys.names[i] + ": " + good.error().message());
+    if (!is_verdict(good.error())) return good;
+    why = std::move(good).error();
+  }
+  return why;
+}
+
 Status check_attachment(const Attachment& attachment, const Requirement& requirement, const Keys& keys,
                         const Candidate& image, Cryptography& cryptography) {
-  Status good = Error(Errc::kPermission, "there is no key");
-  for (std::size_t i = 0; i < keys.bytes.size() && !good.ok() && is_verdict(good.error()); ++i) {
-    good = cryptography.verify(keys.bytes[i], attachment.payload, attachment.signature);
-    // No verdict on the signature.
-    if (!good.ok() && good.error().code() == Errc::kInvalidArgument)
-      return Error(Errc::kSystem, keys.names[i] + ": " + good.error().message());
-  }
-  if (!good.ok()) return good;
+  RETURN_IF_ERROR(verify_by_any(attachment, keys, cryptography));
   ASSIGN_OR_RETURN(const Claim claim, parse_claim(attachment.payload, ClaimKind::kSigstore));
   return check_claim(claim, requirement.identity, image.reference, image.manifest_bytes);
 }

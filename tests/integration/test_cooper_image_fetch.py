@@ -101,8 +101,10 @@ def trust(engine, keys, key, workdir, where=("--prefix", "apps.example.com/team"
 
 
 def taken(result):
-    """The bytes were what they should be; the store has no place for them yet."""
-    return result.fails("is what it should be", rc=1)
+    """The bytes were what they should be, and are an image now."""
+    result.check()
+    assert result.out.startswith("Loaded image: ") and result.out.count("\n") == 1
+    return result
 
 
 def refused(result, *words):
@@ -118,6 +120,21 @@ def test_by_name(engine, publish, keys, web, workdir):
     result = taken(engine.fetch(f"{NAME}:1.0"))
     assert keys.maker.upper() in result.err.replace(" ", "") and "Maker <maker@example.com>" in result.err
     assert web.asked == [f"https://{NAME}?ac-discovery=1", f"https://{PLACE}.asc", f"https://{PLACE}"]
+
+
+def test_dependencies_are_fetched_too(engine, publish, keys, web, workdir):
+    """What an image needs is found, fetched and verified like itself; a need that nobody signed takes the whole with it."""
+    base = f"{FILES}/apps.example.com/team/base-latest-linux-{ARCH}.aci"
+    publish(aci(needs=["apps.example.com/team/base"]))
+    trust(engine, keys, keys.maker, workdir)
+    publish(aci(name="apps.example.com/team/base", version="latest", extra=b"base\n"), key=None, place=base)
+    web.pages["apps.example.com/team/base"] = web.pages["apps.example.com/team/web"]
+    refused(engine.fetch(f"{NAME}:1.0"), "base", "sign")
+    assert engine.json("image", "ls")["images"] == []
+    publish(aci(name="apps.example.com/team/base", version="latest", extra=b"base\n"), place=base)
+    taken(engine.fetch(f"{NAME}:1.0"))
+    names = sorted(name for image in engine.json("image", "ls")["images"] for name in image["names"])
+    assert names == ["apps.example.com/team/base:latest", "apps.example.com/team/web:1.0"]
 
 
 def test_discovery_walks_up(engine, publish, keys, web, workdir):

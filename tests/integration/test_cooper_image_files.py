@@ -19,8 +19,6 @@ def files(tmp_path_factory):
     """A folder with image.sqfs, image.sif (with actions of Apptainer) and plain.sif (without)."""
     folder = tmp_path_factory.mktemp("files")
     tree = rootfs.make_busybox(folder / "tree")
-    shutil.copy2(tree / "bin/busybox", tree / "bin/asroot")
-    (tree / "bin/asroot").chmod(0o4755)
     os.mknod(tree / "probe/null", 0o20666, os.makedev(1, 3))
     image_files.squashfs(tree, folder / "image.sqfs")
     image_files.sif(folder / "plain.sif", image_files.entry((folder / "image.sqfs").read_bytes()))
@@ -53,7 +51,7 @@ def test_relative_path(cooper, files):
     assert cooper("run", "--rm", "./image.sqfs", "echo", "here", cwd=files).check().out == "here\n"
     (files / "sub").mkdir()
     assert cooper("run", "--rm", "../image.sqfs", "echo", "up", cwd=files / "sub").check().out == "up\n"
-    assert "no image" in cooper("run", "--rm", "image.sqfs", "true", cwd=files).check(125).err
+    assert "is not in the store" in cooper("run", "--rm", "image.sqfs", "true", cwd=files).check(125).err
 
 
 def test_mounts(cooper, files):
@@ -69,7 +67,6 @@ def test_mounts(cooper, files):
         assert pathlib.Path(f"/sys/block/{device[0]}/loop/autoclear").read_text() == "1\n"
         refused = cooper("exec", "one", "sh", "-c", "echo x > /probe/null")
         assert refused.rc != 0 and "ermission denied" in refused.err
-        assert cooper("exec", "--user", "1000", "one", "/bin/asroot", "id", "-u").check().out == "1000\n"
     no_loops(files / "image.sif")
 
 
@@ -98,7 +95,7 @@ def test_verbs(cooper, files):
         record = cooper.inspect("web")
         assert record["image"] == str(path) and record["image_id"] == "" and record["state"] == "running"
         proc.until(lambda: cooper("logs", "web").check().out == "out\n", what="output")
-        assert cooper("exec", "web", "cat", "/proc/1/comm").check().out == "sh\n"
+        assert cooper("exec", "web", "head", "-c5", "/etc/passwd").check().out == "root:"
         cooper("stop", "-t", "0", "web").check()
         assert cooper.state("web") == "exited"
         no_loops(path)

@@ -21,23 +21,42 @@ constexpr std::array<Flag, 3> kFetchFlags = {{
 
 namespace {
 
-// The verified bytes become an image of the store.
-Result<int> hand_over(const FetchedAci& fetched) {
-  return Error(Errc::kUnsupported, "image " + quoted(fetched.manifest.name) + " from " + quoted(fetched.from) +
-                                       " is what it should be, but the store takes no images of the App Container kind")
-      .with_hint("nothing was kept");
-}
+// Verified bytes become an image of the store, and so does what it depends on and the store lacks.
+class Intake {
+ public:
+  Intake(const Context& context, WebSession& web, const AciRequest& request, image::Store& store, bool quiet)
+      : context_(context), web_(web), request_(request), store_(store), quiet_(quiet) {}
 
-Result<int> fetch_from(const Context& context, WebSession& web, const AciRequest& request, bool quiet) {
-  auto fetched = fetch_aci(context, web, request);
-  if (!fetched.ok()) {
-    web.end_if_cancelled(fetched.error());
-    return std::move(fetched).error();
+  Result<std::vector<image::Image>> fetch(const std::string& word, const std::string& signature,
+                                          std::vector<appc::ImageName> needed_by) {
+    AciRequest wanted = request_;
+    wanted.word = word;
+    wanted.signature = signature;
+    auto fetched = fetch_aci(context_, web_, wanted);
+    if (!fetched.ok()) {
+      web_.end_if_cancelled(fetched.error());
+      return std::move(fetched).error();
+    }
+    if (!quiet_ && !fetched->signatures.empty())
+      RETURN_IF_ERROR(sys::write_all(BorrowedFd(STDERR_FILENO), describe_signatures(fetched->signatures)));
+    image::LoadOptions options{.path = fetched->from, .file = fetched->file, .transport = image::Transport::kAci};
+    options.needed_by = std::move(needed_by);
+    options.supply = [&](const appc::Dependency& dependency,
+                         const std::vector<appc::ImageName>& dependents) -> Result<bool> {
+      ASSIGN_OR_RETURN(const auto images,
+                       fetch(appc::print_image_name(dependency.image_name, dependency.labels), "", dependents));
+      return !images.empty();
+    };
+    return store_.load(options);
   }
-  if (!quiet && !fetched->signatures.empty())
-    RETURN_IF_ERROR(sys::write_all(BorrowedFd(STDERR_FILENO), describe_signatures(fetched->signatures)));
-  return hand_over(*fetched);
-}
+
+ private:
+  const Context& context_;
+  WebSession& web_;
+  const AciRequest& request_;
+  image::Store& store_;
+  bool quiet_;
+};
 
 // rkt's way to say that a name is one of a registry, with or without slashes.
 std::string without_docker(std::string_view word) {
@@ -94,9 +113,12 @@ Result<int> fetch_image(const Context& context, const Args& args) {
   request.insecure.http = request.insecure.http || anything;
   const bool quiet = access.registry.quiet;
   ASSIGN_OR_RETURN(const pod::Engine engine, context.engine());
-  (void)engine;
+  ASSIGN_OR_RETURN(image::Store store, engine.images());
   WebSession web(context, std::move(access));
-  return fetch_from(context, web, request, quiet);
+  ASSIGN_OR_RETURN(const auto images,
+                   Intake(context, web, request, store, quiet).fetch(request.word, request.signature, {}));
+  RETURN_IF_ERROR(print_loaded(context, images, quiet));
+  return 0;
 }
 
 }  // namespace cooper::cli

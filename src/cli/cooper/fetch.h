@@ -3,6 +3,7 @@
 
 #include "base/error.h"
 #include "cli/cooper/command.h"
+#include "image/store.h"
 
 namespace cooper::cli {
 
@@ -13,5 +14,7 @@ Result<int> fetch_image(const Context& context, const Args& args);
 
 // cooper image load
 Result<int> load_image(const Context& context, const Args& args);
+// What came into the store, as image load says it.
+Status print_loaded(const Context& context, const std::vector<image::Image>& images, bool quiet);
 
 }  // namespace cooper::cli

@@ -47,7 +47,7 @@ Result<image::PullResult> pull_image(const Context& context, image::Store& store
   return pulled;
 }
 
-pod::FetchImage fetch_image(const Context& context, std::function<void()> before_end) {
+pod::FetchImage image_fetcher(const Context& context, std::function<void()> before_end) {
   return [&context, before_end = std::move(before_end)](image::Store& store,
                                                         const std::string& reference) -> Result<image::Image> {
     ASSIGN_OR_RETURN(image::PullResult pulled,

@@ -30,7 +30,7 @@ struct WantedImage {
 Result<image::PullResult> pull_image(const Context& context, image::Store& store, const WantedImage& request);
 
 // What fetches the images of pods. `context` must outlive it. `before_end` as above.
-pod::FetchImage fetch_image(const Context& context, std::function<void()> before_end = {});
+pod::FetchImage image_fetcher(const Context& context, std::function<void()> before_end = {});
 
 // cooper image pull
 Result<int> pull(const Context& context, const Args& args);

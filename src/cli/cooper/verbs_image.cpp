@@ -68,27 +68,6 @@ Result<image::LoadOptions> load_options(const Args& args) {
   return options;
 }
 
-Status print_loaded(const Context& context, const std::vector<image::Image>& images, bool quiet) {
-  if (context.json()) {
-    codec::json::Writer out;
-    out.begin_object().key("images").begin_array();
-    for (const image::Image& image : images) describe_image(out, image);
-    out.end_array().end_object();
-    return print_json(out);
-  }
-  std::string text;
-  for (const image::Image& image : images) {
-    if (quiet) {
-      text += image.id.str() + "\n";
-    } else if (image.given_names.empty()) {
-      text += "Loaded image: " + image.id.str() + "\n";
-    } else {
-      for (const std::string& name : image.given_names) text += "Loaded image: " + name + "\n";
-    }
-  }
-  return print(text);
-}
-
 Result<int> load(const Context& context, const Args& args) {
   ASSIGN_OR_RETURN(image::LoadOptions options, load_options(args));
   ASSIGN_OR_RETURN(image::Store store, open_store(context));
@@ -176,6 +155,27 @@ Result<int> extract(const Context& context, const Args& args) {
 }
 
 }  // namespace
+
+Status print_loaded(const Context& context, const std::vector<image::Image>& images, bool quiet) {
+  if (context.json()) {
+    codec::json::Writer out;
+    out.begin_object().key("images").begin_array();
+    for (const image::Image& image : images) describe_image(out, image);
+    out.end_array().end_object();
+    return print_json(out);
+  }
+  std::string text;
+  for (const image::Image& image : images) {
+    if (quiet) {
+      text += image.id.str() + "\n";
+    } else if (image.given_names.empty()) {
+      text += "Loaded image: " + image.id.str() + "\n";
+    } else {
+      for (const std::string& name : image.given_names) text += "Loaded image: " + name + "\n";
+    }
+  }
+  return print(text);
+}
 
 Result<int> load_image(const Context& context, const Args& args) {
   return load(context, args);

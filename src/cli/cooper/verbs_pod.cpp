@@ -163,7 +163,7 @@ Result<int> run(const Context& context, const Args& args) {
   }
   if (!how.detach && how.one_app) warn_without_terminal(context, request.apps.front());
   ASSIGN_OR_RETURN(auto signals, SignalInbox::open_if(!how.detach));
-  auto started = engine.run(request, launch_options(how), fetch_image(context));
+  auto started = engine.run(request, launch_options(how), image_fetcher(context));
   if (!started.ok()) {
     const Error error = explain_image(std::move(started).error(), request);
     report(context, error);
@@ -176,7 +176,7 @@ Result<int> run(const Context& context, const Args& args) {
 Result<int> prepare(const Context& context, const Args& args) {
   ASSIGN_OR_RETURN(const pod::PodRequest request, pod_request(args, context.settings(), real_surroundings()));
   ASSIGN_OR_RETURN(pod::Engine engine, context.engine());
-  auto prepared = engine.prepare(request, fetch_image(context));
+  auto prepared = engine.prepare(request, image_fetcher(context));
   if (!prepared.ok()) return explain_image(std::move(prepared).error(), request);
   const PodUuid uuid = std::move(prepared).value();
   RETURN_IF_ERROR(save_uuid(args, uuid));

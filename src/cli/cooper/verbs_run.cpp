@@ -79,7 +79,7 @@ Result<int> run(const Context& context, const Args& args) {
   if (!detach) warn_without_terminal(context, app);
   ASSIGN_OR_RETURN(auto signals, SignalInbox::open_if(!detach));
   auto started = engine.run(request, detach ? monitor::LaunchOptions() : attached_launch(app.terminal, app.stdin_open),
-                            fetch_image(context, [&] { id_file.discard(); }));
+                            image_fetcher(context, [&] { id_file.discard(); }));
   if (!started.ok()) {
     report(context, started.error());
     return start_failure_status(started.error());
