@@ -244,7 +244,7 @@ TEST_F(AciStore, CirclesAndGapsAreNamed) {
   EXPECT_EQ(gap.error().code(), Errc::kNotFound);
   EXPECT_THAT(gap.error().message(), HasSubstr("needs image 'y', which is not in the store"));
   EXPECT_THAT(*store_.list(), IsEmpty());
-  EXPECT_EQ(store_.gc()->freed_bytes, 0U);
+  EXPECT_EQ(store_.gc({})->freed_bytes, 0U);
 }
 
 TEST_F(AciStore, AnArchiveOfTheStoreComesOutAsItWas) {

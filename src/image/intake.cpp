@@ -71,8 +71,7 @@ std::string layer_name(std::size_t index, std::size_t count, const LayerPlan& la
 
 bool has_all_bytes(BorrowedFd store, const Image& image) {
   return Trees(store).exists(image.chain) && std::ranges::all_of(blobs_of(image), [&](const Digest& blob) {
-           // The id of an ACI is that of its archive, which is not kept.
-           return (image.aci && blob == image.id) || sys::fstatat(store, blob_path(blob)).ok();
+           return sys::fstatat(store, blob_path(blob)).ok();
          });
 }
 

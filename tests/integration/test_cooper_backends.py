@@ -132,7 +132,7 @@ def test_copy_shares_blocks(new_engine, tmp_path, busybox_layout):
             assert "shared" in extents
         engine.remove_all()
     finally:
-        isolate.umount(place, detach=False)
+        isolate.umount(place)
 
 
 def test_copy_on_a_full_disk(new_engine, tmp_path, busybox_layout):

@@ -208,7 +208,7 @@ def test_the_name_in_the_manifest_counts(engine, publish, keys, workdir):
     publish(image=aci(name=other))
     trust(engine, keys, keys.maker, workdir)
     refused(engine.fetch(f"{NAME}:1.0"), "no key is trusted", other)
-    trust(engine, keys, keys.maker, workdir, ("--root",))
+    trust(engine, keys, keys.maker, workdir, ("--all-names",))
     refused(engine.fetch(f"{NAME}:1.0"), other, "was asked for")
     publish(image=aci(version="1.1"))
     refused(engine.fetch(f"{NAME}:1.0"), "version", "1.1", "was asked for")

@@ -38,7 +38,7 @@ def listed(engine, *args):
 def test_add_list_remove(engine, keys, workdir):
     """A key becomes a file named by its fingerprint, which everybody reads and its owner alone writes, and goes again."""
     file = keys.export(workdir / "alice.asc", keys.alice)
-    for where in (("--prefix", "example.com/team"), ("--root",)):
+    for where in (("--prefix", "example.com/team"), ("--all-names",)):
         out = engine("trust", "add", *where, "--skip-fingerprint-review", file).check().out
         assert out.replace(" ", "").lower().count(keys.alice) == 1
     path = engine.local / "prefix.d/example.com/team" / keys.alice
@@ -48,7 +48,7 @@ def test_add_list_remove(engine, keys, workdir):
     assert listed(engine) == [("", keys.alice), ("example.com/team", keys.alice)]
     assert listed(engine, "--prefix", "example.com/team") == [("example.com/team", keys.alice)]
     assert "Alice <alice@example.com>" in engine("trust", "ls").check().out
-    engine("trust", "rm", "--root", keys.alice.upper()).check()
+    engine("trust", "rm", "--all-names", keys.alice.upper()).check()
     engine("trust", "rm", keys.alice[-16:]).check()
     assert listed(engine) == [] and os.listdir(engine.local / "prefix.d") == []
     engine("trust", "rm", keys.alice).fails("is not trusted", rc=1)
@@ -62,7 +62,7 @@ def test_vendor_key_is_masked(engine, keys, workdir):
     assert listed(engine) == [("", keys.alice)]
     assert engine("trust", "rm", keys.alice).check().out.startswith("Masked: ")
     assert listed(engine) == [] and (engine.local / "root.d" / keys.alice).read_bytes() == b""
-    engine("trust", "add", "--root", "--fingerprint", keys.alice, file).check()
+    engine("trust", "add", "--all-names", "--fingerprint", keys.alice, file).check()
     assert listed(engine) == [("", keys.alice)]
 
 
@@ -83,18 +83,18 @@ def test_review_on_a_terminal(engine, keys, workdir, answer, trusted):
 def test_nobody_is_asked_without_a_terminal(engine, keys, workdir):
     """Without a terminal a key is trusted only if its fingerprint was said, or the review was called off."""
     file = keys.export(workdir / "alice.asc", keys.alice)
-    engine("trust", "add", "--root", file).fails("no terminal", "--fingerprint", rc=1)
-    engine("trust", "add", "--root", "--fingerprint", keys.bob, file).fails("no key with such a fingerprint", rc=1)
+    engine("trust", "add", "--all-names", file).fails("no terminal", "--fingerprint", rc=1)
+    engine("trust", "add", "--all-names", "--fingerprint", keys.bob, file).fails("no key with such a fingerprint", rc=1)
     assert listed(engine) == []
-    engine("trust", "add", "--root", "--fingerprint", keys.alice, file).check()
+    engine("trust", "add", "--all-names", "--fingerprint", keys.alice, file).check()
 
 
 def test_several_keys_of_a_file(engine, keys, workdir):
     """Several keys are not trusted unseen; of those that are named only these are."""
     file = keys.export(workdir / "both.asc", keys.alice, keys.bob)
-    engine("trust", "add", "--root", "--skip-fingerprint-review", file).fails("holds 2 keys", "--fingerprint", rc=1)
+    engine("trust", "add", "--all-names", "--skip-fingerprint-review", file).fails("holds 2 keys", "--fingerprint", rc=1)
     assert listed(engine) == []
-    engine("trust", "add", "--root", "--fingerprint", keys.bob, file).check()
+    engine("trust", "add", "--all-names", "--fingerprint", keys.bob, file).check()
     assert listed(engine) == [("", keys.bob)]
 
 
@@ -106,10 +106,10 @@ def test_what_is_refused(engine, keys, workdir):
     (workdir / "text").write_text("hello\n")
     skip = "--skip-fingerprint-review"
     for file, why in ((secret, "private key"), (unarmored, "private key"), (workdir / "text", "no OpenPGP"), ("/dev/null", ""), ("/nowhere", "")):
-        engine("trust", "add", "--root", skip, file).fails(why, rc=1)
+        engine("trust", "add", "--all-names", skip, file).fails(why, rc=1)
     file = keys.export(workdir / "alice.asc", keys.alice)
-    engine("trust", "add", skip, file).fails("--prefix", "--root", rc=125)
-    engine("trust", "add", skip, "--root", "--prefix", "a", file).fails("exclude", rc=125)
+    engine("trust", "add", skip, file).fails("--prefix", "--all-names", rc=125)
+    engine("trust", "add", skip, "--all-names", "--prefix", "a", file).fails("exclude", rc=125)
     for prefix in ("https://example.com", "../x", "Example.com", "a/", ""):
         engine("trust", "add", skip, "--prefix", prefix, file).fails("no name of images", rc=125)
     assert not engine.local.exists()

@@ -32,14 +32,13 @@ class Intake {
     AciRequest wanted = request_;
     wanted.word = word;
     wanted.signature = signature;
-    auto fetched = fetch_aci(context_, web_, wanted);
-    if (!fetched.ok()) {
-      web_.end_if_cancelled(fetched.error());
-      return std::move(fetched).error();
-    }
-    if (!quiet_ && !fetched->signatures.empty())
-      RETURN_IF_ERROR(sys::write_all(BorrowedFd(STDERR_FILENO), describe_signatures(fetched->signatures)));
-    image::LoadOptions options{.path = fetched->from, .file = fetched->file, .transport = image::Transport::kAci};
+    ASSIGN_OR_RETURN(const FetchedAci fetched, fetch_aci(context_, web_, wanted));
+    if (!quiet_ && !fetched.signatures.empty())
+      RETURN_IF_ERROR(sys::write_all(BorrowedFd(STDERR_FILENO), describe_signatures(fetched.signatures)));
+    image::LoadOptions options;
+    options.path = fetched.from;
+    options.file = fetched.file;
+    options.transport = image::Transport::kAci;
     options.needed_by = std::move(needed_by);
     options.supply = [&](const appc::Dependency& dependency,
                          const std::vector<appc::ImageName>& dependents) -> Result<bool> {
@@ -115,9 +114,13 @@ Result<int> fetch_image(const Context& context, const Args& args) {
   ASSIGN_OR_RETURN(const pod::Engine engine, context.engine());
   ASSIGN_OR_RETURN(image::Store store, engine.images());
   WebSession web(context, std::move(access));
-  ASSIGN_OR_RETURN(const auto images,
-                   Intake(context, web, request, store, quiet).fetch(request.word, request.signature, {}));
-  RETURN_IF_ERROR(print_loaded(context, images, quiet));
+  auto images = Intake(context, web, request, store, quiet).fetch(request.word, request.signature, {});
+  if (!images.ok()) {
+    // Not before everything was taken away that was begun.
+    web.end_if_cancelled(images.error());
+    return std::move(images).error();
+  }
+  RETURN_IF_ERROR(print_loaded(context, *images, quiet));
   return 0;
 }
 

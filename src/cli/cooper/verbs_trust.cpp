@@ -16,7 +16,7 @@ namespace {
 
 constexpr std::array<Flag, 2> kWhereFlags = {{
     {"prefix", 0, "NAME", "for images of that name, and all whose names go on with a slash behind it"},
-    {"root", 0, "", "for every image"},
+    {"all-names", 0, "", "for every image (--root of rkt)"},
 }};
 constexpr std::array<Flag, 5> kAddFlags = {{
     {"fingerprint", 0, "FINGERPRINT", "add this key and no other of the files, without a question; may be given again"},
@@ -30,12 +30,13 @@ constexpr std::array<Flag, 5> kAddFlags = {{
 // nullopt: neither was given. An empty text is root.
 Result<std::optional<std::string>> where(const Args& args) {
   const auto prefix = args.last("prefix");
-  if (prefix && args.enabled("root")) return Error(Errc::kInvalidArgument, "--prefix and --root exclude each other");
+  if (prefix && args.enabled("all-names"))
+    return Error(Errc::kInvalidArgument, "--prefix and --all-names exclude each other");
   if (prefix) {
     RETURN_IF_ERROR(trust::check_prefix(*prefix));
     return std::optional<std::string>(*prefix);
   }
-  return args.enabled("root") ? std::optional<std::string>("") : std::nullopt;
+  return args.enabled("all-names") ? std::optional<std::string>("") : std::nullopt;
 }
 
 std::string target_of(const std::string& prefix) {
@@ -95,7 +96,7 @@ Result<int> add(const Context& context, const Args& args) {
   ASSIGN_OR_RETURN(const auto prefix, where(args));
   if (!prefix) {
     return Error(Errc::kInvalidArgument, "for which images shall the key be good?")
-        .with_hint("say --prefix NAME, or --root for all of them");
+        .with_hint("say --prefix NAME, or --all-names for all of them");
   }
   KeyReview review{.prefix = *prefix, .fingerprints = {}, .skip = args.enabled("skip-fingerprint-review")};
   ASSIGN_OR_RETURN(review.fingerprints, fingerprints_of(args.all("fingerprint")));
@@ -207,7 +208,7 @@ std::span<const Command> trust_commands() {
        .usage = "FINGERPRINT...",
        .summary = "trust keys no longer",
        .description =
-           "For every image, or those of --prefix, or --root. A key that the distribution brings is masked by "
+           "For every image, or those of --prefix, or --all-names. A key that the distribution brings is masked by "
            "an empty file.",
        .flags = {kWhereFlags},
        .min_args = 1,
