@@ -26,6 +26,7 @@ constexpr int kPipeBytes = 1 << 20;
 constexpr std::size_t kReadBytes = std::size_t{256} << 10;
 constexpr std::uint64_t kWritebackStep = std::uint64_t{8} << 20;
 constexpr int kProgressMs = 100;
+constexpr int kIdleMs = 1000;  // a wake-up that was lost costs no more
 constexpr int kEndWaitMs = 1000;
 
 Error copy_of(const Error& error) {
@@ -350,7 +351,7 @@ bool Client::Impl::receive_once() {
       fds.push_back({transfer->pipe.get(), POLLIN, 0});
     }
   }
-  const int ready = ::poll(fds.data(), fds.size(), active.empty() ? -1 : kProgressMs);
+  const int ready = ::poll(fds.data(), fds.size(), active.empty() ? kIdleMs : kProgressMs);
   if (ready < 0 && errno != EINTR) {
     const int saved = errno;
     const std::lock_guard guard(mutex);

@@ -68,8 +68,13 @@ class Server {
 };
 
 void Server::send(const fetch::Event& event) {
-  // Nobody listens any more: the main thread sees the same and ends the program.
-  (void)!sys::send_message(socket_, fetch::print(event)).ok();
+  const Status sent = sys::send_message(socket_, fetch::print(event));
+  if (sent.ok()) return;
+  // What is lost would be waited for without end. When nobody listens any more there is nothing to say: the main thread
+  // sees the same and ends the program too.
+  const int e = sent.error().errno_value();
+  if (e != EPIPE && e != ECONNRESET) log::error(sent.error());
+  ::_exit(1);
 }
 
 fetch::Event Server::run(std::vector<Line>& lines, std::vector<Line>& lookaside, const Job& job,
