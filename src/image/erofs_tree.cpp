@@ -17,6 +17,7 @@
 #include "io/file.h"
 #include "sys/copy.h"
 #include "sys/file.h"
+#include "sys/lseek.h"
 #include "sys/mount.h"
 #include "sys/process.h"
 

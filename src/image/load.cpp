@@ -18,6 +18,7 @@
 #include "spec/oci_image/platform.h"
 #include "spec/oci_image/print.h"
 #include "sys/file.h"
+#include "sys/lseek.h"
 
 namespace cooper::image {
 namespace {
@@ -69,6 +70,8 @@ Status Loader::open_source() {
   if (options_.file.get() >= 0) {
     ASSIGN_OR_RETURN(UniqueFd file, sys::dup_cloexec(options_.file));
     ASSIGN_OR_RETURN(const struct stat info, sys::fstat(file));
+    // Who wrote it left its position at the end.
+    if (S_ISREG(info.st_mode)) RETURN_IF_ERROR(sys::lseek(file, 0, SEEK_SET));
     return open_archive(std::move(file), S_ISREG(info.st_mode), static_cast<std::uint64_t>(info.st_size));
   }
   if (options_.path == "-") {

@@ -12,6 +12,7 @@
 #include "base/strings.h"
 #include "sys/copy.h"
 #include "sys/file.h"
+#include "sys/lseek.h"
 
 namespace cooper::pod {
 namespace {

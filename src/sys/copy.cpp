@@ -25,13 +25,4 @@ Result<std::size_t> copy_file_range(BorrowedFd from, BorrowedFd to, std::size_t 
   return static_cast<std::size_t>(n);
 }
 
-Result<off_t> lseek(BorrowedFd fd, off_t offset, int whence) {
-  const off_t at = ::lseek(fd.get(), offset, whence);
-  if (at < 0) {
-    const int saved = errno;
-    return Error::from_errno(saved, "seek");
-  }
-  return at;
-}
-
 }  // namespace cooper::sys

@@ -16,7 +16,5 @@ Status ficlone(BorrowedFd from, BorrowedFd to);
 // Copies up to `size` bytes from the descriptors' own offsets; fewer are no error, 0 is the end of the file. Between
 // file systems: 5.3.
 Result<std::size_t> copy_file_range(BorrowedFd from, BorrowedFd to, std::size_t size);
-// SEEK_SET, SEEK_DATA (ENXIO: no data from `offset` on), SEEK_HOLE.
-Result<off_t> lseek(BorrowedFd fd, off_t offset, int whence);
 
 }  // namespace cooper::sys

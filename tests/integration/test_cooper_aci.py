@@ -28,7 +28,7 @@ def load(engine, workdir):
     def do(document, *members, **options):
         path = workdir / f"{next(count)}.aci"
         path.write_bytes(aci(document, *members, **options))
-        done = engine.json("image", "load", path, timeout=60)
+        done = engine.json("image", "load", path)
         (record,) = done["images"]
         return record
 

@@ -42,7 +42,7 @@ def test_image_verbs(new_engine, busybox_layout):
     assert "Deleted" in engine("image", "rm", "busybox").check().out
     assert engine.json("image", "ls")["images"] == []
     engine("image", "gc").check()
-    engine("run", "--rm", "busybox", "true").fails("image load", rc=125)
+    engine("run", "--rm", "--pull", "never", "busybox", "true").fails("image load", rc=125)
 
 
 def test_image_ls_of_a_name_and_inspect(new_engine):

@@ -180,6 +180,9 @@ ImageWord classify_image_word(const std::string& word) {
   // Names of ACIs begin with a domain, and have neither ports nor digests.
   const auto name = appc::parse_image_name(word);
   if (!name.ok()) return ImageWord::kRegistry;
+  // What would be the version is a port and the rest of a name.
+  const auto version = appc::find_value(name->labels, "version");
+  if (version && version->find('/') != std::string::npos) return ImageWord::kRegistry;
   const std::string_view host = std::string_view(name->name).substr(0, name->name.find('/'));
   const bool domain = host.find('.') != std::string_view::npos || host == "localhost";
   return domain ? ImageWord::kName : ImageWord::kRegistry;

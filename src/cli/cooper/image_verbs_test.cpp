@@ -61,13 +61,14 @@ TEST(SaveTargetTest, WhatDoesNotGoTogether) {
 }
 
 TEST(TransportWordsTest, OneTableForAllVerbs) {
-  EXPECT_EQ(kTransportList.view(), "docker-archive, oci-archive or oci-dir");
-  EXPECT_EQ(kTransportCompletion.view(), "docker-archive oci-archive oci-dir");
+  EXPECT_EQ(kTransportList.view(), "docker-archive, oci-archive, oci-dir or aci");
+  EXPECT_EQ(kTransportCompletion.view(), "docker-archive oci-archive oci-dir aci");
   EXPECT_EQ(*parse_transport("oci"), Transport::kOciDirectory);
   EXPECT_EQ(word_of(Transport::kOciDirectory), "oci-dir");
-  EXPECT_THAT(parse_transport("zip").error().message(), HasSubstr("oci-archive or oci-dir"));
+  EXPECT_THAT(parse_transport("zip").error().message(), HasSubstr("oci-archive, oci-dir or aci"));
   for (const char* verb : {"image load", "image save"})
-    EXPECT_THAT(command_help(*find_command(verb)), HasSubstr("docker-archive, oci-archive or oci-dir; oci is oci-dir"));
+    EXPECT_THAT(command_help(*find_command(verb)),
+                HasSubstr("docker-archive, oci-archive, oci-dir or aci; oci is oci-dir"));
 }
 
 oci_image::History step(const std::string& by, bool empty) {
