@@ -178,7 +178,7 @@ class StoreTest : public ::testing::Test {
     COOPER_ASSERT(::mkdtemp(path_.data()) != nullptr);
     store_.emplace(TrustDirectories{.local = path_ + "/local", .vendor = path_ + "/vendor"});
   }
-  ~StoreTest() override { (void)!io::remove_tree(sys::kCwd, path_).ok(); }
+  void TearDown() override { (void)!io::remove_tree(sys::kCwd, path_).ok(); }
   void vendor(const std::string& place, std::string_view text) const {
     ASSERT_TRUE(io::make_directories(path_ + "/vendor/" + place).ok());
     ASSERT_TRUE(io::write_file_atomic(path_ + "/vendor/" + place + "/" + std::string(kAliceFingerprint), text).ok());

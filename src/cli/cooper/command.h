@@ -73,6 +73,7 @@ struct Command {
 };
 
 // One function per group; each group is one file.
+std::span<const Command> transfer_commands();
 std::span<const Command> image_commands();
 std::span<const Command> run_commands();
 std::span<const Command> container_commands();

@@ -61,7 +61,7 @@ std::string print_aspect(const AspectChange& change) {
     return (change.after ? "is one file with " + printable(*change.after) : std::string("is a file of its own")) +
            (change.before ? ", not with " + printable(*change.before) : "");
   }
-  const std::string name = aspect_name(change);
+  std::string name = aspect_name(change);
   if (!change.before) return name + " is new";
   if (!change.after) return name + " is gone";
   if (change.aspect == Aspect::kAttribute) return name;

@@ -202,11 +202,12 @@ Result<pod::Engine> Context::engine() const {
 }
 
 std::span<const Group> command_groups() {
-  static const std::array<Group, 10> kGroups = {{{"Containers", run_commands()},
+  static const std::array<Group, 11> kGroups = {{{"Containers", run_commands()},
                                                  {"Containers that are there", container_commands()},
                                                  {"What they use", usage_commands()},
                                                  {"Inside", exec_commands()},
                                                  {"Pods", pod_commands()},
+                                                 {"Images, here and elsewhere", transfer_commands()},
                                                  {"Images", image_commands()},
                                                  {"Signatures", trust_commands()},
                                                  {"libcontainer", libcontainer_commands()},

@@ -181,95 +181,110 @@ Result<int> load_image(const Context& context, const Args& args) {
   return load(context, args);
 }
 
+// Images that come and go.
+std::span<const Command> transfer_commands() {
+  static const std::array<Command, 9> kCommands = {
+      {{.path = "image load",
+        .usage = "[PATH]",
+        .summary = "put images of an archive or a directory into the store",
+        .description =
+            "PATH is an OCI layout (directory or tar), an archive of docker save, podman save or skopeo, or an ACI "
+            "(an App Container image), whose dependencies must be in the store; none or - is standard input. "
+            "Archives may be compressed with gzip, zstd, bzip2 or xz. Every digest is checked.",
+        .flags = {kLoadFlags, kPolicyFlags},
+        .max_args = 1,
+        .handler = load,
+        .completes = Completes::kFiles},
+       {.path = "image import",
+        .usage = "TAR [NAME[:TAG]]",
+        .summary = "make an image of a root file system in a tar archive",
+        .flags = {kImportFlags, kPolicyFlags},
+        .min_args = 1,
+        .max_args = 2,
+        .handler = import,
+        .completes = Completes::kFiles},
+       {.path = "image save",
+        .usage = "IMAGE...",
+        .summary = "write images into an archive or a directory",
+        .description =
+            "Without --output the archive goes to standard output. An image that is named by an id keeps all "
+            "its names. The archive is one of docker-archive, which every docker and podman reads, or with "
+            "--transport oci-archive or oci-dir an OCI layout, which keeps every digest. A file is replaced "
+            "whole, a directory must be new or empty.",
+        .flags = {kSaveFlags},
+        .min_args = 1,
+        .handler = save,
+        .completes = Completes::kImages,
+        .own_formats = kSaveFormats},
+       {.path = "image convert",
+        .usage = "IMAGE FILE",
+        .summary = "write an image in another form: an OCI image as an ACI, an ACI as an OCI image",
+        .description = "The end of FILE tells the form: .aci, .tar for an OCI archive, a slash for an OCI layout; or "
+                       "--to does. An ACI has all files of an image in one archive; one that was loaded comes out byte "
+                       "for byte, uncompressed.",
+        .flags = {kConvertFlags},
+        .min_args = 2,
+        .max_args = 2,
+        .handler = convert_image,
+        .completes = Completes::kImages},
+       {.path = "image pull",
+        .usage = "NAME[:TAG|@DIGEST]",
+        .summary = "fetch an image from a registry",
+        .description =
+            "NAME is registry[:port]/name; without a registry it is one of docker.io. What the store has is not "
+            "fetched again. https is spoken, and plain http only with a registry on this machine, one that the "
+            "configuration calls insecure, or with --tls-verify=false. Credentials come from --creds, "
+            "--authfile, /etc/cooper/auth.d, and the files of podman login and docker login.",
+        .flags = {kPullFlags, kRegistryFlags, kPolicyFlags},
+        .min_args = 1,
+        .max_args = 1,
+        .handler = pull},
+       {.path = "image fetch",
+        .usage = "NAME|URL|FILE",
+        .summary = "fetch an image of the App Container kind, if somebody trusted has signed it",
+        .description =
+            "NAME[:VERSION][,LABEL=VALUE...] begins with a domain, whose web pages say where the image is "
+            "(ac-discovery). A signature by a key of cooper trust for the name in the image must be beside it. A name "
+            "with a port or a digest, one without a domain, and docker://NAME go to image pull.",
+        .flags = {kFetchFlags, kPullFlags, kRegistryFlags},
+        .min_args = 1,
+        .max_args = 1,
+        .handler = fetch_image,
+        .completes = Completes::kFiles},
+       {.path = "image policy",
+        .usage = "[IMAGE]",
+        .summary = "show which images are taken, and what is required of one",
+        .description = "IMAGE is a name as for image pull, or oci:PATH, oci-archive:PATH, docker-archive:PATH or "
+                       "tarball:PATH. Nothing is fetched or checked.",
+        .flags = {kPolicyFlags},
+        .max_args = 1,
+        .handler = show_policy,
+        .completes = Completes::kImages},
+       {.path = "image push",
+        .usage = "IMAGE [DESTINATION]",
+        .summary = "send an image to a registry",
+        .description =
+            "DESTINATION is registry[:port]/name[:tag]; without it the image's own name is taken. Sent is what the "
+            "registry lacks, as it is stored, and the manifest last. Mirrors are passed over. Schemes and credentials "
+            "are those of image pull.",
+        .flags = {kPushFlags, kRegistryFlags},
+        .min_args = 1,
+        .max_args = 2,
+        .handler = push,
+        .completes = Completes::kImages},
+       {.path = "image extract",
+        .usage = "IMAGE DIRECTORY",
+        .summary = "unpack an image into a new or empty directory",
+        .min_args = 2,
+        .max_args = 2,
+        .handler = extract,
+        .completes = Completes::kImages}}};
+  return kCommands;
+}
+
+// Images that are here.
 std::span<const Command> image_commands() {
-  static const std::array<Command, 20> kCommands = {{
-      {.path = "image load",
-       .usage = "[PATH]",
-       .summary = "put images of an archive or a directory into the store",
-       .description =
-           "PATH is an OCI layout (directory or tar), an archive of docker save, podman save or skopeo, or an ACI "
-           "(an App Container image), whose dependencies must be in the store; none or - is standard input. "
-           "Archives may be compressed with gzip, zstd, bzip2 or xz. Every digest is checked.",
-       .flags = {kLoadFlags, kPolicyFlags},
-       .max_args = 1,
-       .handler = load,
-       .completes = Completes::kFiles},
-      {.path = "image import",
-       .usage = "TAR [NAME[:TAG]]",
-       .summary = "make an image of a root file system in a tar archive",
-       .flags = {kImportFlags, kPolicyFlags},
-       .min_args = 1,
-       .max_args = 2,
-       .handler = import,
-       .completes = Completes::kFiles},
-      {.path = "image save",
-       .usage = "IMAGE...",
-       .summary = "write images into an archive or a directory",
-       .description = "Without --output the archive goes to standard output. An image that is named by an id keeps all "
-                      "its names. The archive is one of docker-archive, which every docker and podman reads, or with "
-                      "--transport oci-archive or oci-dir an OCI layout, which keeps every digest. A file is replaced "
-                      "whole, a directory must be new or empty.",
-       .flags = {kSaveFlags},
-       .min_args = 1,
-       .handler = save,
-       .completes = Completes::kImages,
-       .own_formats = kSaveFormats},
-      {.path = "image convert",
-       .usage = "IMAGE FILE",
-       .summary = "write an image in another form: an OCI image as an ACI, an ACI as an OCI image",
-       .description = "The end of FILE tells the form: .aci, .tar for an OCI archive, a slash for an OCI layout; or "
-                      "--to does. An ACI has all files of an image in one archive; one that was loaded comes out byte "
-                      "for byte, uncompressed.",
-       .flags = {kConvertFlags},
-       .min_args = 2,
-       .max_args = 2,
-       .handler = convert_image,
-       .completes = Completes::kImages},
-      {.path = "image pull",
-       .usage = "NAME[:TAG|@DIGEST]",
-       .summary = "fetch an image from a registry",
-       .description =
-           "NAME is registry[:port]/name; without a registry it is one of docker.io. What the store has is not "
-           "fetched again. https is spoken, and plain http only with a registry on this machine, one that the "
-           "configuration calls insecure, or with --tls-verify=false. Credentials come from --creds, "
-           "--authfile, /etc/cooper/auth.d, and the files of podman login and docker login.",
-       .flags = {kPullFlags, kRegistryFlags, kPolicyFlags},
-       .min_args = 1,
-       .max_args = 1,
-       .handler = pull},
-      {.path = "image fetch",
-       .usage = "NAME|URL|FILE",
-       .summary = "fetch an image of the App Container kind, if somebody trusted has signed it",
-       .description =
-           "NAME[:VERSION][,LABEL=VALUE...] begins with a domain, whose web pages say where the image is "
-           "(ac-discovery). A signature by a key of cooper trust for the name in the image must be beside it. A name "
-           "with a port or a digest, one without a domain, and docker://NAME go to image pull.",
-       .flags = {kFetchFlags, kPullFlags, kRegistryFlags},
-       .min_args = 1,
-       .max_args = 1,
-       .handler = fetch_image,
-       .completes = Completes::kFiles},
-      {.path = "image policy",
-       .usage = "[IMAGE]",
-       .summary = "show which images are taken, and what is required of one",
-       .description = "IMAGE is a name as for image pull, or oci:PATH, oci-archive:PATH, docker-archive:PATH or "
-                      "tarball:PATH. Nothing is fetched or checked.",
-       .flags = {kPolicyFlags},
-       .max_args = 1,
-       .handler = show_policy,
-       .completes = Completes::kImages},
-      {.path = "image push",
-       .usage = "IMAGE [DESTINATION]",
-       .summary = "send an image to a registry",
-       .description =
-           "DESTINATION is registry[:port]/name[:tag]; without it the image's own name is taken. Sent is what the "
-           "registry lacks, as it is stored, and the manifest last. Mirrors are passed over. Schemes and credentials "
-           "are those of image pull.",
-       .flags = {kPushFlags, kRegistryFlags},
-       .min_args = 1,
-       .max_args = 2,
-       .handler = push,
-       .completes = Completes::kImages},
+  static const std::array<Command, 11> kCommands = {{
       {.path = "image ls",
        .usage = "[NAME[:TAG]|PATTERN]",
        .summary = "list images, all or those of a name",
@@ -348,13 +363,6 @@ std::span<const Command> image_commands() {
        .min_args = 1,
        .max_args = 1,
        .handler = cat_manifest,
-       .completes = Completes::kImages},
-      {.path = "image extract",
-       .usage = "IMAGE DIRECTORY",
-       .summary = "unpack an image into a new or empty directory",
-       .min_args = 2,
-       .max_args = 2,
-       .handler = extract,
        .completes = Completes::kImages},
       {.path = "image gc",
        .summary = "remove what nothing refers to",
