@@ -73,7 +73,7 @@ TEST(ProcessPlan, IsWhatAStartDoesForItsProcess) {
   for (const bool no_keyring : {false, true}) {
     PlanOptions with = options();
     with.no_new_keyring = no_keyring;
-    for (oci::Config config : {full_config(), oci::default_config()}) {
+    for (const oci::Config& config : {full_config(), oci::default_config()}) {
       const auto start = make_plan(config, with);
       const auto process = make_process_plan(config, with);
       ASSERT_TRUE(start.ok()) << start.error().message();

@@ -135,9 +135,9 @@ bool is_id(std::string_view text) {
   return !digits.empty() && is_hex(digits) && (digits.size() < text.size() || digits.size() >= kIdDigits);
 }
 
-std::vector<std::string> similar_to(const Records& records, std::string_view text) {
-  const auto reference = oci_image::parse_reference(text);
-  return reference.ok() ? near_matches(records, *reference) : std::vector<std::string>();
+std::vector<std::string> similar_to(const Records& records, std::string_view reference) {
+  const auto parsed = oci_image::parse_reference(reference);
+  return parsed.ok() ? near_matches(records, *parsed) : std::vector<std::string>();
 }
 
 Result<FoundImage> find_image_and_name(const Records& records, std::string_view text) {

@@ -9,7 +9,6 @@ namespace cooper::policy {
 namespace {
 
 using codec::json::Cursor;
-using codec::json::Type;
 using oci_image::Reference;
 using Match = SignedIdentity::Match;
 

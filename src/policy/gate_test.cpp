@@ -18,7 +18,7 @@ constexpr std::string_view kAccept = R"({"default":[{"type":"insecureAcceptAnyth
 class GateTest : public ::testing::Test {
  protected:
   GateTest() { COOPER_ASSERT(::mkdtemp(folder_.data()) != nullptr); }
-  ~GateTest() override { (void)!io::remove_tree(sys::kCwd, folder_).ok(); }
+  void TearDown() override { (void)!io::remove_tree(sys::kCwd, folder_).ok(); }
   std::string path(const std::string& name) const { return folder_ + "/" + name; }
   std::string write(const std::string& name, std::string_view text) const {
     std::string out = path(name);

@@ -20,7 +20,6 @@ using image::VerifiedImage;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
-using ::testing::Not;
 
 Image make_image(const std::string& word, std::vector<std::string> names) {
   Image image{.id = codec::digest_of(word), .manifest_digest = codec::digest_of("manifest " + word)};

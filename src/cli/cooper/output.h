@@ -32,7 +32,7 @@ class Table {
 
 // Printable, and at most `width` characters, of which the last three of a longer text are "...". Counts UTF-8 sequences
 // as one.
-std::string shorten(std::string_view text, std::size_t width);
+std::string shorten(std::string_view raw, std::size_t width);
 // The command line of a container as one line, blanks and quotes visible.
 std::string print_command(const std::vector<std::string>& args);
 

@@ -23,7 +23,7 @@ appc::ImageManifest aci_manifest_of(const Image& image, const oci_image::ImageCo
 Status write_rootfs(BorrowedFd rootfs, codec::tar::Writer& writer);
 
 // An ACI of the store comes out as it was, uncompressed; of others the layers are unpacked for it. The bytes written.
-Result<std::uint64_t> write_aci(BorrowedFd store, const PinnedImage& image, codec::ByteSink& sink,
+Result<std::uint64_t> write_aci(BorrowedFd store, const PinnedImage& pinned, codec::ByteSink& sink,
                                 const SaveSteps& steps);
 
 }  // namespace cooper::image
