@@ -2,6 +2,7 @@
 
 #include <cstdio>
 #include <cstring>
+#include "base/chars.h"
 
 namespace cooper {
 
@@ -90,9 +91,7 @@ std::string describe_errno(int errno_value) {
   const char* text = strerrordesc_np(errno_value);
   std::string out = text != nullptr ? text : "unknown error";
   // errno texts start with a capital; inside a sentence they must not (but keep acronyms such as "RFS").
-  if (out.size() > 1 && out[0] >= 'A' && out[0] <= 'Z' && !(out[1] >= 'A' && out[1] <= 'Z')) {
-    out[0] = static_cast<char>(out[0] - 'A' + 'a');
-  }
+  if (out.size() > 1 && !is_upper(out[1])) out[0] = to_lower(out[0]);
   return out + " (" + errno_name(errno_value) + ")";
 }
 

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 
+#include "base/chars.h"
 #include "base/strings.h"
 
 namespace cooper {
@@ -14,16 +15,6 @@ namespace {
 constexpr std::string_view kWrongFormat = "invalid container ID format: ";
 constexpr std::string_view kEmpty = "container id must not be empty";
 constexpr std::string_view kTooLong = "container id is longer than 1024 bytes";
-
-bool is_lower_alnum(char c) {
-  return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
-}
-bool is_alnum(char c) {
-  return is_lower_alnum(c) || (c >= 'A' && c <= 'Z');
-}
-bool is_lower_hex(char c) {
-  return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f');
-}
 
 }  // namespace
 
@@ -36,9 +27,9 @@ Result<ContainerId> ContainerId::parse(std::string_view text) {
   if (text.empty()) return Error(Errc::kInvalidArgument, std::string(kEmpty));
   if (text.size() > 1024) return Error(Errc::kInvalidArgument, std::string(kTooLong));
   const auto allowed = [](char c) { return is_alnum(c) || c == '_' || c == '+' || c == '.' || c == '-'; };
-  if (!std::ranges::all_of(text, allowed) || text == "." || text == "..") {
-    return Error(Errc::kInvalidArgument,
-                 std::string(kWrongFormat) + quoted(text) + " (use letters, digits, '_', '+', '.' and '-')");
+  if (!std::ranges::all_of(text, allowed) || text.front() == '.') {
+    return Error(Errc::kInvalidArgument, std::string(kWrongFormat) + quoted(text) +
+                                             " (use letters, digits, '_', '+', '-' and, not first, '.')");
   }
   return ContainerId(std::string(text));
 }

@@ -4,6 +4,7 @@
 
 #include <array>
 #include <cmath>
+#include "base/chars.h"
 
 namespace cooper {
 
@@ -35,9 +36,7 @@ std::string_view trim(std::string_view text) {
 
 std::string to_lower(std::string_view text) {
   std::string out(text);
-  for (char& c : out) {
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-  }
+  for (char& c : out) c = to_lower(c);
   return out;
 }
 
@@ -57,7 +56,7 @@ Result<std::uint64_t> parse_bytes(std::string_view text) {
   };
   std::size_t digits = 0;
   bool dot = false;
-  while (digits < text.size() && ((text[digits] >= '0' && text[digits] <= '9') || (text[digits] == '.' && !dot))) {
+  while (digits < text.size() && (is_digit(text[digits]) || (text[digits] == '.' && !dot))) {
     dot = dot || text[digits] == '.';
     ++digits;
   }
@@ -148,9 +147,17 @@ void append_printable(std::string& out, std::string_view& text) {
   text.remove_prefix(taken);
 }
 
+// Most texts are nothing else: they are taken as a whole. One pass without a branch is what compilers make fast.
+bool is_printable_ascii(std::string_view text) {
+  bool plain = true;
+  for (const char c : text) plain &= c >= 0x20 && c < 0x7f;
+  return plain;
+}
+
 }  // namespace
 
 std::string printable(std::string_view text) {
+  if (is_printable_ascii(text)) return std::string(text);
   std::string out;
   while (!text.empty()) append_printable(out, text);
   return out;

@@ -79,7 +79,8 @@ class Group {
   Status enter_subgroup(std::string_view controller, const std::string& relative);
 
   const std::string& path() const { return path_; }
-  // Per-hierarchy directory on the host: controller (or "" for v2) -> directory. For state.json and bind mounts.
+  // Per-hierarchy directory on the host: controller (or "" for v2) -> directory. For records of containers and bind
+  // mounts.
   std::map<std::string, std::string> directories() const;
   // Directory fd of the v2 tree, also on hybrid hosts; -1 without one, and after apply() of a pids limit of 0 on pure
   // v2 (the kernel refuses births there). For CLONE_INTO_CGROUP; the child then calls attach_self(Born::kInV2). clone3

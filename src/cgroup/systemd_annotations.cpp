@@ -1,6 +1,7 @@
 // Annotations "org.systemd.property.NAME".
 #include <cmath>
 
+#include "base/chars.h"
 #include "base/strings.h"
 #include "cgroup/systemd.h"
 
@@ -11,11 +12,7 @@ constexpr std::string_view kPrefix = "org.systemd.property.";
 constexpr double kSecondUs = 1e6;
 
 bool is_name(std::string_view name) {
-  if (name.size() < 3) return false;
-  for (const char c : name) {
-    if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'))) return false;
-  }
-  return true;
+  return name.size() >= 3 && std::ranges::all_of(name, is_letter);
 }
 
 // What unit files call TimeoutStopSec is TimeoutStopUSec on the bus, in microseconds.

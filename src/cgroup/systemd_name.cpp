@@ -1,6 +1,7 @@
 // Names of units and the paths that follow from them.
 #include <algorithm>
 
+#include "base/chars.h"
 #include "base/strings.h"
 #include "cgroup/systemd.h"
 
@@ -15,8 +16,7 @@ Error bad(std::string_view what, std::string_view why) {
 
 // Letters, digits and ":-_.\" (systemd.unit(5)); '@' would make it an instance of a template.
 bool is_unit_char(char c) {
-  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-         std::string_view(":-_.\\").find(c) != std::string_view::npos;
+  return is_alnum(c) || std::string_view(":-_.\\").find(c) != std::string_view::npos;
 }
 
 Status check_unit(std::string_view unit) {

@@ -5,44 +5,20 @@
 
 #include <optional>
 
+#include "base/percent.h"
 #include "base/strings.h"
 
 namespace cooper::dbus {
 namespace {
-
-std::optional<int> hex_digit(char c) {
-  if (c >= '0' && c <= '9') return c - '0';
-  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-  if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-  return std::nullopt;
-}
-
-// "%2f" -> "/".
-std::optional<std::string> unescape(std::string_view text) {
-  std::string out;
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    if (text[i] != '%') {
-      out += text[i];
-      continue;
-    }
-    if (text.size() - i < 3) return std::nullopt;
-    const auto high = hex_digit(text[i + 1]);
-    const auto low = hex_digit(text[i + 2]);
-    if (!high || !low) return std::nullopt;
-    out += static_cast<char>(*high * 16 + *low);
-    i += 2;
-  }
-  if (out.find('\0') != std::string::npos) return std::nullopt;
-  return out;
-}
 
 // The socket of one "unix:" address; nullopt when it names none we can connect to.
 Result<std::optional<std::string>> unix_socket(std::string_view parameters) {
   std::optional<std::string> out;
   for (const auto parameter : split(parameters, ',')) {
     const auto pair = split_once(parameter, '=');
-    const auto value = pair ? unescape(pair->second) : std::nullopt;
-    if (!value) return Error(Errc::kInvalidArgument, "malformed D-Bus address: " + quoted(parameter), EINVAL);
+    const auto value = pair ? percent_decode(pair->second) : std::nullopt;
+    if (!value || value->find('\0') != std::string::npos)
+      return Error(Errc::kInvalidArgument, "malformed D-Bus address: " + quoted(parameter), EINVAL);
     if (pair->first == "path" && value->starts_with('/')) out = *value;
     if (pair->first == "abstract" && !value->empty()) out = "@" + *value;
   }

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 
+#include "base/chars.h"
 #include "base/strings.h"
 #include "log/log.h"
 
@@ -76,18 +77,15 @@ Value property_list(const std::vector<Property>& properties) {
 }  // namespace
 
 std::string unit_path(std::string_view unit) {
-  constexpr std::string_view kHex = "0123456789abcdef";
   std::string out = std::string(kManagerPath) + "/unit/";
   for (std::size_t i = 0; i < unit.size(); ++i) {
     const char c = unit[i];
-    const bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-    if (letter || (i > 0 && c >= '0' && c <= '9')) {
+    if (is_letter(c) || (i > 0 && is_digit(c))) {
       out += c;
       continue;
     }
     out += '_';
-    out += kHex[static_cast<unsigned char>(c) >> 4];
-    out += kHex[static_cast<unsigned char>(c) & 15];
+    out += hex_encode({&c, 1});
   }
   return unit.empty() ? out + "_" : out;
 }

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <optional>
 
+#include "base/chars.h"
 #include "base/strings.h"
 #include "dbus/internal/wire.h"
 #include "dbus/value.h"
@@ -53,7 +54,7 @@ void append_utf8(std::string& out, std::uint32_t point) {
 }
 
 bool is_word_char(char c) {
-  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
+  return is_alnum(c) || c == '_';
 }
 
 class Parser {
@@ -120,7 +121,7 @@ Result<Value> Parser::value(std::string_view expected, int depth) {
     if (c == '(') return tuple(expected, depth);
     if (c == '{') return dictionary(expected, depth);
     if (c == '<') return variant(depth);
-    if (c == '+' || c == '-' || c == '.' || (c >= '0' && c <= '9')) return number(expected);
+    if (c == '+' || c == '-' || c == '.' || is_digit(c)) return number(expected);
     return keyword(expected, depth);
   }());
   if (!expected.empty() && out.type != expected)
@@ -361,13 +362,11 @@ Result<Value> Parser::variant(int depth) {
 
 std::string print_string(const std::string& text) {
   std::string out = "'";
-  constexpr std::string_view kHex = "0123456789abcdef";
   for (const char c : text) {
     if (c == '\'' || c == '\\') out += '\\';
     if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) {
       out += "\\u00";
-      out += kHex[static_cast<unsigned char>(c) >> 4];
-      out += kHex[static_cast<unsigned char>(c) & 15];
+      out += hex_encode({&c, 1});
     } else {
       out += c;
     }

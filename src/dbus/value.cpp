@@ -1,4 +1,5 @@
 #include "dbus/value.h"
+#include "base/chars.h"
 
 namespace cooper::dbus {
 namespace {
@@ -58,7 +59,7 @@ bool is_object_path(std::string_view path) {
   if (path.empty() || path[0] != '/' || path.back() == '/') return false;
   char before = 'x';
   for (const char c : path) {
-    const bool word = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
+    const bool word = is_alnum(c) || c == '_';
     if (!word && (c != '/' || before == '/')) return false;
     before = c;
   }

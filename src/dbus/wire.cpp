@@ -1,22 +1,16 @@
 #include "dbus/internal/wire.h"
 
+#include "base/chars.h"
 #include "base/strings.h"
 
 namespace cooper::dbus::wire {
 namespace {
 
-bool is_letter(char c) {
-  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
-}
-bool is_digit(char c) {
-  return c >= '0' && c <= '9';
-}
-
 bool is_word(std::string_view text, bool bus_name) {
   if (text.empty()) return false;
   if (!bus_name && is_digit(text[0])) return false;
   for (const char c : text) {
-    if (!is_letter(c) && !is_digit(c) && !(bus_name && c == '-')) return false;
+    if (!is_alnum(c) && c != '_' && !(bus_name && c == '-')) return false;
   }
   return true;
 }

@@ -2,6 +2,7 @@
 
 #include <sys/utsname.h>
 
+#include "base/chars.h"
 #include "base/strings.h"
 #include "io/file.h"
 #include "sys/file.h"
@@ -85,9 +86,7 @@ Status check_hostname(std::string_view name) {
     if (label.empty()) return bad("has an empty label");
     if (label.front() == '-' || label.back() == '-') return bad("has a label that starts or ends with '-'");
     for (const char c : label) {
-      const bool word =
-          (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_';
-      if (!word) return bad("may only have letters, digits, '-', '_' and '.'");
+      if (!is_alnum(c) && c != '-' && c != '_') return bad("may only have letters, digits, '-', '_' and '.'");
     }
   }
   return {};

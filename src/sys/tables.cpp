@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <array>
 
+#include "base/chars.h"
 #include "base/strings.h"
 #include "sys/missing.h"
 
@@ -97,9 +98,7 @@ constexpr std::array<NamespaceInfo, 8> kNamespaces{{
 
 std::string upper(std::string_view text) {
   std::string out(text);
-  for (char& c : out) {
-    if (c >= 'a' && c <= 'z') c = static_cast<char>(c - 'a' + 'A');
-  }
+  for (char& c : out) c = to_upper(c);
   return out;
 }
 
