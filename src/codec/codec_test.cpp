@@ -149,6 +149,24 @@ TEST(Compression, SeveralMembersAndFrames) {
   EXPECT_EQ(*frames, "onetwo");
 }
 
+TEST(Compression, TheWindowOfZstdHasALimit) {
+  // A magic number, no flags, a window of 2^25 bytes, and one last raw block: "one".
+  const std::string frame("\x28\xb5\x2f\xfd\0\x78\x19\0\0one", 12);
+  const auto read = [&](std::size_t max_window_bytes) -> Result<std::string> {
+    MemorySource source(frame);
+    ASSIGN_OR_RETURN(const auto plain, Decompressor::create(source, Accept::kLayers, max_window_bytes));
+    std::string out(8, '\0');
+    ASSIGN_OR_RETURN(const std::size_t n, read_full(*plain, out));
+    out.resize(n);
+    return out;
+  };
+  EXPECT_EQ(*read(kMaxWindowBytes), "one");
+  EXPECT_EQ(*read(std::size_t{1} << 25), "one");
+  const auto refused = read(std::size_t{1} << 24);
+  EXPECT_EQ(refused.error().code(), Errc::kLimit);
+  EXPECT_THAT(refused.error().message(), testing::HasSubstr("more than 16 MiB"));
+}
+
 TEST(Compression, GzipMayBePaddedButNotFollowed) {
   EXPECT_EQ(*decompress(gzip("one") + std::string(700, '\0')), "one");
   EXPECT_EQ(decompress(gzip("one") + "junk").error().code(), Errc::kCorrupt);
@@ -173,6 +191,22 @@ TEST(Compression, DamageIsAnError) {
   }
   EXPECT_EQ(decompress(bzip2("one") + "junk").error().code(), Errc::kCorrupt);
   EXPECT_EQ(decompress(xz("one") + "junk").error().code(), Errc::kCorrupt);
+}
+
+TEST(Compression, ForALayerOnlyWhatLayersCannotHaveIsUndone) {
+  const std::string text = sample();
+  for (const auto& [bytes, expected] : {std::pair(bzip2(text), text), std::pair(xz(text), text), std::pair(text, text),
+                                        std::pair(gzip(text), gzip(text)), std::pair(zstd(text), zstd(text))}) {
+    Trickle source(bytes, 7000);
+    const auto layer = Decompressor::for_layer(source);
+    ASSERT_TRUE(layer.ok()) << layer.error().message();
+    std::string out(bytes.size() + text.size(), '\0');
+    const auto n = read_full(**layer, out);
+    ASSERT_TRUE(n.ok()) << n.error().message();
+    EXPECT_EQ(out.substr(0, *n), expected);
+  }
+  MemorySource lz4(std::string_view("\x04\x22\x4d\x18", 4));
+  EXPECT_EQ(Decompressor::for_layer(lz4).error().code(), Errc::kUnsupported);
 }
 
 TEST(Compression, OthersAreNamed) {

@@ -42,6 +42,21 @@ bool is_accepted(Compression compression, Accept accept) {
   return false;
 }
 
+struct Head {
+  std::string bytes;
+  Compression compression;
+};
+
+Result<Head> read_head(ByteSource& input, Accept accept) {
+  std::string head(kSniffBytes, '\0');
+  ASSIGN_OR_RETURN(const std::size_t n, read_full(input, head));
+  head.resize(n);
+  const Compression compression = sniff(head);
+  if (is_accepted(compression, accept)) return Head{std::move(head), compression};
+  return Error(Errc::kUnsupported, std::string(to_string(compression)) + " compression is not supported")
+      .with_hint("recompress with gzip or zstd");
+}
+
 }  // namespace
 
 std::string_view to_string(Compression compression) {
@@ -82,26 +97,27 @@ Result<std::size_t> Decompressor::Rewound::read(std::span<char> buffer) {
   return n;
 }
 
-Decompressor::Decompressor(Compression compression, std::string head, ByteSource& input)
+Decompressor::Decompressor(Compression compression, std::string head, ByteSource& input, std::size_t max_window_bytes)
     : compression_(compression), rewound_(std::move(head), input) {
   if (compression_ == Compression::kGzip) inner_ = std::make_unique<GzipReader>(rewound_);
-  if (compression_ == Compression::kZstd) inner_ = std::make_unique<ZstdReader>(rewound_);
+  if (compression_ == Compression::kZstd) inner_ = std::make_unique<ZstdReader>(rewound_, max_window_bytes);
   if (compression_ == Compression::kBzip2) inner_ = std::make_unique<Bzip2Reader>(rewound_);
   if (compression_ == Compression::kXz) inner_ = std::make_unique<XzReader>(rewound_);
 }
 
-Result<std::unique_ptr<Decompressor>> Decompressor::create(ByteSource& input, Accept accept) {
-  std::string head(kSniffBytes, '\0');
-  ASSIGN_OR_RETURN(const std::size_t n, read_full(input, head));
-  head.resize(n);
-  const Compression compression = sniff(head);
-  if (!is_accepted(compression, accept)) {
-    return Error(Errc::kUnsupported, std::string(to_string(compression)) + " compression is not supported")
-        .with_hint("recompress with gzip or zstd");
-  }
+Result<std::unique_ptr<Decompressor>> Decompressor::create(ByteSource& input, Accept accept,
+                                                           std::size_t max_window_bytes) {
+  ASSIGN_OR_RETURN(Head head, read_head(input, accept));
   // Not make_unique: the constructor is private, and the object must not move (inner_ refers to rewound_).
-  return std::unique_ptr<Decompressor>(
-      new Decompressor(compression, std::move(head), input));  // ban-ok(new): private constructor
+  return std::unique_ptr<Decompressor>(new Decompressor(head.compression, std::move(head.bytes), input,
+                                                        max_window_bytes));  // ban-ok(new): private constructor
+}
+
+Result<std::unique_ptr<Decompressor>> Decompressor::for_layer(ByteSource& input) {
+  ASSIGN_OR_RETURN(Head head, read_head(input, Accept::kArchives));
+  if (is_accepted(head.compression, Accept::kLayers)) head.compression = Compression::kNone;
+  return std::unique_ptr<Decompressor>(new Decompressor(head.compression, std::move(head.bytes), input,
+                                                        kMaxWindowBytes));  // ban-ok(new): private constructor
 }
 
 Result<std::size_t> Decompressor::read(std::span<char> buffer) {

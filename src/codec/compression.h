@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include "codec/stream.h"
+#include "codec/zstd.h"
 
 namespace cooper::codec {
 
@@ -23,8 +24,12 @@ enum class Accept { kLayers, kArchives };
 class Decompressor final : public ByteSource {
  public:
   // Errc::kUnsupported for a compression that is not accepted, and for lz4. `input` must outlive the result.
-  static Result<std::unique_ptr<Decompressor>> create(ByteSource& input, Accept accept = Accept::kLayers);
+  static Result<std::unique_ptr<Decompressor>> create(ByteSource& input, Accept accept = Accept::kLayers,
+                                                      std::size_t max_window_bytes = kMaxWindowBytes);
+  // The bytes as a layer of an OCI image may have them: bzip2 and xz are undone, what layers may be passes as it is.
+  static Result<std::unique_ptr<Decompressor>> for_layer(ByteSource& input);
   Result<std::size_t> read(std::span<char> buffer) override;
+  // What was undone.
   Compression compression() const { return compression_; }
 
  private:
@@ -39,7 +44,7 @@ class Decompressor final : public ByteSource {
     std::size_t at_ = 0;
     ByteSource& rest_;
   };
-  Decompressor(Compression compression, std::string head, ByteSource& input);
+  Decompressor(Compression compression, std::string head, ByteSource& input, std::size_t max_window_bytes);
 
   Compression compression_;
   Rewound rewound_;

@@ -344,6 +344,11 @@ Writer& Writer::key(std::string_view name) {
 
 void Writer::escape(std::string_view text) {
   constexpr std::string_view kHex = "0123456789abcdef";
+  const auto append_escape = [&](unsigned char code) {
+    out_ += "\\u00";
+    out_ += kHex[code >> 4];
+    out_ += kHex[code & 15];
+  };
   out_ += '"';
   while (!text.empty()) {
     const char c = text.front();
@@ -353,6 +358,10 @@ void Writer::escape(std::string_view text) {
       if (length == 0) {
         out_ += "\xef\xbf\xbd";
         text.remove_prefix(1);
+      } else if (byte == 0xc2 && static_cast<unsigned char>(text[1]) < 0xa0) {
+        // U+0080 to U+009F: a terminal obeys them.
+        append_escape(static_cast<unsigned char>(text[1]));
+        text.remove_prefix(2);
       } else {
         out_ += text.substr(0, length);
         text.remove_prefix(length);
@@ -377,9 +386,7 @@ void Writer::escape(std::string_view text) {
         break;
       default:
         if (byte < 0x20 || byte == 0x7f) {
-          out_ += "\\u00";
-          out_ += kHex[byte >> 4];
-          out_ += kHex[byte & 15];
+          append_escape(byte);
         } else {
           out_ += c;
         }

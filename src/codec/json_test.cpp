@@ -60,6 +60,9 @@ TEST(Json, WriterEscapesAndIndents) {
       .end_object();
   EXPECT_EQ(w.take(),
             "{\n  \"a\": \"q\\\"\\n\\u0001\xef\xbf\xbd\",\n  \"b\": [\n    1,\n    false\n  ],\n  \"c\": {}\n}");
+  Writer controls;
+  controls.begin_array().string("\xc2\x9b\xc2\x80\xc2\x9f\xc2\xa0\x7f").end_array();
+  EXPECT_EQ(controls.take(), "[\"\\u009b\\u0080\\u009f\xc2\xa0\\u007f\"]");
   Writer compact;
   compact.begin_array().null().number(1.5).end_array();
   EXPECT_EQ(compact.take(), "[null,1.5]");

@@ -181,28 +181,10 @@ Result<std::uint64_t> Reader::Impl::read_sparse_map(std::uint64_t stored, std::v
 namespace {
 
 Result<EntryType> entry_type(const Header& header) {
-  switch (header.type) {
-    case '\0':
-      return header.name.ends_with('/') ? EntryType::kDirectory : EntryType::kFile;
-    case '0':
-    case '7':
-    case 'S':
-      return EntryType::kFile;
-    case '1':
-      return EntryType::kHardLink;
-    case '2':
-      return EntryType::kSymlink;
-    case '3':
-      return EntryType::kCharDevice;
-    case '4':
-      return EntryType::kBlockDevice;
-    case '5':
-      return EntryType::kDirectory;
-    case '6':
-      return EntryType::kFifo;
-    default:
-      break;
-  }
+  if (header.type == '\0') return header.name.ends_with('/') ? EntryType::kDirectory : EntryType::kFile;
+  if (header.type == kContiguousFile || header.type == kGnuSparseFile) return EntryType::kFile;
+  const auto found = std::ranges::find(kTypeLetters, header.type, &TypeLetter::letter);
+  if (found != kTypeLetters.end()) return found->type;
   return Error(Errc::kUnsupported,
                "tar: entry " + quoted(header.name) + " has the unknown type " + quoted({&header.type, 1}));
 }
@@ -251,10 +233,10 @@ Status Reader::Impl::finish_entry(const Header& header, Extensions& extensions, 
   padding = (kBlock - stored % kBlock) % kBlock;
   entry.size_bytes = stored;
   entry.sparse.reset();
-  sparse = entry.type == EntryType::kFile && (extensions.sparse || header.type == 'S');
+  sparse = entry.type == EntryType::kFile && (extensions.sparse || header.type == kGnuSparseFile);
   parts.clear();
   if (sparse) {
-    if (header.type == 'S') {
+    if (header.type == kGnuSparseFile) {
       parts = header.sparse;
       entry.size_bytes = header.real_size_bytes;
     } else {

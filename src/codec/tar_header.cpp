@@ -7,33 +7,8 @@
 namespace cooper::codec::tar {
 namespace {
 
-struct Field {
-  std::size_t offset;
-  std::size_t size;
-};
-constexpr Field kName{0, 100};
-constexpr Field kMode{100, 8};
-constexpr Field kUid{108, 8};
-constexpr Field kGid{116, 8};
-constexpr Field kSize{124, 12};
-constexpr Field kMtime{136, 12};
-constexpr Field kChecksum{148, 8};
-constexpr std::size_t kType = 156;
-constexpr Field kLinkName{157, 100};
-constexpr Field kMagic{257, 8};
-constexpr Field kDeviceMajor{329, 8};
-constexpr Field kDeviceMinor{337, 8};
-constexpr Field kPrefix{345, 155};
-constexpr std::size_t kGnuSparse = 386;
-constexpr std::size_t kGnuSparseCount = 4;
-constexpr std::size_t kGnuContinues = 482;
-constexpr Field kGnuRealSize{483, 12};
-constexpr std::size_t kContinuationCount = 21;
-constexpr std::size_t kContinuationContinues = 504;
-constexpr std::size_t kSparseNumber = 12;
-
 std::string_view view(BlockView block, Field field) {
-  return {block.data() + field.offset, field.size};
+  return {block.data() + field.at, field.size};
 }
 
 // Up to the first NUL.
@@ -91,7 +66,7 @@ Status check_checksum(BlockView block) {
   std::int64_t sum = 0;
   std::int64_t signed_sum = 0;  // what some old archivers computed
   for (std::size_t i = 0; i < kBlock; ++i) {
-    const bool blank = i >= kChecksum.offset && i < kChecksum.offset + kChecksum.size;
+    const bool blank = i >= kChecksum.at && i < kChecksum.at + kChecksum.size;
     const char c = blank ? ' ' : block[i];
     sum += static_cast<unsigned char>(c);
     signed_sum += static_cast<signed char>(c);
@@ -138,9 +113,9 @@ Result<Header> parse_header(BlockView block) {
   RETURN_IF_ERROR(check_checksum(block));
   Header out;
   const std::string_view magic = view(block, kMagic);
-  if (magic.substr(0, 6) == std::string_view("ustar\0", 6)) {
+  if (magic.starts_with(kUstarMagic)) {
     out.format = Format::kUstar;
-  } else if (magic == std::string_view("ustar  \0", 8)) {
+  } else if (magic == kGnuMagic) {
     out.format = Format::kGnu;
   }
   out.type = block[kType];
@@ -161,7 +136,7 @@ Result<Header> parse_header(BlockView block) {
     const std::string prefix = text(block, kPrefix);
     if (!prefix.empty()) out.name = prefix + "/" + out.name;
   }
-  if (out.type == 'S') {
+  if (out.type == kGnuSparseFile) {
     if (out.format != Format::kGnu) return corrupt("sparse entry in an archive that is not in GNU format");
     RETURN_IF_ERROR(parse_gnu_sparse(block, out));
   }

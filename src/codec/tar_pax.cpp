@@ -1,6 +1,7 @@
 // Records of pax extended headers: "<length> <key>=<value>\n".
 #include "codec/internal/tar_header.h"
 
+#include "base/percent.h"
 #include "base/strings.h"
 #include "codec/base64.h"
 
@@ -44,29 +45,6 @@ Result<std::pair<std::int64_t, std::uint32_t>> pax_time(std::string_view key, st
   if (*seconds > kFar || *seconds < -kFar) return corrupt("pax record " + quoted(key) + " is out of range");
   if (!negative || nanoseconds == 0) return std::pair{*seconds, nanoseconds};
   return std::pair{*seconds - 1, 1'000'000'000 - nanoseconds};
-}
-
-std::optional<std::string> percent_decode(std::string_view text) {
-  const auto digit = [](char c) -> int {
-    if (c >= '0' && c <= '9') return c - '0';
-    if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-    if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-    return -1;
-  };
-  std::string out;
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    if (text[i] != '%') {
-      out += text[i];
-      continue;
-    }
-    if (i + 2 >= text.size()) return std::nullopt;
-    const int high = digit(text[i + 1]);
-    const int low = digit(text[i + 2]);
-    if (high < 0 || low < 0) return std::nullopt;
-    out += static_cast<char>(high * 16 + low);
-    i += 2;
-  }
-  return out;
 }
 
 Status add_xattr(std::string name, std::string value, Extensions& out) {

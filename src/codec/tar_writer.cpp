@@ -7,36 +7,15 @@
 #include <string>
 
 #include "base/strings.h"
+#include "codec/internal/tar_block.h"
 
 namespace cooper::codec::tar {
 namespace {
 
-constexpr std::size_t kBlockBytes = 512;
-constexpr std::size_t kNameBytes = 100;
 // Archives end on whole records of so many bytes, by POSIX; some readers warn otherwise.
-constexpr std::size_t kRecordBytes = 20 * kBlockBytes;
+constexpr std::size_t kRecordBytes = 20 * kBlock;
 
-struct Field {
-  std::size_t at;
-  std::size_t size;
-};
-constexpr Field kMode{100, 8};
-constexpr Field kUid{108, 8};
-constexpr Field kGid{116, 8};
-constexpr Field kSize{124, 12};
-constexpr Field kTime{136, 12};
-constexpr Field kCheckSum{148, 8};
-constexpr std::size_t kType = 156;
-constexpr std::size_t kLink = 157;
-constexpr std::size_t kMagic = 257;
-constexpr std::string_view kUstar(
-    "ustar\0"
-    "00",
-    8);
-constexpr Field kDeviceMajor{329, 8};
-constexpr Field kDeviceMinor{337, 8};
-
-using Block = std::array<char, kBlockBytes>;
+using Block = std::array<char, kBlock>;
 
 // Octal digits and a NUL, or from where they do not suffice base 256 with the top bit set.
 void put_number(Block& block, Field field, std::uint64_t value) {
@@ -57,10 +36,10 @@ void put_number(Block& block, Field field, std::uint64_t value) {
 
 // Six digits, a NUL and a blank, over a header whose own field counts as blanks.
 void put_check_sum(Block& block) {
-  std::memset(block.data() + kCheckSum.at, ' ', kCheckSum.size);
+  std::memset(block.data() + kChecksum.at, ' ', kChecksum.size);
   std::uint64_t sum = 0;
   for (const char c : block) sum += static_cast<unsigned char>(c);
-  put_number(block, {kCheckSum.at, kCheckSum.size - 1}, sum);
+  put_number(block, {kChecksum.at, kChecksum.size - 1}, sum);
 }
 
 // "LENGTH path=VALUE\n", whose length counts its own digits.
@@ -82,36 +61,21 @@ std::string pax_time(std::int64_t seconds, std::uint32_t nanoseconds) {
 }
 
 char type_of(EntryType type) {
-  switch (type) {
-    case EntryType::kFile:
-      return '0';
-    case EntryType::kHardLink:
-      return '1';
-    case EntryType::kSymlink:
-      return '2';
-    case EntryType::kCharDevice:
-      return '3';
-    case EntryType::kBlockDevice:
-      return '4';
-    case EntryType::kDirectory:
-      return '5';
-    case EntryType::kFifo:
-      return '6';
-  }
-  return '0';
+  return std::ranges::find(kTypeLetters, type, &TypeLetter::type)->letter;
 }
 
 Block header_block(const Entry& entry, char type, std::uint64_t stored_bytes) {
   Block block{};
-  std::memcpy(block.data(), entry.path.data(), std::min(entry.path.size(), kNameBytes));
+  std::memcpy(block.data() + kName.at, entry.path.data(), std::min(entry.path.size(), kName.size));
   put_number(block, kMode, entry.mode);
   put_number(block, kUid, entry.uid);
   put_number(block, kGid, entry.gid);
   put_number(block, kSize, stored_bytes);
-  put_number(block, kTime, entry.mtime_s < 0 ? 0 : static_cast<std::uint64_t>(entry.mtime_s));
+  put_number(block, kMtime, entry.mtime_s < 0 ? 0 : static_cast<std::uint64_t>(entry.mtime_s));
   block[kType] = type;
-  std::memcpy(block.data() + kLink, entry.link_target.data(), std::min(entry.link_target.size(), kNameBytes));
-  std::memcpy(block.data() + kMagic, kUstar.data(), kUstar.size());
+  std::memcpy(block.data() + kLinkName.at, entry.link_target.data(),
+              std::min(entry.link_target.size(), kLinkName.size));
+  std::memcpy(block.data() + kMagic.at, kUstarMark.data(), kUstarMark.size());
   put_number(block, kDeviceMajor, entry.device_major);
   put_number(block, kDeviceMinor, entry.device_minor);
   put_check_sum(block);
@@ -122,16 +86,16 @@ Block header_block(const Entry& entry, char type, std::uint64_t stored_bytes) {
 std::string sparse_map(const std::vector<SparsePart>& parts) {
   std::string map = std::to_string(parts.size()) + "\n";
   for (const SparsePart& part : parts) map += std::to_string(part.offset) + "\n" + std::to_string(part.size) + "\n";
-  const std::size_t over = map.size() % kBlockBytes;
-  if (over != 0) map.append(kBlockBytes - over, '\0');
+  const std::size_t over = map.size() % kBlock;
+  if (over != 0) map.append(kBlock - over, '\0');
   return map;
 }
 
 // What the header has no room for.
 Result<std::string> pax_records(const Entry& entry) {
   std::string out;
-  if (entry.path.size() > kNameBytes && !entry.sparse) out += pax_record("path", entry.path);
-  if (entry.link_target.size() > kNameBytes) out += pax_record("linkpath", entry.link_target);
+  if (entry.path.size() > kName.size && !entry.sparse) out += pax_record("path", entry.path);
+  if (entry.link_target.size() > kLinkName.size) out += pax_record("linkpath", entry.link_target);
   if (entry.mtime_s < 0 || entry.mtime_ns != 0) out += pax_record("mtime", pax_time(entry.mtime_s, entry.mtime_ns));
   if (entry.sparse) {
     out += pax_record("GNU.sparse.major", "1") + pax_record("GNU.sparse.minor", "0");
@@ -155,8 +119,8 @@ Status Writer::put(std::string_view bytes) {
 }
 
 Status Writer::pad() {
-  const std::size_t over = written_ % kBlockBytes;
-  return over == 0 ? Status() : put(std::string(kBlockBytes - over, '\0'));
+  const std::size_t over = written_ % kBlock;
+  return over == 0 ? Status() : put(std::string(kBlock - over, '\0'));
 }
 
 Status Writer::put_records(const std::string& records) {
@@ -218,7 +182,7 @@ Status Writer::file(const std::string& path, std::uint64_t size_bytes, ByteSourc
 }
 
 Status Writer::finish() {
-  RETURN_IF_ERROR(put(std::string(2 * kBlockBytes, '\0')));
+  RETURN_IF_ERROR(put(std::string(2 * kBlock, '\0')));
   const std::size_t over = written_ % kRecordBytes;
   return over == 0 ? Status() : put(std::string(kRecordBytes - over, '\0'));
 }

@@ -3,6 +3,10 @@
 #include <zstd.h>
 #include <zstd_errors.h>
 
+#include <bit>
+
+#include "base/strings.h"
+
 namespace cooper::codec {
 namespace {
 
@@ -15,17 +19,22 @@ struct ContextTraits {
 }  // namespace
 
 struct ZstdReader::Impl {
-  explicit Impl(ByteSource& source) : input(source), context(ZSTD_createDCtx()), buffer(ZSTD_DStreamInSize()) {
-    COOPER_ASSERT(context);
+  Impl(ByteSource& source, std::size_t max_window)
+      : input(source), max_window_bytes(max_window), context(ZSTD_createDCtx()), buffer(ZSTD_DStreamInSize()) {
+    COOPER_ASSERT(context && std::has_single_bit(max_window));
+    const std::size_t set = ZSTD_DCtx_setParameter(context.get(), ZSTD_d_windowLogMax, std::countr_zero(max_window));
+    COOPER_ASSERT(ZSTD_isError(set) == 0);
   }
   ByteSource& input;
+  std::size_t max_window_bytes;
   UniqueHandle<ContextTraits> context;
   std::vector<char> buffer;
   ZSTD_inBuffer pending{};
   bool frame_open = false;  // bytes of a frame were read and its end was not
 };
 
-ZstdReader::ZstdReader(ByteSource& compressed) : impl_(std::make_unique<Impl>(compressed)) {}
+ZstdReader::ZstdReader(ByteSource& compressed, std::size_t max_window_bytes)
+    : impl_(std::make_unique<Impl>(compressed, max_window_bytes)) {}
 ZstdReader::~ZstdReader() = default;
 
 Result<std::size_t> ZstdReader::read(std::span<char> buffer) {
@@ -44,7 +53,9 @@ Result<std::size_t> ZstdReader::read(std::span<char> buffer) {
     const std::size_t hint = ZSTD_decompressStream(self.context.get(), &out, &self.pending);
     if (ZSTD_isError(hint) != 0) {
       if (ZSTD_getErrorCode(hint) == ZSTD_error_frameParameter_windowTooLarge) {
-        return Error(Errc::kLimit, "zstd stream needs a window of more than 128 MiB");
+        return Error(Errc::kLimit,
+                     "zstd stream needs a window of more than " + std::to_string(self.max_window_bytes >> 20) + " MiB")
+            .with_hint("recompress it without --long and --ultra, or with gzip");
       }
       return Error(Errc::kCorrupt, std::string("zstd stream is corrupt: ") + ZSTD_getErrorName(hint));
     }

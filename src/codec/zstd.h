@@ -7,11 +7,14 @@
 
 namespace cooper::codec {
 
-// Errc::kCorrupt for bad or truncated data, Errc::kLimit for a window above 128 MiB (the format's own default limit).
+// The window is what the reader needs of memory. The largest that is taken by default is the library's own limit.
+inline constexpr std::size_t kMaxWindowBytes = std::size_t{128} << 20;
+
+// Errc::kCorrupt for bad or truncated data, Errc::kLimit for a window above `max_window_bytes`, a power of two.
 // `compressed` must outlive the reader.
 class ZstdReader final : public ByteSource {
  public:
-  explicit ZstdReader(ByteSource& compressed);
+  explicit ZstdReader(ByteSource& compressed, std::size_t max_window_bytes = kMaxWindowBytes);
   ~ZstdReader() override;
   Result<std::size_t> read(std::span<char> buffer) override;
 

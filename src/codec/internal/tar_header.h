@@ -1,4 +1,4 @@
-// The 512-byte header block of tar and the records of pax headers.
+// What the header block of tar and the records of pax headers say.
 #pragma once
 
 #include <cstdint>
@@ -10,11 +10,11 @@
 #include <vector>
 
 #include "base/error.h"
+#include "codec/internal/tar_block.h"
 #include "codec/tar.h"
 
 namespace cooper::codec::tar {
 
-inline constexpr std::size_t kBlock = 512;
 inline constexpr std::size_t kMaxNameBytes = 4095;
 inline constexpr std::size_t kMaxPaxBytes = std::size_t{1} << 20;
 inline constexpr std::size_t kMaxXattrBytes = std::size_t{64} << 10;
