@@ -1,4 +1,8 @@
 #include <algorithm>
+#include <array>
+#include <optional>
+#include <tuple>
+#include <utility>
 
 #include "base/strings.h"
 #include "convert/convert.h"
@@ -8,7 +12,27 @@
 namespace cooper::convert {
 namespace {
 
-// 0 is "not set" there.
+using libcontainer::Cgroup;
+
+// A member of a section there, and the one of libcontainer that says the same; 0 is "not set" here.
+template <typename Section, typename To, typename From>
+struct Limit {
+  std::optional<To> Section::*there;
+  From Cgroup::*here;
+};
+template <typename Section, typename To, typename From>
+Limit(std::optional<To> Section::*, From Cgroup::*) -> Limit<Section, To, From>;
+
+constexpr std::tuple kMemory{
+    Limit{&oci::Memory::limit, &Cgroup::memory}, Limit{&oci::Memory::reservation, &Cgroup::memory_reservation},
+    Limit{&oci::Memory::swap, &Cgroup::memory_swap}, Limit{&oci::Memory::kernel, &Cgroup::kernel_memory}};
+constexpr std::tuple kCpu{Limit{&oci::Cpu::shares, &Cgroup::cpu_shares}, Limit{&oci::Cpu::quota, &Cgroup::cpu_quota},
+                          Limit{&oci::Cpu::period, &Cgroup::cpu_period},
+                          Limit{&oci::Cpu::realtime_runtime, &Cgroup::cpu_rt_runtime},
+                          Limit{&oci::Cpu::realtime_period, &Cgroup::cpu_rt_period}};
+constexpr std::tuple kBlockIo{Limit{&oci::BlockIo::weight, &Cgroup::blkio_weight},
+                              Limit{&oci::BlockIo::leaf_weight, &Cgroup::blkio_leaf_weight}};
+
 template <typename To, typename From>
 void set(std::optional<To>& out, From value) {
   if (value != From{}) out = static_cast<To>(value);
@@ -17,6 +41,29 @@ template <typename To, typename From>
 void take(To& out, const std::optional<From>& value) {
   if (value) out = static_cast<To>(*value);
 }
+// True when there is one.
+template <typename Limits, typename Section>
+bool set_limits(const Limits& limits, Section& out, const Cgroup& cgroup) {
+  return std::apply(
+      [&](const auto&... limit) {
+        (set(out.*limit.there, cgroup.*limit.here), ...);
+        return ((out.*limit.there).has_value() || ...);
+      },
+      limits);
+}
+template <typename Limits, typename Section>
+void take_limits(const Limits& limits, const Section& section, Cgroup& out) {
+  std::apply([&](const auto&... limit) { (take(out.*limit.here, section.*limit.there), ...); }, limits);
+}
+
+struct Throttles {
+  std::vector<oci::ThrottleDevice> oci::BlockIo::*there;
+  std::vector<libcontainer::ThrottleDevice> Cgroup::*here;
+};
+constexpr std::array<Throttles, 4> kThrottles{{{&oci::BlockIo::read_bps, &Cgroup::read_bps},
+                                               {&oci::BlockIo::write_bps, &Cgroup::write_bps},
+                                               {&oci::BlockIo::read_iops, &Cgroup::read_iops},
+                                               {&oci::BlockIo::write_iops, &Cgroup::write_iops}}};
 
 oci::DeviceRule rule_of(const libcontainer::Device& device, bool allow) {
   oci::DeviceRule out{allow, std::string(1, static_cast<char>(device.type)), device.major, device.minor,
@@ -37,21 +84,16 @@ std::vector<oci::DeviceRule> device_rules(const libcontainer::Cgroup& cgroup) {
   return out;
 }
 
-std::vector<oci::ThrottleDevice> throttles(const std::vector<libcontainer::ThrottleDevice>& devices) {
-  std::vector<oci::ThrottleDevice> out;
-  for (const auto& device : devices) out.push_back({device.major, device.minor, device.rate});
-  return out;
-}
-std::vector<libcontainer::ThrottleDevice> throttles(const std::vector<oci::ThrottleDevice>& devices) {
-  std::vector<libcontainer::ThrottleDevice> out;
-  for (const auto& device : devices) out.push_back({device.major, device.minor, device.rate});
-  return out;
+template <typename To, typename From>
+void copy_throttles(std::vector<To>& out, const std::vector<From>& devices) {
+  out.clear();
+  for (const From& device : devices) out.push_back({device.major, device.minor, device.rate});
 }
 
-oci::BlockIo block_io(const libcontainer::Cgroup& cgroup) {
+// nullopt when nothing is limited.
+std::optional<oci::BlockIo> block_io(const Cgroup& cgroup) {
   oci::BlockIo out;
-  set(out.weight, cgroup.blkio_weight);
-  set(out.leaf_weight, cgroup.blkio_leaf_weight);
+  bool any = set_limits(kBlockIo, out, cgroup) || !cgroup.blkio_weight_device.empty();
   for (const auto& device : cgroup.blkio_weight_device) {
     oci::WeightDevice& entry = out.weight_devices.emplace_back();
     entry.major = device.major;
@@ -59,11 +101,28 @@ oci::BlockIo block_io(const libcontainer::Cgroup& cgroup) {
     set(entry.weight, device.weight);
     set(entry.leaf_weight, device.leaf_weight);
   }
-  out.read_bps = throttles(cgroup.read_bps);
-  out.write_bps = throttles(cgroup.write_bps);
-  out.read_iops = throttles(cgroup.read_iops);
-  out.write_iops = throttles(cgroup.write_iops);
-  return out;
+  for (const Throttles& kind : kThrottles) {
+    copy_throttles(out.*kind.there, cgroup.*kind.here);
+    any = any || !(out.*kind.there).empty();
+  }
+  return any ? std::optional(std::move(out)) : std::nullopt;
+}
+
+std::optional<oci::Memory> memory(const Cgroup& cgroup) {
+  oci::Memory out;
+  bool any = set_limits(kMemory, out, cgroup);
+  if (cgroup.memory_swappiness >= 0) out.swappiness = static_cast<std::uint64_t>(cgroup.memory_swappiness);
+  if (cgroup.oom_kill_disable) out.disable_oom_killer = true;
+  any = any || out.swappiness || out.disable_oom_killer;
+  return any ? std::optional(out) : std::nullopt;
+}
+
+std::optional<oci::Cpu> cpu(const Cgroup& cgroup) {
+  oci::Cpu out;
+  const bool any = set_limits(kCpu, out, cgroup);
+  out.cpus = cgroup.cpuset_cpus;
+  out.mems = cgroup.cpuset_mems;
+  return any || !out.cpus.empty() || !out.mems.empty() ? std::optional(std::move(out)) : std::nullopt;
 }
 
 bool denies_all(const oci::DeviceRule& rule) {
@@ -109,23 +168,16 @@ void read_devices(const std::vector<oci::DeviceRule>& rules, libcontainer::Cgrou
 }
 
 void read_block_io(const oci::BlockIo& io, libcontainer::Cgroup& out) {
-  take(out.blkio_weight, io.weight);
-  take(out.blkio_leaf_weight, io.leaf_weight);
+  take_limits(kBlockIo, io, out);
   for (const auto& device : io.weight_devices) {
     out.blkio_weight_device.push_back(
         {device.major, device.minor, device.weight.value_or(0), device.leaf_weight.value_or(0)});
   }
-  out.read_bps = throttles(io.read_bps);
-  out.write_bps = throttles(io.write_bps);
-  out.read_iops = throttles(io.read_iops);
-  out.write_iops = throttles(io.write_iops);
+  for (const Throttles& kind : kThrottles) copy_throttles(out.*kind.here, io.*kind.there);
 }
 
 void read_memory(const oci::Memory& memory, libcontainer::Cgroup& out, std::vector<Lost>& lost) {
-  take(out.memory, memory.limit);
-  take(out.memory_reservation, memory.reservation);
-  take(out.memory_swap, memory.swap);
-  take(out.kernel_memory, memory.kernel);
+  take_limits(kMemory, memory, out);
   if (memory.swappiness && *memory.swappiness <= 100)
     out.memory_swappiness = static_cast<std::int64_t>(*memory.swappiness);
   out.oom_kill_disable = memory.disable_oom_killer.value_or(false);
@@ -136,11 +188,7 @@ void read_memory(const oci::Memory& memory, libcontainer::Cgroup& out, std::vect
 }
 
 void read_cpu(const oci::Cpu& cpu, libcontainer::Cgroup& out, std::vector<Lost>& lost) {
-  take(out.cpu_shares, cpu.shares);
-  take(out.cpu_quota, cpu.quota);
-  take(out.cpu_period, cpu.period);
-  take(out.cpu_rt_runtime, cpu.realtime_runtime);
-  take(out.cpu_rt_period, cpu.realtime_period);
+  take_limits(kCpu, cpu, out);
   out.cpuset_cpus = cpu.cpus;
   out.cpuset_mems = cpu.mems;
   if (cpu.burst) lost.push_back({"/linux/resources/cpu/burst", "there is no such limit"});
@@ -152,32 +200,10 @@ void read_cpu(const oci::Cpu& cpu, libcontainer::Cgroup& out, std::vector<Lost>&
 oci::Resources resources_of(const libcontainer::Cgroup& cgroup) {
   oci::Resources out;
   out.devices = device_rules(cgroup);
-  oci::Memory& memory = out.memory.emplace();
-  set(memory.limit, cgroup.memory);
-  set(memory.reservation, cgroup.memory_reservation);
-  set(memory.swap, cgroup.memory_swap);
-  set(memory.kernel, cgroup.kernel_memory);
-  if (cgroup.memory_swappiness >= 0) memory.swappiness = static_cast<std::uint64_t>(cgroup.memory_swappiness);
-  if (cgroup.oom_kill_disable) memory.disable_oom_killer = true;
-  if (!memory.limit && !memory.reservation && !memory.swap && !memory.kernel && !memory.swappiness &&
-      !memory.disable_oom_killer)
-    out.memory.reset();
-  oci::Cpu& cpu = out.cpu.emplace();
-  set(cpu.shares, cgroup.cpu_shares);
-  set(cpu.quota, cgroup.cpu_quota);
-  set(cpu.period, cgroup.cpu_period);
-  set(cpu.realtime_runtime, cgroup.cpu_rt_runtime);
-  set(cpu.realtime_period, cgroup.cpu_rt_period);
-  cpu.cpus = cgroup.cpuset_cpus;
-  cpu.mems = cgroup.cpuset_mems;
-  if (!cpu.shares && !cpu.quota && !cpu.period && !cpu.realtime_runtime && !cpu.realtime_period && cpu.cpus.empty() &&
-      cpu.mems.empty())
-    out.cpu.reset();
+  out.memory = memory(cgroup);
+  out.cpu = cpu(cgroup);
+  out.block_io = block_io(cgroup);
   set(out.pids_limit, cgroup.pids_limit);
-  oci::BlockIo io = block_io(cgroup);
-  if (io.weight || io.leaf_weight || !io.weight_devices.empty() || !io.read_bps.empty() || !io.write_bps.empty() ||
-      !io.read_iops.empty() || !io.write_iops.empty())
-    out.block_io = std::move(io);
   for (const auto& limit : cgroup.hugetlb_limit) out.hugepage_limits.push_back({limit.page_size, limit.limit});
   if (!cgroup.net_cls_classid.empty()) out.network_class_id = libcontainer::parse_class_id(cgroup.net_cls_classid);
   for (const auto& map : cgroup.net_prio_ifpriomap)

@@ -5,6 +5,8 @@
 #include <map>
 #include <optional>
 
+#include "base/chars.h"
+#include "base/percent.h"
 #include "base/strings.h"
 
 namespace cooper::spec::appc {
@@ -16,10 +18,6 @@ constexpr std::string_view kBlanks = " \t\r\n\f";
 
 bool is_blank(char c) {
   return kBlanks.find(c) != std::string_view::npos;
-}
-
-bool is_letter(char c) {
-  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
 }
 
 // The references that a URL or a name can need.
@@ -102,7 +100,7 @@ class Reader {
   }
 
  private:
-  static bool is_name(char c) { return is_letter(c) || (c >= '0' && c <= '9') || c == '-' || c == ':'; }
+  static bool is_name(char c) { return is_alnum(c) || c == '-' || c == ':'; }
   void skip_blanks() {
     while (!rest_.empty() && is_blank(rest_.front())) rest_.remove_prefix(1);
   }
@@ -145,21 +143,9 @@ bool is_about(const DiscoveryTag& tag, std::string_view name) {
   return name.starts_with(tag.prefix);
 }
 
-// What may stand in a URL as it is; anything else could lead somewhere else than the template says.
+// Anything but what may stand in a path could lead somewhere else than the template says.
 std::string for_url(std::string_view text) {
-  static constexpr std::string_view kDigits = "0123456789ABCDEF";
-  std::string out;
-  for (const char c : text) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (is_letter(c) || (c >= '0' && c <= '9') || std::string_view("-._~/+").find(c) != std::string_view::npos) {
-      out += c;
-    } else {
-      out += '%';
-      out += kDigits[byte >> 4];
-      out += kDigits[byte & 0xf];
-    }
-  }
-  return out;
+  return percent_encode(text, "-._~/+");
 }
 
 // nullopt: a variable has no value.

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "base/chars.h"
 #include "base/strings.h"
 
 namespace cooper::spec::appc {
@@ -11,13 +12,6 @@ namespace {
 constexpr std::size_t kMinIdDigits = 64;
 constexpr std::size_t kMaxIdDigits = 128;
 constexpr std::string_view kIdPrefix = "sha512-";
-
-bool is_lower_alnum(char c) {
-  return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
-}
-bool is_lower_hex(char c) {
-  return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f');
-}
 
 // Words of letters and digits with one separator between two of them.
 bool is_joined(std::string_view text, std::string_view separators) {
@@ -32,8 +26,7 @@ bool is_joined(std::string_view text, std::string_view separators) {
 // Identifiers joined by dots: letters, digits, dashes; none is empty.
 bool is_version_suffix(std::string_view text) {
   return std::ranges::all_of(split(text, '.'), [](std::string_view part) {
-    return !part.empty() &&
-           std::ranges::all_of(part, [](char c) { return is_lower_alnum(c) || (c >= 'A' && c <= 'Z') || c == '-'; });
+    return !part.empty() && std::ranges::all_of(part, [](char c) { return is_alnum(c) || c == '-'; });
   });
 }
 
@@ -86,14 +79,13 @@ bool is_semantic_version(std::string_view text) {
   const auto numbers = split(text, '.');
   return numbers.size() == 3 && std::ranges::all_of(numbers, [](std::string_view number) {
            return !number.empty() && number.size() <= 9 && (number == "0" || number[0] != '0') &&
-                  std::ranges::all_of(number, [](char c) { return c >= '0' && c <= '9'; });
+                  std::ranges::all_of(number, is_digit);
          });
 }
 
 bool is_time(std::string_view text) {
   constexpr std::string_view kShape = "dddd-dd-ddTdd:dd:dd";
   if (text.size() <= kShape.size()) return false;
-  const auto is_digit = [](char c) { return c >= '0' && c <= '9'; };
   for (std::size_t i = 0; i < kShape.size(); ++i) {
     if (kShape[i] == 'd' ? !is_digit(text[i]) : text[i] != kShape[i]) return false;
   }
@@ -119,7 +111,7 @@ Result<std::string> parse_image_id(std::string_view text) {
   if (!text.starts_with(kIdPrefix))
     return Error(Errc::kInvalidArgument, quoted(text) + " is not an image id: it does not begin with sha512-");
   const std::string_view hex = text.substr(kIdPrefix.size());
-  if (hex.size() < kMinIdDigits || hex.size() > kMaxIdDigits || !std::ranges::all_of(hex, is_lower_hex))
+  if (hex.size() < kMinIdDigits || hex.size() > kMaxIdDigits || !all_lower_hex(hex))
     return Error(Errc::kInvalidArgument,
                  quoted(text) + " is not an image id: sha512- and 64 to 128 hexadecimal digits");
   return std::string(hex);

@@ -9,11 +9,8 @@ namespace internal {
 namespace {
 
 Status read_command(const Cursor& object, Command& out, Notes& notes) {
-  note_unknown(object, {"path", "args", "env", "dir"}, notes);
-  RETURN_IF_ERROR(object.read("path", out.path));
-  RETURN_IF_ERROR(object.read("args", out.args));
-  RETURN_IF_ERROR(object.read("env", out.env));
-  return object.read("dir", out.dir);
+  return read_members(object, out, notes, Member{"path", &Command::path}, Member{"args", &Command::args},
+                      Member{"env", &Command::env}, Member{"dir", &Command::dir});
 }
 
 Status read_mount(const Cursor& object, Mount& out, Notes& notes) {
@@ -40,50 +37,32 @@ Status read_mount(const Cursor& object, Mount& out, Notes& notes) {
 }
 
 Status read_namespace(const Cursor& object, Namespace& out, Notes& notes) {
-  note_unknown(object, {"type", "path"}, notes);
-  RETURN_IF_ERROR(object.read("type", out.type));
-  return object.read("path", out.path);
+  return read_members(object, out, notes, Member{"type", &Namespace::type}, Member{"path", &Namespace::path});
 }
 
 Status read_network(const Cursor& object, Network& out, Notes& notes) {
-  note_unknown(object,
-               {"type", "name", "bridge", "mac_address", "address", "gateway", "ipv6_address", "ipv6_gateway", "mtu",
-                "txqueuelen", "host_interface_name", "hairpin_mode"},
-               notes);
-  RETURN_IF_ERROR(object.read("type", out.type));
-  RETURN_IF_ERROR(object.read("name", out.name));
-  RETURN_IF_ERROR(object.read("bridge", out.bridge));
-  RETURN_IF_ERROR(object.read("mac_address", out.mac_address));
-  RETURN_IF_ERROR(object.read("address", out.address));
-  RETURN_IF_ERROR(object.read("gateway", out.gateway));
-  RETURN_IF_ERROR(object.read("ipv6_address", out.ipv6_address));
-  RETURN_IF_ERROR(object.read("ipv6_gateway", out.ipv6_gateway));
-  RETURN_IF_ERROR(object.read("mtu", out.mtu));
-  RETURN_IF_ERROR(object.read("txqueuelen", out.tx_queue_len));
-  RETURN_IF_ERROR(object.read("host_interface_name", out.host_interface_name));
-  return object.read("hairpin_mode", out.hairpin_mode);
+  return read_members(object, out, notes, Member{"type", &Network::type}, Member{"name", &Network::name},
+                      Member{"bridge", &Network::bridge}, Member{"mac_address", &Network::mac_address},
+                      Member{"address", &Network::address}, Member{"gateway", &Network::gateway},
+                      Member{"ipv6_address", &Network::ipv6_address}, Member{"ipv6_gateway", &Network::ipv6_gateway},
+                      Member{"mtu", &Network::mtu}, Member{"txqueuelen", &Network::tx_queue_len},
+                      Member{"host_interface_name", &Network::host_interface_name},
+                      Member{"hairpin_mode", &Network::hairpin_mode});
 }
 
 Status read_route(const Cursor& object, Route& out, Notes& notes) {
-  note_unknown(object, {"destination", "source", "gateway", "interface_name"}, notes);
-  RETURN_IF_ERROR(object.read("destination", out.destination));
-  RETURN_IF_ERROR(object.read("source", out.source));
-  RETURN_IF_ERROR(object.read("gateway", out.gateway));
-  return object.read("interface_name", out.interface_name);
+  return read_members(object, out, notes, Member{"destination", &Route::destination}, Member{"source", &Route::source},
+                      Member{"gateway", &Route::gateway}, Member{"interface_name", &Route::interface_name});
 }
 
 Status read_rlimit(const Cursor& object, Rlimit& out, Notes& notes) {
-  note_unknown(object, {"type", "hard", "soft"}, notes);
-  RETURN_IF_ERROR(object.read("type", out.type));
-  RETURN_IF_ERROR(object.read("hard", out.hard));
-  return object.read("soft", out.soft);
+  return read_members(object, out, notes, Member{"type", &Rlimit::type}, Member{"hard", &Rlimit::hard},
+                      Member{"soft", &Rlimit::soft});
 }
 
 Status read_id_map(const Cursor& object, IdMap& out, Notes& notes) {
-  note_unknown(object, {"container_id", "host_id", "size"}, notes);
-  RETURN_IF_ERROR(object.read("container_id", out.container_id));
-  RETURN_IF_ERROR(object.read("host_id", out.host_id));
-  return object.read("size", out.size);
+  return read_members(object, out, notes, Member{"container_id", &IdMap::container_id},
+                      Member{"host_id", &IdMap::host_id}, Member{"size", &IdMap::size});
 }
 
 Status read_texts(const Cursor& object, std::string_view name, std::map<std::string, std::string>& out) {

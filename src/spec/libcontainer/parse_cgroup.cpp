@@ -7,30 +7,23 @@ namespace {
 using codec::json::Type;
 
 Status read_hugepage(const Cursor& object, HugepageLimit& out, Notes& notes) {
-  note_unknown(object, {"page_size", "limit"}, notes);
-  RETURN_IF_ERROR(object.read("page_size", out.page_size));
-  return object.read("limit", out.limit);
+  return read_members(object, out, notes, Member{"page_size", &HugepageLimit::page_size},
+                      Member{"limit", &HugepageLimit::limit});
 }
 
 Status read_priority(const Cursor& object, IfPrioMap& out, Notes& notes) {
-  note_unknown(object, {"interface", "priority"}, notes);
-  RETURN_IF_ERROR(object.read("interface", out.interface_name));
-  return object.read("priority", out.priority);
+  return read_members(object, out, notes, Member{"interface", &IfPrioMap::interface_name},
+                      Member{"priority", &IfPrioMap::priority});
 }
 
 Status read_weight(const Cursor& object, WeightDevice& out, Notes& notes) {
-  note_unknown(object, {"major", "minor", "weight", "leafWeight"}, notes);
-  RETURN_IF_ERROR(object.read("major", out.major));
-  RETURN_IF_ERROR(object.read("minor", out.minor));
-  RETURN_IF_ERROR(object.read("weight", out.weight));
-  return object.read("leafWeight", out.leaf_weight);
+  return read_members(object, out, notes, Member{"major", &WeightDevice::major}, Member{"minor", &WeightDevice::minor},
+                      Member{"weight", &WeightDevice::weight}, Member{"leafWeight", &WeightDevice::leaf_weight});
 }
 
 Status read_throttle(const Cursor& object, ThrottleDevice& out, Notes& notes) {
-  note_unknown(object, {"major", "minor", "rate"}, notes);
-  RETURN_IF_ERROR(object.read("major", out.major));
-  RETURN_IF_ERROR(object.read("minor", out.minor));
-  return object.read("rate", out.rate);
+  return read_members(object, out, notes, Member{"major", &ThrottleDevice::major},
+                      Member{"minor", &ThrottleDevice::minor}, Member{"rate", &ThrottleDevice::rate});
 }
 
 struct Keyed {

@@ -7,6 +7,7 @@
 #include <array>
 #include <set>
 
+#include "base/chars.h"
 #include "base/strings.h"
 
 namespace cooper::spec::libcontainer {
@@ -58,7 +59,7 @@ Status check_interface_name(std::string_view pointer, const std::string& name) {
 bool is_mac(std::string_view text) {
   const auto parts = split(text, ':');
   return parts.size() == 6 && std::ranges::all_of(parts, [](std::string_view part) {
-           return part.size() == 2 && part.find_first_not_of("0123456789abcdefABCDEF") == std::string_view::npos;
+           return part.size() == 2 && std::ranges::all_of(part, is_hex);
          });
 }
 
@@ -291,9 +292,9 @@ std::optional<std::uint32_t> parse_class_id(std::string_view text) {
   text.remove_prefix(2);
   if (text.empty() || text.size() > 8) return std::nullopt;
   for (const char c : text) {
-    const auto digit = std::string_view("0123456789abcdef").find(static_cast<char>(c >= 'A' && c <= 'F' ? c + 32 : c));
-    if (digit == std::string_view::npos) return std::nullopt;
-    value = value * 16 + digit;
+    const auto digit = hex_value(c);
+    if (!digit) return std::nullopt;
+    value = value * 16 + *digit;
   }
   return static_cast<std::uint32_t>(value);
 }

@@ -46,4 +46,9 @@ Status check_layer_media_type(std::string_view media_type) {
   return Error(Errc::kUnsupported, "layer of type " + quoted(media_type) + " is not a file system layer");
 }
 
+std::string_view oci_layer_media_type(std::string_view media_type) {
+  if (media_type.ends_with("gzip")) return kMediaTypeLayerGzip;
+  return media_type.ends_with("zstd") ? kMediaTypeLayerZstd : kMediaTypeLayer;
+}
+
 }  // namespace cooper::spec::oci_image

@@ -29,4 +29,7 @@ bool is_image_config_media_type(std::string_view media_type);
 // reason for encrypted and foreign (nondistributable) layers and for anything else.
 Status check_layer_media_type(std::string_view media_type);
 
+// The specification's own word for a layer that check_layer_media_type() accepts.
+std::string_view oci_layer_media_type(std::string_view media_type);
+
 }  // namespace cooper::spec::oci_image

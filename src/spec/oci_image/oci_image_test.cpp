@@ -21,6 +21,15 @@ std::string name_of(std::string_view text) {
   return reference.ok() ? reference->str() : "error";
 }
 
+TEST(Reference, NotEveryAddressIsAName) {
+  EXPECT_EQ(parse_reference("docker://r.example/a:1")->str(), "r.example/a:1");
+  EXPECT_FALSE(parse_reference("docker://").ok());
+  EXPECT_THAT(parse_reference("https://r.example/a").error().hint(), HasSubstr("leave out 'https://'"));
+  EXPECT_THAT(parse_reference("docker://http://a").error().hint(), HasSubstr("leave out 'http://'"));
+  for (const char* path : {"/a", "./a", "../a"})
+    EXPECT_THAT(parse_reference(path).error().message(), HasSubstr("is the path of a file")) << path;
+}
+
 TEST(Reference, SplitsNames) {
   EXPECT_EQ(name_of("busybox"), "busybox");
   EXPECT_EQ(name_of("busybox:1.36"), "busybox:1.36");
@@ -30,6 +39,10 @@ TEST(Reference, SplitsNames) {
   EXPECT_EQ(name_of("localhost/bar:x"), "localhost/bar:x");
   EXPECT_EQ(name_of("localhost:5000/a/b_c/d-e:Tag.1"), "localhost:5000/a/b_c/d-e:Tag.1");
   EXPECT_EQ(name_of("[::1]:5000/a"), "[::1]:5000/a");
+  EXPECT_EQ(name_of("Q.IO/a:T"), "q.io/a:T");
+  EXPECT_EQ(name_of("LOCALHOST:5000/a"), "localhost:5000/a");
+  EXPECT_EQ(name_of("[FE80::A]/a"), "[fe80::a]/a");
+  EXPECT_EQ(name_of("Docker.io/busybox"), "docker.io/library/busybox");
   EXPECT_EQ(name_of("q.io/a:t@sha256:" + kA), "q.io/a:t@sha256:" + kA);
   const auto reference = parse_reference("localhost:5000/a/b:t");
   ASSERT_TRUE(reference.ok());
@@ -44,6 +57,7 @@ TEST(Reference, RefusesBadNames) {
         "a b", "a\n", "a@", "a@sha256:12", "q.io/", "q.io:x/a", "[x]/a", "..", ".",       "a/../b", "a:b:c", "a+b"}) {
     EXPECT_EQ(name_of(text), "error") << text;
   }
+  EXPECT_EQ(name_of("Host/a"), "error") << "in small letters it is no registry";
   EXPECT_EQ(name_of(kA), "error");
   EXPECT_EQ(name_of("a:" + std::string(129, 't')), "error");
   EXPECT_EQ(name_of("q.io/" + std::string(300, 'n')), "error");
@@ -63,6 +77,9 @@ TEST(Platform, ParsesWordsOfAllWorlds) {
   EXPECT_EQ(to_string(*parse_platform("linux/arm")), "linux/arm/v7");
   EXPECT_EQ(to_string(*parse_platform("linux/arm64/v8")), "linux/arm64");
   EXPECT_EQ(to_string(*parse_platform("x86_64")), "linux/amd64");
+  EXPECT_EQ(to_string(*parse_platform("riscv64")), "linux/riscv64");
+  EXPECT_EQ(to_string(*parse_platform("os/machine")), "os/machine");
+  EXPECT_THAT(parse_platform("foo").error().message(), HasSubstr("'foo'"));
   EXPECT_FALSE(parse_platform("a/b/c/d").ok());
   EXPECT_FALSE(parse_platform("").ok());
   EXPECT_FALSE(parse_platform("arm64/").ok());
@@ -106,7 +123,7 @@ TEST(Platform, SelectsTheBestEntry) {
 TEST(Platform, OneUnmarkedEntryIsTaken) {
   EXPECT_EQ(*select_platform({descriptor("")}, host_platform(), "image"), 0U);
   EXPECT_FALSE(select_platform({descriptor(""), descriptor("")}, host_platform(), "image").ok());
-  EXPECT_FALSE(select_platform({}, host_platform(), "image").ok());
+  EXPECT_EQ(select_platform({}, host_platform(), "index").error().message(), "index holds no image");
 }
 
 std::string manifest_text(const std::string& config_type, const std::string& extra = "") {
@@ -200,6 +217,20 @@ TEST(Parse, BoundsHistory) {
   };
   EXPECT_TRUE(with_steps(kMaxHistory).ok());
   EXPECT_EQ(with_steps(kMaxHistory + 1).error().code(), Errc::kLimit);
+}
+
+TEST(Parse, BoundsVolumesAndVariables) {
+  const auto with = [](std::size_t volumes, std::size_t variables) {
+    std::string keys;
+    for (std::size_t i = 0; i < volumes; ++i) keys += (i == 0 ? "\"/v" : ",\"/v") + std::to_string(i) + "\":{}";
+    std::string words;
+    for (std::size_t i = 0; i < variables; ++i) words += i == 0 ? "\"A=b\"" : ",\"A=b\"";
+    return parse_config(R"({"rootfs":{"type":"layers"},"config":{"Volumes":{)" + keys + R"(},"Env":[)" + words + "]}}",
+                        "config");
+  };
+  EXPECT_TRUE(with(kMaxVolumes, kMaxVariables).ok());
+  EXPECT_EQ(with(kMaxVolumes + 1, 0).error().code(), Errc::kLimit);
+  EXPECT_EQ(with(0, kMaxVariables + 1).error().code(), Errc::kLimit);
 }
 
 TEST(Parse, ConfigErrorsNameThePlace) {

@@ -136,12 +136,16 @@ Status read_container_defaults(const Cursor& root, ImageConfig& out) {
   RETURN_IF_ERROR(config->expect_object());
   RETURN_IF_ERROR(config->read("User", out.user));
   RETURN_IF_ERROR(config->read("Env", out.env));
+  if (out.env.size() > kMaxVariables)
+    return config->error("more than " + std::to_string(kMaxVariables) + " variables in \"Env\"", Errc::kLimit);
   RETURN_IF_ERROR(config->read("Entrypoint", out.entrypoint));
   RETURN_IF_ERROR(config->read("Cmd", out.cmd));
   RETURN_IF_ERROR(config->read("WorkingDir", out.working_dir));
   RETURN_IF_ERROR(config->read("StopSignal", out.stop_signal));
   RETURN_IF_ERROR(read_keys(*config, "ExposedPorts", out.exposed_ports));
   RETURN_IF_ERROR(read_keys(*config, "Volumes", out.volumes));
+  if (out.volumes.size() > kMaxVolumes)
+    return config->error("more than " + std::to_string(kMaxVolumes) + " volumes", Errc::kLimit);
   return read_string_map(*config, "Labels", out.labels);
 }
 

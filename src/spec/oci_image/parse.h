@@ -15,6 +15,9 @@ namespace cooper::spec::oci_image {
 inline constexpr std::size_t kMaxDocumentBytes = std::size_t{4} << 20;
 inline constexpr std::size_t kMaxLayers = 1000;
 inline constexpr std::size_t kMaxHistory = 10'000;
+// Each is a directory and a mount of every container; people have a handful.
+inline constexpr std::size_t kMaxVolumes = 1000;
+inline constexpr std::size_t kMaxVariables = 10'000;
 
 enum class DocumentKind { kIndex, kManifest };
 // What a document is, by its mediaType or, without one, by its members. Errc::kUnsupported for docker's schema 1,

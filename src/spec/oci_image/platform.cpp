@@ -5,6 +5,7 @@
 #include <set>
 #include <utility>
 
+#include "base/chars.h"
 #include "base/strings.h"
 #include "spec/oci_image/media_types.h"
 #include "spec/oci_image/print.h"
@@ -31,6 +32,16 @@ constexpr std::array<Alias, 12> kAliases = {{
     {"powerpc64le", "ppc64le", ""},
     {"loongarch64", "loong64", ""},
 }};
+
+// Words of Go for machines (GOARCH).
+constexpr std::array<std::string_view, 22> kArchitectures = {
+    "386",     "amd64", "arm",  "arm64", "loong64", "mips", "mipsle", "mips64",  "mips64le", "ppc64",   "ppc64le",
+    "riscv64", "s390x", "wasm", "ppc",   "riscv",   "s390", "sparc",  "sparc64", "armbe",    "arm64be", "mips64p32"};
+
+bool is_architecture(const std::string& word) {
+  return std::ranges::find(kArchitectures, word) != kArchitectures.end() ||
+         std::ranges::find(kAliases, word, &Alias::name) != kAliases.end();
+}
 
 // "v7" -> 7; 0 when there is none or it is no number.
 int variant_number(std::string_view variant) {
@@ -74,8 +85,7 @@ Platform normalize(Platform platform) {
     if (platform.variant.empty()) platform.variant = alias.variant;
     break;
   }
-  if (!platform.variant.empty() && platform.variant[0] >= '0' && platform.variant[0] <= '9')
-    platform.variant.insert(0, "v");
+  if (!platform.variant.empty() && is_digit(platform.variant[0])) platform.variant.insert(0, "v");
   if (platform.architecture == "arm64" && platform.variant == "v8") platform.variant.clear();
   if (platform.architecture == "amd64" && platform.variant == "v1") platform.variant.clear();
   if (platform.architecture == "arm" && platform.variant.empty()) platform.variant = "v7";
@@ -92,6 +102,9 @@ Result<Platform> parse_platform(std::string_view text) {
   Platform out;
   if (parts.size() == 1) {
     if (parts[0] == "linux") return host;
+    if (!is_architecture(to_lower(parts[0])))
+      return Error(Errc::kInvalidArgument, "platform " + quoted(text) + " is no architecture that is known")
+          .with_hint("amd64, arm64, arm, 386, riscv64, ppc64le, s390x are some; of another one write OS/ARCH");
     out = {.architecture = std::string(parts[0]), .os = host.os, .variant = ""};
   } else {
     out = {.architecture = std::string(parts[1]),
@@ -144,6 +157,7 @@ Result<std::size_t> select_platform(const std::vector<Descriptor>& manifests, co
   }
   if (best) return best->second;
   if (available.empty() && unmarked.size() == 1) return unmarked.front();
+  if (available.empty() && unmarked.empty()) return Error(Errc::kNotFound, std::string(what) + " holds no image");
   const std::vector<std::string> names(available.begin(), available.end());
   Error error(Errc::kNotFound,
               std::string(what) + " has no image for platform " + to_string(wanted) +

@@ -2,20 +2,11 @@
 
 #include <algorithm>
 
+#include "base/chars.h"
 #include "base/strings.h"
 
 namespace cooper::spec::oci_image {
 namespace {
-
-bool is_lower_alnum(char c) {
-  return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
-}
-bool is_alnum(char c) {
-  return is_lower_alnum(c) || (c >= 'A' && c <= 'Z');
-}
-bool is_digit(char c) {
-  return c >= '0' && c <= '9';
-}
 
 Error bad(std::string_view text, std::string_view why) {
   return Error(Errc::kInvalidArgument, "image name " + quoted(text) + " " + std::string(why));
@@ -63,10 +54,7 @@ bool valid_registry(std::string_view text) {
     const std::size_t end = text.find(']');
     if (end == std::string_view::npos || end < 3) return false;
     const std::string_view address = text.substr(1, end - 1);
-    const auto hex_or_colon = [](char c) {
-      return is_digit(c) || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F') || c == ':';
-    };
-    if (!std::ranges::all_of(address, hex_or_colon)) return false;
+    if (!std::ranges::all_of(address, [](char c) { return is_hex(c) || c == ':'; })) return false;
     const std::string_view rest = text.substr(end + 1);
     return rest.empty() || (rest[0] == ':' && valid_port(rest.substr(1)));
   }
@@ -77,11 +65,20 @@ bool valid_registry(std::string_view text) {
 
 bool looks_like_registry(std::string_view component) {
   return component == kLocalRegistry || component.find_first_of(".:[") != std::string_view::npos ||
-         std::ranges::any_of(component, [](char c) { return c >= 'A' && c <= 'Z'; });
+         std::ranges::any_of(component, is_upper);
 }
 
-bool is_hex_64(std::string_view text) {
-  return text.size() == 64 && std::ranges::all_of(text, [](char c) { return is_digit(c) || (c >= 'a' && c <= 'f'); });
+// What other things are written like, so that the message is about them and not about a bad registry.
+Status check_is_name(std::string_view text, std::string_view rest) {
+  if (rest.empty()) return bad(text, "is empty");
+  for (const std::string_view scheme : {std::string_view("https://"), std::string_view("http://")}) {
+    if (rest.starts_with(scheme))
+      return bad(text, "is an address").with_hint("leave out " + quoted(scheme) + ": a name is REGISTRY[:PORT]/NAME");
+  }
+  if (rest.starts_with('/') || rest.starts_with("./") || rest.starts_with("../"))
+    return bad(text, "is the path of a file")
+        .with_hint("an image file is run by cooper run, an archive is loaded first");
+  return {};
 }
 
 }  // namespace
@@ -102,6 +99,8 @@ Result<Reference> parse_reference(std::string_view text) {
   if (text.empty()) return Error(Errc::kInvalidArgument, "image name is empty");
   Reference out;
   std::string_view rest = text;
+  if (rest.starts_with(kDockerScheme)) rest.remove_prefix(kDockerScheme.size());
+  RETURN_IF_ERROR(check_is_name(text, rest));
   if (const auto parts = split_once(rest, '@')) {
     auto digest = Digest::parse(parts->second);
     if (!digest.ok()) return bad(text, "has a bad digest: " + digest.error().message());
@@ -110,7 +109,12 @@ Result<Reference> parse_reference(std::string_view text) {
   }
   if (const auto parts = split_once(rest, '/'); parts && looks_like_registry(parts->first)) {
     if (!valid_registry(parts->first)) return bad(text, "has a bad registry " + quoted(parts->first));
-    out.registry = parts->first;
+    // Hosts are the same in capitals: one name for each, so that whatever is said of it holds.
+    out.registry = to_lower(parts->first);
+    if (!looks_like_registry(out.registry)) {
+      return bad(text, "has a registry that only its capitals tell from a repository: name its port, too, as in " +
+                           quoted(out.registry + ":443"));
+    }
     rest = parts->second;
   }
   if (const std::size_t colon = rest.rfind(':');
@@ -122,10 +126,11 @@ Result<Reference> parse_reference(std::string_view text) {
   }
   for (const std::string_view component : split(rest, '/')) {
     if (valid_component(component)) continue;
-    const bool upper = std::ranges::any_of(component, [](char c) { return c >= 'A' && c <= 'Z'; });
+    const bool upper = std::ranges::any_of(component, is_upper);
     return bad(text, upper ? "must be lower case" : "has a bad component " + quoted(component));
   }
-  if (out.registry.empty() && is_hex_64(rest)) return bad(text, "cannot be 64 hexadecimal digits: that is an image id");
+  if (out.registry.empty() && rest.size() == 64 && all_lower_hex(rest))
+    return bad(text, "cannot be 64 hexadecimal digits: that is an image id");
   out.repository = rest;
   if (out.registry == "index.docker.io") out.registry = kDockerHub;
   if (out.registry == kDockerHub && out.repository.find('/') == std::string::npos) out.repository.insert(0, "library/");

@@ -14,6 +14,8 @@ namespace cooper::spec::oci_image {
 inline constexpr std::string_view kDefaultTag = "latest";
 inline constexpr std::string_view kDockerHub = "docker.io";
 inline constexpr std::string_view kLocalRegistry = "localhost";
+// What skopeo and rkt write before a name of a registry.
+inline constexpr std::string_view kDockerScheme = "docker://";
 // Bytes of a full name with its tag: a name is also a file name in the store.
 inline constexpr std::size_t kMaxNameBytes = 230;
 
@@ -31,7 +33,8 @@ struct Reference {
 };
 
 // The first component is the registry when it has a dot, a colon or an upper-case letter or is "localhost".
-// "docker.io/busybox" is "docker.io/library/busybox", "index.docker.io" is "docker.io".
+// "docker.io/busybox" is "docker.io/library/busybox", "index.docker.io" is "docker.io". kDockerScheme before it says
+// nothing new.
 // Errc::kInvalidArgument says which part is wrong.
 Result<Reference> parse_reference(std::string_view text);
 

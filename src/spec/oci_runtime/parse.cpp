@@ -1,5 +1,6 @@
 #include "spec/oci_runtime/parse.h"
 
+#include "base/chars.h"
 #include "base/strings.h"
 #include "spec/oci_runtime/internal/read.h"
 
@@ -18,7 +19,7 @@ bool is_semver_suffix(std::string_view text) {
   for (const std::string_view part : split(text, '.')) {
     if (part.empty()) return false;
     for (const char c : part) {
-      if (!((c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || c == '-')) return false;
+      if (!is_alnum(c) && c != '-') return false;
     }
   }
   return true;

@@ -35,6 +35,22 @@ inline void note_unknown(const Cursor& object, Names names, Notes& notes) {
       .ok();
 }
 
+template <typename T, typename Value>
+struct Member {
+  std::string_view name;
+  Value T::*value;
+};
+template <typename T, typename Value>
+Member(std::string_view, Value T::*) -> Member<T, Value>;
+// An object of these members and no others.
+template <typename T, typename... Values>
+Status read_members(const Cursor& object, T& out, Notes& notes, Member<T, Values>... members) {
+  note_unknown(object, {members.name...}, notes);
+  Status done;
+  (void)((done = object.read(members.name, out.*members.value)).ok() && ...);
+  return done;
+}
+
 // Optional array of objects; read_one(object, value, notes).
 template <typename T>
 Status read_list(const Cursor& object, std::string_view name, std::vector<T>& out, Notes& notes,
