@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <condition_variable>
@@ -27,7 +28,9 @@ constexpr std::size_t kReadBytes = std::size_t{256} << 10;
 constexpr std::uint64_t kWritebackStep = std::uint64_t{8} << 20;
 constexpr int kProgressMs = 100;
 constexpr int kIdleMs = 1000;  // a wake-up that was lost costs no more
+constexpr std::uint64_t kMaxDigestBytes = 200;
 constexpr int kEndWaitMs = 1000;
+constexpr std::size_t kMaxSaidBytes = 500;
 
 Error copy_of(const Error& error) {
   return Error(error.code(), error.message(), error.errno_value()).with_hint(error.hint());
@@ -79,6 +82,7 @@ struct Client::Impl {
 
   ClientOptions options;
   UniqueFd socket, wake, pidfd;
+  UniqueFd words;  // what the program has to say for itself when it cannot go on
   pid_t pid = -1;
   mutable std::mutex mutex;
   std::condition_variable changed;
@@ -114,11 +118,19 @@ Status Client::Impl::launch() {
   ASSIGN_OR_RETURN(auto pair, sys::socketpair(SOCK_SEQPACKET));
   wake = UniqueFd(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   if (!wake) return Error::from_errno(errno, "make an event descriptor");
+  // Not our own: they may be a terminal.
+  ASSIGN_OR_RETURN(const UniqueFd nothing, sys::openat(sys::kCwd, "/dev/null", O_RDWR));
+  ASSIGN_OR_RETURN(auto said, sys::pipe2(O_CLOEXEC | O_NONBLOCK));
   ASSIGN_OR_RETURN(pid, spawn({.program = options.program,
                                .args = {},
                                .env = {},
-                               .descriptors = {{pair.second.get(), kSocketFd}, {setup.get(), kSetupFd}},
-                               .own_group = true}));
+                               .descriptors = {{nothing.get(), STDIN_FILENO},
+                                               {nothing.get(), STDOUT_FILENO},
+                                               {said.write.get(), STDERR_FILENO},
+                                               {pair.second.get(), kSocketFd},
+                                               {setup.get(), kSetupFd}},
+                               .own_session = true}));
+  words = std::move(said.read);
   ASSIGN_OR_RETURN(pidfd, sys::pidfd_open(pid));
   socket = std::move(pair.first);
   buffer.resize(kReadBytes);
@@ -137,6 +149,8 @@ std::size_t Client::Impl::add(Request request, UniqueFd file) {
   auto transfer = std::make_unique<Transfer>();
   transfer->progress = {.digest = request.reference, .total_bytes = request.bytes};
   if (request.kind == Request::Kind::kPage) transfer->progress = {.digest = name_in(request.reference)};
+  transfer->received = transfer->flushed = request.had_bytes;
+  transfer->progress.had_bytes = transfer->progress.done_bytes = request.had_bytes;
   transfer->request = std::move(request);
   transfer->file = std::move(file);
   const std::lock_guard guard(mutex);
@@ -278,6 +292,10 @@ Error Client::Impl::end_of_program() {
   std::string how = "ended";
   if (status.ok() && status->signal != 0) how = "was killed by signal " + std::to_string(status->signal);
   if (status.ok() && status->signal == 0) how = "ended with status " + std::to_string(status->code);
+  std::string said(kMaxSaidBytes, '\0');
+  const auto n = sys::read(words, said);
+  said.resize(n.ok() ? *n : 0);
+  if (!trim(said).empty()) how.append(": ").append(for_people(trim(said), kMaxSaidBytes));
   return Error(Errc::kSystem, "cooper-fetch " + how).with_hint("try again");
 }
 
@@ -410,6 +428,15 @@ Result<Client::Document> Client::manifest(const std::string& reference, std::uin
       impl_->add({.kind = Request::Kind::kManifest, .reference = reference, .bytes = max_bytes}, UniqueFd()));
 }
 
+Result<std::optional<Digest>> Client::digest(const std::string& tag) {
+  ASSIGN_OR_RETURN(const Document answer,
+                   impl_->wait(impl_->add({.kind = Request::Kind::kDigest, .reference = tag, .bytes = kMaxDigestBytes},
+                                          UniqueFd())));
+  if (answer.bytes.empty()) return std::optional<Digest>();
+  ASSIGN_OR_RETURN(Digest digest, Digest::parse(answer.bytes));
+  return std::optional(std::move(digest));
+}
+
 Result<Client::Document> Client::document(const Digest& digest, std::uint64_t size_bytes) {
   return impl_->wait(
       impl_->add({.kind = Request::Kind::kBlob, .reference = digest.str(), .bytes = size_bytes}, UniqueFd()));
@@ -426,8 +453,10 @@ Result<std::optional<std::string>> Client::signature(const Digest& manifest, std
   return std::optional(std::move(document.bytes));
 }
 
-std::size_t Client::begin(const Digest& digest, std::uint64_t size_bytes, UniqueFd file) {
-  return impl_->add({.kind = Request::Kind::kBlob, .reference = digest.str(), .bytes = size_bytes}, std::move(file));
+std::size_t Client::begin(const Digest& digest, std::uint64_t size_bytes, UniqueFd file, std::uint64_t had_bytes) {
+  return impl_->add(
+      {.kind = Request::Kind::kBlob, .reference = digest.str(), .bytes = size_bytes, .had_bytes = had_bytes},
+      std::move(file));
 }
 
 std::size_t Client::begin_check(const Digest& digest, std::uint64_t size_bytes) {
@@ -488,6 +517,12 @@ Result<std::uint64_t> Client::wait_bytes(std::size_t transfer) {
 bool Client::mirror_was_wrong() const {
   const std::lock_guard guard(impl_->mutex);
   return impl_->mirror_was_wrong;
+}
+
+bool Client::transfers_failed() const {
+  const std::lock_guard guard(impl_->mutex);
+  return impl_->broken ||
+         std::ranges::any_of(impl_->transfers, [](const auto& transfer) { return transfer->error.has_value(); });
 }
 
 Status Client::check_cancelled() const {

@@ -24,7 +24,8 @@ struct TransferProgress {
   enum class State { kWaiting, kRunning, kPausing, kDone, kPresent, kFailed };
   std::string digest;
   State state = State::kWaiting;
-  std::uint64_t done_bytes = 0;
+  std::uint64_t had_bytes = 0;   // of an earlier transfer
+  std::uint64_t done_bytes = 0;  // with those
   std::uint64_t total_bytes = 0;
   std::uint64_t attempts_failed = 0;
   std::string note = {};  // why it pauses
@@ -54,14 +55,17 @@ class Client {
   };
   // By tag or digest; blocks.
   Result<Document> manifest(const std::string& reference, std::uint64_t max_bytes);
+  // What a tag names, as far as the registry tells without sending it; blocks.
+  Result<std::optional<Digest>> digest(const std::string& tag);
   // A small blob; blocks.
   Result<Document> document(const Digest& digest, std::uint64_t size_bytes);
 
   // A signature of that manifest from the setup's lookaside, by its number from 1; none: there are no more. Blocks.
   Result<std::optional<std::string>> signature(const Digest& manifest, std::uint32_t number, std::uint64_t max_bytes);
 
-  // Begins to write a blob to `file`, which must be empty and open for reading and writing. The number of the transfer.
-  std::size_t begin(const Digest& digest, std::uint64_t size_bytes, UniqueFd file);
+  // Begins to write a blob to `file`, which is open for reading and for writing at its end, and holds the first
+  // `had_bytes` of it: fewer than all. The number of the transfer.
+  std::size_t begin(const Digest& digest, std::uint64_t size_bytes, UniqueFd file, std::uint64_t had_bytes = 0);
   // Bytes of it from `offset` on; blocks until there are some. 0: its end, which is as far off as was said.
   Result<std::size_t> read(std::size_t transfer, std::uint64_t offset, std::span<char> buffer);
   // Of a setup for a push. Begins to ask whether the registry has a blob; to send one from a
@@ -75,6 +79,8 @@ class Client {
   // Whether bytes that have another digest came from another place than the registry itself: it may have the right
   // ones.
   bool mirror_was_wrong() const;
+  // A transfer has failed, or was interrupted: what came of blobs until then may be gone on with.
+  bool transfers_failed() const;
   // Of a setup for the web. A small file by its address; blocks.
   Result<Document> page(const std::string& url, std::uint64_t max_bytes);
   // Begins to write one to `file`, which must be empty; then blocks until all of it is there, and says how much it is.

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "base/chars.h"
 #include "base/strings.h"
 #include "codec/base64.h"
 #include "codec/json.h"
@@ -43,10 +44,8 @@ std::string clean_name(std::string_view name) {
 }
 
 bool is_helper_name(std::string_view name) {
-  return !name.empty() && name.size() <= 128 && std::ranges::all_of(name, [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_' ||
-           c == '.';
-  });
+  return !name.empty() && name.size() <= 128 &&
+         std::ranges::all_of(name, [](char c) { return is_alnum(c) || c == '-' || c == '_' || c == '.'; });
 }
 
 Result<std::string> helper_name(const Cursor& at) {

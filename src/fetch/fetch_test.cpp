@@ -40,8 +40,10 @@ TEST(ProtocolTest, SetupsComeBack) {
   const fetch::Setup setup{.endpoints = {{.host = "h:1",
                                           .repository = "a/b",
                                           .plain_http = true,
+                                          .plain_hosts = {"token.example:81"},
                                           .verify_tls = false,
                                           .ca_pem = "pem",
+                                          .certificates_in = "/c",
                                           .username = "u",
                                           .password = "p:\"\n"}},
                            .proxies = {.http = "http://proxy", .https = "", .exceptions = "x"},
@@ -78,6 +80,16 @@ TEST(ProtocolTest, RequestsComeBack) {
   EXPECT_FALSE(parse_request(print(Request{.kind = Request::Kind::kBlob, .reference = "latest"})).ok());
   EXPECT_FALSE(parse_request(print(Request{.kind = Request::Kind::kManifest, .reference = "../x"})).ok());
   EXPECT_FALSE(parse_request(R"({"id":1,"kind":"file","reference":"x"})").ok());
+}
+
+TEST(ProtocolTest, BytesThatAreThereAreOfABlobAndNotAllOfIt) {
+  const std::string digest = "sha256:" + std::string(64, 'a');
+  const Request request{.reference = digest, .bytes = 9, .had_bytes = 8};
+  EXPECT_EQ(*parse_request(print(request)), request);
+  EXPECT_FALSE(parse_request(print(Request{.reference = digest, .bytes = 9, .had_bytes = 9})).ok());
+  EXPECT_FALSE(
+      parse_request(print(Request{.kind = Request::Kind::kManifest, .reference = digest, .bytes = 9, .had_bytes = 1}))
+          .ok());
 }
 
 TEST(ProtocolTest, Signatures) {
@@ -254,8 +266,9 @@ TEST(SourcesTest, WhenPlainHttpIsAllowed) {
   EXPECT_TRUE(own("localhost:5000/a").plain_http);
   EXPECT_TRUE(own("localhost:5000/a").verify_tls);
   EXPECT_FALSE(own("r.example/a").plain_http);
-  const Endpoint insecure = own("r.example/a", {.insecure = {"r.example"}});
+  const Endpoint insecure = own("R.example/a", {.insecure = {"r.Example"}});
   EXPECT_TRUE(insecure.plain_http);
+  EXPECT_EQ(insecure.plain_hosts, std::vector<std::string>{"r.Example"});
   EXPECT_FALSE(insecure.verify_tls);
   EXPECT_TRUE(own("r.example/a", {.verify_tls = false}).plain_http);
   EXPECT_FALSE(own("r.example/a", {.insecure = {"r.example"}, .verify_tls = true}).plain_http);
@@ -287,7 +300,11 @@ TEST(SourcesTest, CertificatesOfTheHost) {
   ASSERT_TRUE(found.ok());
   EXPECT_THAT(found->back().ca_pem, HasSubstr("authority"));
   EXPECT_EQ(found->back().key_pem, "key");
+  EXPECT_EQ(found->back().certificates_in, scratch.path() + "/certs.d/r:1");
   EXPECT_EQ(endpoints_of(reference("r:2/a"), options)->back().ca_pem, "");
+  EXPECT_EQ(endpoints_of(reference("r:2/a"), options)->back().certificates_in, scratch.path() + "/none/r:2");
+  EXPECT_EQ(endpoints_of(reference("r:2/a"), {.certificate_directory = scratch.path()})->back().certificates_in,
+            scratch.path());
 }
 
 }  // namespace

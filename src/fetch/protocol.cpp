@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "base/chars.h"
 #include "base/ids.h"
 #include "base/strings.h"
 #include "codec/json.h"
@@ -17,8 +18,9 @@ using codec::json::Writer;
 constexpr std::size_t kMaxEndpoints = 16;
 constexpr std::size_t kMaxWords = 2048;
 
-constexpr std::array<std::pair<Request::Kind, std::string_view>, 7> kRequestKinds = {
+constexpr std::array<std::pair<Request::Kind, std::string_view>, 8> kRequestKinds = {
     {{Request::Kind::kManifest, "manifest"},
+     {Request::Kind::kDigest, "digest"},
      {Request::Kind::kBlob, "blob"},
      {Request::Kind::kSignature, "signature"},
      {Request::Kind::kHasBlob, "has-blob"},
@@ -58,8 +60,7 @@ Result<Errc> parse_code(const std::string& word, const Cursor& at) {
 // Goes into an URL between slashes.
 Status check_host(const std::string& host, const Cursor& at) {
   const bool fine = !host.empty() && host.size() <= 300 && std::ranges::all_of(host, [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '-' ||
-           c == ':' || c == '[' || c == ']' || c == '_';
+    return is_alnum(c) || c == '.' || c == '-' || c == ':' || c == '[' || c == ']' || c == '_';
   });
   if (!fine) return at.error("bad host " + quoted(host));
   return {};
@@ -67,17 +68,15 @@ Status check_host(const std::string& host, const Cursor& at) {
 
 Status check_path(const std::string& path, const Cursor& at) {
   const bool fine = !path.empty() && path.size() <= 512 && std::ranges::all_of(path, [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '.' || c == '-' || c == '/' || c == '_';
+    return is_lower_alnum(c) || c == '.' || c == '-' || c == '/' || c == '_';
   });
   if (!fine || path.find("..") != std::string::npos) return at.error("bad repository " + quoted(path));
   return {};
 }
 
 bool is_tag(const std::string& text) {
-  return !text.empty() && text.size() <= 128 && text != "." && text != ".." && std::ranges::all_of(text, [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '-' ||
-           c == '_';
-  });
+  return !text.empty() && text.size() <= 128 && text != "." && text != ".." &&
+         std::ranges::all_of(text, [](char c) { return is_alnum(c) || c == '.' || c == '-' || c == '_'; });
 }
 
 // What is wrong with it in detail whoever speaks to the server says.
@@ -89,8 +88,7 @@ bool is_address(const std::string& text) {
 // Goes into a header.
 bool is_media_type(const std::string& text) {
   return !text.empty() && text.size() <= 255 && std::ranges::all_of(text, [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-           std::string_view("/.+-_!#$&^").find(c) != std::string_view::npos;
+    return is_alnum(c) || std::string_view("/.+-_!#$&^").find(c) != std::string_view::npos;
   });
 }
 
@@ -99,11 +97,13 @@ void print(Writer& out, const Endpoint& endpoint) {
       .field("host", endpoint.host)
       .field("repository", endpoint.repository)
       .field("plain_http", endpoint.plain_http)
+      .field("plain_hosts", endpoint.plain_hosts)
       .field("verify_tls", endpoint.verify_tls);
   for (const auto& [name, value] :
        {std::pair("ca_pem", &endpoint.ca_pem), std::pair("certificate_pem", &endpoint.certificate_pem),
-        std::pair("key_pem", &endpoint.key_pem), std::pair("username", &endpoint.username),
-        std::pair("password", &endpoint.password), std::pair("identity_token", &endpoint.identity_token)}) {
+        std::pair("key_pem", &endpoint.key_pem), std::pair("certificates_in", &endpoint.certificates_in),
+        std::pair("username", &endpoint.username), std::pair("password", &endpoint.password),
+        std::pair("identity_token", &endpoint.identity_token)}) {
     if (!value->empty()) out.field(name, *value);
   }
   out.end_object();
@@ -134,10 +134,12 @@ Result<Endpoint> parse_endpoint(const Cursor& at, bool web) {
   RETURN_IF_ERROR(at.read("repository", out.repository));
   if (!web) RETURN_IF_ERROR(check_path(out.repository, at));
   RETURN_IF_ERROR(at.read("plain_http", out.plain_http));
+  RETURN_IF_ERROR(at.read("plain_hosts", out.plain_hosts));
   RETURN_IF_ERROR(at.read("verify_tls", out.verify_tls));
   RETURN_IF_ERROR(at.read("ca_pem", out.ca_pem));
   RETURN_IF_ERROR(at.read("certificate_pem", out.certificate_pem));
   RETURN_IF_ERROR(at.read("key_pem", out.key_pem));
+  RETURN_IF_ERROR(at.read("certificates_in", out.certificates_in));
   RETURN_IF_ERROR(at.read("username", out.username));
   RETURN_IF_ERROR(at.read("password", out.password));
   RETURN_IF_ERROR(at.read("identity_token", out.identity_token));
@@ -227,6 +229,7 @@ std::string print(const Request& request) {
       .field("bytes", request.bytes);
   if (!request.media_type.empty()) out.field("media_type", request.media_type);
   if (!request.from.empty()) out.field("from", request.from);
+  if (request.had_bytes != 0) out.field("had_bytes", request.had_bytes);
   if (request.number != 0) out.field("number", request.number);
   out.end_object();
   return out.take();
@@ -245,10 +248,14 @@ Result<Request> parse_request(std::string text) {
   RETURN_IF_ERROR(root.read("from", out.from));
   if (out.kind == Request::Kind::kPage && !is_address(out.reference))
     return root.error("bad address " + quoted(out.reference));
+  RETURN_IF_ERROR(root.read("had_bytes", out.had_bytes));
+  if (out.had_bytes != 0 && (out.kind != Request::Kind::kBlob || out.had_bytes >= out.bytes))
+    return root.error("bad number of bytes that are there");
   RETURN_IF_ERROR(root.read("number", out.number));
   if ((out.number != 0) != (out.kind == Request::Kind::kSignature)) return root.error("bad number");
-  const bool manifest = out.kind == Request::Kind::kManifest || out.kind == Request::Kind::kSendManifest;
-  if (out.kind != Request::Kind::kPage && !Digest::parse(out.reference).ok() && !(manifest && is_tag(out.reference)))
+  const bool tag = out.kind == Request::Kind::kManifest || out.kind == Request::Kind::kSendManifest ||
+                   out.kind == Request::Kind::kDigest;
+  if (out.kind != Request::Kind::kPage && !Digest::parse(out.reference).ok() && !(tag && is_tag(out.reference)))
     return root.error("bad reference " + quoted(out.reference));
   if (out.kind == Request::Kind::kSendManifest ? !is_media_type(out.media_type) : !out.media_type.empty())
     return root.error("bad media type " + quoted(out.media_type));

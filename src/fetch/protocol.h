@@ -40,9 +40,12 @@ struct Endpoint {
   std::string repository;  // "library/busybox"
   // http may be spoken when https is not: the registry is on this machine, or the configuration calls it insecure.
   bool plain_http = false;
+  // host[:port] of token services that may be spoken to in plain http, too.
+  std::vector<std::string> plain_hosts = {};
   bool verify_tls = true;
   std::string ca_pem = {};  // trusted besides the certificates of the system
   std::string certificate_pem = {}, key_pem = {};
+  std::string certificates_in = {};  // where these were looked for: a directory, for people
   std::string username = {}, password = {};
   std::string identity_token = {};  // instead of a password, for the token service
   bool operator==(const Endpoint&) const = default;
@@ -80,13 +83,15 @@ std::string print(const Setup& setup);
 Result<Setup> parse_setup(std::string text);
 
 struct Request {
-  enum class Kind { kManifest, kBlob, kSignature, kHasBlob, kSendBlob, kSendManifest, kPage };
+  // kDigest: what a tag names, as text; nothing when the registry does not tell without sending it.
+  enum class Kind { kManifest, kDigest, kBlob, kSignature, kHasBlob, kSendBlob, kSendManifest, kPage };
   std::uint32_t id = 0;
   Kind kind = Kind::kBlob;
-  // A digest, of a signature the manifest's; of a manifest also a tag; of a page its address.
+  // A digest, of a signature the manifest's; of a manifest also a tag, of kDigest only; of a page its address.
   std::string reference;
   // Its size; of a manifest or a signature that is fetched, or a page: the largest that is taken.
   std::uint64_t bytes = 0;
+  std::uint64_t had_bytes = 0;  // of a blob: so many of its first bytes are not wanted any more
   std::uint32_t number = 0;     // of a signature: from 1
   std::string media_type = {};  // of a manifest that is sent
   std::string from = {};        // of a blob that is sent: a repository of the registry that may have it; empty: unknown
@@ -104,7 +109,8 @@ struct Event {
   enum class Kind { kProgress, kRetry, kDone, kFailed };
   std::uint32_t id = 0;
   Kind kind = Kind::kDone;
-  std::uint64_t bytes = 0;      // done: how many went through the pipe, or to the registry; progress: so far
+  // done: how many went through the pipe, with those a request did not want, or to the registry; progress: so far
+  std::uint64_t bytes = 0;
   std::uint64_t total = 0;      // progress, of a page: its size
   bool present = false;         // done, of a push: the registry has it without them; of a signature: there is one
   std::string media_type = {};  // done, of a manifest: what the registry calls it

@@ -13,6 +13,7 @@ namespace {
 constexpr std::size_t kMaxCertificateBytes = std::size_t{1} << 20;
 
 Status read_certificates(const std::string& directory, Endpoint& endpoint) {
+  endpoint.certificates_in = directory;
   ASSIGN_OR_RETURN(const UniqueFd fd, sys::openat(sys::kCwd, directory, O_RDONLY | O_DIRECTORY));
   ASSIGN_OR_RETURN(auto names, sys::list_directory(fd));
   std::ranges::sort(names);
@@ -39,11 +40,13 @@ Status find_certificates(const SourceOptions& options, Endpoint& endpoint, const
     const auto info = sys::fstatat(sys::kCwd, directory, 0);
     if (info.ok() && S_ISDIR(info->st_mode)) return read_certificates(directory, endpoint);
   }
+  if (!options.certificate_directories.empty())
+    endpoint.certificates_in = options.certificate_directories.front() + "/" + registry;
   return {};
 }
 
 bool is_insecure(const SourceOptions& options, const std::string& host) {
-  return std::ranges::find(options.insecure, host) != options.insecure.end();
+  return std::ranges::any_of(options.insecure, [&](const std::string& one) { return to_lower(one) == to_lower(host); });
 }
 
 Result<Endpoint> mirror_endpoint(const SourceOptions& options, const std::string& mirror,
@@ -54,6 +57,7 @@ Result<Endpoint> mirror_endpoint(const SourceOptions& options, const std::string
   Endpoint out{.host = host, .repository = prefix + reference.repository};
   out.verify_tls = !is_insecure(options, host);
   out.plain_http = !out.verify_tls || is_loopback(host);
+  out.plain_hosts = options.insecure;
   RETURN_IF_ERROR(find_certificates({.certificate_directories = options.certificate_directories}, out, host));
   ASSIGN_OR_RETURN(const auto found, find_credentials(options.search, host, out.repository));
   const Credentials credentials = found.value_or(Credentials());
@@ -89,7 +93,7 @@ Result<std::pair<std::string, std::string>> parse_mirror(std::string_view text) 
 Result<std::vector<Endpoint>> endpoints_of(const oci_image::Reference& reference, const SourceOptions& options) {
   std::vector<Endpoint> out;
   for (const auto& [registry, mirror] : options.mirrors) {
-    if (registry != reference.registry) continue;
+    if (to_lower(registry) != reference.registry) continue;
     auto endpoint = mirror_endpoint(options, mirror, reference);
     if (!endpoint.ok()) return std::move(endpoint).error().with("mirror " + quoted(mirror));
     out.push_back(std::move(*endpoint));
@@ -97,6 +101,7 @@ Result<std::vector<Endpoint>> endpoints_of(const oci_image::Reference& reference
   Endpoint own{.host = address_of(reference.registry), .repository = reference.repository};
   own.verify_tls = options.verify_tls.value_or(!is_insecure(options, reference.registry));
   own.plain_http = !own.verify_tls || is_loopback(own.host);
+  own.plain_hosts = options.insecure;
   auto certificates = find_certificates(options, own, reference.registry);
   if (!certificates.ok()) return std::move(certificates).error().with("certificates for " + quoted(reference.registry));
   std::optional<Credentials> credentials = options.credentials;

@@ -20,6 +20,18 @@ std::vector<char*> pointers(std::vector<std::string>& words) {
   return out;
 }
 
+// Those of whoever has started us are not close-on-exec. An errno, or 0.
+int close_others(posix_spawn_file_actions_t& actions, const Spawn& request, int lowest) {
+  for (int number = 3; number < lowest; ++number) {
+    const bool named =
+        std::ranges::find(request.descriptors, number, &std::pair<int, int>::second) != request.descriptors.end();
+    if (named) continue;
+    // One that is not open is no error.
+    if (const int e = ::posix_spawn_file_actions_addclose(&actions, number); e != 0) return e;
+  }
+  return ::posix_spawn_file_actions_addclosefrom_np(&actions, lowest);
+}
+
 }  // namespace
 
 Result<pid_t> spawn(const Spawn& request) {
@@ -42,6 +54,7 @@ Result<pid_t> spawn(const Spawn& request) {
       return Error::from_errno(e, "start a program");
     high.push_back(std::move(copy));
   }
+  if (const int e = close_others(actions, request, lowest); e != 0) return Error::from_errno(e, "start a program");
   sigset_t all;
   sigset_t none;
   (void)::sigfillset(&all);
@@ -49,7 +62,7 @@ Result<pid_t> spawn(const Spawn& request) {
   (void)::posix_spawnattr_setsigdefault(&attributes, &all);
   (void)::posix_spawnattr_setsigmask(&attributes, &none);
   int flags = POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK;
-  if (request.own_group) flags |= POSIX_SPAWN_SETPGROUP;
+  if (request.own_session) flags |= POSIX_SPAWN_SETSID;
   (void)::posix_spawnattr_setflags(&attributes, static_cast<short>(flags));
   pid_t pid = 0;
   const int failed =

@@ -16,9 +16,10 @@ struct Spawn {
   std::string program;            // absolute, or a word that is looked for in PATH
   std::vector<std::string> args;  // without the program's own name
   std::vector<std::string> env;   // all of it
-  // Descriptor of ours -> number there; 0, 1 and 2 are inherited unless named. All others must be close-on-exec.
+  // Descriptor of ours -> number there; of what is not named only 0, 1 and 2 are inherited, whoever has opened it.
   std::vector<std::pair<int, int>> descriptors;
-  bool own_group = false;  // signals of the terminal do not reach it
+  // Without a terminal: it has neither its signals nor its descriptor.
+  bool own_session = false;
 };
 // The child; the caller waits for it. All signals have their default action and none is blocked there.
 Result<pid_t> spawn(const Spawn& request);

@@ -50,15 +50,18 @@ Status verify(const std::string& program, const Verification& question) {
   ASSIGN_OR_RETURN(const UniqueFd key, in_memory(question.key));
   ASSIGN_OR_RETURN(const UniqueFd payload, in_memory(question.payload));
   ASSIGN_OR_RETURN(const UniqueFd signature, in_memory(question.signature));
+  ASSIGN_OR_RETURN(const UniqueFd nothing, sys::openat(sys::kCwd, "/dev/null", O_RDWR));
   ASSIGN_OR_RETURN(auto output, sys::pipe2());
   ASSIGN_OR_RETURN(const pid_t pid, spawn({.program = program,
                                            .args = {std::string(kVerifyWord)},
                                            .env = {},
-                                           .descriptors = {{output.write.get(), STDOUT_FILENO},
+                                           .descriptors = {{nothing.get(), STDIN_FILENO},
+                                                           {output.write.get(), STDOUT_FILENO},
+                                                           {nothing.get(), STDERR_FILENO},
                                                            {key.get(), kVerifyKeyFd},
                                                            {payload.get(), kVerifyPayloadFd},
                                                            {signature.get(), kVerifySignatureFd}},
-                                           .own_group = true}));
+                                           .own_session = true}));
   output.write.reset();
   auto answer = read_answer(output.read);
   if (!answer.ok()) (void)::kill(pid, SIGKILL);

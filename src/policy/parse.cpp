@@ -3,6 +3,7 @@
 #include <functional>
 #include <set>
 
+#include "base/chars.h"
 #include "base/strings.h"
 #include "codec/base64.h"
 #include "codec/json.h"
@@ -61,8 +62,8 @@ bool is_prefix(std::string_view text) {
   const std::vector<std::string_view> parts = split(text, '/');
   for (std::size_t i = 0; i < parts.size(); ++i) {
     const bool fine = !parts[i].empty() && std::ranges::all_of(parts[i], [&](char c) {
-      return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '.' || c == '-' || c == '_' ||
-             (i == 0 && ((c >= 'A' && c <= 'Z') || c == ':' || c == '[' || c == ']'));
+      return is_lower_alnum(c) || c == '.' || c == '-' || c == '_' ||
+             (i == 0 && (is_upper(c) || c == ':' || c == '[' || c == ']'));
     });
     if (!fine) return false;
   }
@@ -252,7 +253,10 @@ Status parse_transports(const Cursor& at, Policy& out) {
     return each_member_once(scopes, [&](std::string_view scope, const Cursor& value) -> Status {
       RETURN_IF_ERROR(check_scope(transport, scope, value));
       ASSIGN_OR_RETURN(Requirements requirements, parse_requirements(value));
-      place.emplace(std::string(scope), std::move(requirements));
+      const bool added =
+          place.emplace(transport == "docker" ? registry_scope(scope) : std::string(scope), std::move(requirements))
+              .second;
+      if (!added) return value.error("the same scope as another in small letters");
       return {};
     });
   });

@@ -57,7 +57,7 @@ Status add_places(PlacesConfig& config, std::string_view text, const std::string
   if (docker->kind != Node::Kind::kMapping) return wrong(file, *docker, "'docker' must be a mapping");
   for (const auto& [scope, value] : docker->members) {
     ASSIGN_OR_RETURN(PlaceSection section, parse_section(value, file, scope));
-    const auto [at, added] = config.docker.emplace(scope, std::move(section));
+    const auto [at, added] = config.docker.emplace(registry_scope(scope), std::move(section));
     if (!added) return wrong(file, value, quoted(scope) + " is in " + quoted(at->second.file) + ", too");
   }
   return {};

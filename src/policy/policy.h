@@ -60,6 +60,8 @@ struct Subject {
   std::string transport;            // "docker"
   std::vector<std::string> scopes;  // that it is in, the narrowest first
 };
+// A scope of registries as subjects have it: the host in small letters.
+std::string registry_scope(std::string_view scope);
 // An image of a registry; the reference has its registry.
 Subject registry_subject(const oci_image::Reference& reference);
 // A file or directory, by its absolute path without links; empty: one that has no path.

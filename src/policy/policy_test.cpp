@@ -149,6 +149,19 @@ TEST(RuleTest, ScopesOfAName) {
               ElementsAre("localhost/x@" + digest, "localhost/x", "localhost"));
 }
 
+TEST(RuleTest, HostsAreTheSameInCapitals) {
+  const auto policy = parse_policy(
+      R"({"default":[{"type":"insecureAcceptAnything"}],"transports":{"docker":{"Q.IO:5000/Team":[{"type":"reject"}]}}})",
+      "policy");
+  ASSERT_TRUE(policy.ok());
+  EXPECT_EQ(policy->transports.at("docker").begin()->first, "q.io:5000/Team");
+  EXPECT_EQ(registry_subject(reference("Q.io:5000/a:1")).scopes.back(), "*.io");
+  EXPECT_EQ(registry_subject(reference("Q.io:5000/a:1")).scopes.front(), "q.io:5000/a:1");
+  EXPECT_NE(why(R"({"default":[{"type":"reject"}],"transports":{"docker":{
+                "q.io":[{"type":"reject"}],"Q.io":[{"type":"insecureAcceptAnything"}]}}})"),
+            "");
+}
+
 TEST(RuleTest, ScopesOfAPath) {
   EXPECT_THAT(path_subject("oci", "/srv/images/a").scopes, ElementsAre("/srv/images/a", "/srv/images", "/srv"));
   EXPECT_THAT(path_subject("oci-archive", "").scopes, ElementsAre());

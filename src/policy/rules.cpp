@@ -18,6 +18,11 @@ void add_wildcards(std::string_view host, std::vector<std::string>& out) {
 
 }  // namespace
 
+std::string registry_scope(std::string_view scope) {
+  const std::size_t end = std::min(scope.find('/'), scope.size());
+  return to_lower(scope.substr(0, end)) + std::string(scope.substr(end));
+}
+
 Subject registry_subject(const oci_image::Reference& reference) {
   std::string name = reference.registry + "/" + reference.repository;
   Subject out{.transport = "docker", .scopes = {}};

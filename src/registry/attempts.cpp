@@ -89,7 +89,7 @@ Status Attempts::after_answer(Line& line, const HttpResult& result, const std::s
 Status Attempts::after_trouble(Line& line, HttpResult& result, bool untouched) {
   const fetch::Endpoint& endpoint = line.registry.endpoint();
   const std::string host = quoted(endpoint.host);
-  const std::string said = "registry " + host + ": " + fetch::for_people(result.message, 500);
+  const std::string said = "registry " + host + ": " + fetch::for_people(result.message, 1000);
   switch (result.trouble) {
     case Trouble::kSink:
       return std::move(result.sink).error();
@@ -110,10 +110,10 @@ Status Attempts::after_trouble(Line& line, HttpResult& result, bool untouched) {
       return Error(Errc::kNotFound, said).with_hint("check the name of the registry, and the network");
     case Trouble::kCertificate:
       return Error(Errc::kPermission, said)
-          .with_hint("put the certificate of its authority into /etc/cooper/certs.d/" + endpoint.host +
+          .with_hint("put the certificate of its authority into " + endpoint.certificates_in +
                      "/ca.crt, or use --tls-verify=false");
     case Trouble::kRedirect:
-      return Error(Errc::kPermission, "registry " + host + ": " + result.message);
+      return Error(Errc::kPermission, said);
     default:
       return Error(Errc::kSystem, said);
   }

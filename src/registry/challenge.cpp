@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "base/chars.h"
+#include "base/percent.h"
 #include "base/strings.h"
 #include "codec/json.h"
 #include "registry/url.h"
@@ -14,8 +16,7 @@ constexpr std::size_t kMaxChallenges = 16;
 
 // RFC 9110, 5.6.2.
 bool is_token_character(char c) {
-  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-         std::string_view("!#$%&'*+-.^_`|~").find(c) != std::string_view::npos;
+  return is_alnum(c) || std::string_view("!#$%&'*+-.^_`|~").find(c) != std::string_view::npos;
 }
 
 class Scanner {

@@ -19,6 +19,9 @@ constexpr int kMaxRedirects = 10;
 constexpr std::size_t kMaxAnswerBytes = std::size_t{64} << 10;
 constexpr std::size_t kMaxHeaderBytes = std::size_t{256} << 10;
 constexpr long kConnectTimeoutS = 30;
+// Less is no transfer but somebody who wants to be waited for.
+constexpr long kMinBytesPerS = 1024;
+constexpr std::size_t kMaxWords = 300;
 // Who has got all of a body may work on it for so long: registries read a large layer again before they answer.
 constexpr unsigned kAnswerTimeoutS = 15 * 60;
 
@@ -85,9 +88,11 @@ struct Sending {
   unsigned stall_timeout_s;
   std::uint64_t offset = 0;
   Status status = {};
-  std::int64_t moved_ms = -1;  // when something moved last; -1: not connected yet
-  std::int64_t moved_bytes = 0;
-  std::string stalled = {};  // how it was given up
+  // Since when what is to move in the time limit has not; -1: not connected yet.
+  std::int64_t since_ms = -1;
+  std::int64_t moved_bytes = 0;  // then
+  bool whole = false;            // all of it is there: since then
+  std::string stalled = {};      // how it was given up
 };
 
 std::size_t on_send(char* data, std::size_t size, std::size_t count, void* user) {
@@ -110,26 +115,28 @@ int on_rewind(void* user, curl_off_t offset, int origin) {
 }
 
 int on_connected(void* user, char*, char*, int, int) {
-  static_cast<Sending*>(user)->moved_ms = io::monotonic_ms();
+  static_cast<Sending*>(user)->since_ms = io::monotonic_ms();
   return CURL_PREREQFUNC_OK;
 }
 
 // At least once a second.
 int on_progress(void* user, curl_off_t, curl_off_t received, curl_off_t, curl_off_t sent) {
   auto& sending = *static_cast<Sending*>(user);
-  if (sending.moved_ms < 0) return 0;
+  if (sending.since_ms < 0) return 0;
   const std::int64_t now_ms = io::monotonic_ms();
   const std::int64_t under_way = bytes_under_way(sending.sockets);
   const std::int64_t moved_bytes = received + sent - under_way;
-  if (moved_bytes != sending.moved_bytes) {
-    sending.moved_bytes = moved_bytes;
-    sending.moved_ms = now_ms;
-  }
   const bool whole = static_cast<std::uint64_t>(sent) == sending.source->size() && under_way == 0;
+  if (whole != sending.whole ||
+      (!whole && moved_bytes - sending.moved_bytes >= kMinBytesPerS * sending.stall_timeout_s)) {
+    sending.whole = whole;
+    sending.moved_bytes = moved_bytes;
+    sending.since_ms = now_ms;
+  }
   const unsigned limit_s = whole ? std::max(sending.stall_timeout_s, kAnswerTimeoutS) : sending.stall_timeout_s;
-  if (now_ms - sending.moved_ms < std::int64_t{limit_s} * 1000) return 0;
+  if (now_ms - sending.since_ms < std::int64_t{limit_s} * 1000) return 0;
   sending.stalled =
-      (whole ? "no answer to what was sent for " : "nothing more was taken for ") + std::to_string(limit_s) + " s";
+      (whole ? "no answer to what was sent for " : "next to nothing was taken for ") + std::to_string(limit_s) + " s";
   return 1;
 }
 
@@ -187,6 +194,14 @@ Trouble trouble_of(CURLcode code) {
   }
 }
 
+// What was waited for in vain.
+std::string describe_timeout(CURL* handle, unsigned stall_timeout_s) {
+  curl_off_t ready_us = 0;
+  (void)::curl_easy_getinfo(handle, CURLINFO_PRETRANSFER_TIME_T, &ready_us);
+  return ready_us == 0 ? "no connection within " + std::to_string(kConnectTimeoutS) + " s"
+                       : "nothing came for " + std::to_string(stall_timeout_s) + " s";
+}
+
 // How far it came before the time was over.
 Trouble timeout_trouble(CURL* handle) {
   curl_off_t resolved_us = 0;
@@ -219,7 +234,7 @@ struct HttpClient::Impl {
   void set_up(const HttpRequest& request, const Url& url);
   void set_up_body(const HttpRequest& request, Sending& sending);
   // One request and its answer, whatever it is.
-  HttpResult exchange(const HttpRequest& request, const Url& url, bool own_origin, BodySink& sink);
+  HttpResult exchange(const HttpRequest& request, const Url& url, bool own_origin, long time_limit_ms, BodySink& sink);
 };
 
 void HttpClient::Impl::set_up(const HttpRequest& request, const Url& url) {
@@ -232,7 +247,7 @@ void HttpClient::Impl::set_up(const HttpRequest& request, const Url& url) {
   set(CURLOPT_FOLLOWLOCATION, 0L);
   set(CURLOPT_USERAGENT, "cooper/" COOPER_VERSION);
   set(CURLOPT_CONNECTTIMEOUT, kConnectTimeoutS);
-  set(CURLOPT_LOW_SPEED_LIMIT, 1L);
+  set(CURLOPT_LOW_SPEED_LIMIT, kMinBytesPerS);
   set(CURLOPT_LOW_SPEED_TIME, static_cast<long>(stall_timeout_s));
   set(CURLOPT_TCP_KEEPALIVE, 1L);
   set(CURLOPT_SOCKOPTFUNCTION, on_socket);
@@ -302,8 +317,10 @@ void HttpClient::Impl::set_up_body(const HttpRequest& request, Sending& sending)
   }
 }
 
-HttpResult HttpClient::Impl::exchange(const HttpRequest& request, const Url& url, bool own_origin, BodySink& sink) {
+HttpResult HttpClient::Impl::exchange(const HttpRequest& request, const Url& url, bool own_origin, long time_limit_ms,
+                                      BodySink& sink) {
   set_up(request, url);
+  (void)::curl_easy_setopt(handle, CURLOPT_TIMEOUT_MS, time_limit_ms);
   Sending sending{.source = request.body, .sockets = sockets, .stall_timeout_s = stall_timeout_s};
   set_up_body(request, sending);
   struct curl_slist* headers = nullptr;
@@ -342,8 +359,11 @@ HttpResult HttpClient::Impl::exchange(const HttpRequest& request, const Url& url
   } else if (arrival.too_long) {
     result.trouble = Trouble::kOther;
     result.message = "headers of more than " + format_bytes(kMaxHeaderBytes);
+  } else if (code == CURLE_OPERATION_TIMEDOUT && result.answer.size() < kMaxAnswerBytes) {
+    result.trouble = timeout_trouble(handle);
+    result.message = describe_timeout(handle, stall_timeout_s);
   } else if (code != CURLE_OK && result.answer.size() < kMaxAnswerBytes) {
-    result.trouble = code == CURLE_OPERATION_TIMEDOUT ? timeout_trouble(handle) : trouble_of(code);
+    result.trouble = trouble_of(code);
     result.message = words[0] != '\0' ? std::string(words.data()) : std::string(::curl_easy_strerror(code));
   }
   return result;
@@ -367,17 +387,21 @@ HttpResult HttpClient::run(const HttpRequest& request, BodySink& sink) {
   const auto first = parse_url(request.url);
   if (!first.ok()) return refuse(first.error().message());
   Url url = *first;
+  const std::int64_t end_ms = io::monotonic_ms() + std::int64_t{request.time_limit_s} * 1000;
   for (int hops = 0; hops <= kMaxRedirects; ++hops) {
-    HttpResult result = impl_->exchange(now, url, same_origin(url, *first), sink);
+    // For the library 0 is no limit.
+    const std::int64_t left_ms = request.time_limit_s == 0 ? 0 : std::max<std::int64_t>(end_ms - io::monotonic_ms(), 1);
+    HttpResult result = impl_->exchange(now, url, same_origin(url, *first), left_ms, sink);
     if (result.trouble != Trouble::kNone || !is_redirect(result.head.status)) return result;
     const bool reading = request.method == Method::kGet || request.method == Method::kHead;
     if (!reading && result.head.status != 307 && result.head.status != 308)
       return refuse("redirect (" + std::to_string(result.head.status) + ") of what is sent");
     auto next = resolve_url(url, result.head.header("location"));
     if (!next.ok())
-      return refuse("redirect to " + quoted(result.head.header("location")) + ": " + next.error().message());
+      return refuse("redirect to " + quoted(fetch::for_people(result.head.header("location"), kMaxWords)) + ": " +
+                    next.error().message());
     if (url.scheme == "https" && next->scheme != "https" && !request.leave_tls)
-      return refuse("redirect from https down to " + quoted(next->str()));
+      return refuse("redirect from https down to " + quoted(fetch::for_people(next->str(), kMaxWords)));
     url = std::move(*next);
     now.url = url.str();
     // A form holds credentials.

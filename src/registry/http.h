@@ -29,6 +29,9 @@ class BodySource {
   virtual Result<std::size_t> read(std::uint64_t offset, std::span<char> buffer) = 0;
 };
 
+// Of a document: a manifest, a signature, a token, a page.
+inline constexpr unsigned kDocumentTimeLimitS = 120;
+
 enum class Method { kGet, kHead, kPost, kPatch, kPut };
 
 struct HttpRequest {
@@ -40,6 +43,7 @@ struct HttpRequest {
   Method method = Method::kGet;
   BodySource* body = nullptr;  // of PATCH and PUT, which must have one
   bool leave_tls = false;      // redirects may lead from https to http
+  unsigned time_limit_s = 0;   // from the first redirect to the last byte; 0: bytes only have to keep coming
 };
 
 // What came before the body. Names of headers are in lower case; a header may come several times.
@@ -82,8 +86,9 @@ struct HttpResult {
 
 class HttpClient {
  public:
-  // Trust and client certificates are those of the endpoint, for every host. A connection on which nothing moves for
-  // `stall_timeout_s` is given up; when all of a body is sent its answer may take 15 minutes.
+  // Trust and client certificates are those of the endpoint, for every host. A connection that brings (of a body that
+  // is sent: takes) fewer than 1024 bytes a second for `stall_timeout_s` is given up; when all of a body is sent the
+  // whole answer may take 15 minutes.
   HttpClient(const fetch::Endpoint& endpoint, const fetch::Proxies& proxies, unsigned stall_timeout_s);
   ~HttpClient();
   HttpClient(HttpClient&&) noexcept;

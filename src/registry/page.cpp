@@ -8,6 +8,7 @@
 #include "registry/backoff.h"
 #include "registry/registry.h"
 #include "registry/url.h"
+#include "spec/oci_image/parse.h"
 #include "sys/file.h"
 
 namespace cooper::registry {
@@ -100,7 +101,14 @@ Error of_status(const HttpResult& result) {
   return {status == 429 ? Errc::kLimit : Errc::kSystem, said};
 }
 
-Error of_trouble(const HttpResult& result) {
+// Of a server that was redirected to nothing was looked for.
+std::string certificates_of(const fetch::Endpoint& endpoint, std::string_view url) {
+  const std::string origin = origin_of(url);
+  const std::string host = origin.substr(origin.find("//") + 2);
+  return host == endpoint.host ? endpoint.certificates_in : "/etc/cooper/certs.d/" + host;
+}
+
+Error of_trouble(const fetch::Endpoint& endpoint, const HttpResult& result) {
   const std::string words = fetch::for_people(result.message, 500);
   // Of a redirect nobody was asked.
   if (result.trouble == Trouble::kRedirect) return {Errc::kPermission, words};
@@ -110,9 +118,8 @@ Error of_trouble(const HttpResult& result) {
       return Error(Errc::kNotFound, said).with_hint("check the name, and the network");
     case Trouble::kCertificate:
       return Error(Errc::kPermission, said)
-          .with_hint(
-              "put the certificate of its authority into /etc/cooper/certs.d/HOST/ca.crt, or use "
-              "--insecure-options=tls");
+          .with_hint("put the certificate of its authority into " + certificates_of(endpoint, result.head.url) +
+                     "/ca.crt, or use --insecure-options=tls");
     case Trouble::kNoTls:
       return Error(Errc::kSystem, said).with_hint("if it speaks plain http only: --insecure-options=http");
     default:
@@ -146,6 +153,7 @@ class Page {
 
 HttpRequest Page::next_request(const Url& url) const {
   HttpRequest out{.url = url.str()};
+  if (request_.bytes <= oci_image::kMaxDocumentBytes) out.time_limit_s = kDocumentTimeLimitS;
   out.leave_tls = endpoint_.plain_http;
   // Only over TLS, and by the client's rule only to this origin.
   if (url.scheme == "https" && !endpoint_.username.empty())
@@ -164,13 +172,14 @@ Status Page::after(const HttpResult& result) {
     return attempts_.wait("the server answers " + std::to_string(status),
                           parse_retry_after(result.head.header("retry-after"), ::time(nullptr)), of_status(result));
   }
-  if (result.trouble != Trouble::kBroken) return of_trouble(result);
+  if (result.trouble != Trouble::kBroken) return of_trouble(endpoint_, result);
   if (sink_.received() != 0 && sink_.validator().empty()) {
-    return of_trouble(result).with_hint(
-        "the server gives neither ETag nor Last-Modified, so it cannot be taken up: "
-        "try again");
+    return of_trouble(endpoint_, result)
+        .with_hint(
+            "the server gives neither ETag nor Last-Modified, so it cannot be taken up: "
+            "try again");
   }
-  return attempts_.wait(fetch::for_people(result.message, 500), {}, of_trouble(result));
+  return attempts_.wait(fetch::for_people(result.message, 500), {}, of_trouble(endpoint_, result));
 }
 
 Result<Event> Page::run(HttpClient& client) {

@@ -3,10 +3,11 @@
 #include <algorithm>
 #include <array>
 
+#include "base/percent.h"
 #include "base/strings.h"
 #include "codec/base64.h"
 #include "codec/json.h"
-#include "registry/url.h"
+#include "fetch/hosts.h"
 
 namespace cooper::registry {
 namespace {
@@ -87,6 +88,15 @@ Error Registry::refused(std::string_view why) const {
       " in an auth file, as podman login and docker login write it; or the name is wrong");
 }
 
+bool Registry::may_be_plain(const Url& service) const {
+  const std::string name = service.origin().substr(service.scheme.size() + 3);
+  if (std::ranges::any_of(endpoint_.plain_hosts, [&](const std::string& one) { return to_lower(one) == name; }))
+    return true;
+  // Who answers for the registry says where its token service is, but not that the way to another host is safe.
+  const auto own = parse_url("http://" + endpoint_.host);
+  return endpoint_.plain_http && (fetch::is_loopback(service.host) || (own.ok() && own->host == service.host));
+}
+
 Result<std::string> Registry::ask_token_service(HttpClient& client, const Challenge& challenge) {
   const std::string realm = challenge.parameter("realm");
   const auto url = parse_url(realm);
@@ -95,11 +105,12 @@ Result<std::string> Registry::ask_token_service(HttpClient& client, const Challe
                  "registry " + quoted(endpoint_.host) + " names no usable token service: " + url.error().message());
   const std::string what = "token service " + quoted(url->origin());
   const bool secret = !endpoint_.username.empty() || !endpoint_.identity_token.empty();
-  if (secret && url->scheme != "https" && !endpoint_.plain_http) {
+  if (secret && url->scheme != "https" && !may_be_plain(*url)) {
     return Error(Errc::kPermission, what + " would get the password unencrypted")
-        .with_hint("name the registry under registries.insecure of the configuration if that is meant");
+        .with_hint("name its host under registries.insecure of the configuration if that is meant");
   }
-  HttpRequest request{.url = token_url(challenge, endpoint_.repository, access_, endpoint_.username)};
+  HttpRequest request{.url = token_url(challenge, endpoint_.repository, access_, endpoint_.username),
+                      .time_limit_s = kDocumentTimeLimitS};
   if (!endpoint_.identity_token.empty()) {
     request.url = realm;
     request.post =
@@ -112,7 +123,8 @@ Result<std::string> Registry::ask_token_service(HttpClient& client, const Challe
   MemorySink sink(kMaxTokenAnswerBytes);
   HttpResult result = client.run(request, sink);
   if (result.trouble == Trouble::kSink) return std::move(result.sink).error().with(what);
-  if (result.trouble != Trouble::kNone) return Error(Errc::kSystem, what + ": " + result.message);
+  if (result.trouble != Trouble::kNone)
+    return Error(Errc::kSystem, what + ": " + fetch::for_people(result.message, 1000));
   const long status = result.head.status;
   if (status == 401 || status == 403)
     return refused("needs a token, and its " + what + " answers " + describe_answer(status, result.answer));

@@ -11,6 +11,7 @@
 #include "fetch/protocol.h"
 #include "registry/challenge.h"
 #include "registry/http.h"
+#include "registry/url.h"
 
 namespace cooper::registry {
 
@@ -32,6 +33,8 @@ class Registry {
  private:
   Result<std::string> answer(HttpClient& client, const Challenge& challenge, bool had_one);
   Result<std::string> ask_token_service(HttpClient& client, const Challenge& challenge);
+  // Whether a password may go there unencrypted.
+  bool may_be_plain(const Url& service) const;
   Error refused(std::string_view why) const;
 
   const fetch::Endpoint& endpoint_;

@@ -1,18 +1,56 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <fcntl.h>
+#include <linux/netlink.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
 #include "codec/base64.h"
 #include "registry/backoff.h"
 #include "registry/challenge.h"
 #include "registry/registry.h"
+#include "registry/sandbox.h"
 #include "registry/upload.h"
 #include "registry/url.h"
 #include "registry/verify.h"
+#include "sys/cred.h"
 
 namespace cooper::registry {
 namespace {
 
 using ::testing::HasSubstr;
+
+// 0, or the number of what is not as it should be.
+int try_sandbox(Purpose purpose) {
+  const int plain = ::open("/dev/null", O_RDWR | O_CLOEXEC);
+  const int socket = ::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  if (plain < 0 || socket < 0 || !sys::set_no_new_privs().ok() || !enter_sandbox(purpose).ok()) return 1;
+  int bytes = 0;
+  const bool transfer = purpose == Purpose::kTransfer;
+  if (::ioctl(plain, TIOCSTI, "x") == 0 || errno != EPERM) return 2;
+  if (::ioctl(plain, TIOCSCTTY, 0) == 0 || errno != EPERM) return 3;
+  if ((::ioctl(socket, FIONREAD, &bytes) == 0) != transfer) return 4;
+  if ((::socket(AF_NETLINK, SOCK_RAW, NETLINK_ROUTE) >= 0) != transfer) return 5;
+  if (::socket(AF_NETLINK, SOCK_RAW, NETLINK_KOBJECT_UEVENT) >= 0 || errno != EPERM) return 6;
+  return 0;
+}
+
+TEST(SandboxTest, NeitherTerminalsNorOtherFamiliesOfNetlink) {
+  for (const Purpose purpose : {Purpose::kTransfer, Purpose::kCompute}) {
+    const pid_t child = ::fork();
+    if (child == 0) ::_exit(try_sandbox(purpose));
+    int status = 0;
+    ASSERT_EQ(::waitpid(child, &status, 0), child);
+    EXPECT_EQ(status, 0) << WEXITSTATUS(status);
+  }
+}
+
+TEST(UrlTest, ErrorsAreShort) {
+  EXPECT_LT(parse_url("gopher://" + std::string(90'000, 'A')).error().message().size(), 400U);
+}
 
 TEST(UrlTest, ReferencesBecomeUrls) {
   const fetch::Endpoint endpoint{.host = "localhost:5000", .repository = "a/b"};
@@ -89,7 +127,7 @@ TEST(ChallengeTest, BrokenOnesEndTheList) {
 TEST(ChallengeTest, TokenUrls) {
   const Challenge challenge{.scheme = "bearer", .parameters = {{"realm", "https://a/t"}, {"service", "r s"}}};
   EXPECT_EQ(token_url(challenge, "x/y", Access::kPull, ""),
-            "https://a/t?service=r%20s&scope=repository%3ax%2fy%3apull");
+            "https://a/t?service=r%20s&scope=repository%3Ax%2Fy%3Apull");
   EXPECT_THAT(token_url(challenge, "x", Access::kPull, "me&you"), HasSubstr("&account=me%26you"));
 }
 
@@ -104,7 +142,7 @@ TEST(ChallengeTest, TokensForAPushAllowIt) {
   const Challenge both{.scheme = "bearer",
                        .parameters = {{"realm", "https://a/t?x"}, {"scope", "repository:b:pull repository:c:pull"}}};
   EXPECT_EQ(token_url(both, "b", Access::kPull, ""),
-            "https://a/t?x&scope=repository%3ab%3apull&scope=repository%3ac%3apull");
+            "https://a/t?x&scope=repository%3Ab%3Apull&scope=repository%3Ac%3Apull");
 }
 
 TEST(ChallengeTest, Tokens) {
@@ -132,7 +170,7 @@ TEST(UploadTest, Urls) {
   const std::string url = uploads_url("https", endpoint);
   EXPECT_EQ(url, "https://h:1/v2/a/b/blobs/uploads/");
   EXPECT_EQ(with_parameter(with_parameter(url, "mount", "sha256:0"), "from", "c/d"),
-            url + "?mount=sha256%3a0&from=c%2fd");
+            url + "?mount=sha256%3A0&from=c%2Fd");
   EXPECT_EQ(with_parameter("https://h/u?state=x%3D", "digest", "d"), "https://h/u?state=x%3D&digest=d");
 }
 

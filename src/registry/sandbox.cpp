@@ -1,7 +1,9 @@
 #include "registry/sandbox.h"
 
-#include <fcntl.h>
+#include <linux/netlink.h>
+#include <linux/sockios.h>
 #include <sched.h>
+#include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -13,8 +15,8 @@
 
 #include "base/fd.h"
 #include "io/landlock.h"
+#include "seccomp/confined.h"
 #include "seccomp/seccomp.h"
-#include "spec/oci_runtime/types.h"
 #include "sys/cred.h"
 
 namespace cooper::registry {
@@ -54,69 +56,8 @@ Status restrict_files(Purpose purpose) {
   return Error::from_errno(saved, "restrict the files by landlock");
 }
 
-constexpr const char* kAllow = "SCMP_ACT_ALLOW";
-
-std::vector<std::string> always_allowed() {
-  return {"read",
-          "write",
-          "readv",
-          "writev",
-          "pread64",
-          "lseek",
-          "close",
-          "fcntl",
-          "ioctl",
-          "fstat",
-          "stat",
-          "lstat",
-          "newfstatat",
-          "statx",
-          "access",
-          "faccessat",
-          "faccessat2",
-          "readlink",
-          "readlinkat",
-          "getdents64",
-          "mmap",
-          "munmap",
-          "mremap",
-          "mprotect",
-          "madvise",
-          "brk",
-          "futex",
-          "rseq",
-          "set_robust_list",
-          "get_robust_list",
-          "membarrier",
-          "sched_yield",
-          "sched_getaffinity",
-          "rt_sigaction",
-          "rt_sigprocmask",
-          "rt_sigreturn",
-          "sigaltstack",
-          "tgkill",
-          "exit",
-          "exit_group",
-          "restart_syscall",
-          "nanosleep",
-          "clock_nanosleep",
-          "clock_gettime",
-          "clock_getres",
-          "gettimeofday",
-          "time",
-          "getrandom",
-          "getpid",
-          "gettid",
-          "getuid",
-          "geteuid",
-          "getgid",
-          "getegid",
-          "getcwd",
-          "uname",
-          "sysinfo",
-          "getrlimit",
-          "prctl"};
-}
+// The kernel looks at these 32 bits of an int.
+constexpr std::uint64_t kLow = 0xffffffff;
 
 // Of a client of registries.
 std::vector<std::string> transfer_calls() {
@@ -126,38 +67,24 @@ std::vector<std::string> transfer_calls() {
           "recvmsg",  "sendmmsg",    "recvfrom",    "recvmmsg"};
 }
 
-oci::SeccompArg argument(std::uint32_t index, std::uint64_t mask, std::uint64_t value) {
-  return {.index = index, .value = mask, .value_two = value, .op = "SCMP_CMP_MASKED_EQ"};
-}
-
 oci::Seccomp filter(Purpose purpose) {
-  oci::Seccomp out;
-  out.default_action = "SCMP_ACT_ERRNO";
-  out.default_errno_ret = EPERM;
-#if defined(__x86_64__)
-  out.architectures = {"SCMP_ARCH_X86_64"};
-#elif defined(__aarch64__)
-  out.architectures = {"SCMP_ARCH_AARCH64"};
-#endif
-  const auto allow = [&](std::vector<std::string> names, std::vector<oci::SeccompArg> args) {
-    out.syscalls.push_back({.names = std::move(names), .action = kAllow, .errno_ret = {}, .args = std::move(args)});
-  };
-  allow(always_allowed(), {});
+  oci::Seccomp out = seccomp::confined_profile();
+  seccomp::allow(out, {"get_robust_list", "membarrier"});
   if (purpose == Purpose::kTransfer) {
-    allow(transfer_calls(), {});
+    seccomp::allow(out, transfer_calls());
     // Threads, no processes.
-    allow({"clone"}, {argument(0, CLONE_THREAD | CLONE_VM, CLONE_THREAD | CLONE_VM)});
+    seccomp::allow(out, {"clone"}, {seccomp::masked_argument(0, CLONE_THREAD | CLONE_VM, CLONE_THREAD | CLONE_VM)});
     // To the network, to a resolver's socket, and netlink, which getaddrinfo asks for addresses.
-    for (const int family : {AF_UNIX, AF_INET, AF_INET6, AF_NETLINK})
-      allow({"socket"}, {argument(0, 0xffffffff, static_cast<std::uint64_t>(family))});
-    // For reading only.
-    constexpr std::uint64_t kWriting = O_ACCMODE | O_CREAT | O_TRUNC | (O_TMPFILE & ~O_DIRECTORY);
-    allow({"openat"}, {argument(2, kWriting, 0)});
-    allow({"open"}, {argument(1, kWriting, 0)});
+    for (const int family : {AF_UNIX, AF_INET, AF_INET6})
+      seccomp::allow(out, {"socket"}, {seccomp::masked_argument(0, kLow, static_cast<std::uint64_t>(family))});
+    seccomp::allow(out, {"socket"},
+                   {seccomp::masked_argument(0, kLow, AF_NETLINK), seccomp::masked_argument(2, kLow, NETLINK_ROUTE)});
+    // Of sockets only: nothing that a terminal or a device would obey.
+    for (const std::uint64_t command : {std::uint64_t{FIONBIO}, std::uint64_t{FIONREAD}, std::uint64_t{SIOCOUTQ}})
+      seccomp::allow(out, {"ioctl"}, {seccomp::masked_argument(1, kLow, command)});
+    seccomp::allow_opening_to_read(out);
   }
   out.syscalls.push_back({.names = {"clone3", "openat2"}, .action = "SCMP_ACT_ERRNO", .errno_ret = ENOSYS, .args = {}});
-  // To ask only.
-  allow({"prlimit64"}, {argument(2, ~std::uint64_t{0}, 0)});
   return out;
 }
 

@@ -32,6 +32,11 @@ struct Job {
   UniqueFd file;  // the pipe that takes what is fetched, or what is sent
 };
 
+// To cooper, which puts it into its own words.
+void say(const Error& error) {
+  (void)!sys::write_all(BorrowedFd(STDERR_FILENO), log::sentence(error) + "\n").ok();
+}
+
 // Requests on their way from the socket to the workers.
 class Server {
  public:
@@ -73,7 +78,7 @@ void Server::send(const fetch::Event& event) {
   // What is lost would be waited for without end. When nobody listens any more there is nothing to say: the main thread
   // sees the same and ends the program too.
   const int e = sent.error().errno_value();
-  if (e != EPIPE && e != ECONNRESET) log::error(sent.error());
+  if (e != EPIPE && e != ECONNRESET) say(sent.error());
   ::_exit(1);
 }
 
@@ -154,7 +159,7 @@ Status serve_or_fail() {
   RETURN_IF_ERROR(enter_sandbox(Purpose::kTransfer));
   Server server(BorrowedFd(fetch::kSocketFd), std::move(setup));
   const Status status = server.run();
-  if (!status.ok()) log::error(status.error());
+  if (!status.ok()) say(status.error());
   // Workers have nothing to put in order, and may wait for a registry.
   ::_exit(status.ok() ? 0 : 1);
 }
@@ -163,7 +168,7 @@ Status serve_or_fail() {
 
 int serve() {
   const Status status = serve_or_fail();
-  if (!status.ok()) log::error(Error(status.error().code(), "cooper-fetch: " + status.error().message()));
+  if (!status.ok()) say(status.error());
   return 1;
 }
 

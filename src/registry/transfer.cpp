@@ -24,8 +24,9 @@ constexpr std::array<std::string_view, 4> kManifestTypes = {oci_image::kMediaTyp
 // Bytes of a blob as they come, from whatever connection. What was received before a connection broke is kept.
 class BlobSink final : public BodySink {
  public:
-  BlobSink(const Digest& digest, std::uint64_t size, BorrowedFd pipe)
-      : digest_(digest), size_(size), pipe_(pipe), hasher_(digest) {}
+  // `had` of its first bytes are there.
+  BlobSink(const Digest& digest, std::uint64_t size, std::uint64_t had, BorrowedFd pipe)
+      : digest_(digest), size_(size), had_(had), pipe_(pipe), hasher_(digest), received_(had) {}
 
   Status begin(const HttpHead& head) override {
     skip_ = 0;
@@ -57,10 +58,13 @@ class BlobSink final : public BodySink {
   }
 
   std::uint64_t received() const { return received_; }
+  bool untouched() const { return received_ == had_; }
   bool complete() const { return received_ == size_; }
   // Since it was asked last.
   bool made_progress() { return std::exchange(progress_, false); }
   Status check() {
+    // Who has the beginning checks the whole.
+    if (had_ != 0) return {};
     const Digest actual = hasher_.finish();
     if (actual == digest_) return {};
     return Error(Errc::kCorrupt, "is corrupt: its digest is " + actual.str());
@@ -73,9 +77,10 @@ class BlobSink final : public BodySink {
   }
   const Digest& digest_;
   std::uint64_t size_;
+  std::uint64_t had_;
   BorrowedFd pipe_;
   codec::Hasher hasher_;
-  std::uint64_t received_ = 0;
+  std::uint64_t received_;
   std::uint64_t skip_ = 0;
   bool progress_ = false;
 };
@@ -85,7 +90,7 @@ class Transfer {
   Transfer(const fetch::Setup& setup, const Request& request, BorrowedFd pipe, const Report& report)
       : setup_(setup), request_(request), pipe_(pipe), report_(report) {
     if (auto digest = Digest::parse(request.reference); digest.ok()) digest_.emplace(std::move(*digest));
-    if (request.kind == Request::Kind::kBlob) blob_.emplace(*digest_, request.bytes, pipe);
+    if (request.kind == Request::Kind::kBlob) blob_.emplace(*digest_, request.bytes, request.had_bytes, pipe);
   }
 
   // The host whose bytes, or the first of them, have another digest; else empty.
@@ -105,6 +110,7 @@ class Transfer {
   HttpRequest request_for(const Registry& registry) const;
   Status finish_blob(bool& final);
   Status finish_manifest(const std::string& bytes, const HttpHead& head, bool& final);
+  Status finish_digest(const HttpHead& head, bool& final);
   Status finish_signature(const std::string& bytes, bool& final);
 
   const fetch::Setup& setup_;
@@ -128,11 +134,13 @@ HttpRequest Transfer::request_for(const Registry& registry) const {
     out.from_byte = blob_->received();
     return out;
   }
+  out.time_limit_s = kDocumentTimeLimitS;
   if (request_.kind == Request::Kind::kSignature) {
     out.url = signature_url(*setup_.lookaside, *digest_, request_.number);
     return out;
   }
   out.url = manifest_url(registry.scheme(), registry.endpoint(), request_.reference);
+  if (request_.kind == Request::Kind::kDigest) out.method = Method::kHead;
   for (const std::string_view type : kManifestTypes) out.headers.push_back("Accept: " + std::string(type));
   return out;
 }
@@ -162,12 +170,29 @@ Status Transfer::finish_manifest(const std::string& bytes, const HttpHead& head,
   return sys::write_all(pipe_, bytes);
 }
 
+// Also of an answer that says nothing of it.
+Status Transfer::finish_digest(const HttpHead& head, bool& final) {
+  final = true;
+  const auto digest = Digest::parse(head.header("docker-content-digest"));
+  if (!digest.ok()) return {};
+  manifest_bytes_ = digest->str().size();
+  return sys::write_all(pipe_, digest->str());
+}
+
 // Of that nobody but who checks it knows whether it is right.
 Status Transfer::finish_signature(const std::string& bytes, bool& final) {
   final = true;
   present_ = true;
   manifest_bytes_ = bytes.size();
   return sys::write_all(pipe_, bytes);
+}
+
+// An answer to what was asked, which may be that there is none: why, only who asks for the manifest is told. Others are
+// about who asks, or when.
+bool is_about_it(const HttpResult& result) {
+  const long status = result.head.status;
+  return result.trouble == Trouble::kNone && status != 401 && status != 403 && status != 408 && status != 429 &&
+         status < 500;
 }
 
 Status Transfer::run(Line& line, bool& final) {
@@ -178,7 +203,8 @@ Status Transfer::run(Line& line, bool& final) {
     MemorySink memory(std::min<std::uint64_t>(request_.bytes, oci_image::kMaxDocumentBytes));
     BodySink& sink = blob_ ? static_cast<BodySink&>(*blob_) : memory;
     HttpResult result = line.client.run(request, sink);
-    if (first_.empty() && blob_ && blob_->received() != 0) first_ = line.registry.endpoint().host;
+    if (request_.kind == Request::Kind::kDigest && is_about_it(result)) return finish_digest(result.head, final);
+    if (first_.empty() && blob_ && !blob_->untouched()) first_ = line.registry.endpoint().host;
     if (result.trouble == Trouble::kNone && result.head.status >= 200 && result.head.status < 300) {
       if (signature) return finish_signature(memory.bytes(), final);
       if (!blob_) return finish_manifest(memory.bytes(), result.head, final);
@@ -191,7 +217,7 @@ Status Transfer::run(Line& line, bool& final) {
     if (blob_ && blob_->made_progress()) attempts.made_progress();
     // Wrong bytes are one registry's; a pipe that nobody reads is the end.
     if (result.trouble == Trouble::kSink) final = result.sink.error().errno_value() != 0;
-    RETURN_IF_ERROR(attempts.after(line, result, request.authorization, !blob_ || blob_->received() == 0));
+    RETURN_IF_ERROR(attempts.after(line, result, request.authorization, !blob_ || blob_->untouched()));
   }
 }
 

@@ -2,21 +2,23 @@
 
 #include <algorithm>
 
+#include "base/chars.h"
+#include "base/percent.h"
 #include "base/strings.h"
 
 namespace cooper::registry {
 namespace {
 
+constexpr std::size_t kMaxWords = 300;
+
 bool is_host_character(char c) {
-  return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '.' || c == '-' || c == '_';
+  return is_lower_alnum(c) || c == '.' || c == '-' || c == '_';
 }
 
 bool is_host(std::string_view host) {
   if (host.starts_with('[') && host.ends_with(']')) {
     host = host.substr(1, host.size() - 2);
-    return !host.empty() && std::ranges::all_of(host, [](char c) {
-      return (c >= 'a' && c <= 'f') || (c >= '0' && c <= '9') || c == ':' || c == '.';
-    });
+    return !host.empty() && std::ranges::all_of(host, [](char c) { return is_lower_hex(c) || c == ':' || c == '.'; });
   }
   return !host.empty() && host.size() <= 255 && std::ranges::all_of(host, is_host_character);
 }
@@ -41,7 +43,7 @@ std::string Url::origin() const {
 
 Result<Url> parse_url(std::string_view text) {
   const auto bad = [&](std::string_view why) {
-    return Error(Errc::kInvalidArgument, "URL " + quoted(text) + " " + std::string(why));
+    return Error(Errc::kInvalidArgument, "URL " + quoted(fetch::for_people(text, kMaxWords)) + " " + std::string(why));
   };
   const std::size_t mark = text.find("://");
   if (mark == std::string_view::npos) return bad("has no scheme");
@@ -103,16 +105,6 @@ std::string signature_url(const fetch::Lookaside& lookaside, const Digest& manif
 std::string with_parameter(std::string url, std::string_view name, std::string_view value) {
   url += url.find('?') == std::string::npos ? '?' : '&';
   return url.append(name).append("=").append(percent_encode(value));
-}
-
-std::string percent_encode(std::string_view text) {
-  std::string out;
-  for (const char c : text) {
-    const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
-                       c == '.' || c == '_' || c == '~';
-    out += plain ? std::string(1, c) : "%" + hex_encode({&c, 1});
-  }
-  return out;
 }
 
 }  // namespace cooper::registry

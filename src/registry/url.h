@@ -38,7 +38,4 @@ std::string signature_url(const fetch::Lookaside& lookaside, const Digest& manif
 // With one more parameter in its query; the value is encoded.
 std::string with_parameter(std::string url, std::string_view name, std::string_view value);
 
-// For a query or a form: everything but letters, digits and "-._~" is written %XX.
-std::string percent_encode(std::string_view text);
-
 }  // namespace cooper::registry

@@ -1,3 +1,4 @@
+#include <linux/close_range.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -32,11 +33,13 @@ void start_confined(const ConfinedStart& start) {
   for (int i = 0; i < start.descriptor_count; ++i) {
     if (::dup2(start.descriptors[i], i) < 0) fail(start, errno);
   }
+  // Those of whoever has started cooper, too. The report and the ruleset are needed until the exec.
+  if (::syscall(SYS_close_range, start.descriptor_count, ~0U, CLOSE_RANGE_CLOEXEC) != 0) fail(start, errno);
   sigset_t none;
   (void)::sigemptyset(&none);
   (void)::sigprocmask(SIG_SETMASK, &none, nullptr);
-  // Signals of the terminal are for cooper, which ends it.
-  (void)::setpgid(0, 0);
+  // Away from the terminal: its signals are for cooper, which ends it.
+  if (::setsid() < 0) fail(start, errno);
   limit(start, RLIMIT_CORE, 0);
   limit(start, RLIMIT_FSIZE, 0);
   limit(start, RLIMIT_NOFILE, kMaxDescriptors);

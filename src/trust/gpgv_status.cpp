@@ -2,6 +2,7 @@
 #include <array>
 #include <optional>
 
+#include "base/chars.h"
 #include "base/strings.h"
 #include "trust/internal/gpgv_status.h"
 
@@ -43,9 +44,7 @@ struct Found {
 };
 
 bool is_fingerprint(std::string_view text) {
-  return text.size() == 40 && std::ranges::all_of(text, [](char c) {
-           return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
-         });
+  return text.size() == 40 && std::ranges::all_of(text, is_hex);
 }
 
 // VALIDSIG fingerprint date time expires version reserved key-algorithm digest class [fingerprint of the main key]

@@ -4,6 +4,7 @@
 #include <array>
 #include <optional>
 
+#include "base/chars.h"
 #include "base/strings.h"
 #include "codec/sha1.h"
 #include "trust/armor.h"
@@ -99,10 +100,6 @@ Result<Key> begin_key(std::string_view body, std::string_view what) {
              .packets = {}};
 }
 
-bool is_hex(std::string_view text) {
-  return std::ranges::all_of(text, [](char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'); });
-}
-
 }  // namespace
 
 Result<std::vector<Key>> parse_keys(std::string_view file, std::string_view what) {
@@ -147,7 +144,7 @@ Result<std::string> parse_fingerprint(std::string_view text) {
   std::string out = to_lower(trim(text));
   std::erase(out, ' ');
   if (out.starts_with("0x")) out.erase(0, 2);
-  if ((out.size() != kFingerprintDigits && out.size() != kKeyIdDigits) || !is_hex(out)) {
+  if ((out.size() != kFingerprintDigits && out.size() != kKeyIdDigits) || !all_lower_hex(out)) {
     return Error(Errc::kInvalidArgument, quoted(text) + " is no fingerprint of a key")
         .with_hint("a fingerprint has 40 hexadecimal digits; the last 16 will do as well");
   }
@@ -158,7 +155,7 @@ std::string print_fingerprint(std::string_view fingerprint) {
   std::string out;
   for (std::size_t i = 0; i < fingerprint.size(); ++i) {
     if (i != 0 && i % 4 == 0) out += ' ';
-    out += static_cast<char>(fingerprint[i] >= 'a' ? fingerprint[i] - 'a' + 'A' : fingerprint[i]);
+    out += to_upper(fingerprint[i]);
   }
   return out;
 }

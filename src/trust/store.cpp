@@ -6,6 +6,7 @@
 
 #include <algorithm>
 
+#include "base/chars.h"
 #include "base/strings.h"
 #include "io/file.h"
 #include "sys/file.h"
@@ -18,13 +19,8 @@ constexpr std::size_t kMaxPrefixBytes = 255;
 constexpr int kMaxDepth = 64;
 constexpr std::size_t kFingerprintDigits = 40;
 
-bool is_word(char c) {
-  return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
-}
-
 bool is_fingerprint(std::string_view name) {
-  return name.size() == kFingerprintDigits &&
-         std::ranges::all_of(name, [](char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'); });
+  return name.size() == kFingerprintDigits && all_lower_hex(name);
 }
 
 std::string below(const std::string& top, std::string_view name) {
@@ -65,10 +61,6 @@ Result<std::vector<Found>> walk_all(const std::string& top) {
   return out;
 }
 
-bool is_meant(std::string_view prefix, std::string_view name) {
-  return prefix.empty() || name == prefix || (name.starts_with(prefix) && name[prefix.size()] == '/');
-}
-
 }  // namespace
 
 Status check_prefix(std::string_view prefix) {
@@ -76,14 +68,18 @@ Status check_prefix(std::string_view prefix) {
   bool fine = !prefix.empty() && prefix.size() <= kMaxPrefixBytes;
   for (const char c : prefix) {
     const bool between = std::string_view("-._~/").find(c) != std::string_view::npos;
-    fine = fine && (is_word(c) || (between && after_word));
-    after_word = is_word(c);
+    fine = fine && (is_lower_alnum(c) || (between && after_word));
+    after_word = is_lower_alnum(c);
   }
   if (fine && after_word) return {};
   Error error(Errc::kInvalidArgument, quoted(prefix) + " is no name of images, nor the beginning of one");
   if (prefix.find("://") != std::string_view::npos) return std::move(error).with_hint("leave out the scheme");
   return std::move(error).with_hint(
       "as in example.com/team: lower-case letters, digits, and between them one of -._~/");
+}
+
+bool is_meant(std::string_view prefix, std::string_view name) {
+  return prefix.empty() || name == prefix || (name.starts_with(prefix) && name[prefix.size()] == '/');
 }
 
 std::string KeyStore::directory_of(const std::string& top, const std::string& prefix) const {

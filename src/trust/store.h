@@ -27,6 +27,10 @@ struct TrustDirectories {
 // Errc::kInvalidArgument.
 Status check_prefix(std::string_view prefix);
 
+// Whether what is trusted for a prefix is for images of that name; the empty prefix is for all, and the empty name for
+// those alone that are for all.
+bool is_meant(std::string_view prefix, std::string_view name);
+
 struct TrustedKey {
   std::string prefix;  // empty: root
   std::string fingerprint;
