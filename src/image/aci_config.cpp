@@ -1,6 +1,7 @@
 // What a manifest of the App Container specification says, in the words of the store.
 #include <algorithm>
 
+#include "base/chars.h"
 #include "base/strings.h"
 #include "codec/json.h"
 #include "image/internal/aci.h"
@@ -14,7 +15,7 @@ namespace {
 constexpr std::size_t kMaxTagBytes = 128;
 
 bool is_tag_letter(char c) {
-  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '.' || c == '-';
+  return is_alnum(c) || c == '_' || c == '.' || c == '-';
 }
 
 std::string tag_of(std::string version) {
@@ -24,6 +25,20 @@ std::string tag_of(std::string version) {
       version, [](char c) { return !is_tag_letter(c); }, '_');
   if (version.front() == '.' || version.front() == '-') version.front() = '_';
   return version;
+}
+
+std::string version_of(const appc::ImageManifest& manifest) {
+  return appc::find_value(manifest.labels, "version").value_or("");
+}
+
+// Empty: there is none that fits.
+std::string original_name(const appc::ImageManifest& manifest) {
+  const auto note = appc::find_value(manifest.annotations, kOriginalNameNote);
+  if (!note) return {};
+  const auto reference = oci_image::parse_reference(*note);
+  if (!reference.ok() || reference->registry.empty() || reference->digest) return {};
+  if (aci_name_of(*reference) != manifest.name || reference->tag != version_of(manifest)) return {};
+  return full_name(*note, "").value_or("");
 }
 
 // The words of a note that is a JSON array of texts; none without it.
@@ -62,9 +77,10 @@ void add_app(const appc::ImageManifest& manifest, oci_image::ImageConfig& config
 }  // namespace
 
 Result<std::string> reference_of(const appc::ImageManifest& manifest) {
+  if (std::string original = original_name(manifest); !original.empty()) return original;
   std::string repository = manifest.name;
   std::ranges::replace(repository, '~', '_');
-  const std::string tag = tag_of(appc::find_value(manifest.labels, "version").value_or(""));
+  const std::string tag = tag_of(version_of(manifest));
   auto name = full_name(repository + ":" + tag, oci_image::kLocalRegistry);
   // What looks like a host and is none.
   if (!name.ok()) name = full_name(std::string(oci_image::kLocalRegistry) + "/" + repository + ":" + tag, "");

@@ -4,7 +4,7 @@
 #include <cstdint>
 
 #include "image/internal/aci.h"
-#include "image/internal/dir_stack.h"
+#include "image/internal/layer_path.h"
 
 namespace {
 

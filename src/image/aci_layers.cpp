@@ -4,7 +4,8 @@
 #include "base/strings.h"
 #include "codec/tar_writer.h"
 #include "image/internal/aci.h"
-#include "image/internal/dir_stack.h"
+#include "image/internal/layer_path.h"
+#include "image/internal/whiteouts.h"
 #include "spec/appc/parse.h"
 
 namespace cooper::image {
@@ -15,7 +16,6 @@ using codec::tar::EntryType;
 
 constexpr std::string_view kManifest = "manifest";
 constexpr std::string_view kRootfs = "rootfs";
-constexpr std::string_view kWhiteout = ".wh.";
 
 // The path below rootfs, "" for itself; nullopt for what lies elsewhere.
 std::optional<std::string> below_rootfs(std::string_view clean) {

@@ -5,6 +5,7 @@
 #include "codec/digest.h"
 #include "image/internal/aci.h"
 #include "image/internal/intake.h"
+#include "image/internal/layer_path.h"
 #include "image/internal/load.h"
 #include "image/internal/paths.h"
 #include "image/internal/pinned.h"
@@ -29,7 +30,7 @@ constexpr std::size_t kCopyBytes = std::size_t{256} << 10;
 // Written, hashed and counted.
 class HashingSink final : public codec::ByteSink {
  public:
-  explicit HashingSink(BorrowedFd file) : file_(file) {}
+  HashingSink(BorrowedFd file, BorrowedFd cancel) : file_(file), cancel_(cancel) {}
   Status write(std::string_view bytes) override {
     hasher_.update(bytes);
     size_ += bytes.size();
@@ -37,6 +38,7 @@ class HashingSink final : public codec::ByteSink {
     return pending_.size() < kCopyBytes ? Status() : flush();
   }
   Status flush() {
+    RETURN_IF_ERROR(check_cancelled(cancel_));
     RETURN_IF_ERROR(sys::write_all(file_, pending_));
     pending_.clear();
     return {};
@@ -46,6 +48,7 @@ class HashingSink final : public codec::ByteSink {
 
  private:
   BorrowedFd file_;
+  BorrowedFd cancel_;
   Hasher hasher_;
   std::string pending_;
   std::uint64_t size_ = 0;
@@ -139,7 +142,7 @@ class AciLoader {
 
 Result<Digest> AciLoader::hash() const {
   Hasher hasher(Hasher::Algorithm::kSha512);
-  codec::RangeSource source(tar_, 0, size_bytes_);
+  FileRange source({.fd = tar_, .size_bytes = size_bytes_}, options_.cancel);
   std::vector<char> buffer(kCopyBytes);
   std::uint64_t done = 0;
   while (true) {
@@ -154,7 +157,7 @@ Result<Digest> AciLoader::hash() const {
 // The archive itself, uncompressed: the blob whose digest is the image's id.
 Status AciLoader::keep_archive(const Digest& id) {
   ASSIGN_OR_RETURN(const auto blob, staging_.new_blob());
-  codec::RangeSource source(tar_, 0, size_bytes_);
+  FileRange source({.fd = tar_, .size_bytes = size_bytes_}, options_.cancel);
   codec::FdSink sink(blob.file);
   RETURN_IF_ERROR(codec::copy_exactly(source, size_bytes_, sink, "archive"));
   return staging_.keep_blob(blob.number, id);
@@ -257,7 +260,7 @@ Status AciLoader::add_stored(const Image& image, const PinnedLayer& layer, const
 // A new layer of what the filter keeps.
 Status AciLoader::write(const OpenTar& tar, TarKind kind, const PathFilter& filter) {
   ASSIGN_OR_RETURN(auto blob, staging_.new_blob());
-  HashingSink sink(blob.file);
+  HashingSink sink(blob.file, options_.cancel);
   RETURN_IF_ERROR(write_layer(tar, kind, filter, sink));
   RETURN_IF_ERROR(sink.flush());
   const Digest digest = sink.finish();
@@ -323,13 +326,13 @@ Result<std::vector<OpenLayer>> AciLoader::open_layers(const ImagePlan& plan) con
     const LayerPlan& layer = plan.layers[i];
     ASSIGN_OR_RETURN(UniqueFd file, staging_.open_blob(*layer.digest));
     const BorrowedFd fd = file.borrow();
-    out.push_back(
-        {.input = {.what = layer_name(i, plan.layers.size(), layer),
-                   .source = std::make_unique<FileRange>(SourceFile{std::move(file), fd, 0, *layer.size_bytes}),
-                   .digest = layer.digest,
-                   .size_bytes = layer.size_bytes,
-                   .diff_id = layer.diff_id},
-         .bytes = *layer.size_bytes});
+    out.push_back({.input = {.what = layer_name(i, plan.layers.size(), layer),
+                             .source = std::make_unique<FileRange>(
+                                 SourceFile{std::move(file), fd, 0, *layer.size_bytes}, options_.cancel),
+                             .digest = layer.digest,
+                             .size_bytes = layer.size_bytes,
+                             .diff_id = layer.diff_id},
+                   .bytes = *layer.size_bytes});
   }
   return out;
 }
@@ -337,6 +340,7 @@ Result<std::vector<OpenLayer>> AciLoader::open_layers(const ImagePlan& plan) con
 Result<Image> AciLoader::run() {
   ASSIGN_OR_RETURN(const std::string text, read_aci_manifest(open_));
   ASSIGN_OR_RETURN(manifest_, appc::parse_image_manifest(text, "manifest"));
+  if (options_.admit_aci) RETURN_IF_ERROR(options_.admit_aci(manifest_));
   const std::string what = "image " + quoted(appc::print_image_name(manifest_.name, manifest_.labels));
   oci_image::ImageConfig platform_only;
   platform_only.platform = platform_of(manifest_.labels);
@@ -349,7 +353,8 @@ Result<Image> AciLoader::run() {
   }
   ASSIGN_OR_RETURN(const Digest id, hash());
   ASSIGN_OR_RETURN(auto there, known(id, dependencies));
-  if (there) {
+  ASSIGN_OR_RETURN(const bool pinned, there ? pin_image(store_, staging_, *there) : Result<bool>(false));
+  if (pinned) {
     ASSIGN_OR_RETURN(there->names, names());
     return std::move(*there);
   }

@@ -1,7 +1,10 @@
 // The configuration of an OCI image as the manifest of an ACI.
 #include <algorithm>
+#include <ranges>
 #include <set>
+#include <unordered_map>
 
+#include "base/chars.h"
 #include "base/strings.h"
 #include "codec/json.h"
 #include "image/internal/aci.h"
@@ -17,30 +20,34 @@ constexpr std::string_view kVersion = "0.8.11";
 constexpr std::string_view kNamelessPrefix = "image-";
 constexpr std::size_t kShortId = 12;
 
-bool is_word_letter(char c) {
-  return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
-}
-
 // The nearest text of letters, digits and single separators.
 std::string sanitized(std::string_view text, std::string_view separators) {
   std::string out;
   for (const char c : to_lower(text)) {
-    if (is_word_letter(c)) {
+    if (is_lower_alnum(c)) {
       out += c;
-    } else if (!out.empty() && is_word_letter(out.back())) {
+    } else if (!out.empty() && is_lower_alnum(out.back())) {
       out += separators.find(c) == std::string_view::npos ? '-' : c;
     }
   }
-  while (!out.empty() && !is_word_letter(out.back())) out.pop_back();
+  while (!out.empty() && !is_lower_alnum(out.back())) out.pop_back();
   return out;
 }
 
 // A name nobody has yet.
-std::string unique_name(std::string name, std::set<std::string>& taken) {
-  const std::string base = name;
-  for (int number = 2; !taken.insert(name).second; ++number) name = base + "-" + std::to_string(number);
-  return name;
-}
+// Gives names that nothing else has, in time that does not grow with how many were asked for the same.
+class Names {
+ public:
+  std::string unique(const std::string& wanted) {
+    std::string name = wanted;
+    for (int& number = last_[wanted]; !taken_.insert(name).second;) name = wanted + "-" + std::to_string(++number + 1);
+    return name;
+  }
+
+ private:
+  std::set<std::string> taken_;
+  std::unordered_map<std::string, int> last_;
+};
 
 std::string json_of(const std::vector<std::string>& words) {
   codec::json::Writer writer;
@@ -53,12 +60,13 @@ std::string json_of(const std::vector<std::string>& words) {
 // The last of several values counts; words without "=" are no variables.
 std::vector<appc::NameValue> environment_of(const std::vector<std::string>& env) {
   std::vector<appc::NameValue> out;
-  for (const std::string& word : env) {
+  std::set<std::string_view> seen;
+  for (const std::string& word : env | std::views::reverse) {
     const auto parts = split_once(word, '=');
-    if (!parts || parts->first.empty()) continue;
-    std::erase_if(out, [&](const appc::NameValue& one) { return one.name == parts->first; });
+    if (!parts || parts->first.empty() || !seen.insert(parts->first).second) continue;
     out.push_back({std::string(parts->first), std::string(parts->second)});
   }
+  std::ranges::reverse(out);
   return out;
 }
 
@@ -72,20 +80,20 @@ bool climbs(const std::string& path) {
 }
 
 void add_slots(const oci_image::ImageConfig& config, appc::App& app) {
-  std::set<std::string> taken;
+  Names volumes;
   for (const std::string& volume : config.volumes) {
     const std::string path = absolute(volume);
     if (path.empty() || climbs(path)) continue;
     const std::string word = sanitized(path, "");
-    app.mount_points.push_back({unique_name(word.empty() ? "volume" : "volume-" + word, taken), path, false});
+    app.mount_points.push_back({volumes.unique(word.empty() ? "volume" : "volume-" + word), path, false});
   }
-  taken.clear();
+  Names ports;
   for (const std::string& text : config.exposed_ports) {
     const auto parts = split_once(text, '/').value_or(std::pair(std::string_view(text), std::string_view("tcp")));
     const auto number = parse_number<std::uint16_t>(parts.first);
     if (!number || *number == 0 || (parts.second != "tcp" && parts.second != "udp")) continue;
     const std::string protocol(parts.second);
-    app.ports.push_back({.name = unique_name(std::to_string(*number) + "-" + protocol, taken),
+    app.ports.push_back({.name = ports.unique(std::to_string(*number) + "-" + protocol),
                          .protocol = protocol,
                          .port = *number,
                          .count = 1,
@@ -125,12 +133,16 @@ void add_labels(const oci_image::ImageConfig& config, const std::string& tag, ap
 
 }  // namespace
 
+std::string aci_name_of(const oci_image::Reference& reference) {
+  return sanitized(reference.registry + "/" + reference.repository, "-._/");
+}
+
 appc::ImageManifest aci_manifest_of(const Image& image, const oci_image::ImageConfig& config, const std::string& name,
                                     const ResolvedUser& user) {
   appc::ImageManifest out;
   out.ac_version = kVersion;
   const auto reference = oci_image::parse_reference(name);
-  if (reference.ok()) out.name = sanitized(reference->registry + "/" + reference->repository, "-._/");
+  if (reference.ok()) out.name = aci_name_of(*reference);
   if (out.name.empty()) out.name = std::string(kNamelessPrefix) + std::string(image.id.hex().substr(0, kShortId));
   add_labels(config, reference.ok() ? reference->tag : "", out);
   out.app = app_of(config, user);
@@ -142,7 +154,7 @@ appc::ImageManifest aci_manifest_of(const Image& image, const oci_image::ImageCo
   if (reference.ok()) {
     note("appc.io/docker/registryurl", reference->registry);
     note("appc.io/docker/repository", reference->repository);
-    note("appc.io/docker/originalname", name);
+    note(kOriginalNameNote, name);
     note("appc.io/docker/tag", reference->tag);
   }
   note("appc.io/docker/imageid", image.config_digest().str());

@@ -130,6 +130,20 @@ TEST(Aci, NamesBecomeReferences) {
   EXPECT_FALSE(reference_of(named("a/" + std::string(300, 'x'), "")).ok());
 }
 
+TEST(Aci, NamesComeBackFromTheirNote) {
+  const auto noted = [](const std::string& name, const std::string& version, const std::string& note) {
+    auto manifest = named(name, version);
+    manifest.annotations = {{"appc.io/docker/originalname", note}};
+    return *reference_of(manifest);
+  };
+  EXPECT_EQ(noted("localhost-5000/a_b/app", "1", "localhost:5000/a__b/app:1"), "localhost:5000/a__b/app:1");
+  EXPECT_EQ(noted("q.io-443/app", "", "q.io:443/app"), "q.io:443/app:latest");
+  // Another image's name, another version, no name at all.
+  EXPECT_EQ(noted("q.io/mine", "1", "docker.io/library/busybox:1"), "q.io/mine:1");
+  EXPECT_EQ(noted("localhost-5000/app", "1", "localhost:5000/app:2"), "localhost/localhost-5000/app:1");
+  EXPECT_EQ(noted("localhost-5000/app", "1", ":"), "localhost/localhost-5000/app:1");
+}
+
 oci_image::ImageConfig sample_config() {
   oci_image::ImageConfig config;
   config.created = "2024-01-02T03:04:05Z";

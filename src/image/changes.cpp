@@ -58,16 +58,6 @@ Result<std::vector<std::string>> command(std::string_view text, std::string_view
   return arguments;
 }
 
-void set_env(std::vector<std::string>& env, std::string_view key, std::string_view value) {
-  const std::string prefix = std::string(key) + "=";
-  const auto old = std::ranges::find_if(env, [&](const std::string& entry) { return entry.starts_with(prefix); });
-  if (old != env.end()) {
-    *old = prefix + std::string(value);
-  } else {
-    env.push_back(prefix + std::string(value));
-  }
-}
-
 void add_once(std::vector<std::string>& list, std::string text) {
   if (std::ranges::find(list, text) == list.end()) list.push_back(std::move(text));
 }
@@ -94,14 +84,7 @@ Status key_values(std::string_view text, std::string_view change, F set) {
 Status change_expose(std::string_view text, std::string_view change, ImageConfig& config) {
   ASSIGN_OR_RETURN(const auto items, words(text, change));
   for (const std::string& item : items) {
-    const auto parts = split_once(item, '/');
-    const std::string_view port = parts ? std::string_view(parts->first) : std::string_view(item);
-    const std::string protocol = parts ? to_lower(parts->second) : "tcp";
-    const auto number = parse_number<std::uint16_t>(port);
-    if (!number || *number == 0) return bad(change, quoted(port) + " is not a port");
-    if (protocol != "tcp" && protocol != "udp" && protocol != "sctp")
-      return bad(change, quoted(protocol) + " is not a protocol");
-    add_once(config.exposed_ports, std::to_string(*number) + "/" + protocol);
+    if (Status added = add_port(item, config); !added.ok()) return bad(change, added.error().message());
   }
   return {};
 }
@@ -114,13 +97,40 @@ Status change_volume(std::string_view text, std::string_view change, ImageConfig
     ASSIGN_OR_RETURN(paths, words(text, change));
   }
   for (std::string& path : paths) {
-    if (!path.starts_with('/')) return bad(change, quoted(path) + " is not an absolute path");
-    add_once(config.volumes, std::move(path));
+    if (Status added = add_volume(std::move(path), config); !added.ok()) return bad(change, added.error().message());
   }
   return {};
 }
 
 }  // namespace
+
+Status add_port(std::string_view text, ImageConfig& config) {
+  const auto parts = split_once(text, '/');
+  const std::string_view port = parts ? parts->first : text;
+  const std::string protocol = parts ? to_lower(parts->second) : "tcp";
+  const auto number = parse_number<std::uint16_t>(port);
+  if (!number || *number == 0) return Error(Errc::kInvalidArgument, quoted(port) + " is not a port");
+  if (protocol != "tcp" && protocol != "udp" && protocol != "sctp")
+    return Error(Errc::kInvalidArgument, quoted(protocol) + " is not a protocol");
+  add_once(config.exposed_ports, std::to_string(*number) + "/" + protocol);
+  return {};
+}
+
+Status add_volume(std::string path, ImageConfig& config) {
+  if (!path.starts_with('/')) return Error(Errc::kInvalidArgument, quoted(path) + " is not an absolute path");
+  add_once(config.volumes, std::move(path));
+  return {};
+}
+
+void set_env(std::string_view key, std::string_view value, ImageConfig& config) {
+  const std::string prefix = std::string(key) + "=";
+  const auto old = std::ranges::find_if(config.env, [&](const std::string& one) { return one.starts_with(prefix); });
+  if (old != config.env.end()) {
+    *old = prefix + std::string(value);
+  } else {
+    config.env.push_back(prefix + std::string(value));
+  }
+}
 
 Status apply_change(std::string_view change, ImageConfig& config) {
   const std::string_view line = trim(change);
@@ -137,7 +147,7 @@ Status apply_change(std::string_view change, ImageConfig& config) {
     return {};
   }
   if (keyword == "env") {
-    return key_values(value, change, [&](std::string_view k, std::string_view v) { set_env(config.env, k, v); });
+    return key_values(value, change, [&](std::string_view k, std::string_view v) { set_env(k, v, config); });
   }
   if (keyword == "label") {
     return key_values(value, change,
@@ -158,7 +168,8 @@ Status apply_change(std::string_view change, ImageConfig& config) {
     config.stop_signal = value;
     return {};
   }
-  return bad(change, "instruction " + quoted(keyword) + " is not known");
+  return bad(change, "instruction " + quoted(keyword) + " is not known")
+      .with_hint("these are: CMD, ENTRYPOINT, ENV, EXPOSE, LABEL, STOPSIGNAL, USER, VOLUME, WORKDIR");
 }
 
 }  // namespace cooper::image

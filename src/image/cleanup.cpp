@@ -83,10 +83,7 @@ Result<std::size_t> choose(BorrowedFd store, const GcOptions& options, std::vect
 Status remove_records(BorrowedFd store, std::span<const Image> images) {
   Records records(store);
   for (const Image& image : images) {
-    for (const std::string& name : image.names) {
-      Status removed = sys::unlinkat(store, name_record_path(name));
-      if (!removed.ok() && removed.error().errno_value() != ENOENT) return removed;
-    }
+    for (const std::string& name : image.names) RETURN_IF_ERROR(records.drop_name(name));
     RETURN_IF_ERROR(records.remove_image(image.id));
   }
   // Before the bytes go: no power cut brings back a record without them.

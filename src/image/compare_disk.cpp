@@ -8,7 +8,7 @@
 #include "base/strings.h"
 #include "image/internal/compare.h"
 #include "image/internal/content_hash.h"
-#include "image/internal/dir_stack.h"
+#include "image/internal/layer_path.h"
 #include "image/internal/tree_builder.h"
 #include "sys/file.h"
 #include "sys/lseek.h"

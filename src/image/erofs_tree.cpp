@@ -1,6 +1,10 @@
 #include "image/internal/erofs_tree.h"
 
+#include <signal.h>
+#include <sys/resource.h>
+
 #include <array>
+#include <limits>
 #include <optional>
 #include <string>
 #include <utility>
@@ -44,7 +48,19 @@ std::string last_line(std::string_view output) {
   return std::string(output.substr(output.rfind('\n') + 1));
 }
 
+// Room for what the layers hold, padded. Files with holes that no layer has are written out as zeros, without an end.
+std::uint64_t most_bytes(const Image& image) {
+  constexpr std::uint64_t kPadding = 8;
+  constexpr std::uint64_t kBase = std::uint64_t{64} << 20;
+  return image.size_bytes > (std::numeric_limits<std::uint64_t>::max() - kBase) / kPadding
+             ? std::numeric_limits<std::uint64_t>::max()
+             : image.size_bytes * kPadding + kBase;
+}
+
 Error failure(const sys::ExitStatus& status, const std::string& output) {
+  if (status.signal == SIGXFSZ)
+    return Error(Errc::kLimit, "a file of it has holes, and is too large without them")
+        .with_hint("use another backend");
   const std::string how =
       status.signal != 0 ? "was ended by signal " + std::to_string(status.signal) : "failed: " + last_line(output);
   const bool full = output.find("No space left") != std::string::npos;
@@ -52,7 +68,7 @@ Error failure(const sys::ExitStatus& status, const std::string& output) {
 }
 
 // The program sees two descriptors and no path of the store.
-Status run_mkfs(BorrowedFd source, BorrowedFd image) {
+Status run_mkfs(BorrowedFd source, BorrowedFd image, std::uint64_t max_bytes) {
   ASSIGN_OR_RETURN(const UniqueFd output, sys::memfd_create("mkfs-output", 0));
   ASSIGN_OR_RETURN(const UniqueFd nothing, sys::openat(sys::kCwd, "/dev/null", O_RDONLY));
   fetch::Spawn request;
@@ -68,7 +84,10 @@ Status run_mkfs(BorrowedFd source, BorrowedFd image) {
     return Error(Errc::kUnsupported, "the program 'mkfs.erofs', which makes erofs images, is not in $PATH", ENOENT)
         .with_hint("install erofs-utils, or use another backend");
   }
+  Status bounded = sys::prlimit(*pid, RLIMIT_FSIZE, {max_bytes, max_bytes});
+  if (!bounded.ok()) (void)::kill(*pid, SIGKILL);
   ASSIGN_OR_RETURN(const sys::ExitStatus status, sys::waitpid(*pid));
+  RETURN_IF_ERROR(std::move(bounded));
   if (status.signal == 0 && status.code == 0) return {};
   RETURN_IF_ERROR(sys::lseek(output, 0, SEEK_SET));
   ASSIGN_OR_RETURN(const std::string text, io::read_all(output, kMaxOutputBytes));
@@ -118,9 +137,9 @@ class StoredSource {
   UniqueFd rootfs_;
 };
 
-Status make_from(BorrowedFd source, const Job& job, const std::string& name) {
+Status make_from(BorrowedFd source, const Image& from, const Job& job, const std::string& name) {
   ASSIGN_OR_RETURN(const UniqueFd image, Trees::begin_file(job, name));
-  RETURN_IF_ERROR(run_mkfs(source, image));
+  RETURN_IF_ERROR(run_mkfs(source, image, most_bytes(from)));
   ASSIGN_OR_RETURN(const struct stat info, sys::fstat(image));
   const auto size = static_cast<std::uint64_t>(info.st_size);
   ASSIGN_OR_RETURN(const Digest digest, digest_of_file(image, size));
@@ -131,11 +150,11 @@ Status make_from(BorrowedFd source, const Job& job, const std::string& name) {
 Status make_image(BorrowedFd store, const Image& image, std::string_view user, const Job& job,
                   const std::string& name) {
   ASSIGN_OR_RETURN(const auto stored, StoredSource::find(store, image.chain, user));
-  if (stored) return make_from(stored->rootfs(), job, name);
+  if (stored) return make_from(stored->rootfs(), image, job, name);
   RETURN_IF_ERROR(sys::mkdirat(job.fd(), kUnpacked, 0755));
   ASSIGN_OR_RETURN(const UniqueFd unpacked, sys::openat(job.fd(), kUnpacked, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
   RETURN_IF_ERROR(unpack_stored_image(store, image, unpacked));
-  return make_from(unpacked, job, name);
+  return make_from(unpacked, image, job, name);
 }
 
 }  // namespace

@@ -88,12 +88,16 @@ Status look_at(BorrowedFd file, FileImage& out) {
   io::remember_file(info, out.filesystem);
   const auto size = static_cast<std::uint64_t>(info.st_size);
   ASSIGN_OR_RETURN(const std::string start, read_at(file, 0, kFormatBytes));
-  if (sif::has_magic(start)) return look_into_sif(file, start, size, out);
+  if (sif::has_magic(start)) {
+    out.format = "sif";
+    return look_into_sif(file, start, size, out);
+  }
   ASSIGN_OR_RETURN(const auto found, find_filesystem(start, size));
   if (!found) {
     return Error(Errc::kInvalidArgument, "neither a squashfs nor an erofs nor a SIF file")
         .with_hint("archives and layouts of images go into the store first: cooper image load");
   }
+  out.format = found->fstype;
   use(*found, 0, out);
   return {};
 }
@@ -121,6 +125,11 @@ Result<std::optional<FoundFilesystem>> find_filesystem(std::string_view start, s
 
 bool names_file(std::string_view reference) {
   return reference.starts_with('/') || reference.starts_with("./") || reference.starts_with("../");
+}
+
+bool is_image_file(const std::string& path) {
+  const auto image = open_file_image(path);
+  return image.ok() || image.error().code() == Errc::kCorrupt || image.error().code() == Errc::kUnsupported;
 }
 
 Result<FileImage> open_file_image(const std::string& path) {

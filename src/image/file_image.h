@@ -15,7 +15,11 @@ namespace cooper::image {
 // Written as a path: it begins with "/", "./" or "../". No name of an image does.
 bool names_file(std::string_view reference);
 
+// A path of a file that says it is one of the three, whether whole or not.
+bool is_image_file(const std::string& path);
+
 struct FileImage {
+  std::string format;  // "squashfs", "erofs", or "sif" with a squashfs in it
   io::FilesystemImage filesystem;
   oci_image::Platform platform;  // empty architecture: the file does not tell
 };

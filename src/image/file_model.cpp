@@ -2,14 +2,10 @@
 
 #include <unistd.h>
 
-#include <algorithm>
-#include <deque>
-
 #include "base/strings.h"
 #include "image/internal/content_hash.h"
-#include "image/internal/dir_stack.h"
+#include "image/internal/layer_walk.h"
 #include "image/internal/tree_builder.h"
-#include "image/internal/whiteouts.h"
 
 namespace cooper::image {
 namespace {
@@ -18,13 +14,6 @@ using codec::tar::EntryType;
 
 constexpr std::uint64_t kMaxBytes = std::uint64_t{1} << 30;
 constexpr std::uint64_t kNodeBytes = 400;  // with its name
-
-std::string join_path(std::string_view parent, std::string_view name) {
-  std::string out(parent);
-  if (!out.empty()) out += '/';
-  out += name;
-  return out;
-}
 
 std::vector<std::pair<std::string, std::string>> kept_xattrs(const codec::tar::Entry& entry) {
   const bool has_user = entry.type == EntryType::kFile || entry.type == EntryType::kDirectory;
@@ -54,82 +43,103 @@ FileFacts facts_of(const codec::tar::Entry& entry) {
   return facts;
 }
 
+std::uint64_t memory_of(const FileFacts& facts) {
+  std::uint64_t total = facts.text.size();
+  for (const auto& [name, value] : facts.xattrs) total += name.size() + value.size();
+  return total;
+}
+
 }  // namespace
 
 FileModel::FileModel() : euid_(::geteuid()), egid_(::getegid()) {
-  add_node({.uid = euid_, .gid = egid_});
-}
-
-FileModel::Index FileModel::add_node(FileFacts facts) {
-  bytes_ += kNodeBytes + facts.text.size();
-  for (const auto& [name, value] : facts.xattrs) bytes_ += name.size() + value.size();
-  nodes_.push_back({.facts = std::move(facts)});
-  return nodes_.size() - 1;
+  nodes_.push_back({.facts = {.uid = euid_, .gid = egid_}});
 }
 
 Status FileModel::apply(codec::BlockSource& tar) {
-  touched_.clear();
-  codec::tar::Reader reader(tar);
-  Entry entry;
+  LayerWalk<FileModel> walk(*this, rules_);
+  RETURN_IF_ERROR(walk.apply(tar));
+  entries_ += walk.entries();
+  rules_.has_lower = true;
+  return {};
+}
+
+std::optional<FileModel::Index> FileModel::child(Dir dir, std::string_view name) const {
+  const Children& children = nodes_[dir].children;
+  const auto found = children.find(name);
+  return found == children.end() ? std::nullopt : std::optional(found->second);
+}
+
+FileModel::Index FileModel::add_child(Dir dir, const std::string& name, FileFacts facts) {
+  bytes_ += kNodeBytes + memory_of(facts);
+  const Index index = nodes_.size();
+  nodes_.push_back({.facts = std::move(facts)});
+  nodes_[dir].children.emplace(name, index);
+  return index;
+}
+
+void FileModel::set_facts(Index index, const Entry& entry) {
+  nodes_[index].facts = facts_of(entry);
+  bytes_ += memory_of(nodes_[index].facts);
+}
+
+Result<Found<FileModel::Index>> FileModel::find(Dir dir, const std::string& name) const {
+  const auto index = child(dir, name);
+  if (!index) return Found<Index>{};
+  const FileFacts& facts = nodes_[*index].facts;
+  if (facts.type == EntryType::kDirectory) return Found<Index>{.kind = FoundKind::kDirectory, .directory = *index};
+  if (facts.type == EntryType::kSymlink) return Found<Index>{.kind = FoundKind::kLink, .target = facts.text};
+  return Found<Index>{.kind = FoundKind::kOther};
+}
+
+Result<FileModel::Index> FileModel::make_missing(Dir dir, const std::string& name, const std::string& /*path*/,
+                                                 const Entry& made_for) {
+  return add_child(dir, name, {.uid = euid_, .gid = egid_, .mtime_s = made_for.mtime_s, .mtime_ns = made_for.mtime_ns});
+}
+
+Result<FileModel::Index> FileModel::create(const Place& place, const Entry& entry) {
+  if (child(place.dir, place.name)) return Error::from_errno(EEXIST, place.name);
+  if (entry.type == EntryType::kDirectory) return add_child(place.dir, place.name, {});
+  FileFacts facts = facts_of(entry);
+  facts.links = 1;
+  return add_child(place.dir, place.name, std::move(facts));
+}
+
+Status FileModel::fill(Made made, codec::tar::Reader& reader, const Place& /*place*/, const Entry& entry) {
+  if (entry.type != EntryType::kFile) return {};
+  ContentHash hash;
   while (true) {
-    ASSIGN_OR_RETURN(const bool more, reader.next(entry));
-    if (!more) break;
-    if (Status applied = apply_entry(reader, entry); !applied.ok()) {
-      return std::move(applied).error().with(std::string(codec::tar::to_string(entry.type)) + " " + quoted(entry.path));
-    }
-    ++entries_;
-    if (bytes_ > kMaxBytes)
-      return Error(Errc::kLimit, "the files of the image take more than " + format_bytes(kMaxBytes) + " to compare");
+    ASSIGN_OR_RETURN(const codec::tar::Chunk chunk, reader.read());
+    if (chunk.bytes.empty()) break;
+    hash.update(chunk.offset, chunk.bytes);
   }
-  has_lower_ = true;
-  touched_.clear();
+  FileFacts& facts = nodes_[made].facts;
+  facts.size_bytes = entry.size_bytes;
+  facts.text = hash.finish();
+  bytes_ += facts.text.size();
   return {};
 }
 
-Status FileModel::apply_entry(codec::tar::Reader& reader, const Entry& entry) {
-  ASSIGN_OR_RETURN(const std::string clean, clean_path(entry.path));
-  if (clean.empty()) {
-    if (entry.type != EntryType::kDirectory) return Error(Errc::kPermission, "the root can only be a directory");
-    nodes_[kRoot].facts = facts_of(entry);
-    return {};
-  }
-  const auto [parent, name] = split_parent(clean);
-  if (name.starts_with(kWhiteout)) return apply_whiteout(parent, name);
-  ASSIGN_OR_RETURN(const auto steps, walk(parent, Missing::kCreate, &entry));
-  if (!steps) return Error(Errc::kInternal, "a directory was not made");
-  Place place{.dir = last(*steps), .name = std::string(name), .path = {}};
-  for (const Step& step : *steps) place.path += step.name + "/";
-  place.path += place.name;
-  touch(place.path);
-  switch (entry.type) {
-    case EntryType::kFile:
-      return make_file(reader, place, entry);
-    case EntryType::kHardLink:
-      return make_hard_link(place, entry);
-    case EntryType::kDirectory:
-      make_directory(place, entry);
-      return {};
-    case EntryType::kSymlink:
-      if (entry.link_target.empty()) return Error(Errc::kCorrupt, "symbolic link without a target");
-      if (entry.link_target.find('\0') != std::string::npos) return Error(Errc::kCorrupt, "target holds a NUL byte");
-      break;
-    default:
-      break;
-  }
-  put(place, add_node(facts_of(entry)));
+void FileModel::set_directory(const Place& place, const Entry& entry) {
+  if (const auto index = child(place.dir, place.name)) set_facts(*index, entry);
+}
+
+Status FileModel::link(Dir dir, const std::string& target, const Place& place) {
+  const auto index = child(dir, target);
+  if (!index) return Error::from_errno(ENOENT, target);
+  if (child(place.dir, place.name)) return Error::from_errno(EEXIST, place.name);
+  FileFacts& facts = nodes_[*index].facts;
+  if (facts.type == EntryType::kDirectory) return Error::from_errno(EPERM, target);
+  nodes_[place.dir].children.emplace(place.name, *index);
+  ++facts.links;
   return {};
 }
 
-void FileModel::touch(std::string_view path) {
-  if (!has_lower_) return;
-  while (!path.empty() && touched_.emplace(path).second) path = split_parent(path).first;
-}
-
-void FileModel::remove(Index dir, std::string_view name) {
-  const auto found = nodes_[dir].children.find(name);
-  if (found == nodes_[dir].children.end()) return;
-  std::vector<Index> gone = {found->second};
-  nodes_[dir].children.erase(found);
+Result<bool> FileModel::remove(Dir dir, const std::string& name, const std::string& /*path*/) {
+  const auto index = child(dir, name);
+  if (!index) return false;
+  const bool directory = nodes_[*index].facts.type == EntryType::kDirectory;
+  nodes_[dir].children.erase(name);
+  std::vector<Index> gone = {*index};
   while (!gone.empty()) {
     Node& node = nodes_[gone.back()];
     gone.pop_back();
@@ -137,176 +147,21 @@ void FileModel::remove(Index dir, std::string_view name) {
       --node.facts.links;
       continue;
     }
-    for (const auto& [child, index] : node.children) gone.push_back(index);
+    for (const auto& [child_name, child_index] : node.children) gone.push_back(child_index);
     node = Node();  // its memory, not its number
   }
+  return directory;
 }
 
-void FileModel::put(const Place& place, Index node) {
-  remove(place.dir, place.name);
-  nodes_[place.dir].children.emplace(place.name, node);
-  if (nodes_[node].facts.type != EntryType::kDirectory) ++nodes_[node].facts.links;
+Result<std::vector<std::string>> FileModel::names(Dir dir) const {
+  std::vector<std::string> out;
+  for (const auto& [name, index] : nodes_[dir].children) out.push_back(name);
+  return out;
 }
 
-std::optional<FileModel::Index> FileModel::enter(Index dir, std::string_view name, Missing missing,
-                                                 const Entry* made_for) {
-  const auto found = nodes_[dir].children.find(name);
-  if (found != nodes_[dir].children.end()) return found->second;
-  if (missing == Missing::kFail) return std::nullopt;
-  const Index made =
-      add_node({.uid = euid_, .gid = egid_, .mtime_s = made_for->mtime_s, .mtime_ns = made_for->mtime_ns});
-  nodes_[dir].children.emplace(name, made);
-  return made;
-}
-
-// Resolves a link's target from the directory it lies in, component by component; `steps` end where it leads.
-Result<bool> FileModel::follow(Steps& steps, const std::string& target, Missing missing, const Entry* made_for) {
-  std::deque<std::string> pending;
-  int links = 0;
-  const auto push_target = [&](const std::string& text) -> Status {
-    if (++links > kMaxSymlinks) return Error(Errc::kCorrupt, "too many levels of symbolic links", ELOOP);
-    if (text.starts_with('/')) steps.clear();
-    const auto parts = split(text, '/');
-    for (auto part = parts.rbegin(); part != parts.rend(); ++part) pending.emplace_front(*part);
-    return {};
-  };
-  RETURN_IF_ERROR(push_target(target));
-  while (!pending.empty()) {
-    const std::string name = std::move(pending.front());
-    pending.pop_front();
-    if (name.empty() || name == ".") continue;
-    if (name == "..") {
-      if (steps.empty()) return Error(Errc::kPermission, "a symbolic link on the way leads out of the root");
-      steps.pop_back();
-      continue;
-    }
-    if (steps.size() == kMaxPathDepth) return Error(Errc::kLimit, "path is too deep");
-    const auto next = enter(last(steps), name, missing, made_for);
-    if (!next) return false;
-    const FileFacts& facts = nodes_[*next].facts;
-    if (facts.type == EntryType::kDirectory) {
-      steps.push_back({name, *next});
-    } else if (facts.type == EntryType::kSymlink) {
-      RETURN_IF_ERROR(push_target(std::string(facts.text)));
-    } else {
-      return Error(Errc::kCorrupt, quoted(name) + " is not a directory");
-    }
-  }
-  return true;
-}
-
-Result<std::optional<FileModel::Steps>> FileModel::walk(std::string_view clean, Missing missing,
-                                                        const Entry* made_for) {
-  Steps steps;
-  while (!clean.empty()) {
-    const std::size_t slash = std::min(clean.find('/'), clean.size());
-    const std::string_view name = clean.substr(0, slash);
-    clean.remove_prefix(std::min(slash + 1, clean.size()));
-    const auto next = enter(last(steps), name, missing, made_for);
-    if (!next) return std::optional<Steps>();
-    const FileFacts& facts = nodes_[*next].facts;
-    if (facts.type == EntryType::kDirectory) {
-      steps.push_back({std::string(name), *next});
-    } else if (facts.type == EntryType::kSymlink) {
-      ASSIGN_OR_RETURN(const bool there, follow(steps, std::string(facts.text), missing, made_for));
-      if (!there) return std::optional<Steps>();
-    } else {
-      return Error(Errc::kCorrupt, quoted(name) + " is not a directory");
-    }
-  }
-  return std::optional(std::move(steps));
-}
-
-void FileModel::make_directory(const Place& place, const Entry& entry) {
-  const auto found = nodes_[place.dir].children.find(place.name);
-  if (found != nodes_[place.dir].children.end() && nodes_[found->second].facts.type == EntryType::kDirectory) {
-    nodes_[found->second].facts = facts_of(entry);
-    for (const auto& [name, value] : nodes_[found->second].facts.xattrs) bytes_ += name.size() + value.size();
-    return;
-  }
-  put(place, add_node(facts_of(entry)));
-}
-
-Status FileModel::make_file(codec::tar::Reader& reader, const Place& place, const Entry& entry) {
-  FileFacts facts = facts_of(entry);
-  facts.size_bytes = entry.size_bytes;
-  ContentHash hash;
-  while (true) {
-    ASSIGN_OR_RETURN(const codec::tar::Chunk chunk, reader.read());
-    if (chunk.bytes.empty()) break;
-    hash.update(chunk.offset, chunk.bytes);
-  }
-  facts.text = hash.finish();
-  put(place, add_node(std::move(facts)));
-  return {};
-}
-
-Status FileModel::make_hard_link(const Place& place, const Entry& entry) {
-  auto clean = clean_path(entry.link_target);
-  if (!clean.ok()) return std::move(clean).error().with("hard link to " + quoted(entry.link_target));
-  const auto [parent, name] = split_parent(*clean);
-  if (name.empty()) return Error(Errc::kPermission, "a hard link cannot lead to the root");
-  ASSIGN_OR_RETURN(const auto steps, walk(parent, Missing::kFail, nullptr));
-  const auto missing = [&] { return Error(Errc::kCorrupt, "target " + quoted(entry.link_target) + " does not exist"); };
-  if (!steps) return missing();
-  std::string path;
-  for (const Step& step : *steps) path += step.name + "/";
-  path += name;
-  if (path == place.path) return Error(Errc::kCorrupt, "a hard link to itself");
-  if (place.path.starts_with(path + "/")) return Error(Errc::kCorrupt, "a hard link to a directory");
-  if (path.starts_with(place.path + "/"))
-    return Error(Errc::kCorrupt, "a hard link would replace the directory of its target");
-  const Node& dir = nodes_[last(*steps)];
-  const auto found = dir.children.find(name);
-  if (found == dir.children.end()) return missing();
-  const Index target = found->second;
-  if (nodes_[target].facts.type == EntryType::kDirectory)
-    return Error(Errc::kCorrupt, "target " + quoted(entry.link_target) + " is a directory", EPERM);
-  // Another name of the same file may be replaced by this one: it is held meanwhile.
-  ++nodes_[target].facts.links;
-  put(place, target);
-  --nodes_[target].facts.links;
-  return {};
-}
-
-Status FileModel::apply_whiteout(std::string_view parent, std::string_view name) {
-  const std::string_view hidden = name.substr(kWhiteout.size());
-  const bool opaque = name == kOpaque;
-  if (!opaque && name.starts_with(kWhiteoutMeta)) return {};
-  if (hidden.empty() || hidden == "." || hidden == "..") return Error(Errc::kPermission, "whiteout of no file");
-  if (!has_lower_) return {};
-  ASSIGN_OR_RETURN(const auto steps, walk(parent, Missing::kFail, nullptr));
-  if (!steps) return {};
-  std::string directory;
-  for (const Step& step : *steps) directory = join_path(directory, step.name);
-  const Index dir = last(*steps);
-  if (opaque) {
-    touch(directory);
-    make_opaque(dir, directory);
-    return {};
-  }
-  const std::string path = join_path(directory, hidden);
-  if (!is_touched(path)) {
-    remove(dir, hidden);
-    return {};
-  }
-  const auto found = nodes_[dir].children.find(hidden);
-  if (found != nodes_[dir].children.end()) make_opaque(found->second, path);
-  return {};
-}
-
-// Removes from a directory what this layer did not bring.
-void FileModel::make_opaque(Index dir, const std::string& path) {
-  std::vector<std::string> names;
-  for (const auto& [name, index] : nodes_[dir].children) names.push_back(name);
-  for (const std::string& name : names) {
-    const std::string child = join_path(path, name);
-    if (is_touched(child)) {
-      make_opaque(nodes_[dir].children.find(name)->second, child);
-    } else {
-      remove(dir, name);
-    }
-  }
+Status FileModel::check_limits(std::uint64_t walk_bytes) const {
+  if (bytes_ + walk_bytes <= kMaxBytes) return {};
+  return Error(Errc::kLimit, "the files of the image take more than " + format_bytes(kMaxBytes) + " to compare");
 }
 
 }  // namespace cooper::image

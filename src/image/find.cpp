@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/chars.h"
 #include "base/strings.h"
 #include "image/internal/aci.h"
 #include "spec/appc/names.h"
@@ -17,10 +18,6 @@ constexpr std::size_t kMinPrefix = 4;
 constexpr std::size_t kHints = 3;
 constexpr std::size_t kIdDigits = 12;  // as many as engines print
 
-bool is_hex(std::string_view text) {
-  return std::ranges::all_of(text, [](char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'); });
-}
-
 std::string_view without_algorithm(std::string_view text) {
   for (const std::string_view algorithm :
        {std::string_view("sha256:"), std::string_view("sha512:"), std::string_view("sha512-")}) {
@@ -31,14 +28,14 @@ std::string_view without_algorithm(std::string_view text) {
 
 std::optional<std::string_view> id_prefix(std::string_view text) {
   text = without_algorithm(text);
-  if (text.size() < kMinPrefix || text.size() > 128 || !is_hex(text)) return std::nullopt;
+  if (text.size() < kMinPrefix || text.size() > 128 || !all_lower_hex(text)) return std::nullopt;
   return text;
 }
 
 // Fewer digits than an id needs, of an image that is there.
 bool is_too_short(const Records& records, std::string_view text) {
   text = without_algorithm(text);
-  if (text.empty() || text.size() >= kMinPrefix || !is_hex(text)) return false;
+  if (text.empty() || text.size() >= kMinPrefix || !all_lower_hex(text)) return false;
   const auto ids = records.ids_with_prefix(text);
   return ids.ok() && !ids->empty();
 }
@@ -88,6 +85,17 @@ Result<std::optional<FoundImage>> by_id(const Records& records, std::string_view
   return std::optional(FoundImage{std::move(*image), std::nullopt});
 }
 
+// The words of an ACI's own name, which need not be a reference. What else has two colons or an address in it is rather
+// a slip: such a version can be written as a label.
+Result<appc::ImageName> aci_name_of(std::string_view text) {
+  ASSIGN_OR_RETURN(appc::ImageName name, appc::parse_image_name(text));
+  const auto colon = text.find(':');
+  const auto version = colon == std::string_view::npos ? std::string_view() : text.substr(colon + 1);
+  if (version.starts_with("//") || version.substr(0, version.find(',')).find(':') != std::string_view::npos)
+    return Error(Errc::kInvalidArgument, "image name " + quoted(text) + " has a bad version");
+  return name;
+}
+
 std::size_t edit_distance(std::string_view a, std::string_view b) {
   std::vector<std::size_t> row(b.size() + 1);
   for (std::size_t j = 0; j <= b.size(); ++j) row[j] = j;
@@ -132,7 +140,7 @@ std::vector<std::string> near_matches(const Records& records, const Reference& w
 
 bool is_id(std::string_view text) {
   const std::string_view digits = without_algorithm(text);
-  return !digits.empty() && is_hex(digits) && (digits.size() < text.size() || digits.size() >= kIdDigits);
+  return !digits.empty() && all_lower_hex(digits) && (digits.size() < text.size() || digits.size() >= kIdDigits);
 }
 
 std::vector<std::string> similar_to(const Records& records, std::string_view reference) {
@@ -140,37 +148,38 @@ std::vector<std::string> similar_to(const Records& records, std::string_view ref
   return parsed.ok() ? near_matches(records, *parsed) : std::vector<std::string>();
 }
 
+Status check_image_word(std::string_view text) {
+  auto reference = oci_image::parse_reference(text);
+  if (reference.ok()) return {};
+  const std::string_view digits = without_algorithm(text);
+  if ((!digits.empty() && std::ranges::all_of(digits, is_hex)) || aci_name_of(text).ok()) return {};
+  return std::move(reference).error();
+}
+
 Result<FoundImage> find_image_and_name(const Records& records, std::string_view text) {
+  RETURN_IF_ERROR(check_image_word(text));
   const auto reference = oci_image::parse_reference(text);
   if (reference.ok()) {
     ASSIGN_OR_RETURN(auto found, reference->digest ? by_digest(records, *reference) : by_name(records, *reference));
     if (found) return std::move(*found);
   }
-  const auto prefix = id_prefix(text);
-  if (prefix) {
+  if (const auto prefix = id_prefix(text)) {
     ASSIGN_OR_RETURN(auto found, by_id(records, *prefix, text));
     if (found) return std::move(*found);
   }
-  // The words of an ACI's own name, which need not be a reference.
-  const auto aci_name = appc::parse_image_name(text);
+  const auto aci_name = aci_name_of(text);
   if (aci_name.ok()) {
     ASSIGN_OR_RETURN(auto found, find_aci(records, aci_name->name, aci_name->labels, oci_image::host_platform()));
     if (found) return FoundImage{std::move(*found), std::nullopt};
-  }
-  if (!reference.ok() && !aci_name.ok() && !prefix && !is_too_short(records, text)) {
-    return reference.error().code() == Errc::kInvalidArgument
-               ? Error(Errc::kInvalidArgument, reference.error().message())
-               : Error(Errc::kInternal, reference.error().message());
   }
   Error error(Errc::kNotFound, "image " + quoted(text) + " is not in the store");
   if (is_too_short(records, text)) {
     return std::move(error).with_hint("as the beginning of an id it is too short: give " + std::to_string(kMinPrefix) +
                                       " digits or more");
   }
-  const std::string near = join(similar_to(records, text), " or ");
-  return std::move(error).with_hint(
-      near.empty() ? "see cooper image ls; cooper image pull fetches it, cooper image load reads an archive"
-                   : "did you mean " + near);
+  const std::string meant = join(similar_to(records, text), " or ");
+  return std::move(error).with_hint(meant.empty() ? "cooper image ls lists those that are"
+                                                  : "did you mean " + meant + "?");
 }
 
 Result<Image> find_image(const Records& records, std::string_view reference) {

@@ -1,10 +1,9 @@
 // `image import`: a root file system as a plain tar becomes an image of one layer.
-#include <array>
 #include <chrono>
-#include <ctime>
 
 #include "base/strings.h"
 #include "codec/digest.h"
+#include "image/internal/build_config.h"
 #include "image/internal/changes.h"
 #include "image/internal/intake.h"
 #include "image/internal/job.h"
@@ -29,18 +28,41 @@ struct Input {
   std::uint64_t size_bytes = 0;  // 0: unknown
 };
 
+// The archive as a layer of the image has it.
+class ImportSource final : public codec::ByteSource {
+ public:
+  ImportSource(BorrowedFd fd, BorrowedFd cancel) : stored_(fd, cancel) {}
+  Result<std::size_t> read(std::span<char> buffer) override {
+    if (!layer_) {
+      ASSIGN_OR_RETURN(layer_, codec::Decompressor::for_layer(stored_));
+    }
+    return layer_->read(buffer);
+  }
+  // Of the archive itself.
+  std::uint64_t done() const { return stored_.done(); }
+
+ private:
+  StreamSource stored_;
+  std::unique_ptr<codec::Decompressor> layer_;
+};
+
+std::string shown(const std::string& path) {
+  return path == "-" ? "standard input" : quoted(path);
+}
+
 Error is_image_error(const std::string& path) {
-  const std::string shown = path == "-" ? "standard input" : quoted(path);
-  return Error(Errc::kInvalidArgument, shown + " is an image already, not a root file system")
+  return Error(Errc::kInvalidArgument, shown(path) + " is an image already, not a root file system")
       .with_hint("use cooper image load");
 }
 
-Result<Input> open_input(const std::string& path) {
-  if (path == "-") {
+Result<Input> open_archive(const LoadOptions& options) {
+  const std::string& path = options.path;
+  const bool given = options.file.get() >= 0;
+  if (!given && path == "-") {
     ASSIGN_OR_RETURN(UniqueFd input, sys::dup_cloexec(BorrowedFd(STDIN_FILENO)));
     return Input{std::move(input), 0};
   }
-  ASSIGN_OR_RETURN(UniqueFd file, sys::openat(sys::kCwd, path, O_RDONLY | O_NOCTTY));
+  ASSIGN_OR_RETURN(UniqueFd file, given ? sys::dup_cloexec(options.file) : open_input(path));
   ASSIGN_OR_RETURN(const struct stat info, sys::fstat(file));
   if (S_ISDIR(info.st_mode)) {
     DirectorySource directory(io::RootDir::adopt(std::move(file)));
@@ -54,19 +76,10 @@ Result<Input> open_input(const std::string& path) {
   return Input{std::move(file), S_ISREG(info.st_mode) ? static_cast<std::uint64_t>(info.st_size) : 0};
 }
 
-std::string rfc3339(std::chrono::system_clock::time_point time) {
-  const std::time_t seconds = std::chrono::system_clock::to_time_t(time);
-  std::tm parts{};
-  (void)::gmtime_r(&seconds, &parts);
-  std::array<char, 32> text{};
-  const std::size_t n = std::strftime(text.data(), text.size(), "%Y-%m-%dT%H:%M:%SZ", &parts);
-  return std::string(text.data(), n);
-}
-
 // Everything of the request is checked before a byte is read.
 Result<oci_image::ImageConfig> make_config(const ImportOptions& options) {
   oci_image::ImageConfig config;
-  config.created = rfc3339(std::chrono::system_clock::now());
+  ASSIGN_OR_RETURN(config.created, rfc3339(std::chrono::system_clock::to_time_t(std::chrono::system_clock::now())));
   config.platform = options.source.platform.value_or(oci_image::host_platform());
   for (const std::string& change : options.changes) RETURN_IF_ERROR(apply_change(change, config));
   config.history.push_back({.created = config.created,
@@ -78,12 +91,13 @@ Result<oci_image::ImageConfig> make_config(const ImportOptions& options) {
 
 Result<LayerOutput> unpack_input(Staging& staging, Input input, const LoadOptions& options, TreeBuilder& builder) {
   ASSIGN_OR_RETURN(auto blob, staging.new_blob());
+  auto source = std::make_unique<ImportSource>(input.fd, options.cancel);
+  const ImportSource& archive = *source;
   std::vector<LayerInput> inputs;
-  inputs.push_back({.what = options.path == "-" ? "standard input" : quoted(options.path),
-                    .source = std::make_unique<codec::FdSource>(input.fd),
-                    .copy = std::move(blob.file)});
-  const LayerProgress progress = [&](std::uint64_t done) {
-    if (options.progress) options.progress("import", done, input.size_bytes);
+  inputs.push_back({.what = shown(options.path), .source = std::move(source), .copy = std::move(blob.file)});
+  // Called while the source is read.
+  const LayerProgress progress = [&](std::uint64_t) {
+    if (options.progress) options.progress("import", archive.done(), input.size_bytes);
   };
   const std::string what = inputs.front().what;
   auto outputs = process_layers(std::move(inputs), &builder, progress);
@@ -113,8 +127,11 @@ Result<Image> import_rootfs(BorrowedFd store, const ImportOptions& options) {
     ASSIGN_OR_RETURN(std::string name, full_name(options.source.name, oci_image::kLocalRegistry));
     names.push_back(std::move(name));
   }
-  if (options.source.admit) RETURN_IF_ERROR(options.source.admit(Transport::kRootfsTar));
-  ASSIGN_OR_RETURN(Input input, open_input(options.source.path));
+  if (options.source.admit) {
+    if (Status admitted = options.source.admit(Transport::kRootfsTar); !admitted.ok())
+      return std::move(admitted).error().with(shown(options.source.path));
+  }
+  ASSIGN_OR_RETURN(Input input, open_archive(options.source));
   (void)!remove_stale_jobs(store).ok();
   ASSIGN_OR_RETURN(Staging staging, Staging::create(store));
   // The name of the tree follows from the bytes: until they are known it has another one.

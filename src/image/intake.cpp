@@ -75,6 +75,19 @@ bool has_all_bytes(BorrowedFd store, const Image& image) {
          });
 }
 
+namespace {
+
+// What a power cut leaves of a blob is most often shorter. That costs one look; reading them all is for verify().
+bool have_their_sizes(BorrowedFd store, const ImagePlan& plan) {
+  return std::ranges::all_of(plan.layers, [&](const LayerPlan& layer) {
+    if (!layer.digest || !layer.size_bytes) return true;
+    const auto info = sys::fstatat(store, blob_path(*layer.digest));
+    return info.ok() && static_cast<std::uint64_t>(info->st_size) == *layer.size_bytes;
+  });
+}
+
+}  // namespace
+
 Result<std::optional<Image>> already_there(BorrowedFd store, const ImagePlan& plan) {
   ASSIGN_OR_RETURN(std::optional<Image> image, Records(store).image(plan.image_id()));
   if (!image) return image;
@@ -83,15 +96,28 @@ Result<std::optional<Image>> already_there(BorrowedFd store, const ImagePlan& pl
   // replaces ours.
   if (!plan.manifest_bytes.empty() && codec::digest_of(plan.manifest_bytes) != image->manifest_digest)
     return std::optional<Image>();
-  return has_all_bytes(store, *image) ? std::move(image) : std::optional<Image>();
+  return has_all_bytes(store, *image) && have_their_sizes(store, plan) ? std::move(image) : std::optional<Image>();
+}
+
+Result<bool> pin_image(BorrowedFd store, Staging& staging, const Image& image) {
+  for (const Digest& blob : blobs_of(image)) {
+    const auto info = sys::fstatat(store, blob_path(blob));
+    if (!info.ok()) return false;
+    ASSIGN_OR_RETURN(const bool there, staging.pin_blob(blob, static_cast<std::uint64_t>(info->st_size)));
+    if (!there) return false;
+  }
+  return true;
 }
 
 Result<Image> take_in(BorrowedFd store, Staging& staging, const ImagePlan& plan, const OpenLayers& open,
                       const IntakeProgress& progress) {
   ASSIGN_OR_RETURN(auto known, already_there(store, plan));
   if (known) {
-    known->names = plan.names;
-    return std::move(*known);
+    ASSIGN_OR_RETURN(const bool pinned, pin_image(store, staging, *known));
+    if (pinned) {
+      known->names = plan.names;
+      return std::move(*known);
+    }
   }
   const std::string chain = chain_of(plan.config.diff_ids);
   ASSIGN_OR_RETURN(const auto layers, read_layers(store, staging, plan, chain, open, progress));

@@ -134,7 +134,7 @@ Result<std::uint64_t> Pipeline::fill_ring(codec::ByteSource& plain) {
 
 Result<Pipeline::Stored> Pipeline::produce_layer(LayerInput& input, std::uint64_t done_before) {
   StoredBytes stored(input, done_before, progress_);
-  auto plain = Decompressor::create(stored);
+  auto plain = Decompressor::create(stored, codec::Accept::kLayers, input.max_window_bytes);
   if (!plain.ok()) return std::move(plain).error().with(input.what);
   const Compression compression = (*plain)->compression();
   const bool same_algorithm =

@@ -50,14 +50,18 @@ std::int64_t now_s() {
 // accidents: who can write here can write the records, too.
 std::uint64_t checksum_of(std::string_view bytes) {
   std::uint64_t sum = 0xcbf29ce484222325U ^ bytes.size();
-  while (!bytes.empty()) {
-    std::uint64_t word = 0;
-    const std::size_t n = std::min(bytes.size(), sizeof word);
-    std::memcpy(&word, bytes.data(), n);
+  std::uint64_t word = 0;
+  const auto add = [&] {
     sum = (sum ^ word) * 0x100000001b3U;
     sum ^= sum >> 32U;
-    bytes.remove_prefix(n);
+  };
+  for (; bytes.size() >= sizeof word; bytes.remove_prefix(sizeof word)) {
+    std::memcpy(&word, bytes.data(), sizeof word);
+    add();
   }
+  word = 0;
+  std::memcpy(&word, bytes.data(), bytes.size());
+  if (!bytes.empty()) add();
   return sum;
 }
 
@@ -111,12 +115,16 @@ class Unpacker {
     fail();
     return std::nullopt;
   }
+  // Of a list, whose elements take at least that many bytes each.
+  std::size_t count(std::size_t least_bytes) {
+    const std::uint64_t count = number();
+    return count > rest_.size() / least_bytes ? fail() : count;
+  }
   // Each element has a number or a length of its own.
   template <typename F>
   void list(F get) {
-    const std::uint64_t count = number();
-    if (count > rest_.size() / sizeof(std::uint64_t)) fail();
-    for (std::uint64_t i = 0; i < count && good_; ++i) get();
+    const std::size_t n = count(sizeof(std::uint64_t));
+    for (std::size_t i = 0; i < n && good_; ++i) get();
   }
   bool good() const { return good_; }
   bool at_end() const { return rest_.empty(); }
@@ -219,14 +227,16 @@ std::optional<std::vector<Image>> parse_listing(std::string_view text, std::stri
   text.remove_suffix(sizeof(std::uint64_t));
   Unpacker in(text.substr(kMagic.size()));
   if (in.text() != state || checksum_of(text) != sum.number()) return std::nullopt;
+  constexpr std::size_t kLeastImageBytes = 200;  // two digests, and the lengths of the rest
+  const std::size_t count = in.count(kLeastImageBytes);
   std::vector<Image> images;
-  bool whole = true;
-  in.list([&] {
-    auto image = whole ? unpack(in) : std::nullopt;
-    whole = image.has_value();
-    if (image) images.push_back(std::move(*image));
-  });
-  if (!whole || !in.good() || !in.at_end()) return std::nullopt;
+  images.reserve(count);
+  for (std::size_t i = 0; i < count; ++i) {
+    auto image = unpack(in);
+    if (!image) return std::nullopt;
+    images.push_back(std::move(*image));
+  }
+  if (!in.good() || !in.at_end()) return std::nullopt;
   return images;
 }
 

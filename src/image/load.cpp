@@ -2,6 +2,7 @@
 
 #include "base/strings.h"
 #include "codec/digest.h"
+#include "image/file_image.h"
 #include "image/internal/aci.h"
 #include "image/internal/intake.h"
 #include "image/internal/job.h"
@@ -57,7 +58,7 @@ Status Loader::open_archive(UniqueFd file, bool seekable, std::uint64_t size) {
       return {};
     }
   }
-  codec::FdSource stream(file);
+  StreamSource stream(file, options_.cancel);
   ASSIGN_OR_RETURN(UniqueFd spool,
                    sys::openat(staging_->job().fd(), "spool", O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0600));
   ASSIGN_OR_RETURN(auto archive, ArchiveSource::spool(stream, std::move(spool)));
@@ -67,19 +68,15 @@ Status Loader::open_archive(UniqueFd file, bool seekable, std::uint64_t size) {
 }
 
 Status Loader::open_source() {
-  if (options_.file.get() >= 0) {
-    ASSIGN_OR_RETURN(UniqueFd file, sys::dup_cloexec(options_.file));
-    ASSIGN_OR_RETURN(const struct stat info, sys::fstat(file));
-    // Who wrote it left its position at the end.
-    if (S_ISREG(info.st_mode)) RETURN_IF_ERROR(sys::lseek(file, 0, SEEK_SET));
-    return open_archive(std::move(file), S_ISREG(info.st_mode), static_cast<std::uint64_t>(info.st_size));
-  }
-  if (options_.path == "-") {
+  const bool given = options_.file.get() >= 0;
+  if (!given && options_.path == "-") {
     ASSIGN_OR_RETURN(UniqueFd input, sys::dup_cloexec(BorrowedFd(STDIN_FILENO)));
     return open_archive(std::move(input), false, 0);
   }
-  ASSIGN_OR_RETURN(UniqueFd file, sys::openat(sys::kCwd, options_.path, O_RDONLY | O_NOCTTY));
+  ASSIGN_OR_RETURN(UniqueFd file, given ? sys::dup_cloexec(options_.file) : open_input(options_.path));
   ASSIGN_OR_RETURN(const struct stat info, sys::fstat(file));
+  // Who wrote it left its position at the end.
+  if (given && S_ISREG(info.st_mode)) RETURN_IF_ERROR(sys::lseek(file, 0, SEEK_SET));
   if (S_ISDIR(info.st_mode)) {
     is_directory_ = true;
     source_ = std::make_unique<DirectorySource>(io::RootDir::adopt(std::move(file)));
@@ -133,7 +130,7 @@ Result<std::vector<OpenLayer>> Loader::open_layers(const ImagePlan& plan) {
     ASSIGN_OR_RETURN(auto blob, staging_->new_blob());
     const std::uint64_t bytes = file->size_bytes;
     layers.push_back({.input = {.what = what,
-                                .source = std::make_unique<FileRange>(std::move(*file)),
+                                .source = std::make_unique<FileRange>(std::move(*file), options_.cancel),
                                 .digest = layer.digest,
                                 .size_bytes = layer.size_bytes,
                                 .diff_id = layer.diff_id,
@@ -169,10 +166,16 @@ Result<std::vector<Image>> Loader::run() {
   staging_.emplace(std::move(staging));
   const std::string shown = options_.path == "-" ? "standard input" : quoted(options_.path);
   const auto context = [&](Error error) { return std::move(error).with(shown); };
+  // Of images that are run where they lie.
+  const auto explain = [&](Error error) {
+    if (error.code() != Errc::kCorrupt || options_.path == "-" || !is_image_file(options_.path)) return error;
+    return Error(Errc::kUnsupported, "is an image file, which is not loaded but run where it lies")
+        .with_hint("cooper run " + (names_file(options_.path) ? options_.path : "./" + options_.path));
+  };
   if (Status opened = open_source(); !opened.ok()) {
     // A path that cannot be opened is named by that error already.
     return opened.error().message().starts_with("open " + shown) ? std::move(opened).error()
-                                                                 : context(std::move(opened).error());
+                                                                 : context(explain(std::move(opened).error()));
   }
   auto transport = detect();
   if (!transport.ok()) return context(std::move(transport).error());
@@ -214,10 +217,12 @@ Result<std::vector<LayerInput>> stored_inputs(BorrowedFd store, const Image& ima
 
 Error reload_hint(Error error, const Image& image) {
   if (error.code() == Errc::kCorrupt || error.code() == Errc::kNotFound) {
+    // Neither a pull nor a load reads what is there whole: what is wrong must go first.
+    const std::string name = image.names.empty() ? std::string(image.id.hex().substr(0, 12)) : image.names.front();
     return std::move(error)
         .with("image " + image.id.str())
-        .with_hint(
-            "its bytes in the store are damaged: load the image again, or remove it (cooper image rm) and pull it");
+        .with_hint("its bytes in the store are damaged: cooper image verify --repair " + name +
+                   " takes the damaged ones away; then pull or load the image again");
   }
   return error;
 }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "base/chars.h"
 #include "base/strings.h"
 #include "io/file.h"
 #include "sys/file.h"
@@ -14,7 +15,7 @@ struct Directory {
   const char* path;
   mode_t mode;
 };
-constexpr std::array<Directory, 9> kDirectories = {{
+constexpr std::array<Directory, 10> kDirectories = {{
     {"blobs", 0700},
     {"blobs/sha256", 0700},
     {"blobs/sha512", 0700},
@@ -23,12 +24,9 @@ constexpr std::array<Directory, 9> kDirectories = {{
     {kNamesDir, 0700},
     {kTreesDir, 0700},  // nobody on the host shall run a setuid program of an image
     {kTmpDir, 0700},
+    {kPartialDir, 0700},
     {"locks", 0700},
 }};
-
-bool is_hex(char c) {
-  return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f');
-}
 
 }  // namespace
 
@@ -45,15 +43,12 @@ std::string name_of_record(std::string_view file_name) {
 }
 
 Status check_chain(std::string_view chain) {
-  if ((chain.size() == 64 || chain.size() == 128) && std::ranges::all_of(chain, is_hex)) return {};
+  if ((chain.size() == 64 || chain.size() == 128) && all_lower_hex(chain)) return {};
   return Error(Errc::kInvalidArgument, quoted(chain) + " is not the name of a tree");
 }
 
 Status check_tree_user(std::string_view user) {
-  const auto fine = [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '.' ||
-           c == '-';
-  };
+  const auto fine = [](char c) { return is_alnum(c) || c == '_' || c == '.' || c == '-'; };
   if (!user.empty() && user.size() <= 128 && user != "." && user != ".." && std::ranges::all_of(user, fine)) return {};
   return Error(Errc::kInvalidArgument,
                quoted(user) + " cannot be the user of a tree: only letters, digits, '_', '.' and '-'");

@@ -6,7 +6,7 @@
 
 #include "base/strings.h"
 #include "codec/digest.h"
-#include "image/internal/dir_stack.h"
+#include "image/internal/layer_path.h"
 #include "image/internal/paths.h"
 #include "spec/oci_image/media_types.h"
 #include "spec/oci_image/parse.h"

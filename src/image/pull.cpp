@@ -1,14 +1,20 @@
 // `image pull`: from a registry, through cooper-fetch.
+#include <poll.h>
+
 #include <algorithm>
 #include <map>
+#include <set>
+#include <utility>
 
 #include "base/strings.h"
 #include "codec/digest.h"
+#include "image/internal/checked_blob.h"
 #include "image/internal/cleanup.h"
 #include "image/internal/find.h"
 #include "image/internal/intake.h"
 #include "image/internal/job.h"
 #include "image/internal/load.h"
+#include "image/internal/partial.h"
 #include "image/internal/paths.h"
 #include "image/internal/plan.h"
 #include "image/internal/records.h"
@@ -24,6 +30,10 @@ namespace cooper::image {
 namespace {
 
 using oci_image::Descriptor;
+
+constexpr int kTurnMs = 100;
+// A pull shall do with 64 MiB in all its processes. Compressors take 8 MiB unless they are told otherwise.
+constexpr std::size_t kMaxPullWindowBytes = std::size_t{16} << 20;
 
 // A layer while it arrives.
 class ArrivingLayer final : public codec::ByteSource {
@@ -57,23 +67,66 @@ class StoredLayer final : public codec::ByteSource {
 
 class Puller {
  public:
-  Puller(BorrowedFd store, const PullOptions& options, fetch::Client& client)
-      : store_(store), options_(options), client_(client) {}
+  // Blobs of the store that are `damaged` are fetched.
+  Puller(BorrowedFd store, const PullOptions& options, fetch::Client& client, const std::set<Digest>& damaged)
+      : store_(store), options_(options), client_(client), damaged_(damaged) {}
   Result<PullResult> run();
+  // What an earlier pull has left was gone on with.
+  bool resumed() const { return resumed_; }
+  // Adds those of the store that were used and have another digest.
+  bool find_damaged(std::set<Digest>& damaged) const;
 
  private:
+  Result<PullResult> run_whole();
   Result<Descriptor> top();
+  Result<std::optional<Descriptor>> unchanged(const std::string& tag);
+  Result<Partial> take_turn(const ImagePlan& plan) const;
   Result<std::string> read(const Descriptor& descriptor, DocumentRole role, const std::string& what);
   Result<std::vector<OpenLayer>> open_layers(const ImagePlan& plan);
   Result<OpenLayer> open_layer(const Descriptor& layer, std::map<Digest, std::size_t>& transfers);
+  Status open_stored(const Descriptor& layer, OpenLayer& out) const;
 
   BorrowedFd store_;
   const PullOptions& options_;
   fetch::Client& client_;
+  const std::set<Digest>& damaged_;
+  std::map<Digest, std::uint64_t> stored_;  // that were used, and their sizes
   std::optional<Staging> staging_;
   std::map<Digest, std::string> documents_;
+  bool resumed_ = false;
   PullResult result_{.image = {.id = codec::digest_of(""), .manifest_digest = codec::digest_of("")}};
 };
+
+// That image for that platform is what is taken of the index it came from.
+bool is_exactly_for(BorrowedFd store, const Image& image, const oci_image::Platform& wanted) {
+  auto bytes = read_stored_document(store, image.config_digest(), "configuration");
+  if (!bytes.ok()) return false;
+  const auto config = oci_image::parse_config(std::move(*bytes), "configuration");
+  return config.ok() && oci_image::match_platform(wanted, config->platform) == 0;
+}
+
+// The manifest that is here, when the registry says that the tag names it, or the index it came from, still.
+Result<std::optional<Descriptor>> Puller::unchanged(const std::string& tag) {
+  const Records records(store_);
+  ASSIGN_OR_RETURN(const auto id, records.name(options_.reference.name()));
+  if (!id) return std::optional<Descriptor>();
+  ASSIGN_OR_RETURN(const auto image, records.image(*id));
+  if (!image || !has_all_bytes(store_, *image)) return std::optional<Descriptor>();
+  auto manifest = read_stored_document(store_, image->manifest_digest, "manifest");
+  if (!manifest.ok()) return std::optional<Descriptor>();
+  ASSIGN_OR_RETURN(const auto named, client_.digest(tag));
+  const bool same = named == image->manifest_digest ||
+                    (named && named == image->index_digest &&
+                     is_exactly_for(store_, *image, options_.platform.value_or(oci_image::host_platform())));
+  if (!same) return std::optional<Descriptor>();
+  Descriptor out{.media_type = {},
+                 .digest = image->manifest_digest,
+                 .size_bytes = manifest->size(),
+                 .annotations = {},
+                 .platform = {}};
+  documents_.insert_or_assign(image->manifest_digest, std::move(*manifest));
+  return std::optional(std::move(out));
+}
 
 // What the reference names, whose bytes are kept for read().
 Result<Descriptor> Puller::top() {
@@ -81,6 +134,10 @@ Result<Descriptor> Puller::top() {
   const std::string wanted = reference.digest        ? reference.digest->str()
                              : reference.tag.empty() ? std::string(oci_image::kDefaultTag)
                                                      : reference.tag;
+  if (!reference.digest) {
+    ASSIGN_OR_RETURN(auto here, unchanged(wanted));
+    if (here) return std::move(*here);
+  }
   ASSIGN_OR_RETURN(fetch::Client::Document document, client_.manifest(wanted, oci_image::kMaxDocumentBytes));
   Digest digest = codec::digest_of(document.bytes);
   if (reference.digest) {
@@ -108,6 +165,13 @@ Result<std::string> Puller::read(const Descriptor& descriptor, DocumentRole role
   return std::move(document.bytes);
 }
 
+Status Puller::open_stored(const Descriptor& layer, OpenLayer& out) const {
+  ASSIGN_OR_RETURN(UniqueFd file, staging_->open_blob(layer.digest));
+  const BorrowedFd fd = file.borrow();
+  out.input.source = std::make_unique<StoredLayer>(client_, SourceFile{std::move(file), fd, 0, layer.size_bytes});
+  return {};
+}
+
 Result<OpenLayer> Puller::open_layer(const Descriptor& layer, std::map<Digest, std::size_t>& transfers) {
   OpenLayer out{.input = {}, .bytes = layer.size_bytes};
   const auto same = transfers.find(layer.digest);
@@ -116,20 +180,29 @@ Result<OpenLayer> Puller::open_layer(const Descriptor& layer, std::map<Digest, s
     out.input.source = std::make_unique<ArrivingLayer>(client_, same->second);
     return out;
   }
-  ASSIGN_OR_RETURN(const bool stored, staging_->pin_blob(layer.digest, layer.size_bytes));
+  bool stored = false;
+  if (!damaged_.contains(layer.digest)) {
+    ASSIGN_OR_RETURN(stored, staging_->pin_blob(layer.digest, layer.size_bytes));
+  }
   if (stored) {
-    ASSIGN_OR_RETURN(UniqueFd file, sys::openat(store_, blob_path(layer.digest), O_RDONLY | O_NOFOLLOW));
-    const BorrowedFd fd = file.borrow();
-    out.input.source = std::make_unique<StoredLayer>(client_, SourceFile{std::move(file), fd, 0, layer.size_bytes});
+    stored_.emplace(layer.digest, layer.size_bytes);
+    RETURN_IF_ERROR(open_stored(layer, out));
     return out;
   }
-  ASSIGN_OR_RETURN(auto blob, staging_->new_blob());
-  const std::size_t transfer = client_.begin(layer.digest, layer.size_bytes, std::move(blob.file));
+  ASSIGN_OR_RETURN(auto blob, staging_->resumable_blob(layer.digest, layer.size_bytes));
+  resumed_ = resumed_ || blob.had_bytes != 0;
+  if (blob.had_bytes == layer.size_bytes) {
+    // All of it came, and it was not checked any more: it is now, like one that arrives.
+    RETURN_IF_ERROR(staging_->keep_blob(blob.number, layer.digest));
+    RETURN_IF_ERROR(open_stored(layer, out));
+    return out;
+  }
+  const std::size_t transfer = client_.begin(layer.digest, layer.size_bytes, std::move(blob.file), blob.had_bytes);
   transfers.emplace(layer.digest, transfer);
   out.input.source = std::make_unique<ArrivingLayer>(client_, transfer);
   out.blob = blob.number;
   ++result_.fetched_layers;
-  result_.fetched_bytes += layer.size_bytes;
+  result_.fetched_bytes += layer.size_bytes - blob.had_bytes;
   return out;
 }
 
@@ -148,12 +221,48 @@ Result<std::vector<OpenLayer>> Puller::open_layers(const ImagePlan& plan) {
     open.input.digest = layer.digest;
     open.input.size_bytes = layer.size_bytes;
     open.input.diff_id = layer.diff_id;
+    open.input.max_window_bytes = kMaxPullWindowBytes;
     layers.push_back(std::move(open));
   }
   return layers;
 }
 
+bool Puller::find_damaged(std::set<Digest>& damaged) const {
+  const std::size_t before = damaged.size();
+  for (const auto& [digest, size_bytes] : stored_) {
+    auto file = sys::openat(store_, blob_path(digest), O_RDONLY | O_NOFOLLOW);
+    const bool right =
+        file.ok() && CheckedBlob(std::move(*file), digest, size_bytes, "layer " + digest.str(), {}).drain().ok();
+    if (!right) damaged.insert(digest);
+  }
+  return damaged.size() != before;
+}
+
+// Of the pulls of one image the first fetches it; others find it there, or what is left of it.
+Result<Partial> Puller::take_turn(const ImagePlan& plan) const {
+  const Digest manifest = codec::digest_of(plan.manifest_bytes);
+  for (bool told = false;; told = true) {
+    ASSIGN_OR_RETURN(auto turn, Partial::open(store_, manifest, 0));
+    if (turn) return std::move(*turn);
+    if (!told) log::info("another pull of " + quoted(options_.reference.str()) + " is at work: waiting for its end");
+    (void)::poll(nullptr, 0, kTurnMs);
+    RETURN_IF_ERROR(client_.check_cancelled());
+  }
+}
+
+// What came until a transfer failed is right as far as anybody knows; without a failed transfer something else is
+// wrong.
+bool is_worth_keeping(const Error& error, const fetch::Client& client) {
+  return client.transfers_failed() && error.code() != Errc::kCorrupt && error.code() != Errc::kNoSpace;
+}
+
 Result<PullResult> Puller::run() {
+  auto pulled = run_whole();
+  if (!pulled.ok() && staging_ && !is_worth_keeping(pulled.error(), client_)) staging_->forget_partials();
+  return pulled;
+}
+
+Result<PullResult> Puller::run_whole() {
   // What killed pulls left behind may be large; not to find it is no reason to fail.
   (void)!remove_stale_jobs(store_).ok();
   ASSIGN_OR_RETURN(Staging staging, Staging::create(store_));
@@ -173,6 +282,7 @@ Result<PullResult> Puller::run() {
   const oci_image::Reference& reference = options_.reference;
   const bool by_digest = reference.digest && reference.tag.empty();
   if (!by_digest) plan.names = {reference.name()};
+  ASSIGN_OR_RETURN(const Partial turn, take_turn(plan));
   ASSIGN_OR_RETURN(const auto known, already_there(store_, plan));
   result_.was_there = known.has_value();
   ASSIGN_OR_RETURN(Image image, take_in(
@@ -180,6 +290,8 @@ Result<PullResult> Puller::run() {
   if (by_digest) image.digest_names = {reference.registry + "/" + reference.repository + "@" + reference.digest->str()};
   std::vector<Image> images = {std::move(image)};
   RETURN_IF_ERROR(staging_->commit(images));
+  // Not before: this pull may have been for the oldest of them.
+  (void)!remove_old_partials(store_, partials_old_before_unix_ms(), false).ok();
   result_.image = std::move(images.front());
   return std::move(result_);
 }
@@ -203,18 +315,29 @@ Result<PullResult> pull_image(BorrowedFd store, const PullOptions& options, cons
     ASSIGN_OR_RETURN(auto known, known_by_digest(store, options.reference));
     if (known) return PullResult{.image = std::move(*known), .was_there = true};
   }
-  auto client = start(FetchFrom::kMirrorsToo);
-  if (!client.ok()) return context(std::move(client).error());
-  auto pulled = Puller(store, options, **client).run();
-  if (!pulled.ok() && pulled.error().code() == Errc::kCorrupt && (*client)->mirror_was_wrong()) {
-    // What was unpacked while it came cannot be taken back piece by piece.
-    log::warning(pulled.error().message() + "; once more, from the registry itself");
-    client = start(FetchFrom::kRegistryAlone);
+  FetchFrom from = FetchFrom::kMirrorsToo;
+  bool begun_again = false;
+  std::set<Digest> damaged;
+  // What was unpacked while it came cannot be taken back piece by piece: wrong bytes mean all of it once more.
+  while (true) {
+    auto client = start(from);
     if (!client.ok()) return context(std::move(client).error());
-    pulled = Puller(store, options, **client).run();
+    Puller puller(store, options, **client, damaged);
+    auto pulled = puller.run();
+    if (pulled.ok()) return pulled;
+    const bool corrupt = pulled.error().code() == Errc::kCorrupt;
+    if (corrupt && puller.resumed() && !begun_again) {
+      begun_again = true;
+      log::warning(pulled.error().message() + "; once more, without what an earlier pull had left");
+    } else if (corrupt && puller.find_damaged(damaged)) {
+      log::warning(pulled.error().message() + ", as it is in the store; it is fetched again");
+    } else if (corrupt && from == FetchFrom::kMirrorsToo && (*client)->mirror_was_wrong()) {
+      from = FetchFrom::kRegistryAlone;
+      log::warning(pulled.error().message() + "; once more, from the registry itself");
+    } else {
+      return context(std::move(pulled).error());
+    }
   }
-  if (!pulled.ok()) return context(std::move(pulled).error());
-  return pulled;
 }
 
 }  // namespace cooper::image

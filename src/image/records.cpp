@@ -217,6 +217,15 @@ Result<std::vector<std::string>> Records::names() const {
 }
 
 Result<std::vector<Digest>> Records::ids_with_prefix(std::string_view hex) const {
+  if (ids_) {
+    std::vector<Digest> ids;
+    for (const std::string_view algorithm : {"sha256:", "sha512:"}) {
+      auto at = std::ranges::lower_bound(*ids_, std::string(algorithm).append(hex), {}, &Digest::str);
+      for (; at != ids_->end() && at->str().starts_with(algorithm) && at->hex().starts_with(hex); ++at)
+        ids.push_back(*at);
+    }
+    return ids;
+  }
   ASSIGN_OR_RETURN(const UniqueFd dir, sys::openat(store_, kImagesDir, O_RDONLY | O_DIRECTORY));
   ASSIGN_OR_RETURN(const auto files, sys::list_directory(dir));
   std::vector<Digest> ids;
@@ -275,17 +284,29 @@ Status Records::put_name(const std::string& name, const Digest& id) {
 
 Status Records::remove_name(const std::string& name) {
   ASSIGN_OR_RETURN(const auto owner, this->name(name));
-  Status removed = sys::unlinkat(store_, name_record_path(name));
-  if (!removed.ok() && !is_missing(removed.error())) return removed;
+  RETURN_IF_ERROR(drop_name(name));
   if (!owner) return {};
   ASSIGN_OR_RETURN(auto image, read_record(*owner));
   if (image && std::erase(image->names, name) != 0) RETURN_IF_ERROR(put_image(*image));
   return {};
 }
 
+Status Records::drop_name(const std::string& name) {
+  Status removed = sys::unlinkat(store_, name_record_path(name));
+  if (!removed.ok() && !is_missing(removed.error())) return removed;
+  return {};
+}
+
 Status Records::remove_image(const Digest& id) {
+  if (ids_) ids_->erase(id);
   Status removed = sys::unlinkat(store_, image_record_path(id));
   if (!removed.ok() && !is_missing(removed.error())) return removed;
+  return {};
+}
+
+Status Records::remember_ids() {
+  ASSIGN_OR_RETURN(const auto ids, ids_with_prefix(""));
+  ids_.emplace(ids.begin(), ids.end());
   return {};
 }
 

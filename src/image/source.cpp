@@ -1,13 +1,17 @@
 #include "image/internal/source.h"
 
+#include <fcntl.h>
+#include <poll.h>
+
 #include "base/strings.h"
 #include "codec/compression.h"
 #include "codec/tar.h"
-#include "image/internal/dir_stack.h"
+#include "image/internal/layer_path.h"
 #include "io/file.h"
 #include "io/regular.h"
 #include "spec/oci_image/parse.h"
 #include "sys/file.h"
+#include "sys/retry.h"
 
 namespace cooper::image {
 namespace {
@@ -44,7 +48,34 @@ std::optional<std::string> link_path(const std::string& path, const codec::tar::
   return std::move(*clean);
 }
 
+Error cancelled() {
+  return Error(Errc::kCancelled, "reading was cancelled", ECANCELED);
+}
+
 }  // namespace
+
+Status check_cancelled(BorrowedFd cancel) {
+  if (cancel.get() < 0) return {};
+  struct pollfd entry = {cancel.get(), POLLIN, 0};
+  if (::poll(&entry, 1, 0) > 0) return cancelled();
+  return {};
+}
+
+Result<std::size_t> StreamSource::read(std::span<char> buffer) {
+  while (true) {
+    struct pollfd entries[] = {{cancel_.get(), POLLIN, 0}, {fd_.get(), POLLIN, 0}};
+    if (sys::retry([&] { return ::poll(entries, 2, -1); }) < 0) return Error::from_errno(errno, "wait for input");
+    if (entries[0].revents != 0) return cancelled();
+    auto n = sys::read(fd_, buffer);
+    if (!n.ok() && n.error().errno_value() == EAGAIN) continue;
+    if (n.ok()) done_ += *n;
+    return n;
+  }
+}
+
+Result<UniqueFd> open_input(const std::string& path) {
+  return sys::openat(sys::kCwd, path, O_RDONLY | O_NOCTTY | O_NONBLOCK);
+}
 
 Result<std::string> Source::read(const std::string& path, std::size_t max_bytes) {
   ASSIGN_OR_RETURN(const auto file, open(path));

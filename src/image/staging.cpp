@@ -37,8 +37,21 @@ Result<Staging::NewBlob> Staging::new_blob() {
   return NewBlob{number, std::move(file)};
 }
 
+Result<Staging::NewBlob> Staging::resumable_blob(const Digest& digest, std::uint64_t size_bytes) {
+  ASSIGN_OR_RETURN(auto partial, Partial::open(store_, digest, size_bytes));
+  if (!partial) return new_blob();
+  unsynced_ = true;
+  ASSIGN_OR_RETURN(UniqueFd file, sys::dup_cloexec(partial->file()));
+  NewBlob blob{unnamed_++, std::move(file), partial->had_bytes()};
+  partials_.emplace(blob.number, std::move(*partial));
+  return blob;
+}
+
 Status Staging::keep_blob(std::size_t number, const Digest& digest) {
-  RETURN_IF_ERROR(sys::renameat(job_.fd(), unnamed_blob(number), job_.fd(), staged_blob(digest)));
+  const auto partial = partials_.find(number);
+  RETURN_IF_ERROR(partial != partials_.end()
+                      ? partial->second.link_to(job_.fd(), staged_blob(digest))
+                      : sys::renameat(job_.fd(), unnamed_blob(number), job_.fd(), staged_blob(digest)));
   blobs_.insert(digest);
   return {};
 }
@@ -167,7 +180,13 @@ Status Staging::commit(std::vector<Image>& images) {
   }
   RETURN_IF_ERROR(publish_records(images));
   undo.dismiss();
+  forget_partials();
   return {};
+}
+
+void Staging::forget_partials() {
+  for (auto& [number, partial] : partials_) partial.remove();
+  partials_.clear();
 }
 
 }  // namespace cooper::image

@@ -10,13 +10,17 @@
 #include "image/internal/job.h"
 #include "image/internal/listing.h"
 #include "image/internal/load.h"
+#include "image/internal/partial.h"
 #include "image/internal/paths.h"
+#include "image/internal/plan.h"
 #include "image/internal/records.h"
+#include "image/internal/remove.h"
 #include "image/internal/save.h"
 #include "image/internal/trees.h"
 #include "image/internal/usage.h"
 #include "image/internal/verify.h"
 #include "io/file.h"
+#include "io/full_disk.h"
 #include "log/steps.h"
 #include "spec/oci_image/parse.h"
 #include "spec/oci_image/reference.h"
@@ -24,26 +28,24 @@
 
 namespace cooper::image {
 
+namespace {
+
+constexpr std::string_view kFullStoreHint =
+    "cooper image gc and image rm remove images, cooper pod gc and rm containers; or use another disk: --root";
+
+}  // namespace
+
 struct Store::Impl {
   std::string dir;
   UniqueFd fd;
+  // Of what has written into the store.
+  Error explain(Error error) const {
+    return io::explain_full_disk(std::move(error), "the image store " + quoted(dir), std::string(kFullStoreHint));
+  }
   Result<io::FileLock> lock() const { return take_lock(fd, kStoreLock, io::FileLock::Mode::kExclusive); }
 };
 
 namespace {
-
-// Errc::kBusy while a container runs on, or keeps its changes on top of, a tree that only this image stands for.
-Status check_unused(BorrowedFd store, const Records& records, const Image& image) {
-  ASSIGN_OR_RETURN(const auto users, Trees(store).all_users(image.chain));
-  if (users.empty()) return {};
-  ASSIGN_OR_RETURN(const auto images, records.images());
-  const auto other = [&](const Image& one) { return one.chain == image.chain && one.id != image.id; };
-  if (std::ranges::any_of(images, other)) return {};
-  return Error(Errc::kBusy, "image " + std::string(image.id.hex().substr(0, 12)) + " is in use by " +
-                                std::to_string(users.size()) + " container(s), " + users.front() +
-                                (users.size() > 1 ? " among them" : ""))
-      .with_hint("remove them first, or use --force: they keep their files");
-}
 
 void log_stored(std::span<const Image> images, const std::string& store, const log::Stopwatch& loading) {
   for (const Image& image : images) {
@@ -86,6 +88,17 @@ Result<std::pair<Image, std::optional<std::string>>> Store::find_named(std::stri
   return std::pair(std::move(found.image), std::move(found.name));
 }
 
+Status Store::check_reference(std::string_view reference) {
+  return check_image_word(reference);
+}
+
+Status Store::check_new_name(std::string_view name) {
+  ASSIGN_OR_RETURN(const oci_image::Reference parsed, oci_image::parse_reference(name));
+  if (parsed.digest) return Error(Errc::kInvalidArgument, "name " + quoted(name) + " cannot have a digest");
+  auto full = full_name(name, oci_image::kLocalRegistry);
+  return full.ok() ? ok_status() : std::move(full).error();
+}
+
 bool Store::names_an_id(std::string_view reference) {
   return is_id(reference);
 }
@@ -101,21 +114,31 @@ Result<std::vector<Image>> Store::list() const {
 Result<std::vector<Image>> Store::load(const LoadOptions& options) {
   const log::Stopwatch loading;
   auto images = load_images(impl_->fd, options);
-  if (images.ok()) log_stored(*images, impl_->dir, loading);
+  if (!images.ok()) return impl_->explain(std::move(images).error());
+  log_stored(*images, impl_->dir, loading);
   return images;
 }
 
 Result<Image> Store::import(const ImportOptions& options) {
   const log::Stopwatch loading;
   auto image = import_rootfs(impl_->fd, options);
-  if (image.ok()) log_stored(std::span(&*image, 1), impl_->dir, loading);
+  if (!image.ok()) return impl_->explain(std::move(image).error());
+  log_stored(std::span(&*image, 1), impl_->dir, loading);
+  return image;
+}
+
+Result<Image> Store::build(const BuildOptions& options) {
+  const log::Stopwatch building;
+  auto image = build_image(impl_->fd, options);
+  if (image.ok()) log_stored(std::span(&*image, 1), impl_->dir, building);
   return image;
 }
 
 Result<PullResult> Store::pull(const PullOptions& options, const StartFetch& start) {
   const log::Stopwatch pulling;
   auto pulled = pull_image(impl_->fd, options, start);
-  if (pulled.ok()) log_stored(std::span(&pulled->image, 1), impl_->dir, pulling);
+  if (!pulled.ok()) return impl_->explain(std::move(pulled).error());
+  log_stored(std::span(&pulled->image, 1), impl_->dir, pulling);
   return pulled;
 }
 
@@ -165,11 +188,9 @@ Result<std::vector<PathChange>> Store::diff(const Image& before, const Image& af
 Status Store::tag(std::string_view reference, std::span<const std::string> names) {
   std::vector<std::string> full;
   for (const std::string& name : names) {
-    ASSIGN_OR_RETURN(oci_image::Reference parsed, oci_image::parse_reference(name));
-    if (parsed.digest) return Error(Errc::kInvalidArgument, "name " + quoted(name) + " cannot have a digest");
-    full.push_back(oci_image::qualify(std::move(parsed), oci_image::kLocalRegistry).name());
-    if (full.back().size() > oci_image::kMaxNameBytes)
-      return Error(Errc::kInvalidArgument, "name " + quoted(full.back()) + " is too long");
+    RETURN_IF_ERROR(check_new_name(name));
+    ASSIGN_OR_RETURN(std::string wanted, full_name(name, oci_image::kLocalRegistry));
+    full.push_back(std::move(wanted));
   }
   ASSIGN_OR_RETURN(const io::FileLock guard, impl_->lock());
   Records records(impl_->fd);
@@ -179,33 +200,13 @@ Status Store::tag(std::string_view reference, std::span<const std::string> names
 }
 
 Result<RemoveResult> Store::remove(std::string_view reference, bool force) {
+  ASSIGN_OR_RETURN(auto removed, remove_all(std::vector{std::string(reference)}, force));
+  return std::move(removed.front());
+}
+
+Result<std::vector<Result<RemoveResult>>> Store::remove_all(std::span<const std::string> references, bool force) {
   ASSIGN_OR_RETURN(const io::FileLock guard, impl_->lock());
-  Records records(impl_->fd);
-  ASSIGN_OR_RETURN(const FoundImage found, find_image_and_name(records, reference));
-  const Image& image = found.image;
-  RemoveResult result;
-  if (!force && (!found.name || image.names.size() <= 1)) RETURN_IF_ERROR(check_unused(impl_->fd, records, image));
-  if (found.name) {
-    RETURN_IF_ERROR(records.remove_name(*found.name));
-    result.untagged.push_back(*found.name);
-    if (image.names.size() > 1) return result;
-  } else {
-    if (image.names.size() > 1 && !force) {
-      return Error(Errc::kBusy, "image " + std::string(image.id.hex().substr(0, 12)) +
-                                    " has several names: " + join(image.names, ", "))
-          .with_hint("remove the names one by one, or use --force");
-    }
-    for (const std::string& name : image.names) {
-      RETURN_IF_ERROR(records.remove_name(name));
-      result.untagged.push_back(name);
-    }
-  }
-  RETURN_IF_ERROR(records.remove_image(image.id));
-  // Before the bytes go: no power cut brings back a name without them.
-  RETURN_IF_ERROR(records.flush());
-  RETURN_IF_ERROR(remove_unreferenced(impl_->fd, blobs_of(image), {image.chain, erofs_tree(image.chain)}));
-  result.deleted.push_back(image.id);
-  return result;
+  return remove_images(impl_->fd, references, force);
 }
 
 Result<std::string> Store::manifest_bytes(const Image& image) const {
@@ -236,7 +237,10 @@ Result<Store::Tree> Store::acquire_tree(const Image& image, std::string_view use
   RETURN_IF_ERROR(check_tree_user(user));
   ASSIGN_OR_RETURN(const bool there, Trees(impl_->fd).register_user(image.chain, user));
   const log::Stopwatch unpacking;
-  if (!there) RETURN_IF_ERROR(unpack_stored_tree(impl_->fd, image, user));
+  if (!there) {
+    if (Status unpacked = unpack_stored_tree(impl_->fd, image, user); !unpacked.ok())
+      return impl_->explain(std::move(unpacked).error());
+  }
   Tree tree{.chain = image.chain, .rootfs = impl_->dir + "/" + tree_path(image.chain) + "/rootfs", .erofs = {}};
   log::step(there ? "tree reused" : "tree unpacked", [&] {
     return log::Fields{{"rootfs", tree.rootfs}, {"took_ms", there ? "0" : unpacking.ms()}};
@@ -250,7 +254,10 @@ Result<Store::Tree> Store::acquire_erofs(const Image& image, std::string_view us
   const std::string name = erofs_tree(image.chain);
   ASSIGN_OR_RETURN(const bool there, Trees(impl_->fd).register_user(name, user));
   const log::Stopwatch making;
-  if (!there) RETURN_IF_ERROR(build_erofs_tree(impl_->fd, image, user));
+  if (!there) {
+    if (Status made = build_erofs_tree(impl_->fd, image, user); !made.ok())
+      return impl_->explain(std::move(made).error());
+  }
   Tree tree{.chain = name, .rootfs = {}, .erofs = io::FilesystemImage()};
   ASSIGN_OR_RETURN(const struct stat info, sys::fstatat(impl_->fd, tree_path(name) + "/rootfs"));
   tree.erofs->file = impl_->dir + "/" + tree_path(name) + "/rootfs";
@@ -299,7 +306,9 @@ Status Store::extract(const Image& image, const std::string& directory) {
     for (const std::string& name : *names) (void)!io::remove_tree(fd, name).ok();
     if (created) (void)!sys::unlinkat(sys::kCwd, directory, AT_REMOVEDIR).ok();
   });
-  RETURN_IF_ERROR(unpack_stored_image(impl_->fd, image, fd));
+  if (Status unpacked = unpack_stored_image(impl_->fd, image, fd); !unpacked.ok())
+    return io::explain_full_disk(std::move(unpacked).error(), "directory " + quoted(directory),
+                                 "free some of it, or extract to another disk");
   undo.dismiss();
   return {};
 }
@@ -307,10 +316,12 @@ Status Store::extract(const Image& image, const std::string& directory) {
 Result<Store::Collected> Store::gc(const GcOptions& options) {
   ASSIGN_OR_RETURN(const std::uint64_t stale,
                    options.dry_run ? stale_job_bytes(impl_->fd) : remove_stale_jobs(impl_->fd));
+  const std::int64_t old = options.loaded_before_unix_ms.value_or(partials_old_before_unix_ms());
+  ASSIGN_OR_RETURN(const std::uint64_t partial, remove_old_partials(impl_->fd, old, options.dry_run));
   const auto mode = options.dry_run ? io::FileLock::Mode::kShared : io::FileLock::Mode::kExclusive;
   ASSIGN_OR_RETURN(const io::FileLock guard, take_lock(impl_->fd, kStoreLock, mode));
   ASSIGN_OR_RETURN(Collected out, sweep(impl_->fd, options));
-  out.freed_bytes += stale;
+  out.freed_bytes += stale + partial;
   return out;
 }
 

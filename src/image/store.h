@@ -6,7 +6,7 @@
 //   layer chain, shared read-only by every container; <chain> = hex of the chain id <dir>/trees/<chain>/users/<user>
 //   empty file: `user` (a pod uuid) needs the tree, also while it does not run <dir>/trees/<chain>.erofs/ the same tree
 //   as an erofs image, with users of its own <dir>/tmp/ work in progress; what no
-//   live process has locked is removed by gc <dir>/locks/
+//   live process has locked is removed by gc <dir>/partial/ what interrupted pulls have got of blobs <dir>/locks/
 //
 // Many processes may read and write at once. A crash or a full disk at any instant leaves the old or the new state:
 // never a name that points to missing or wrong bytes, never a tree that is not complete. Needs root to unpack trees
@@ -74,7 +74,7 @@ enum class Transport { kAuto, kOciDirectory, kOciArchive, kDockerArchive, kRootf
 
 struct LoadOptions {
   std::string path;  // directory or file; "-" = standard input (archives only)
-  // An archive that is open already, from its beginning; `path` is then only what errors call it.
+  // What is there, open already, from its beginning; `path` is then only what errors call it.
   BorrowedFd file = BorrowedFd(-1);
   Transport transport = Transport::kAuto;
   std::string name;                             // beside the name that a single image brings
@@ -83,6 +83,8 @@ struct LoadOptions {
   // Asked before anything is read of the images, with the transport that was found out (kRootfsTar: import()); an error
   // ends the work. Empty: everything may come.
   std::function<Status(Transport transport)> admit = {};
+  // Readable when the work shall end: Errc::kCancelled, and nothing is left of it. Not valid: nobody asks.
+  BorrowedFd cancel = BorrowedFd(-1);
   // Progress in bytes of input consumed; total 0 when unknown. Called from one thread at a time.
   std::function<void(std::string_view what, std::uint64_t done_bytes, std::uint64_t total_bytes)> progress;
   // Of an ACI: asked for a dependency that the store lacks; true: it is there now. Who loads it passes on the images
@@ -90,6 +92,8 @@ struct LoadOptions {
   std::function<Result<bool>(const appc::Dependency& dependency, const std::vector<appc::ImageName>& needed_by)>
       supply = {};
   std::vector<appc::ImageName> needed_by = {};
+  // Asked about the manifest of an ACI, before anything else of it is looked at; an error ends the work.
+  std::function<Status(const appc::ImageManifest& manifest)> admit_aci = {};
 };
 // Image configuration for plain root file system tars (`image import`).
 struct ImportOptions {
@@ -136,7 +140,8 @@ struct GcOptions {
   // Removes nothing, and tells what it would.
   bool dry_run = false;
 };
-struct SaveOptions;  // image/save.h
+struct BuildOptions;  // image/build.h
+struct SaveOptions;   // image/save.h
 struct SaveResult;
 struct StoreUsage;  // image/usage.h
 struct LayerSize;
@@ -162,6 +167,9 @@ class Store {
   Result<Image> find(std::string_view reference) const;
   // And its full name, when that is how it was found.
   Result<std::pair<Image, std::optional<std::string>>> find_named(std::string_view reference) const;
+  // What find() refuses before it looks, and what load() and tag() refuse as a new name.
+  static Status check_reference(std::string_view reference);
+  static Status check_new_name(std::string_view name);
   // What means an id and no name of a registry: digits with their algorithm, or as many of them as are printed.
   static bool names_an_id(std::string_view reference);
   // Stored names that may have been meant by one that is not there, best first; none when the names cannot be read.
@@ -170,9 +178,12 @@ class Store {
   // Several images when an archive holds several. Already present blobs and trees are not written again.
   Result<std::vector<Image>> load(const LoadOptions& options);
   Result<Image> import(const ImportOptions& options);
+  // Of a directory's files. Equal files with equal options give the same image, digests and all.
+  Result<Image> build(const BuildOptions& options);
   // From a registry. What the store has is not fetched again; an image that is named by its digest and is there is not
-  // asked about at all. Layers are unpacked while they arrive. What cooper-fetch hands over is taken for hostile: sizes
-  // and digests are checked on this side.
+  // asked about at all, and of a tag only what it names; an interrupted pull is gone on with. Blobs of the store count
+  // as right until they are read: then a damaged one is fetched. Layers are unpacked while they arrive. What
+  // cooper-fetch hands over is taken for hostile: sizes and digests are checked on this side.
   Result<PullResult> pull(const PullOptions& options, const StartFetch& start);
   // To a registry: what it lacks of the image's blobs, and then the manifest as it is stored. A blob whose digest is
   // wrong is not sent, and no manifest after it. Blobs that are removed meanwhile are sent all the same.
@@ -180,12 +191,16 @@ class Store {
   // Writes images out. They are held meanwhile: a removal takes nothing from what is written. Every blob is checked
   // while it is copied, and a file or a directory appears whole or not at all.
   Result<SaveResult> save(const SaveOptions& options) const;
-  // What import() refuses before it reads anything: changes and the name.
+  // What import() and build() refuse before they read anything: changes and the name.
   static Status check(const ImportOptions& options);
+  static Status check(const BuildOptions& options);
   Status tag(std::string_view reference, std::span<const std::string> names);
   // A name is untagged; the image goes with its last name, an id removes all its names (several names need force). What
   // containers use goes only with force; they keep its tree. Trees in use are kept until their last user is gone.
   Result<RemoveResult> remove(std::string_view reference, bool force);
+  // The same of several, in their order and in time that grows with their number and that of the images, not with the
+  // product: one that cannot go keeps no other. An error of all means that what they had may lie there still, for gc().
+  Result<std::vector<Result<RemoveResult>>> remove_all(std::span<const std::string> references, bool force);
 
   Result<oci_image::Manifest> manifest(const Image& image) const;
   Result<oci_image::ImageConfig> config(const Image& image) const;
@@ -227,7 +242,8 @@ class Store {
     std::vector<Digest> deleted;
     std::uint64_t freed_bytes = 0;
   };
-  // Removes images whose tree nobody uses, unreferenced blobs and trees, and stale temporary files. Takes time in
+  // Removes images whose tree nobody uses, unreferenced blobs and trees, stale temporary files, and what interrupted
+  // pulls have left when it is older than a day, or than images have to be. Takes time in
   // proportion to the number of images, blobs and trees.
   Result<Collected> gc(const GcOptions& options);
 

@@ -5,9 +5,11 @@
 
 #include <algorithm>
 #include <array>
+#include <limits>
 
 #include "base/strings.h"
-#include "image/internal/whiteouts.h"
+#include "image/internal/dir_stack.h"
+#include "image/internal/layer_walk.h"
 #include "io/file.h"
 #include "sys/file.h"
 
@@ -19,7 +21,6 @@ using codec::tar::EntryType;
 
 constexpr std::size_t kFewXattrBytes = 3000;   // what every file system holds that has attributes at all
 constexpr std::size_t kXattrHeaderBytes = 16;  // of each, on ext4
-constexpr std::uint64_t kPathOverhead = 128;   // bytes of memory that a path takes beside its own
 constexpr std::uint64_t kWritebackBytes = std::uint64_t{1} << 20;
 
 constexpr std::array<std::string_view, 2> kDroppedPrefixes = {"trusted.overlay.", "user.overlay."};
@@ -70,6 +71,10 @@ std::uint64_t xattr_bytes(const std::vector<std::pair<std::string, std::string>>
   return total;
 }
 
+mode_t node_type(EntryType type) {
+  return type == EntryType::kFifo ? S_IFIFO : type == EntryType::kCharDevice ? S_IFCHR : S_IFBLK;
+}
+
 }  // namespace
 
 bool keeps_xattr(std::string_view name) {
@@ -78,76 +83,53 @@ bool keeps_xattr(std::string_view name) {
 }
 
 TreeBuilder::TreeBuilder(BorrowedFd root, TreeLimits limits)
-    : root_(root), limits_(limits), stack_(root), link_stack_(root), euid_(::geteuid()), egid_(::getegid()) {
+    : root_(root), limits_(limits), euid_(::geteuid()), egid_(::getegid()) {
   directories_.emplace("", DirectoryMeta{.uid = euid_, .gid = egid_});
 }
 
 Status TreeBuilder::apply(codec::BlockSource& tar) {
-  touched_.clear();
-  touched_path_bytes_ = 0;
-  codec::tar::Reader reader(tar);
-  Entry entry;
-  while (true) {
-    ASSIGN_OR_RETURN(const bool more, reader.next(entry));
-    if (!more) break;
-    if (Status applied = apply_entry(reader, entry); !applied.ok()) {
-      return std::move(applied).error().with(std::string(codec::tar::to_string(entry.type)) + " " + quoted(entry.path));
-    }
-    ++entries_;
-  }
-  if (require_end_mark_ && !reader.saw_end_mark())
-    return Error(Errc::kCorrupt, "tar: archive is truncated: it has no end mark");
-  has_lower_ = true;
-  return {};
+  LayerWalk<TreeBuilder> walk(*this, rules_);
+  Status applied = walk.apply(tar);
+  entries_ += walk.entries();
+  rules_.has_lower = true;
+  return applied;
 }
 
-Status TreeBuilder::apply_entry(codec::tar::Reader& reader, const Entry& entry) {
-  ASSIGN_OR_RETURN(const std::string clean, clean_path(entry.path));
-  if (clean.empty()) {
-    if (entry.type != EntryType::kDirectory) return Error(Errc::kPermission, "the root can only be a directory");
-    return keep_directory("", {entry.uid, entry.gid, entry.mode, entry.mtime_s, entry.mtime_ns, entry.xattrs});
-  }
-  const auto [parent, name] = split_parent(clean);
-  if (name.starts_with(kWhiteout)) return apply_whiteout(parent, name);
-  ASSIGN_OR_RETURN(const auto directory, stack_.walk(parent, DirStack::Missing::kCreate));
-  RETURN_IF_ERROR(note_created(entry));
-  Place place{.dir = directory->fd, .name = std::string(name), .path = {}};
-  place.path = directory->path.empty() ? place.name : directory->path + "/" + place.name;
-  RETURN_IF_ERROR(touch(place.path));
-  switch (entry.type) {
-    case EntryType::kFile:
-      return make_file(reader, place, entry);
-    case EntryType::kDirectory:
-      return make_directory(place, entry);
-    case EntryType::kHardLink:
-      return make_hard_link(place, entry);
-    case EntryType::kSymlink:
-      return make_symlink(place, entry);
-    case EntryType::kCharDevice:
-    case EntryType::kBlockDevice:
-    case EntryType::kFifo:
-      return make_node(place, entry);
-  }
-  return Error(Errc::kInternal, "unknown type of entry");
+Result<UniqueFd> TreeBuilder::root_handle() const {
+  return sys::dup_cloexec(root_);
 }
 
-// Directories no entry asked for.
-Status TreeBuilder::note_created(const Entry& entry) {
-  for (const std::string& path : stack_.take_created()) {
-    RETURN_IF_ERROR(keep_directory(
-        path, {.uid = euid_, .gid = egid_, .mtime_s = entry.mtime_s, .mtime_ns = entry.mtime_ns, .xattrs = {}}));
-  }
-  return {};
+Result<Found<UniqueFd>> TreeBuilder::find(Dir dir, const std::string& name) const {
+  auto opened = sys::openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+  if (opened.ok()) return Found<UniqueFd>{.kind = FoundKind::kDirectory, .directory = std::move(*opened)};
+  const int why = opened.error().errno_value();
+  if (why == ENOENT) return Found<UniqueFd>{};
+  if (why != ENOTDIR && why != ELOOP) return std::move(opened).error();
+  auto target = sys::readlinkat(dir, name);
+  if (target.ok()) return Found<UniqueFd>{.kind = FoundKind::kLink, .target = std::move(*target)};
+  if (target.error().errno_value() != EINVAL) return std::move(target).error();
+  return Found<UniqueFd>{.kind = FoundKind::kOther};
 }
 
-Status TreeBuilder::keep_directory(const std::string& path, DirectoryMeta meta) {
+Result<UniqueFd> TreeBuilder::make_missing(Dir dir, const std::string& name, const std::string& path,
+                                           const Entry& made_for) {
+  RETURN_IF_ERROR(sys::mkdirat(dir, name, 0700));
+  keep_directory(path,
+                 DirectoryMeta{.uid = euid_, .gid = egid_, .mtime_s = made_for.mtime_s, .mtime_ns = made_for.mtime_ns});
+  return sys::openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+}
+
+void TreeBuilder::keep_directory(const std::string& path, const Entry& entry) {
+  keep_directory(path, DirectoryMeta{entry.uid, entry.gid, entry.mode, entry.mtime_s, entry.mtime_ns, entry.xattrs});
+}
+
+void TreeBuilder::keep_directory(const std::string& path, DirectoryMeta meta) {
   std::erase_if(meta.xattrs, [](const auto& attribute) { return !keeps_xattr(attribute.first); });
   const auto [place, added] = directories_.try_emplace(path);
   if (added) directory_path_bytes_ += path.size() + kPathOverhead;
   directory_xattr_bytes_ -= xattr_bytes(place->second.xattrs);
   directory_xattr_bytes_ += xattr_bytes(meta.xattrs);
   place->second = std::move(meta);
-  return check_limits();
 }
 
 // The directory and those inside.
@@ -163,69 +145,60 @@ void TreeBuilder::forget_directories(const std::string& path) {
   while (first != directories_.end() && first->first.starts_with(inside)) first = forget(first);
 }
 
-Status TreeBuilder::touch(const std::string& path) {
-  if (!has_lower_) return {};
-  std::string_view at = path;
-  while (!at.empty() && touched_.emplace(at).second) {
-    touched_path_bytes_ += at.size() + kPathOverhead;
-    at = split_parent(at).first;
-  }
-  return check_limits();
-}
-
-Status TreeBuilder::check_limits() const {
+Status TreeBuilder::check_limits(std::uint64_t walk_bytes) const {
   if (directory_xattr_bytes_ > limits_.directory_xattr_bytes) {
     return Error(Errc::kLimit, "the directories of the image have extended attributes of more than " +
                                    format_bytes(limits_.directory_xattr_bytes));
   }
-  if (directory_path_bytes_ + touched_path_bytes_ > limits_.path_bytes)
+  if (directory_path_bytes_ + walk_bytes > limits_.path_bytes)
     return Error(Errc::kLimit, "the paths of the image take more than " + format_bytes(limits_.path_bytes));
   return {};
 }
 
-Status TreeBuilder::remove_existing(BorrowedFd dir, const std::string& name, const std::string& path) {
-  if (stack_.passes_links()) stack_.invalidate();
-  if (link_stack_.passes_links()) link_stack_.invalidate();
+Result<std::vector<std::string>> TreeBuilder::names(Dir dir) {
+  return sys::list_directory(dir);
+}
+
+Result<bool> TreeBuilder::remove(Dir dir, const std::string& name, const std::string& path) {
   Status removed = sys::unlinkat(dir, name);
-  if (removed.ok() || removed.error().errno_value() == ENOENT) return {};
-  if (removed.error().errno_value() != EISDIR && removed.error().errno_value() != EPERM) return removed;
-  stack_.invalidate();
-  link_stack_.invalidate();
+  if (removed.ok() || removed.error().errno_value() == ENOENT) return false;
+  if (removed.error().errno_value() != EISDIR && removed.error().errno_value() != EPERM)
+    return std::move(removed).error();
   forget_directories(path);
-  return io::remove_tree(dir, name);
+  RETURN_IF_ERROR(io::remove_tree(dir, name));
+  return true;
 }
 
-// create() fails with EEXIST when something is there: it goes, and create() is tried again.
-template <typename F>
-Status TreeBuilder::create_replacing(const Place& place, F create) {
-  Status made = create();
-  if (made.ok() || made.error().errno_value() != EEXIST) return made;
-  RETURN_IF_ERROR(remove_existing(place.dir, place.name, place.path));
-  return create();
-}
-
-Status TreeBuilder::make_directory(const Place& place, const Entry& entry) {
-  Status made = sys::mkdirat(place.dir, place.name, 0700);
-  if (!made.ok()) {
-    if (made.error().errno_value() != EEXIST) return made;
-    ASSIGN_OR_RETURN(const struct stat info, sys::fstatat(place.dir, place.name));
-    if (!S_ISDIR(info.st_mode)) {
-      RETURN_IF_ERROR(remove_existing(place.dir, place.name, place.path));
+Result<UniqueFd> TreeBuilder::create(const Place& place, const Entry& entry) {
+  switch (entry.type) {
+    case EntryType::kFile:
+      return sys::openat(place.dir, place.name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, entry.mode);
+    case EntryType::kDirectory:
       RETURN_IF_ERROR(sys::mkdirat(place.dir, place.name, 0700));
+      return UniqueFd();
+    case EntryType::kSymlink:
+      RETURN_IF_ERROR(sys::symlinkat(entry.link_target, place.dir, place.name));
+      return UniqueFd();
+    case EntryType::kCharDevice:
+    case EntryType::kBlockDevice:
+    case EntryType::kFifo: {
+      const dev_t device = entry.type == EntryType::kFifo ? 0 : makedev(entry.device_major, entry.device_minor);
+      RETURN_IF_ERROR(sys::mknodat(place.dir, place.name, node_type(entry.type) | entry.mode, device));
+      return UniqueFd();
     }
+    case EntryType::kHardLink:
+      break;
   }
-  return keep_directory(place.path, {entry.uid, entry.gid, entry.mode, entry.mtime_s, entry.mtime_ns, entry.xattrs});
+  return Error(Errc::kInternal, "no type of entry that is created");
 }
 
-Status TreeBuilder::make_file(codec::tar::Reader& reader, const Place& place, const Entry& entry) {
-  UniqueFd file;
-  RETURN_IF_ERROR(create_replacing(place, [&]() -> Status {
-    ASSIGN_OR_RETURN(file, sys::openat(place.dir, place.name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, entry.mode));
-    return {};
-  }));
+Status TreeBuilder::fill(const Made& file, codec::tar::Reader& reader, const Place& place, const Entry& entry) {
+  return entry.type == EntryType::kFile ? fill_file(file, reader, entry) : set_node_metadata(place, entry);
+}
+
+Status TreeBuilder::fill_file(BorrowedFd file, codec::tar::Reader& reader, const Entry& entry) {
   RETURN_IF_ERROR(write_data(reader, file, entry));
-  const bool owner = needs_owner(entry.uid, entry.gid);
-  if (owner) RETURN_IF_ERROR(sys::fchown(file, entry.uid, entry.gid));
+  if (needs_owner(entry.uid, entry.gid)) RETURN_IF_ERROR(sys::fchown(file, entry.uid, entry.gid));
   // A change of owner, and the write of an unprivileged user, clear these bits.
   if ((entry.mode & 06000) != 0) RETURN_IF_ERROR(sys::fchmod(file, entry.mode));
   if (!entry.xattrs.empty()) {
@@ -257,50 +230,12 @@ Status TreeBuilder::write_data(codec::tar::Reader& reader, BorrowedFd file, cons
   return {};
 }
 
-Status TreeBuilder::make_hard_link(const Place& place, const Entry& entry) {
-  auto clean = clean_path(entry.link_target);
-  if (!clean.ok()) return std::move(clean).error().with("hard link to " + quoted(entry.link_target));
-  const auto [parent, name] = split_parent(*clean);
-  if (name.empty()) return Error(Errc::kPermission, "a hard link cannot lead to the root");
-  ASSIGN_OR_RETURN(const auto directory, link_stack_.walk(parent, DirStack::Missing::kFail));
-  const auto missing = [&] { return Error(Errc::kCorrupt, "target " + quoted(entry.link_target) + " does not exist"); };
-  if (!directory) return missing();
-  const std::string target(name);
-  const std::string target_path = directory->path.empty() ? target : directory->path + "/" + target;
-  if (target_path == place.path) return Error(Errc::kCorrupt, "a hard link to itself");
-  if (place.path.starts_with(target_path + "/")) return Error(Errc::kCorrupt, "a hard link to a directory");
-  if (target_path.starts_with(place.path + "/"))
-    return Error(Errc::kCorrupt, "a hard link would replace the directory of its target");
-  Status linked = create_replacing(place, [&] { return sys::linkat(directory->fd, target, place.dir, place.name); });
-  if (linked.ok()) return linked;
-  if (linked.error().errno_value() == ENOENT) return missing();
-  if (linked.error().errno_value() == EPERM)
-    return Error(Errc::kCorrupt, "target " + quoted(entry.link_target) + " is a directory", EPERM);
-  return linked;
-}
-
-Status TreeBuilder::make_symlink(const Place& place, const Entry& entry) {
-  if (entry.link_target.empty()) return Error(Errc::kCorrupt, "symbolic link without a target");
-  if (entry.link_target.find('\0') != std::string::npos) return Error(Errc::kCorrupt, "target holds a NUL byte");
-  RETURN_IF_ERROR(create_replacing(place, [&] { return sys::symlinkat(entry.link_target, place.dir, place.name); }));
-  return set_node_metadata(place, entry);
-}
-
-Status TreeBuilder::make_node(const Place& place, const Entry& entry) {
-  const mode_t type = entry.type == EntryType::kFifo         ? S_IFIFO
-                      : entry.type == EntryType::kCharDevice ? S_IFCHR
-                                                             : S_IFBLK;
-  // The kernel's device numbers have 12 and 20 bits.
-  if (entry.device_major > 0xfff || entry.device_minor > 0xfffff)
-    return Error(Errc::kCorrupt, "device number is out of range");
-  const dev_t device = entry.type == EntryType::kFifo ? 0 : makedev(entry.device_major, entry.device_minor);
-  RETURN_IF_ERROR(
-      create_replacing(place, [&] { return sys::mknodat(place.dir, place.name, type | entry.mode, device); }));
-  return set_node_metadata(place, entry);
+Status TreeBuilder::link(Dir dir, const std::string& target, const Place& place) {
+  return sys::linkat(dir, target, place.dir, place.name);
 }
 
 // Links and nodes, by name: nobody else can put something there meanwhile.
-Status TreeBuilder::set_node_metadata(const Place& place, const Entry& entry) {
+Status TreeBuilder::set_node_metadata(const Place& place, const Entry& entry) const {
   if (needs_owner(entry.uid, entry.gid)) RETURN_IF_ERROR(sys::fchownat(place.dir, place.name, entry.uid, entry.gid));
   if (entry.type != EntryType::kSymlink && (entry.mode & 06000) != 0) {
     RETURN_IF_ERROR(sys::fchmodat(place.dir, place.name, entry.mode));
@@ -313,48 +248,7 @@ Status TreeBuilder::set_node_metadata(const Place& place, const Entry& entry) {
   return sys::utimensat(place.dir, place.name, times, AT_SYMLINK_NOFOLLOW);
 }
 
-Status TreeBuilder::apply_whiteout(std::string_view parent, std::string_view name) {
-  const std::string_view hidden = name.substr(kWhiteout.size());
-  const bool opaque = name == kOpaque;
-  if (!opaque && name.starts_with(kWhiteoutMeta)) return {};
-  if (hidden.empty() || hidden == "." || hidden == "..") return Error(Errc::kPermission, "whiteout of no file");
-  if (!has_lower_) return {};
-  ASSIGN_OR_RETURN(const auto directory, stack_.walk(parent, DirStack::Missing::kFail));
-  if (!directory) return {};
-  if (opaque) {
-    RETURN_IF_ERROR(touch(directory->path));
-    return make_opaque(directory->fd, directory->path);
-  }
-  const std::string victim(hidden);
-  const std::string path = directory->path.empty() ? victim : directory->path + "/" + victim;
-  if (!is_touched(path)) return remove_existing(directory->fd, victim, path);
-  // This layer has brought it: only what came from below goes.
-  auto inside = sys::openat(directory->fd, victim, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
-  if (inside.ok()) return make_opaque(*inside, path);
-  const int e = inside.error().errno_value();
-  return e == ENOENT || e == ENOTDIR || e == ELOOP ? ok_status() : Status(std::move(inside).error());
-}
-
-// Removes from a directory what this layer did not bring.
-Status TreeBuilder::make_opaque(BorrowedFd dir, const std::string& path) {
-  ASSIGN_OR_RETURN(const auto names, sys::list_directory(dir));
-  for (const std::string& name : names) {
-    const std::string child = path.empty() ? name : path + "/" + name;
-    if (!is_touched(child)) {
-      RETURN_IF_ERROR(remove_existing(dir, name, child));
-      continue;
-    }
-    auto inside = sys::openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
-    if (inside.ok()) {
-      RETURN_IF_ERROR(make_opaque(*inside, child));
-    } else if (inside.error().errno_value() != ENOTDIR && inside.error().errno_value() != ELOOP) {
-      return std::move(inside).error();
-    }
-  }
-  return {};
-}
-
-Status TreeBuilder::set_directory(BorrowedFd dir, const DirectoryMeta& meta) {
+Status TreeBuilder::set_metadata(BorrowedFd dir, const DirectoryMeta& meta) {
   RETURN_IF_ERROR(sys::fchown(dir, meta.uid, meta.gid));
   RETURN_IF_ERROR(sys::fchmod(dir, meta.mode));
   RETURN_IF_ERROR(set_xattrs(meta.xattrs, [&](const std::string& name, const std::string& value) {
@@ -366,11 +260,13 @@ Status TreeBuilder::set_directory(BorrowedFd dir, const DirectoryMeta& meta) {
 }
 
 Status TreeBuilder::finish() {
+  Lookups lookups(std::numeric_limits<std::uint64_t>::max());
+  DirStack<TreeBuilder> stack(*this, lookups);
   for (const auto& [path, meta] : directories_) {
-    auto directory = stack_.walk(path, DirStack::Missing::kFail);
+    auto directory = stack.walk(path, nullptr);
     Status set = !directory.ok() ? Status(std::move(directory).error())
                  : !*directory   ? Status(Error(Errc::kInternal, "directory is missing"))
-                                 : set_directory((*directory)->fd, meta);
+                                 : set_metadata((*directory)->dir, meta);
     if (!set.ok()) return std::move(set).error().with("directory " + quoted(path.empty() ? "/" : path));
   }
   return {};

@@ -8,6 +8,8 @@
 #include "codec/internal/tar_fixture.h"
 #include "image/internal/compare.h"
 #include "image/internal/file_model.h"
+#include "image/internal/layer_path.h"
+#include "image/internal/layer_walk.h"
 #include "image/internal/test_fixture.h"
 
 namespace cooper::image {
@@ -165,6 +167,41 @@ TEST_F(TreeTest, WhiteoutsHideLowerLayersOnly) {
   finish();
   EXPECT_THAT(names("d"), UnorderedElementsAre("mine", "stays"));
   EXPECT_THAT(names(""), UnorderedElementsAre("d"));
+}
+
+// Each whiteout of a directory looks at what is in it once, however often an archive has it.
+TEST_F(TreeTest, RepeatedWhiteoutsAreFree) {
+  TarFixture tar;
+  tar.directory("d");
+  for (int i = 0; i < 50; ++i) tar.file("d/" + std::to_string(i), "x");
+  for (int i = 0; i < 50; ++i) tar.file("d/.wh..wh..opq", "");
+  for (int i = 0; i < 50; ++i) tar.file(".wh.d", "");
+  const std::string bytes = tar.finish();
+  codec::MemoryBlocks blocks(bytes, 512);
+  FileModel model;
+  const Status applied = LayerWalk<FileModel>(model, {.has_lower = true, .max_lookups = 500}).apply(blocks);
+  EXPECT_TRUE(applied.ok()) << applied.error().message();
+}
+
+TEST_F(TreeTest, LookupsAreBounded) {
+  std::string way;
+  for (int i = 0; i < 15; ++i) way += "a/../";
+  TarFixture tar;
+  tar.directory("a").directory("b").symlink("l0", way + "b");
+  for (int i = 1; i < 10; ++i) tar.symlink("l" + std::to_string(i), way + "l" + std::to_string(i - 1));
+  for (int i = 0; i < 100; ++i) {
+    tar.file("l9/f" + std::to_string(i), "x").file("a/f" + std::to_string(i), "x");
+  }
+  const std::string bytes = tar.finish();
+  for (const std::uint64_t most : {10'000U, 100'000U}) {
+    codec::MemoryBlocks blocks(bytes, 512);
+    FileModel model;
+    const Status applied = LayerWalk<FileModel>(model, {.max_lookups = most}).apply(blocks);
+    EXPECT_EQ(applied.ok(), most == 100'000U);
+    if (!applied.ok()) {
+      EXPECT_EQ(applied.error().code(), Errc::kLimit) << applied.error().message();
+    }
+  }
 }
 
 TEST_F(TreeTest, OpaqueDirectoriesHideWhatIsBelow) {

@@ -8,6 +8,7 @@
 #include "image/internal/cleanup.h"
 #include "image/internal/job.h"
 #include "image/internal/load.h"
+#include "image/internal/partial.h"
 #include "image/internal/paths.h"
 #include "image/internal/pinned.h"
 #include "image/internal/records.h"
@@ -32,6 +33,7 @@ class Survey {
     RETURN_IF_ERROR(look_at_blobs());
     RETURN_IF_ERROR(look_at_trees());
     RETURN_IF_ERROR(look_at_jobs());
+    RETURN_IF_ERROR(look_at_partials());
     for (const StoreUsage::Amount* part :
          {&usage_.unique_blobs, &usage_.shared_blobs, &usage_.stray_blobs, &usage_.trees, &usage_.unfinished}) {
       usage_.images.bytes += part->bytes;
@@ -88,6 +90,15 @@ class Survey {
       const bool busy = !sys::flock(*job, LOCK_SH | LOCK_NB).ok();
       if (busy) ++usage_.unfinished.in_use;
       add(usage_.unfinished, disk_usage(tmp, name), busy);
+    }
+    return {};
+  }
+
+  Status look_at_partials() {
+    ASSIGN_OR_RETURN(const auto partials, list_partials(store_));
+    for (const KeptPartial& partial : partials) {
+      if (partial.in_use) ++usage_.unfinished.in_use;
+      add(usage_.unfinished, partial.bytes, partial.in_use || partial.changed_unix_ms >= partials_old_before_unix_ms());
     }
     return {};
   }

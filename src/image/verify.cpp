@@ -9,6 +9,7 @@
 #include "image/internal/blob_check.h"
 #include "image/internal/cleanup.h"
 #include "image/internal/compare.h"
+#include "image/internal/erofs_tree.h"
 #include "image/internal/find.h"
 #include "image/internal/paths.h"
 #include "image/internal/plan.h"
@@ -72,12 +73,15 @@ class Verifier {
   Status read_layers(Job& job);
   Status repair();
   Status repair_tree(Job& job);
+  Status check_erofs(Job& job);
+  Status repair_erofs(Job& job);
 
   BorrowedFd store_;
   const VerifyOptions& options_;
   BlobCheck blobs_;
   std::vector<Job> jobs_;
-  std::map<std::string, TreeFinding> trees_;  // by chain
+  std::map<std::string, TreeFinding> trees_;       // by chain
+  std::map<std::string, ErofsCheck> erofs_trees_;  // by chain
   // Models of the first layers of the image at hand, which further images begin with, too: how many layers, and which.
   struct Kept {
     std::vector<Digest> diff_ids;
@@ -124,7 +128,8 @@ Status Verifier::read_manifest(Job& job) {
   }
   std::vector<Digest> layers;
   for (const oci_image::Descriptor& layer : manifest->layers) layers.push_back(layer.digest);
-  if (manifest->config.digest != image.id) job.report.record.emplace_back("the manifest is of another image");
+  if (manifest->config.digest != image.config_digest())
+    job.report.record.emplace_back("the manifest is of another image");
   if (layers != image.layers) {
     job.report.record.emplace_back("the record of the image lists other layers than its manifest");
     return {};
@@ -155,12 +160,16 @@ Status Verifier::read_documents(Job& job) {
   const Image& image = job.report.image;
   if (!job.report.record.empty()) return {};  // of which nothing is known
   job.report.blobs.push_back({.what = "manifest", .digest = image.manifest_digest});
-  job.report.blobs.push_back({.what = "configuration", .digest = image.id});
+  job.report.blobs.push_back({.what = "configuration", .digest = image.config_digest()});
   for (std::size_t i = 0; i < image.layers.size(); ++i) {
     job.report.blobs.push_back({.what = "layer " + std::to_string(i + 1) + " of " + std::to_string(image.layers.size()),
                                 .digest = image.layers[i]});
   }
   job.layer_bytes.resize(image.layers.size());
+  if (image.aci) {
+    job.report.blobs.push_back({.what = "manifest of the ACI", .digest = image.aci->manifest});
+    job.report.blobs.push_back({.what = "archive of the ACI", .digest = image.id});
+  }
   blobs_.begin(job.shown());
   RETURN_IF_ERROR(read_manifest(job));
   RETURN_IF_ERROR(read_config(job));
@@ -249,11 +258,13 @@ Status Verifier::compare_trees() {
   return {};
 }
 
-// Those that no comparison has read.
+// Those that no comparison has read, and what an ACI has besides.
 Status Verifier::read_layers(Job& job) {
   blobs_.begin(job.shown());
   for (std::size_t i = 0; i < job.layer_bytes.size() && !job.report.removed; ++i)
     RETURN_IF_ERROR(blobs_.read(job.report, kFirstLayer + i, job.layer_bytes[i]));
+  for (std::size_t i = kFirstLayer + job.layer_bytes.size(); i < job.report.blobs.size() && !job.report.removed; ++i)
+    RETURN_IF_ERROR(blobs_.read(job.report, i, std::nullopt));
   return {};
 }
 
@@ -275,7 +286,38 @@ Status Verifier::repair() {
     if (job.report.removed) continue;
     RETURN_IF_ERROR(blobs_.take_away(job.report));
     RETURN_IF_ERROR(repair_tree(job));
+    RETURN_IF_ERROR(repair_erofs(job));
   }
+  return {};
+}
+
+Status Verifier::check_erofs(Job& job) {
+  const std::string& chain = job.report.image.chain;
+  if (job.report.removed || !check_chain(chain).ok() || erofs_trees_.contains(chain)) return {};
+  blobs_.begin(job.shown());
+  ASSIGN_OR_RETURN(erofs_trees_[chain], check_erofs_tree(store_, chain, blobs_.step()));
+  return {};
+}
+
+Status Verifier::repair_erofs(Job& job) {
+  const auto found = erofs_trees_.find(job.report.image.chain);
+  if (found == erofs_trees_.end() || found->second.state != TreeState::kDiffers || !job.report.blobs_good()) return {};
+  const Trees trees(store_);
+  const std::string name = erofs_tree(found->first);
+  ASSIGN_OR_RETURN(const bool removed, trees.remove_unused(name, found->second.directory));
+  if (!removed) {
+    ASSIGN_OR_RETURN(found->second.users, trees.users(name));
+    return {};
+  }
+  found->second.state = TreeState::kTakenAway;
+  // A user as a container is one: were this to be killed, gc would find that there is no such container.
+  const std::string user = PodUuid::random().str();
+  Status made = build_erofs_tree(store_, job.report.image, user);
+  if (made.ok()) {
+    found->second.state = TreeState::kMadeAnew;
+    return trees.release_user(name, user);
+  }
+  found->second.message = made.error().message();
   return {};
 }
 
@@ -283,7 +325,10 @@ Result<std::vector<VerifiedImage>> Verifier::run() {
   RETURN_IF_ERROR(choose_images());
   for (Job& job : jobs_) RETURN_IF_ERROR(read_documents(job));
   RETURN_IF_ERROR(compare_trees());
-  for (Job& job : jobs_) RETURN_IF_ERROR(read_layers(job));
+  for (Job& job : jobs_) {
+    RETURN_IF_ERROR(read_layers(job));
+    RETURN_IF_ERROR(check_erofs(job));
+  }
   if (options_.repair) RETURN_IF_ERROR(repair());
   std::vector<VerifiedImage> out;
   for (Job& job : jobs_) {
@@ -295,8 +340,13 @@ Result<std::vector<VerifiedImage>> Verifier::run() {
       report.tree_entries = tree->second.check.entries;
       report.paths = tree->second.check.changes;
       report.users = tree->second.users;
-    } else if (!job.comparable && Trees(store_).exists(report.image.chain)) {
+    } else if (!job.comparable && sys::fstatat(store_, tree_path(report.image.chain) + "/rootfs").ok()) {
       report.tree = TreeState::kNotCompared;
+    }
+    if (const auto erofs = erofs_trees_.find(report.image.chain); erofs != erofs_trees_.end()) {
+      report.erofs = erofs->second.state;
+      report.erofs_message = erofs->second.message;
+      report.erofs_users = erofs->second.users;
     }
     out.push_back(std::move(report));
   }
@@ -331,6 +381,8 @@ std::string_view to_string(TreeState state) {
       return "not-compared";
     case TreeState::kTakenAway:
       return "taken-away";
+    case TreeState::kMadeAnew:
+      return "made-anew";
   }
   return "unknown";
 }
@@ -341,7 +393,8 @@ bool VerifiedImage::blobs_good() const {
 
 bool VerifiedImage::good() const {
   if (removed) return true;
-  return record.empty() && blobs_good() && tree != TreeState::kDiffers && tree != TreeState::kNotCompared;
+  return record.empty() && blobs_good() && tree != TreeState::kDiffers && tree != TreeState::kNotCompared &&
+         erofs != TreeState::kDiffers;
 }
 
 Result<std::vector<VerifiedImage>> verify_images(BorrowedFd store, const VerifyOptions& options) {

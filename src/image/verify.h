@@ -25,7 +25,7 @@ struct ReadWatch {
 struct VerifyOptions {
   std::vector<std::string> references = {};  // none: all images
   // Takes away damaged blobs, so that a load or a pull brings them anew, and damaged trees that nobody uses, so that
-  // the next container unpacks them anew.
+  // the next container unpacks them anew; erofs images are made anew.
   bool repair = false;
   ReadWatch watch = {};
 };
@@ -46,6 +46,7 @@ enum class TreeState {
   kNotUnpacked,  // nothing wrong: the first container unpacks it
   kNotCompared,  // its layers cannot be read
   kTakenAway,    // it differed, and was repaired
+  kMadeAnew,     // it differed, was taken away, and is there again
 };
 std::string_view to_string(TreeState state);
 
@@ -59,6 +60,10 @@ struct VerifiedImage {
   std::uint64_t tree_entries = 0;       // compared
   std::vector<PathChange> paths = {};   // before: what the layers say; after: what is there
   std::vector<std::string> users = {};  // of a tree that differs
+  // The same tree as an erofs image, by the digest that was noted when it was made.
+  TreeState erofs = TreeState::kNotUnpacked;
+  std::string erofs_message = {};             // what is wrong with it, or why it was not made anew
+  std::vector<std::string> erofs_users = {};  // when it differs
 
   bool blobs_good() const;
   // As it is now: what was repaired counts as good when nothing is missing because of it.

@@ -24,14 +24,16 @@
 #include "image/internal/staging.h"
 #include "image/store.h"
 #include "spec/appc/types.h"
+#include "spec/oci_image/reference.h"
 #include "spec/oci_image/types.h"
 
 namespace cooper::image {
 
-// Notes of docker2aci on what an image was before: what of exec is its entrypoint, and what its command. And one of
-// ours, for what an app section has no word for.
+// Notes of docker2aci on what an image was before: what of exec is its entrypoint, and what its command; its name. And
+// one of ours, for what an app section has no word for.
 inline constexpr std::string_view kEntrypointNote = "appc.io/docker/entrypoint";
 inline constexpr std::string_view kCommandNote = "appc.io/docker/cmd";
+inline constexpr std::string_view kOriginalNameNote = "appc.io/docker/originalname";
 inline constexpr std::string_view kStopSignalNote = "cooper.io/stop-signal";
 
 // A fresh start at an uncompressed tar.
@@ -71,7 +73,11 @@ struct Owner {
 };
 Result<std::optional<Owner>> owner_in(const std::vector<OpenTar>& layers, const std::string& path);
 
-// The image's full name in the store: a version is the tag, and letters a reference cannot hold are "_".
+// What an image of that name is called as an ACI, without its tag: "localhost-5000/app".
+std::string aci_name_of(const oci_image::Reference& reference);
+// The image's full name in the store: the one it had before it was an ACI, if this is the name that follows from that
+// one (who signs for a name signs for no other); else a version is the tag, and letters a reference cannot hold are
+// "_".
 Result<std::string> reference_of(const appc::ImageManifest& manifest);
 oci_image::Platform platform_of(const std::vector<appc::NameValue>& labels);
 // The app section as the configuration of a container. User and group are those given; the layers are missing.

@@ -18,10 +18,6 @@ namespace cooper::image {
 appc::ImageManifest aci_manifest_of(const Image& image, const oci_image::ImageConfig& config, const std::string& name,
                                     const ResolvedUser& user);
 
-// Writes all of a directory as the archive's rootfs, in the order of names: owners, modes, times, hard links, devices,
-// holes and the attributes of files and directories. Sockets are left out: no archive holds them.
-Status write_rootfs(BorrowedFd rootfs, codec::tar::Writer& writer);
-
 // An ACI of the store comes out as it was, uncompressed; of others the layers are unpacked for it. The bytes written.
 Result<std::uint64_t> write_aci(BorrowedFd store, const PinnedImage& pinned, codec::ByteSink& sink,
                                 const SaveSteps& steps);

@@ -9,12 +9,12 @@
 #include <optional>
 #include <string>
 #include <string_view>
-#include <unordered_set>
 #include <utility>
 #include <vector>
 
 #include "base/error.h"
 #include "codec/tar.h"
+#include "image/internal/layer_tree.h"
 
 namespace cooper::image {
 
@@ -52,40 +52,39 @@ class FileModel {
   std::uint64_t entries() const { return entries_; }
 
  private:
+  // The tree of a LayerWalk (layer_tree.h).
+  template <typename>
+  friend class LayerWalk;
+  template <typename>
+  friend class LinkWalk;
+  template <typename>
+  friend class DirStack;
   using Entry = codec::tar::Entry;
-  enum class Missing { kFail, kCreate };
-  struct Step {
-    std::string name;
-    Index node;
-  };
-  // Directories from the root to one of them, without the root.
-  using Steps = std::vector<Step>;
-  struct Place {
-    Index dir;
-    std::string name;
-    std::string path;
-  };
+  using Handle = Index;
+  using Dir = Index;
+  using Made = Index;
+  using Place = image::Place<Dir>;
+  static Dir root() { return kRoot; }
+  static Result<Handle> root_handle() { return kRoot; }
+  static Dir borrow(Handle handle) { return handle; }
+  Result<Found<Handle>> find(Dir dir, const std::string& name) const;
+  Result<Handle> make_missing(Dir dir, const std::string& name, const std::string& path, const Entry& made_for);
+  void set_root(const Entry& entry) { set_facts(kRoot, entry); }
+  Result<Made> create(const Place& place, const Entry& entry);
+  Status fill(Made made, codec::tar::Reader& reader, const Place& place, const Entry& entry);
+  void set_directory(const Place& place, const Entry& entry);
+  Status link(Dir dir, const std::string& target, const Place& place);
+  Result<bool> remove(Dir dir, const std::string& name, const std::string& path);
+  Result<std::vector<std::string>> names(Dir dir) const;
+  Status check_limits(std::uint64_t walk_bytes) const;
 
-  Status apply_entry(codec::tar::Reader& reader, const Entry& entry);
-  Status apply_whiteout(std::string_view parent, std::string_view name);
-  void make_opaque(Index dir, const std::string& path);
-  Status make_file(codec::tar::Reader& reader, const Place& place, const Entry& entry);
-  Status make_hard_link(const Place& place, const Entry& entry);
-  void make_directory(const Place& place, const Entry& entry);
-  Result<std::optional<Steps>> walk(std::string_view clean, Missing missing, const Entry* made_for);
-  Result<bool> follow(Steps& steps, const std::string& target, Missing missing, const Entry* made_for);
-  // The child that is a directory; nullopt when there is none and none is made. A link is for the caller.
-  std::optional<Index> enter(Index dir, std::string_view name, Missing missing, const Entry* made_for);
-  void put(const Place& place, Index node);
-  void remove(Index dir, std::string_view name);
-  Index add_node(FileFacts facts);
-  void touch(std::string_view path);
-  bool is_touched(const std::string& path) const { return touched_.contains(path); }
-  Index last(const Steps& steps) const { return steps.empty() ? kRoot : steps.back().node; }
+  // nullopt when there is none.
+  std::optional<Index> child(Dir dir, std::string_view name) const;
+  Index add_child(Dir dir, const std::string& name, FileFacts facts);
+  void set_facts(Index index, const Entry& entry);
 
   std::vector<Node> nodes_;
-  std::unordered_set<std::string> touched_;  // by this layer, as in TreeBuilder
-  bool has_lower_ = false;
+  LayerRules rules_;
   std::uint32_t euid_;
   std::uint32_t egid_;
   std::uint64_t entries_ = 0;

@@ -17,6 +17,8 @@ struct FoundImage {
   std::optional<std::string> name;  // the full name that matched; none when it was found by id or digest
 };
 
+// What find_image() refuses before it looks: Errc::kInvalidArgument for what can be neither a name nor an id.
+Status check_image_word(std::string_view text);
 Result<FoundImage> find_image_and_name(const Records& records, std::string_view text);
 bool is_id(std::string_view text);
 std::vector<std::string> similar_to(const Records& records, std::string_view reference);

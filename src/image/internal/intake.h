@@ -38,6 +38,8 @@ std::string_view layer_media_type(codec::Compression compression);
 bool has_all_bytes(BorrowedFd store, const Image& image);
 // The image as it is in the store, when nothing of it is missing but perhaps names.
 Result<std::optional<Image>> already_there(BorrowedFd store, const ImagePlan& plan);
+// Its blobs survive a removal before staging.commit(). False: one is gone already.
+Result<bool> pin_image(BorrowedFd store, Staging& staging, const Image& image);
 
 // Reads, checks and unpacks what is missing; the image is there after staging.commit(). Its names are the plan's.
 Result<Image> take_in(BorrowedFd store, Staging& staging, const ImagePlan& plan, const OpenLayers& open,

@@ -24,8 +24,9 @@ struct LayerInput {
   std::unique_ptr<codec::ByteSource> source;  // the bytes as they are stored, compressed or not
   std::optional<Digest> digest = {};          // what they must be
   std::optional<std::uint64_t> size_bytes = {};
-  std::optional<Digest> diff_id = {};  // digest of the uncompressed tar
-  UniqueFd copy = {};                  // the stored bytes are written here; none: they are not kept
+  std::optional<Digest> diff_id = {};                     // digest of the uncompressed tar
+  UniqueFd copy = {};                                     // the stored bytes are written here; none: they are not kept
+  std::size_t max_window_bytes = codec::kMaxWindowBytes;  // of zstd
 };
 
 struct LayerOutput {

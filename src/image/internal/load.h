@@ -13,6 +13,7 @@ Result<std::vector<Image>> load_images(BorrowedFd store, const LoadOptions& opti
 Result<PullResult> pull_image(BorrowedFd store, const PullOptions& options, const StartFetch& start);
 Result<PushResult> push_image(BorrowedFd store, const PushOptions& options, const StartFetch& start);
 Result<Image> import_rootfs(BorrowedFd store, const ImportOptions& options);
+Result<Image> build_image(BorrowedFd store, const BuildOptions& options);
 
 // Unpacks the tree of a stored image and registers `user`.
 Status unpack_stored_tree(BorrowedFd store, const Image& image, std::string_view user);

@@ -8,6 +8,7 @@
 //   locks/trees               shared: registering a user of a tree; exclusive: taking trees away
 //   locks/unpack-<chain>      exclusive: unpacking that tree
 //   tmp/<random>/             one job; the directory itself is locked by the process that works in it
+//   partial/<alg>-<hex>       what interrupted pulls have got of a blob (partial.h)
 //   trees/<chain>.erofs/      the same tree as an erofs image: rootfs is a file; tree.json has its digest
 //   trees/<chain>/orphan      empty file: no image has this tree any more, the last user takes it along
 #pragma once
@@ -28,6 +29,7 @@ inline constexpr const char* kRefsDir = "refs";
 inline constexpr const char* kListingFile = "refs/listing";
 inline constexpr const char* kTreesDir = "trees";
 inline constexpr const char* kTmpDir = "tmp";
+inline constexpr const char* kPartialDir = "partial";
 inline constexpr const char* kStoreLock = "locks/store";
 inline constexpr const char* kTreesLock = "locks/trees";
 
@@ -36,6 +38,9 @@ inline std::string blob_dir(std::string_view algorithm) {
 }
 inline std::string blob_path(const Digest& digest) {
   return blob_dir(digest.algorithm()) + "/" + std::string(digest.hex());
+}
+inline std::string partial_path(const Digest& digest) {
+  return std::string(kPartialDir) + "/" + std::string(digest.algorithm()) + "-" + std::string(digest.hex());
 }
 inline std::string image_record_path(const Digest& id) {
   return std::string(kImagesDir) + "/" + id.str();

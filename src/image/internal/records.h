@@ -7,6 +7,7 @@
 
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -26,8 +27,10 @@ class Records {
   Result<std::vector<Image>> images() const;
   // All names, unsorted; only their existence is looked at.
   Result<std::vector<std::string>> names() const;
-  // Ids that begin with these hexadecimal digits.
+  // Ids that begin with these hexadecimal digits, sorted.
   Result<std::vector<Digest>> ids_with_prefix(std::string_view hex) const;
+  // For who asks often and is the only writer: the ids are listed now, and no more.
+  Status remember_ids();
 
   // Writers: put_*() are durable when they return.
   Status put_image(const Image& image);
@@ -35,6 +38,8 @@ class Records {
   Status put_name(const std::string& name, const Digest& id);
   // Missing ones are fine. Durable only after flush().
   Status remove_name(const std::string& name);
+  // Of an image that goes, too: its record may go on listing the name.
+  Status drop_name(const std::string& name);
   Status remove_image(const Digest& id);
   Status flush();
 
@@ -43,6 +48,7 @@ class Records {
   Result<std::vector<std::string>> own_names(const std::vector<std::string>& listed, const Digest& id) const;
   Result<std::optional<Image>> read_record(const Digest& id) const;
   BorrowedFd store_;
+  std::optional<std::set<Digest>> ids_;
 };
 
 // Exposed for tests and fuzzing.

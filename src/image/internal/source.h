@@ -23,16 +23,41 @@ struct SourceFile {
   std::uint64_t size_bytes = 0;
 };
 
+// Errc::kCancelled when `cancel` is readable; of one that is not valid nobody asks. See LoadOptions.
+Status check_cancelled(BorrowedFd cancel);
+
 // Keeps the file open while a range of it is read.
 class FileRange final : public codec::ByteSource {
  public:
-  explicit FileRange(SourceFile file) : file_(std::move(file)), range_(file_.fd, file_.offset, file_.size_bytes) {}
-  Result<std::size_t> read(std::span<char> buffer) override { return range_.read(buffer); }
+  explicit FileRange(SourceFile file, BorrowedFd cancel = BorrowedFd(-1))
+      : file_(std::move(file)), range_(file_.fd, file_.offset, file_.size_bytes), cancel_(cancel) {}
+  Result<std::size_t> read(std::span<char> buffer) override {
+    RETURN_IF_ERROR(check_cancelled(cancel_));
+    return range_.read(buffer);
+  }
 
  private:
   SourceFile file_;
   codec::RangeSource range_;
+  BorrowedFd cancel_;
 };
+
+// What open_input() has opened, or standard input, from its current position. Whoever writes it may let us wait:
+// `cancel` ends that. Borrows both.
+class StreamSource final : public codec::ByteSource {
+ public:
+  StreamSource(BorrowedFd fd, BorrowedFd cancel) : fd_(fd), cancel_(cancel) {}
+  Result<std::size_t> read(std::span<char> buffer) override;
+  std::uint64_t done() const { return done_; }
+
+ private:
+  BorrowedFd fd_;
+  BorrowedFd cancel_;
+  std::uint64_t done_ = 0;
+};
+
+// A file, a directory or a pipe, whose writer is not waited for.
+Result<UniqueFd> open_input(const std::string& path);
 
 class Source {
  public:

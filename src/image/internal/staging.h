@@ -3,6 +3,7 @@
 // names.
 #pragma once
 
+#include <map>
 #include <optional>
 #include <set>
 #include <string>
@@ -14,6 +15,7 @@
 #include "base/fd.h"
 #include "base/ids.h"
 #include "image/internal/job.h"
+#include "image/internal/partial.h"
 #include "image/internal/tree_builder.h"
 #include "image/store.h"
 
@@ -28,8 +30,12 @@ class Staging {
   struct NewBlob {
     std::size_t number;
     UniqueFd file;
+    std::uint64_t had_bytes = 0;  // what an earlier operation has left of it, at its beginning
   };
   Result<NewBlob> new_blob();
+  // For bytes whose digest is known, and which are worth keeping when this operation ends in the middle. When another
+  // operation keeps the same, they are this one's alone. They stay until commit() or forget_partials().
+  Result<NewBlob> resumable_blob(const Digest& digest, std::uint64_t size_bytes);
   Status keep_blob(std::size_t number, const Digest& digest);
   Status add_blob(const Digest& digest, std::string_view bytes);
   // A blob that was kept, added or pinned, for reading.
@@ -46,6 +52,8 @@ class Staging {
 
   // `names` of each image are those to add; on return they are all it has. Nothing of it stays when this fails.
   Status commit(std::vector<Image>& images);
+  // What came of resumable blobs is wrong, or there is no room for it.
+  void forget_partials();
 
  private:
   Staging(BorrowedFd store, Job job) : store_(store), job_(std::move(job)) {}
@@ -57,6 +65,7 @@ class Staging {
   Job job_;
   std::set<Digest> blobs_;
   std::size_t unnamed_ = 0;
+  std::map<std::size_t, Partial> partials_;
   std::set<std::string> trees_;
   bool unsynced_ = false;
   // What the records were, in the order they were changed.

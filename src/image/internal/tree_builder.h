@@ -1,9 +1,6 @@
 // Applies the layers of an image, base first, to one empty directory: the merged tree, not one directory a layer.
 //
-// A layer is hostile. Names and links never lead out of the root (see dir_stack.h); a layer that tries is refused with
-// Errc::kPermission. Absolute names count from the root. Whiteouts (".wh.x", ".wh..wh..opq") hide what lower layers
-// have and never what their own layer brings, in whatever order it lists them; other ".wh..wh.*" names (aufs) are
-// passed over. Later entries replace earlier ones of another type; a directory replaces only non-directories.
+// The rules of a layer are in layer_walk.h.
 //
 // Kept: owner, mode with setuid, setgid and sticky bits, modification time, extended attributes (security.capability
 // after the owner is set), device nodes, fifos, holes of sparse files, hard links. Attributes the file system cannot
@@ -21,14 +18,13 @@
 #include <cstdint>
 #include <map>
 #include <string>
-#include <unordered_set>
 #include <utility>
 #include <vector>
 
 #include "base/error.h"
 #include "base/fd.h"
 #include "codec/tar.h"
-#include "image/internal/dir_stack.h"
+#include "image/internal/layer_tree.h"
 
 namespace cooper::image {
 
@@ -51,7 +47,7 @@ class TreeBuilder {
   // Bytes written to files, hard links counted once.
   std::uint64_t bytes() const { return bytes_; }
   // Refuse archives without an end mark (nothing else tells that they were cut).
-  void require_end_mark() { require_end_mark_ = true; }
+  void require_end_mark() { rules_.require_end_mark = true; }
 
  private:
   using Entry = codec::tar::Entry;
@@ -63,49 +59,47 @@ class TreeBuilder {
     std::uint32_t mtime_ns = 0;
     std::vector<std::pair<std::string, std::string>> xattrs = {};
   };
-  // Where an entry goes: its directory, its name there, and its real path.
-  struct Place {
-    BorrowedFd dir;
-    std::string name;
-    std::string path;
-  };
+  // The tree of a LayerWalk (layer_tree.h).
+  template <typename>
+  friend class LayerWalk;
+  template <typename>
+  friend class LinkWalk;
+  template <typename>
+  friend class DirStack;
+  using Handle = UniqueFd;
+  using Dir = BorrowedFd;
+  using Made = UniqueFd;  // of a file
+  using Place = image::Place<Dir>;
+  Dir root() const { return root_; }
+  Result<Handle> root_handle() const;
+  static Dir borrow(const Handle& handle) { return handle; }
+  Result<Found<Handle>> find(Dir dir, const std::string& name) const;
+  Result<Handle> make_missing(Dir dir, const std::string& name, const std::string& path, const Entry& made_for);
+  void set_root(const Entry& entry) { keep_directory({}, entry); }
+  Result<Made> create(const Place& place, const Entry& entry);
+  Status fill(const Made& file, codec::tar::Reader& reader, const Place& place, const Entry& entry);
+  void set_directory(const Place& place, const Entry& entry) { keep_directory(place.path, entry); }
+  static Status link(Dir dir, const std::string& target, const Place& place);
+  Result<bool> remove(Dir dir, const std::string& name, const std::string& path);
+  static Result<std::vector<std::string>> names(Dir dir);
+  Status check_limits(std::uint64_t walk_bytes) const;
 
-  Status apply_entry(codec::tar::Reader& reader, const Entry& entry);
-  Status apply_whiteout(std::string_view parent, std::string_view name);
-  Status make_opaque(BorrowedFd dir, const std::string& path);
-  Status make_directory(const Place& place, const Entry& entry);
-  Status make_file(codec::tar::Reader& reader, const Place& place, const Entry& entry);
+  Status fill_file(BorrowedFd file, codec::tar::Reader& reader, const Entry& entry);
   Status write_data(codec::tar::Reader& reader, BorrowedFd file, const Entry& entry);
-  Status make_hard_link(const Place& place, const Entry& entry);
-  Status make_symlink(const Place& place, const Entry& entry);
-  Status make_node(const Place& place, const Entry& entry);
-  Status set_node_metadata(const Place& place, const Entry& entry);
-  // Removes whatever is at the place; a missing one is fine.
-  Status remove_existing(BorrowedFd dir, const std::string& name, const std::string& path);
-  template <typename F>
-  Status create_replacing(const Place& place, F create);
-  Status note_created(const Entry& entry);
+  Status set_node_metadata(const Place& place, const Entry& entry) const;
   // What finish() will set.
-  Status keep_directory(const std::string& path, DirectoryMeta meta);
+  void keep_directory(const std::string& path, DirectoryMeta meta);
+  void keep_directory(const std::string& path, const Entry& entry);
   void forget_directories(const std::string& path);
-  Status touch(const std::string& path);
-  Status check_limits() const;
-  bool is_touched(const std::string& path) const { return touched_.contains(path); }
-  Status set_directory(BorrowedFd dir, const DirectoryMeta& meta);
+  static Status set_metadata(BorrowedFd dir, const DirectoryMeta& meta);
   bool needs_owner(std::uint32_t uid, std::uint32_t gid) const { return uid != euid_ || gid != egid_; }
 
   BorrowedFd root_;
   TreeLimits limits_;
-  DirStack stack_;
-  DirStack link_stack_;  // for targets of hard links
   std::map<std::string, DirectoryMeta, std::less<>> directories_;
-  // Paths of this layer and their parents; kept only above the first layer, where there is something to hide.
-  std::unordered_set<std::string> touched_;
   std::uint64_t directory_path_bytes_ = 0;
-  std::uint64_t touched_path_bytes_ = 0;
   std::uint64_t directory_xattr_bytes_ = 0;
-  bool has_lower_ = false;
-  bool require_end_mark_ = false;
+  LayerRules rules_;
   std::uint32_t euid_;
   std::uint32_t egid_;
   std::uint64_t entries_ = 0;
