@@ -138,6 +138,28 @@ COOPER_API cooper_code cooper_process_signal(cooper_process* process, int signal
 /* Master of the terminal, the object's own; -1 without one. */
 COOPER_API int cooper_process_console(const cooper_process* process);
 
+/* ---- checkpoint and restore, by the criu in $PATH ---- */
+/* What is said at a checkpoint about connections, sockets, jobs and locks must be said again at the restore. */
+typedef struct cooper_criu_options {
+  const char* image_path; /* absolute directory; a checkpoint makes it */
+  const char* work_path;  /* of CRIU's log; NULL: image_path */
+  int tcp_established, external_unix_sockets, shell_job, file_locks;
+  /* Of a checkpoint only. */
+  int leave_running;
+  const char* page_server; /* "ADDRESS:PORT" of a criu page-server; NULL: none */
+} cooper_criu_options;
+#define COOPER_CRIU_OPTIONS_INIT \
+  { NULL, NULL, 0, 0, 0, 0, 0, NULL }
+
+/* Saves the processes. They have ended then, unless they are left running, and the container is checkpointed. On
+ * failure they go on. */
+COOPER_API cooper_code cooper_container_checkpoint(cooper_container* container, const cooper_criu_options* options,
+                                                   cooper_error* error);
+/* A container without a first process gets the saved ones, with the caller's streams. Hooks that stand in the
+ * configuration run, functions do not. */
+COOPER_API cooper_code cooper_container_restore(cooper_container* container, const cooper_criu_options* options,
+                                                cooper_process** out, cooper_error* error);
+
 /* ---- events ---- */
 typedef enum cooper_pressure { COOPER_PRESSURE_LOW, COOPER_PRESSURE_MEDIUM, COOPER_PRESSURE_CRITICAL } cooper_pressure;
 COOPER_API cooper_code cooper_container_notify_oom(const cooper_container* container, cooper_events** out,

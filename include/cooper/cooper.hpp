@@ -77,6 +77,13 @@ struct ProcessOptions {
   unsigned short rows = 0, columns = 0;
 };
 
+// See cooper_criu_options. Empty: none.
+struct CriuOptions {
+  std::string image_path, work_path, page_server;
+  bool tcp_established = false, external_unix_sockets = false, shell_job = false, file_locks = false;
+  bool leave_running = false;
+};
+
 class Process {
  public:
   explicit Process(cooper_process* process) : process_(process) {}
@@ -164,6 +171,16 @@ class Container {
   void resume() { detail::call(cooper_container_resume, container_.get()); }
   void signal(int number) { detail::call(cooper_container_signal, container_.get(), number); }
   void destroy() { detail::call(cooper_container_destroy, container_.get()); }
+  void checkpoint(const CriuOptions& options) {
+    const cooper_criu_options raw = raw_of(options);
+    detail::call(cooper_container_checkpoint, container_.get(), &raw);
+  }
+  Process restore(const CriuOptions& options) {
+    const cooper_criu_options raw = raw_of(options);
+    cooper_process* process = nullptr;
+    detail::call(cooper_container_restore, container_.get(), &raw, &process);
+    return Process(process);
+  }
   Events notify_oom() const {
     cooper_events* events = nullptr;
     detail::call(cooper_container_notify_oom, container_.get(), &events);
@@ -183,6 +200,19 @@ class Container {
   }
 
  private:
+  static cooper_criu_options raw_of(const CriuOptions& options) {
+    const auto text = [](const std::string& value) { return value.empty() ? nullptr : value.c_str(); };
+    cooper_criu_options raw = COOPER_CRIU_OPTIONS_INIT;
+    raw.image_path = text(options.image_path);
+    raw.work_path = text(options.work_path);
+    raw.tcp_established = options.tcp_established ? 1 : 0;
+    raw.external_unix_sockets = options.external_unix_sockets ? 1 : 0;
+    raw.shell_job = options.shell_job ? 1 : 0;
+    raw.file_locks = options.file_locks ? 1 : 0;
+    raw.leave_running = options.leave_running ? 1 : 0;
+    raw.page_server = text(options.page_server);
+    return raw;
+  }
   template <std::function<bool(const std::string&)> FunctionHooks::*Member>
   static int run(void* data, const char* state) {
     try {

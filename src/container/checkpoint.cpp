@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -54,7 +55,8 @@ class Outside {
 
   Status add_mounts(const std::vector<HostMount>& wanted);
   Status add_masks(const std::vector<std::string>& paths);
-  Status add_streams();
+  // `terminals`: those of the host may be among them.
+  Status add_streams(bool terminals);
   Status add_namespaces(const std::vector<oci::Namespace>& namespaces);
 
   std::vector<criu::ExternalMount> mounts;
@@ -121,7 +123,21 @@ Status Outside::add_masks(const std::vector<std::string>& paths) {
   return {};
 }
 
-Status Outside::add_streams() {
+bool is_terminal(const struct stat& info) {
+  // Consoles and serial lines, /dev/tty and /dev/console, slaves of pseudo terminals.
+  const unsigned kind = major(info.st_rdev);
+  return S_ISCHR(info.st_mode) && (kind == 4 || kind == 5 || (kind >= 136 && kind <= 143));
+}
+
+// CRIU's name for an open file that is none of the container's.
+std::string name_of(const char* kind, std::uint64_t first, std::uint64_t second) {
+  std::array<char, 64> name{};
+  (void)std::snprintf(name.data(), name.size(), "%s[%llx:%llx]", kind, static_cast<unsigned long long>(first),
+                      static_cast<unsigned long long>(second));
+  return name.data();
+}
+
+Status Outside::add_streams(bool terminals) {
   for (int fd = 0; fd <= 2; ++fd) {
     const std::string number = std::to_string(fd);
     auto link = sys::readlinkat(sys::kCwd, proc_path(pid_, "fd/" + number));
@@ -133,12 +149,15 @@ Status Outside::add_streams() {
     ASSIGN_OR_RETURN(const Place place, place_of(*file));
     if (std::ranges::find(lines_, place.mount, &MountLine::id) != lines_.end()) continue;
     ASSIGN_OR_RETURN(const struct stat info, sys::fstat(*file));
-    if (S_ISCHR(info.st_mode) && link->starts_with("/dev/pts/")) continue;
-    std::array<char, 64> name{};
-    (void)std::snprintf(name.data(), name.size(), "file[%llx:%llx]", static_cast<unsigned long long>(place.mount),
-                        static_cast<unsigned long long>(info.st_ino));
-    if (std::ranges::find(external, name.data()) == external.end()) external.emplace_back(name.data());
-    notes.streams[fd] = name.data();
+    const bool terminal = is_terminal(info);
+    if (terminal && !terminals)
+      return Error(Errc::kUnsupported,
+                   "descriptor " + number + " of its process is a terminal of the host, " + quoted(*link))
+          .with_hint("try --shell-job");
+    const std::string name =
+        terminal ? name_of("tty", info.st_rdev, info.st_dev) : name_of("file", place.mount, info.st_ino);
+    if (std::ranges::find(external, name) == external.end()) external.push_back(name);
+    notes.streams[fd] = name;
   }
   return {};
 }
@@ -202,9 +221,8 @@ Status Container::check_checkpoint() {
     return Error(Errc::kUnsupported, "CRIU needs root, and containers of users without privileges cannot be saved",
                  EPERM);
   ASSIGN_OR_RETURN(const RunStatus now, status_under_lock());
-  if (now == RunStatus::kRunning) return {};
-  Error error = not_running(record_, now);
-  return now == RunStatus::kPaused ? std::move(error).with_hint("resume it first") : std::move(error);
+  if (now == RunStatus::kRunning || now == RunStatus::kPaused) return {};
+  return not_running(record_, now);
 }
 
 Result<criu::Request> Container::dump_request(const CheckpointOptions& options,
@@ -235,7 +253,7 @@ Result<criu::Request> Container::dump_request(const CheckpointOptions& options,
     RETURN_IF_ERROR(outside.add_masks(spec.linux->masked_paths));
     RETURN_IF_ERROR(outside.add_namespaces(spec.linux->namespaces));
   }
-  RETURN_IF_ERROR(outside.add_streams());
+  RETURN_IF_ERROR(outside.add_streams(options.shell_job));
   wanted.external_mounts = std::move(outside.mounts);
   wanted.external = std::move(outside.external);
   if (options.pre_dump) return request;
@@ -247,10 +265,16 @@ Result<criu::Request> Container::dump_request(const CheckpointOptions& options,
 
 Status Container::dump(const CheckpointOptions& options) {
   RETURN_IF_ERROR(check_checkpoint());
+  ASSIGN_OR_RETURN(const RunStatus before, status());
   ASSIGN_OR_RETURN(const CriuDirectories directories,
                    open_criu_directories(options, "dump.log", ImagesDirectory::kMake));
   Status done = dump_into(directories, options);
-  if (!done.ok()) discard_criu_directories(directories);
+  if (done.ok()) return done;
+  // criu may have been killed while it held the processes.
+  if (before == RunStatus::kRunning && !record_.cgroup_path.empty()) {
+    if (auto group = this->group(); group.ok()) (void)!group->thaw().ok();
+  }
+  discard_criu_directories(directories);
   return done;
 }
 
@@ -274,7 +298,7 @@ Status Container::dump_into(const CriuDirectories& directories, const Checkpoint
 Status Container::checkpoint(const CheckpointOptions& options) {
   const StatePaths paths = state_paths(options_.root, record_.id);
   {
-    auto lock = io::FileLock::acquire(sys::kCwd, paths.lock(), io::FileLock::Mode::kExclusive);
+    auto lock = RecordFile::lock(paths.record());
     if (!lock.ok()) return cannot_checkpoint(record_.id, std::move(lock).error());
     if (Status done = dump(options); !done.ok()) return cannot_checkpoint(record_.id, std::move(done).error());
   }

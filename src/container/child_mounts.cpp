@@ -194,8 +194,7 @@ Status copy_tree(BorrowedFd from, BorrowedFd to, int depth) {
   return {};
 }
 
-std::vector<std::string> filesystem_data(const Mount& mount, const MountEnvironment& environment,
-                                         mode_t existing_mode) {
+std::vector<std::string> filesystem_data(const Mount& mount, mode_t existing_mode) {
   std::vector<std::string> data = mount.data;
   if (mount.fstype == "tmpfs") {
     bool has_mode = false;
@@ -206,10 +205,6 @@ std::vector<std::string> filesystem_data(const Mount& mount, const MountEnvironm
       (void)std::snprintf(text, sizeof text, "mode=%o", static_cast<unsigned>(existing_mode & 07777));
       data.emplace_back(text);
     }
-  }
-  if (mount.fstype == "devpts" && environment.user_namespace) {
-    // gid=5 is not mapped in a small user namespace: the kernel would refuse the mount.
-    std::erase_if(data, [](const std::string& option) { return option == "gid=5"; });
   }
   return data;
 }
@@ -247,7 +242,7 @@ Status mount_filesystem(const Mount& mount, const MountEnvironment& environment)
       flags_from_attributes(mount.attr_set) | static_cast<unsigned long>(mount.superblock_flags);
   // A copied-up tmpfs is filled first and made read-only after.
   const unsigned long first = mount.copy_up ? flags & ~static_cast<unsigned long>(MS_RDONLY) : flags;
-  const std::string data = join_options(filesystem_data(mount, environment, existing_mode));
+  const std::string data = join_options(filesystem_data(mount, existing_mode));
   const std::string source = mount.source.empty() ? mount.fstype : mount.source;
   Status mounted = sys::mount(source, fd_path(target), mount.fstype, first, data);
   if (!mounted.ok() && mount.fstype == "sysfs" && mounted.error().errno_value() == EPERM &&
@@ -380,39 +375,50 @@ Status set_mount_attributes(BorrowedFd mount, std::uint64_t set, std::uint64_t c
   return sys::mount("none", fd_path(mount), "", flags | MS_REMOUNT | MS_BIND, "");
 }
 
+Status cover_directory(const std::string& path, BorrowedFd mount) {
+  ASSIGN_OR_RETURN(const UniqueFd place, sys::openat(sys::kCwd, path, O_PATH | O_DIRECTORY | O_NOFOLLOW));
+  return sys::move_mount(mount, place);
+}
+
+Result<UniqueFd> make_root_filesystem(const MountRoot& root) {
+  ASSIGN_OR_RETURN(const UniqueFd context, sys::fsopen(root.fstype));
+  for (const auto& [key, value] : root.options) {
+    RETURN_IF_ERROR(value.empty() ? sys::fsconfig_flag(context, key) : sys::fsconfig_string(context, key, value));
+  }
+  for (const std::string& flag : root.wishes) {
+    // Setting it is the cheapest question: a context made only to ask waits for an RCU grace period when it is closed.
+    Status taken = sys::fsconfig_flag(context, flag);
+    if (!taken.ok() && taken.error().errno_value() != EINVAL) return std::move(taken).error();
+  }
+  RETURN_IF_ERROR(sys::fsconfig_create(context));
+  return sys::fsmount(context, static_cast<std::uint32_t>(root.attributes));
+}
+
+Result<MountedRoot> attach_root(BorrowedFd tree) {
+  // Whatever the host's directories are like, this one is there and in reach; what is looked up by a path from here on
+  // is still found below.
+  RETURN_IF_ERROR(cover_directory("/", tree));
+  ASSIGN_OR_RETURN(UniqueFd root, sys::dup_cloexec(tree));
+  return MountedRoot{io::RootDir::adopt(std::move(root)), UniqueFd()};
+}
+
 Result<MountedRoot> mount_root(const MountRoot& root, bool shared, BorrowedFd image) {
   UniqueFd tree;
   UniqueFd peer;
-  if (root.image) {
-    ASSIGN_OR_RETURN(const UniqueFd place, sys::openat(sys::kCwd, root.image->path, O_PATH | O_DIRECTORY | O_NOFOLLOW));
-    RETURN_IF_ERROR(sys::move_mount(image, place));
-  }
+  if (root.image) RETURN_IF_ERROR(cover_directory(root.image->path, image));
   if (root.fstype.empty()) {
-    constexpr unsigned kFlags = OPEN_TREE_CLONE | AT_RECURSIVE | AT_SYMLINK_NOFOLLOW;
-    ASSIGN_OR_RETURN(tree, sys::open_tree(sys::kCwd, root.path, kFlags));
+    ASSIGN_OR_RETURN(tree, sys::open_tree(sys::kCwd, root.path, kRootTreeFlags));
     if (shared) {
       peer = std::move(tree);
-      ASSIGN_OR_RETURN(tree, sys::open_tree(sys::kCwd, root.path, kFlags));
+      ASSIGN_OR_RETURN(tree, sys::open_tree(sys::kCwd, root.path, kRootTreeFlags));
       RETURN_IF_ERROR(sys::mount_setattr(tree, "", AT_EMPTY_PATH | AT_RECURSIVE, 0, 0, MS_PRIVATE));
       RETURN_IF_ERROR(make_parent_private(root.path));
     }
     if (root.attributes != 0) RETURN_IF_ERROR(set_mount_attributes(tree, root.attributes, 0, false));
   } else {
-    ASSIGN_OR_RETURN(const UniqueFd context, sys::fsopen(root.fstype));
-    for (const auto& [key, value] : root.options) {
-      RETURN_IF_ERROR(value.empty() ? sys::fsconfig_flag(context, key) : sys::fsconfig_string(context, key, value));
-    }
-    for (const std::string& flag : root.wishes) {
-      // Setting it is the cheapest question: a context made only to ask waits for an RCU grace period when it is
-      // closed.
-      Status taken = sys::fsconfig_flag(context, flag);
-      if (!taken.ok() && taken.error().errno_value() != EINVAL) return std::move(taken).error();
-    }
-    RETURN_IF_ERROR(sys::fsconfig_create(context));
-    ASSIGN_OR_RETURN(tree, sys::fsmount(context, static_cast<std::uint32_t>(root.attributes)));
+    ASSIGN_OR_RETURN(tree, make_root_filesystem(root));
   }
-  ASSIGN_OR_RETURN(const UniqueFd place, sys::openat(sys::kCwd, root.path, O_PATH | O_DIRECTORY | O_NOFOLLOW));
-  RETURN_IF_ERROR(sys::move_mount(tree, place));
+  RETURN_IF_ERROR(cover_directory(root.path, tree));
   return MountedRoot{io::RootDir::adopt(std::move(tree)), std::move(peer)};
 }
 

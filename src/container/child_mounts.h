@@ -2,6 +2,8 @@
 // of this mount namespace; no path below the root is ever handed to the kernel as text.
 #pragma once
 
+#include <fcntl.h>
+#include <sys/mount.h>
 #include <sys/vfs.h>
 
 #include <optional>
@@ -22,8 +24,15 @@ struct MountedRoot {
   io::RootDir root;
   UniqueFd shared_peer;
 };
+// Of a root that the parent has made (MountRoot::by_parent).
+Result<MountedRoot> attach_root(BorrowedFd tree);
 // `image`: the detached mount of root.image.
 Result<MountedRoot> mount_root(const MountRoot& root, bool shared, BorrowedFd image);
+
+// Parts of it, for the parent too. The file system as a detached mount; and a mount over a directory.
+Result<UniqueFd> make_root_filesystem(const MountRoot& root);
+Status cover_directory(const std::string& path, BorrowedFd mount);
+inline constexpr unsigned kRootTreeFlags = OPEN_TREE_CLONE | AT_RECURSIVE | AT_SYMLINK_NOFOLLOW;
 
 struct MountEnvironment {
   const io::RootDir* root = nullptr;

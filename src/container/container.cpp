@@ -51,7 +51,7 @@ Result<bool> init_alive(const StateRecord& record) {
   return boot == record.boot_id;
 }
 
-// Between the exec and the removal of start.sock the socket is still there: a process that runs something else than the
+// Between the exec and the removal of its socket the socket is still there: a process that runs something else than the
 // runtime's executable has started.
 Result<bool> init_waits(const StateRecord& record, const StatePaths& paths) {
   auto socket = sys::fstatat(sys::kCwd, paths.start_socket());
@@ -95,11 +95,11 @@ Error not_running(const StateRecord& record, RunStatus status) {
 Result<RunStatus> Container::status() const {
   const StatePaths paths = state_paths(options_.root, record_.id);
   if (record_.created.empty()) {
-    // No state.json yet: the creator holds the lock, or it was killed.
-    auto lock = io::FileLock::try_acquire(sys::kCwd, paths.lock(), io::FileLock::Mode::kShared);
-    if (!lock.ok() && lock.error().code() == Errc::kBusy) return RunStatus::kCreating;
-    if (!lock.ok() && !is_missing(lock.error())) return std::move(lock).error();
-    return RunStatus::kStopped;
+    // Not all of the state yet: the creator holds the lock, or it was killed.
+    const auto locked = RecordFile::is_locked(paths.record());
+    if (!locked.ok() && !is_missing(locked.error()))
+      return Error(locked.error().code(), locked.error().message(), locked.error().errno_value());
+    return locked.ok() && *locked ? RunStatus::kCreating : RunStatus::kStopped;
   }
   ASSIGN_OR_RETURN(const bool alive, init_alive(record_));
   if (!alive) return RunStatus::kStopped;
@@ -117,7 +117,7 @@ Result<RunStatus> Container::status() const {
 Result<RunStatus> Container::status_under_lock() {
   if (record_.created.empty()) {
     // Damaged is how it may stay; load() has said so already.
-    if (auto again = Factory(options_).load(record_.id); again.ok()) record_ = std::move(again->record_);
+    if (auto again = Factory(options_).load(record_.id); again.ok()) *this = std::move(*again);
     if (record_.created.empty()) return RunStatus::kStopped;
   }
   return status();
@@ -125,9 +125,10 @@ Result<RunStatus> Container::status_under_lock() {
 
 Result<oci::Config> Container::config() const {
   if (config_) return *config_;
-  const StatePaths paths = state_paths(options_.root, record_.id);
-  ASSIGN_OR_RETURN(std::string text, io::read_regular_file(paths.config(), oci::kMaxConfigBytes));
-  ASSIGN_OR_RETURN(config_, oci::parse_config(std::move(text), "config.json"));
+  if (config_text_.empty())
+    return Error(Errc::kWrongState, "the configuration of container " + quoted(record_.id) +
+                                        " is not known: its creation was interrupted");
+  ASSIGN_OR_RETURN(config_, oci::parse_config(config_text_, "config.json"));
   return *config_;
 }
 
@@ -157,8 +158,7 @@ Result<UniqueFd> Container::init_pidfd() const {
 
 Status Container::start() {
   const StatePaths paths = state_paths(options_.root, record_.id);
-  ASSIGN_OR_RETURN(const io::FileLock lock,
-                   io::FileLock::acquire(sys::kCwd, paths.lock(), io::FileLock::Mode::kExclusive));
+  ASSIGN_OR_RETURN(const RecordFile lock, RecordFile::lock(paths.record()));
   ASSIGN_OR_RETURN(const RunStatus now, status_under_lock());
   if (record_.created.empty()) {
     return Error(Errc::kWrongState, "cannot start container " + quoted(record_.id) + ": its creation was interrupted")
@@ -320,14 +320,11 @@ Status Container::end_init(RunStatus now) {
 
 Status Container::destroy(bool force) {
   const StatePaths paths = state_paths(options_.root, record_.id);
-  auto locked = io::FileLock::acquire(sys::kCwd, paths.lock(), io::FileLock::Mode::kExclusive);
+  const auto locked = RecordFile::lock(paths.record());
   if (!locked.ok()) {
     if (locked.error().errno_value() == ENOENT) return does_not_exist(record_.id);
-    return std::move(locked).error();
+    return Error(locked.error().code(), locked.error().message(), locked.error().errno_value());
   }
-  // Somebody else may have deleted it while we waited for the lock.
-  if (auto there = sys::fstatat(sys::kCwd, paths.directory); !there.ok())
-    return is_missing(there.error()) ? does_not_exist(record_.id) : std::move(there).error();
   ASSIGN_OR_RETURN(const RunStatus now, status_under_lock());
   const bool alive = now != RunStatus::kStopped;
   if (alive && !force && now != RunStatus::kCreated) {
@@ -360,7 +357,7 @@ Status Container::remove_under_lock(const oci::Config* spec) {
   if (!removed.ok()) log::warning(removed.error().message());
   // The kernel removes them with the namespace, later; whoever asks now shall find them gone.
   remove_interfaces(record_.interfaces);
-  RETURN_IF_ERROR(io::remove_tree(sys::kCwd, state_paths(options_.root, record_.id).directory));
+  RETURN_IF_ERROR(remove_state(state_paths(options_.root, record_.id)));
   if (spec != nullptr) run_poststop(*spec, oci_state(RunStatus::kStopped));
   return {};
 }

@@ -1,11 +1,12 @@
 // CONTRACT. Containers: create, start, exec, signal, delete; state on disk. What `coop` and the engine call.
 //
-//   <root>/<id>/          0700; made exclusively: two creates of one id cannot both win
-//     lock                flock: held exclusively while a verb changes the container; its text is the cgroup path
-//     state.json          versioned; replaced by rename
-//     config.json         copy of the runtime spec taken at create (edits of the bundle afterwards have no effect)
-//     exit.json           how the init ended, written by whoever learned it
-//     start.sock          exists while created: `start` connects, the waiting init answers with the result of its exec
+//   <root>/<id>           0600; made exclusively: two creates of one id cannot both win. Its flock is held while a verb
+//                         changes the container. State, copy of the configuration taken at create (edits of the bundle
+//                         afterwards have no effect), and how the init ended (record_file.h)
+//   <root>/.start-<id>    socket; exists while created: `start` connects, the waiting init answers with the result of
+//   its
+//                         exec
+//   <root>/.root-<id>     directory; exists while restored
 //
 // The process that calls create(), run() or exec() must be single-threaded (asserted). All need CAP_SYS_ADMIN or a user
 // namespace. Liveness is the init's pid together with its start time; every signal goes through a pidfd checked against
@@ -40,7 +41,7 @@ struct CriuDirectories;
 enum class RunStatus { kCreating, kCreated, kRunning, kPaused, kStopped };
 std::string_view to_string(RunStatus status);  // OCI words
 
-// The document in state.json.
+// The state in a record.
 struct StateRecord {
   std::string id;
   pid_t pid = 0;
@@ -123,6 +124,7 @@ struct Created {
 
 struct ExecOptions {
   oci::Process process;  // complete: already merged with the container's own
+  NameProcessMember name_process_member;
   std::string console_socket;
   std::string pidfd_socket;
   std::string pid_file;
@@ -157,6 +159,7 @@ class Factory {
   const FactoryOptions& options() const { return options_; }
 
  private:
+  Result<Container> load_as_far(const ContainerId& id, StateRecord* known) const;
   FactoryOptions options_;
 };
 
@@ -217,10 +220,12 @@ class Container {
   Status dump_into(const CriuDirectories& directories, const CheckpointOptions& options);
   Result<criu::Request> dump_request(const CheckpointOptions& options, const CriuDirectories& directories) const;
   Status change_mounts(const Mount* added, const std::string& removed) const;
-  Container(FactoryOptions options, StateRecord record) : options_(std::move(options)), record_(std::move(record)) {}
+  Container(FactoryOptions options, StateRecord record, std::string config_text)
+      : options_(std::move(options)), record_(std::move(record)), config_text_(std::move(config_text)) {}
   FactoryOptions options_;
   StateRecord record_;
-  mutable std::optional<oci::Config> config_;  // once read: it never changes
+  std::string config_text_;  // as it was at the creation: it never changes
+  mutable std::optional<oci::Config> config_;
 };
 
 }  // namespace cooper::container

@@ -79,7 +79,9 @@ Error explain_criu_failure(Error error, const CriuDirectories& directories) {
   const std::string tail = tail_of(directories.work, name);
   if (tail.empty()) return error;
   const std::string said = criu::last_errors(tail);
-  const std::string hint = "its log is " + directories.log;
+  std::string hint = "its log is " + directories.log;
+  if (const std::string_view flag = flag_asked_for(tail); !flag.empty())
+    hint = "try " + std::string(flag) + "; " + hint;
   return Error(error.code(), error.message() + ", saying " + quoted(said), error.errno_value()).with_hint(hint);
 }
 

@@ -3,6 +3,7 @@
 #include <sched.h>
 
 #include <algorithm>
+#include <array>
 
 #include "base/strings.h"
 #include "codec/json.h"
@@ -198,6 +199,25 @@ criu::Options common_options(const CriuOptions& options) {
   out.notify = true;
   out.orphan_pts_master = true;
   return out;
+}
+
+std::string_view flag_asked_for(std::string_view log) {
+  // CRIU's word for it, in "consider using --..." and the like.
+  static constexpr std::array kFlags = std::to_array<std::pair<std::string_view, std::string_view>>({
+      {"file-locks", "--file-locks"},
+      {"link-remap", "--link-remap"},
+      {"tcp-established", "--tcp-established"},
+      {"skip-in-flight", "--tcp-skip-in-flight"},
+      {"ext-unix-sk", "--ext-unix-sk"},
+      {"shell-job", "--shell-job"},
+  });
+  for (const std::string_view line : split(log, '\n')) {
+    if (line.find("Error (") == std::string_view::npos) continue;
+    for (const auto& [word, flag] : kFlags) {
+      if (line.find(word) != std::string_view::npos) return flag;
+    }
+  }
+  return {};
 }
 
 std::string criu_config_file(const oci::Config& config, std::string_view system_file) {

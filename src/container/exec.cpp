@@ -54,6 +54,7 @@ Result<Plan> exec_plan(const StateRecord& record, oci::Config config, const Exec
   plan_options.rootless = factory.rootless;
   plan_options.no_new_keyring = record.no_new_keyring;
   plan_options.detach_start = false;
+  plan_options.name_process_member = options.name_process_member;
   plan_options.kernel_last_cap = sys::last_cap();
   plan_options.apparmor_enabled = apparmor_enabled();
   plan_options.selinux_enabled = selinux_enabled();

@@ -14,6 +14,7 @@
 #include "container/hooks.h"
 #include "container/interfaces.h"
 #include "container/internal.h"
+#include "container/parent_root.h"
 #include "container/seccomp_agent.h"
 #include "container/sync.h"
 #include "container/timing.h"
@@ -89,9 +90,7 @@ Status Executor::prepare() {
     }
   }
   if (!in_.console_socket.empty()) {
-    auto socket = sys::unix_connect(in_.console_socket, SOCK_STREAM);
-    if (!socket.ok()) return std::move(socket).error().with("console socket");
-    console_target_ = std::move(socket).value();
+    ASSIGN_OR_RETURN(console_target_, connect_console(in_.console_socket));
   }
   if (!in_.start_socket.empty()) {
     ASSIGN_OR_RETURN(start_listener_, sys::unix_listen(in_.start_socket, SOCK_SEQPACKET, 0600));
@@ -125,11 +124,8 @@ Status Executor::perform(const StartUnit& step) {
 Status Executor::perform(const CgroupCreate& step) {
   const auto policy = in_.rootless ? cgroup::Policy::kBestEffort : cgroup::Policy::kRequired;
   cgroup_path_ = unit_ ? unit_->cgroup_path() : step.path;
-  ASSIGN_OR_RETURN(group_, unit_ ? cgroup::Group::adopt(*layout_, cgroup_path_, policy, unit_->holder())
-                                 : cgroup::Group::create(*layout_, cgroup_path_, policy));
   own_group_ = true;
-  RETURN_IF_ERROR(group_->apply(step.resources));
-  return step.owner ? group_->delegate(*step.owner) : Status();
+  return make_group(step, *layout_, policy, unit_ ? &*unit_ : nullptr, group_);
 }
 
 Status Executor::perform(const JoinPidNamespace& step) {
@@ -172,7 +168,11 @@ Status Executor::restore_own_namespaces() {
 Status Executor::open_mount_sources(bool user_namespace) {
   for (std::size_t i = 0; i < in_.plan->steps.size(); ++i) {
     const auto* root = std::get_if<MountRoot>(&in_.plan->steps[i].body);
-    if (root != nullptr && root->image) {
+    if (root != nullptr && root->by_parent) {
+      auto made = make_parent_root(*root);
+      if (!made.ok()) return std::move(made).error().with("root file system " + quoted(root->path));
+      mount_fds_.emplace_back(i, std::move(made).value());
+    } else if (root != nullptr && root->image) {
       ASSIGN_OR_RETURN(UniqueFd image, io::mount_detached(root->image->image));
       mount_fds_.emplace_back(i, std::move(image));
     }
@@ -198,7 +198,8 @@ Status Executor::perform(const Clone& step) {
     return Error(Errc::kInternal, "the process that starts a container has " + std::to_string(threads) + " threads");
   const bool user_namespace = (step.flags & CLONE_NEWUSER) != 0;
   new_pid_namespace_ = new_pid_namespace_ || (step.flags & CLONE_NEWPID) != 0;
-  RETURN_IF_ERROR(open_mount_sources(user_namespace));
+  const bool new_or_joined = user_namespace || !joined_user_namespace(*in_.plan).empty();
+  RETURN_IF_ERROR(open_mount_sources(new_or_joined));
   if (!user_namespace) {
     // Nobody who shares the container's PID namespace may trace the child or open its descriptors (CVE-2016-9962). The
     // child inherits it; with a new user namespace it is set after the id maps, because it would hide /proc/PID/uid_map
@@ -227,7 +228,7 @@ Status Executor::perform(const Clone& step) {
   context.cgroup_layout = layout_ ? &*layout_ : nullptr;
   context.cgroup_path = cgroup_path_;
   context.state = in_.state;
-  context.new_user_namespace = user_namespace;
+  context.user_namespace = new_or_joined;
   for (const auto& [index, fd] : mount_fds_) context.mount_fds.emplace_back(index, fd.get());
   context.exec_pidfd = in_.exec_pidfd;
   context.exec_root = in_.exec_root;
@@ -257,8 +258,7 @@ Status Executor::perform(const WriteIdMaps& step) {
 }
 
 Status Executor::perform(const ResctrlCreate& step) {
-  ASSIGN_OR_RETURN(const Resctrl resctrl, Resctrl::open());
-  ASSIGN_OR_RETURN(in_.resctrl, resctrl.create(step));
+  ASSIGN_OR_RETURN(in_.resctrl, make_resctrl(step));
   return {};
 }
 
@@ -342,13 +342,8 @@ Status Executor::wait_reached(std::string_view what) {
 }
 
 Status Executor::take_over_console(UniqueFd master) {
-  if (!console_target_) {
-    console_ = std::move(master);
-    return {};
-  }
-  const int fd = master.get();
-  Status sent = sys::send_message(console_target_, "/dev/ptmx", std::span(&fd, 1));
-  if (!sent.ok()) return std::move(sent).error().with("send the terminal to the console socket");
+  if (console_target_) return send_console(console_target_, master);
+  console_ = std::move(master);
   return {};
 }
 
@@ -388,18 +383,11 @@ void Executor::roll_back() {
     child_.pid = 0;
   }
   if (!in_.start_socket.empty()) (void)::unlink(in_.start_socket.c_str());
-  if (unit_) unit_->release_holder();
-  if (group_ && own_group_) (void)!group_->kill_all(SIGKILL).ok();
-  if (unit_) {
-    if (Status stopped = unit_->stop(); !stopped.ok()) log::warning(stopped.error().message());
-  }
+  discard_group(unit_ ? &*unit_ : nullptr, group_ && own_group_ ? &*group_ : nullptr);
   if (in_.exec_pidfd < 0) {
     if (Status removed = remove_resctrl(in_.resctrl); !removed.ok()) log::warning(removed.error().message());
   }
   remove_interfaces(interfaces_);
-  if (group_ && own_group_) {
-    if (Status removed = group_->remove(); !removed.ok()) log::warning("remove cgroup: " + removed.error().message());
-  }
 }
 
 }  // namespace cooper::container

@@ -6,6 +6,7 @@
 
 #include "base/strings.h"
 #include "container/executor.h"
+#include "container/internal.h"
 #include "container/sync.h"
 #include "sys/file.h"
 #include "sys/socket.h"
@@ -30,14 +31,6 @@ class BlockedSignals {
   sigset_t saved_ = {};
 };
 
-std::string joined_user_namespace(const Plan& plan) {
-  for (const Step& step : plan.steps) {
-    const auto* join = std::get_if<JoinNamespace>(&step.body);
-    if (join != nullptr && join->type == "user") return join->path;
-  }
-  return {};
-}
-
 // ENOSPC of a clone is a limit on namespaces (namespaces(7)); the kernel does not say of which kind.
 Error clone_error(Error error, std::uint64_t flags) {
   if (error.errno_value() != ENOSPC) return error;
@@ -49,6 +42,14 @@ Error clone_error(Error error, std::uint64_t flags) {
 }
 
 }  // namespace
+
+std::string joined_user_namespace(const Plan& plan) {
+  for (const Step& step : plan.steps) {
+    const auto* join = std::get_if<JoinNamespace>(&step.body);
+    if (join != nullptr && join->type == "user") return join->path;
+  }
+  return {};
+}
 
 // The init has handed controllers to groups below the container's and moved there itself: who joins it does so too.
 Result<bool> Executor::choose_group_of_init(ChildContext& context) {
@@ -129,8 +130,7 @@ void Executor::help(const Place& place, BorrowedFd target, BorrowedFd socket, co
   };
   auto cloned = go();
   if (cloned.ok() && cloned->pid == 0) run_child(context);
-  if (cloned.ok())
-    (void)!send_message(socket, MessageType::kReached, std::to_string(cloned->pid), cloned->pidfd.get()).ok();
+  if (cloned.ok()) (void)!send_message(socket, MessageType::kReached, "cloned", cloned->pidfd.get()).ok();
   if (!cloned.ok()) (void)!send_failure(socket, cloned.error()).ok();
   ::_exit(0);
 }
@@ -163,11 +163,11 @@ Status Executor::clone_from(const Place& place, const Clone& step, ChildContext&
   RETURN_IF_ERROR(sys::waitpid(helper.pid).ok() ? Status()
                                                 : Status(Error(Errc::kInternal, "lost the helper that clones")));
   if (!message.ok()) return std::move(message).error();
-  const auto pid = parse_number<pid_t>(message->text);
-  if (message->eof || !pid || !message->fd)
+  if (message->eof || !message->fd)
     return Error(Errc::kSystem, "the helper that clones the container's init ended without an answer");
-  child_.pid = *pid;
   child_.pidfd = std::move(message->fd);
+  // The helper may have been born into the PID namespace that is joined, where the number is another one.
+  ASSIGN_OR_RETURN(child_.pid, pid_in_proc(child_.pidfd));
   return {};
 }
 

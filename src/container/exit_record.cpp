@@ -8,15 +8,13 @@
 #include "cgroup/usage.h"
 #include "codec/json.h"
 #include "container/container.h"
+#include "container/record_file.h"
 #include "container/state.h"
-#include "io/file.h"
-#include "sys/file.h"
 #include "sys/process.h"
 
 namespace cooper::container {
 namespace {
 
-constexpr std::size_t kMaxRecordBytes = 4096;
 constexpr int kReapWaitMs = 3000;
 
 bool had_oom(const StateRecord& record) {
@@ -71,13 +69,13 @@ Result<ExitRecord> parse_exit_record(std::string text, std::string_view what) {
 }
 
 Result<std::optional<ExitRecord>> Container::exit_record() const {
-  const StatePaths paths = state_paths(options_.root, record_.id);
-  auto text = io::read_regular_file(paths.exit(), kMaxRecordBytes);
-  if (text.ok()) {
-    ASSIGN_OR_RETURN(ExitRecord record, parse_exit_record(std::move(text).value(), paths.exit()));
+  RecordParts parts;
+  const std::string path = state_paths(options_.root, record_.id).record();
+  RETURN_IF_ERROR(read_record(path, parts));
+  if (parts.exit) {
+    ASSIGN_OR_RETURN(ExitRecord record, parse_exit_record(std::move(*parts.exit), path + ": exit"));
     return std::optional(std::move(record));
   }
-  if (text.error().errno_value() != ENOENT) return std::move(text).error();
   const auto zombie = status_of_zombie(record_);
   if (!zombie) return std::optional<ExitRecord>();
   return std::optional(ExitRecord{*zombie, had_oom(record_), timestamp_now()});
@@ -85,8 +83,7 @@ Result<std::optional<ExitRecord>> Container::exit_record() const {
 
 Status Container::record_exit(const sys::ExitStatus& status) const {
   const StatePaths paths = state_paths(options_.root, record_.id);
-  Status written =
-      io::write_file_atomic(paths.exit(), print_exit_record({status, had_oom(record_), timestamp_now()}), 0600);
+  Status written = append_exit(paths.record(), print_exit_record({status, had_oom(record_), timestamp_now()}));
   // Deleted meanwhile: nobody will ask.
   if (!written.ok() && written.error().errno_value() == ENOENT) return {};
   return written;
@@ -111,8 +108,9 @@ Result<std::optional<ExitRecord>> Container::wait() const {
   ExitRecord out{*status, before || (oom && oom->take() > 0) || had_oom(record_), timestamp_now()};
   const StatePaths paths = state_paths(options_.root, record_.id);
   // Whoever was first has written the same; a container that was deleted needs no record.
-  if (sys::fstatat(sys::kCwd, paths.state()).ok() && !sys::fstatat(sys::kCwd, paths.exit()).ok())
-    (void)!io::write_file_atomic(paths.exit(), print_exit_record(out), 0600).ok();
+  RecordParts parts;
+  if (read_record(paths.record(), parts).ok() && !parts.exit)
+    (void)!append_exit(paths.record(), print_exit_record(out)).ok();
   return std::optional(std::move(out));
 }
 

@@ -62,19 +62,15 @@ Status begin_network(const Plan& plan, NetworkAhead& network) {
   return {};
 }
 
-constexpr std::size_t kMaxStateBytes = std::size_t{4} << 20;
-
-StateRecord first_record(const StatePaths& paths, const std::string& id) {
+StateRecord nothing_known(const std::string& id) {
   StateRecord record;
   record.id = id;
   record.oci_version = oci::kSpecVersion;
-  const auto text = io::read_regular_file(paths.lock(), kMaxStateBytes);
-  if (!text.ok()) return record;
-  parse_first_lines(*text, record);
   return record;
 }
 
 Error damaged(const std::string& id, Error error) {
+  if (!error.hint().empty()) return std::move(error).with("container " + quoted(id));
   return std::move(error).with("container " + quoted(id)).with_hint("coop delete --force removes it all the same");
 }
 
@@ -121,16 +117,19 @@ void note_what_will_be_made(const Plan& plan, StateRecord& record) {
   }
 }
 
-Status make_state_directory(const std::string& root, const StatePaths& paths, const std::string& id) {
-  Status made = sys::mkdirat(sys::kCwd, paths.directory, 0700);
-  if (!made.ok() && made.error().errno_value() == ENOENT) {
-    RETURN_IF_ERROR(io::make_directories(root, 0711));
-    made = sys::mkdirat(sys::kCwd, paths.directory, 0700);
-  }
-  if (!made.ok() && made.error().errno_value() == EEXIST) {
-    return Error(Errc::kAlreadyExists, "container with given ID already exists: " + quoted(id));
-  }
+Result<RecordFile> make_record(const StatePaths& paths) {
+  auto made = RecordFile::create(paths.root, paths.record());
+  if (!made.ok() && made.error().code() == Errc::kAlreadyExists)
+    return Error(Errc::kAlreadyExists, "container with given ID already exists: " + quoted(paths.id));
   return made;
+}
+
+Status remove_state(const StatePaths& paths) {
+  if (::unlink(paths.start_socket().c_str()) != 0 && errno != ENOENT)
+    return Error::from_errno(errno, "remove " + quoted(paths.start_socket()));
+  if (::rmdir(paths.restored_root().c_str()) != 0 && errno != ENOENT)
+    return Error::from_errno(errno, "remove " + quoted(paths.restored_root()));
+  return remove_record(paths.record());
 }
 
 Status send_pidfd(const std::string& socket_path, pid_t pid) {
@@ -138,6 +137,19 @@ Status send_pidfd(const std::string& socket_path, pid_t pid) {
   ASSIGN_OR_RETURN(const UniqueFd pidfd, sys::pidfd_open(pid));
   const int fd = pidfd.get();
   return sys::send_message(socket, "pidfd", std::span(&fd, 1));
+}
+
+Result<UniqueFd> connect_console(const std::string& socket_path) {
+  auto socket = sys::unix_connect(socket_path, SOCK_STREAM);
+  if (!socket.ok()) return std::move(socket).error().with("console socket");
+  return socket;
+}
+
+Status send_console(BorrowedFd socket, BorrowedFd master) {
+  const int fd = master.get();
+  Status sent = sys::send_message(socket, "/dev/ptmx", std::span(&fd, 1));
+  if (!sent.ok()) return std::move(sent).error().with("send the terminal to the console socket");
+  return {};
 }
 
 Status write_pid_file(const std::string& path, pid_t pid) {
@@ -180,10 +192,8 @@ Result<Created> Factory::create(const oci::Config& config, const CreateOptions& 
   NetworkAhead network;
   RETURN_IF_ERROR(begin_network(plan, network));
   const StatePaths paths = state_paths(options_.root, id.str());
-  RETURN_IF_ERROR(make_state_directory(options_.root, paths, id.str()));
-  ScopeExit remove_state([&] { (void)!io::remove_tree(sys::kCwd, paths.directory).ok(); });
-  ASSIGN_OR_RETURN(const io::FileLock lock,
-                   io::FileLock::acquire(sys::kCwd, paths.lock(), io::FileLock::Mode::kExclusive));
+  ASSIGN_OR_RETURN(const RecordFile file, make_record(paths));
+  ScopeExit forget([&] { (void)!remove_state(paths).ok(); });
   StateRecord record;
   note_what_will_be_made(plan, record);
   record.id = id.str();
@@ -192,10 +202,9 @@ Result<Created> Factory::create(const oci::Config& config, const CreateOptions& 
   record.cgroup_path = planned_cgroup(plan);
   record.no_new_keyring = options.no_new_keyring;
   ASSIGN_OR_RETURN(record.mounts, look_at_shared_mounts(config, rootfs));
-  if (Status written = sys::write_all(lock.fd(), print_first_lines(record)); !written.ok())
-    return std::move(written).error().with("write " + quoted(paths.lock()));
   record.annotations = config.annotations;
   record.oci_version = config.oci_version;
+  RETURN_IF_ERROR(file.append(RecordPart::kState, print_state_record(record)));
 
   Executor::Inputs inputs;
   inputs.plan = &plan;
@@ -205,16 +214,16 @@ Result<Created> Factory::create(const oci::Config& config, const CreateOptions& 
   inputs.parent_death_signal = options.parent_death_signal;
   inputs.console_socket = options.console_socket;
   if (options.detach_start) inputs.start_socket = paths.start_socket();
-  inputs.lock = lock.fd();
+  inputs.lock = file.fd();
   inputs.rootless = options_.rootless;
   inputs.network = &network;
   inputs.timing = options.timing;
   inputs.state = {config.oci_version, id.str(), "creating", 0, options.bundle, config.annotations};
   const Executor* self = nullptr;
   inputs.on_cloned = [&](pid_t pid) -> Status {
-    RETURN_IF_ERROR(io::write_file_atomic(
-        paths.config(),
-        options.config_text.empty() ? oci::print_config(config, oci::Style::kCompact) : options.config_text, 0600));
+    RETURN_IF_ERROR(file.append(RecordPart::kConfig, options.config_text.empty()
+                                                         ? oci::print_config(config, oci::Style::kCompact)
+                                                         : options.config_text));
     RETURN_IF_ERROR(complete_record(config, pid, record));
     if (options.created_unix_ms != 0) record.created = timestamp_of(options.created_unix_ms);
     return {};
@@ -223,11 +232,11 @@ Result<Created> Factory::create(const oci::Config& config, const CreateOptions& 
     record.cgroup_path = group;
     record.resctrl = self->resctrl();
     record.interfaces = self->interfaces();
-    RETURN_IF_ERROR(io::write_file_atomic(paths.state(), print_state_record(record), 0600));
+    RETURN_IF_ERROR(file.append(RecordPart::kState, print_state_record(record)));
     if (!options.pidfd_socket.empty()) RETURN_IF_ERROR(send_pidfd(options.pidfd_socket, pid));
     return options.pid_file.empty() ? Status() : write_pid_file(options.pid_file, pid);
   };
-  if (options.timing != nullptr) options.timing->mark("write the state directory");
+  if (options.timing != nullptr) options.timing->mark("write the record");
   Executor executor(std::move(inputs));
   self = &executor;
   if (Status done = executor.run(); !done.ok()) {
@@ -235,8 +244,8 @@ Result<Created> Factory::create(const oci::Config& config, const CreateOptions& 
     if (Status undone = undo_shared_mounts(record.mounts); !undone.ok()) log::warning(undone.error().message());
     // Whatever hooks had set up is theirs to take down (runtime specification, lifecycle).
     if (!config.hooks.poststop.empty()) {
-      (void)!io::remove_tree(sys::kCwd, paths.directory).ok();
-      run_poststop(config, Container(options_, record).oci_state(RunStatus::kStopped));
+      (void)!remove_state(paths).ok();
+      run_poststop(config, Container(options_, record, {}).oci_state(RunStatus::kStopped));
     }
     return std::move(done).error();
   }
@@ -249,12 +258,12 @@ Result<Created> Factory::create(const oci::Config& config, const CreateOptions& 
     if (Status hooks = run_poststart(config, record); !hooks.ok()) {
       (void)!sys::pidfd_send_signal(created.pidfd, SIGKILL).ok();
       (void)!sys::waitpid(created.pid).ok();
-      if (Status removed = Container(options_, record).remove_under_lock(&config); !removed.ok())
+      if (Status removed = Container(options_, record, {}).remove_under_lock(&config); !removed.ok())
         log::warning(removed.error().message());
       return std::move(hooks).error();
     }
   }
-  remove_state.dismiss();
+  forget.dismiss();
   return created;
 }
 
@@ -278,27 +287,34 @@ Status check_rootfs(const std::string& rootfs) {
 
 Result<Container> Factory::load(std::string_view id) const {
   ASSIGN_OR_RETURN(const ContainerId valid, ContainerId::parse(id));
-  const StatePaths paths = state_paths(options_.root, valid.str());
-  auto text = io::read_regular_file(paths.state(), kMaxStateBytes);
-  if (!text.ok()) {
-    if (text.error().errno_value() != ENOENT) return damaged(valid.str(), std::move(text).error());
-    if (auto there = sys::fstatat(sys::kCwd, paths.directory); !there.ok()) {
-      if (there.error().errno_value() != ENOENT) return std::move(there).error();
-      return Error(Errc::kNotFound, "container does not exist: " + quoted(valid.str()), ENOENT);
-    }
-    // Being created by somebody right now, or left by a creator that was killed.
-    return Container(options_, first_record(paths, valid.str()));
-  }
-  auto record = parse_state_record(std::move(text).value(), paths.state());
-  if (!record.ok()) return damaged(valid.str(), std::move(record).error());
-  return Container(options_, std::move(record).value());
+  return load_as_far(valid, nullptr);
 }
 
 Result<Container> Factory::load_for_removal(std::string_view id) const {
-  auto loaded = load(id);
-  if (loaded.ok() || loaded.error().code() == Errc::kNotFound) return loaded;
   ASSIGN_OR_RETURN(const ContainerId valid, ContainerId::parse(id));
-  return Container(options_, first_record(state_paths(options_.root, valid.str()), valid.str()));
+  StateRecord known = nothing_known(valid.str());
+  auto loaded = load_as_far(valid, &known);
+  if (loaded.ok() || loaded.error().code() == Errc::kNotFound) return loaded;
+  return Container(options_, std::move(known), {});
+}
+
+// `known`: what can be said of one that is damaged.
+Result<Container> Factory::load_as_far(const ContainerId& id, StateRecord* known) const {
+  const std::string path = state_paths(options_.root, id.str()).record();
+  RecordParts parts;
+  Status read = read_record(path, parts);
+  if (!read.ok() && read.error().errno_value() == ENOENT)
+    return Error(Errc::kNotFound, "container does not exist: " + quoted(id.str()), ENOENT);
+  // Without one it is being created by somebody right now, or left by a creator that was killed.
+  auto record =
+      parts.state.empty() ? Result<StateRecord>(nothing_known(id.str())) : parse_state_record(parts.state, path);
+  if (known != nullptr) {
+    auto first = record.ok() ? Result<StateRecord>(*record) : parse_state_record(parts.first_state, path);
+    if (first.ok()) *known = std::move(*first);
+  }
+  if (!read.ok()) return damaged(id.str(), std::move(read).error());
+  if (!record.ok()) return damaged(id.str(), std::move(record).error());
+  return Container(options_, std::move(record).value(), std::move(parts.config));
 }
 
 Result<std::vector<std::string>> Factory::list() const {

@@ -2,11 +2,9 @@
 
 #include <fcntl.h>
 #include <signal.h>
-#include <spawn.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "base/scope_exit.h"
 #include "base/strings.h"
 #include "container/child_program.h"
 #include "sys/file.h"
@@ -21,39 +19,6 @@ Result<UniqueFd> state_input(std::string_view state_json) {
   RETURN_IF_ERROR(sys::write_all(fd, state_json));
   if (::lseek(fd.get(), 0, SEEK_SET) != 0) return Error::from_errno(errno, "rewind the state document");
   return fd;
-}
-
-Result<pid_t> spawn(const oci::Hook& hook, BorrowedFd input, BorrowedFd errors) {
-  posix_spawn_file_actions_t actions;
-  posix_spawnattr_t attributes;
-  (void)::posix_spawn_file_actions_init(&actions);
-  (void)::posix_spawnattr_init(&attributes);
-  const ScopeExit release([&] {
-    (void)::posix_spawn_file_actions_destroy(&actions);
-    (void)::posix_spawnattr_destroy(&attributes);
-  });
-  (void)::posix_spawn_file_actions_adddup2(&actions, input.get(), 0);
-  (void)::posix_spawn_file_actions_adddup2(&actions, errors.get(), 2);
-  // What the caller of the runtime left open, or wants handed on to the container, is no business of a hook - least of
-  // all of one that is a program of the container.
-  (void)::posix_spawn_file_actions_addclosefrom_np(&actions, 3);
-  sigset_t none;
-  sigset_t all;
-  (void)::sigemptyset(&none);
-  (void)::sigfillset(&all);
-  (void)::posix_spawnattr_setsigmask(&attributes, &none);
-  (void)::posix_spawnattr_setsigdefault(&attributes, &all);
-  (void)::posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETPGROUP);
-  std::vector<std::string> args = hook.args;
-  if (args.empty()) args.push_back(hook.path);
-  auto argv = pointers(args);
-  auto envp = pointers(hook.env);
-  pid_t pid = 0;
-  if (const int error = ::posix_spawn(&pid, hook.path.c_str(), &actions, &attributes, argv.data(), envp.data());
-      error != 0) {
-    return Error::from_errno(error, "run");
-  }
-  return pid;
 }
 
 // The hook leads its own process group.
@@ -71,7 +36,13 @@ Result<bool> ends_in_time(pid_t pid, std::int64_t timeout_s) {
 Status run_hook(const oci::Hook& hook, std::string_view state_json) {
   ASSIGN_OR_RETURN(const UniqueFd input, state_input(state_json));
   ASSIGN_OR_RETURN(const UniqueFd errors, sys::memfd_create("hook-stderr", 0));
-  ASSIGN_OR_RETURN(const pid_t pid, spawn(hook, input, errors));
+  ASSIGN_OR_RETURN(const pid_t pid,
+                   spawn_program({.path = hook.path,
+                                  .args = hook.args.empty() ? std::vector<std::string>{hook.path} : hook.args,
+                                  .env = &hook.env,
+                                  .input = input,
+                                  .errors = errors,
+                                  .own_group = true}));
   if (hook.timeout_s) {
     auto ended = ends_in_time(pid, *hook.timeout_s);
     if (!ended.ok() || !*ended) end_hook(pid);

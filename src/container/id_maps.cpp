@@ -9,6 +9,7 @@
 #include "base/strings.h"
 #include "container/internal.h"
 #include "io/file.h"
+#include "spec/oci_runtime/id_maps.h"
 #include "sys/file.h"
 #include "sys/process.h"
 
@@ -16,14 +17,6 @@ namespace cooper::container {
 namespace {
 
 constexpr std::size_t kMaxHelperOutput = 4096;
-
-std::string mapping_text(const std::vector<oci::IdMapping>& mappings) {
-  std::string out;
-  for (const oci::IdMapping& m : mappings) {
-    out += std::to_string(m.container_id) + " " + std::to_string(m.host_id) + " " + std::to_string(m.size) + "\n";
-  }
-  return out;
-}
 
 // newuidmap PID INSIDE OUTSIDE COUNT ...
 Status run_helper(const std::string& program, pid_t pid, const std::vector<oci::IdMapping>& mappings) {
@@ -56,7 +49,8 @@ Status run_helper(const std::string& program, pid_t pid, const std::vector<oci::
 }
 
 Status write_map(pid_t pid, const char* file, const char* helper, const std::vector<oci::IdMapping>& mappings) {
-  Status written = io::write_existing(sys::kCwd, "/proc/" + std::to_string(pid) + "/" + file, mapping_text(mappings));
+  Status written =
+      io::write_existing(sys::kCwd, "/proc/" + std::to_string(pid) + "/" + file, oci::id_map_text(mappings));
   if (written.ok() || written.error().errno_value() != EPERM || ::geteuid() == 0) return written;
   return run_helper(helper, pid, mappings);
 }

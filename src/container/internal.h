@@ -7,25 +7,36 @@
 #include <vector>
 
 #include "base/error.h"
+#include "base/fd.h"
 #include "container/container.h"
 #include "container/plan.h"
+#include "container/record_file.h"
 #include "container/state.h"
 
 namespace cooper::container {
 
 Status send_pidfd(const std::string& socket_path, pid_t pid);
+// The socket that --console-socket names, and the master of the terminal into it.
+Result<UniqueFd> connect_console(const std::string& socket_path);
+Status send_console(BorrowedFd socket, BorrowedFd master);
 Status write_pid_file(const std::string& path, pid_t pid);
 Status check_preserved_fds(int count);
 // Of the child `pid`, which is in a new user namespace.
 Status write_id_maps(pid_t pid, const std::vector<oci::IdMapping>& uid, const std::vector<oci::IdMapping>& gid);
+// Path of the user namespace that is joined; empty: none.
+std::string joined_user_namespace(const Plan& plan);
+// Its number in the /proc in view, whatever PID namespace the caller is in.
+Result<pid_t> pid_in_proc(BorrowedFd pidfd);
 Error not_running(const StateRecord& record, RunStatus status);
 // Parts of a create.
 std::string absolute_rootfs(const oci::Config& config, const std::string& bundle);
 std::string planned_cgroup(const Plan& plan);
 // What the first steps will make outside of the container, for whoever has to remove it when the creator is killed.
 void note_what_will_be_made(const Plan& plan, StateRecord& record);
-// Exclusive mkdir is the lock against a second create of the id.
-Status make_state_directory(const std::string& root, const StatePaths& paths, const std::string& id);
+// The new container's record, locked. Errors: kAlreadyExists.
+Result<RecordFile> make_record(const StatePaths& paths);
+// Of a container that came to nothing, or has gone.
+Status remove_state(const StatePaths& paths);
 // What only somebody with the init's pid, or time to spare, can say.
 Status complete_record(const oci::Config& config, pid_t pid, StateRecord& record);
 Status check_rootfs(const std::string& rootfs);

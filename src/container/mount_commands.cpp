@@ -1,8 +1,6 @@
 #include "container/mount_commands.h"
 
 #include <fcntl.h>
-#include <signal.h>
-#include <spawn.h>
 #include <sys/stat.h>
 #include <sys/xattr.h>
 #include <unistd.h>
@@ -10,7 +8,6 @@
 #include <algorithm>
 #include <array>
 
-#include "base/scope_exit.h"
 #include "base/strings.h"
 #include "container/child_program.h"
 #include "container/validate_rules.h"
@@ -20,40 +17,17 @@
 namespace cooper::container {
 namespace {
 
-Result<pid_t> spawn(const MountCommand& command, BorrowedFd output) {
-  posix_spawn_file_actions_t actions;
-  posix_spawnattr_t attributes;
-  (void)::posix_spawn_file_actions_init(&actions);
-  (void)::posix_spawnattr_init(&attributes);
-  const ScopeExit release([&] {
-    (void)::posix_spawn_file_actions_destroy(&actions);
-    (void)::posix_spawnattr_destroy(&attributes);
-  });
-  (void)::posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
-  (void)::posix_spawn_file_actions_adddup2(&actions, output.get(), 1);
-  (void)::posix_spawn_file_actions_adddup2(&actions, output.get(), 2);
-  if (!command.dir.empty()) (void)::posix_spawn_file_actions_addchdir_np(&actions, command.dir.c_str());
-  sigset_t none;
-  sigset_t all;
-  (void)::sigemptyset(&none);
-  (void)::sigfillset(&all);
-  (void)::posix_spawnattr_setsigmask(&attributes, &none);
-  (void)::posix_spawnattr_setsigdefault(&attributes, &all);
-  (void)::posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
-  std::vector<std::string> args = command.args;
-  args.insert(args.begin(), command.path);
-  auto argv = pointers(args);
-  auto own = pointers(command.env);
-  pid_t pid = 0;
-  const int error = ::posix_spawnp(&pid, command.path.c_str(), &actions, &attributes, argv.data(),
-                                   command.env.empty() ? environ : own.data());
-  if (error != 0) return Error::from_errno(error, "run");
-  return pid;
-}
-
 Status run_one(const MountCommand& command) {
   ASSIGN_OR_RETURN(const UniqueFd output, sys::memfd_create("command-output", 0));
-  ASSIGN_OR_RETURN(const pid_t pid, spawn(command, output));
+  ChildProgram program{.path = command.path,
+                       .search_path = true,
+                       .args = command.args,
+                       .env = command.env.empty() ? nullptr : &command.env,
+                       .dir = command.dir,
+                       .output = output,
+                       .errors = output};
+  program.args.insert(program.args.begin(), command.path);
+  ASSIGN_OR_RETURN(const pid_t pid, spawn_program(program));
   ASSIGN_OR_RETURN(const sys::ExitStatus status, sys::waitpid(pid));
   return program_result(status, output);
 }

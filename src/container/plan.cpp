@@ -11,6 +11,7 @@
 #include "container/plan_parts.h"
 #include "container/resctrl.h"
 #include "container/validate_rules.h"
+#include "spec/oci_runtime/id_maps.h"
 #include "sys/mount.h"
 #include "sys/tables.h"
 
@@ -138,10 +139,7 @@ std::optional<uid_t> Builder::cgroup_owner() const {
   if (!writable) return {};
   const uid_t user = process_.user.uid;
   if (!new_user_) return user == 0 ? std::optional<uid_t>() : user;
-  for (const oci::IdMapping& m : linux_.uid_mappings) {
-    if (user >= m.container_id && user - m.container_id < m.size) return m.host_id + (user - m.container_id);
-  }
-  return {};
+  return oci::host_id(linux_.uid_mappings, user);
 }
 
 oci::Resources Builder::resources() const {

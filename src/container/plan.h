@@ -14,6 +14,7 @@
 #include <sys/types.h>
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
@@ -142,6 +143,12 @@ struct RootImage {
   io::FilesystemImage image;
   std::string path;  // host directory that it covers, in this mount namespace only
 };
+// A layer of the root file system whose owners are ids of the container's user namespace: an id-mapped mount of it
+// covers it, where the root file system is made.
+struct IdMappedLayer {
+  std::string path;  // host directory
+  std::vector<oci::IdMapping> uid, gid;
+};
 // The root file system: a directory (bound on itself) or a file system made here, visible in this mount namespace only.
 struct MountRoot {
   std::string path;                                          // host directory; mount point
@@ -150,6 +157,10 @@ struct MountRoot {
   std::vector<std::string> wishes;                           // flags for kernels that know them, left out on others
   std::uint64_t attributes = 0;                              // MOUNT_ATTR_*
   std::optional<RootImage> image = {};                       // attached before it
+  // The parent makes it, with its own rights to what it is made of, and the child attaches it over its old root: the
+  // root of a user namespace may not reach `path`.
+  bool by_parent = false;
+  std::optional<IdMappedLayer> id_mapped = {};  // by_parent only
 };
 enum class MountKind { kBind, kFilesystem, kCgroup };
 struct Mount {
@@ -301,6 +312,10 @@ struct Plan {
 };
 
 // What is not in the spec.
+// How messages name a member of the process, given as a JSON pointer into it ("/cwd", "/env/3"). Without one they name
+// "/process" in a config.json.
+using NameProcessMember = std::function<std::string(std::string_view member)>;
+
 struct PlanOptions {
   std::string id;
   std::string bundle;                           // absolute; relative root.path and bind sources are taken from here
@@ -323,6 +338,7 @@ struct PlanOptions {
   std::vector<oci::Mount> extra_mounts;
   std::vector<std::string> extra_env;
   std::optional<Extras> extras;
+  NameProcessMember name_process_member;
 };
 
 // Validation of everything that needs no kernel: Errc::kInvalidArgument with the JSON pointer of the offending member,
@@ -334,9 +350,8 @@ Result<Plan> make_plan(const oci::Config& config, const PlanOptions& options);
 // process, in the order of a start. Only the process is validated; the rest was valid at the start.
 Result<Plan> make_process_plan(const oci::Config& config, const PlanOptions& options);
 
-// Rules for a process document alone; pointers start with `pointer` ("/process" inside a config.json, "" in a
-// process.json).
-Status validate_process(const oci::Process& process, const PlanOptions& options, std::string_view pointer = "/process");
+// Rules for a process alone; options.name_process_member says how messages name its members.
+Status validate_process(const oci::Process& process, const PlanOptions& options);
 // Rules for a resources document alone (`update`). `pointer` may begin with the name of another document: "resources:
 // ".
 Status validate_resources(const oci::Resources& resources, std::string_view pointer = "/linux/resources");

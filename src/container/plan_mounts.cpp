@@ -5,6 +5,7 @@
 #include "container/mount_options.h"
 #include "container/plan_parts.h"
 #include "container/validate_rules.h"
+#include "spec/oci_runtime/id_maps.h"
 #include "sys/mount.h"
 
 namespace cooper::container {
@@ -54,6 +55,11 @@ Result<Mount> plan_mount(const oci::Mount& mount, const oci::Config& config, con
     out.source_is_dev_fd = rules::find_namespace(config, "user") != nullptr;
   } else {
     out.data = std::move(resolved.data);
+    // The kernel refuses the mount when the group is not mapped, as in a small user namespace.
+    if (out.fstype == "devpts" && config.linux && !config.linux->gid_mappings.empty() &&
+        !oci::host_id(config.linux->gid_mappings, 5)) {
+      std::erase(out.data, "gid=5");
+    }
     // tmpfs becomes read-only after everything below it is there, see add_readonly_tmpfs().
     const bool late = out.fstype == "tmpfs";
     if (!late && !out.remount && (out.attr_set & MOUNT_ATTR_RDONLY) != 0) out.superblock_flags |= MS_RDONLY;

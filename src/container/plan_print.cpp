@@ -1,6 +1,7 @@
 // Text and JSON of a plan: one list of fields per step, two ways to print it.
 #include <sys/stat.h>
 
+#include "base/chars.h"
 #include "base/strings.h"
 #include "codec/json.h"
 #include "container/mount_options.h"
@@ -210,6 +211,12 @@ void fields(const MountRoot& s, F& f) {
   if (!options.empty()) f("options", options);
   if (!s.wishes.empty()) f("wishes", s.wishes);
   if (s.attributes != 0) f("set", attribute_words(s.attributes));
+  if (s.by_parent) f("by", std::string("parent"));
+  if (s.id_mapped) {
+    f("idmap", s.id_mapped->path);
+    f("uid", mapping_words(s.id_mapped->uid));
+    f("gid", mapping_words(s.id_mapped->gid));
+  }
   if (!s.image) return;
   const io::FilesystemImage& image = s.image->image;
   f("image", image.fstype + " in " + image.file);
@@ -442,8 +449,7 @@ struct JsonFields {
 bool is_plain(std::string_view text) {
   if (text.empty()) return false;
   for (const char c : text) {
-    const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-                       std::string_view("/_.-+:=@%").find(c) != std::string_view::npos;
+    const bool plain = is_alnum(c) || std::string_view("/_.-+:=@%").find(c) != std::string_view::npos;
     if (!plain) return false;
   }
   return true;

@@ -545,6 +545,30 @@ TEST(Plan, RootOfAFile) {
   EXPECT_THAT(text, HasSubstr("set=nosuid image='squashfs in /a b.sif' image_offset=4096 image_on=/pods/x/image"));
 }
 
+TEST(Plan, RootOfTheParent) {
+  auto with = options();
+  with.root_override = MountRoot{"/pods/x/root", "overlay", {{"lowerdir", "/tree"}}, {}};
+  with.root_override->by_parent = true;
+  with.root_override->id_mapped = IdMappedLayer{"/tree", {{0, 100000, 65536}}, {{0, 200000, 10}}};
+  const std::string text = print_text(plan_of(oci::default_config(), with));
+  EXPECT_THAT(text, HasSubstr("options=lowerdir=/tree by=parent idmap=/tree uid=0:100000:65536 gid=0:200000:10"));
+}
+
+TEST(Plan, GroupOfTerminalsWhereItIsMapped) {
+  oci::Config config = oci::default_config();
+  config.mounts.push_back({"/dev/pts", "devpts", "devpts", {"newinstance", "gid=5"}, {}, {}});
+  const auto group = [&] {
+    const Mount pts = steps<Mount>(plan_of(config, options())).back();
+    return std::find(pts.data.begin(), pts.data.end(), "gid=5") != pts.data.end();
+  };
+  EXPECT_TRUE(group());
+  config.linux->namespaces.push_back({"user", ""});
+  config.linux->uid_mappings = config.linux->gid_mappings = {{0, 100000, 5}};
+  EXPECT_FALSE(group());
+  config.linux->gid_mappings = {{0, 100000, 6}};
+  EXPECT_TRUE(group());
+}
+
 TEST(Plan, RootlessBindsDevicesAndKeepsGroups) {
   oci::Config config = oci::default_config({.rootless = true, .host_uid = 1000, .host_gid = 1000});
   config.process->user.additional_gids = {5};

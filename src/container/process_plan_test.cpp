@@ -93,6 +93,20 @@ TEST(ProcessPlan, TheContainerIsNotJudgedAgain) {
   EXPECT_FALSE(make_process_plan(config, options()).ok());
 }
 
+TEST(ProcessPlan, MembersHaveTheNamesTheirAuthorKnows) {
+  oci::Config config = oci::default_config();
+  config.process->cwd = "x";
+  config.process->user.additional_gids = {0xffffffff};
+  PlanOptions named = options();
+  EXPECT_EQ(make_process_plan(config, named).error().message(),
+            "config.json: /process/cwd: 'x' must be an absolute path");
+  named.name_process_member = [](std::string_view member) { return "p.json: " + std::string(member); };
+  EXPECT_EQ(make_process_plan(config, named).error().message(), "p.json: /cwd: 'x' must be an absolute path");
+  config.process->cwd = "/";
+  EXPECT_EQ(make_process_plan(config, named).error().message(),
+            "p.json: /user/additionalGids/0: 4294967295 is not a group id");
+}
+
 TEST(ProcessPlan, WithoutLinux) {
   oci::Config config = oci::default_config();
   config.linux.reset();

@@ -1,5 +1,6 @@
-// What the runtime finds on disk and hears from its children, as arbitrary bytes: state.json, exit.json, the lines of a
-// lock file, messages of a container's init; and the texts of annotations.
+// What the runtime finds on disk and hears from its children, as arbitrary bytes: records of containers and the
+// documents in them, messages of a container's init, what lies beside the images of a checkpoint; and the texts of
+// annotations.
 #include <sys/socket.h>
 
 #include <cstdint>
@@ -8,8 +9,10 @@
 #include <string_view>
 
 #include "container/core_scheduling.h"
+#include "container/criu_parts.h"
 #include "container/landlock.h"
 #include "container/number_list.h"
+#include "container/record_file.h"
 #include "container/state.h"
 #include "container/sync.h"
 #include "sys/socket.h"
@@ -30,12 +33,25 @@ void read_records(const std::string& text) {
     if (!again.ok() || container::print_exit_record(*again) != once) std::abort();
     (void)record->status.shell_code();
   }
-  container::StateRecord first;
-  container::parse_first_lines(text, first);
-  container::StateRecord second;
-  const std::string lines = container::print_first_lines(first);
-  container::parse_first_lines(lines, second);
-  if (container::print_first_lines(second) != lines) std::abort();
+  container::RecordParts parts;
+  (void)container::parse_record_parts(text, "record", parts).ok();
+  container::RecordParts after;
+  const std::string ours = "coop container 1\n" + text;
+  if (container::parse_record_parts(ours, "record", after).ok() && after.state.size() > text.size()) std::abort();
+}
+
+// What lies beside the images of a checkpoint, which may come from anywhere.
+void read_images(const std::string& text) {
+  if (const auto notes = container::parse_notes(text, "cooper.json"); notes.ok()) {
+    const auto again = container::parse_notes(container::print_notes(*notes), "cooper.json");
+    if (!again.ok() || *again != *notes) std::abort();
+    (void)container::inherited_streams({text, text}, *notes);
+    (void)container::restored_mounts({{text, text, true}}, *notes, true);
+  }
+  (void)container::parse_descriptors(text, "descriptors.json").ok();
+  (void)container::flag_asked_for(text);
+  (void)criu::last_errors(text);
+  (void)container::parse_mount_lines(text);
 }
 
 void hear(std::string_view bytes) {
@@ -51,6 +67,7 @@ void hear(std::string_view bytes) {
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   const std::string text(reinterpret_cast<const char*>(data), size);
   read_records(text);
+  read_images(text);
   hear(text);
   (void)container::parse_core_scheduling(text).ok();
   (void)container::parse_landlock(text).ok();

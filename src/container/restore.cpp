@@ -12,6 +12,7 @@
 #include "container/criu_parts.h"
 #include "container/hooks.h"
 #include "container/internal.h"
+#include "container/restore_with_extras.h"
 #include "container/state.h"
 #include "container/unit.h"
 #include "container/validate_rules.h"
@@ -29,7 +30,7 @@ namespace {
 
 constexpr std::size_t kMaxImageNotes = std::size_t{1} << 20;
 
-CreateOptions create_options(const RestoreOptions& options) {
+CreateOptions create_options(const RestoreOptions& options, const std::optional<Extras>& extras) {
   CreateOptions out;
   out.id = options.id;
   out.bundle = options.bundle;
@@ -38,6 +39,7 @@ CreateOptions create_options(const RestoreOptions& options) {
   out.no_pivot = options.no_pivot;
   out.cgroup_default_parent = options.cgroup_default_parent;
   out.detach_start = false;
+  out.extras = extras;
   return out;
 }
 
@@ -132,11 +134,7 @@ Status protect_mounts(pid_t pid, const Plan& plan) {
 class Restorer {
  public:
   Restorer(const FactoryOptions& factory, const oci::Config& config, const RestoreOptions& options, const Plan& plan)
-      : factory_(factory),
-        config_(config),
-        options_(options),
-        plan_(plan),
-        paths_(state_paths(factory.root, options.id)) {}
+      : config_(config), options_(options), plan_(plan), paths_(state_paths(factory.root, options.id)) {}
 
   Result<Created> run() {
     Status done = walk();
@@ -158,14 +156,14 @@ class Restorer {
   Status restored(pid_t pid);
   void roll_back();
 
-  const FactoryOptions& factory_;
   const oci::Config& config_;
   const RestoreOptions& options_;
   const Plan& plan_;
   const StatePaths paths_;
-  std::optional<io::FileLock> lock_;
+  std::optional<RecordFile> file_;
   StateRecord record_;
   CriuDirectories directories_;
+  UniqueFd console_target_;
   std::optional<cgroup::Layout> layout_;
   std::optional<Unit> unit_;
   std::optional<cgroup::Group> group_;
@@ -176,13 +174,8 @@ class Restorer {
 };
 
 Status Restorer::make_state() {
-  RETURN_IF_ERROR(make_state_directory(factory_.root, paths_, options_.id));
-  auto lock = io::FileLock::acquire(sys::kCwd, paths_.lock(), io::FileLock::Mode::kExclusive);
-  if (!lock.ok()) {
-    (void)!io::remove_tree(sys::kCwd, paths_.directory).ok();
-    return std::move(lock).error();
-  }
-  lock_.emplace(std::move(*lock));
+  ASSIGN_OR_RETURN(RecordFile made, make_record(paths_));
+  file_.emplace(std::move(made));
   note_what_will_be_made(plan_, record_);
   record_.id = options_.id;
   record_.bundle = options_.bundle;
@@ -190,14 +183,12 @@ Status Restorer::make_state() {
   record_.cgroup_path = planned_cgroup(plan_);
   record_.annotations = config_.annotations;
   record_.oci_version = config_.oci_version;
-  if (Status written = sys::write_all(lock_->fd(), print_first_lines(record_)); !written.ok())
-    return std::move(written).error().with("write " + quoted(paths_.lock()));
+  RETURN_IF_ERROR(file_->append(RecordPart::kState, print_state_record(record_)));
   record_.resctrl = {};  // nothing is made yet
-  RETURN_IF_ERROR(io::write_file_atomic(
-      paths_.config(),
-      options_.config_text.empty() ? oci::print_config(config_, oci::Style::kCompact) : options_.config_text, 0600));
-  // Where the root is mounted for criu, in its own mount namespace.
-  return sys::mkdirat(sys::kCwd, paths_.directory + "/root", 0700);
+  RETURN_IF_ERROR(file_->append(RecordPart::kConfig, options_.config_text.empty()
+                                                         ? oci::print_config(config_, oci::Style::kCompact)
+                                                         : options_.config_text));
+  return sys::mkdirat(sys::kCwd, paths_.restored_root(), 0700);
 }
 
 Status Restorer::make_cgroup() {
@@ -208,16 +199,10 @@ Status Restorer::make_cgroup() {
       unit_.emplace(std::move(started));
       record_.cgroup_path = unit_->cgroup_path();
     }
-    if (const auto* group = std::get_if<CgroupCreate>(&step.body)) {
-      ASSIGN_OR_RETURN(group_, unit_ ? cgroup::Group::adopt(*layout_, record_.cgroup_path, cgroup::Policy::kRequired,
-                                                            unit_->holder())
-                                     : cgroup::Group::create(*layout_, group->path, cgroup::Policy::kRequired));
-      RETURN_IF_ERROR(group_->apply(group->resources));
-      if (group->owner) RETURN_IF_ERROR(group_->delegate(*group->owner));
-    }
-    if (const auto* made = std::get_if<ResctrlCreate>(&step.body)) {
-      ASSIGN_OR_RETURN(const Resctrl resctrl, Resctrl::open());
-      ASSIGN_OR_RETURN(record_.resctrl, resctrl.create(*made));
+    if (const auto* group = std::get_if<CgroupCreate>(&step.body))
+      RETURN_IF_ERROR(make_group(*group, *layout_, cgroup::Policy::kRequired, unit_ ? &*unit_ : nullptr, group_));
+    if (const auto* groups = std::get_if<ResctrlCreate>(&step.body)) {
+      ASSIGN_OR_RETURN(record_.resctrl, make_resctrl(*groups));
     }
   }
   return {};
@@ -226,7 +211,7 @@ Status Restorer::make_cgroup() {
 Status Restorer::start_session() {
   criu::SessionOptions with;
   with.mount_from = record_.rootfs;
-  with.mount_at = paths_.directory + "/root";
+  with.mount_at = paths_.restored_root();
   for (const UniqueFd& fd : namespaces_) with.passed.push_back(fd.get());
   ASSIGN_OR_RETURN(auto session, start_criu(std::move(with), directories_,
                                             {.memory_tracking = false, .lazy_pages = options_.lazy_pages}));
@@ -262,7 +247,7 @@ Result<criu::Request> Restorer::request() {
   wanted.images_dir_fd = kImagesOfCriu;
   wanted.work_dir_fd = kWorkOfCriu;
   wanted.log_file = "restore.log";
-  wanted.root = paths_.directory + "/root";
+  wanted.root = paths_.restored_root();
   wanted.evasive_devices = true;
   wanted.restore_sibling = true;
   wanted.config_file = criu_config_file(config_);
@@ -303,15 +288,9 @@ Status Restorer::take_console(UniqueFd master) {
     created_.console = std::move(master);
     return {};
   }
-  if (options_.console_socket.empty())
-    return Error(Errc::kInvalidArgument, "the images have a terminal, and the configuration has none")
-        .with_hint("set process.terminal in config.json");
-  auto socket = sys::unix_connect(options_.console_socket, SOCK_STREAM);
-  if (!socket.ok()) return std::move(socket).error().with("console socket");
-  const int fd = master.get();
-  Status sent = sys::send_message(*socket, "/dev/ptmx", std::span(&fd, 1));
-  if (!sent.ok()) return std::move(sent).error().with("send the terminal to the console socket");
-  return {};
+  if (console_target_) return send_console(console_target_, master);
+  return Error(Errc::kInvalidArgument, "the images have a terminal, and the configuration has none")
+      .with_hint("set process.terminal in config.json");
 }
 
 // Everything is there and stands still: from here on it is found by its id.
@@ -326,7 +305,7 @@ Status Restorer::restored(pid_t pid) {
       if (process != session_->pid()) RETURN_IF_ERROR(join_resctrl(record_.resctrl, process));
     }
   }
-  RETURN_IF_ERROR(io::write_file_atomic(paths_.state(), print_state_record(record_), 0600));
+  RETURN_IF_ERROR(file_->append(RecordPart::kState, print_state_record(record_)));
   return options_.pid_file.empty() ? Status() : write_pid_file(options_.pid_file, pid);
 }
 
@@ -344,6 +323,9 @@ Status Restorer::walk() {
     return Error(Errc::kNotFound, "there is no checkpoint in " + quoted(options_.image_path), ENOENT)
         .with_hint("name the directory of the images with --image-path");
   }
+  if (!options_.console_socket.empty()) {
+    ASSIGN_OR_RETURN(console_target_, connect_console(options_.console_socket));
+  }
   RETURN_IF_ERROR(make_cgroup());
   ASSIGN_OR_RETURN(const criu::Request wanted, request());
   RETURN_IF_ERROR(make_mount_points(plan_, record_.rootfs));
@@ -352,30 +334,23 @@ Status Restorer::walk() {
       wanted, [this](const criu::Notification& what, UniqueFd fd) { return notified(what, std::move(fd)); });
   if (!done.ok()) return explain_criu_failure(std::move(done).error(), directories_);
   session_.reset();
-  (void)::rmdir((paths_.directory + "/root").c_str());
+  (void)::rmdir(paths_.restored_root().c_str());
   if (created_.pid == 0) return Error(Errc::kInternal, "criu restored processes and did not say which");
   return {};
 }
 
 void Restorer::roll_back() {
-  if (!lock_) return;  // the id is somebody else's
+  if (!file_) return;  // the id is somebody else's
   session_.reset();
-  if (group_) (void)!group_->kill_all(SIGKILL).ok();
   if (created_.pidfd.valid()) {
     (void)!sys::pidfd_send_signal(created_.pidfd, SIGKILL).ok();
     (void)!sys::waitpid(created_.pid).ok();
   }
   if (!options_.pid_file.empty()) (void)::unlink(options_.pid_file.c_str());
-  if (unit_) {
-    unit_->release_holder();
-    if (Status stopped = unit_->stop(); !stopped.ok()) log::warning(stopped.error().message());
-  }
-  if (group_) {
-    if (Status removed = group_->remove(); !removed.ok()) log::warning("remove cgroup: " + removed.error().message());
-  }
+  discard_group(unit_ ? &*unit_ : nullptr, group_ ? &*group_ : nullptr);
   if (Status removed = remove_resctrl(record_.resctrl); !removed.ok()) log::warning(removed.error().message());
   discard_criu_directories(directories_);
-  (void)!io::remove_tree(sys::kCwd, paths_.directory).ok();
+  (void)!remove_state(paths_).ok();
   // Whatever hooks had set up is theirs to take down.
   if (hooks_begun_)
     run_poststop(config_, {config_.oci_version, options_.id, "stopped", 0, options_.bundle, config_.annotations});
@@ -384,19 +359,23 @@ void Restorer::roll_back() {
 }  // namespace
 
 Result<Created> Factory::restore(const oci::Config& config, const RestoreOptions& options) {
+  return restore_with_extras(*this, config, options, std::nullopt);
+}
+
+Result<Created> restore_with_extras(Factory& factory, const oci::Config& config, const RestoreOptions& options,
+                                    const std::optional<Extras>& extras) {
   const std::string what = "restore container " + quoted(options.id);
   const auto id = ContainerId::parse(options.id);
   if (!id.ok()) return Error(id.error().code(), id.error().message());
-  if (options_.rootless)
+  if (factory.options().rootless)
     return Error(Errc::kUnsupported, "CRIU needs root, and containers of users without privileges cannot be restored",
                  EPERM)
         .with(what);
   if (options.systemd_cgroup) RETURN_IF_ERROR(dbus::Systemd::available());
-  const CreateOptions create = create_options(options);
-  ASSIGN_OR_RETURN(const Plan plan, this->plan(config, create));
+  ASSIGN_OR_RETURN(const Plan plan, factory.plan(config, create_options(options, extras)));
   if (Status possible = check_restorable(config, plan); !possible.ok()) return std::move(possible).error().with(what);
   RETURN_IF_ERROR(check_rootfs(absolute_rootfs(config, options.bundle)));
-  auto created = Restorer(options_, config, options, plan).run();
+  auto created = Restorer(factory.options(), config, options, plan).run();
   if (!created.ok()) return std::move(created).error().with(what);
   return created;
 }

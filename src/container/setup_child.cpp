@@ -250,7 +250,7 @@ class Child {
       const auto* last = std::get_if<FinalRootPropagation>(&other.body);
       shared = shared || (last != nullptr && (last->flags & MS_SHARED) != 0 && !shared_mounts_);
     }
-    auto mounted = mount_root(step, shared, inherited_mount());
+    auto mounted = step.by_parent ? attach_root(inherited_mount()) : mount_root(step, shared, inherited_mount());
     if (!mounted.ok()) return std::move(mounted).error().with("root file system " + quoted(step.path));
     root_.emplace(std::move(mounted->root));
     shared_peer_ = std::move(mounted->shared_peer);
@@ -262,7 +262,7 @@ class Child {
     environment.cgroup_layout = c_.cgroup_layout;
     environment.cgroup_path = c_.cgroup_path;
     environment.private_cgroup_namespace = private_cgroup_namespace_;
-    environment.user_namespace = c_.new_user_namespace;
+    environment.user_namespace = c_.user_namespace;
     environment.source_fd = inherited_mount().get();
     return perform_mount(step, environment);
   }

@@ -40,7 +40,7 @@ std::string_view to_string(RunStatus status) {
 }
 
 StatePaths state_paths(const std::string& root, std::string_view id) {
-  return {root + "/" + std::string(id)};
+  return {root, std::string(id)};
 }
 
 std::string print_state_record(const StateRecord& record) {
@@ -134,43 +134,6 @@ Result<StateRecord> parse_state_record(std::string text, std::string_view what) 
     }));
   }
   return out;
-}
-
-std::string print_first_lines(const StateRecord& record) {
-  const ResctrlGroups& groups = record.resctrl;
-  const bool resctrl = groups.made_class || groups.made_monitor;
-  std::string out = record.cgroup_path + "\n" + record.bundle + "\n" + record.rootfs + "\n";
-  if (record.mounts.shared || record.systemd_cgroup || resctrl)
-    out += record.mounts.path + "\n" + std::to_string(record.mounts.before) + "\n";
-  if (record.systemd_cgroup || resctrl) out += record.systemd_unit + (record.systemd_user ? "\nuser\n" : "\nsystem\n");
-  if (resctrl)
-    out +=
-        (groups.made_class ? groups.class_path : "") + "\n" + (groups.made_monitor ? groups.monitor_path : "") + "\n";
-  return out;
-}
-
-void parse_first_lines(std::string_view text, StateRecord& out) {
-  const auto lines = split(text, '\n');
-  if (!lines.empty()) out.cgroup_path = lines[0];
-  if (lines.size() > 1) out.bundle = lines[1];
-  if (lines.size() > 2) out.rootfs = lines[2];
-  if (lines.size() > 4) {
-    out.mounts.path = lines[3];
-    out.mounts.rootfs = out.rootfs;
-    out.mounts.before = parse_number<std::uint64_t>(lines[4]).value_or(0);
-    out.mounts.shared = out.mounts.before != 0;
-  }
-  if (lines.size() > 6 && !lines[5].empty()) {
-    out.systemd_cgroup = true;
-    out.systemd_unit = lines[5];
-    out.systemd_user = lines[6] == "user";
-  }
-  if (lines.size() > 8) {
-    out.resctrl.class_path = lines[7];
-    out.resctrl.monitor_path = lines[8];
-    out.resctrl.made_class = !lines[7].empty();
-    out.resctrl.made_monitor = !lines[8].empty();
-  }
 }
 
 Result<std::string> boot_id() {

@@ -1,4 +1,4 @@
-// The runtime's state directory: paths and the versioned record.
+// What the runtime keeps of a container: where, and its record as JSON.
 #pragma once
 
 #include <string>
@@ -10,26 +10,20 @@
 
 namespace cooper::container {
 
-// <root>/<id>/{lock,state.json,config.json,start.sock}: the only functions that build these names.
+// The only functions that build these names. Ids never start with a dot.
 struct StatePaths {
-  std::string directory;
-  std::string state() const { return directory + "/state.json"; }
-  std::string config() const { return directory + "/config.json"; }
-  std::string start_socket() const { return directory + "/start.sock"; }
-  // How the init ended, when somebody saw it.
-  std::string exit() const { return directory + "/exit.json"; }
-  // Its text is the cgroup path, known before the cgroup is made.
-  std::string lock() const { return directory + "/lock"; }
+  std::string root;
+  std::string id;
+  std::string record() const { return root + "/" + id; }  // see record_file.h
+  // Where an init that waits for its start is asked to.
+  std::string start_socket() const { return root + "/.start-" + id; }
+  // Where criu finds the root file system while it restores, in a mount namespace of its own.
+  std::string restored_root() const { return root + "/.root-" + id; }
 };
 StatePaths state_paths(const std::string& root, std::string_view id);
 
 std::string print_state_record(const StateRecord& record);
 Result<StateRecord> parse_state_record(std::string text, std::string_view what);
-
-// What is known before state.json is written: the lines of the lock file. A creator that is killed before it wrote that
-// leaves this much for delete to clean up with.
-std::string print_first_lines(const StateRecord& record);
-void parse_first_lines(std::string_view text, StateRecord& out);
 
 std::string print_exit_record(const ExitRecord& record);
 Result<ExitRecord> parse_exit_record(std::string text, std::string_view what);

@@ -48,12 +48,12 @@ TEST(StateRecord, SaysWhoseKeyringItsProcessesHave) {
   }
 }
 
-TEST(FirstLines, SayWhatAKilledCreatorMayHaveMade) {
+// A creator that is killed before it has written more leaves this for delete.
+TEST(StateRecord, SaysWhatAKilledCreatorMayHaveMade) {
   StateRecord plain;
   plain.cgroup_path = "/box";
   plain.bundle = "/bundle";
   plain.rootfs = "/bundle/rootfs";
-  EXPECT_EQ(print_first_lines(plain), "/box\n/bundle\n/bundle/rootfs\n");
   StateRecord full = plain;
   full.systemd_cgroup = full.systemd_user = true;
   full.systemd_unit = "coop-box.scope";
@@ -66,8 +66,11 @@ TEST(FirstLines, SayWhatAKilledCreatorMayHaveMade) {
   StateRecord others = plain;  // of a class that was there before, nothing is to be removed
   others.resctrl = {"/sys/fs/resctrl/gold", "", false, false};
   for (const StateRecord& record : {plain, full, classed, others}) {
-    StateRecord again;
-    parse_first_lines(print_first_lines(record), again);
+    const auto parsed = parse_state_record(print_state_record(record), "state");
+    ASSERT_TRUE(parsed.ok());
+    const StateRecord& again = *parsed;
+    EXPECT_TRUE(again.created.empty());
+    EXPECT_EQ(again.bundle, record.bundle);
     EXPECT_EQ(again.cgroup_path, record.cgroup_path);
     EXPECT_EQ(again.rootfs, record.rootfs);
     EXPECT_EQ(again.systemd_cgroup, record.systemd_cgroup);
@@ -77,7 +80,7 @@ TEST(FirstLines, SayWhatAKilledCreatorMayHaveMade) {
     EXPECT_EQ(again.mounts.path, record.mounts.path);
     EXPECT_EQ(again.resctrl.made_class, record.resctrl.made_class);
     EXPECT_EQ(again.resctrl.made_monitor, record.resctrl.made_monitor);
-    EXPECT_EQ(again.resctrl.class_path, record.resctrl.made_class ? record.resctrl.class_path : "");
+    EXPECT_EQ(again.resctrl.class_path, record.resctrl.class_path);
   }
 }
 

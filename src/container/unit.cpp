@@ -81,6 +81,29 @@ dbus::Bus bus_of(const StateRecord& record) {
   return record.systemd_user ? dbus::Bus::kUser : dbus::Bus::kSystem;
 }
 
+Status make_group(const CgroupCreate& step, const cgroup::Layout& layout, cgroup::Policy policy, const Unit* unit,
+                  std::optional<cgroup::Group>& out) {
+  ASSIGN_OR_RETURN(out, unit != nullptr ? cgroup::Group::adopt(layout, unit->cgroup_path(), policy, unit->holder())
+                                        : cgroup::Group::create(layout, step.path, policy));
+  RETURN_IF_ERROR(out->apply(step.resources));
+  return step.owner ? out->delegate(*step.owner) : Status();
+}
+
+void discard_group(Unit* unit, cgroup::Group* group) {
+  if (unit != nullptr) unit->release_holder();
+  if (group != nullptr) (void)!group->kill_all(SIGKILL).ok();
+  if (unit != nullptr) {
+    if (Status stopped = unit->stop(); !stopped.ok()) log::warning(stopped.error().message());
+  }
+  if (group == nullptr) return;
+  if (Status removed = group->remove(); !removed.ok()) log::warning("remove cgroup: " + removed.error().message());
+}
+
+Result<ResctrlGroups> make_resctrl(const ResctrlCreate& step) {
+  ASSIGN_OR_RETURN(const Resctrl resctrl, Resctrl::open());
+  return resctrl.create(step);
+}
+
 Status remove_group(const StateRecord& record, cgroup::Group& group) {
   if (record.systemd_unit.empty()) return group.remove();
   auto systemd = dbus::Systemd::connect(bus_of(record));

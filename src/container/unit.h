@@ -4,6 +4,7 @@
 #include <sys/types.h>
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -12,6 +13,7 @@
 #include "cgroup/cgroup.h"
 #include "container/container.h"
 #include "container/plan.h"
+#include "container/resctrl.h"
 #include "dbus/systemd.h"
 #include "sys/process.h"
 
@@ -53,6 +55,15 @@ class Unit {
   std::string cgroup_path_;
   std::unique_ptr<Holder> holder_;
 };
+
+// The group of a new container, that of its unit if there is one. `out` is set as soon as there is anything to remove.
+Status make_group(const CgroupCreate& step, const cgroup::Layout& layout, cgroup::Policy policy, const Unit* unit,
+                  std::optional<cgroup::Group>& out);
+// After a failure: ends what is in them, and removes them. Both may be missing.
+void discard_group(Unit* unit, cgroup::Group* group);
+
+// Those of resctrl. On failure nothing is left.
+Result<ResctrlGroups> make_resctrl(const ResctrlCreate& step);
 
 // Of an existing container; nothing without a unit.
 dbus::Bus bus_of(const StateRecord& record);

@@ -4,12 +4,14 @@
 #include <cstdlib>
 
 #include "codec/protobuf.h"
+#include "criu/page_server.h"
 #include "criu/rpc.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   using namespace cooper;
   const std::string_view bytes(reinterpret_cast<const char*>(data), size);
   (void)criu::parse_answer(bytes);
+  (void)criu::parse_page_server(bytes);
   // What is read can be written again, and reads the same.
   codec::protobuf::Writer writer;
   codec::protobuf::Reader reader(bytes);

@@ -1,11 +1,14 @@
 #include "criu/session.h"
 
 #include <limits.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <array>
+#include <cerrno>
 #include <cstring>
 
 #include "base/scope_exit.h"
@@ -159,6 +162,13 @@ Error Session::ended() {
 }
 
 Result<std::pair<Answer, UniqueFd>> Session::receive() {
+  // Its end of the socket may be held by a process that it has begun to restore: its own end counts, too.
+  std::array<struct pollfd, 2> either = {{{.fd = socket_.get(), .events = POLLIN, .revents = 0},
+                                          {.fd = child_.pidfd.get(), .events = POLLIN, .revents = 0}}};
+  while (::poll(either.data(), either.size(), -1) < 0) {
+    if (errno != EINTR) return Error::from_errno(errno, "wait for criu");
+  }
+  if (either[0].revents == 0) return ended();
   auto message = sys::recv_message(socket_, kMaxAnswerBytes);
   if (!message.ok() && message.error().errno_value() != ECONNRESET)
     return std::move(message).error().with("answer of criu");

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -50,6 +51,21 @@ TEST_F(CriuSession, SaysWhatKilledCriu) {
   const auto version = session->version();
   ASSERT_FALSE(version.ok());
   EXPECT_EQ(version.error().message(), "criu was killed by SIGSEGV");
+}
+
+TEST_F(CriuSession, SeesItsEndWhenOthersHoldTheSocket) {
+  SessionOptions options;
+  const std::string other = dir_ + "/other";
+  options.program = program("sleep 1000 >/dev/null 2>&1 & echo $! >" + other + "; kill -KILL $$");
+  auto session = Session::start(options);
+  ASSERT_TRUE(session.ok()) << session.error().message();
+  const auto version = session->version();
+  pid_t pid = 0;
+  std::ifstream(other) >> pid;
+  if (pid > 0) (void)::kill(pid, SIGKILL);
+  (void)::unlink(other.c_str());
+  ASSERT_FALSE(version.ok());
+  EXPECT_EQ(version.error().message(), "criu was killed by SIGKILL");
 }
 
 TEST_F(CriuSession, PassesDirectoriesDescriptorsAndStreamsOnly) {

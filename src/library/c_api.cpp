@@ -108,6 +108,34 @@ library::Hook hook_of(int (*function)(void*, const char*), void* data, const cha
   };
 }
 
+Result<library::CriuOptions> criu_options_of(const cooper_criu_options& options) {
+  library::CriuOptions out;
+  for (const char* path : {options.image_path, options.work_path}) {
+    if (path != nullptr && path[0] != '/')
+      return Error(cooper::Errc::kInvalidArgument, "the directories of criu must be absolute paths");
+  }
+  if (options.image_path == nullptr)
+    return Error(cooper::Errc::kInvalidArgument, "the directory of the images is missing");
+  out.image_path = options.image_path;
+  if (options.work_path != nullptr) out.work_path = options.work_path;
+  out.tcp_established = options.tcp_established != 0;
+  out.external_unix_sockets = options.external_unix_sockets != 0;
+  out.shell_job = options.shell_job != 0;
+  out.file_locks = options.file_locks != 0;
+  out.leave_running = options.leave_running != 0;
+  if (options.page_server != nullptr) {
+    ASSIGN_OR_RETURN(out.page_server, cooper::criu::parse_page_server(options.page_server));
+  }
+  return out;
+}
+
+// A process that was just made in `container`, the first one or another.
+cooper_process* process_in(const library::Container& container, library::Started started, bool first) {
+  auto process = std::make_unique<cooper_process>(cooper_process{std::move(started), nullptr, false});
+  if (first && !container.has_own_pid_namespace()) process->last_of = std::make_unique<library::Container>(container);
+  return process.release();
+}
+
 template <typename T>
 cooper_code give_events(const cooper_container* container, T made, cooper_events** out, cooper_error* error) {
   if (!made.ok()) return fail(made.error(), container->container.code_of(made.error()), error);
@@ -244,10 +272,24 @@ cooper_code cooper_container_start(cooper_container* container, const cooper_pro
     if (code == library::Code::kContainerNotExists) code = library::Code::kProcessNotExecuted;
     return fail(started.error(), code, error);
   }
-  auto process = std::make_unique<cooper_process>(cooper_process{std::move(started).value(), nullptr, false});
-  if (first && !container->container.has_own_pid_namespace())
-    process->last_of = std::make_unique<library::Container>(container->container);
-  *out = process.release();
+  *out = process_in(container->container, std::move(started).value(), first);
+  return ok(error);
+}
+
+cooper_code cooper_container_checkpoint(cooper_container* container, const cooper_criu_options* options,
+                                        cooper_error* error) {
+  const auto wanted = criu_options_of(*options);
+  if (!wanted.ok()) return fail(wanted.error(), library::Code::kConfigInvalid, error);
+  return finish(container, container->container.checkpoint(*wanted), error);
+}
+
+cooper_code cooper_container_restore(cooper_container* container, const cooper_criu_options* options,
+                                     cooper_process** out, cooper_error* error) {
+  const auto wanted = criu_options_of(*options);
+  if (!wanted.ok()) return fail(wanted.error(), library::Code::kConfigInvalid, error);
+  auto restored = container->container.restore(*wanted);
+  if (!restored.ok()) return fail(restored.error(), container->container.code_of(restored.error()), error);
+  *out = process_in(container->container, std::move(restored).value(), true);
   return ok(error);
 }
 

@@ -12,6 +12,7 @@
 #include "base/ids.h"
 #include "base/scope_exit.h"
 #include "base/strings.h"
+#include "container/restore_with_extras.h"
 #include "convert/convert.h"
 #include "image/store.h"
 #include "io/file.h"
@@ -116,6 +117,22 @@ container::CreateOptions create_options(const std::string& id, const std::string
   out.extras = oci.extras;
   out.cgroup_default_parent = cgroup_parent();
   return out;
+}
+
+// For criu: what the container is, without the process, which it knows.
+Result<convert::OciResult> oci_without_process(const libcontainer::Config& config) {
+  convert::ProcessWishes nothing;
+  nothing.args = {"restored"};
+  return convert::to_oci(config, nothing);
+}
+
+void take(const CriuOptions& from, container::CriuOptions& to) {
+  to.image_path = from.image_path;
+  to.work_path = from.work_path;
+  to.tcp_established = from.tcp_established;
+  to.external_unix_sockets = from.external_unix_sockets;
+  to.shell_job = from.shell_job;
+  to.file_locks = from.file_locks;
 }
 
 ContainerStatus status_of(container::RunStatus status) {
@@ -234,12 +251,15 @@ Result<container::Container> Container::running() const {
 
 Result<ContainerStatus> Container::status() const {
   const auto loaded = factory().load(id_);
-  if (!loaded.ok()) {
-    if (loaded.error().code() == Errc::kNotFound) return ContainerStatus::kDestroyed;
+  ContainerStatus out = ContainerStatus::kDestroyed;
+  if (loaded.ok()) {
+    ASSIGN_OR_RETURN(const auto status, loaded->status());
+    out = status_of(status);
+  } else if (loaded.error().code() != Errc::kNotFound) {
     return Error(loaded.error().code(), loaded.error().message(), loaded.error().errno_value());
   }
-  ASSIGN_OR_RETURN(const auto status, loaded->status());
-  return status_of(status);
+  const bool saved = out == ContainerStatus::kDestroyed && sys::fstatat(sys::kCwd, checkpoint_mark()).ok();
+  return saved ? ContainerStatus::kCheckpointed : out;
 }
 
 pid_t Container::init_pid() const {
@@ -284,14 +304,16 @@ Result<Started> Container::start(const Process& process) {
   auto init = running();
   if (init.ok()) return join(*init, process);
   if (init.error().code() != Errc::kWrongState) return std::move(init).error();
-  return start_init(process);
+  ASSIGN_OR_RETURN(const ContainerStatus now, status());
+  if (now != ContainerStatus::kCheckpointed) return start_init(process);
+  return Error(Errc::kWrongState, "container " + quoted(id_) + " is checkpointed: it cannot be started anew")
+      .with_hint("restore it, or delete it");
 }
 
 Result<Started> Container::start_init(const Process& process) {
   ASSIGN_OR_RETURN(const auto oci, oci_of(config_, process, config_.rootfs));
   container::Factory factory = this->factory();
-  // The record of an init that has ended.
-  if (auto old = factory.load_for_removal(id_); old.ok()) RETURN_IF_ERROR(old->destroy(false));
+  RETURN_IF_ERROR(remove_ended(factory));
   container::CreateOptions options = create_options(id_, directory(), oci);
   options.stdio = process.stdio;
   options.extra_fds = process.extra_fds;
@@ -303,9 +325,7 @@ Result<Started> Container::start_init(const Process& process) {
   if (after.ok()) after = write_state();
   if (after.ok() && config_.cgroups && config_.cgroups->freezer == libcontainer::FreezerState::kFrozen) after = pause();
   if (after.ok()) return started;
-  (void)!sys::pidfd_send_signal(started.pidfd, SIGKILL).ok();
-  (void)!sys::waitpid(started.pid).ok();
-  if (auto left = factory.load_for_removal(id_); left.ok()) (void)!left->destroy(true).ok();
+  undo_start(factory, started);
   return std::move(after).error();
 }
 
@@ -370,13 +390,69 @@ Result<cgroup::MemoryEvents> Container::notify_memory_pressure(cgroup::Pressure 
   return cgroup::MemoryEvents::pressure(group, level);
 }
 
+Status Container::checkpoint(const CriuOptions& options) {
+  ASSIGN_OR_RETURN(auto init, running());
+  if (!init.record().interfaces.empty())
+    return Error(Errc::kUnsupported,
+                 "container " + quoted(id_) + " has network interfaces, which CRIU does not restore");
+  container::CheckpointOptions wanted;
+  take(options, wanted);
+  wanted.leave_running = options.leave_running;
+  wanted.page_server = options.page_server;
+  if (options.leave_running) return init.checkpoint(wanted);
+  // Before its end, which its parent may see first.
+  RETURN_IF_ERROR(io::write_file_atomic(checkpoint_mark(), "", 0600));
+  Status done = init.checkpoint(wanted);
+  if (done.ok()) return write_state();
+  (void)!sys::unlinkat(sys::kCwd, checkpoint_mark()).ok();
+  return done;
+}
+
+Result<Started> Container::restore(const CriuOptions& options) {
+  if (auto init = running(); init.ok() || init.error().code() != Errc::kWrongState) {
+    if (!init.ok()) return std::move(init).error();
+    return Error(Errc::kWrongState, "container " + quoted(id_) + " is running: it cannot be restored");
+  }
+  ASSIGN_OR_RETURN(const auto oci, oci_without_process(config_));
+  const container::CreateOptions create = create_options(id_, directory(), oci);
+  container::RestoreOptions wanted;
+  take(options, wanted);
+  wanted.id = id_;
+  wanted.bundle = create.bundle;
+  wanted.cgroup_default_parent = create.cgroup_default_parent;
+  wanted.no_pivot = create.no_pivot;
+  wanted.keep_console = true;
+  container::Factory factory = this->factory();
+  RETURN_IF_ERROR(remove_ended(factory));
+  ASSIGN_OR_RETURN(Started started, container::restore_with_extras(factory, oci.config, wanted, oci.extras));
+  if (Status written = write_state(); !written.ok()) {
+    undo_start(factory, started);
+    return std::move(written).error();
+  }
+  (void)!sys::unlinkat(sys::kCwd, checkpoint_mark()).ok();
+  return started;
+}
+
+// The record of an init that has ended.
+Status Container::remove_ended(container::Factory& factory) const {
+  auto old = factory.load_for_removal(id_);
+  return old.ok() ? old->destroy(false) : Status();
+}
+
+void Container::undo_start(container::Factory& factory, const Started& started) const {
+  (void)!sys::pidfd_send_signal(started.pidfd, SIGKILL).ok();
+  (void)!sys::waitpid(started.pid).ok();
+  if (auto left = factory.load_for_removal(id_); left.ok()) (void)!left->destroy(true).ok();
+}
+
 Status Container::destroy() {
   ASSIGN_OR_RETURN(const ContainerStatus now, status());
-  if (now != ContainerStatus::kDestroyed) {
+  if (now != ContainerStatus::kDestroyed && now != ContainerStatus::kCheckpointed) {
     return Error(Errc::kWrongState, "container " + quoted(id_) + " is " + std::string(to_string(now)) +
                                         ": it cannot be removed before its first process has ended");
   }
-  if (auto old = factory().load_for_removal(id_); old.ok()) RETURN_IF_ERROR(old->destroy(false));
+  container::Factory factory = this->factory();
+  RETURN_IF_ERROR(remove_ended(factory));
   RETURN_IF_ERROR(io::remove_tree(sys::kCwd, directory()));
   return call(hooks_.poststop, 0);
 }
@@ -385,7 +461,8 @@ Code Container::code_of(const Error& error) const {
   if (error.code() == Errc::kNotFound && sys::fstatat(sys::kCwd, directory()).ok()) return Code::kProcessNotExecuted;
   if (error.code() != Errc::kWrongState) return Factory::code_of(error);
   const auto now = status();
-  if (!now.ok() || *now == ContainerStatus::kDestroyed) return Code::kContainerNotRunning;
+  if (!now.ok() || *now == ContainerStatus::kDestroyed || *now == ContainerStatus::kCheckpointed)
+    return Code::kContainerNotRunning;
   return *now == ContainerStatus::kPaused ? Code::kContainerPaused : Code::kContainerNotStopped;
 }
 

@@ -5,6 +5,7 @@
 //     config.json          the libcontainer configuration, replaced by rename
 //     state.json           what any joiner needs: pid, cgroup and namespace paths, configuration; written at the start
 //     run/<id>/            state of container::Factory, while there is an init
+//     checkpointed         while there may be none because it has been saved
 //
 // The process that starts a process must have one thread; the started process is its child. All need root.
 #pragma once
@@ -24,6 +25,7 @@
 #include "cgroup/cgroup.h"
 #include "cgroup/memory_events.h"
 #include "container/container.h"
+#include "criu/page_server.h"
 #include "spec/libcontainer/types.h"
 
 namespace cooper::library {
@@ -61,6 +63,19 @@ struct Process {
 };
 
 using Started = container::Created;
+
+// Of both; what is said at a checkpoint must be said again at the restore.
+struct CriuOptions {
+  std::string image_path;  // directory, absolute
+  std::string work_path;   // of criu's log; empty: image_path
+  bool tcp_established = false;
+  bool external_unix_sockets = false;
+  bool shell_job = false;
+  bool file_locks = false;
+  // checkpoint() only.
+  bool leave_running = false;
+  std::optional<criu::PageServer> page_server;
+};
 
 struct InterfaceStats {
   std::string name;  // of the host's end
@@ -108,6 +123,12 @@ class Container {
   Status signal_all(int signal);
   Result<cgroup::MemoryEvents> notify_oom() const;
   Result<cgroup::MemoryEvents> notify_memory_pressure(cgroup::Pressure level) const;
+  // Saves its processes into files; unless they are left running they have ended then, and the container is
+  // kCheckpointed. On failure they go on.
+  Status checkpoint(const CriuOptions& options);
+  // Without an init: the one of such files, with the streams of the caller. Started::console is the master of its
+  // terminal, if it has one. Hooks of the configuration run; functions do not.
+  Result<Started> restore(const CriuOptions& options);
   // Removes it; its init must have ended. What else is in the cgroup is killed.
   Status destroy();
   // What the failure of a call on this container means.
@@ -127,7 +148,10 @@ class Container {
   Result<Started> start_init(const Process& process);
   Status run_function_hooks(container::Factory& factory, const Started& started);
   Status call(const Hook& hook, pid_t pid) const;
+  std::string checkpoint_mark() const { return directory() + "/checkpointed"; }
   Result<Started> join(container::Container& init, const Process& process);
+  Status remove_ended(container::Factory& factory) const;
+  void undo_start(container::Factory& factory, const Started& started) const;
   Status write_config() const;
   Status write_state() const;
 

@@ -7,6 +7,7 @@
 #include "base/strings.h"
 #include "cli/coop/commands.h"
 #include "cli/coop/supervise.h"
+#include "criu/page_server.h"
 #include "log/log.h"
 #include "sys/cred.h"
 
@@ -28,21 +29,6 @@ Result<criu::CgroupMode> cgroup_mode(const std::string& word) {
   }
   return Error(Errc::kInvalidArgument,
                "--manage-cgroups-mode " + quoted(word) + " must be soft, full, strict or ignore");
-}
-
-// "10.0.0.1:27", "[fe80::1]:27"
-Result<criu::PageServer> page_server(const std::string& text) {
-  const std::size_t colon = text.rfind(':');
-  criu::PageServer out;
-  if (colon != std::string::npos) {
-    out.address = text.substr(0, colon);
-    if (out.address.starts_with('[') && out.address.ends_with(']'))
-      out.address = out.address.substr(1, out.address.size() - 2);
-    out.port = parse_number<std::uint16_t>(std::string_view(text).substr(colon + 1)).value_or(0);
-  }
-  if (out.address.empty() || out.port == 0)
-    return Error(Errc::kInvalidArgument, "--page-server " + quoted(text) + " must be ADDRESS:PORT");
-  return out;
 }
 
 Status common_options(const Arguments& arguments, container::CriuOptions& out) {
@@ -72,13 +58,21 @@ Result<container::CheckpointOptions> checkpoint_options(const Arguments& argumen
   out.tcp_skip_in_flight = arguments.flag("tcp-skip-in-flight");
   out.link_remap = arguments.flag("link-remap");
   if (arguments.has("page-server")) {
-    ASSIGN_OR_RETURN(out.page_server, page_server(arguments.value("page-server")));
+    ASSIGN_OR_RETURN(out.page_server, criu::parse_page_server(arguments.value("page-server")));
   }
+  if (out.lazy_pages && !out.page_server)
+    return Error(Errc::kInvalidArgument, "--lazy-pages needs --page-server ADDRESS:PORT, where the pages are served");
   ASSIGN_OR_RETURN(const auto status_fd, arguments.number<std::uint16_t>("status-fd"));
   if (!status_fd) return out;
-  out.status_fd = *status_fd;
-  if (::fcntl(out.status_fd, F_GETFD) < 0)
-    return Error(Errc::kInvalidArgument, "--status-fd " + std::to_string(out.status_fd) + " is not an open descriptor");
+  const int flags = ::fcntl(*status_fd, F_GETFL);
+  if (flags < 0 || (flags & O_ACCMODE) == O_RDONLY || (flags & O_PATH) != 0)
+    return Error(Errc::kInvalidArgument, "--status-fd " + std::to_string(*status_fd) +
+                                             (flags < 0 ? " is not an open descriptor" : " cannot be written to"));
+  if (out.lazy_pages) {
+    out.status_fd = *status_fd;
+  } else {
+    log::warning("--status-fd: nothing is written there without --lazy-pages");
+  }
   return out;
 }
 

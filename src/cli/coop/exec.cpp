@@ -1,5 +1,7 @@
 #include <signal.h>
 
+#include <array>
+
 #include "base/strings.h"
 #include "cli/coop/commands.h"
 #include "cli/coop/supervise.h"
@@ -71,15 +73,34 @@ Result<oci::Process> process_from_flags(const Call& call, oci::Process process) 
   return process;
 }
 
-Result<oci::Process> make_process(const Call& call, const container::Container& container) {
+// What no flag is for comes from the container's configuration.
+std::string name_flag(std::string_view member) {
+  constexpr std::array<std::pair<std::string_view, std::string_view>, 5> kFlags{
+      {{"/args", "COMMAND"},
+       {"/cwd", "--cwd"},
+       {"/env/", "--env"},
+       {"/user/additionalGids/", "--additional-gids"},
+       {"/apparmorProfile", "--apparmor"}}};
+  for (const auto& [prefix, flag] : kFlags) {
+    if (member.starts_with(prefix)) return std::string(flag);
+  }
+  return "/process" + std::string(member);
+}
+
+Status read_process(const Call& call, const container::Container& container, container::ExecOptions& out) {
   if (const std::string file = call.arguments.value("process"); !file.empty()) {
     ASSIGN_OR_RETURN(std::string text, read_input(file, oci::kMaxConfigBytes, true));
-    return oci::parse_process(std::move(text), "process.json");
+    const std::string name = "--process " + quoted(file);
+    ASSIGN_OR_RETURN(out.process, oci::parse_process(std::move(text), name));
+    out.name_process_member = [name](std::string_view member) { return name + ": " + std::string(member); };
+    return {};
   }
   ASSIGN_OR_RETURN(oci::Config config, container.config());
   if (!config.process)
     return Error(Errc::kCorrupt, "container " + quoted(call.id()) + " has no process in its configuration");
-  return process_from_flags(call, std::move(*config.process));
+  ASSIGN_OR_RETURN(out.process, process_from_flags(call, std::move(*config.process)));
+  out.name_process_member = name_flag;
+  return {};
 }
 
 }  // namespace
@@ -117,7 +138,7 @@ Result<int> run_exec(const Call& call) {
   if (const auto config = container.config(); config.ok() && container::may_open_executables(*config))
     RETURN_IF_ERROR(container::seal_executable_copy());
   container::ExecOptions options;
-  ASSIGN_OR_RETURN(options.process, make_process(call, container));
+  RETURN_IF_ERROR(read_process(call, container, options));
   ASSIGN_OR_RETURN(options.console_socket, absolute_path(arguments.value("console-socket")));
   ASSIGN_OR_RETURN(options.pidfd_socket, absolute_path(arguments.value("pidfd-socket")));
   ASSIGN_OR_RETURN(options.pid_file, absolute_path(arguments.value("pid-file")));
