@@ -9,6 +9,7 @@
 
 #include <algorithm>
 
+#include "spec/oci_runtime/id_maps.h"
 #include "sys/file.h"
 
 namespace cooper::monitor::internal {
@@ -22,15 +23,6 @@ struct timespec wall_clock() {
   struct timespec now = {};
   (void)::clock_gettime(CLOCK_REALTIME, &now);
   return now;
-}
-
-// The id on the host of an id in the app's user namespace.
-std::uint32_t host_id(std::uint32_t id, const std::vector<oci::IdMapping>& mappings) {
-  for (const oci::IdMapping& mapping : mappings) {
-    if (id >= mapping.container_id && id - mapping.container_id < mapping.size)
-      return mapping.host_id + (id - mapping.container_id);
-  }
-  return id;
 }
 
 bool has_own_pid_namespace(const oci::Config& config) {
@@ -58,7 +50,9 @@ void App::own_by_app_user(BorrowedFd fd) const {
   static const std::vector<oci::IdMapping> kNone;
   const auto& uids = spec_.config.linux ? spec_.config.linux->uid_mappings : kNone;
   const auto& gids = spec_.config.linux ? spec_.config.linux->gid_mappings : kNone;
-  (void)!sys::fchown(fd, host_id(user.uid, uids), host_id(user.gid, gids)).ok();
+  (void)!sys::fchown(fd, oci::host_id(uids, user.uid).value_or(user.uid),
+                     oci::host_id(gids, user.gid).value_or(user.gid))
+      .ok();
 }
 
 Status App::make_pipes() {

@@ -10,6 +10,8 @@
 #include <utility>
 
 #include "base/strings.h"
+#include "pod/shifted_attribute.h"
+#include "spec/oci_runtime/id_maps.h"
 #include "sys/copy.h"
 #include "sys/file.h"
 #include "sys/lseek.h"
@@ -38,35 +40,38 @@ Status copy_bytes(BorrowedFd from, BorrowedFd to, std::size_t size) {
 }
 
 // Attributes that the target file system does not take (security.selinux without SELinux) are left out.
-Status copy_xattrs(BorrowedFd from, BorrowedFd to) {
+Status copy_xattrs(BorrowedFd from, BorrowedFd to, const stage1::IdMaps& maps) {
   ASSIGN_OR_RETURN(const auto names, sys::flistxattr(from));
   for (const std::string& name : names) {
     if (name.starts_with("trusted.overlay.")) continue;
-    ASSIGN_OR_RETURN(const std::string value, sys::fgetxattr(from, name));
-    Status set = sys::fsetxattr(to, name, value);
+    ASSIGN_OR_RETURN(std::string value, sys::fgetxattr(from, name));
+    const auto shifted = shift_attribute(name, std::move(value), maps);
+    if (!shifted) continue;
+    Status set = sys::fsetxattr(to, name, *shifted);
     if (!set.ok() && set.error().errno_value() != ENOTSUP) return set;
   }
   return {};
 }
 
 // Owner before mode: chown clears the setuid bits.
-Status copy_attributes(BorrowedFd from, BorrowedFd to, const struct stat& info) {
-  RETURN_IF_ERROR(sys::fchown(to, info.st_uid, info.st_gid));
+Status copy_attributes(BorrowedFd from, BorrowedFd to, const struct stat& info, const stage1::IdMaps& maps) {
+  ASSIGN_OR_RETURN(const Owner owner, map_owner({info.st_uid, info.st_gid}, maps));
+  RETURN_IF_ERROR(sys::fchown(to, owner.uid, owner.gid));
   RETURN_IF_ERROR(sys::fchmod(to, info.st_mode & 07777));
-  RETURN_IF_ERROR(copy_xattrs(from, to));
+  RETURN_IF_ERROR(copy_xattrs(from, to, maps));
   return sys::futimens(to, {info.st_atim, info.st_mtim});
 }
 
 class Copier {
  public:
-  explicit Copier(BorrowedFd root) : root_(root) {}
+  Copier(BorrowedFd root, const stage1::IdMaps& maps) : root_(root), maps_(maps) {}
 
   Status directory(BorrowedFd from, BorrowedFd to, const std::string& path, int depth) {
     if (depth > kMaxDepth) return Error(Errc::kLimit, "directories are nested too deeply");
     ASSIGN_OR_RETURN(const struct stat info, sys::fstat(from));
     ASSIGN_OR_RETURN(const auto names, sys::list_directory(from));
     for (const std::string& name : names) RETURN_IF_ERROR(entry(from, to, name, path + name, depth));
-    return copy_attributes(from, to, info);
+    return copy_attributes(from, to, info, maps_);
   }
 
  private:
@@ -99,15 +104,15 @@ class Copier {
       case S_IFLNK: {
         ASSIGN_OR_RETURN(const std::string target, sys::readlinkat(from, name));
         RETURN_IF_ERROR(sys::symlinkat(target, to, name));
-        RETURN_IF_ERROR(sys::fchownat(to, name, info.st_uid, info.st_gid));
         break;
       }
       default:
         RETURN_IF_ERROR(sys::mknodat(to, name, info.st_mode & (S_IFMT | 07777), info.st_rdev));
-        RETURN_IF_ERROR(sys::fchownat(to, name, info.st_uid, info.st_gid));
-        RETURN_IF_ERROR(sys::fchmodat(to, name, info.st_mode & 07777));
         break;
     }
+    ASSIGN_OR_RETURN(const Owner owner, map_owner({info.st_uid, info.st_gid}, maps_));
+    RETURN_IF_ERROR(sys::fchownat(to, name, owner.uid, owner.gid));
+    if (!S_ISLNK(info.st_mode)) RETURN_IF_ERROR(sys::fchmodat(to, name, info.st_mode & 07777));
     return sys::utimensat(to, name, {info.st_atim, info.st_mtim}, AT_SYMLINK_NOFOLLOW);
   }
 
@@ -115,7 +120,7 @@ class Copier {
     ASSIGN_OR_RETURN(const UniqueFd source, sys::openat(from, name, O_RDONLY | O_NOFOLLOW));
     ASSIGN_OR_RETURN(const UniqueFd target, sys::openat(to, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0600));
     if (info.st_size > 0) RETURN_IF_ERROR(content(source, target, info.st_size));
-    return copy_attributes(source, target, info);
+    return copy_attributes(source, target, info, maps_);
   }
 
   Status content(BorrowedFd from, BorrowedFd to, off_t size) {
@@ -150,14 +155,25 @@ class Copier {
   }
 
   BorrowedFd root_;
+  const stage1::IdMaps& maps_;
   std::map<std::pair<dev_t, ino_t>, std::string> links_;
   bool can_share_ = true, can_copy_ = true;
 };
 
 }  // namespace
 
-Status copy_directory(BorrowedFd from, BorrowedFd to) {
-  return Copier(to).directory(from, to, "", 0);
+Status copy_directory(BorrowedFd from, BorrowedFd to, const stage1::IdMaps& maps) {
+  return Copier(to, maps).directory(from, to, "", 0);
+}
+
+Result<Owner> map_owner(Owner owner, const stage1::IdMaps& maps) {
+  if (maps.empty()) return owner;
+  const auto uid = oci::host_id(maps.uids, owner.uid);
+  const auto gid = oci::host_id(maps.gids, owner.gid);
+  if (uid && gid) return Owner{*uid, *gid};
+  return Error(Errc::kUnsupported, "its owner " + std::to_string(owner.uid) + ":" + std::to_string(owner.gid) +
+                                       " is not in the pod's user namespace")
+      .with_hint("give it more ids: --userns auto:size=NUMBER, or other maps");
 }
 
 }  // namespace cooper::pod

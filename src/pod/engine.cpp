@@ -54,7 +54,7 @@ Result<PodUuid> Engine::prepare(const PodRequest& request, const FetchImage& fet
   // Finds out now what a run would refuse.
   auto launch = build_launch(options_, prepared.manifest, Place::kRun);
   if (!launch.ok()) return std::move(launch).error();
-  RETURN_IF_ERROR(flush_pod(prepared.pod));
+  RETURN_IF_ERROR(flush_pod(Layout(options_), prepared.pod, !prepared.manifest.id_maps.empty()));
   RETURN_IF_ERROR(move_pod(Layout(options_), prepared.pod, Place::kPrepared, io::Durability::kFsync));
   undo.dismiss();
   return prepared.manifest.uuid;

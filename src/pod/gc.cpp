@@ -8,6 +8,7 @@
 #include "cgroup/cgroup.h"
 #include "log/log.h"
 #include "pod/gc_rules.h"
+#include "pod/id_ranges.h"
 #include "pod/layout.h"
 #include "pod/names.h"
 #include "pod/pod.h"
@@ -30,6 +31,7 @@ class Collector {
     for (const Place place : {Place::kPrepare, Place::kPrepared, Place::kRun, Place::kExitedGarbage, Place::kGarbage})
       collect_place(place);
     note("names", stale_names());
+    note("ids", stale_id_ranges());
     note("leftovers", leftovers());
     if (users.ok()) note("trees", stale_trees(*users));
     note("control group", parent_cgroup());
@@ -119,6 +121,17 @@ class Collector {
   Status stale_names() {
     ASSIGN_OR_RETURN(const auto removed, remove_stale_names(layout_));
     for (const std::string& name : removed) done("freed name " + quoted(name));
+    return {};
+  }
+
+  Status stale_id_ranges() {
+    ASSIGN_OR_RETURN(const auto noted, noted_ranges(layout_));
+    for (const NotedRange& one : noted) {
+      ASSIGN_OR_RETURN(const bool gone, is_gone(one.uuid));
+      if (!gone) continue;
+      RETURN_IF_ERROR(forget_range(layout_, one.name));
+      done("freed ids " + std::to_string(one.range.first) + " and on of pod " + one.uuid.str());
+    }
     return {};
   }
 

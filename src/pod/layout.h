@@ -12,6 +12,7 @@
 //   |   logs/<app>.log[.N]              written by the monitor
 //   |   status/<app>                    exit record, by the monitor or gc
 //   <root>/pods/names/<name>            symlink to the uuid: a name is taken by making it
+//   <root>/pods/id-ranges/              ids of the host that pods with a user namespace have (id_ranges.h)
 //   <root>/run-root                     symlink to the run root in use; it may be exchanged when no pod runs there
 //   <run-root>/root                     symlink to the root it belongs to, whose pods run there
 //   <run-root>/pods/<uuid>/             while the pod runs: monitor.sock, hosts, hostname, resolv.conf, sandbox/
@@ -37,6 +38,8 @@ inline constexpr std::array kPlaces{Place::kEmbryo, Place::kPrepare,       Place
                                     Place::kRun,    Place::kExitedGarbage, Place::kGarbage};
 std::string_view directory_name(Place place);
 
+inline constexpr const char* kSandboxDir = "sandbox";  // below the run directory
+
 class Layout {
  public:
   explicit Layout(const EngineOptions& options) : root_(options.root), run_root_(options.run_root) {}
@@ -46,6 +49,7 @@ class Layout {
   std::string place(Place place) const { return pods().append("/").append(directory_name(place)); }
   std::string pod(Place where, const PodUuid& uuid) const { return place(where).append("/").append(uuid.str()); }
   std::string names() const { return pods() + "/names"; }
+  std::string id_ranges() const { return pods() + "/id-ranges"; }
   const std::string& root() const { return root_; }
   const std::string& run_root() const { return run_root_; }
   std::string run_root_link() const { return root_ + "/run-root"; }
@@ -53,7 +57,7 @@ class Layout {
   std::string run_pods() const { return run_root_ + "/pods"; }
   std::string run_dir(const PodUuid& uuid) const { return run_pods().append("/").append(uuid.str()); }
   std::string monitor_socket(const PodUuid& uuid) const;
-  std::string sandbox_root(const PodUuid& uuid) const { return run_dir(uuid) + "/sandbox"; }
+  std::string sandbox_root(const PodUuid& uuid) const { return run_dir(uuid) + "/" + kSandboxDir; }
   std::string containers() const { return run_root_ + "/coop"; }
 
  private:

@@ -3,6 +3,7 @@
 #include "base/strings.h"
 #include "codec/json.h"
 #include "io/file.h"
+#include "pod/id_maps.h"
 #include "pod/layout.h"
 
 namespace cooper::pod {
@@ -74,6 +75,15 @@ void write_root_image(Writer& out, const std::optional<io::FilesystemImage>& ima
   out.field("offset", image->offset).field("size", image->size).field("inode", image->inode);
   out.field("fileSize", image->file_size).field("modifiedNs", image->modified_ns);
   out.field("untrusted", image->untrusted).end_object();
+}
+
+void write_mappings(Writer& out, std::string_view key, const std::vector<oci::IdMapping>& mappings) {
+  out.key(key).begin_array();
+  for (const oci::IdMapping& m : mappings) {
+    out.begin_object().field("containerID", m.container_id).field("hostID", m.host_id).field("size", m.size);
+    out.end_object();
+  }
+  out.end_array();
 }
 
 void write_app(Writer& out, const AppManifest& entry) {
@@ -230,6 +240,25 @@ Status read_app(const Cursor& item, PodManifest& out) {
   return read_map(item, "annotations", app.annotations);
 }
 
+Status read_mappings(const Cursor& root, std::string_view key, std::string_view what,
+                     std::vector<oci::IdMapping>& out) {
+  Status read = read_each(root, key, [&](const Cursor& item) -> Status {
+    oci::IdMapping& m = out.emplace_back();
+    RETURN_IF_ERROR(item.read("containerID", m.container_id));
+    RETURN_IF_ERROR(item.read("hostID", m.host_id));
+    return item.read("size", m.size);
+  });
+  RETURN_IF_ERROR(std::move(read));
+  return check_id_mappings(out, what);
+}
+
+// Without them the apps would be users of the host: none, or both.
+Status read_id_maps(const Cursor& root, stage1::IdMaps& out) {
+  if (!root.get("uidMappings") && !root.get("gidMappings")) return {};
+  RETURN_IF_ERROR(read_mappings(root, "uidMappings", "user", out.uids));
+  return read_mappings(root, "gidMappings", "group", out.gids);
+}
+
 Status read_network(const Cursor& root, Network& out) {
   ASSIGN_OR_RETURN(const Cursor member, root.require("network"));
   ASSIGN_OR_RETURN(const std::string word, member.string());
@@ -278,6 +307,10 @@ std::string print_manifest(const PodManifest& manifest) {
   write_flag(out, "single", manifest.single);
   write_flag(out, "removeOnExit", manifest.remove_on_exit);
   out.field("createdUnixMs", manifest.created_unix_ms).field("stopTimeoutMs", manifest.stop_timeout_ms);
+  if (!manifest.id_maps.empty()) {
+    write_mappings(out, "uidMappings", manifest.id_maps.uids);
+    write_mappings(out, "gidMappings", manifest.id_maps.gids);
+  }
   if (manifest.log_max_bytes != 0) out.field("logMaxBytes", manifest.log_max_bytes);
   write_map(out, "labels", manifest.labels);
   write_map(out, "annotations", manifest.annotations);
@@ -294,7 +327,7 @@ Result<PodManifest> parse_manifest(std::string text) {
   ASSIGN_OR_RETURN(const Cursor id, root.require("uuid"));
   ASSIGN_OR_RETURN(const std::string uuid_text, id.string());
   ASSIGN_OR_RETURN(PodUuid uuid, PodUuid::parse(uuid_text));
-  PodManifest out{std::move(uuid), {}, {}, Network::kNone, false, false, 0, 10000, 0, {}, {}, {}};
+  PodManifest out{std::move(uuid), {}, {}, Network::kNone, false, false, 0, 10000, 0, {}, {}, {}, {}};
   RETURN_IF_ERROR(root.read("name", out.name));
   RETURN_IF_ERROR(root.read("hostname", out.hostname));
   RETURN_IF_ERROR(read_network(root, out.network));
@@ -303,6 +336,7 @@ Result<PodManifest> parse_manifest(std::string text) {
   RETURN_IF_ERROR(root.read("createdUnixMs", out.created_unix_ms));
   RETURN_IF_ERROR(root.read("stopTimeoutMs", out.stop_timeout_ms));
   RETURN_IF_ERROR(root.read("logMaxBytes", out.log_max_bytes));
+  RETURN_IF_ERROR(read_id_maps(root, out.id_maps));
   RETURN_IF_ERROR(read_map(root, "labels", out.labels));
   RETURN_IF_ERROR(read_map(root, "annotations", out.annotations));
   RETURN_IF_ERROR(read_each(root, "apps", [&](const Cursor& item) { return read_app(item, out); }));

@@ -40,6 +40,7 @@ struct PodManifest {
   std::uint64_t log_max_bytes = 0;
   std::map<std::string, std::string> labels, annotations;
   std::vector<AppManifest> apps;
+  stage1::IdMaps id_maps;
 
   const AppManifest* find(std::string_view app) const;
   // "'web', 'db'", for messages.

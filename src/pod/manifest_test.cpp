@@ -19,8 +19,9 @@ using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
 PodManifest full_manifest(const PodUuid& uuid) {
-  PodManifest out{uuid,          "web", "host",  Network::kHost, true,         true,
-                  1700000000123, 5000,  1 << 20, {{"l", "1"}},   {{"a", "2"}}, {}};
+  PodManifest out{uuid, "web",   "host",       Network::kHost, true, true, 1700000000123,
+                  5000, 1 << 20, {{"l", "1"}}, {{"a", "2"}},   {},   {}};
+  out.id_maps = {{{0, 100000, 65536}, {65536, 1, 1}}, {{0, 4294967200, 95}}};
   AppManifest& entry = out.apps.emplace_back();
   entry.image = "busybox";
   entry.image_id = "sha256:aa";
@@ -90,6 +91,8 @@ TEST(Manifest, Hostile) {
   EXPECT_FALSE(with("\"podVolume\":\"0\"", "\"podVolume\":\"../..\"").ok());
   EXPECT_FALSE(with("\"uid\":4294967294", "\"uid\":-1").ok());
   EXPECT_FALSE(with("\"network\":\"host\"", "\"network\":\"mesh\"").ok());
+  EXPECT_FALSE(with("\"size\":65536", "\"size\":0").ok());
+  EXPECT_FALSE(with("\"uidMappings\"", "\"otherMappings\"").ok()) << "never a namespace without users";
   EXPECT_FALSE(with("\"cpus\":0.25", "\"cpus\":\"many\"").ok());
   for (const char* bad : {"", "{}", "[]", "null", "{\"version\":1}"}) EXPECT_FALSE(parse_manifest(bad).ok()) << bad;
   // A later minor addition is no reason to fail.

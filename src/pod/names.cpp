@@ -2,16 +2,13 @@
 
 #include <sys/file.h>
 
+#include "base/chars.h"
 #include "base/strings.h"
 #include "pod/state.h"
 #include "sys/file.h"
 
 namespace cooper::pod {
 namespace {
-
-bool is_alnum(char c) {
-  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
-}
 
 Result<UniqueFd> open_names(const Layout& layout) {
   return sys::openat(sys::kCwd, layout.names(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW);

@@ -25,6 +25,7 @@
 #include "base/ids.h"
 #include "container/container.h"
 #include "image/backend.h"
+#include "image/file_image.h"
 #include "image/store.h"
 #include "monitor/monitor.h"
 
@@ -35,6 +36,8 @@ struct EngineOptions {
   std::string run_root = "/run/cooper";
   std::string init_path;  // cooper-init; empty: beside the executable, else <libexec>
   std::string cgroup_parent = "/cooper";
+  // Asked about an image that is a file before anything of it is mounted; an error refuses it. Empty: all may run.
+  std::function<Status(const image::FileImage& file)> admit_file = {};
 };
 
 struct VolumeMount {
@@ -60,6 +63,8 @@ enum class Pull {
 struct AppRequest {
   std::string image;  // reference; already checked by nobody
   Pull pull = Pull::kNever;
+  // One of the store for another platform is as good as none.
+  std::optional<oci_image::Platform> platform = {};
   std::string name;                                    // empty: from the image name
   std::vector<std::string> args;                       // replaces Cmd
   std::optional<std::vector<std::string>> entrypoint;  // replaces Entrypoint (and then Cmd)
@@ -86,11 +91,28 @@ struct AppRequest {
 
 enum class Network { kNone, kHost };
 
+inline constexpr std::uint32_t kDefaultNamespaceIds = 65536;
+
+// Whose ids the apps of a pod have.
+struct UserNamespace {
+  enum class Kind {
+    kHost,         // no namespace of its own: root is root
+    kAuto,         // `size` ids that no other pod has
+    kGiven,        // as `uids` and `gids` say
+    kSubordinate,  // all that /etc/subuid and /etc/subgid give to these owners
+  };
+  Kind kind = Kind::kHost;
+  std::uint32_t size = kDefaultNamespaceIds;
+  std::vector<oci::IdMapping> uids, gids;
+  std::string uid_owner, gid_owner;
+};
+
 struct PodRequest {
   std::vector<AppRequest> apps;
   std::string name;
   std::string hostname;
   Network network = Network::kNone;
+  UserNamespace user_namespace;
   bool remove_on_exit = false;
   bool remove_failed_start = false;  // a start that fails leaves nothing, as with remove_on_exit
   bool single = false;               // `cooper run`: no shared namespaces, the app is PID 1 itself

@@ -7,11 +7,14 @@
 #include "base/scope_exit.h"
 #include "base/strings.h"
 #include "io/file.h"
+#include "io/full_disk.h"
 #include "io/root_dir.h"
 #include "log/log.h"
 #include "log/steps.h"
 #include "network/support_files.h"
 #include "pod/aci_app.h"
+#include "pod/id_maps.h"
+#include "pod/id_ranges.h"
 #include "pod/names.h"
 #include "pod/remove.h"
 #include "pod/resolve.h"
@@ -21,6 +24,7 @@
 #include "spec/oci_image/platform.h"
 #include "spec/oci_image/print.h"
 #include "spec/oci_image/reference.h"
+#include "spec/oci_runtime/id_maps.h"
 #include "stage1/seccomp_file.h"
 #include "sys/file.h"
 
@@ -56,6 +60,7 @@ Result<PodManifest> start_manifest(const PodRequest& request, const PodUuid& uui
                   request.log_max_bytes,
                   request.labels,
                   request.annotations,
+                  {},
                   {}};
   ASSIGN_OR_RETURN(out.hostname, choose_hostname(request, uuid));
   return out;
@@ -79,23 +84,58 @@ bool only_here(const std::string& word) {
 
 // The store has none of that name.
 Result<image::Image> fetch_missing(image::Store& store, const AppRequest& app, const FetchImage& fetch, Error missing) {
-  if (!fetch || app.pull == Pull::kNever || only_here(app.image)) return missing;
+  if (only_here(app.image)) return missing;
+  const std::string similar = join(store.similar_names(app.image), " or ");
+  const auto hint = [&](Error error) {
+    return similar.empty() ? std::move(error) : std::move(error).with_hint("did you mean " + similar + "?");
+  };
+  if (!fetch || app.pull == Pull::kNever)
+    return hint(std::move(missing).with_hint("cooper image pull fetches it, cooper image load reads an archive"));
   auto fetched = fetch(store, app.image);
   if (fetched.ok()) return fetched;
-  Error error = std::move(fetched).error().with(missing.message());
-  const std::string similar = join(store.similar_names(app.image), " or ");
-  return similar.empty() ? std::move(error) : std::move(error).with_hint("did you mean " + similar);
+  return hint(std::move(fetched).error().with(missing.message()));
+}
+
+// The store has one of that name for another platform.
+Result<image::Image> fetch_other(image::Store& store, const AppRequest& app, const FetchImage& fetch,
+                                 const std::string& name, const oci_image::Platform& found) {
+  const std::string wanted = oci_image::to_string(*app.platform);
+  Error other(Errc::kNotFound, "image " + quoted(app.image) + " is for " + oci_image::to_string(found) +
+                                   " in the store, not for " + wanted);
+  if (only_here(name)) return other;
+  if (!fetch || app.pull == Pull::kNever)
+    return std::move(other).with_hint("cooper image pull --platform " + wanted + " fetches that one");
+  auto fetched = fetch(store, name);
+  if (fetched.ok()) return fetched;
+  return std::move(fetched).error().with(other.message());
 }
 
 // A short word may name an image of this machine or of a registry: what is fetched is what the store knows under it,
-// never a namesake. An id or a digest names bytes, of which there are no newer ones.
+// never a namesake. A digest names bytes, of which there are no newer ones.
 Result<image::Image> find_image(image::Store& store, const AppRequest& app, const FetchImage& fetch) {
   auto found = store.find_named(app.image);
+  // Nobody who has such a file here means an image of a registry.
+  const bool unknown =
+      !found.ok() && (found.error().code() == Errc::kNotFound || found.error().code() == Errc::kInvalidArgument);
+  if (unknown && image::is_image_file(app.image))
+    return Error(Errc::kNotFound, "image " + quoted(app.image) + " is not in the store")
+        .with_hint("did you mean ./" + app.image + "?");
   if (!found.ok() && found.error().code() == Errc::kNotFound)
     return fetch_missing(store, app, fetch, std::move(found).error());
   if (!found.ok()) return std::move(found).error();
   auto& [image, name] = *found;
-  if (!fetch || !name || app.pull == Pull::kNever || app.pull == Pull::kMissing) return std::move(image);
+  if (app.platform) {
+    ASSIGN_OR_RETURN(const oci_image::ImageConfig config, store.config(image));
+    if (!oci_image::match_platform(*app.platform, config.platform))
+      return fetch_other(store, app, fetch, name.value_or(app.image), config.platform);
+  }
+  if (!fetch || app.pull == Pull::kNever || app.pull == Pull::kMissing) return std::move(image);
+  if (!name) {
+    const bool by_digest = app.image.find('@') != std::string::npos;
+    if (app.pull == Pull::kNewer || by_digest) return std::move(image);
+    return Error(Errc::kInvalidArgument, "image " + quoted(app.image) + " is named by its id, which no registry knows")
+        .with_hint("it cannot be pulled: use --pull missing, or name the image");
+  }
   if (only_here(*name)) {
     if (app.pull == Pull::kNewer) return std::move(image);
     return Error(Errc::kInvalidArgument, "image " + quoted(*name) + " has a name of this machine only")
@@ -132,7 +172,8 @@ Result<FoundImages> find_images(image::Store& store, const PodRequest& request, 
 // One app: image, tree, user, decisions.
 class AppPreparer {
  public:
-  AppPreparer(image::Store& store, PodManifest& manifest) : store_(store), manifest_(manifest) {}
+  AppPreparer(const EngineOptions& options, image::Store& store, PodManifest& manifest)
+      : options_(options), store_(store), manifest_(manifest) {}
 
   Status add(const AppRequest& request, const std::optional<image::Image>& image) {
     Status added = add_app(request, image);
@@ -163,6 +204,7 @@ class AppPreparer {
     ASSIGN_OR_RETURN(entry.app,
                      resolve_app(request, {config, user}, source.app_name, manifest_.hostname, next_volume_));
     if (image && image->aci) RETURN_IF_ERROR(add_aci(request, *image, entry.app));
+    RETURN_IF_ERROR(check_mapped(entry.app, manifest_.id_maps));
     ASSIGN_OR_RETURN(entry.app.seccomp_profile, read_profile(request));
     use_base(source.base, entry.app);
     entry.image = request.image;
@@ -200,6 +242,7 @@ class AppPreparer {
   Result<Source> from_file(const AppRequest& request) {
     Source out;
     ASSIGN_OR_RETURN(const image::FileImage file, image::open_file_image(request.image));
+    if (options_.admit_file) RETURN_IF_ERROR(options_.admit_file(file));
     ASSIGN_OR_RETURN(out.app_name, choose_app_name(request, name_of_file(request.image), taken_));
     taken_.insert(out.app_name);
     ASSIGN_OR_RETURN(out.base, open_base(file, request.backend));
@@ -221,6 +264,7 @@ class AppPreparer {
     return text;
   }
 
+  const EngineOptions& options_;
   image::Store& store_;
   PodManifest& manifest_;
   std::set<std::string> taken_;
@@ -230,7 +274,7 @@ class AppPreparer {
 };
 
 // Sources must exist: a directory made by us would hide a misspelled path.
-Status prepare_source(const stage1::App& app, const stage1::Volume& volume) {
+Status prepare_source(const stage1::App& app, const stage1::Volume& volume, const stage1::IdMaps& maps) {
   auto info = sys::fstatat(sys::kCwd, volume.source, 0);
   if (!info.ok()) {
     return std::move(info)
@@ -239,7 +283,9 @@ Status prepare_source(const stage1::App& app, const stage1::Volume& volume) {
         .with_hint("make the directory first");
   }
   for (const std::string& word : volume.options) {
-    if (word == "U") RETURN_IF_ERROR(give_to_user(volume.source, app.uid, app.gid));
+    if (word != "U") continue;
+    RETURN_IF_ERROR(give_to_user(volume.source, oci::host_id(maps.uids, app.uid).value_or(app.uid),
+                                 oci::host_id(maps.gids, app.gid).value_or(app.gid)));
   }
   return {};
 }
@@ -251,7 +297,7 @@ Status prepare_volumes(BorrowedFd pod_dir, const PodManifest& manifest, const st
     for (const stage1::Volume& volume : app.volumes) {
       if (volume.tmpfs) continue;
       if (volume.pod_volume.empty()) {
-        RETURN_IF_ERROR(prepare_source(app, volume));
+        RETURN_IF_ERROR(prepare_source(app, volume, manifest.id_maps));
         continue;
       }
       if (!volumes) {
@@ -259,7 +305,7 @@ Status prepare_volumes(BorrowedFd pod_dir, const PodManifest& manifest, const st
         ASSIGN_OR_RETURN(volumes, sys::openat(pod_dir, kVolumesDir, O_RDONLY | O_DIRECTORY));
       }
       ASSIGN_OR_RETURN(UniqueFd root, sys::dup_cloexec(roots[i]));
-      RETURN_IF_ERROR(make_volume(volumes, volume, io::RootDir::adopt(std::move(root))));
+      RETURN_IF_ERROR(make_volume(volumes, volume, io::RootDir::adopt(std::move(root)), manifest.id_maps));
     }
   }
   return {};
@@ -273,11 +319,13 @@ Status write_manifest(BorrowedFd pod_dir, const PodManifest& manifest) {
   return {};
 }
 
-Status fill_pod(const Layout& layout, const PodRequest& request, image::Store& store, const FoundImages& images,
+Status fill_pod(const EngineOptions& options, const PodRequest& request, image::Store& store, const FoundImages& images,
                 OpenPod& pod, PodManifest& manifest) {
+  const Layout layout(options);
   // An early name finds out early that it is taken; a default one needs the app's name.
   if (!manifest.name.empty()) RETURN_IF_ERROR(take_name(layout, manifest.name, pod.uuid));
-  AppPreparer preparer(store, manifest);
+  ASSIGN_OR_RETURN(manifest.id_maps, take_id_maps(layout, request.user_namespace, pod.uuid));
+  AppPreparer preparer(options, store, manifest);
   for (std::size_t i = 0; i < images.size(); ++i) RETURN_IF_ERROR(preparer.add(request.apps[i], images[i]));
   if (manifest.name.empty()) {
     manifest.name = default_name(manifest.apps.front().app.name, pod.uuid);
@@ -286,7 +334,7 @@ Status fill_pod(const Layout& layout, const PodRequest& request, image::Store& s
   RETURN_IF_ERROR(sys::mkdirat(pod.dir, kLogsDir, 0700));
   RETURN_IF_ERROR(sys::mkdirat(pod.dir, kStatusDir, 0700));
   for (std::size_t i = 0; i < manifest.apps.size(); ++i)
-    RETURN_IF_ERROR(make_root(pod.dir, manifest.apps[i].app, preparer.roots()[i]));
+    RETURN_IF_ERROR(make_root(pod.dir, manifest.apps[i].app, preparer.roots()[i], manifest.id_maps));
   RETURN_IF_ERROR(prepare_volumes(pod.dir, manifest, preparer.roots()));
   return write_manifest(pod.dir, manifest);
 }
@@ -302,7 +350,10 @@ Result<PreparedPod> prepare_pod(const EngineOptions& options, const PodRequest& 
   ASSIGN_OR_RETURN(PodManifest manifest, start_manifest(request, uuid));
   ASSIGN_OR_RETURN(OpenPod pod, create_pod(layout, uuid));
   ScopeExit undo([&] { discard_pod(options, pod); });
-  RETURN_IF_ERROR(fill_pod(layout, request, store, images, pod, manifest));
+  if (Status filled = fill_pod(options, request, store, images, pod, manifest); !filled.ok())
+    return io::explain_full_disk(std::move(filled).error(), "the containers in " + quoted(options.root),
+                                 "cooper pod gc and rm remove containers, cooper image gc and image rm images; or use "
+                                 "another disk: --root");
   log::step("pod prepared", [&] {
     return log::Fields{{"pod", uuid.str()}, {"name", manifest.name}, {"directory", layout.pod(pod.place, uuid)}};
   });
@@ -316,7 +367,8 @@ Result<PodManifest> plan_pod(const EngineOptions& options, const PodRequest& req
   ASSIGN_OR_RETURN(PodManifest manifest, start_manifest(request, uuid));
   ASSIGN_OR_RETURN(image::Store store, image::Store::open(Layout(options).images()));
   ASSIGN_OR_RETURN(const FoundImages images, find_images(store, request, {}));
-  AppPreparer preparer(store, manifest);
+  ASSIGN_OR_RETURN(manifest.id_maps, choose_id_maps(Layout(options), request.user_namespace));
+  AppPreparer preparer(options, store, manifest);
   ScopeExit release([&] {
     for (const std::string& chain : preparer.chains()) (void)store.release_tree(chain, uuid.str()).ok();
   });
@@ -341,7 +393,8 @@ Error explain_exec_format(const EngineOptions& options, const std::vector<std::s
   return error;
 }
 
-Status flush_pod(const OpenPod& pod) {
+Status flush_pod(const Layout& layout, const OpenPod& pod, bool has_id_maps) {
+  if (has_id_maps) RETURN_IF_ERROR(flush_id_ranges(layout));
   ASSIGN_OR_RETURN(const UniqueFd manifest, sys::openat(pod.dir, kManifestFile, O_RDONLY));
   RETURN_IF_ERROR(sys::fsync(manifest));
   return sys::fsync(pod.dir);

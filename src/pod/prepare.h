@@ -20,7 +20,7 @@ Result<PreparedPod> prepare_pod(const EngineOptions& options, const PodRequest& 
 Result<PodManifest> plan_pod(const EngineOptions& options, const PodRequest& request);
 
 // Flushes what prepare_pod() wrote.
-Status flush_pod(const OpenPod& pod);
+Status flush_pod(const Layout& layout, const OpenPod& pod, bool has_id_maps);
 // Adds to "exec format error" that one of the images is for another architecture.
 Error explain_exec_format(const EngineOptions& options, const std::vector<std::string>& image_ids, Error error);
 

@@ -12,6 +12,7 @@
 #include "cgroup/cgroup.h"
 #include "container/container.h"
 #include "io/file.h"
+#include "pod/id_ranges.h"
 #include "pod/names.h"
 #include "sys/file.h"
 #include "sys/process.h"
@@ -165,6 +166,7 @@ Status retire_pod(const EngineOptions& options, OpenPod& pod) {
   if (auto read = read_manifest(pod.dir); read.ok()) manifest = std::move(read).value();
   if (pod.place != Place::kGarbage) RETURN_IF_ERROR(move_pod(layout, pod, Place::kGarbage, io::Durability::kNone));
   RETURN_IF_ERROR(release_names(layout, pod.uuid, manifest));
+  if (!manifest || !manifest->id_maps.empty()) RETURN_IF_ERROR(release_id_ranges(layout, pod.uuid));
   return release_trees(layout, pod.uuid, manifest);
 }
 

@@ -38,8 +38,9 @@ monitor::ExitRecord make_record(BorrowedFd pod_dir, const std::string& app);
 Result<int> complete_records(const OpenPod& pod, const PodManifest& manifest,
                              const std::optional<MissingRecord>& missing = {});
 
-// Moves the pod to garbage, gives back its name and trees: nobody finds it any more. The lock must be held, and nothing
-// of it may run. The manifest is read from the pod; when it is unreadable, name and trees are found by searching.
+// Moves the pod to garbage, gives back its name, trees and ids: nobody finds it any more. The lock must be held, and
+// nothing of it may run. The manifest is read from the pod; when it is unreadable, name and trees are found by
+// searching.
 Status retire_pod(const EngineOptions& options, OpenPod& pod);
 // Deletes the files of a retired pod.
 Status erase_pod(const EngineOptions& options, const OpenPod& pod);

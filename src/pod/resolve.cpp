@@ -6,6 +6,7 @@
 
 #include "base/strings.h"
 #include "network/support_files.h"
+#include "pod/id_maps.h"
 #include "pod/layout.h"
 #include "pod/names.h"
 #include "stage1/security.h"
@@ -136,6 +137,10 @@ Status check_request(const PodRequest& request) {
   if (request.single && request.apps.size() != 1) return Error(Errc::kInvalidArgument, "exactly one app is expected");
   if (!request.name.empty()) RETURN_IF_ERROR(check_name(request.name));
   if (!request.hostname.empty()) RETURN_IF_ERROR(network::check_hostname(request.hostname));
+  if (request.user_namespace.kind == UserNamespace::Kind::kGiven) {
+    RETURN_IF_ERROR(check_id_mappings(request.user_namespace.uids, "user"));
+    RETURN_IF_ERROR(check_id_mappings(request.user_namespace.gids, "group"));
+  }
   for (const AppRequest& app : request.apps) {
     Status checked = check_app(app);
     if (!checked.ok())

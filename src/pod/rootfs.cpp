@@ -8,11 +8,11 @@
 namespace cooper::pod {
 namespace {
 
-Status copy_base(BorrowedFd pod_dir, const std::string& upper, BorrowedFd base) {
+Status copy_base(BorrowedFd pod_dir, const std::string& upper, BorrowedFd base, const stage1::IdMaps& maps) {
   const log::Stopwatch copying;
   ASSIGN_OR_RETURN(const UniqueFd from, sys::openat(base, ".", O_RDONLY | O_DIRECTORY));
   ASSIGN_OR_RETURN(const UniqueFd to, sys::openat(pod_dir, upper, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
-  Status copied = copy_directory(from, to);
+  Status copied = copy_directory(from, to, maps);
   if (!copied.ok()) return std::move(copied).error().with("copy the root file system of the image");
   log::step("root file system copied", [&] { return log::Fields{{"to", upper}, {"took_ms", copying.ms()}}; });
   return {};
@@ -49,13 +49,14 @@ void use_base(const Base& base, stage1::App& app) {
   app.own_copy = base.own_copy;
 }
 
-Status make_root(BorrowedFd pod_dir, const stage1::App& app, BorrowedFd base) {
+Status make_root(BorrowedFd pod_dir, const stage1::App& app, BorrowedFd base, const stage1::IdMaps& maps) {
   const std::string upper = upper_dir(app.name);
   RETURN_IF_ERROR(sys::mkdirat(pod_dir, upper, 0755));
-  if (app.own_copy) return copy_base(pod_dir, upper, base);
+  if (app.own_copy) return copy_base(pod_dir, upper, base, maps);
   ASSIGN_OR_RETURN(const struct stat root, sys::fstat(base));
   if ((root.st_mode & 07777) != 0755) RETURN_IF_ERROR(sys::fchmodat(pod_dir, upper, root.st_mode & 07777));
-  if (root.st_uid != 0 || root.st_gid != 0) RETURN_IF_ERROR(sys::fchownat(pod_dir, upper, root.st_uid, root.st_gid));
+  ASSIGN_OR_RETURN(const Owner owner, map_owner({root.st_uid, root.st_gid}, maps));
+  if (owner.uid != 0 || owner.gid != 0) RETURN_IF_ERROR(sys::fchownat(pod_dir, upper, owner.uid, owner.gid));
   if (app.root_image) RETURN_IF_ERROR(sys::mkdirat(pod_dir, image_dir(app.name), 0700));
   return sys::mkdirat(pod_dir, work_dir(app.name), 0700);
 }

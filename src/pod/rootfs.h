@@ -37,7 +37,7 @@ Result<Base> open_base(const image::FileImage& file, image::Backend backend);
 void use_base(const Base& base, stage1::App& app);
 
 // Makes the app's directories, and its copy of the files. What the container sees as "/" gets the owner and mode of the
-// base's.
-Status make_root(BorrowedFd pod_dir, const stage1::App& app, BorrowedFd base);
+// base's, mapped.
+Status make_root(BorrowedFd pod_dir, const stage1::App& app, BorrowedFd base, const stage1::IdMaps& maps);
 
 }  // namespace cooper::pod

@@ -10,6 +10,7 @@
 #include "log/log.h"
 #include "log/steps.h"
 #include "network/support_files.h"
+#include "pod/copy_tree.h"
 #include "pod/remove.h"
 #include "sys/file.h"
 
@@ -24,6 +25,15 @@ bool needs_init(const PodManifest& manifest) {
          std::any_of(manifest.apps.begin(), manifest.apps.end(), [](const AppManifest& app) { return app.app.init; });
 }
 
+// What the pod's apps write to, or make mount points in, as root of their user namespace.
+Status give_to_root(const PodManifest& manifest, BorrowedFd run_dir) {
+  if (manifest.id_maps.empty()) return {};
+  ASSIGN_OR_RETURN(const Owner root, map_owner({0, 0}, manifest.id_maps));
+  for (const char* name : {network::kHostsFile, network::kHostnameFile, network::kResolvFile})
+    RETURN_IF_ERROR(sys::fchownat(run_dir, name, root.uid, root.gid));
+  return manifest.single ? Status() : sys::fchownat(run_dir, kSandboxDir, root.uid, root.gid);
+}
+
 // Makes the run directory: name service files, and the sandbox's empty root.
 Status make_run_dir(const Layout& layout, const PodManifest& manifest) {
   const std::string path = layout.run_dir(manifest.uuid);
@@ -32,7 +42,7 @@ Status make_run_dir(const Layout& layout, const PodManifest& manifest) {
   const auto mode = manifest.network == Network::kHost ? network::Mode::kHost : network::Mode::kNone;
   RETURN_IF_ERROR(network::write_support_files(dir, mode, manifest.hostname));
   if (!manifest.single) RETURN_IF_ERROR(sys::mkdirat(sys::kCwd, layout.sandbox_root(manifest.uuid), 0755));
-  return {};
+  return give_to_root(manifest, dir);
 }
 
 // Last act of the monitor, or of the guardian in its place. Neither has any descriptor of ours; the lock is theirs.
@@ -93,6 +103,7 @@ stage1::Pod flavor_pod(const EngineOptions& options, const PodManifest& manifest
   pod.host_network = manifest.network == Network::kHost;
   pod.single = manifest.single;
   pod.remove_on_exit = manifest.remove_on_exit;
+  pod.id_maps = manifest.id_maps;
   pod.pod_dir = layout.pod(where, manifest.uuid);
   pod.run_dir = layout.run_dir(manifest.uuid);
   pod.volumes_dir = pod.pod_dir + "/" + kVolumesDir;
@@ -126,6 +137,7 @@ Result<RunResult> start_pod(const EngineOptions& options, PreparedPod prepared, 
                             const monitor::LaunchOptions& how, OnFailure on_failure) {
   const PodUuid uuid = prepared.manifest.uuid;
   const bool keep = !prepared.manifest.remove_on_exit;
+  const bool has_id_maps = !prepared.manifest.id_maps.empty();
   const Layout layout(options);
   std::vector<std::string> image_ids;
   for (const AppManifest& app : prepared.manifest.apps) image_ids.push_back(app.image_id);
@@ -153,7 +165,7 @@ Result<RunResult> start_pod(const EngineOptions& options, PreparedPod prepared, 
   if (keep) {
     // After the start, so that the app does not wait for the disk; before the caller can tell anybody of the pod.
     auto pod = open_pod_at(layout, uuid, Place::kRun);
-    if (pod.ok() && *pod && !flush_pod(**pod).ok())
+    if (pod.ok() && *pod && !flush_pod(layout, **pod, has_id_maps).ok())
       log::warning("pod " + quoted(uuid.str()) + " could not be flushed to disk");
   }
   return RunResult{uuid, std::move(launched).value()};

@@ -43,13 +43,18 @@ Result<UniqueFd> image_directory(const io::RootDir& tree, const std::string& pat
 
 }  // namespace
 
-Status make_volume(BorrowedFd volumes, const stage1::Volume& volume, const io::RootDir& tree) {
+Status make_volume(BorrowedFd volumes, const stage1::Volume& volume, const io::RootDir& tree,
+                   const stage1::IdMaps& maps) {
   RETURN_IF_ERROR(sys::mkdirat(volumes, volume.pod_volume, 0755));
+  if (!maps.empty()) {
+    ASSIGN_OR_RETURN(const Owner root, map_owner({0, 0}, maps));
+    RETURN_IF_ERROR(sys::fchownat(volumes, volume.pod_volume, root.uid, root.gid));
+  }
   if (has_word(volume, "nocopy")) return {};
   ASSIGN_OR_RETURN(const UniqueFd source, image_directory(tree, volume.destination));
   if (!source) return {};
   ASSIGN_OR_RETURN(const UniqueFd target, sys::openat(volumes, volume.pod_volume, kReadDirectory));
-  Status copied = copy_directory(source, target);
+  Status copied = copy_directory(source, target, maps);
   if (!copied.ok()) return std::move(copied).error().with("fill the volume on " + quoted(volume.destination));
   return {};
 }

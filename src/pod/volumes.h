@@ -11,8 +11,10 @@
 namespace cooper::pod {
 
 // Makes <volumes>/<pod_volume> with the content (and owner and mode) of the app's path in the image; an empty directory
-// of root when the image has nothing there, or with the option nocopy. Needs root: owners and device nodes are kept.
-Status make_volume(BorrowedFd volumes, const stage1::Volume& volume, const io::RootDir& tree);
+// of root when the image has nothing there, or with the option nocopy. Owners are mapped. Needs root: owners and device
+// nodes are kept.
+Status make_volume(BorrowedFd volumes, const stage1::Volume& volume, const io::RootDir& tree,
+                   const stage1::IdMaps& maps);
 
 // -v SRC:DST:U: the source and all below it get the owner. Links themselves are changed, not what they point to; other
 // file systems mounted below are left alone.

@@ -23,7 +23,7 @@ class VolumesTest : public ::testing::Test {
   Status copy() {
     ASSIGN_OR_RETURN(const UniqueFd source, sys::openat(sys::kCwd, from(), O_RDONLY | O_DIRECTORY));
     ASSIGN_OR_RETURN(const UniqueFd target, sys::openat(sys::kCwd, to(), O_RDONLY | O_DIRECTORY));
-    return copy_directory(source, target);
+    return copy_directory(source, target, {});
   }
   TempRoots roots_;
 };
@@ -77,10 +77,10 @@ TEST_F(VolumesTest, ImageLinksStayInside) {
   ASSERT_TRUE(io::write_file_atomic(from() + "/etc/inside", "1").ok());
   const auto volumes = sys::openat(sys::kCwd, to(), O_RDONLY | O_DIRECTORY);
   const auto tree = io::RootDir::open(from());
-  ASSERT_TRUE(make_volume(*volumes, {"/data", "", "0", false, {}}, *tree).ok());
+  ASSERT_TRUE(make_volume(*volumes, {"/data", "", "0", false, {}}, *tree, {}).ok());
   EXPECT_TRUE(sys::fstatat(sys::kCwd, to() + "/0/inside").ok());
   EXPECT_FALSE(sys::fstatat(sys::kCwd, to() + "/0/passwd").ok());
-  ASSERT_TRUE(make_volume(*volumes, {"/missing", "", "1", false, {}}, *tree).ok());
+  ASSERT_TRUE(make_volume(*volumes, {"/missing", "", "1", false, {}}, *tree, {}).ok());
   EXPECT_TRUE(sys::fstatat(sys::kCwd, to() + "/1").ok());
 }
 

@@ -33,6 +33,12 @@ struct Volume {
   bool operator==(const Volume&) const = default;
 };
 
+// A user namespace: ids inside, and the ids of the host that they stand for. Empty: none, ids are the host's.
+struct IdMaps {
+  std::vector<oci::IdMapping> uids, gids;
+  bool empty() const { return uids.empty(); }
+};
+
 struct Limit {
   std::string name;  // "nofile"
   std::uint64_t soft = 0, hard = 0;
@@ -78,6 +84,7 @@ struct Pod {
   bool host_network = false;
   bool single = false;  // one app in namespaces of its own; otherwise a sandbox holds the shared ones
   bool remove_on_exit = false;
+  IdMaps id_maps;
   std::string pod_dir;                                 // absolute, as it will be while the pod runs
   std::string run_dir;                                 // absolute; holds the support files below
   std::string volumes_dir;                             // absolute; <volumes_dir>/<pod_volume>

@@ -49,7 +49,7 @@ struct Given {
   bool access = false, propagation = false, bind = false;
 };
 
-Result<Given> check_words(const Volume& volume) {
+Result<Given> check_words(const Pod& pod, const Volume& volume) {
   Given out;
   if (has(volume.options, "ro") && has(volume.options, "rw")) {
     return Error(Errc::kInvalidArgument, "mount on " + quoted(volume.destination) + " is both 'ro' and 'rw'");
@@ -59,9 +59,18 @@ Result<Given> check_words(const Volume& volume) {
     out.propagation = out.propagation || is_propagation(word);
     out.bind = out.bind || word == "bind" || word == "rbind";
     const bool overlay = word == "O" || word.starts_with("upperdir=") || word.starts_with("workdir=");
-    if (overlay || word == "idmap" || word.starts_with("idmap=")) {
+    if (overlay || word.starts_with("idmap=") || word.starts_with("ridmap=")) {
       return Error(Errc::kUnsupported,
                    "mount option " + quoted(word) + " of " + quoted(volume.destination) + " is not supported");
+    }
+    if (!volume.pod_volume.empty() && (word == "idmap" || word == "ridmap")) {
+      return Error(Errc::kInvalidArgument, "mount option " + quoted(word) + " of " + quoted(volume.destination) +
+                                               " is for directories of the host: a volume of the pod is mapped anyway");
+    }
+    if (pod.id_maps.empty() && (word == "idmap" || word == "ridmap")) {
+      return Error(Errc::kInvalidArgument, "mount option " + quoted(word) + " of " + quoted(volume.destination) +
+                                               " needs a user namespace, whose ids the owners are mapped to")
+          .with_hint("give the pod one: --userns auto");
     }
   }
   return out;
@@ -112,7 +121,7 @@ Result<std::set<std::string>> destinations(const App& app) {
 }  // namespace
 
 Result<oci::Mount> volume_mount(const Pod& pod, const Volume& volume) {
-  ASSIGN_OR_RETURN(const Given given, check_words(volume));
+  ASSIGN_OR_RETURN(const Given given, check_words(pod, volume));
   if (volume.tmpfs) return tmpfs_mount(volume.destination, volume.options, given);
   oci::Mount out{volume.destination, "bind", volume.source, {}, {}, {}};
   if (!volume.pod_volume.empty()) out.source = pod.volumes_dir + "/" + volume.pod_volume;
@@ -165,14 +174,17 @@ std::string escape_overlay_path(const std::string& path) {
   return out;
 }
 
-Result<container::MountRoot> root_mount(const App& app, bool may_lose_data) {
+Result<container::MountRoot> root_mount(const Pod& pod, const App& app) {
   container::MountRoot root;
   root.path = app.mount_point;
+  root.by_parent = !pod.id_maps.empty();
   if (app.root_image) root.attributes = io::mount_attributes(*app.root_image);
   if (app.own_copy) return root;
   root.fstype = "overlay";
   if (app.root_image) root.image = container::RootImage{*app.root_image, app.image_dir};
-  root.options = {{"lowerdir", escape_overlay_path(app.root_image ? app.image_dir : app.tree_rootfs)},
+  const std::string& below = app.root_image ? app.image_dir : app.tree_rootfs;
+  if (root.by_parent) root.id_mapped = container::IdMappedLayer{below, pod.id_maps.uids, pod.id_maps.gids};
+  root.options = {{"lowerdir", escape_overlay_path(below)},
                   {"upperdir", escape_overlay_path(app.upper_dir)},
                   {"workdir", escape_overlay_path(app.work_dir)}};
   for (const auto& [key, path] : root.options) {
@@ -183,7 +195,7 @@ Result<container::MountRoot> root_mount(const App& app, bool may_lose_data) {
   // Without it the unmount at the end of the container writes all dirty pages of the whole disk (ovl_sync_fs), for
   // files that are removed a moment later. Not for pods that are kept: it also turns the app's own fsync into nothing.
   // Kernel 5.10.
-  if (may_lose_data) root.wishes.emplace_back("volatile");
+  if (pod.remove_on_exit) root.wishes.emplace_back("volatile");
   return root;
 }
 

@@ -20,9 +20,9 @@ Result<oci::Mount> volume_mount(const Pod& pod, const Volume& volume);
 
 // Escapes a path for an option of overlayfs: ':' separates lower directories, ',' options, '\' escapes.
 std::string escape_overlay_path(const std::string& path);
-// The root file system. may_lose_data: nothing of the upper directory is wanted after the end of the pod. Errc::kLimit
+// The root file system. remove_on_exit: nothing of the upper directory is wanted after the end of the pod. Errc::kLimit
 // for paths that overlayfs cannot take.
-Result<container::MountRoot> root_mount(const App& app, bool may_lose_data);
+Result<container::MountRoot> root_mount(const Pod& pod, const App& app);
 
 inline constexpr const char* kInitInside = "/dev/init";
 

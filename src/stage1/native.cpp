@@ -23,9 +23,11 @@ std::string cgroup_of(const Pod& pod, std::string_view app) {
   return path;
 }
 
-// Types of namespaces that the apps of a pod share.
+// Types of namespaces that the apps of a pod share. The user namespace owns the others.
 std::vector<std::string> shared_namespaces(const Pod& pod) {
-  std::vector<std::string> types{"pid"};
+  std::vector<std::string> types;
+  if (!pod.id_maps.empty()) types.emplace_back("user");
+  types.emplace_back("pid");
   if (!pod.host_network) types.emplace_back("network");
   types.emplace_back("ipc");
   types.emplace_back("uts");
@@ -97,9 +99,10 @@ Result<oci::Config> app_config(const Pod& pod, const App& app, const Host& host)
     own_namespaces(pod, config);
   } else {
     linux.namespaces = namespaces(pod, kPodNamespace);
-    linux.namespaces.back().path.clear();
-    linux.namespaces[linux.namespaces.size() - 2].path.clear();
   }
+  // Also where the namespace is joined: mounts and streams are given to ids of it.
+  linux.uid_mappings = pod.id_maps.uids;
+  linux.gid_mappings = pod.id_maps.gids;
   if (app.privileged) linux.devices = host.devices;
   linux.cgroups_path = cgroup_of(pod, app.name);
   ASSIGN_OR_RETURN(linux.resources, app_resources(app));
@@ -125,7 +128,7 @@ Result<monitor::AppSpec> app_spec(const Pod& pod, const App& app, const Host& ho
   spec.name = app.name;
   ASSIGN_OR_RETURN(spec.config, app_config(pod, app, host));
   spec.create = create_options(pod, app.name);
-  ASSIGN_OR_RETURN(spec.create.root_override, root_mount(app, pod.remove_on_exit));
+  ASSIGN_OR_RETURN(spec.create.root_override, root_mount(pod, app));
   spec.terminal = app.terminal;
   spec.stdin_open = app.stdin_open;
   spec.log_file = "logs/" + app.name + ".log";
@@ -151,10 +154,17 @@ monitor::AppSpec sandbox_spec(const Pod& pod) {
   config.annotations = pod.annotations;
   oci::Linux& linux = config.linux.emplace();
   own_namespaces(pod, config);
+  linux.uid_mappings = pod.id_maps.uids;
+  linux.gid_mappings = pod.id_maps.gids;
   linux.cgroups_path = cgroup_of(pod, kSandboxName);
   linux.resources.emplace().devices.push_back({false, "", {}, {}, "rwm"});
   linux.seccomp = seccomp::default_profile({});
   spec.create = create_options(pod, kSandboxName);
+  if (!pod.id_maps.empty()) {
+    container::MountRoot& root = spec.create.root_override.emplace();
+    root.path = pod.sandbox_rootfs;
+    root.by_parent = true;
+  }
   return spec;
 }
 

@@ -273,21 +273,23 @@ TEST(Mounts, Refused) {
 }
 
 TEST(Mounts, OverlayOptions) {
+  Pod ephemeral;
+  ephemeral.remove_on_exit = true;
   EXPECT_EQ(escape_overlay_path("/a:b,c\\d e"), "/a\\:b\\,c\\\\d e");
   App app;
   app.tree_rootfs = "/t:1";
   app.upper_dir = "/u";
   app.work_dir = "/w";
   app.mount_point = "/m";
-  const container::MountRoot root = *root_mount(app, true);
+  const container::MountRoot root = *root_mount(ephemeral, app);
   EXPECT_EQ(root.fstype, "overlay");
   EXPECT_EQ(root.path, "/m");
   ASSERT_EQ(root.options.size(), 3U);
   EXPECT_EQ(root.options[0].second, "/t\\:1");
   EXPECT_EQ(root.wishes, std::vector<std::string>{"volatile"});
-  EXPECT_TRUE(root_mount(app, false)->wishes.empty());
+  EXPECT_TRUE(root_mount({}, app)->wishes.empty());
   app.work_dir = "/" + std::string(255, 'w');
-  EXPECT_EQ(root_mount(app, false).error().code(), Errc::kLimit);
+  EXPECT_EQ(root_mount({}, app).error().code(), Errc::kLimit);
 }
 
 TEST(Mounts, RootOfAFile) {
@@ -295,7 +297,7 @@ TEST(Mounts, RootOfAFile) {
   app.root_image = io::FilesystemImage{.file = "/a.sif", .fstype = "squashfs"};
   app.image_dir = "/i";
   app.upper_dir = app.mount_point = "/u";
-  const container::MountRoot root = *root_mount(app, false);
+  const container::MountRoot root = *root_mount({}, app);
   EXPECT_EQ(root.fstype, "overlay");
   EXPECT_EQ(root.options[0].second, "/i");
   EXPECT_EQ(root.image->path, "/i");
@@ -303,20 +305,81 @@ TEST(Mounts, RootOfAFile) {
   EXPECT_EQ(root.attributes, io::mount_attributes(*app.root_image));
   EXPECT_NE(root.attributes, 0U);
   app.root_image->untrusted = false;
-  EXPECT_EQ(root_mount(app, false)->attributes, 0U);
+  EXPECT_EQ(root_mount({}, app)->attributes, 0U);
 }
 
 TEST(Mounts, RootOfItsOwn) {
+  Pod ephemeral;
+  ephemeral.remove_on_exit = true;
   App app;
   app.own_copy = true;
   app.root_image = io::FilesystemImage{.file = "/a.sif", .fstype = "squashfs"};
   app.upper_dir = app.mount_point = "/" + std::string(300, 'u');
-  const container::MountRoot root = *root_mount(app, true);
+  const container::MountRoot root = *root_mount(ephemeral, app);
   EXPECT_EQ(root.path, app.upper_dir);
   EXPECT_TRUE(root.fstype.empty());
   EXPECT_TRUE(root.options.empty());
   EXPECT_FALSE(root.image.has_value());
   EXPECT_NE(root.attributes, 0U) << "still nobody has checked what is in it";
+}
+
+// ---- user namespaces
+
+Pod mapped_pod() {
+  Pod pod;
+  pod.uuid = "u";
+  pod.id_maps = {{{0, 100000, 65536}}, {{0, 200000, 65536}}};
+  pod.sandbox_rootfs = "/run/sandbox";
+  pod.init_path = "/init";
+  pod.volumes_dir = "/vols";
+  App& app = pod.apps.emplace_back();
+  app.name = "app";
+  app.args = {"true"};
+  app.tree_rootfs = "/t:1";
+  app.upper_dir = app.mount_point = "/u";
+  app.work_dir = "/w";
+  return pod;
+}
+
+TEST(UserNamespace, TheLayerBelowIsMapped) {
+  Pod pod = mapped_pod();
+  const container::MountRoot root = *root_mount(pod, pod.apps[0]);
+  EXPECT_TRUE(root.by_parent);
+  ASSERT_TRUE(root.id_mapped);
+  EXPECT_EQ(root.id_mapped->path, "/t:1");
+  EXPECT_EQ(root.id_mapped->gid.at(0).host_id, 200000U);
+  pod.apps[0].own_copy = true;
+  EXPECT_FALSE(root_mount(pod, pod.apps[0])->id_mapped) << "a copy has its owners";
+  EXPECT_TRUE(root_mount(pod, pod.apps[0])->by_parent);
+  pod.id_maps = {};
+  EXPECT_FALSE(root_mount(pod, pod.apps[0])->by_parent);
+}
+
+TEST(UserNamespace, AppsJoinTheSandboxes) {
+  const auto user_of = [](const oci::Config& config) -> std::string {
+    for (const oci::Namespace& ns : config.linux->namespaces) {
+      if (ns.type == "user") return "user " + ns.path;
+    }
+    return "none";
+  };
+  Pod pod = mapped_pod();
+  const Launch launch = *native().build(pod, Host());
+  EXPECT_EQ(user_of(launch.sandbox->config), "user ");
+  EXPECT_EQ(user_of(launch.apps[0].config), "user pod:");
+  EXPECT_EQ(launch.apps[0].config.linux->uid_mappings.at(0).host_id, 100000U);
+  EXPECT_TRUE(launch.sandbox->create.root_override->by_parent);
+  pod.single = true;
+  EXPECT_EQ(user_of(native().build(pod, Host())->apps[0].config), "user ");
+  pod.id_maps = {};
+  EXPECT_EQ(user_of(native().build(pod, Host())->apps[0].config), "none");
+}
+
+TEST(UserNamespace, MappedVolumes) {
+  Pod pod = mapped_pod();
+  EXPECT_TRUE(volume_mount(pod, {"/a", "/x", "", false, {"idmap"}}).ok());
+  EXPECT_FALSE(volume_mount(pod, {"/a", "", "0", false, {"idmap"}}).ok());
+  EXPECT_EQ(volume_mount(pod, {"/a", "/x", "", false, {"idmap=uids=0-1-2"}}).error().code(), Errc::kUnsupported);
+  EXPECT_EQ(volume_mount({}, {"/a", "/x", "", false, {"ridmap"}}).error().code(), Errc::kInvalidArgument);
 }
 
 // ---- seccomp files
