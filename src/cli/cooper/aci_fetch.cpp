@@ -2,14 +2,18 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 
 #include "base/strings.h"
+#include "cli/cooper/image_paths.h"
 #include "cli/cooper/key_review.h"
 #include "codec/stream.h"
+#include "fetch/protocol.h"
 #include "io/file.h"
 #include "spec/appc/discovery.h"
+#include "spec/appc/image_paths.h"
 #include "spec/oci_image/platform.h"
 #include "sys/file.h"
 #include "trust/store.h"
@@ -68,18 +72,57 @@ Result<std::vector<Found>> discover(WebSession& web, const std::string& name, We
 struct Place {
   std::string image;
   std::string signature;
+  bool configured = false;  // by paths.d
 };
 
-Result<Place> place_of(WebSession& web, const AciRequest& request, const appc::ImageName& name) {
+// By the administrator's word: the first template whose file is there, or that is an address; nullopt when nothing is
+// said of the name.
+Result<std::optional<Place>> configured_place(const Context& context, const appc::ImageName& name) {
+  ASSIGN_OR_RETURN(const auto paths, read_image_paths(context.settings().paths_directories));
+  const auto entries = appc::paths_about(paths, name.name);
+  if (entries.empty()) return std::optional<Place>();
+  std::vector<std::string> missing;
+  for (const appc::ImagePaths* entry : entries) {
+    for (const std::string& pattern : entry->templates) {
+      auto place = appc::place_at(pattern, name, own_arch());
+      if (!place.ok()) return std::move(place).error().with(entry->file);
+      if (!*place) continue;
+      if (is_address((*place)->image) || is_regular_file((*place)->image))
+        return std::optional(Place{(*place)->image, (*place)->signature, true});
+      missing.push_back(quoted((*place)->image));
+    }
+  }
+  const std::string where =
+      missing.empty() ? "no template has values for all its variables" : "looked for: " + join(missing, ", ");
+  return Error(Errc::kNotFound, "image " + quoted(appc::print_image_name(name.name, name.labels)) + " is not where " +
+                                    quoted(entries.front()->file) + " says, " + where)
+      .with_hint("put it there, or take the entry for " + quoted(entries.front()->prefix) +
+                 " away: its domain is asked then");
+}
+
+Result<Place> place_of(const Context& context, WebSession& web, const AciRequest& request,
+                       const appc::ImageName& name) {
   Place place;
+  std::optional<Place> configured;
+  if (!is_address(request.word)) {
+    ASSIGN_OR_RETURN(configured, configured_place(context, name));
+  }
   if (is_address(request.word)) {
-    place = {request.word, request.word + ".asc"};
+    place = {request.word, request.word + ".asc", false};
+  } else if (configured) {
+    place = std::move(*configured);
   } else {
     const std::string arch = own_arch();
     const auto read = [&](const appc::DiscoveryPage& page) { return appc::image_places(page, name, arch); };
     ASSIGN_OR_RETURN(const auto found,
                      discover<appc::ImagePlace>(web, name.name, over_of(request.insecure.http), "an image", read));
-    place = {found.front().image, found.front().signature};
+    place = {found.front().image, found.front().signature, false};
+    // A page speaks of the web: a path would be one of this machine.
+    for (const std::string& one : {place.image, place.signature}) {
+      if (is_address(one)) continue;
+      return Error(Errc::kCorrupt, "discovery of an image for " + quoted(name.name) + " names " +
+                                       quoted(fetch::for_people(one, 200)) + ", which is no http or https address");
+    }
   }
   if (!request.signature.empty()) place.signature = request.signature;
   return place;
@@ -99,6 +142,23 @@ Error no_signature(Error error, const std::string& image) {
       "an image without a signature is refused: name one by --signature, or use --insecure-options=image");
 }
 
+// Nothing is where the image should be.
+Error no_image(Error error, const AciRequest& request, const std::string& image) {
+  std::string hint = is_address(request.word) ? "check the address" : "check the name and the version";
+  if (!error.hint().empty()) hint = error.hint();
+  return std::move(error).with("there is no image " + quoted(image)).with_hint(std::move(hint));
+}
+
+// Of an image without a signature: whether there is an image at all, which no byte of it has to come for.
+Status check_there(WebSession& web, const AciRequest& request, const std::string& image, WebSession::Over over) {
+  if (!is_address(image)) return {};
+  auto there = web.text(image, 0, over);
+  if (there.ok()) return {};
+  if (there.error().code() == Errc::kCancelled) return std::move(there).error();
+  return there.error().code() == Errc::kNotFound ? Status(no_image(std::move(there).error(), request, image))
+                                                 : Status();
+}
+
 // A file without a name: nothing is left of it whatever happens.
 Result<UniqueFd> spool(const Context& context) {
   const std::string& root = context.settings().engine.root;
@@ -108,7 +168,7 @@ Result<UniqueFd> spool(const Context& context) {
   return file;
 }
 
-// Before the signature is looked at, when nobody is trusted for the name yet.
+// When nobody is trusted for the name yet.
 Status ask_for_keys(const Context& context, WebSession& web, const AciRequest& request, const std::string& name) {
   trust::KeyStore store(context.settings().trust.directories);
   ASSIGN_OR_RETURN(const auto keys, store.keys_for(name));
@@ -121,11 +181,18 @@ Status ask_for_keys(const Context& context, WebSession& web, const AciRequest& r
     ASSIGN_OR_RETURN(std::vector<trust::Key> wanted, trust::parse_keys(one.bytes, what));
     if (!request.trust_keys_from_https) {
       ASSIGN_OR_RETURN(const BorrowedFd cancel, web.cancel());
-      ASSIGN_OR_RETURN(wanted, review_keys(std::move(wanted), what, {.prefix = name, .cancel = cancel}));
+      ASSIGN_OR_RETURN(wanted, review_keys(std::move(wanted), what,
+                                           {.prefix = name,
+                                            .elsewhere = "cooper trust add --prefix " + name +
+                                                         " --fingerprint FINGERPRINT trusts the key that you know, "
+                                                         "--trust-keys-from-https whatever the domain names",
+                                            .cancel = cancel}));
     }
     for (const trust::Key& key : wanted) {
       auto added = store.add(key, name);
       if (!added.ok()) return std::move(added).error().with("trust key " + trust::print_fingerprint(key.fingerprint));
+      // It stays so: said to whoever wants no other word, too.
+      RETURN_IF_ERROR(sys::write_all(BorrowedFd(STDERR_FILENO), describe_added(*added, key, name)));
     }
   }
   return {};
@@ -156,9 +223,13 @@ Result<UniqueFd> get_file(const Context& context, WebSession& web, const std::st
     return file;
   }
   // A copy: whoever may write to the file must not change it between the check and its use.
-  ASSIGN_OR_RETURN(const UniqueFd source, sys::openat(sys::kCwd, place, O_RDONLY | O_NONBLOCK));
+  // Its kind first: a device may act on being opened.
+  const auto irregular = [&] { return Error(Errc::kInvalidArgument, quoted(place) + " is no regular file"); };
+  ASSIGN_OR_RETURN(const struct stat named, sys::fstatat(sys::kCwd, place, 0));
+  if (!S_ISREG(named.st_mode)) return irregular();
+  ASSIGN_OR_RETURN(const UniqueFd source, sys::openat(sys::kCwd, place, O_RDONLY | O_NONBLOCK | O_NOCTTY));
   ASSIGN_OR_RETURN(const struct stat info, sys::fstat(source));
-  if (!S_ISREG(info.st_mode)) return Error(Errc::kInvalidArgument, quoted(place) + " is no regular file");
+  if (!S_ISREG(info.st_mode)) return irregular();
   codec::FdSource bytes(source);
   codec::FdSink copy(file);
   RETURN_IF_ERROR(codec::copy_exactly(bytes, static_cast<std::uint64_t>(info.st_size), copy, quoted(place)));
@@ -203,12 +274,12 @@ Result<FetchedAci> fetch_aci(const Context& context, WebSession& web, const AciR
   const WebSession::Over over = over_of(request.insecure.http);
   const ImageWord kind = classify_image_word(request.word);
   appc::ImageName wanted;
-  Place place{file_of(request.word), file_of(request.word) + ".asc"};
+  Place place{file_of(request.word), file_of(request.word) + ".asc", false};
   if (kind == ImageWord::kName) {
     ASSIGN_OR_RETURN(wanted, appc::parse_image_name(request.word));
   }
   if (kind != ImageWord::kFile) {
-    ASSIGN_OR_RETURN(place, place_of(web, request, wanted));
+    ASSIGN_OR_RETURN(place, place_of(context, web, request, wanted));
   } else if (!request.signature.empty()) {
     place.signature = request.signature;
   }
@@ -216,19 +287,26 @@ Result<FetchedAci> fetch_aci(const Context& context, WebSession& web, const AciR
   std::optional<Result<std::string>> signature;
   if (!request.insecure.image) {
     signature.emplace(read_signature(web, place.signature, over));
+    if (!signature->ok() && signature->error().code() == Errc::kNotFound)
+      RETURN_IF_ERROR(check_there(web, request, place.image, over));
     if (!signature->ok() && signature->error().code() != Errc::kBusy)
       return no_signature(std::move(*signature).error(), place.image);
+    // Before the image, which may be large. Of a file or an address only the image itself says what it is called: its
+    // domain is not to be believed for that. Of what paths.d has, the domain is not asked at all.
+    if (kind == ImageWord::kName && !place.configured)
+      RETURN_IF_ERROR(ask_for_keys(context, web, request, wanted.name));
   }
   FetchedAci out;
   out.from = place.image;
-  ASSIGN_OR_RETURN(out.file, get_file(context, web, place.image, over));
+  auto file = get_file(context, web, place.image, over);
+  if (!file.ok() && file.error().code() == Errc::kNotFound && is_address(place.image))
+    return no_image(std::move(file).error(), request, place.image);
+  if (!file.ok()) return std::move(file).error();
+  out.file = std::move(*file);
   ASSIGN_OR_RETURN(out.manifest, read_aci_manifest(out.file, quoted(place.image)));
   if (signature) {
     if (!signature->ok()) signature.emplace(read_signature(web, place.signature, over));
     if (!signature->ok()) return no_signature(std::move(*signature).error(), place.image);
-    // Of a file or an address only the image itself says what it is called: its domain is not to be believed for that.
-    if (kind == ImageWord::kName && out.manifest.name == wanted.name)
-      RETURN_IF_ERROR(ask_for_keys(context, web, request, wanted.name));
     ASSIGN_OR_RETURN(const BorrowedFd cancel, web.cancel());
     ASSIGN_OR_RETURN(
         out.signatures,

@@ -48,7 +48,6 @@ constexpr auto kForeignFlags = std::to_array<ForeignFlag>({
     {"dns", "mount a file: --volume FILE:/etc/resolv.conf:ro"},
     {"pid", "apps of one pod share their processes: cooper pod run"},
     {"ipc", "apps of one pod share their namespaces: cooper pod run"},
-    {"userns", "user namespaces are not offered here; coop takes them in config.json"},
     {"group-add", "groups are those of the image's /etc/group"},
     {"attach", "in the foreground all streams are attached; cooper attach does it later"},
     {"health-cmd", "there are no health checks"},

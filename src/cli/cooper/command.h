@@ -39,8 +39,19 @@ class Context {
   mutable bool parsed_ = false;
 };
 
-// What its arguments name, for completion.
-enum class Completes { kNothing, kImages, kContainers, kRunning, kPods, kFiles };
+// What its arguments name, for completion. kImagesOrFiles: a path is what looks like one.
+enum class Completes {
+  kNothing,
+  kAsFirst,
+  kImages,
+  kImagesOrFiles,
+  kContainers,
+  kRunning,
+  kPods,
+  kFiles,
+  kDirectories,
+  kShells,
+};
 
 // The exit status of the program.
 using Handler = Result<int> (*)(const Context&, const Args&);
@@ -66,6 +77,7 @@ struct Command {
   int failure = kExitFailure;   // exit status when the handler returns an error
   std::string_view exits = {};  // what help says of the exit status, where it is not the same as of others
   Completes completes = Completes::kNothing;
+  Completes later = Completes::kAsFirst;  // arguments after the first
   bool hidden = false;
   Seals seals = Seals::kNot;
   // Words of --format that the handler understands, besides those of everybody.

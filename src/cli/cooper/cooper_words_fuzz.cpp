@@ -13,6 +13,7 @@
 #include "cli/cooper/process_list.h"
 #include "cli/cooper/run_request.h"
 #include "cli/cooper/time_text.h"
+#include "cli/cooper/userns_words.h"
 
 namespace {
 
@@ -39,6 +40,8 @@ void read_words(const std::string& text) {
   (void)parse_mount(text, "/work").ok();
   (void)parse_tmpfs(text).ok();
   (void)parse_ulimit(text).ok();
+  if (const auto userns = parse_userns(text); userns.ok() && userns->size == 0) std::abort();
+  if (const auto mapping = parse_id_mapping("uidmap", text); mapping.ok() && mapping->size == 0) std::abort();
   (void)parse_entrypoint(text).ok();
   if (const auto keys = parse_detach_keys(text); keys.ok()) (void)DetachWatch(*keys).feed(text);
 }

@@ -1,6 +1,7 @@
 #include "cli/cooper/describe.h"
 
 #include "base/strings.h"
+#include "cli/cooper/target.h"
 #include "spec/oci_runtime/print.h"
 
 namespace cooper::cli {
@@ -109,9 +110,8 @@ Status inspect_image(Writer& out, const image::Store& store, const image::Image&
   out.field("id", image.id.str()).field("manifest_digest", image.manifest_digest.str()).field("names", image.names);
   if (!image.digest_names.empty()) out.field("digest_names", image.digest_names);
   if (image.aci) write_aci(out, *image.aci);
-  out.field("created", image.created)
-      .field("size_bytes", image.size_bytes)
-      .field("loaded_unix_ms", image.loaded_unix_ms);
+  write_optional_text(out, "created", image.created);
+  out.field("size_bytes", image.size_bytes).field("loaded_unix_ms", image.loaded_unix_ms);
   ASSIGN_OR_RETURN(std::string bytes, store.config_bytes(image));
   ASSIGN_OR_RETURN(const auto config, codec::json::Document::parse(std::move(bytes), "image config"));
   out.key("config").value(config.root());
@@ -148,15 +148,15 @@ void describe_pod(Writer& out, const pod::PodInfo& pod) {
 void describe_image(Writer& out, const image::Image& image) {
   out.begin_object();
   out.field("id", image.id.str()).field("manifest_digest", image.manifest_digest.str()).field("names", image.names);
-  out.field("created", image.created)
-      .field("size_bytes", image.size_bytes)
-      .field("loaded_unix_ms", image.loaded_unix_ms);
+  write_optional_text(out, "created", image.created);
+  out.field("size_bytes", image.size_bytes).field("loaded_unix_ms", image.loaded_unix_ms);
   out.key("layers").begin_array();
   for (const Digest& layer : image.layers) out.string(layer.str());
   out.end_array().end_object();
 }
 
 Result<int> inspect_images(const Context& context, const Args& args) {
+  RETURN_IF_ERROR(check_images(args.positional()));
   ASSIGN_OR_RETURN(const pod::Engine engine, context.engine());
   ASSIGN_OR_RETURN(const image::Store store, engine.images());
   Writer out(Writer::Style::kPretty);

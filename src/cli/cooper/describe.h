@@ -14,6 +14,7 @@ namespace cooper::cli {
 void describe_row(codec::json::Writer& out, const Row& row);
 // One element of pod ls, and pod status.
 void describe_pod(codec::json::Writer& out, const pod::PodInfo& pod);
+// Of an image without a date "created" is null.
 void describe_image(codec::json::Writer& out, const image::Image& image);
 
 // Containers and images named by the arguments.

@@ -1,5 +1,6 @@
 #include "cli/cooper/detach_keys.h"
 
+#include "base/chars.h"
 #include "base/strings.h"
 
 namespace cooper::cli {
@@ -16,7 +17,7 @@ Result<std::string> parse_detach_keys(std::string_view text) {
     if (lower.size() == 6 && lower.starts_with("ctrl-")) {
       const char c = lower[5];
       constexpr std::string_view kSymbols = "@[\\]^_";
-      if ((c >= 'a' && c <= 'z') || kSymbols.find(c) != std::string_view::npos) {
+      if (is_lower(c) || kSymbols.find(c) != std::string_view::npos) {
         keys += static_cast<char>(c & 0x1f);
         continue;
       }

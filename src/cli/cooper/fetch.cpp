@@ -6,40 +6,51 @@
 
 #include "base/strings.h"
 #include "cli/cooper/aci_fetch.h"
+#include "cli/cooper/image_policy.h"
 #include "cli/cooper/output.h"
 #include "cli/cooper/pull.h"
+#include "log/log.h"
 #include "sys/file.h"
+#include "trust/store.h"
 
 namespace cooper::cli {
 
 constexpr std::array<Flag, 3> kFetchFlags = {{
-    {"signature", 0, "FILE|URL", "where the signature is (default: beside the image, with .asc behind its name)",
-     Flag::Complete::kFile},
+    kSignatureFlag,
     {"trust-keys-from-https", 0, "", "when no key is trusted for the name yet: trust those its domain names, unseen"},
     kInsecureFlag,
 }};
 
 namespace {
 
+Status print_signatures(const FetchedAci& fetched) {
+  if (fetched.signatures.empty()) return {};
+  return sys::write_all(BorrowedFd(STDERR_FILENO), describe_signatures(fetched.signatures));
+}
+
 // Verified bytes become an image of the store, and so does what it depends on and the store lacks.
 class Intake {
  public:
-  Intake(const Context& context, WebSession& web, const AciRequest& request, image::Store& store, bool quiet)
-      : context_(context), web_(web), request_(request), store_(store), quiet_(quiet) {}
+  Intake(const Context& context, const policy::Gate& gate, WebSession& web, const AciRequest& request,
+         image::Store& store, bool quiet)
+      : context_(context), gate_(gate), web_(web), request_(request), store_(store), quiet_(quiet) {}
 
   Result<std::vector<image::Image>> fetch(const std::string& word, const std::string& signature,
                                           std::vector<appc::ImageName> needed_by) {
     AciRequest wanted = request_;
     wanted.word = word;
     wanted.signature = signature;
+    const bool is_file = classify_image_word(word) == ImageWord::kFile;
+    if (Status admitted = admit_aci(gate_, is_file ? file_of(word) : std::string()); !admitted.ok())
+      return std::move(admitted).error().with("image " + quoted(word));
     ASSIGN_OR_RETURN(const FetchedAci fetched, fetch_aci(context_, web_, wanted));
-    if (!quiet_ && !fetched.signatures.empty())
-      RETURN_IF_ERROR(sys::write_all(BorrowedFd(STDERR_FILENO), describe_signatures(fetched.signatures)));
+    if (!quiet_) RETURN_IF_ERROR(print_signatures(fetched));
     image::LoadOptions options;
     options.path = fetched.from;
     options.file = fetched.file;
     options.transport = image::Transport::kAci;
     options.needed_by = std::move(needed_by);
+    ASSIGN_OR_RETURN(options.cancel, web_.cancel());
     options.supply = [&](const appc::Dependency& dependency,
                          const std::vector<appc::ImageName>& dependents) -> Result<bool> {
       ASSIGN_OR_RETURN(const auto images,
@@ -51,6 +62,7 @@ class Intake {
 
  private:
   const Context& context_;
+  const policy::Gate& gate_;
   WebSession& web_;
   const AciRequest& request_;
   image::Store& store_;
@@ -74,17 +86,73 @@ Result<bool> is_for_load(const std::string& path) {
   return !aci;
 }
 
+std::string no_aci(const std::string& word) {
+  return quoted(word) + " is no image of the App Container kind: it has no such signature";
+}
+
 Result<int> elsewhere(const Context& context, const Args& args, const std::string& word,
                       Result<int> (*verb)(const Context&, const Args&)) {
-  if (args.has("signature") || args.has("trust-keys-from-https"))
-    return Error(Errc::kInvalidArgument,
-                 quoted(word) + " is no image of the App Container kind: it has no such signature");
+  if (args.has("signature") || args.has("trust-keys-from-https")) return Error(Errc::kInvalidArgument, no_aci(word));
   Args plain = args;
   plain.positional().front() = word;
   return verb(context, plain);
 }
 
+// From a copy: whoever may write to the file must not change it between the check and its use.
+Result<std::vector<image::Image>> load_signed(const Context& context, image::Store& store, image::LoadOptions options,
+                                              const std::string& signature) {
+  WebSession web(context, {});
+  const auto load = [&]() -> Result<std::vector<image::Image>> {
+    ASSIGN_OR_RETURN(const FetchedAci aci,
+                     fetch_aci(context, web, {.word = "file://" + options.path, .signature = signature}));
+    RETURN_IF_ERROR(print_signatures(aci));
+    options.file = aci.file;
+    options.transport = image::Transport::kAci;
+    return store.load(options);
+  };
+  auto images = load();
+  if (!images.ok()) web.end_if_cancelled(images.error());
+  return images;
+}
+
+Status check_signature_flag(const std::string& path, const InsecureOptions& insecure) {
+  if (insecure.image)
+    return Error(Errc::kInvalidArgument, "--signature names one to check, and --insecure-options=image asks for none");
+  if (path == "-")
+    return Error(Errc::kInvalidArgument, "--signature is for a file, and the image comes from standard input");
+  ASSIGN_OR_RETURN(const bool for_load, is_for_load(path));
+  if (for_load) return Error(Errc::kInvalidArgument, no_aci(path));
+  return {};
+}
+
 }  // namespace
+
+Result<std::vector<image::Image>> load_checked(const Context& context, const Args& args, image::Store& store,
+                                               image::LoadOptions options) {
+  ASSIGN_OR_RETURN(const InsecureOptions insecure, insecure_options(args));
+  if (const auto signature = args.last("signature")) {
+    RETURN_IF_ERROR(check_signature_flag(options.path, insecure));
+    return load_signed(context, store, std::move(options), *signature);
+  }
+  if (insecure.image) return store.load(options);
+  bool must_be_signed = false;
+  options.admit_aci = [&](const appc::ImageManifest& manifest) -> Status {
+    ASSIGN_OR_RETURN(const auto keys, trust::KeyStore(context.settings().trust.directories).keys_for(manifest.name));
+    must_be_signed = !keys.empty();
+    if (must_be_signed)
+      return Error(Errc::kPermission, "keys are trusted for images called " + quoted(manifest.name) +
+                                          ", and standard input has no signature")
+          .with_hint("load a file, with its signature beside it, or use --insecure-options=image");
+    if (options.path != "-" && sys::fstatat(sys::kCwd, options.path + ".asc").ok())
+      log::warning("the signature " + quoted(options.path + ".asc") + " is not checked: no key is trusted for " +
+                   quoted(manifest.name) + " (cooper trust add)");
+    return {};
+  };
+  auto images = store.load(options);
+  if (!must_be_signed || options.path == "-") return images;
+  options.admit_aci = {};
+  return load_signed(context, store, std::move(options), "");
+}
 
 Result<int> fetch_image(const Context& context, const Args& args) {
   AciRequest request{.word = args.positional().front(),
@@ -113,8 +181,9 @@ Result<int> fetch_image(const Context& context, const Args& args) {
   const bool quiet = access.registry.quiet;
   ASSIGN_OR_RETURN(const pod::Engine engine, context.engine());
   ASSIGN_OR_RETURN(image::Store store, engine.images());
+  ASSIGN_OR_RETURN(const policy::Gate gate, open_gate(context, ""));
   WebSession web(context, std::move(access));
-  auto images = Intake(context, web, request, store, quiet).fetch(request.word, request.signature, {});
+  auto images = Intake(context, gate, web, request, store, quiet).fetch(request.word, request.signature, {});
   if (!images.ok()) {
     // Not before everything was taken away that was begun.
     web.end_if_cancelled(images.error());

@@ -3,10 +3,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <set>
 
+#include "base/chars.h"
 #include "base/strings.h"
-#include "image/store.h"
 
 namespace cooper::cli {
 namespace {
@@ -107,78 +106,6 @@ void append_manual_flags(std::string& out, std::span<const Flag> flags) {
   }
 }
 
-// What has been typed before the word to complete, as far as it matters.
-struct Typed {
-  const Command* command = nullptr;
-  std::string prefix;                 // words of an unfinished command path
-  const Flag* wants_value = nullptr;  // the word is this flag's value
-};
-
-Typed read_typed(std::span<const std::string> before) {
-  Typed typed;
-  for (const std::string& word : before) {
-    const std::span<const Flag> global = global_flags();
-    std::array<std::span<const Flag>, 4> tables = {global};
-    if (typed.command != nullptr)
-      std::copy(typed.command->flags.begin(), typed.command->flags.end(), tables.begin() + 1);
-    if (typed.wants_value != nullptr) {
-      typed.wants_value = nullptr;
-    } else if (word.starts_with("--")) {
-      if (word.find('=') == std::string::npos) typed.wants_value = find_flag(tables, std::string_view(word).substr(2));
-    } else if (word.starts_with("-") && word.size() > 1) {
-      typed.wants_value = find_flag(tables, word.back());
-    } else if (typed.command == nullptr) {
-      if (!typed.prefix.empty()) typed.prefix += ' ';
-      typed.prefix += word;
-      typed.command = find_command(typed.prefix);
-    }
-    if (typed.wants_value != nullptr && typed.wants_value->value.empty()) typed.wants_value = nullptr;
-  }
-  return typed;
-}
-
-void add_commands(std::set<std::string>& out, const std::string& prefix) {
-  for (const Group& group : command_groups()) {
-    for (const Command& command : group.commands) {
-      std::string_view rest = command.path;
-      if (command.hidden) continue;
-      if (!prefix.empty()) {
-        if (!rest.starts_with(prefix) || rest.size() <= prefix.size() || rest[prefix.size()] != ' ') continue;
-        rest.remove_prefix(prefix.size() + 1);
-      }
-      out.emplace(rest.substr(0, rest.find(' ')));
-    }
-  }
-}
-
-void add_flags(std::set<std::string>& out, const Command* command) {
-  for (const Flag& flag : global_flags()) out.insert("--" + std::string(flag.name));
-  if (command == nullptr) return;
-  for (const auto& table : command->flags) {
-    for (const Flag& flag : table) out.insert("--" + std::string(flag.name));
-  }
-}
-
-// A store that cannot be read completes to nothing.
-void add_names(std::set<std::string>& out, const Context& context, Completes what) {
-  const auto engine = context.engine();
-  if (!engine.ok()) return;
-  if (what == Completes::kImages) {
-    const auto store = engine->images();
-    if (!store.ok()) return;
-    const auto images = store->list();
-    if (!images.ok()) return;
-    for (const image::Image& image : *images) out.insert(image.names.begin(), image.names.end());
-    return;
-  }
-  const auto pods = engine->list();
-  if (!pods.ok()) return;
-  for (const pod::PodInfo& pod : *pods) {
-    if (what == Completes::kRunning && pod.state != pod::State::kRunning) continue;
-    out.insert(pod.name.empty() ? pod.uuid.short_str() : pod.name);
-  }
-}
-
 }  // namespace
 
 std::string program_help() {
@@ -196,20 +123,15 @@ std::string program_help() {
 
 std::string command_help(const Command& command) {
   std::string summary(command.summary);
-  if (!summary.empty() && summary[0] >= 'a' && summary[0] <= 'z')
-    summary[0] = static_cast<char>(summary[0] - 'a' + 'A');
+  if (!summary.empty()) summary[0] = to_upper(summary[0]);
   std::string out = summary + ".\n\nUsage:\n  " + usage_line(command) + "\n";
   if (!command.description.empty()) {
     for (const std::string_view paragraph : split(command.description, '\n'))
       out += "\n" + wrap(paragraph, 0, kPageWidth) + "\n";
   }
-  bool first = true;
-  for (const auto& table : command.flags) {
-    if (table.empty()) continue;
-    if (first) out += "\nFlags:\n";
-    first = false;
-    out += flag_lines(table);
-  }
+  std::vector<Flag> flags;
+  for (const auto& table : command.flags) flags.insert(flags.end(), table.begin(), table.end());
+  if (!flags.empty()) out += "\nFlags:\n" + flag_lines(flags);
   std::vector<Flag> global(global_flags().begin(), global_flags().end());
   for (Flag& flag : global) {
     // A letter that means something else here (-h of run is --hostname, as with podman).
@@ -263,60 +185,16 @@ std::string manual_page() {
       "apps it is the status of the first, in the order given, that did not end with 0. Other "
       "commands end with 0, with 1 on "
       "failure, and with 125 for a wrong command line; *image verify* ends with 2 when it has found damage.\n\n"
-      "# FILES\n\n_/etc/cooper/cooper.toml_, _/usr/lib/cooper/cooper.toml_\n\tConfiguration; the first that exists is "
+      "# FILES\n\n_~/.config/cooper/cooper.toml_ (users without root), _/etc/cooper/cooper.toml_, "
+      "_/usr/lib/cooper/cooper.toml_\n\tConfiguration; the first that exists is "
       "read.\n\n"
       "_/etc/cooper/certs.d/HOST/_, _/etc/cooper/auth.d/_\n\tAuthorities and credentials for "
       "registries.\n\n"
+      "_/etc/cooper/policy.json_, _/etc/containers/policy.json_\n\tWhich images are taken; the first that exists.\n\n"
+      "_/etc/cooper/paths.d/\\*.json_, _/usr/lib/cooper/paths.d/\\*.json_\n\tWhere images of the App Container kind "
+      "are, "
+      "by the beginning of their names, instead of what their domains say.\n\n"
       "_/var/lib/cooper_, _/run/cooper_\n\tImages and pods; running pods. *--root* and *--run-root* move them.\n";
-  return out;
-}
-
-std::string bash_completion() {
-  return R"(# bash completion for cooper; the program itself knows the candidates
-_cooper() {
-  local IFS=$'\n' candidate
-  COMPREPLY=()
-  while read -r candidate; do
-    case $candidate in
-      ':files') COMPREPLY+=($(compgen -f -- "${COMP_WORDS[COMP_CWORD]}")) ;;
-      ':directories') COMPREPLY+=($(compgen -d -- "${COMP_WORDS[COMP_CWORD]}")) ;;
-      *) COMPREPLY+=("$candidate") ;;
-    esac
-  done < <("${COMP_WORDS[0]}" __complete -- "${COMP_WORDS[@]:1:COMP_CWORD}" 2>/dev/null)
-}
-complete -o filenames -F _cooper cooper
-)";
-}
-
-std::string complete(const Context& context, std::span<const std::string> words) {
-  const std::string current = words.empty() ? std::string() : words.back();
-  const Typed typed = read_typed(words.first(words.empty() ? 0 : words.size() - 1));
-  std::set<std::string> candidates;
-  if (typed.wants_value != nullptr) {
-    switch (typed.wants_value->complete) {
-      case Flag::Complete::kFile:
-        return ":files\n";
-      case Flag::Complete::kDirectory:
-        return ":directories\n";
-      case Flag::Complete::kWords:
-        for (const std::string_view word : split(typed.wants_value->words, ' ')) candidates.emplace(word);
-        break;
-      case Flag::Complete::kNothing:
-        return {};
-    }
-  } else if (current.starts_with("-")) {
-    add_flags(candidates, typed.command);
-  } else if (typed.command == nullptr) {
-    add_commands(candidates, typed.prefix);
-  } else if (typed.command->completes == Completes::kFiles) {
-    return ":files\n";
-  } else if (typed.command->completes != Completes::kNothing) {
-    add_names(candidates, context, typed.command->completes);
-  }
-  std::string out;
-  for (const std::string& candidate : candidates) {
-    if (candidate.starts_with(current)) out += candidate + "\n";
-  }
   return out;
 }
 

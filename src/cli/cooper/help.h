@@ -1,7 +1,6 @@
 // Pages made from the command tables.
 #pragma once
 
-#include <span>
 #include <string>
 #include <string_view>
 
@@ -15,9 +14,5 @@ std::string command_help(const Command& command);
 std::string group_help(std::string_view word);
 // Manual page of all commands, in scdoc.
 std::string manual_page();
-// Script for bash: asks the program itself (__complete) for candidates.
-std::string bash_completion();
-// Candidates for the last of `words` (the command line after the program's name), one a line.
-std::string complete(const Context& context, std::span<const std::string> words);
 
 }  // namespace cooper::cli

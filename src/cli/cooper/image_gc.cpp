@@ -9,7 +9,8 @@ namespace cooper::cli {
 
 constexpr std::array<Flag, 4> kGcFlags = {{
     {"all", 'a', "", "images with a name, too, when no container uses them"},
-    {"older", 0, "DURATION", "only images that came here longer ago: 90m, 12h, 30d"},
+    {"older", 0, "DURATION",
+     "only images that came here longer ago: 90m, 12h, 30d; parts of images that pulls have left, too"},
     {"keep", 0, "N", "of the images that would go, keep the N that came last"},
     {"dry-run", 0, "", "remove nothing, and tell what would go"},
 }};

@@ -4,6 +4,7 @@
 
 #include "base/strings.h"
 #include "cli/cooper/output.h"
+#include "cli/cooper/target.h"
 #include "cli/cooper/time_text.h"
 #include "codec/json.h"
 #include "image/store.h"
@@ -84,6 +85,7 @@ std::vector<HistoryStep> history_steps(const std::vector<oci_image::History>& hi
 }
 
 Result<int> history(const Context& context, const Args& args) {
+  RETURN_IF_ERROR(check_images(args.positional()));
   ASSIGN_OR_RETURN(const pod::Engine engine, context.engine());
   ASSIGN_OR_RETURN(const image::Store store, engine.images());
   ASSIGN_OR_RETURN(const image::Image image, store.find(args.positional().front()));

@@ -114,6 +114,14 @@ std::string print_table(const std::vector<Image>& images, const std::map<Digest,
   return table.text();
 }
 
+Status print_ids(const std::vector<Image>& images) {
+  codec::json::Writer out;
+  out.begin_object().key("images").begin_array();
+  for (const Image& image : images) out.begin_object().field("id", image.id.str()).end_object();
+  out.end_array().end_object();
+  return print_json(out);
+}
+
 Status print_records(const std::vector<Image>& images, const std::map<Digest, SizeShare>* shares) {
   codec::json::Writer out;
   out.begin_object().key("images").begin_array();
@@ -255,6 +263,10 @@ Result<int> list_images(const Context& context, const Args& args) {
   RETURN_IF_ERROR(filter_images(images, args.all("filter")));
   RETURN_IF_ERROR(sort_images(images, key));
   if (args.enabled("quiet")) {
+    if (context.json()) {
+      RETURN_IF_ERROR(print_ids(images));
+      return 0;
+    }
     std::string text;
     for (const Image& image : images) text += (args.enabled("no-trunc") ? image.id.str() : short_id(image.id)) + "\n";
     RETURN_IF_ERROR(print(text));

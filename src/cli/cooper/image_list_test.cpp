@@ -164,6 +164,22 @@ TEST(ImageVerifyTest, SaysWhatIsWrongAndWhatToDo) {
   EXPECT_THAT(print_verified(report, 5, false), HasSubstr("removed meanwhile"));
 }
 
+TEST(ImageVerifyTest, ErofsImages) {
+  VerifiedImage report{.image = make_image("a", {"localhost/mine:1"})};
+  report.erofs = TreeState::kGood;
+  EXPECT_THAT(print_verified(report, 5, false), HasSubstr("good, 0 blobs, the erofs image\n"));
+  report.erofs = TreeState::kDiffers;
+  report.erofs_message = "it has 1 bytes, not 2";
+  EXPECT_THAT(print_verified(report, 5, true), HasSubstr("damaged\n  its erofs image is damaged: it has 1 bytes"));
+  EXPECT_THAT(print_verified(report, 5, true), HasSubstr("verify --repair localhost/mine:1 makes it anew"));
+  report.erofs_users = {"u1"};
+  EXPECT_THAT(print_verified(report, 5, true), HasSubstr("used by 1 container (u1): remove them"));
+  report.erofs = TreeState::kMadeAnew;
+  EXPECT_THAT(print_verified(report, 5, true), HasSubstr("repaired\n  its erofs image was damaged and is made anew"));
+  report.erofs = TreeState::kTakenAway;
+  EXPECT_THAT(print_verified(report, 5, true), HasSubstr("could not be made anew"));
+}
+
 TEST(ImageVerifyTest, AspectsInWords) {
   EXPECT_EQ(print_aspects({{Aspect::kOwner, "0:0", "1:1"}, {Aspect::kModified, "a", "b"}}),
             "owner is 1:1, not 0:0; time is b, not a");

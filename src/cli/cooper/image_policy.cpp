@@ -1,5 +1,6 @@
 #include "cli/cooper/image_policy.h"
 
+#include <fcntl.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -11,6 +12,7 @@
 #include "cli/cooper/registry_session.h"
 #include "io/helper_program.h"
 #include "spec/oci_image/reference.h"
+#include "sys/file.h"
 
 namespace cooper::cli {
 
@@ -22,13 +24,21 @@ constexpr std::array<Flag, 1> kPolicyFlags = {{
 namespace {
 
 struct TransportWord {
-  image::Transport transport;
-  std::string_view word;  // containers' own
+  std::string_view word;
+  image::Transport transport = image::Transport::kAuto;  // kAuto: of what is never loaded
 };
-constexpr std::array<TransportWord, 4> kTransports = {{{image::Transport::kOciDirectory, "oci"},
-                                                       {image::Transport::kOciArchive, "oci-archive"},
-                                                       {image::Transport::kDockerArchive, "docker-archive"},
-                                                       {image::Transport::kRootfsTar, "tarball"}}};
+constexpr std::string_view kAciWord = "aci";
+constexpr std::string_view kDirectoryWord = "dir";
+// Containers' own words, and ours for what they do not have: ACIs, and image files other than SIF.
+constexpr std::array<TransportWord, 9> kTransports = {{{"oci", image::Transport::kOciDirectory},
+                                                       {"oci-archive", image::Transport::kOciArchive},
+                                                       {"docker-archive", image::Transport::kDockerArchive},
+                                                       {"tarball", image::Transport::kRootfsTar},
+                                                       {kAciWord, image::Transport::kAci},
+                                                       {kDirectoryWord},
+                                                       {"sif"},
+                                                       {"squashfs"},
+                                                       {"erofs"}}};
 
 // Only who is not root may have a policy of his own: root's must not depend on whose environment it runs in.
 std::string home_file(const char* below) {
@@ -166,15 +176,43 @@ Result<policy::Gate> open_gate(const Context& context, const std::string& file) 
   return gate;
 }
 
-void guard(image::LoadOptions& options, const policy::Gate& gate) {
-  const std::string path = real_path(options.path);
+Result<UniqueFd> guard(image::LoadOptions& options, const policy::Gate& gate) {
+  UniqueFd file;
+  std::string path;
+  if (options.path != "-") {
+    ASSIGN_OR_RETURN(file, sys::openat(sys::kCwd, options.path, O_RDONLY | O_NOCTTY | O_NONBLOCK));
+    ASSIGN_OR_RETURN(path, sys::readlinkat(sys::kCwd, "/proc/self/fd/" + std::to_string(file.get())));
+    // A pipe without a name has no path.
+    if (!path.starts_with('/')) path.clear();
+    options.file = file;
+  }
   options.admit = [&gate, path](image::Transport transport) -> Status {
     const auto known = std::ranges::find(kTransports, transport, &TransportWord::transport);
-    // What containers have no word for is in no scope: the default holds.
-    const std::string_view word = known == kTransports.end() ? std::string_view() : known->word;
-    RETURN_IF_ERROR(gate.enter(policy::path_subject(word, path), false));
+    COOPER_ASSERT(known != kTransports.end());
+    RETURN_IF_ERROR(gate.enter(policy::path_subject(known->word, path), false));
     return {};
   };
+  return file;
+}
+
+void guard(image::BuildOptions& options, const policy::Gate& gate) {
+  const std::string path = real_path(options.directory);
+  options.admit = [&gate, path]() -> Status {
+    RETURN_IF_ERROR(gate.enter(policy::path_subject(kDirectoryWord, path), false));
+    return {};
+  };
+}
+
+Status admit_file(const Context& context, const image::FileImage& file) {
+  ASSIGN_OR_RETURN(const policy::Gate gate, open_gate(context, ""));
+  auto entered = gate.enter(policy::path_subject(file.format, file.filesystem.file), false);
+  if (!entered.ok()) return std::move(entered).error().with("image file " + quoted(file.filesystem.file));
+  return {};
+}
+
+Status admit_aci(const policy::Gate& gate, const std::string& path) {
+  RETURN_IF_ERROR(gate.enter(policy::path_subject(kAciWord, path.empty() ? path : real_path(path)), false));
+  return {};
 }
 
 Result<int> show_policy(const Context& context, const Args& args) {

@@ -7,6 +7,8 @@
 
 #include "base/error.h"
 #include "cli/cooper/command.h"
+#include "image/build.h"
+#include "image/file_image.h"
 #include "image/store.h"
 #include "policy/gate.h"
 
@@ -18,8 +20,14 @@ extern const std::array<Flag, 1> kPolicyFlags;
 // `file` is the flag's; empty: the configuration's, or else where policies are.
 Result<policy::Gate> open_gate(const Context& context, const std::string& file);
 
-// Makes a load or an import ask the gate, which must outlive the options.
-void guard(image::LoadOptions& options, const policy::Gate& gate);
+// Makes a load or an import ask the gate, which must outlive the options. What is named is opened here, once, so that
+// what is judged by its path is what will be read; the descriptor must outlive the options, too.
+Result<UniqueFd> guard(image::LoadOptions& options, const policy::Gate& gate);
+void guard(image::BuildOptions& options, const policy::Gate& gate);
+// An image that is run where it lies.
+Status admit_file(const Context& context, const image::FileImage& file);
+// An ACI that is fetched, from a file or, with an empty path, from elsewhere.
+Status admit_aci(const policy::Gate& gate, const std::string& path);
 
 // cooper image policy
 Result<int> show_policy(const Context& context, const Args& args);

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "base/strings.h"
 #include "cli/cooper/output.h"
@@ -50,13 +51,21 @@ std::string describe(const TransferProgress& layer, std::int64_t since_ms) {
   const std::uint64_t percent = layer.total_bytes == 0 ? 100 : layer.done_bytes * 100 / layer.total_bytes;
   std::string text = fmt::format("{}  {:>3}% of {}", name, percent, format_bytes(layer.total_bytes));
   if (since_ms < 500 || layer.done_bytes == 0) return text;
-  const std::uint64_t rate = layer.done_bytes * 1000 / static_cast<std::uint64_t>(since_ms);
+  const std::uint64_t rate = (layer.done_bytes - layer.had_bytes) * 1000 / static_cast<std::uint64_t>(since_ms);
   text += fmt::format("  {}/s", format_bytes(rate));
   if (rate != 0) text += fmt::format("  {} left", time_left((layer.total_bytes - layer.done_bytes + rate - 1) / rate));
   return text;
 }
 
 }  // namespace
+
+io::WindowSize window_to_draw(const Result<io::WindowSize>& terminal, const char* columns) {
+  io::WindowSize out = terminal.ok() ? *terminal : io::WindowSize();
+  if (out.rows == 0) out.rows = 24;
+  if (out.columns == 0 && columns != nullptr) out.columns = parse_number<std::uint16_t>(columns).value_or(0);
+  if (out.columns == 0) out.columns = 80;
+  return out;
+}
 
 LayerLines::Where LayerLines::place(bool quiet) {
   if (quiet) return Where::kNowhere;
@@ -77,6 +86,11 @@ std::string LayerLines::lines(std::span<const TransferProgress> layers) {
       seen.pauses = layer.attempts_failed;
       out += fmt::format("{}  trying again: {}\n", short_digest(layer.digest), layer.note);
     }
+    // A short rest may have come between two looks.
+    const bool begun = layer.state == State::kRunning || layer.state == State::kDone;
+    if (layer.had_bytes != 0 && begun && !std::exchange(seen.told_resumed, true))
+      out += fmt::format("{}  going on after {} of {}\n", short_digest(layer.digest), format_bytes(layer.had_bytes),
+                         format_bytes(layer.total_bytes));
     if (seen.told || (layer.state != State::kDone && layer.state != State::kPresent)) continue;
     seen.told = true;
     out += describe(layer, 0) + "\n";

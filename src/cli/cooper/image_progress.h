@@ -8,8 +8,13 @@
 #include <string>
 
 #include "fetch/client.h"
+#include "io/tty.h"
 
 namespace cooper::cli {
+
+// The window to draw in: what the terminal says, and of what it does not know (0) `columns` (the value of $COLUMNS, or
+// null), else 24 rows of 80.
+io::WindowSize window_to_draw(const Result<io::WindowSize>& terminal, const char* columns);
 
 class LayerLines {
  public:
@@ -27,6 +32,7 @@ class LayerLines {
     std::int64_t first_ms = 0;
     std::uint64_t pauses = 0;
     bool told = false;
+    bool told_resumed = false;
   };
   std::string terminal(std::span<const fetch::TransferProgress> layers, std::int64_t now_ms, unsigned rows,
                        unsigned columns);

@@ -12,6 +12,7 @@
 #include "cli/cooper/progress_line.h"
 #include "cli/cooper/relay.h"
 #include "cli/cooper/stop_signals.h"
+#include "cli/cooper/target.h"
 #include "codec/json.h"
 #include "image/save.h"
 #include "io/tty.h"
@@ -145,6 +146,7 @@ Status print_saved(const Context& context, const SaveTarget& target, const image
 
 Result<int> write_images(const Context& context, const std::vector<std::string>& references, const SaveTarget& target,
                          bool quiet) {
+  RETURN_IF_ERROR(check_images(references));
   ASSIGN_OR_RETURN(const UniqueFd stream, open_stream(target));
   ASSIGN_OR_RETURN(const pod::Engine engine, context.engine());
   ASSIGN_OR_RETURN(const image::Store store, engine.images());

@@ -2,6 +2,7 @@
 
 #include "base/strings.h"
 #include "cli/cooper/output.h"
+#include "cli/cooper/target.h"
 #include "codec/json.h"
 
 namespace cooper::cli {
@@ -145,6 +146,7 @@ std::string print_usage(const image::StoreUsage& usage) {
 }
 
 Result<int> tree(const Context& context, const Args& args) {
+  RETURN_IF_ERROR(check_images(args.positional()));
   ASSIGN_OR_RETURN(const pod::Engine engine, context.engine());
   ASSIGN_OR_RETURN(const image::Store store, engine.images());
   ASSIGN_OR_RETURN(const auto all, store.list());

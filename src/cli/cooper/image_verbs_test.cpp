@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "cli/cooper/help.h"
+#include "cli/cooper/image_build.h"
 #include "cli/cooper/image_history.h"
 #include "cli/cooper/image_save.h"
 #include "cli/cooper/image_usage.h"
@@ -50,6 +51,50 @@ TEST(SaveTargetTest, WhatIsAtThePathDecides) {
   EXPECT_EQ(target("/no/such/", "").transport, Transport::kOciDirectory);
   EXPECT_EQ(target("/no/such", "oci").transport, Transport::kOciDirectory);
   EXPECT_EQ(target("/dev/null", "").kind, Kind::kDevice);
+}
+
+Result<image::BuildOptions> built(std::vector<std::string> words, const std::optional<std::string>& epoch = {}) {
+  words.insert(words.end(), {"dir", "name"});
+  const std::array<std::span<const Flag>, 1> tables = {kBuildFlags};
+  auto args = parse_args(tables, words, Order::kAnywhere);
+  if (!args.ok()) return std::move(args).error();
+  return build_options(*args, epoch, 5'000'000'000'000);
+}
+
+TEST(BuildOptionsTest, WordsAndLists) {
+  const auto options =
+      built({"--entrypoint", R"(["/a","b"])", "--cmd", "x", "--cmd=-y", "--port", "80", "--expose", "53/udp", "--owner",
+             "3:4", "--compression", "zstd", "--label", "a", "--annotation", "b=c=d"});
+  ASSERT_TRUE(options.ok()) << options.error().message();
+  EXPECT_THAT(*options->config.entrypoint, ElementsAre("/a", "b"));
+  EXPECT_THAT(*options->config.cmd, ElementsAre("x", "-y"));
+  EXPECT_THAT(options->config.ports, ElementsAre("80", "53/udp"));
+  EXPECT_EQ(options->owner, (std::pair<std::uint32_t, std::uint32_t>(3, 4)));
+  EXPECT_EQ(options->compression, codec::Compression::kZstd);
+  EXPECT_EQ(options->config.labels.at("a"), "");
+  EXPECT_EQ(options->annotations.at("b"), "c=d");
+  EXPECT_FALSE(built({})->created_s);
+  EXPECT_FALSE(built({})->config.entrypoint);
+}
+
+TEST(BuildOptionsTest, WhenItWasMade) {
+  EXPECT_EQ(built({}, "1234")->created_s, 1234);
+  EXPECT_EQ(built({"--created", "2001-09-09T01:46:40Z"}, "1234")->created_s, 1'000'000'000);
+  for (const char* epoch : {"", "-1", "1x", "99999999999999999999"}) EXPECT_FALSE(built({}, epoch).ok()) << epoch;
+  EXPECT_FALSE(built({}, "253402300800").ok());
+}
+
+TEST(BuildOptionsTest, WhatIsRefused) {
+  for (const auto& [flag, value] : std::vector<std::pair<std::string, std::string>>{{"owner", "1"},
+                                                                                    {"owner", "1:4294967295"},
+                                                                                    {"compression", "xz"},
+                                                                                    {"entrypoint", "[1"},
+                                                                                    {"annotation", "x"},
+                                                                                    {"created", "soon"},
+                                                                                    {"exclude", "../x"},
+                                                                                    {"platform", "a/b/c/d"}})
+    EXPECT_EQ(built({"--" + flag, value}).error().code(), Errc::kInvalidArgument) << flag;
+  EXPECT_FALSE(built({"--from", "x", "--platform", "linux/arm64"}).ok());
 }
 
 TEST(SaveTargetTest, WhatDoesNotGoTogether) {

@@ -8,6 +8,7 @@
 #include "cli/cooper/progress_line.h"
 #include "cli/cooper/relay.h"
 #include "cli/cooper/stop_signals.h"
+#include "cli/cooper/target.h"
 #include "codec/json.h"
 
 namespace cooper::cli {
@@ -118,6 +119,30 @@ std::string print_advice(const VerifiedImage& image) {
          " takes the tree away; the next container unpacks it anew\n";
 }
 
+// What is wrong with the erofs image, and what to do about it.
+std::string print_erofs(const VerifiedImage& image) {
+  const std::string why = image.erofs_message.empty() ? std::string() : ": " + printable(image.erofs_message);
+  switch (image.erofs) {
+    case TreeState::kMadeAnew:
+      return "  its erofs image was damaged and is made anew\n";
+    case TreeState::kTakenAway:
+      return "  its damaged erofs image is taken away, and could not be made anew" + why + "\n";
+    case TreeState::kDiffers:
+      break;
+    default:
+      return {};
+  }
+  const std::string text = "  its erofs image is damaged" + why + "\n";
+  const std::string repair = "cooper image verify --repair " + argument_of(image.image);
+  if (!image.erofs_users.empty()) {
+    return text + "  the erofs image is used by " + plural(image.erofs_users.size(), "container") + " (" +
+           image.erofs_users.front() + (image.erofs_users.size() > 1 ? " among them" : "") + "): remove them, then " +
+           repair + "\n";
+  }
+  if (!image.blobs_good()) return text + "  it is left as it is until the layers are there to make it of\n";
+  return text + "  to repair: " + repair + " makes it anew\n";
+}
+
 std::string print_blob(const VerifiedBlob& blob) {
   const std::string name = blob.what + " (" + blob.digest.str() + ")";
   if (blob.state == VerifiedBlob::State::kMissing) return name + " is missing";
@@ -130,7 +155,8 @@ std::string print_blob(const VerifiedBlob& blob) {
 std::string good_line(const VerifiedImage& image) {
   std::string text = "good, " + plural(image.blobs.size(), "blob");
   if (image.tree == TreeState::kGood) text += ", " + plural(image.tree_entries, "path");
-  if (image.tree == TreeState::kNotUnpacked) text += ", not unpacked";
+  if (image.erofs == TreeState::kGood) text += ", the erofs image";
+  if (image.tree == TreeState::kNotUnpacked && image.erofs == TreeState::kNotUnpacked) text += ", not unpacked";
   return text;
 }
 
@@ -195,7 +221,9 @@ void describe_verified(Writer& out, const VerifiedImage& image) {
   out.field("compared_paths", image.tree_entries).field("used_by", image.users);
   out.key("paths").begin_array();
   for (const PathChange& path : image.paths) describe_path(out, path, kVerifyWords);
-  out.end_array().end_object().end_object();
+  out.end_array().end_object().key("erofs").begin_object().field("state", to_string(image.erofs)).key("message");
+  image.erofs_message.empty() ? out.null() : out.string(image.erofs_message);
+  out.field("used_by", image.erofs_users).end_object().end_object();
 }
 
 // What reads for long: a line that says how far it is, and an end by a signal. `work` gets what to watch with.
@@ -230,7 +258,8 @@ std::string print_aspects(const std::vector<AspectChange>& aspects) {
 std::string print_verified(const VerifiedImage& image, std::size_t lines, bool quiet) {
   const std::string head = shown_name(image.image) + ": ";
   if (image.removed) return quiet ? "" : head + "removed meanwhile\n";
-  const bool repaired = image.tree == TreeState::kTakenAway;
+  const bool repaired = image.tree == TreeState::kTakenAway || image.erofs == TreeState::kTakenAway ||
+                        image.erofs == TreeState::kMadeAnew;
   if (image.good() && !repaired) return quiet ? "" : head + good_line(image) + "\n";
   std::string text = head + (image.good() ? "repaired" : "damaged") + "\n";
   for (const std::string& line : image.record) text += "  " + printable(line) + "\n";
@@ -242,8 +271,8 @@ std::string print_verified(const VerifiedImage& image, std::size_t lines, bool q
             (image.tree_message.empty() ? std::string() : ": " + printable(image.tree_message)) + "\n";
   }
   text += print_paths(image, lines);
-  if (repaired) text += "  the tree is taken away; the next container unpacks it anew\n";
-  return text + print_advice(image);
+  if (image.tree == TreeState::kTakenAway) text += "  the tree is taken away; the next container unpacks it anew\n";
+  return text + print_erofs(image) + print_advice(image);
 }
 
 std::string print_change(const PathChange& change) {
@@ -255,6 +284,7 @@ std::string print_change(const PathChange& change) {
 }
 
 Result<int> verify(const Context& context, const Args& args) {
+  RETURN_IF_ERROR(check_images(args.positional()));
   ASSIGN_OR_RETURN(const std::size_t lines, lines_flag(args));
   ASSIGN_OR_RETURN(const pod::Engine engine, context.engine());
   ASSIGN_OR_RETURN(image::Store store, engine.images());
@@ -279,6 +309,7 @@ Result<int> verify(const Context& context, const Args& args) {
 }
 
 Result<int> diff(const Context& context, const Args& args) {
+  RETURN_IF_ERROR(check_images(args.positional()));
   ASSIGN_OR_RETURN(const pod::Engine engine, context.engine());
   ASSIGN_OR_RETURN(const image::Store store, engine.images());
   ASSIGN_OR_RETURN(const image::Image before, store.find(args.positional()[0]));

@@ -34,7 +34,7 @@ Result<InsecureOptions> parse_insecure_options(std::string_view text) {
       Error error(Errc::kInvalidArgument, "--insecure-options does not know " + quoted(name));
       if (name == "capabilities" || name == "paths" || name == "seccomp" || name == "all-run")
         return std::move(error).with_hint("how a container is confined is for cooper run: --cap-add, --security-opt");
-      return std::move(error).with_hint("there are none, image, tls, http, pubkey and all");
+      return std::move(error).with_hint("there are none, image, tls, http, pubkey, all-fetch and all");
     }
     out.image = out.image || word->options.image;
     out.tls = out.tls || word->options.tls;

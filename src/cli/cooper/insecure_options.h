@@ -20,9 +20,9 @@ inline constexpr Flag kInsecureFlag = {"insecure-options",
                                        "LIST",
                                        "what to do without, by commas: image (signatures), tls (certificates), http, "
                                        "pubkey (https, of images and of keys), "
-                                       "all; none is the default",
+                                       "all-fetch or all; none is the default",
                                        Flag::Complete::kWords,
-                                       "none image tls http pubkey all"};
+                                       "none image tls http pubkey all-fetch all"};
 
 // Words separated by commas; the flag may be given again.
 Result<InsecureOptions> parse_insecure_options(std::string_view text);

@@ -47,7 +47,7 @@ Result<bool> confirm(const trust::Key& key, const std::string& what, const KeyRe
     ASSIGN_OR_RETURN(const std::string line, read_line(review.cancel));
     const std::string answer = to_lower(trim(line));
     if (answer == "yes") return true;
-    if (answer == "no" || line.empty()) return false;
+    if (answer == "no" || answer == "n" || line.empty()) return false;
     text.clear();
   }
 }
@@ -62,6 +62,17 @@ std::string describe_key(const trust::Key& key) {
   if (key.user_ids.size() > kMaxShownIds)
     out += fmt::format("               and {} more\n", key.user_ids.size() - kMaxShownIds);
   return out;
+}
+
+std::string target_of(const std::string& prefix) {
+  return prefix.empty() ? "every image" : quoted(prefix);
+}
+
+std::string describe_added(trust::KeyStore::Added added, const trust::Key& key, const std::string& prefix) {
+  std::string_view how = "Trusted";
+  if (added == trust::KeyStore::Added::kThere) how = "Trusted before";
+  if (added == trust::KeyStore::Added::kRenewed) how = "Renewed";
+  return fmt::format("{}: {} for {}\n", how, trust::print_fingerprint(key.fingerprint), target_of(prefix));
 }
 
 Result<std::vector<trust::Key>> review_keys(std::vector<trust::Key> keys, std::string_view what,
@@ -80,7 +91,9 @@ Result<std::vector<trust::Key>> review_keys(std::vector<trust::Key> keys, std::s
   if (!io::is_terminal(BorrowedFd(STDIN_FILENO)) || !io::is_terminal(BorrowedFd(STDERR_FILENO))) {
     return Error(Errc::kPermission, std::string(what) + ": there is no terminal to ask whether fingerprint " +
                                         trust::print_fingerprint(keys.front().fingerprint) + " is right")
-        .with_hint("say by --fingerprint which key is the right one, or use --skip-fingerprint-review");
+        .with_hint(review.elsewhere.empty()
+                       ? "say by --fingerprint which key is the right one, or use --skip-fingerprint-review"
+                       : review.elsewhere);
   }
   std::vector<trust::Key> out;
   for (trust::Key& key : keys) {

@@ -40,13 +40,13 @@ bool fits(OptionKind kind, MountSort sort) {
     case OptionKind::kRecAttrClear:
     case OptionKind::kRecAtime:
     case OptionKind::kBind:
+    case OptionKind::kIdmap:
       return sort == MountSort::kBind;
     case OptionKind::kSuperblockSet:
     case OptionKind::kSuperblockClear:
     case OptionKind::kCopyUp:
       return sort == MountSort::kTmpfs;
     case OptionKind::kRemount:
-    case OptionKind::kIdmap:
       return false;
   }
   return false;

@@ -7,6 +7,7 @@
 #include "base/strings.h"
 #include "cli/cooper/command.h"
 #include "cli/cooper/help.h"
+#include "cli/cooper/image_policy.h"
 #include "container/seal_exe.h"
 #include "io/file.h"
 #include "log/steps.h"
@@ -198,7 +199,9 @@ Result<pod::Engine> Context::engine() const {
     return Error(Errc::kPermission, "containers need root: this user cannot mount, nor make control groups", EPERM)
         .with_hint("use sudo");
   }
-  return pod::Engine::open(settings_.engine);
+  pod::EngineOptions options = settings_.engine;
+  options.admit_file = [this](const image::FileImage& file) { return admit_file(*this, file); };
+  return pod::Engine::open(std::move(options));
 }
 
 std::span<const Group> command_groups() {

@@ -47,11 +47,12 @@ Result<image::PullResult> pull_image(const Context& context, image::Store& store
   return pulled;
 }
 
-pod::FetchImage image_fetcher(const Context& context, std::function<void()> before_end) {
-  return [&context, before_end = std::move(before_end)](image::Store& store,
-                                                        const std::string& reference) -> Result<image::Image> {
-    ASSIGN_OR_RETURN(image::PullResult pulled,
-                     pull_image(context, store, {.image = reference, .before_end = before_end}));
+pod::FetchImage image_fetcher(const Context& context, WantedImage wanted) {
+  return [&context, wanted = std::move(wanted)](image::Store& store,
+                                                const std::string& reference) -> Result<image::Image> {
+    WantedImage request = wanted;
+    request.image = reference;
+    ASSIGN_OR_RETURN(image::PullResult pulled, pull_image(context, store, request));
     return std::move(pulled.image);
   };
 }

@@ -18,7 +18,7 @@ namespace cooper::cli {
 extern const std::array<Flag, 1> kPullFlags;
 
 struct WantedImage {
-  std::string image;  // as the user wrote it
+  std::string image = {};  // as the user wrote it
   std::optional<oci_image::Platform> platform = {};
   RegistryAccess access = {};
   std::string signature_policy = {};      // --signature-policy
@@ -29,8 +29,8 @@ struct WantedImage {
 // back: the process ends by the signal that cancelled the pull, after everything was taken away.
 Result<image::PullResult> pull_image(const Context& context, image::Store& store, const WantedImage& request);
 
-// What fetches the images of pods. `context` must outlive it. `before_end` as above.
-pod::FetchImage image_fetcher(const Context& context, std::function<void()> before_end = {});
+// What fetches the images of pods, each as `wanted` says but for its name. `context` must outlive it.
+pod::FetchImage image_fetcher(const Context& context, WantedImage wanted = {});
 
 // cooper image pull
 Result<int> pull(const Context& context, const Args& args);

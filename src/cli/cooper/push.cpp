@@ -21,7 +21,6 @@ constexpr std::array<Flag, 1> kPushFlags = {{
 
 namespace {
 
-constexpr std::string_view kRegistryTransport = "docker://";
 // Other places that podman and skopeo push to. As names they would be images of docker.io.
 constexpr std::array<std::string_view, 6> kOtherTransports = {
     "oci:", "oci-archive:", "docker-archive:", "dir:", "docker-daemon:", "containers-storage:"};
@@ -72,19 +71,17 @@ Status report(const Context& context, const oci_image::Reference& destination, c
 }  // namespace
 
 Result<oci_image::Reference> push_destination(const std::string& text) {
-  std::string name = text;
-  if (name.starts_with(kRegistryTransport)) {
-    name.erase(0, kRegistryTransport.size());
-  } else if (std::ranges::any_of(kOtherTransports, [&](std::string_view other) { return name.starts_with(other); })) {
+  if (std::ranges::any_of(kOtherTransports, [&](std::string_view other) { return text.starts_with(other); })) {
     return Error(Errc::kInvalidArgument, "destination " + quoted(text) + " is no registry")
         .with_hint(
             "images are pushed to registries only: REGISTRY/NAME:TAG; cooper image save writes files and directories");
   }
-  return full_reference(name);
+  return full_reference(text);
 }
 
 Result<int> push(const Context& context, const Args& args) {
   const std::string& image = args.positional().front();
+  RETURN_IF_ERROR(image::Store::check_reference(image));
   std::optional<oci_image::Reference> destination;
   if (args.positional().size() > 1) {
     ASSIGN_OR_RETURN(destination, push_destination(args.positional()[1]));

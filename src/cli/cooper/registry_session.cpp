@@ -130,9 +130,8 @@ RegistrySession::RegistrySession(const Context& context, oci_image::Reference re
       lines_(LayerLines::place(access_.quiet)) {}
 
 void show_transfers(LayerLines& lines, std::span<const fetch::TransferProgress> transfers) {
-  const auto window = io::window_size(BorrowedFd(STDERR_FILENO));
-  const std::string text = lines.update(transfers, io::monotonic_ms(), window.ok() ? window->rows : 24U,
-                                        window.ok() ? window->columns : 80U);
+  const io::WindowSize window = window_to_draw(io::window_size(BorrowedFd(STDERR_FILENO)), ::secure_getenv("COLUMNS"));
+  const std::string text = lines.update(transfers, io::monotonic_ms(), window.rows, window.columns);
   // A picture nobody sees.
   (void)!sys::write_all(BorrowedFd(STDERR_FILENO), text).ok();
 }

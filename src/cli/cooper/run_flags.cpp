@@ -52,11 +52,19 @@ constexpr std::array<Flag, 28> kAppFlags = {{
      kWords, "missing never newer always"},
 }};
 
-constexpr std::array<Flag, 7> kSandboxFlags = {{
+constexpr std::array<Flag, 12> kSandboxFlags = {{
     {"name", 0, "NAME", "name, unique on this engine"},
     {"hostname", 'h', "NAME", "host name inside (default: made from the id)"},
     {"network", 0, "none|host", "none: a loopback only (default); host: the host's own", kWords, "none host"},
     {"net", 0, "none|host", "the same as --network", kWords, "none host"},
+    {"userns", 0, "host|auto[:size=N]",
+     "user namespace; host: none, root is root (default); auto: 65536 ids of the host, or N, that no other pod has",
+     kWords, "host auto"},
+    {"uidmap", 0, "CONTAINER:HOST:COUNT",
+     "user namespace in which these users stand for those of the host; repeatable"},
+    {"gidmap", 0, "CONTAINER:HOST:COUNT", "the same for groups; one of the two flags alone holds for both"},
+    {"subuidname", 0, "NAME", "user namespace of the users that /etc/subuid gives to NAME"},
+    {"subgidname", 0, "NAME", "the same for groups and /etc/subgid; one of the two flags alone holds for both"},
     {"rm", 0, "", "remove it when it has ended"},
     {"stop-timeout", 0, "SECONDS", "time between the stop signal and KILL (default 10)"},
     {"log-max-size", 0, "SIZE", "size at which a log file is rotated"},
@@ -80,7 +88,8 @@ constexpr std::array<Flag, 15> kRktAppFlags = {{
     {"cap-remove", 0, "LIST", "as --caps-remove"},
 }};
 
-constexpr std::array<Flag, 6> kRktPodFlags = {{
+constexpr std::array<Flag, 7> kRktPodFlags = {{
+    {"private-users", 0, "", "as --userns auto"},
     {"label", 0, "NAME[=VALUE]", "label of the pod"},
     {"annotation", 0, "NAME=VALUE", "annotation of the pod"},
     {"volume", 0, "NAME,kind=host,source=PATH[,readOnly=true]", "directory or file of the host, mounted by --mount",

@@ -10,19 +10,33 @@
 
 #include "base/strings.h"
 #include "cli/cooper/time_text.h"
+#include "cli/cooper/userns_words.h"
 #include "container/lsm.h"
 #include "io/file.h"
+#include "spec/oci_image/platform.h"
 #include "sys/tables.h"
 
 namespace cooper::cli {
-namespace {
-
-constexpr std::size_t kMaxEnvFileBytes = std::size_t{4} << 20;
-constexpr std::int64_t kSmallestMemory = 4096;
 
 Error flag_error(std::string_view flag, std::string_view value, const std::string& why) {
   return Error(Errc::kInvalidArgument, "--" + std::string(flag) + " " + quoted(value) + ": " + why);
 }
+
+Status add_pairs(const Args& args, std::string_view flag, PairValue value, std::map<std::string, std::string>& out) {
+  for (const std::string& text : args.all(flag)) {
+    const auto pair = split_once(text, '=');
+    if (!pair && value == PairValue::kRequired) return flag_error(flag, text, "must be NAME=VALUE");
+    const std::string_view name = pair ? pair->first : std::string_view(text);
+    if (name.empty()) return flag_error(flag, text, "the name is empty");
+    out[std::string(name)] = pair ? pair->second : std::string_view{};
+  }
+  return {};
+}
+
+namespace {
+
+constexpr std::size_t kMaxEnvFileBytes = std::size_t{4} << 20;
+constexpr std::int64_t kSmallestMemory = 4096;
 
 template <typename T>
 Result<T> number_flag(std::string_view flag, const std::string& text, T least) {
@@ -46,19 +60,6 @@ Result<double> cpus_flag(std::string_view flag, const std::string& text) {
     return flag_error(flag, text, "must be a number of processors, 0.01 or more, or 0 for no limit");
   }
   return value;
-}
-
-enum class Value { kOptional, kRequired };
-
-Status add_pairs(const Args& args, std::string_view flag, Value value, std::map<std::string, std::string>& out) {
-  for (const std::string& text : args.all(flag)) {
-    const auto pair = split_once(text, '=');
-    if (!pair && value == Value::kRequired) return flag_error(flag, text, "must be NAME=VALUE");
-    const std::string_view name = pair ? pair->first : std::string_view(text);
-    if (name.empty()) return flag_error(flag, text, "the name is empty");
-    out[std::string(name)] = pair ? pair->second : std::string_view{};
-  }
-  return {};
 }
 
 Status add_env(const Args& args, std::string_view flag, const Surroundings& around, std::vector<std::string>& out) {
@@ -200,8 +201,8 @@ Status set_process(const Args& args, const Surroundings& around, pod::AppRequest
     if (!sys::signal_from_name(*text)) return flag_error("stop-signal", *text, "no such signal");
     app.stop_signal = *text;
   }
-  RETURN_IF_ERROR(add_pairs(args, "label", Value::kOptional, app.labels));
-  RETURN_IF_ERROR(add_pairs(args, "annotation", Value::kRequired, app.annotations));
+  RETURN_IF_ERROR(add_pairs(args, "label", PairValue::kOptional, app.labels));
+  RETURN_IF_ERROR(add_pairs(args, "annotation", PairValue::kRequired, app.annotations));
   return {};
 }
 
@@ -244,6 +245,7 @@ Result<pod::PodRequest> sandbox_request(const Args& args, const Settings& settin
   request.hostname = args.last("hostname").value_or("");
   if (request.hostname.size() > 64) return flag_error("hostname", request.hostname, "longer than 64 bytes");
   RETURN_IF_ERROR(set_network(args, settings, request));
+  ASSIGN_OR_RETURN(request.user_namespace, user_namespace_flags(args, settings.userns));
   request.remove_on_exit = args.enabled("rm");
   request.log_max_bytes = settings.log_max_bytes;
   if (const auto text = args.last("log-max-size")) {
@@ -334,8 +336,8 @@ Status apply_rkt_flags(const Args& args, const Surroundings& around, pod::AppReq
   RETURN_IF_ERROR(add_env_files(args, "set-env-file", around, app.env));
   RETURN_IF_ERROR(add_env(args, "environment", around, app.env));
   RETURN_IF_ERROR(add_env(args, "set-env", around, app.env));
-  RETURN_IF_ERROR(add_pairs(args, "user-annotation", Value::kRequired, app.annotations));
-  RETURN_IF_ERROR(add_pairs(args, "user-label", Value::kOptional, app.labels));
+  RETURN_IF_ERROR(add_pairs(args, "user-annotation", PairValue::kRequired, app.annotations));
+  RETURN_IF_ERROR(add_pairs(args, "user-label", PairValue::kOptional, app.labels));
   std::vector<std::string> retained;
   for (const std::string_view flag : {"caps-retain", "cap-retain"})
     RETURN_IF_ERROR(add_capability_list(args, flag, retained));
@@ -428,6 +430,11 @@ Result<pod::PodRequest> run_request(const Args& args, const Settings& settings, 
   request.single = true;
   app.image = args.positional().front();
   ASSIGN_OR_RETURN(app.pull, pull_policy(args, settings.pull.value_or(pod::Pull::kMissing)));
+  if (const auto text = args.last("platform")) {
+    auto platform = oci_image::parse_platform(*text);
+    if (!platform.ok()) return std::move(platform).error().with("--platform");
+    app.platform = std::move(*platform);
+  }
   app.args.assign(args.positional().begin() + 1, args.positional().end());
   request.labels = app.labels;
   request.annotations = app.annotations;
@@ -437,8 +444,8 @@ Result<pod::PodRequest> run_request(const Args& args, const Settings& settings, 
 
 Result<pod::PodRequest> pod_request(const Args& args, const Settings& settings, const Surroundings& around) {
   ASSIGN_OR_RETURN(pod::PodRequest request, sandbox_request(args, settings));
-  RETURN_IF_ERROR(add_pairs(args, "label", Value::kOptional, request.labels));
-  RETURN_IF_ERROR(add_pairs(args, "annotation", Value::kRequired, request.annotations));
+  RETURN_IF_ERROR(add_pairs(args, "label", PairValue::kOptional, request.labels));
+  RETURN_IF_ERROR(add_pairs(args, "annotation", PairValue::kRequired, request.annotations));
   PodWide wide{{}, {}, args};
   ASSIGN_OR_RETURN(wide.volumes, rkt_volumes(args));
   RETURN_IF_ERROR(add_env_files(args, "set-env-file", around, wide.env));

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <optional>
 #include <span>
 #include <string>
@@ -41,6 +42,12 @@ Result<pod::PodRequest> run_request(const Args& args, const Settings& settings, 
 Result<pod::PodRequest> pod_request(const Args& args, const Settings& settings, const Surroundings& around);
 // "pod run busybox true" asks for two images: when the second is not there, the hint says where a command goes.
 Error explain_image(Error error, const pod::PodRequest& request);
+
+// "--label 'x': must be NAME=VALUE"
+Error flag_error(std::string_view flag, std::string_view value, const std::string& why);
+// Every value of a flag of the form NAME=VALUE, or NAME where the value may be missing; the last of a name counts.
+enum class PairValue { kOptional, kRequired };
+Status add_pairs(const Args& args, std::string_view flag, PairValue value, std::map<std::string, std::string>& out);
 
 // Single values, exposed for tests.
 std::optional<bool> parse_field_switch(std::string_view value);  // true false 1 0

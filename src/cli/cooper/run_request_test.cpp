@@ -237,9 +237,8 @@ TEST(Values, OptionsOfVolumes) {
     const auto mount = parse_volume("/a:/b:" + std::string(words), "/");
     EXPECT_TRUE(mount.ok()) << words << ": " << mount.error().message();
   }
-  for (const char* words :
-       {"RO", "readonly", "r0", "bogus", "copy", "nocopy", "O", "idmap", "remount", "size=1m", "sync", "ro,rw",
-        "exec,noexec", "shared,private", "bind,rbind", "z,Z", "noatime,relatime"}) {
+  for (const char* words : {"RO", "readonly", "r0", "bogus", "copy", "nocopy", "O", "remount", "size=1m", "sync",
+                            "ro,rw", "exec,noexec", "shared,private", "bind,rbind", "z,Z", "noatime,relatime"}) {
     const auto mount = parse_volume("/a:/b:" + std::string(words), "/");
     ASSERT_FALSE(mount.ok()) << words;
     EXPECT_THAT(mount.error().message(), HasSubstr("--volume '/a:/b:" + std::string(words)));

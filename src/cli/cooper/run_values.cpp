@@ -3,6 +3,7 @@
 #include <array>
 #include <limits>
 
+#include "base/chars.h"
 #include "base/strings.h"
 #include "cli/cooper/mount_words.h"
 #include "cli/cooper/run_request.h"
@@ -219,7 +220,7 @@ Result<pod::Ulimit> parse_ulimit(std::string_view text) {
   pod::Ulimit limit;
   limit.name = to_lower(pair->first);
   std::string constant = "RLIMIT_";
-  for (const char c : limit.name) constant += c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c;
+  for (const char c : limit.name) constant += to_upper(c);
   if (!sys::rlimit_from_name(constant)) {
     std::string known;
     for (const sys::NamedNumber& one : sys::rlimits())

@@ -11,6 +11,7 @@
 #include "cli/cooper/detach_keys.h"
 #include "cli/cooper/time_text.h"
 #include "cli/cooper/toml.h"
+#include "cli/cooper/userns_words.h"
 #include "fetch/sources.h"
 #include "io/file.h"
 
@@ -130,6 +131,12 @@ Status apply_network(const Entry& entry, Settings& settings) {
   if (settings.network != "none" && settings.network != "host") return entry.error("must be none or host");
   return {};
 }
+Status apply_userns(const Entry& entry, Settings& settings) {
+  ASSIGN_OR_RETURN(settings.userns, entry.text());
+  if (auto parsed = parse_userns(settings.userns); !parsed.ok())
+    return entry.error("is wrong: " + parsed.error().message());
+  return {};
+}
 Status apply_log_max_size(const Entry& entry, Settings& settings) {
   ASSIGN_OR_RETURN(const std::string text, entry.text());
   auto bytes = parse_bytes(text);
@@ -210,12 +217,19 @@ Status apply_vendor_directory(const Entry& entry, Settings& settings) {
   ASSIGN_OR_RETURN(settings.trust.directories.vendor, entry.absolute_path());
   return {};
 }
+Status apply_paths_directories(const Entry& entry, Settings& settings) {
+  ASSIGN_OR_RETURN(settings.paths_directories, entry.texts());
+  for (const std::string& directory : settings.paths_directories)
+    if (!directory.starts_with('/'))
+      return entry.error("names " + quoted(directory) + ", which is not an absolute path");
+  return {};
+}
 Status apply_gpgv_path(const Entry& entry, Settings& settings) {
   ASSIGN_OR_RETURN(settings.trust.gpgv_path, entry.absolute_path());
   return {};
 }
 
-constexpr std::array<Key, 25> kKeys = {{{"root", apply_root},
+constexpr std::array<Key, 27> kKeys = {{{"root", apply_root},
                                         {"run_root", apply_run_root},
                                         {"init_path", apply_init_path},
                                         {"cgroup_parent", apply_cgroup_parent},
@@ -225,11 +239,13 @@ constexpr std::array<Key, 25> kKeys = {{{"root", apply_root},
                                         {"containers.pids_limit", apply_pids_limit},
                                         {"containers.stop_timeout_s", apply_stop_timeout},
                                         {"containers.network", apply_network},
+                                        {"containers.userns", apply_userns},
                                         {"containers.log_max_size", apply_log_max_size},
                                         {"containers.detach_keys", apply_detach_keys},
                                         {"containers.ulimits", apply_ulimits},
                                         {"containers.pull", apply_pull},
                                         {"images.backend", apply_backend},
+                                        {"images.paths_directories", apply_paths_directories},
                                         {"fetch_path", apply_fetch_path},
                                         {"signature_policy", apply_signature_policy},
                                         {"registries.signatures_dir", apply_signatures_dir},

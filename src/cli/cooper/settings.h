@@ -47,11 +47,14 @@ struct Settings {
   std::optional<int> stop_timeout_ms;
   std::uint64_t log_max_bytes = 0;
   std::string network;  // empty: none
+  std::string userns;   // as --userns takes it; empty: host
   std::string detach_keys;
   std::vector<std::string> ulimits;  // as --ulimit takes them
   std::optional<pod::Pull> pull;     // none: run fetches what is missing, pods fetch nothing
   RegistrySettings registries;
   TrustSettings trust;
+  // paths.d: the administrator's, and the distribution's, of which a file counts when the first has none of its name.
+  std::vector<std::string> paths_directories = {"/etc/cooper/paths.d", "/usr/lib/cooper/paths.d"};
   std::string signature_policy;                       // policy.json; empty: found
   image::Backend backend = image::Backend::kOverlay;  // [images]
 };

@@ -5,6 +5,7 @@
 
 #include "base/strings.h"
 #include "cli/cooper/time_text.h"
+#include "image/store.h"
 #include "log/log.h"
 #include "sys/file.h"
 
@@ -17,6 +18,11 @@ Result<Target> find_target(const pod::Engine& engine, std::string_view text, Nou
     return Error(Errc::kNotFound, "no such container: " + quoted(text)).with_hint("'cooper ps -a' lists them");
   if (!uuid.ok()) return std::move(uuid).error();
   return Target{std::move(uuid).value(), pair ? std::string(pair->second) : std::string()};
+}
+
+Status check_images(std::span<const std::string> words) {
+  for (const std::string& word : words) RETURN_IF_ERROR(image::Store::check_reference(word));
+  return {};
 }
 
 std::string Row::name() const {

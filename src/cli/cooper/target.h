@@ -1,6 +1,7 @@
 // What arguments name: a pod by name, uuid or prefix of it, and one of its apps: POD or POD/APP.
 #pragma once
 
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -18,6 +19,10 @@ struct Target {
 // What the verb calls its arguments, for messages.
 enum class Noun { kContainer, kPod };
 Result<Target> find_target(const pod::Engine& engine, std::string_view text, Noun noun = Noun::kContainer);
+
+// Of words that name images of the store: Errc::kInvalidArgument for one that cannot. Before the engine is opened, so
+// that it is a wrong command line.
+Status check_images(std::span<const std::string> words);
 
 // One row of ps: an app with its pod.
 struct Row {

@@ -7,6 +7,7 @@
 #include <climits>
 #include <cmath>
 
+#include "base/chars.h"
 #include "base/strings.h"
 
 namespace cooper::cli {
@@ -24,10 +25,6 @@ constexpr std::array<Unit, 8> kUnits = {{{"ns", 1},
                                          {"m", 60 * kNsPerSecond},
                                          {"h", 3600 * kNsPerSecond},
                                          {"d", 86400 * kNsPerSecond}}};
-
-bool is_digit(char c) {
-  return c >= '0' && c <= '9';
-}
 
 // Digits after the point as nanoseconds of one second; nullopt for none, more than nine, or others.
 std::optional<std::int64_t> fraction_ns(std::string_view digits) {

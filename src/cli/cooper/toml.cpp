@@ -3,13 +3,14 @@
 #include <optional>
 #include <set>
 
+#include "base/chars.h"
 #include "base/strings.h"
 
 namespace cooper::cli::toml {
 namespace {
 
 bool is_bare(char c) {
-  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '-';
+  return is_alnum(c) || c == '_' || c == '-';
 }
 
 void append_utf8(std::string& out, std::uint32_t point) {

@@ -136,6 +136,7 @@ std::span<const Command> exec_commands() {
        .handler = exec,
        .failure = kExitEngine,
        .completes = Completes::kRunning,
+       .later = Completes::kNothing,
        .seals = Seals::kClone},
   }};
   return kCommands;

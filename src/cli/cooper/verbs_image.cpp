@@ -5,6 +5,7 @@
 #include "cli/cooper/command.h"
 #include "cli/cooper/describe.h"
 #include "cli/cooper/fetch.h"
+#include "cli/cooper/image_build.h"
 #include "cli/cooper/image_gc.h"
 #include "cli/cooper/image_history.h"
 #include "cli/cooper/image_list.h"
@@ -12,9 +13,12 @@
 #include "cli/cooper/image_save.h"
 #include "cli/cooper/image_usage.h"
 #include "cli/cooper/image_verify.h"
+#include "cli/cooper/insecure_options.h"
 #include "cli/cooper/progress_line.h"
 #include "cli/cooper/pull.h"
 #include "cli/cooper/push.h"
+#include "cli/cooper/relay.h"
+#include "cli/cooper/stop_signals.h"
 #include "cli/cooper/target.h"
 #include "cli/cooper/transport_words.h"
 #include "image/store.h"
@@ -25,11 +29,13 @@ namespace cooper::cli {
 namespace {
 
 constexpr TransportText kTransportHelp = transport_help(" (default: found out)");
-constexpr std::array<Flag, 5> kLoadFlags = {{
+constexpr std::array<Flag, 7> kLoadFlags = {{
     {"input", 'i', "FILE", "archive or directory, as the argument", Flag::Complete::kFile},
     {"name", 'n', "NAME", "name for the image, beside the one that it brings"},
     {"platform", 0, "OS/ARCH[/VARIANT]", "which image of several (default: this machine's)"},
     {"transport", 0, "KIND", kTransportHelp.view(), Flag::Complete::kWords, kTransportCompletion.view()},
+    kSignatureFlag,
+    kInsecureFlag,
     {"quiet", 'q', "", "no progress; only ids"},
 }};
 constexpr std::array<Flag, 3> kImportFlags = {{
@@ -59,6 +65,7 @@ Result<image::LoadOptions> load_options(const Args& args) {
         .with_hint("name an archive or a directory, or use a pipe");
   }
   options.name = args.last("name").value_or("");
+  if (!options.name.empty()) RETURN_IF_ERROR(image::Store::check_new_name(options.name));
   if (const auto text = args.last("platform")) {
     ASSIGN_OR_RETURN(options.platform, oci_image::parse_platform(*text));
   }
@@ -72,14 +79,18 @@ Result<int> load(const Context& context, const Args& args) {
   ASSIGN_OR_RETURN(image::LoadOptions options, load_options(args));
   ASSIGN_OR_RETURN(image::Store store, open_store(context));
   ASSIGN_OR_RETURN(const policy::Gate gate, open_gate(context, args.last("signature-policy").value_or("")));
-  guard(options, gate);
+  ASSIGN_OR_RETURN(const UniqueFd file, guard(options, gate));
   const bool quiet = args.enabled("quiet");
+  ASSIGN_OR_RETURN(StopSignals signals, StopSignals::open());
+  options.cancel = signals.fd();
   ProgressLine progress(!quiet);
   options.progress = [&](std::string_view what, std::uint64_t done, std::uint64_t total) {
     progress.update(what, done, total);
   };
-  auto images = store.load(options);
+  auto images = load_checked(context, args, store, options);
   progress.clear();
+  // Not before everything was taken away that was begun.
+  if (!images.ok() && images.error().code() == Errc::kCancelled) die_by_signal(signals.taken());
   if (!images.ok()) return std::move(images).error();
   RETURN_IF_ERROR(print_loaded(context, *images, quiet));
   return 0;
@@ -98,28 +109,46 @@ Result<int> import(const Context& context, const Args& args) {
   RETURN_IF_ERROR(image::Store::check(options));
   ASSIGN_OR_RETURN(image::Store store, open_store(context));
   ASSIGN_OR_RETURN(const policy::Gate gate, open_gate(context, args.last("signature-policy").value_or("")));
-  guard(options.source, gate);
+  ASSIGN_OR_RETURN(const UniqueFd file, guard(options.source, gate));
   const bool quiet = args.enabled("quiet");
+  ASSIGN_OR_RETURN(StopSignals signals, StopSignals::open());
+  options.source.cancel = signals.fd();
   ProgressLine progress(!quiet);
   options.source.progress = [&](std::string_view what, std::uint64_t done, std::uint64_t total) {
     progress.update(what, done, total);
   };
   auto image = store.import(options);
   progress.clear();
+  if (!image.ok() && image.error().code() == Errc::kCancelled) die_by_signal(signals.taken());
   if (!image.ok()) return std::move(image).error();
   const std::vector<image::Image> images = {*image};
   RETURN_IF_ERROR(print_loaded(context, images, quiet));
   return 0;
 }
 
+Status print_removed(const image::RemoveResult& removed) {
+  codec::json::Writer out;
+  out.begin_object().field("untagged", removed.untagged).key("deleted").begin_array();
+  for (const Digest& id : removed.deleted) out.string(id.str());
+  out.end_array().end_object();
+  return print_json(out);
+}
+
 Result<int> rm(const Context& context, const Args& args) {
+  RETURN_IF_ERROR(check_images(args.positional()));
   ASSIGN_OR_RETURN(image::Store store, open_store(context));
+  ASSIGN_OR_RETURN(const auto each, store.remove_all(args.positional(), args.enabled("force")));
   int status = 0;
-  for (const std::string& text : args.positional()) {
-    auto removed = store.remove(text, args.enabled("force"));
+  image::RemoveResult all;
+  for (const auto& removed : each) {
     if (!removed.ok()) {
       report(context, removed.error());
       status = kExitFailure;
+      continue;
+    }
+    if (context.json()) {
+      all.untagged.insert(all.untagged.end(), removed->untagged.begin(), removed->untagged.end());
+      all.deleted.insert(all.deleted.end(), removed->deleted.begin(), removed->deleted.end());
       continue;
     }
     std::string lines;
@@ -127,16 +156,35 @@ Result<int> rm(const Context& context, const Args& args) {
     for (const Digest& id : removed->deleted) lines += "Deleted: " + id.str() + "\n";
     RETURN_IF_ERROR(print(lines));
   }
+  if (context.json()) RETURN_IF_ERROR(print_removed(all));
   return status;
 }
 
+// {"image": ...}, and where it was put.
+Status print_one(const image::Image& image, const std::string& directory = {}) {
+  codec::json::Writer out;
+  out.begin_object().key("image");
+  describe_image(out, image);
+  if (!directory.empty()) out.field("directory", directory);
+  out.end_object();
+  return print_json(out);
+}
+
 Result<int> tag(const Context& context, const Args& args) {
+  RETURN_IF_ERROR(check_images(std::span(args.positional()).first(1)));
+  const auto names = std::span(args.positional()).subspan(1);
+  for (const std::string& name : names) RETURN_IF_ERROR(image::Store::check_new_name(name));
   ASSIGN_OR_RETURN(image::Store store, open_store(context));
-  RETURN_IF_ERROR(store.tag(args.positional().front(), std::span(args.positional()).subspan(1)));
+  RETURN_IF_ERROR(store.tag(args.positional().front(), names));
+  if (context.json()) {
+    ASSIGN_OR_RETURN(const image::Image image, store.find(args.positional().back()));
+    RETURN_IF_ERROR(print_one(image));
+  }
   return 0;
 }
 
 Result<int> cat_manifest(const Context& context, const Args& args) {
+  RETURN_IF_ERROR(check_images(args.positional()));
   ASSIGN_OR_RETURN(const image::Store store, open_store(context));
   ASSIGN_OR_RETURN(const image::Image image, store.find(args.positional().front()));
   ASSIGN_OR_RETURN(std::string bytes, args.enabled("image-config")        ? store.config_bytes(image)
@@ -148,9 +196,11 @@ Result<int> cat_manifest(const Context& context, const Args& args) {
 }
 
 Result<int> extract(const Context& context, const Args& args) {
+  RETURN_IF_ERROR(check_images(std::span(args.positional()).first(1)));
   ASSIGN_OR_RETURN(image::Store store, open_store(context));
   ASSIGN_OR_RETURN(const image::Image image, store.find(args.positional().front()));
   RETURN_IF_ERROR(store.extract(image, args.positional()[1]));
+  if (context.json()) RETURN_IF_ERROR(print_one(image, args.positional()[1]));
   return 0;
 }
 
@@ -181,16 +231,58 @@ Result<int> load_image(const Context& context, const Args& args) {
   return load(context, args);
 }
 
+namespace {
+
+const Command& build_command() {
+  static const Command kCommand = {
+      .path = "image build-from-dir",
+      .usage = "DIR NAME[:TAG]",
+      .summary = "make an image of the files of a directory",
+      .description =
+          "All of DIR becomes one layer, alone or with --from on top of another image: owners, modes, times, "
+          "attributes, links, devices and holes as they are. Left out are what .cooperignore in DIR and --exclude "
+          "name, and sockets. The same files and flags give the same digests. No symbolic link is followed, and a "
+          "file that changes meanwhile ends it.",
+      .flags = {kBuildFlags, kPolicyFlags},
+      .min_args = 2,
+      .max_args = 2,
+      .handler = build_from_dir,
+      .completes = Completes::kFiles,
+      .later = Completes::kNothing};
+  return kCommand;
+}
+
+const Command& save_command() {
+  static const Command kCommand = {
+      .path = "image save",
+      .usage = "IMAGE...",
+      .summary = "write images into an archive or a directory",
+      .description =
+          "Without --output the archive goes to standard output. An image that is named by an id keeps all "
+          "its names. The archive is one of docker-archive, which every docker and podman reads, or with "
+          "--transport oci-archive or oci-dir an OCI layout, which keeps every digest. A file is replaced "
+          "whole, a directory must be new or empty.",
+      .flags = {kSaveFlags},
+      .min_args = 1,
+      .handler = save,
+      .completes = Completes::kImages,
+      .own_formats = kSaveFormats};
+  return kCommand;
+}
+
+}  // namespace
+
 // Images that come and go.
 std::span<const Command> transfer_commands() {
-  static const std::array<Command, 9> kCommands = {
+  static const std::array<Command, 10> kCommands = {
       {{.path = "image load",
         .usage = "[PATH]",
         .summary = "put images of an archive or a directory into the store",
         .description =
             "PATH is an OCI layout (directory or tar), an archive of docker save, podman save or skopeo, or an ACI "
             "(an App Container image), whose dependencies must be in the store; none or - is standard input. "
-            "Archives may be compressed with gzip, zstd, bzip2 or xz. Every digest is checked.",
+            "Archives may be compressed with gzip, zstd, bzip2 or xz. Every digest is checked. An ACI for whose name "
+            "keys are trusted (cooper trust) must be signed by one of them.",
         .flags = {kLoadFlags, kPolicyFlags},
         .max_args = 1,
         .handler = load,
@@ -202,20 +294,10 @@ std::span<const Command> transfer_commands() {
         .min_args = 1,
         .max_args = 2,
         .handler = import,
-        .completes = Completes::kFiles},
-       {.path = "image save",
-        .usage = "IMAGE...",
-        .summary = "write images into an archive or a directory",
-        .description =
-            "Without --output the archive goes to standard output. An image that is named by an id keeps all "
-            "its names. The archive is one of docker-archive, which every docker and podman reads, or with "
-            "--transport oci-archive or oci-dir an OCI layout, which keeps every digest. A file is replaced "
-            "whole, a directory must be new or empty.",
-        .flags = {kSaveFlags},
-        .min_args = 1,
-        .handler = save,
-        .completes = Completes::kImages,
-        .own_formats = kSaveFormats},
+        .completes = Completes::kFiles,
+        .later = Completes::kNothing},
+       build_command(),
+       save_command(),
        {.path = "image convert",
         .usage = "IMAGE FILE",
         .summary = "write an image in another form: an OCI image as an ACI, an ACI as an OCI image",
@@ -226,7 +308,8 @@ std::span<const Command> transfer_commands() {
         .min_args = 2,
         .max_args = 2,
         .handler = convert_image,
-        .completes = Completes::kImages},
+        .completes = Completes::kImages,
+        .later = Completes::kFiles},
        {.path = "image pull",
         .usage = "NAME[:TAG|@DIGEST]",
         .summary = "fetch an image from a registry",
@@ -254,8 +337,8 @@ std::span<const Command> transfer_commands() {
        {.path = "image policy",
         .usage = "[IMAGE]",
         .summary = "show which images are taken, and what is required of one",
-        .description = "IMAGE is a name as for image pull, or oci:PATH, oci-archive:PATH, docker-archive:PATH or "
-                       "tarball:PATH. Nothing is fetched or checked.",
+        .description = "IMAGE is a name as for image pull, or KIND:PATH of a file or a directory: oci, oci-archive, "
+                       "docker-archive, tarball, aci, dir, sif, squashfs, erofs. Nothing is fetched or checked.",
         .flags = {kPolicyFlags},
         .max_args = 1,
         .handler = show_policy,
@@ -278,7 +361,8 @@ std::span<const Command> transfer_commands() {
         .min_args = 2,
         .max_args = 2,
         .handler = extract,
-        .completes = Completes::kImages}}};
+        .completes = Completes::kImages,
+        .later = Completes::kDirectories}}};
   return kCommands;
 }
 

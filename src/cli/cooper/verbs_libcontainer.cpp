@@ -20,12 +20,14 @@ namespace cooper::cli {
 namespace {
 
 constexpr std::array<Flag, 1> kIdFlags = {{{.name = "id", .value = "ID", .help = "the container (default nsinit)"}}};
+constexpr Flag kFrom = {.name = "from",
+                        .value = "FILE",
+                        .help = "libcontainer configuration of a new container",
+                        .complete = Flag::Complete::kFile};
+constexpr std::array<Flag, 1> kRestoreFlags = {{kFrom}};
 constexpr std::array<Flag, 8> kExecFlags = {{
     {.name = "tty", .letter = 't', .value = {}, .help = "the process has a terminal"},
-    {.name = "from",
-     .value = "FILE",
-     .help = "libcontainer configuration instead of flags",
-     .complete = Flag::Complete::kFile},
+    kFrom,
     {.name = "user", .letter = 'u', .value = "USER[:GROUP]", .help = "names or numbers (default root)"},
     {.name = "cwd", .value = "DIR", .help = "working directory (default /)"},
     {.name = "env", .value = "NAME=VALUE", .help = "environment variable; repeatable"},
@@ -43,15 +45,23 @@ constexpr std::array<Flag, 1> kPressureFlags = {{{.name = "pressure",
                                                   .help = "report memory pressure instead: low, medium or critical",
                                                   .complete = Flag::Complete::kWords,
                                                   .words = "low medium critical"}}};
-constexpr std::array<Flag, 8> kCheckpointFlags = {{
-    {.name = "image-path", .value = "DIR", .help = "the images", .complete = Flag::Complete::kDirectory},
-    {.name = "work-path", .value = "DIR", .help = "logs", .complete = Flag::Complete::kDirectory},
+constexpr std::array<Flag, 6> kCriuFlags = {{
+    {.name = "image-path",
+     .value = "DIR",
+     .help = "directory of the images (required)",
+     .complete = Flag::Complete::kDirectory},
+    {.name = "work-path",
+     .value = "DIR",
+     .help = "directory of CRIU's log (default that of the images)",
+     .complete = Flag::Complete::kDirectory},
+    {.name = "tcp-established", .value = {}, .help = "open TCP connections, too"},
+    {.name = "ext-unix-sk", .value = {}, .help = "unix sockets to the outside, too"},
+    {.name = "shell-job", .value = {}, .help = "a terminal or session of the outside, too"},
+    {.name = "file-locks", .value = {}, .help = "file locks, too"},
+}};
+constexpr std::array<Flag, 2> kCheckpointFlags = {{
     {.name = "leave-running", .value = {}, .help = "the container goes on"},
-    {.name = "tcp-established", .value = {}, .help = "open connections too"},
-    {.name = "ext-unix-sk", .value = {}, .help = "sockets to the outside too"},
-    {.name = "shell-job", .value = {}, .help = "jobs of a shell too"},
-    {.name = "page-server", .value = "ADDR:PORT", .help = "send pages there"},
-    {.name = "criu", .value = "FILE", .help = "the criu program", .complete = Flag::Complete::kFile},
+    {.name = "page-server", .value = "ADDRESS:PORT", .help = "send pages to a criu page-server"},
 }};
 
 std::string id_of(const Args& args) {
@@ -119,22 +129,30 @@ Result<library::Process> process_of(const Args& args) {
   return out;
 }
 
-// Ours to remove when its first process ends.
+// Ours to remove when its first process ends, unless that is saved.
 void remove(library::Container& container) {
+  if (container.status().value_or(library::ContainerStatus::kDestroyed) == library::ContainerStatus::kCheckpointed)
+    return;
   if (Status done = container.destroy(); !done.ok())
     log::error(std::move(done).error().with("remove container " + quoted(container.id())));
 }
 
-Result<int> run_process(library::Container& container, library::Process process) {
+// In the foreground; `start` is called when no signal can be lost any more.
+template <typename F>
+Result<int> supervise(F start) {
   RETURN_IF_ERROR(sys::set_child_subreaper(true));
   ASSIGN_OR_RETURN(auto supervisor, coop::Supervisor::create());
-  if (process.terminal) process.console_size = coop::caller_terminal_size();
-  ASSIGN_OR_RETURN(auto started, container.start(process));
-  if (process.terminal) {
+  ASSIGN_OR_RETURN(library::Started started, start());
+  if (started.console) {
     if (Status taken = supervisor.take_terminal(); !taken.ok()) log::warning(taken.error().message());
   }
   ASSIGN_OR_RETURN(const sys::ExitStatus status, supervisor.wait_for(std::move(started)));
   return status.shell_code();
+}
+
+Result<int> run_process(library::Container& container, library::Process process) {
+  if (process.terminal) process.console_size = coop::caller_terminal_size();
+  return supervise([&] { return container.start(process); });
 }
 
 Result<int> exec(const Context& context, const Args& args) {
@@ -229,10 +247,61 @@ Result<int> config(const Context& context, const Args& args) {
   return 0;
 }
 
-Result<int> no_checkpoint(const Context&, const Args& args) {
-  return Error(Errc::kUnsupported, "container " + quoted(id_of(args)) +
-                                       " cannot be checkpointed or restored: cooper libcontainer does not drive CRIU")
-      .with_hint("convert its configuration with cooper convert and use a runtime that does");
+Result<std::string> absolute_path(const Args& args, std::string_view flag) {
+  std::string path = args.last(flag).value_or("");
+  if (path.empty() || path.front() == '/') return path;
+  ASSIGN_OR_RETURN(const std::string cwd, current_directory());
+  return cwd + "/" + path;
+}
+
+Result<library::CriuOptions> criu_options(const Args& args) {
+  library::CriuOptions out;
+  ASSIGN_OR_RETURN(out.image_path, absolute_path(args, "image-path"));
+  if (out.image_path.empty()) return Error(Errc::kInvalidArgument, "--image-path is missing: it names the images");
+  ASSIGN_OR_RETURN(out.work_path, absolute_path(args, "work-path"));
+  out.tcp_established = args.enabled("tcp-established");
+  out.external_unix_sockets = args.enabled("ext-unix-sk");
+  out.shell_job = args.enabled("shell-job");
+  out.file_locks = args.enabled("file-locks");
+  return out;
+}
+
+Result<int> checkpoint(const Context& context, const Args& args) {
+  ASSIGN_OR_RETURN(library::CriuOptions options, criu_options(args));
+  options.leave_running = args.enabled("leave-running");
+  if (const auto server = args.last("page-server")) {
+    ASSIGN_OR_RETURN(options.page_server, criu::parse_page_server(*server));
+  }
+  ASSIGN_OR_RETURN(auto container, load(context, args));
+  RETURN_IF_ERROR(container.checkpoint(options));
+  return 0;
+}
+
+Result<int> restore(const Context& context, const Args& args) {
+  ASSIGN_OR_RETURN(const library::CriuOptions options, criu_options(args));
+  auto container = load(context, args);
+  const bool make = !container.ok() && container.error().code() == Errc::kNotFound && args.has("from");
+  if (make) {
+    ASSIGN_OR_RETURN(auto config, config_of(context, args));
+    container = factory_of(context).create(id_of(args), std::move(config));
+  } else if (container.ok() && args.has("from")) {
+    return Error(Errc::kInvalidArgument,
+                 "container " + quoted(id_of(args)) + " exists: its configuration cannot be given again");
+  }
+  if (!container.ok()) {
+    Error error = std::move(container).error();
+    if (error.code() != Errc::kNotFound) return error;
+    return std::move(error).with_hint("name its configuration with --from, to make it of the images alone");
+  }
+  bool begun = false;
+  auto status = supervise([&] {
+    auto started = container->restore(options);
+    begun = started.ok();
+    return started;
+  });
+  // What could not be restored is what it was.
+  if (begun || make) remove(*container);
+  return status;
 }
 
 }  // namespace
@@ -280,15 +349,19 @@ std::span<const Command> libcontainer_commands() {
        .max_args = 0,
        .handler = config},
       {.path = "libcontainer checkpoint",
-       .summary = "refused: there is no CRIU behind it",
-       .flags = {kIdFlags, kCheckpointFlags},
+       .summary = "save its processes into files, by CRIU",
+       .description = "They end then, unless they are left running; the container waits to be restored.",
+       .flags = {kIdFlags, kCriuFlags, kCheckpointFlags},
        .max_args = 0,
-       .handler = no_checkpoint},
+       .handler = checkpoint},
       {.path = "libcontainer restore",
-       .summary = "refused: there is no CRIU behind it",
-       .flags = {kIdFlags, kCheckpointFlags},
+       .summary = "bring saved processes back, in the foreground",
+       .description =
+           "Of a container that was checkpointed, or of a new one of --from. Removed when its first process ends. What "
+           "was said at the checkpoint (--tcp-established, --file-locks ...) must be said again.",
+       .flags = {kIdFlags, kCriuFlags, kRestoreFlags},
        .max_args = 0,
-       .handler = no_checkpoint},
+       .handler = restore},
       {.path = "libcontainer ls", .summary = "ids of the containers", .max_args = 0, .handler = list},
       {.path = "libcontainer delete",
        .summary = "remove one whose first process has ended, such as one whose exec was killed",

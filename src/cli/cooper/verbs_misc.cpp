@@ -3,6 +3,7 @@
 
 #include "base/strings.h"
 #include "cli/cooper/command.h"
+#include "cli/cooper/completion.h"
 #include "cli/cooper/help.h"
 
 namespace cooper::cli {
@@ -52,7 +53,8 @@ std::span<const Command> misc_commands() {
        .description = "Put it where bash looks: cooper completion bash > /etc/bash_completion.d/cooper",
        .min_args = 1,
        .max_args = 1,
-       .handler = completion},
+       .handler = completion,
+       .completes = Completes::kShells},
       {.path = "__complete",
        .summary = "candidates for the last word",
        .order = Order::kBeforeArguments,

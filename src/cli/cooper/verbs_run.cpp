@@ -2,6 +2,10 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <iterator>
+#include <vector>
+
 #include "base/scope_exit.h"
 #include "base/strings.h"
 #include "cli/cooper/command.h"
@@ -17,13 +21,32 @@
 namespace cooper::cli {
 namespace {
 
-constexpr std::array<Flag, 5> kRunFlags = {{
+constexpr std::array<Flag, 6> kRunFlags = {{
     {"detach", 'd', "", "in the background; the id is printed"},
     {"detach-keys", 0, "KEYS", "keys that leave the app running (default ctrl-p,ctrl-q)"},
     {"sig-proxy", 0, "", "pass signals on to the app (default true)"},
     {"cidfile", 0, "FILE", "write the id to this new file", Flag::Complete::kFile},
     {"dry-run", 0, "", "print the steps of the start and do nothing"},
+    {"quiet", 'q', "", "no progress of a pull"},
 }};
+
+// And those of image pull, for an image that is fetched.
+std::span<const Flag> run_flags() {
+  static const std::vector<Flag> kFlags = [] {
+    std::vector<Flag> out(kRunFlags.begin(), kRunFlags.end());
+    out.insert(out.end(), kPullFlags.begin(), kPullFlags.end());
+    const auto own = [](const Flag& flag) { return flag.name == "quiet"; };
+    std::ranges::remove_copy_if(kRegistryFlags, std::back_inserter(out), own);
+    return out;
+  }();
+  return kFlags;
+}
+
+// How the image is fetched, if it is.
+Result<WantedImage> wanted_image(const Args& args, const pod::AppRequest& app) {
+  ASSIGN_OR_RETURN(RegistryAccess access, registry_access(args));
+  return WantedImage{.image = app.image, .platform = app.platform, .access = std::move(access)};
+}
 
 constexpr std::string_view kRunDescription =
     "An image that is not in the store is fetched from its registry, unless --pull or the configuration says "
@@ -70,6 +93,7 @@ class IdFile {
 
 Result<int> run(const Context& context, const Args& args) {
   ASSIGN_OR_RETURN(const pod::PodRequest request, run_request(args, context.settings(), real_surroundings()));
+  ASSIGN_OR_RETURN(WantedImage wanted, wanted_image(args, request.apps.front()));
   ASSIGN_OR_RETURN(ForegroundOptions foreground, foreground_options(args, context.settings()));
   ASSIGN_OR_RETURN(pod::Engine engine, context.engine());
   if (args.enabled("dry-run")) return print_plans(context, engine, request);
@@ -78,8 +102,9 @@ Result<int> run(const Context& context, const Args& args) {
   const pod::AppRequest& app = request.apps.front();
   if (!detach) warn_without_terminal(context, app);
   ASSIGN_OR_RETURN(auto signals, SignalInbox::open_if(!detach));
+  wanted.before_end = [&] { id_file.discard(); };
   auto started = engine.run(request, detach ? monitor::LaunchOptions() : attached_launch(app.terminal, app.stdin_open),
-                            image_fetcher(context, [&] { id_file.discard(); }));
+                            image_fetcher(context, std::move(wanted)));
   if (!started.ok()) {
     report(context, started.error());
     return start_failure_status(started.error());
@@ -110,23 +135,25 @@ std::span<const Command> run_commands() {
        .usage = "IMAGE [COMMAND [ARG...]]",
        .summary = "run a command in a new container",
        .description = kRunDescription,
-       .flags = {kRunFlags, sandbox_flags(), app_flags()},
+       .flags = {run_flags(), sandbox_flags(), app_flags()},
        .order = Order::kBeforeArguments,
        .min_args = 1,
        .handler = run,
        .failure = kExitEngine,
-       .completes = Completes::kImages,
+       .completes = Completes::kImagesOrFiles,
+       .later = Completes::kNothing,
        .seals = Seals::kWords},
       {.path = "plan",
        .usage = "IMAGE [COMMAND [ARG...]]",
        .summary = "print the kernel steps that run would take",
        .description = "The same as run --dry-run. With --format json the plan is a record.",
-       .flags = {kRunFlags, sandbox_flags(), app_flags()},
+       .flags = {run_flags(), sandbox_flags(), app_flags()},
        .order = Order::kBeforeArguments,
        .min_args = 1,
        .handler = plan,
        .failure = kExitEngine,
-       .completes = Completes::kImages},
+       .completes = Completes::kImagesOrFiles,
+       .later = Completes::kNothing},
   }};
   return kCommands;
 }

@@ -18,6 +18,10 @@ constexpr std::array<Flag, 2> kWhereFlags = {{
     {"prefix", 0, "NAME", "for images of that name, and all whose names go on with a slash behind it"},
     {"all-names", 0, "", "for every image (--root of rkt)"},
 }};
+constexpr std::array<Flag, 2> kListFlags = {{
+    {"prefix", 0, "NAME", "only keys that count for images of that name: its own, those of what is above it, of all"},
+    {"all-names", 0, "", "only keys that count for every image"},
+}};
 constexpr std::array<Flag, 5> kAddFlags = {{
     {"fingerprint", 0, "FINGERPRINT", "add this key and no other of the files, without a question; may be given again"},
     {"skip-fingerprint-review", 0, "", "do not ask whether the fingerprint is right"},
@@ -37,10 +41,6 @@ Result<std::optional<std::string>> where(const Args& args) {
     return std::optional<std::string>(*prefix);
   }
   return args.enabled("all-names") ? std::optional<std::string>("") : std::nullopt;
-}
-
-std::string target_of(const std::string& prefix) {
-  return prefix.empty() ? "every image" : quoted(prefix);
 }
 
 Result<std::vector<std::string>> fingerprints_of(const std::vector<std::string>& words) {
@@ -67,11 +67,7 @@ Status add_keys(const Context& context, const std::vector<trust::Key>& keys, con
       return needs_rights(std::move(added).error(), directory)
           .with("trust key " + trust::print_fingerprint(key.fingerprint));
     }
-    std::string_view how = "Trusted";
-    if (*added == trust::KeyStore::Added::kThere) how = "Trusted before";
-    if (*added == trust::KeyStore::Added::kRenewed) how = "Renewed";
-    RETURN_IF_ERROR(
-        print(fmt::format("{}: {} for {}\n", how, trust::print_fingerprint(key.fingerprint), target_of(prefix))));
+    RETURN_IF_ERROR(print(describe_added(*added, key, prefix)));
   }
   return {};
 }
@@ -141,13 +137,14 @@ Result<int> ls(const Context& context, const Args& args) {
   out.begin_object().key("keys").begin_array();
   Table table({"FOR", "FINGERPRINT", "FROM", "OWNER"});
   for (const trust::TrustedKey& entry : entries) {
-    if (prefix && entry.prefix != *prefix) continue;
+    if (prefix && !trust::is_meant(entry.prefix, *prefix)) continue;
     // One broken file hides no other.
     const auto key = trust::KeyStore::read(entry);
     const std::vector<std::string> owners =
         key.ok() ? key->user_ids : std::vector<std::string>{"unreadable: " + key.error().message()};
     const char* from = entry.masked ? "vendor, masked" : entry.vendor ? "vendor" : "local";
-    table.add({entry.prefix.empty() ? "(all)" : entry.prefix, entry.fingerprint, from, join(owners, ", ")});
+    table.add({entry.prefix.empty() ? "(all)" : entry.prefix, trust::print_fingerprint(entry.fingerprint), from,
+               join(owners, ", ")});
     out.begin_object()
         .field("prefix", entry.prefix)
         .field("fingerprint", entry.fingerprint)
@@ -201,7 +198,7 @@ std::span<const Command> trust_commands() {
        .completes = Completes::kFiles},
       {.path = "trust ls",
        .summary = "list the keys that are trusted, and for which images",
-       .flags = {kWhereFlags},
+       .flags = {kListFlags},
        .max_args = 0,
        .handler = ls},
       {.path = "trust rm",

@@ -28,8 +28,7 @@ Result<std::string> server_of(const std::string& url) {
   return std::move(address.second);
 }
 
-WebSession::WebSession(const Context& context, WebAccess access)
-    : context_(context), access_(std::move(access)), lines_(LayerLines::place(access_.registry.quiet)) {}
+WebSession::WebSession(const Context& context, WebAccess access) : context_(context), access_(std::move(access)) {}
 
 Result<BorrowedFd> WebSession::cancel() {
   if (!signals_) {
@@ -43,11 +42,8 @@ void WebSession::end_if_cancelled(const Error& error) {
   if (error.code() == Errc::kCancelled && signals_) die_by_signal(signals_->taken());
 }
 
-Result<fetch::Client*> WebSession::client_for(const std::string& url, Over over) {
-  ASSIGN_OR_RETURN(const auto address, split_address(url));
-  const auto& [scheme, host] = address;
-  std::unique_ptr<fetch::Client>& client = clients_[scheme + "://" + host + (over == Over::kTls ? "" : " or not")];
-  if (client) return client.get();
+Result<std::unique_ptr<fetch::Client>> WebSession::start(const std::string& url, Over over, LayerLines* lines) {
+  ASSIGN_OR_RETURN(const std::string host, server_of(url));
   const RegistrySettings& settings = context_.settings().registries;
   ASSIGN_OR_RETURN(std::string program, io::find_helper("cooper-fetch", settings.fetch_path, "fetch_path"));
   ASSIGN_OR_RETURN(const BorrowedFd stop, cancel());
@@ -59,13 +55,21 @@ Result<fetch::Client*> WebSession::client_for(const std::string& url, Over over)
   endpoint.verify_tls = !access_.any_certificate;
   endpoint.plain_http = over == Over::kAnything;
   setup.endpoints.push_back(std::move(endpoint));
-  ASSIGN_OR_RETURN(client,
-                   fetch::Client::start({.program = std::move(program),
-                                         .setup = std::move(setup),
-                                         .cancel = stop,
-                                         .progress = [this](std::span<const fetch::TransferProgress> transfers) {
-                                           show_transfers(lines_, transfers);
-                                         }}));
+  fetch::ClientOptions client{.program = std::move(program), .setup = std::move(setup), .cancel = stop};
+  if (lines != nullptr)
+    client.progress = [lines](std::span<const fetch::TransferProgress> transfers) {
+      show_transfers(*lines, transfers);
+    };
+  return fetch::Client::start(std::move(client));
+}
+
+Result<fetch::Client*> WebSession::client_for(const std::string& url, Over over) {
+  ASSIGN_OR_RETURN(const auto address, split_address(url));
+  std::unique_ptr<fetch::Client>& client =
+      clients_[address.first + "://" + address.second + (over == Over::kTls ? "" : " or not")];
+  if (!client) {
+    ASSIGN_OR_RETURN(client, start(url, over, nullptr));
+  }
   return client.get();
 }
 
@@ -76,7 +80,9 @@ Result<std::string> WebSession::text(const std::string& url, std::size_t max_byt
 }
 
 Result<std::uint64_t> WebSession::file(const std::string& url, std::uint64_t max_bytes, BorrowedFd file, Over over) {
-  ASSIGN_OR_RETURN(fetch::Client * client, client_for(url, over));
+  // One of its own: what is drawn of it is whole when it has ended, and nothing is drawn after that.
+  LayerLines lines(LayerLines::place(access_.registry.quiet));
+  ASSIGN_OR_RETURN(const std::unique_ptr<fetch::Client> client, start(url, over, &lines));
   ASSIGN_OR_RETURN(UniqueFd own, sys::dup_cloexec(file));
   return client->wait_bytes(client->begin_page(url, max_bytes, std::move(own)));
 }

@@ -46,11 +46,12 @@ class WebSession {
   void end_if_cancelled(const Error& error);
 
  private:
+  // `lines`: where its transfers are shown, if at all.
+  Result<std::unique_ptr<fetch::Client>> start(const std::string& url, Over over, LayerLines* lines);
   Result<fetch::Client*> client_for(const std::string& url, Over over);
 
   const Context& context_;
   WebAccess access_;
-  LayerLines lines_;
   std::optional<StopSignals> signals_;
   std::map<std::string, std::unique_ptr<fetch::Client>> clients_;  // by scheme, host and port, and how
 };
