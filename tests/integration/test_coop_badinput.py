@@ -5,6 +5,7 @@ import json
 import os
 
 import resource
+import socket
 import time
 
 import pytest
@@ -12,6 +13,7 @@ import pytest
 from lib import cgroups, proc
 
 WRONG = {"string": "text", "number": 5, "boolean": True, "array": [], "object": {}}
+only_coop = pytest.mark.differs(runc="keeps directories", crun="keeps directories")
 
 
 def kind(value):
@@ -274,13 +276,13 @@ def test_few_descriptors(runtime, bundle, limit):
 
 
 def test_damaged_state(runtime, bundle):
-    """A broken state.json: state and list answer with an error or skip it, delete --force cleans up."""
+    """A broken record: state and list answer with an error or skip it, and it works again when it is mended."""
     with runtime.running(bundle.sh("sleep 1000")) as state:
-        file = runtime.root / bundle.id / "state.json"
-        if not file.exists():
+        file = runtime.root / bundle.id
+        if not file.is_file():
             pytest.skip("the runtime keeps its state elsewhere")
         before = file.read_text()
-        for text in ("", "{", "[]", before[: len(before) // 2], "\x00" * 100):
+        for text in ("{", "[]", before.replace("state ", "state x", 1), before.replace('"version":1', '"version":9'), "\x00" * 100):
             file.write_text(text)
             runtime("state", bundle.id).fails(rc=1)
             assert runtime("list", "-q").rc in (0, 1)
@@ -289,28 +291,71 @@ def test_damaged_state(runtime, bundle):
 
 
 @pytest.mark.differs(crun="says that it cannot parse it")
-@pytest.mark.parametrize("damage", ["empty", "half", "version", "fifo", "directory", "device"])
+@pytest.mark.parametrize("damage", ["number", "length", "word", "document", "version"])
 def test_damaged_state_can_be_deleted(runtime, bundle, damage):
-    """Whatever became of state.json: nobody waits for it, the error says what to do, and delete --force removes everything."""
+    """What stands before the damage is enough for delete --force to remove everything; the error says so."""
     bundle.sh("sleep 1000")
     runtime.create(bundle).check()
     pid = runtime.state(bundle.id)["pid"]
-    file = runtime.root / bundle.id / "state.json"
+    file = runtime.root / bundle.id
     before = file.read_text()
-    file.unlink()
-    if damage == "fifo":
-        os.mkfifo(file)
-    elif damage == "directory":
-        file.mkdir()
-    elif damage == "device":
-        file.symlink_to("/dev/zero")
-    else:
-        file.write_text({"empty": "", "half": before[: len(before) // 2], "version": '{"version": 99}'}[damage])
+    last = before.rindex("state ")
+    file.write_text({
+        "number": before[:last] + "state many" + before[last + 9 :],
+        "length": before[:last] + "state 17" + before[last + 9 :],
+        "word": before[:last] + "stale" + before[last + 5 :],
+        "document": before[:last] + "state 2\n{]\n",
+        "version": before[:last] + 'state 13\n{"version":9}\n',
+    }[damage])  # fmt: skip
     runtime("state", bundle.id, timeout=10).fails(bundle.id, "--force", rc=1)
     runtime("list", timeout=10)
     runtime("delete", "--force", bundle.id, timeout=20).check()
     assert not runtime.has_state(bundle.id)
     proc.until(lambda: not os.path.exists(f"/proc/{pid}"))  # dead at once, collected by whoever is its parent now
+
+
+@only_coop
+@pytest.mark.parametrize("what", ["text", "fifo", "directory", "link", "socket"])
+def test_what_is_no_record(runtime, bundle, workdir, what):
+    """Something else of that name below the root: nobody waits for it, nobody takes it for a container, and it stays."""
+    runtime.root.mkdir()
+    file = runtime.root / bundle.id
+    if what == "text":
+        file.write_text("root:x:0:0:\n")
+    elif what == "fifo":
+        os.mkfifo(file)
+    elif what == "directory":
+        file.mkdir()
+        (file / "precious").write_text("")
+    elif what == "socket":
+        socket.socket(socket.AF_UNIX).bind(str(file))
+    else:
+        file.symlink_to(workdir / "elsewhere")
+        (workdir / "elsewhere").write_text("coop container 1\n")
+    for command in (["state"], ["kill"], ["delete"], ["delete", "--force"], ["start"]):
+        runtime(*command, bundle.id, timeout=10).fails(bundle.id, rc=1)
+    runtime("list", timeout=10)
+    bundle.args("true").save()
+    runtime("run", "--bundle", bundle.path, bundle.id).fails("exists", rc=1)
+    assert os.path.lexists(file)
+    assert what != "directory" or (file / "precious").exists()
+    file.rename(workdir / "gone")
+
+
+@only_coop
+def test_creator_killed_in_a_write(runtime, bundle):
+    """A record that ends in the middle of what was being written: the container's creation was interrupted, and delete removes it."""
+    bundle.sh("sleep 1000")
+    runtime.create(bundle).check()
+    pid = runtime.state(bundle.id)["pid"]
+    file = runtime.root / bundle.id
+    before = file.read_text()
+    file.write_text(before[: before.rindex("state ") + 100])
+    assert runtime.status(bundle.id) == "stopped"
+    runtime("start", bundle.id).fails("interrupted", rc=1)
+    runtime("delete", bundle.id, timeout=20).check()
+    assert not runtime.has_state(bundle.id)
+    proc.until(lambda: not os.path.exists(f"/proc/{pid}"))
 
 
 @pytest.mark.differs(crun="no such record")

@@ -1,114 +1,14 @@
 """checkpoint and restore: processes go on where they were; what cannot be saved goes on; a failure leaves nothing."""
 
-import contextlib
 import os
 import pathlib
-import select
 import signal
 import stat
 
 import pytest
 
-from lib import isolate, proc, ptys
-
-COUNT = "trap 'exit 7' TERM; i=0; while :; do i=$((i+1)); echo $i; usleep 100000; done"
-SLOW = 60
-
-
-@contextlib.contextmanager
-def deleted(runtime, *ids):
-    """Delete these containers on leaving."""
-    try:
-        yield
-    finally:
-        for name in ids:
-            runtime("delete", "--force", name)
-
-
-class Counter:
-    """The numbers that a container prints, through a pipe."""
-
-    def __init__(self):
-        self.read, self.write = os.pipe()
-        self.text = b""
-
-    def started(self):
-        """The container has the pipe's other end, and nobody else."""
-        os.close(self.write)
-        self.write = -1
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        os.close(self.read)
-        if self.write >= 0:
-            os.close(self.write)
-
-    def _fill(self):
-        ready = select.select([self.read], [], [], 30 * proc.SLOW)[0]
-        assert ready, f"no output, after {self.text!r}"
-        piece = os.read(self.read, 4096)
-        self.text += piece
-        return bool(piece)
-
-    @property
-    def last(self):
-        """The last number so far."""
-        return int((self.text.split(b"\n")[:-1] or [b"0"])[-1])
-
-    @property
-    def first(self):
-        """The first number."""
-        return int(self.text.split(b"\n")[0])
-
-    def beyond(self, number):
-        """Read until the counter is past that number; returns how far it is."""
-        while self.last <= number:
-            assert self._fill(), f"the counter ended at {self.last}"
-        return self.last
-
-    def end(self):
-        """Read until nobody can write any more; returns the last number."""
-        while self._fill():
-            pass
-        return self.last
-
-
-def start(runtime, *words, counter, flags=()):
-    """A command that leaves a container behind with the counter's pipe as its output."""
-    log = runtime.workdir / "runtime.log"
-    log.unlink(missing_ok=True)
-    with proc.Background(*runtime.argv(*words, flags=("--log", log, *flags)), env=runtime.environ, stdout=counter.write, stderr=counter.write) as child:
-        result = child.wait(SLOW)
-    counter.started()
-    result.err = log.read_text(errors="replace") if log.exists() else ""
-    return result
-
-
-def run(runtime, bundle, counter, *flags):
-    """run --detach; waits for the first numbers."""
-    bundle.save()
-    start(runtime, "run", "--detach", "--bundle", bundle.path, bundle.id, counter=counter, flags=flags).check()
-    return counter.beyond(1)
-
-
-def checkpoint(runtime, bundle, images, *flags):
-    """Run checkpoint; a failure comes with the end of CRIU's log."""
-    return with_log(runtime("checkpoint", "--image-path", images, *flags, bundle.id, timeout=SLOW), pathlib.Path(images) / "dump.log")
-
-
-def restore(runtime, bundle, images, counter, *more, flags=()):
-    """Run restore --detach; a failure comes with the end of CRIU's log."""
-    words = ("restore", "--detach", "--image-path", images, "--bundle", bundle.path, *more, bundle.id)
-    return with_log(start(runtime, *words, counter=counter, flags=flags), pathlib.Path(images) / "restore.log")
-
-
-def with_log(result, log):
-    """The result, with CRIU's errors if it failed."""
-    if result.rc and log.exists():
-        result.err += "\n" + "\n".join(line for line in log.read_text(errors="replace").splitlines() if "Error" in line or "Warn" in line)
-    return result
+from lib import cgroups, isolate, proc, ptys
+from lib.criu import COUNT, SLOW, Counter, checkpoint, deleted, fake_criu, restore, run, start, with_log
 
 
 def mounts_of(pid):
@@ -163,12 +63,11 @@ def test_goes_on(runtime, bundle, workdir):
         assert after == before
         script = "cat /volume/below/file /etc/one; cat /proc/kcore | wc -c; cat /proc/1/comm; hostname"
         assert runtime.exec(bundle.id, "sh", "-c", script).check().out == "from below\none file\n0\nsh\ncask\n"
-        group = pathlib.Path("/sys/fs/cgroup" + bundle.linux["cgroupsPath"])
+        group = cgroups.home(bundle.linux["cgroupsPath"])
         assert str(state["pid"]) in (group / "cgroup.procs").read_text().split()
         assert (group / "pids.max").read_text() == "77\n"
         runtime("pause", bundle.id).check()
         assert runtime.status(bundle.id) == "paused"
-        checkpoint(runtime, bundle, workdir / "no").fails("paused", "resume")
         runtime("resume", bundle.id).check()
         # The id is taken.
         with Counter() as nobody:
@@ -216,7 +115,7 @@ def test_in_steps(runtime, bundle, make_bundle, workdir):
         restore(runtime, other, workdir / "full", second).check()
         second.beyond(2)
         pid = runtime.state(other.id)["pid"]
-        assert pathlib.Path(f"/proc/{pid}/cgroup").read_text() == f"0::{linux['cgroupsPath']}\n"
+        assert str(pid) in (cgroups.home(linux["cgroupsPath"]) / "cgroup.procs").read_text().split()
         first.beyond(first.last + 1)
 
 
@@ -287,41 +186,16 @@ def test_systemd_unit(runtime, bundle, workdir, unique):
         restore(runtime, bundle, images, second, flags=("--systemd-cgroup",)).check()
         second.beyond(first.end())
         pid = runtime.state(bundle.id)["pid"]
-        assert pathlib.Path(f"/proc/{pid}/cgroup").read_text() == f"0::/system.slice/coop-{name}.scope\n"
+        assert str(pid) in (cgroups.home(f"/system.slice/coop-{name}.scope") / "cgroup.procs").read_text().split()
 
 
 # ---- without
 
 
-FAKE = """#!/usr/bin/python3
-import os, socket
-end = socket.socket(fileno=3)
-version, log = {version!r}, {log!r}
-while True:
-    request = end.recv(65536)
-    if not request:
-        break
-    kind = request[1]
-    if kind == 10:
-        end.send(bytes([8, 10, 16, 1, 82, 4, 8, version[0], 16, version[1]]))
-        continue
-    if kind == 9:
-        end.send(bytes([8, 9, 16, 1, 66, 0]))
-        continue
-    if log:
-        open(log, "w").write("(00.1) x\\n(00.2) Error (criu/a.c:12): it cannot be\\n")
-    {act}
-"""
-
-
-def fake_criu(workdir, version=(3, 17), log="", act="end.send(bytes([8, kind, 16, 0, 56, 22])); break"):
-    """A program in the place of CRIU. Returns the environment to find it with."""
-    folder = workdir / "bin"
-    folder.mkdir(exist_ok=True)
-    program = folder / "criu"
-    program.write_text(FAKE.format(version=version, log=str(log), act=act))
-    program.chmod(0o755)
-    return {"PATH": f"{folder}:/usr/bin:/bin"}
+def freezer(bundle):
+    """The file that freezes the container, and the word for it."""
+    folder = cgroups.home(bundle.linux["cgroupsPath"], "freezer")
+    return (folder / "freezer.state", "FROZEN") if cgroups.is_v1() else (folder / "cgroup.freeze", "1")
 
 
 def test_failures_of_criu(runtime, bundle, workdir):
@@ -331,7 +205,7 @@ def test_failures_of_criu(runtime, bundle, workdir):
         refused = lambda *flags, env: runtime("checkpoint", "--image-path", images, *flags, bundle.id, env=env)
         refused(env={"PATH": "/nowhere"}).fails("'criu'", "$PATH", "install CRIU", rc=1)
         refused(env=fake_criu(workdir, version=(3, 9))).fails("is CRIU 3.9", "3.16", rc=1)
-        refused("--lazy-pages", env=fake_criu(workdir)).fails("lazily", rc=1)
+        refused("--lazy-pages", "--page-server", "127.0.0.1:9", env=fake_criu(workdir)).fails("lazily", rc=1)
         refused("--pre-dump", env=fake_criu(workdir)).fails("which pages have changed", rc=1)
         assert not images.exists()
         for act, words in [
@@ -345,6 +219,13 @@ def test_failures_of_criu(runtime, bundle, workdir):
         env = fake_criu(workdir, log=images / "dump.log")
         refused(env=env).fails("it cannot be", "EINVAL", f"its log is {images}/dump.log", rc=1)
         assert [item.name for item in images.iterdir()] == ["dump.log"]
+        (images / "dump.log").unlink()
+        refused(env=fake_criu(workdir, log=images / "dump.log", words="Some locks! You can try --file-locks")).fails("try --file-locks; its log is", rc=1)
+        # Killed while it held the processes.
+        state, frozen = freezer(bundle)
+        killed = f"open({str(state)!r}, 'w').write({frozen!r}); os.kill(os.getpid(), 9)"
+        refused(env=fake_criu(workdir, act=killed)).fails("killed by SIGKILL", rc=1)
+        assert runtime.status(bundle.id) == "running"
         # A directory that was there keeps what was in it.
         (images / "mine.img").write_text("")
         refused("--work-path", workdir / "work", env=fake_criu(workdir, log=workdir / "work" / "dump.log")).fails(f"{workdir}/work/dump.log")
@@ -371,8 +252,11 @@ def test_refusals(runtime, bundle, workdir):
         runtime("checkpoint", "--image-path", images, bundle.id, env=env, flags=("--rootless", "true")).fails("CRIU needs root")
         (workdir / "file").write_text("")
         runtime("checkpoint", "--image-path", workdir / "file", bundle.id, env=env).fails("directory of the images", "ENOTDIR")
+        refused("--lazy-pages").fails("--page-server", rc=1)
+        runtime("checkpoint", "--image-path", images, "--status-fd", "0", bundle.id, env=env, stdin="").fails("--status-fd 0", "cannot be written to", rc=1)
         runtime("pause", bundle.id).check()
-        refused().fails("paused", "resume")
+        refused().fails("EINVAL")
+        assert runtime.status(bundle.id) == "paused"
         runtime("resume", bundle.id).check()
         runtime("kill", bundle.id, "KILL").check()
         runtime.wait_status(bundle.id, "stopped")
@@ -418,6 +302,10 @@ def test_restores_that_fail(runtime, bundle, workdir):
     refused().fails("descriptors.json", rc=1)
     (images / "descriptors.json").unlink()
     refused().fails("it cannot be", "EINVAL", f"{images}/restore.log", rc=1)
+    nothing_left()
+    # Killed when it had made a process.
+    env = fake_criu(workdir, act="os.fork() or os.execlp('sleep', 'sleep', '1000'); os.kill(os.getpid(), 9)")
+    refused().fails("killed by SIGKILL", rc=1)
     nothing_left()
     runtime("restore", "--detach", "--image-path", images, "--bundle", workdir, bundle.id, env=env).fails("config.json")
     runtime("restore", "--detach", "--image-path", images, "--bundle", bundle.path, bundle.id, env=env, flags=("--rootless", "true")).fails("CRIU needs root")

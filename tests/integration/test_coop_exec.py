@@ -201,6 +201,16 @@ def test_bad_process_file(runtime, box, workdir, content):
     runtime("exec", "--process", workdir / "process.json", box.id).fails(rc=255)
 
 
+@pytest.mark.differs(runc="other words", crun="other words")
+def test_errors_name_what_is_wrong(runtime, box, workdir):
+    """A wrong value of a flag is reported by the flag's name, one of a --process file by the file's; never as config.json's."""
+    for flag, value in (("--cwd", "x"), ("--env", "TERM"), ("--additional-gids", "4294967295")):
+        assert "config.json" not in runtime("exec", flag, value, box.id, "true").fails(f"{flag}: ", value, rc=255).err
+    (workdir / "process.json").write_text('{"args": ["true"], "cwd": "x"}')
+    result = runtime("exec", "--process", workdir / "process.json", box.id).fails(str(workdir / "process.json"), "/cwd: 'x'", rc=255)
+    assert "config.json" not in result.err
+
+
 def test_missing_process_file(runtime, box):
     """A missing --process file is an error, exit 255."""
     runtime("exec", "--process", "/no/such/file", box.id).fails("/no/such/file", rc=255)

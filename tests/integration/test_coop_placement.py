@@ -216,10 +216,14 @@ def test_core_scheduling_calls(runtime, bundle, workdir, own_pids):
         bundle.namespace("pid", absent=True)
     create, share_from, thread, process = 1, 3, 0, 1
     with runtime.running(bundle.sh("sleep 1000")) as state:
-        kept = runtime.root / bundle.id / "config.json"
-        config = json.loads(kept.read_text())
+        # As if it had been created with it, where the kernel has it.
+        kept = runtime.root / bundle.id
+        before, _, after = kept.read_text().partition("\nconfig ")
+        size, _, rest = after.partition("\n")
+        config = json.loads(rest[: int(size)])
         config["annotations"] = {CORES: "new"}
-        kept.write_text(json.dumps(config))
+        text = json.dumps(config)
+        kept.write_text(f"{before}\nconfig {len(text)}\n{text}{rest[int(size) :]}")
         assert calls_about_cores(runtime, workdir, "exec", bundle.id, "true") == [[share_from, 1 if own_pids else state["pid"], thread]]
     bundle.config["annotations"] = {CORES: "new"}
     bundle.args("true").save()

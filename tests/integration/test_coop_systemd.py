@@ -43,7 +43,7 @@ def test_scope(runtime, bundle, prefix):
         }  # fmt: skip
         assert set(cgroups.of_process(state["pid"]).values()) == {f"/system.slice/{unit}"}
         assert cgroups.processes(f"/system.slice/{unit}") == [state["pid"]], "the process that held the scope has gone"
-        record = json.loads((runtime.root / bundle.id / "state.json").read_text())
+        record = json.loads((runtime.root / bundle.id).read_text().rpartition("\nstate ")[2].splitlines()[1])
         assert (record["systemdCgroup"], record["systemdUnit"], record["cgroupPath"]) == (True, unit, f"/system.slice/{unit}")
     gone(unit)
 

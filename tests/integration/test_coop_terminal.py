@@ -106,6 +106,17 @@ def test_socket_missing(runtime, bundle, workdir):
     assert not runtime.has_state(bundle.id)
 
 
+@pytest.mark.differs(runc="other words", crun="other words")
+def test_foreground_needs_terminal(runtime, bundle):
+    """run and exec -t whose input is no terminal are refused: a shell that never hears of its end would wait for ever."""
+    bundle.process["terminal"] = True
+    runtime.run(bundle.args("sh")).fails("not a TTY", rc=1)
+    assert not runtime.has_state(bundle.id)
+    bundle.process["terminal"] = False
+    with runtime.running(bundle.args(bundle.probe("pause"))):
+        runtime("exec", "-t", bundle.id, "sh").fails("not a TTY", rc=255)
+
+
 def test_foreground(runtime, bundle):
     """run in the foreground with a terminal: the process gets one of its own."""
     bundle.process["terminal"] = True

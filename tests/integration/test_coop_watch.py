@@ -219,9 +219,10 @@ class TestExitStatus:
         """A record that is no JSON hides nothing else of the state."""
         bundle.args("true").save()
         runtime("run", "--keep", "--bundle", bundle.path, bundle.id).check()
-        (runtime.root / bundle.id / "exit.json").write_text("{")
+        record = runtime.root / bundle.id
+        record.write_text(record.read_text().rpartition("exit ")[0] + "exit 1\n{\n")
         assert runtime.status(bundle.id) == "stopped"
-        runtime("wait", bundle.id).fails("exit.json", rc=1)
+        runtime("wait", bundle.id).fails(": exit", rc=1)
         runtime("delete", bundle.id).check()
 
 

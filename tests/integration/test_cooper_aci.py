@@ -299,6 +299,17 @@ def test_there_and_back(engine, workdir):
     assert after == {**config["config"], "User": "me:8"}
 
 
+def test_a_name_with_a_port_comes_back(engine, workdir):
+    """As an ACI it is called otherwise; loaded again it is what it was."""
+    made = Layout(workdir / "layout")
+    made.index(made.image(layer(entry("x", b"x"))), name="localhost:5000/t/big:1.0")
+    engine("image", "load", made.path).check()
+    engine("image", "convert", "localhost:5000/t/big:1.0", workdir / "big.aci").check()
+    engine("image", "rm", "localhost:5000/t/big:1.0").check()
+    assert engine("image", "load", workdir / "big.aci").check().out == "Loaded image: localhost:5000/t/big:1.0\n"
+    assert [image["created"] for image in engine.json("image", "ls")["images"] if image["names"] == ["localhost:5000/t/big:1.0"]] == ["2024-01-02T03:04:05Z"]
+
+
 def test_holes_stay_holes(engine, workdir):
     """A file of 64 GiB without data is no file of 64 GiB in an archive."""
     tree = workdir / "tree"
@@ -316,3 +327,14 @@ def test_holes_stay_holes(engine, workdir):
     with open(workdir / "out/big", "rb") as file:
         file.seek(1 << 30)
         assert file.read(5) == b"data\0" and (workdir / "out/big").stat().st_size == 64 << 30
+
+
+def test_verify(new_engine, workdir):
+    """The archive, its manifest and what was made of them are read; damage is named."""
+    engine = new_engine(load=False)
+    (workdir / "app.aci").write_bytes(aci(manifest("example.com/app", app=app("/x")), entry("x", b"hello", mode=0o755)))
+    engine("image", "load", workdir / "app.aci").check()
+    assert "good, 5 blobs" in engine("image", "verify").check().out
+    blob = engine.root / "images/blobs/sha512" / engine.json("image", "ls")["images"][0]["id"].partition(":")[2]
+    blob.write_bytes(blob.read_bytes() + b"x")
+    assert "archive of the ACI" in engine("image", "verify").check(2).out

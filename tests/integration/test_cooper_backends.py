@@ -255,6 +255,19 @@ def test_erofs_program_fails(new_engine, tmp_path):
     assert engine("run", "--rm", "busybox", "true").rc == 0
 
 
+@erofs
+def test_erofs_of_a_file_with_holes(new_engine, tmp_path):
+    """8 TiB of nothing are not written out: an error, soon, and nothing is left."""
+    engine = new_engine()
+    (tmp_path / "tree").mkdir()
+    os.truncate(os.open(tmp_path / "tree/hole", os.O_CREAT | os.O_WRONLY), 8 << 40)
+    proc.run("tar", "-C", tmp_path / "tree", "-Scf", tmp_path / "sparse.tar", ".").check()
+    engine("image", "import", tmp_path / "sparse.tar", "sparse:1").check()
+    result = engine("run", "--rm", "--rootfs-backend", "erofs", "sparse:1", "true", timeout=60).check(125)
+    assert "has holes" in result.err and "another backend" in result.err
+    assert not engine.pods() and not os.listdir(engine.root / "images/tmp")
+
+
 def test_bad_words(cooper, tmp_path):
     """Backends that do not exist, on the command line and in the settings."""
     result = cooper("run", "--rm", "--rootfs-backend", "zfs", "busybox", "true").check(125)
@@ -264,3 +277,30 @@ def test_bad_words(cooper, tmp_path):
     config.write_text(config.read_text() + '[images]\nbackend = "zfs"\n')
     result = proc.run(cooper.binary, "--root", cooper.root, "--run-root", cooper.run_root, "--config", config, "ps")
     assert result.rc != 0 and "images.backend" in result.err and "zfs" in result.err
+
+
+@erofs
+def test_erofs_is_verified(new_engine):
+    """Every byte of it is held against the digest that was noted; --repair makes a damaged one anew, unless somebody uses it."""
+    engine = new_engine()
+    run = ("run", "--rootfs-backend", "erofs")
+    engine(*run, "-d", "--name", "user", "busybox", "sleep", "1000").check()
+    (tree,) = (engine.root / "images/trees").iterdir()
+    verify = lambda *words: engine("image", "verify", *words)  # noqa: E731
+    assert "the erofs image" in verify().check().out
+    with open(tree / "rootfs", "r+b") as file:
+        file.seek(-1, os.SEEK_END)
+        last = file.read(1)
+        file.seek(-1, os.SEEK_END)
+        file.write(bytes([last[0] ^ 1]))
+    result = verify("busybox").check(2)
+    assert "erofs image is damaged: its digest is" in result.out and "used by 1 container" in result.out
+    assert verify("--repair").rc == 2
+    engine("rm", "-f", "user").check()
+    [report] = json.loads(engine("image", "verify", "--format", "json").check(2).out)["images"]
+    assert report["erofs"]["state"] == "differs" and not report["good"]
+    assert "made anew" in verify("--repair").check().out
+    assert verify().check().out.count("good") == 1 and trees(engine) == {"erofs"}
+    assert engine(*run, "--rm", "busybox", "echo", "up").check().out == "up\n"
+    (tree / "tree.json").write_text("{}")
+    assert "what was noted" in verify().check(2).out

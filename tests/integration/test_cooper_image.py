@@ -1,6 +1,7 @@
 """cooper image: images of real producers come out file by file; hostile and broken ones are refused and leave nothing."""
 
 import concurrent.futures
+import fcntl
 import gzip
 import json
 import os
@@ -424,7 +425,7 @@ def test_full_disk(engine, layout, megabytes):
         engine("image", "ls").check()
         result = load(engine, layout.path)
         if megabytes < 7:
-            result.fails("no space left")
+            result.fails("no space left", f"the disk of the image store '{target}' is full", "image gc", rc=1)
             assert contents(engine) == []
             proc.run("mount", "-o", "remount,size=64m", target).check()
         load(engine, layout.path).check()
@@ -486,6 +487,37 @@ def test_killed_loads(engine, layout):
     assert len(trees.describe(rootfs(engine))) == 2020
 
 
+def waits_for_a_lock(pid):
+    """It sleeps in flock(2)."""
+    return any("->" in line and line.split("->")[1].split()[3] == str(pid) for line in open("/proc/locks"))
+
+
+@pytest.mark.parametrize("kind", ["oci", "aci"])
+def test_removed_while_it_is_loaded(engine, layout, workdir, kind):
+    """rm and load of the same image, waiting for the store one behind the other: afterwards it is there, with all its bytes."""
+    layout.index(layout.image(layer(entry("a", b"x"))))
+    load(engine, layout.path).check()
+    source = layout.path
+    if kind == "aci":
+        source = workdir / "a.aci"
+        engine("image", "convert", "test:1", source).check()
+        engine("image", "rm", "test:1").check()
+        load(engine, source).check()
+    name = engine.json("image", "ls")["images"][0]["names"][0]
+    with open(engine.root / "images/locks/store", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with engine.background("image", "rm", name) as removing:
+            proc.until(lambda: waits_for_a_lock(removing.child.pid), 10)
+            with engine.background("image", "load", source) as loading:
+                proc.until(lambda: waits_for_a_lock(loading.child.pid), 10)
+                fcntl.flock(lock, fcntl.LOCK_UN)
+                loading.wait().check()
+                removing.wait().check()
+    assert len(engine.json("image", "ls")["images"]) == 1
+    engine("image", "verify").check()
+    engine("image", "save", "-o", workdir / "saved.tar", name).check()
+
+
 def test_many_at_once(engine, layout):
     """Loads, removals and collections of one image at once: each works or says why, and the store stays whole."""
     layout.index(layout.image(layer(*(entry(f"f{i}", os.urandom(1000)) for i in range(300))), compress="gzip"))
@@ -519,7 +551,7 @@ def test_many_starts_of_an_unpacked_image(engine, layout, busybox_layout):
     good = blob.read_bytes()
     blob.unlink()
     blob.write_bytes(good[:-9] + b"x" * 9)
-    engine("run", "--rm", "busybox", "true").fails("corrupt", "load the image again")
+    engine("run", "--rm", "busybox", "true").fails("corrupt", "verify --repair", "load the image again")
     load(engine, busybox_layout).check()
     engine("run", "--rm", "busybox", "true").check()
 

@@ -5,10 +5,12 @@ import io
 import json
 import os
 import tarfile
+import time
 
 import pytest
 
-from lib.cooper import Cooper, engine_dir  # noqa: F401
+from lib import proc, ptys
+from lib.cooper import Cooper, command_line, engine_dir  # noqa: F401
 from lib.pgp import Keys
 from lib.web import Web
 
@@ -158,19 +160,20 @@ def test_meta_tags_for_another_prefix(engine, publish, keys, web, workdir):
     assert not any(FILES in one for one in web.asked)
 
 
+def endless(handler):
+    """A file that nobody can have read to its end."""
+    handler.send_response(200)
+    handler.end_headers()
+    try:
+        for _ in range(1 << 20):
+            handler.wfile.write(b"<meta name='x' content='y'>" * 4096)
+    except OSError:
+        pass
+    handler.close_connection = True
+
+
 def test_giant_page(engine, web):
     """A page that does not end is left."""
-
-    def endless(handler):
-        handler.send_response(200)
-        handler.end_headers()
-        try:
-            for _ in range(1 << 20):
-                handler.wfile.write(b"<meta name='x' content='y'>" * 4096)
-        except OSError:
-            pass
-        handler.close_connection = True
-
     for path in (NAME, "apps.example.com/team", "apps.example.com"):
         web.pages[path] = endless
     refused(engine.fetch(f"{NAME}:1.0"), "larger than 1")
@@ -197,9 +200,20 @@ def test_what_is_refused(engine, publish, keys, web, workdir, case):
         del web.pages[PLACE + ".asc"]
     if case == "not a signature":
         web.pages[PLACE + ".asc"] = b"a text\n"
-    refused(engine.fetch(f"{NAME}:1.0"), *words)
     if case == "no signature":
-        assert f"https://{PLACE}" not in web.asked, "not worth the way"
+        web.pages[PLACE] = endless
+    refused(engine.fetch(f"{NAME}:1.0"), *words)
+
+
+@pytest.mark.parametrize("flags", [(), ("--insecure-options=image",)])
+def test_no_such_image(engine, publish, keys, web, workdir, flags):
+    """A wrong version or address is no matter of signatures, and nobody is told to do without them."""
+    publish()
+    trust(engine, keys, keys.maker, workdir)
+    result = engine.fetch(*flags, f"{NAME}:1.1")
+    refused(result, "there is no image", "web-1.1-", "404", "check the name and the version")
+    assert "signature" not in result.err and "insecure" not in result.err
+    refused(engine.fetch(*flags, f"https://{FILES}/nothing.aci"), "there is no image", "404", "check the address")
 
 
 def test_the_name_in_the_manifest_counts(engine, publish, keys, workdir):
@@ -275,6 +289,38 @@ def test_the_checking_program_has_nothing(engine, publish, keys, workdir):
     refused(engine.fetch(file), "says more than")
 
 
+def test_the_checking_program_has_no_terminal(engine, publish, keys, workdir):
+    """It is in a session of its own, has none of the descriptors of whoever has started cooper, and types on no terminal."""
+    file = publish()
+    trust(engine, keys, keys.maker, workdir)
+    script = workdir / "gpgv"
+    # EPERM is the filter's; what is no terminal says ENOTTY.
+    script.write_text("#!/usr/bin/perl\nopen(S, '>&=3'); my $c = 'x';\n"
+                      "print S \"[GNUPG:] NEWSIG\\n[GNUPG:] BADSIG 0 x\\n\" if ioctl(STDOUT, 0x5412, $c) || $! + 0 != 1;\n")  # fmt: skip
+    script.chmod(0o755)
+    with engine.config.open("a") as config:
+        config.write(f'gpgv_path = "{script}"\n')
+    refused(engine.fetch(file), "no OpenPGP signature")
+    script.write_text("#!/bin/sh\nwhile :; do :; done\n")
+    (workdir / "secret").write_text("x")
+    command = engine.argv("image", "fetch", "--insecure-options=tls", file)
+    opened = f'exec 7<{workdir}/secret 31<{workdir}/secret; exec "$@"'
+    with ptys.OnTerminal("bash", "-c", opened, "bash", *command, env=engine.environ) as running:
+        [child] = proc.until(lambda: proc.children(running.pid), 20, 0.01, "the checking program")
+        proc.until(lambda: command_line(child).startswith("/bin/sh"), 10, 0.01, "its exec")
+        links = proc.descriptors(child)
+        assert [link for link in links.values() if "secret" in link or "pts" in link] == []
+        assert os.getsid(child) == child and proc.terminal(child) == 0
+
+
+def test_no_file_of_this_machine_by_discovery(engine, web, workdir):
+    """A page leads to addresses only: what looks like a path is not opened, be it the image's or the signature's."""
+    (workdir / "private.aci").write_bytes(aci())
+    for options in ((), ("--insecure-options=image",)):
+        web.pages["apps.example.com/team/web"] = page(("ac-discovery", f"apps.example.com {workdir}/private.{{ext}}"))
+        refused(engine.fetch(*options, f"{NAME}:1.0"), "discovery", "private.aci", "no http or https address")
+
+
 def test_credentials_are_for_one_server(engine, publish, keys, web, workdir):
     """--creds are seen by the server of the address, and neither by one it sends on to nor by those of discovery."""
     file = publish()
@@ -318,10 +364,29 @@ def test_keys_are_trusted_on_the_way(engine, publish, keys, web, workdir):
     place = f"{FILES}/pubkeys.gpg"
     web.pages[place] = keys.export(workdir / "maker.asc", keys.maker).read_bytes()
     web.pages["apps.example.com"] = page(("ac-discovery-pubkeys", f"apps.example.com https://{place}"))
-    refused(engine.fetch(f"{NAME}:1.0"), "no terminal")
-    taken(engine.fetch("--trust-keys-from-https", f"{NAME}:1.0"))
+    refused(engine.fetch(f"{NAME}:1.0"), "no terminal", f"cooper trust add --prefix {NAME} --fingerprint", "--trust-keys-from-https")
+    assert f"https://{PLACE}" not in web.asked, "asked before the image is fetched"
+    result = taken(engine.fetch("--trust-keys-from-https", f"{NAME}:1.0"))
+    [said] = [line for line in result.err.splitlines() if line.startswith("Trusted: ")]
+    assert keys.maker.upper() in said.replace(" ", "") and said.endswith(f" for '{NAME}'")
     [key] = engine.json("trust", "ls")["keys"]
     assert (key["prefix"], key["fingerprint"]) == (NAME, keys.maker)
+
+
+def test_what_a_terminal_shows(engine, publish, keys, web, workdir):
+    """The question stands until it is answered, and the result under the progress; nothing is drawn over either."""
+    publish()
+    place = f"{FILES}/pubkeys.gpg"
+    web.pages[place] = keys.export(workdir / "maker.asc", keys.maker).read_bytes()
+    web.pages["apps.example.com"] = page(("ac-discovery-pubkeys", f"apps.example.com https://{place}"))
+    with engine.on_terminal("image", "fetch", "--cert-dir", workdir / "certs", f"{NAME}:1.0") as terminal:
+        terminal.expect("yes or no: ")
+        time.sleep(0.5)
+        terminal.write("yes\n")
+        status, text = terminal.wait()
+    assert status == 0 and "\x1b[" not in text.split("Trusted: ")[0]
+    progress, result = text.split("Loaded image: ")
+    assert "complete, " in progress and result == f"{NAME}:1.0\r\n", text
 
 
 def test_broken_connection_is_taken_up(engine, publish, keys, web, workdir):
@@ -354,6 +419,28 @@ def test_broken_connection_is_taken_up(engine, publish, keys, web, workdir):
     refused(engine.fetch(f"{NAME}:1.0"), "was changed while it was fetched")
 
 
+def test_a_server_that_says_nothing(engine, publish, keys, web, workdir):
+    """It is tried again after the time of the configuration, and what was waited for is said in our words."""
+    image = aci()
+    publish(image=image)
+    trust(engine, keys, keys.maker, workdir)
+    tries = []
+
+    def slow(handler):
+        tries.append(time.monotonic())
+        if len(tries) == 1:
+            time.sleep(2.5)
+            handler.close_connection = True
+            return
+        handler.answer(200, image)
+
+    web.pages[PLACE] = slow
+    with engine.config.open("a") as config:
+        config.write("[registries]\nstall_timeout_s = 1\n")
+    result = taken(engine.fetch(f"{NAME}:1.0"))
+    assert len(tries) >= 2 and "trying again: nothing came for 1 s\n" in result.err
+
+
 def test_signature_that_is_made_later(engine, publish, keys, web, workdir):
     """A server that answers 202 for the signature is asked again after the image."""
     publish()
@@ -367,3 +454,73 @@ def test_signature_that_is_made_later(engine, publish, keys, web, workdir):
     web.pages[PLACE + ".asc"] = later
     taken(engine.fetch(f"{NAME}:1.0"))
     assert len(asked) == 2
+
+
+def test_load_asks_for_signatures_where_keys_are_trusted(engine, publish, keys, workdir):
+    """Without a key for the name as it comes; with one only what it has signed, from a file beside it or where --signature says."""
+    load = lambda *words, **options: engine("image", "load", *words, **options)  # noqa: E731
+    file = publish(key=None)
+    taken(load(file))
+    engine("image", "rm", f"{NAME}:1.0").check()
+    trust(engine, keys, keys.maker, workdir)
+    refused(load(file), "signature", "--insecure-options=image")
+    refused(load(stdin=file.read_bytes()), "standard input has no signature", "--insecure-options=image")
+    publish(key=keys.other)
+    refused(load(file), "is not trusted for it")
+    assert engine.json("image", "ls")["images"] == []
+    taken(load("--insecure-options=image", stdin=file.read_bytes()))
+    engine("image", "rm", f"{NAME}:1.0").check()
+    os.rename(keys.sign(keys.maker, file), workdir / "elsewhere")
+    assert keys.maker.upper() in taken(load("--signature", workdir / "elsewhere", file)).err.replace(" ", "")
+    os.rename(workdir / "elsewhere", f"{file}.asc")
+    taken(load(file))
+    load("--signature", f"{file}.asc", "--insecure-options=image", file).fails("asks for none")
+    load("--signature", f"{file}.asc", f"{file}.asc").fails()
+
+
+def test_places_of_the_administrator(engine, publish, keys, web, workdir):
+    """paths.d leads to files or addresses instead of the domain's pages, by the longest prefix; nothing of it is skipped in silence."""
+    admin, vendor, images = workdir / "paths.d", workdir / "vendor.d", workdir / "images"
+    for folder in (admin, vendor, images):
+        folder.mkdir()
+    config = engine.config.read_text() + f'[images]\npaths_directories = ["{admin}", "{vendor}"]\n'
+    engine.config.write_text(config)
+    entry = lambda prefix, *templates: json.dumps({"images": [{"prefix": prefix, "templates": templates}]})  # noqa: E731
+    place = f"{images}/{{name}}-{{version}}-{{os}}-{{arch}}.{{ext}}"
+    (vendor / "a.json").write_text(entry("apps.example.com/team", f"{images}/none", place))
+    file = publish()
+    target = images / f"{NAME}-1.0-linux-{ARCH}.aci"
+    refused(engine.fetch(f"{NAME}:1.0"), "is not where", "a.json", str(target))
+    target.parent.mkdir(parents=True)
+    target.write_bytes(file.read_bytes())
+    refused(engine.fetch(f"{NAME}:1.0"), "signature")
+    os.rename(keys.sign(keys.maker, file), f"{target}.asc")
+    refused(engine.fetch(f"{NAME}:1.0"), "no key is trusted")
+    trust(engine, keys, keys.maker, workdir)
+    taken(engine.fetch(f"{NAME}:1.0"))
+    assert web.asked == []
+    (admin / "a.json").write_text(entry("apps.example.com/team", f"https://{PLACE}"))
+    taken(engine.fetch(f"{NAME}:1.0"))
+    assert web.asked == [f"https://{PLACE}.asc", f"https://{PLACE}"]
+    (admin / "a.json").write_text("")
+    taken(engine.fetch(f"{NAME}:1.0"))
+    assert f"https://{NAME}?ac-discovery=1" in web.asked
+    (admin / "b.json").write_text('{"rktKind": "paths", "rktVersion": "v1", "data": "/x"}')
+    refused(engine.fetch(f"{NAME}:1.0"), "b.json", "is of rkt")
+
+
+def test_policy_is_asked_about_acis(engine, publish, keys, web, workdir):
+    """Rejected by default, they are not fetched; an accepted one must be signed all the same."""
+    file = publish()
+    policy = workdir / "policy.json"
+    accept = [{"type": "insecureAcceptAnything"}]
+    engine.config.write_text(f'signature_policy = "{policy}"\n' + engine.config.read_text())
+    policy.write_text(json.dumps({"default": [{"type": "reject"}], "transports": {"aci": {str(file): accept}}}))
+    refused(engine.fetch(f"{NAME}:1.0"), "refused by policy", NAME)
+    assert web.asked == []
+    refused(engine.fetch(file), "no key is trusted")
+    trust(engine, keys, keys.maker, workdir)
+    taken(engine.fetch(file))
+    taken(engine("image", "load", file))
+    (workdir / "other.aci").write_bytes(file.read_bytes())
+    refused(engine("image", "load", workdir / "other.aci"), "refused by policy")

@@ -1,6 +1,7 @@
 """Images that are one file of the host: squashfs, erofs and SIF, run where they lie."""
 
 import hashlib
+import json
 import os
 import pathlib
 import shutil
@@ -229,3 +230,25 @@ def test_erofs(cooper, files):
         assert mountinfo.at(mountinfo.read(cooper.pid("ero")), "/").fstype == "overlay"
         assert cooper("exec", "ero", "cat", "/etc/passwd").check().lines[0].startswith("root:")
     no_loops(path)
+
+
+def test_policy(new_engine, files, workdir):
+    """policy.json is asked before anything is mounted, by kind and path of the file, links resolved."""
+    engine = new_engine(load=False)
+    policy = workdir / "policy.json"
+    engine.config.write_text(f'signature_policy = "{policy}"\n' + engine.config.read_text())
+    accept, reject = [{"type": "insecureAcceptAnything"}], [{"type": "reject"}]
+    policy.write_text(json.dumps({"default": reject, "transports": {"sif": {str(files.resolve() / "plain.sif"): accept}}}))
+    (workdir / "link").symlink_to(files / "plain.sif")
+    for name in (files / "plain.sif", workdir / "link"):
+        engine("run", "--rm", name, "true").check()
+    for name in ("image.sif", "image.sqfs"):
+        engine("run", "--rm", files / name, "true").fails("refused by policy", str(policy), name, rc=125)
+        engine("pod", "prepare", files / name, "--", "true").fails("refused by policy")
+    policy.write_text(json.dumps({"default": accept, "transports": {"squashfs": {"": reject}}}))
+    engine("run", "--rm", files / "image.sif", "true").check()
+    engine("run", "--rm", files / "image.sqfs", "true").fails("(squashfs: default)", rc=125)
+    assert "squashfs: default" in engine("image", "policy", f"squashfs:{files}/image.sqfs").check().out
+    assert engine.pods() == []
+    policy.write_text("{")
+    engine("run", "--rm", files / "image.sif", "true").fails(str(policy), rc=125)

@@ -247,7 +247,7 @@ def test_broken_store(engine, out, kind):
     blob = engine.root / "images/blobs/sha256" / engine.json("image", "tree", TWO)["images"][0]["layers"][1]["digest"][7:]
     good = blob.read_bytes()
     blob.write_bytes(good[:30] + bytes([good[30] ^ 1]) + good[31:])
-    save(engine, "--transport", kind, "-o", out / "x", TWO).fails("layer 2 of 2", "its digest is", "load the image again", rc=1)
+    save(engine, "--transport", kind, "-o", out / "x", TWO).fails("layer 2 of 2", "its digest is", f"image verify --repair {TWO}", "load the image again", rc=1)
     assert {name: (out / name).read_bytes() for name in os.listdir(out)} == before
     assert in_progress(engine) == []
 

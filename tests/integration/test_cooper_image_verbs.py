@@ -2,10 +2,11 @@
 
 import json
 import os
+import signal
 
 import pytest
 
-from lib import proc
+from lib import proc, rawtar
 from lib.cooper import busybox_layout, engine_dir, new_engine  # noqa: F401
 from lib.layouts import Layout, entry, layer
 
@@ -43,6 +44,18 @@ def test_image_verbs(new_engine, busybox_layout):
     assert engine.json("image", "ls")["images"] == []
     engine("image", "gc").check()
     engine("run", "--rm", "--pull", "never", "busybox", "true").fails("image load", rc=125)
+
+
+def test_records_of_verbs_that_change(new_engine):
+    """--format json: what was tagged, unpacked and removed, and ids alone."""
+    engine = new_engine()
+    identity = engine.json("image", "ls")["images"][0]["id"]
+    assert engine.json("image", "ls", "-q") == {"images": [{"id": identity}]}
+    tagged = engine.json("image", "tag", "busybox", "other:1")["image"]
+    assert tagged["id"] == identity and tagged["names"] == ["localhost/busybox:latest", "localhost/other:1"]
+    out = engine.json("image", "extract", "busybox", engine.folder / "out")
+    assert out["image"]["id"] == identity and out["directory"] == str(engine.folder / "out")
+    assert engine.json("image", "rm", "other:1", "busybox") == {"untagged": ["localhost/other:1", "localhost/busybox:latest"], "deleted": [identity]}
 
 
 def test_image_ls_of_a_name_and_inspect(new_engine):
@@ -116,6 +129,98 @@ def test_image_import(new_engine, workdir):
     assert out.splitlines() == ["Loaded image: localhost/mine:2"]
     data = (workdir / "root.tar").read_bytes()
     assert engine("image", "import", "-", "piped", stdin=data).rc == 0
+
+
+@pytest.mark.parametrize("program", ["xz", "bzip2", "gzip"])
+def test_image_import_of_compressed_archives(new_engine, workdir, program):
+    """All that load takes; what no layer may be is kept uncompressed, with the digest of the plain archive."""
+    engine = new_engine(load=False)
+    (workdir / "f").write_text("f" * 100_000)
+    proc.run("tar", "-C", workdir, "-cf", workdir / "plain.tar", "f").check()
+    proc.run(program, "-k", workdir / "plain.tar").check()
+    packed = next(workdir.glob("plain.tar.*"))
+    engine("image", "import", "-m", "1", packed, "packed").check()
+    engine("image", "import", "-m", "2", "-", "piped", stdin=packed.read_bytes()).check()
+    engine("image", "import", "-m", "3", workdir / "plain.tar", "plain").check()
+    packed, piped, plain = (engine.json("image", "ls", name)["images"][0] for name in ("packed", "piped", "plain"))
+    assert packed["layers"] == piped["layers"] and packed["size_bytes"] == plain["size_bytes"] > 100_000
+    assert (packed["layers"] == plain["layers"]) == (program != "gzip")
+    engine("image", "extract", "packed", workdir / "x").check()
+    assert (workdir / "x/f").stat().st_size == 100_000
+
+
+@pytest.mark.parametrize("verb", ["load", "import"])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_load_and_import(new_engine, workdir, verb, number):
+    """While they wait for the rest of the archive; nothing is left, and they end by the signal."""
+    engine = new_engine(load=False)
+    os.mkfifo(workdir / "pipe")
+    tmp = engine.root / "images/tmp"
+    with engine.background("image", verb, workdir / "pipe") as running, open(workdir / "pipe", "wb") as pipe:
+        pipe.write(rawtar.header(b"f", 1 << 20) + bytes(1 << 16))
+        pipe.flush()
+        proc.until(lambda: tmp.is_dir() and os.listdir(tmp), 10, 0.005, "the work has begun")
+        running.signal(number)
+        assert running.wait(20).rc == 128 + number
+        assert os.listdir(tmp) == []
+
+
+BAD_NAMES = [
+    ("rm", "Up"), ("rm", ""), ("rm", "busybox", "a:b:c"), ("tag", "busybox", "Up:1"), ("tag", "Up", "x"), ("load", "-n", "my name"), ("verify", "a:b:c"), ("inspect", "./t.sif"), ("convert", "./t.sif", "x.tar"),
+    ("history", "Up"), ("tree", "Up"), ("diff", "busybox", "Up"), ("save", "Up"), ("cat-manifest", "Up"), ("extract", "Up", "x"), ("push", "Up"), ("pull", "https://r.example/a"), ("pull", "a", "--platform", "foo"),
+]
+
+
+@pytest.mark.parametrize("words", BAD_NAMES, ids=lambda words: "-".join(words))
+def test_bad_names_are_a_wrong_command_line(new_engine, busybox_layout, words):
+    """Nothing is looked for or done."""
+    engine = new_engine()
+    more = (busybox_layout,) if words[0] == "load" else ()
+    result = engine("image", *words, *more).fails(rc=125)
+    assert any(f"'{word}'" in result.err for word in words[1:]) or "is empty" in result.err
+    assert [i["names"] for i in engine.json("image", "ls")["images"]] == [["localhost/busybox:latest"]]
+
+
+def test_hints_fit(new_engine, workdir):
+    """What to try is what helps here."""
+    engine = new_engine()
+    for words in (("rm", "nosuch"), ("tag", "nosuch", "x"), ("diff", "nosuch", "busybox"), ("save", "nosuch")):
+        assert "pull" not in engine("image", *words).fails("'nosuch' is not in the store", "image ls", rc=1).err
+    engine("image", "rm", "busybix").fails("did you mean localhost/busybox:latest?", rc=1)
+    engine("image", "inspect", "./t.sif").fails("is the path of a file", "cooper run", rc=125)
+    (workdir / "f").write_text("f")
+    proc.run("tar", "-C", workdir, "-cf", workdir / "f.tar", "f").check()
+    engine("image", "import", "-c", "FOO bar", workdir / "f.tar").fails("'foo' is not known", "ENTRYPOINT", "WORKDIR", rc=125)
+    (workdir / "policy.json").write_text('{"default": [{"type": "reject"}]}')
+    engine("image", "import", "--signature-policy", workdir / "policy.json", workdir / "f.tar").fails(f"{workdir}/f.tar", rc=1)
+
+
+def test_hints_for_image_files(new_engine, workdir):
+    """A file that is run where it lies is neither loaded nor asked for."""
+    engine = new_engine(load=False)
+    (workdir / "t.squashfs").write_bytes(b"hsqs" + bytes(200))
+    engine("image", "load", "t.squashfs", cwd=workdir).fails("is an image file", "cooper run ./t.squashfs", rc=1)
+    engine("image", "load", workdir / "t.squashfs").fails(f"cooper run {workdir}/t.squashfs", rc=1)
+    engine("run", "t.squashfs", cwd=workdir).fails("not in the store", "did you mean ./t.squashfs?", rc=125)
+
+
+def test_always_needs_a_name(new_engine):
+    """No registry knows an id."""
+    engine = new_engine()
+    identity = engine.json("image", "ls")["images"][0]["id"]
+    for word in (identity, identity.removeprefix("sha256:")[:12]):
+        engine("run", "--rm", "--pull", "always", word, "true").fails("named by its id", "--pull missing", rc=125)
+        engine("run", "--rm", "--pull", "newer", word, "true").check()
+
+
+def test_run_of_another_platform(new_engine, workdir):
+    """An image of the store for another platform is none: it would be fetched, and never without asking."""
+    engine = new_engine()
+    other = "s390x" if os.uname().machine != "s390x" else "amd64"
+    engine("run", "--rm", "--platform", f"linux/{other}", "--pull", "never", "busybox", "true").fails(f"not for linux/{other}", rc=125)
+    engine("run", "--rm", "--platform", "linux", "--pull", "never", "busybox", "true").check()
+    engine("run", "--rm", "--platform", "foo", "busybox", "true").fails("--platform", "'foo'", rc=125)
+    engine("run", "--rm", "--creds", "nopassword", "busybox", "true").fails("USER:PASSWORD", rc=125)
 
 
 def test_image_import_of_an_image(new_engine, busybox_layout, workdir):

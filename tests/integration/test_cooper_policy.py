@@ -214,6 +214,21 @@ def test_load_by_transport(engine, signed, workdir):
     assert engine("image", "load", signed.layout.path).rc == 1
 
 
+def test_what_is_judged_is_what_is_read(engine, signed, workdir):
+    """The path is used once, to open it: nobody can put another file there between the policy and the reading."""
+    archive = signed.layout.archive(workdir / "image.tar")
+    (workdir / "link.tar").symlink_to(archive)
+    (workdir / "link").symlink_to(signed.layout.path)
+    (workdir / "root.tar").symlink_to(workdir / "rootfs.tar")
+    proc.run("tar", "-C", signed.folder / "registries.d", "-cf", workdir / "rootfs.tar", ".").check()
+    engine.policy(REJECT, **{"oci-archive": {str(workdir.resolve()): [ACCEPT]}, "oci": {str(signed.layout.path.resolve()): [ACCEPT]}, "tarball": {"": [ACCEPT]}})
+    for verb, name in (("load", "link.tar"), ("load", "link"), ("import", "root.tar")):
+        trace = workdir / "trace"
+        proc.run("strace", "-f", "-e", "trace=file", "-o", trace, *engine.argv("image", verb, workdir / name), env=engine.environ, timeout=60).check()
+        used = [line for line in trace.read_text().splitlines() if f'{workdir}/{name}"' in line and "execve" not in line]
+        assert len(used) == 1 and "openat(" in used[0], used
+
+
 # --- GnuPG --------------------------------------------------------------------------
 
 

@@ -66,15 +66,16 @@ def test_pull_and_run(engine, plain):
 
 
 def test_second_pull_fetches_nothing(engine, plain):
-    """Of what is there only the tag is asked for; by digest not even that."""
+    """Of what is there the registry is asked what the tag names, and sends nothing; by digest it is not asked."""
     name = f"{plain.host}/library/busybox:1"
     first = json.loads(engine("image", "pull", "--format", "json", name, timeout=60).check().out)
     assert not first["was_there"] and first["fetched_layers"] >= 1 and first["fetched_bytes"] > 0
-    before = len(plain.fetched())
+    before = len(plain.requests())
     second = json.loads(engine("image", "pull", "--format", "json", name, timeout=60).check().out)
     assert second["was_there"] and second["fetched_layers"] == 0 and second["fetched_bytes"] == 0
     assert second["image"]["id"] == first["image"]["id"]
-    assert plain.fetched()[before:] == ["/v2/library/busybox/manifests/1"]
+    asked = [(method, path) for method, path, _ in plain.requests()[before:] if path != "/v2/"]
+    assert asked == [("HEAD", "/v2/library/busybox/manifests/1")]
     before = len(plain.requests())
     engine("image", "pull", f"{plain.host}/library/busybox@{plain.digest('library/busybox:1')}").check()
     asked = [path for _, path, _ in plain.requests()[before:] if "manifests/sha256" in path or "blobs" in path]
@@ -107,9 +108,18 @@ def test_index_gives_this_machines_platform(engine, plain, workdir):
     engine("image", "extract", name, workdir / "x").check()
     assert os.listdir(workdir / "x") == ["ours"]
     assert len([p for p in plain.fetched()[before:] if "/blobs/" in p]) == 2, "its configuration and its layer"
+    before = len(plain.fetched())
+    engine("image", "pull", name, timeout=60).check()
+    assert plain.fetched()[before:] == [], "the index is the same"
     engine("image", "pull", "--platform", "linux/s390x", name, timeout=60).check()
     engine("image", "extract", name, workdir / "y").check()
     assert os.listdir(workdir / "y") == ["other"]
+    before = len(plain.fetched())
+    engine("image", "pull", "--platform", "linux/s390x", name, timeout=60).check()
+    assert plain.fetched()[before:] == []
+    engine("image", "pull", name, timeout=60).check()
+    engine("image", "extract", name, workdir / "z").check()
+    assert os.listdir(workdir / "z") == ["ours"], "another platform of the same index"
     engine("image", "pull", "--platform", "linux/ppc64le", name).fails("ppc64le", "amd64", "s390x", rc=1)
 
 
@@ -145,6 +155,20 @@ def test_tls_needs_its_authority(engine, secured):
     """A certificate of an unknown authority is refused, with what to do about it."""
     engine("image", "pull", f"{secured.host}/busybox:1").fails("certificate", "/etc/cooper/certs.d/", "ca.crt", rc=1)
     assert engine.json("image", "ls")["images"] == []
+
+
+def test_run_with_the_flags_of_pull(engine, secured, trusted, workdir):
+    """What reaches the registry of a pull does so for run."""
+    name = f"{secured.host}/busybox:1"
+    engine("run", "--rm", "--cert-dir", workdir, name, "true").fails("certificate", f"{workdir}/ca.crt", rc=125)
+    engine("run", "--rm", "--tls-verify=false", name, "true").fails("401", "--creds", rc=125)
+    document = engine.folder / "auth.json"
+    document.write_text(json.dumps({"auths": {secured.host: {"auth": auth()}}}))
+    flags = ("--cert-dir", trusted, "--authfile", document, "--platform", "linux", "--quiet")
+    result = engine("run", "--rm", *flags, f"docker://{name}", "echo", "hi", timeout=60).check()
+    assert (result.out, result.err) == ("hi\n", "")
+    engine("image", "rm", f"docker://{name}").check()
+    engine("run", "--rm", "--tls-verify=false", "--creds", "cooper:" + USERS["cooper"], name, "true", timeout=60).check()
 
 
 @pytest.mark.parametrize("way", ["--creds", "--authfile", "REGISTRY_AUTH_FILE", "docker", "containers"])
@@ -227,17 +251,17 @@ def test_mirror(engine, plain):
 
 
 def test_run_fetches_what_is_missing(engine, plain):
-    """run fetches once; never fetches nothing, always asks each time, newer does if the registry answers."""
+    """run fetches once; never fetches nothing, always asks each time, newer does if the registry answers; no more than what the tag names."""
     name = f"{plain.host}/library/busybox:1"
     engine("run", "--rm", "--pull", "never", name, "true").fails(name, "image pull", rc=125)
     assert engine("run", "--rm", name, "echo", "hi", timeout=60).check().out == "hi\n"
-    before = len(plain.fetched())
+    before = len(plain.requests())
     engine("run", "--rm", "--pull", "missing", name, "true").check()
-    assert len(plain.fetched()) == before
-    engine("run", "--rm", "--pull", "always", name, "true", timeout=60).check()
-    assert plain.fetched()[before:] == ["/v2/library/busybox/manifests/1"]
-    engine("run", "--rm", "--pull", "newer", name, "true", timeout=60).check()
-    assert plain.fetched()[before + 1:] == ["/v2/library/busybox/manifests/1"]
+    assert len(plain.requests()) == before
+    for policy in ("always", "newer"):
+        before = len(plain.requests())
+        engine("run", "--rm", "--pull", policy, name, "true", timeout=60).check()
+        assert [(method, path) for method, path, _ in plain.requests()[before:] if path != "/v2/"] == [("HEAD", "/v2/library/busybox/manifests/1")]
     engine("image", "tag", name, "localhost:1/gone:1").check()
     result = engine("run", "--rm", "--pull", "newer", "localhost:1/gone:1", "echo", "hi", timeout=60).check()
     assert result.out == "hi\n" and "localhost:1" in result.err and "as it is here" in result.err
@@ -274,7 +298,7 @@ def test_progress_on_a_terminal(engine, plain, workdir):
 @pytest.mark.parametrize("verb", ["pull", "fetch"])
 def test_words(engine, plain, verb):
     """pull is fetch; a wrong command line has its own exit status."""
-    engine("image", verb, f"{plain.host}/library/busybox:1", timeout=60).check()
+    engine("image", verb, f"docker://{plain.host}/library/busybox:1", timeout=60).check()
     engine("image", verb).fails("argument", rc=125)
     engine("image", verb, "x", "--creds", "nopassword").fails("USER:PASSWORD", rc=125)
     engine("image", verb, "x", "--platform", "a/b/c/d").fails("platform", rc=125)

@@ -211,8 +211,12 @@ def test_damaged_blob(engine, registry, layout, harm):
     file.unlink()
     if harm != "gone":
         file.write_bytes(data[:-1] if harm == "too short" else data[:-1] + bytes([data[-1] ^ 1]))
-    push(engine, registry).fails(layout.large, "image rm", rc=1)
+    push(engine, registry).fails(layout.large, f"image verify --repair {NAME}", "load the image again", rc=1)
     assert "1" not in registry.documents and layout.large not in registry.documents and registry.sent("PATCH") == []
+    engine("image", "verify", "--repair", NAME)
+    engine("image", "load", layout.path).check()
+    push(engine, registry).check()
+    has_all(registry, layout)
 
 
 def test_removed_meanwhile(engine, registry, layout):
@@ -528,7 +532,7 @@ def test_token(engine, registry, layout):
         push(engine, registry, "--creds", "me:pass").check()
         has_all(registry, layout)
         [(_, path, headers)] = service.requests
-        assert "scope=repository%3aname%3apull%2cpush" in path and headers["Authorization"].startswith("Basic ")
+        assert "scope=repository%3Aname%3Apull%2Cpush" in path and headers["Authorization"].startswith("Basic ")
     assert not any(headers.get("Authorization", "").startswith("Basic") for _, _, headers in registry.requests)
 
 

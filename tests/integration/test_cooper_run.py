@@ -503,7 +503,7 @@ def test_pull_policies(cooper):
     cooper("run", "--rm", "--pull", "newer", "cask:1", "true").check()
     cooper("run", "--rm", "--pull", "always", "cask:1", "true").fails("localhost/cask:1", "this machine only", rc=125)
     identity = cooper.json("image", "inspect", "cask:1")["images"][0]["id"]
-    cooper("run", "--rm", "--pull", "always", identity, "true").check()
+    cooper("run", "--rm", "--pull", "always", identity, "true").fails("named by its id", rc=125)
     cooper("image", "rm", "localhost/cask:1").check()
     assert cooper.pods() == []
 

@@ -46,8 +46,12 @@ def test_add_list_remove(engine, keys, workdir):
     shown = proc.run("gpg", "--homedir", keys.home.name, "--show-keys", "--with-colons", path).check().out
     assert keys.alice.upper() in shown, "others read it"
     assert listed(engine) == [("", keys.alice), ("example.com/team", keys.alice)]
-    assert listed(engine, "--prefix", "example.com/team") == [("example.com/team", keys.alice)]
-    assert "Alice <alice@example.com>" in engine("trust", "ls").check().out
+    assert listed(engine, "--all-names") == [("", keys.alice)]
+    for name in ("example.com/team", "example.com/team/app"):
+        assert listed(engine, "--prefix", name) == listed(engine), "what counts for images of that name"
+    assert listed(engine, "--prefix", "example.com/teammate") == [("", keys.alice)]
+    table = engine("trust", "ls").check().out
+    assert "Alice <alice@example.com>" in table and all(row.replace(" ", "").count(keys.alice.upper()) for row in table.splitlines()[1:])
     engine("trust", "rm", "--all-names", keys.alice.upper()).check()
     engine("trust", "rm", keys.alice[-16:]).check()
     assert listed(engine) == [] and os.listdir(engine.local / "prefix.d") == []
@@ -66,7 +70,7 @@ def test_vendor_key_is_masked(engine, keys, workdir):
     assert listed(engine) == [("", keys.alice)]
 
 
-@pytest.mark.parametrize("answer, trusted", [("yes", True), ("no", False)])
+@pytest.mark.parametrize("answer, trusted", [("yes", True), ("no", False), ("n", False)])
 def test_review_on_a_terminal(engine, keys, workdir, answer, trusted):
     """Fingerprint and user id are shown before anything is trusted; only yes is yes."""
     file = keys.export(workdir / "alice.asc", keys.alice)

@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from lib import proc
+from lib import proc, ptys
 from lib.cooper import busybox_layout, cooper, cooper_session, engine_dir, new_engine  # noqa: F401
 
 pytestmark = pytest.mark.needs("root", "cooper", "isolation")
@@ -617,8 +617,40 @@ def test_completion(cooper, unique):
     assert any("busybox" in image for image in offers("run", ""))
     with cooper.running(unique()) as name:
         assert offers("exec", name[:-1]) == [name]
-    bash = f"cooper() {{ {cooper.binary} \"$@\"; }}; PATH={os.path.dirname(cooper.binary)}:$PATH; {script}\nCOMP_WORDS=(cooper image l); COMP_CWORD=2; _cooper; echo ${{COMPREPLY[*]}}"
+    bash = f"cooper() {{ {cooper.binary} \"$@\"; }}; PATH={os.path.dirname(cooper.binary)}:$PATH; {script}\nCOMP_WORDS=(cooper image l); COMP_CWORD=2; COMP_LINE=\"cooper image l\"; COMP_POINT=14; _cooper; echo ${{COMPREPLY[*]}}"
     assert proc.run("bash", "-c", bash).check().out.split() == ["load", "ls"]
+
+
+def test_completion_at_a_prompt(cooper, unique, workdir):
+    """Tab in a real bash: names with colons, another engine's images, files, values behind an equals sign, ids."""
+    name = unique("tab")
+    cooper("image", "tag", "busybox", f"{name}:1.0").check()
+    identity = cooper.json("image", "inspect", f"{name}:1.0")["images"][0]["id"]
+    (workdir / "sub").mkdir()
+    (workdir / "root.sif").touch()
+    (workdir / "rc").write_text(f"PS1='@ '\nPATH={os.path.dirname(cooper.binary)}:$PATH\nbind 'set bell-style none'\nsource <(cooper completion bash)\n")
+    place = f"--root {cooper.root} --run-root={cooper.run_root}"
+    lines = {
+        f"cooper {place} image rm localhost/{name}:": f"localhost/{name}:1.0",
+        f"cooper {place} image history localhost/{name[:-1]}": f"localhost/{name}:1.0",
+        f"cooper {place} image rm {identity[7:14]}": identity[7:19],
+        f"cooper {place} image rm {identity[:14]}": identity[:19],
+        "cooper run ./ro": "./root.sif",
+        "cooper image extract busybox s": "sub/",
+        "cooper run --network=no": "--network=none",
+        "cooper run --cidfile=ro": "--cidfile=root.sif",
+        "cooper --root /nowhere image rm b": "b",
+    }
+    with ptys.OnTerminal("bash", "--norc", "-i", env={**os.environ, **cooper.environ, "TERM": "dumb"}, cwd=workdir, columns=500) as shell:
+        shell.write(f"source {workdir}/rc\n")
+        shell.expect("@ ")
+        for line, end in lines.items():
+            shell.write(f"{line}\t\x01set -- \necho [${{@: -1}}]\n")  # to the beginning of the line, and there other words
+            assert f"[{end}]" in shell.expect(f"[{end}]"), line
+        shell.write("exit\n")
+        shell.wait()
+    assert not os.path.exists("/nowhere")
+    cooper("image", "rm", f"{name}:1.0").check()
 
 
 def test_output_to_a_full_disk(cooper):

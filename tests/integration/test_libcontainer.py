@@ -7,6 +7,7 @@ import signal
 
 import pytest
 
+from lib import criu
 from lib import libcontainer as lc
 from lib import proc
 from lib.libcontainer import box, lc_engine, make_container  # noqa: F401
@@ -325,12 +326,23 @@ def test_state(box):
         assert len(state["external_descriptors"]) == 3
 
 
-def test_checkpoint_is_refused(box):
-    """Checkpoint: said to be unsupported, with nothing done."""
+def test_checkpoints_that_fail(box, workdir):
+    """Checkpoint: what is wrong is said, the container goes on, nothing is left."""
+    images = workdir / "images"
+    box.verb("checkpoint").fails("--image-path", rc=125)
+    box.verb("restore", "--image-path", images).fails("does not exist", "--from", rc=1)
     with box.running() as there:
-        box.verb("checkpoint", "--image-path", "/tmp").fails("cannot be checkpointed", rc=125)
-        assert os.path.exists(f"/proc/{there.pid}")
-    box.verb("restore", "--image-path", "/tmp").fails("cannot be checkpointed", rc=125)
+        box.verb("checkpoint", "--image-path", images, "--page-server", "host").fails("ADDRESS:PORT", rc=125)
+        env = criu.fake_criu(workdir, log=images / "dump.log")
+        box.verb("checkpoint", "--image-path", images, env=env).fails("it cannot be", f"{images}/dump.log", rc=1)
+        assert box.pid() == there.pid
+        box.verb("restore", "--image-path", images, env=env).fails("is running", rc=1)
+    assert box.cooper("libcontainer", "ls").check().out == ""
+    (images / "inventory.img").write_text("")
+    box.verb("restore", "--image-path", images, "--from", box.write(), env=env).fails("EINVAL", rc=1)
+    box.config["networks"].append({"type": "veth", "name": "eth0", "address": "10.0.0.2/24", "mtu": 1500})
+    box.verb("restore", "--image-path", images, "--from", box.write(), env=env).fails("network interfaces", rc=1)
+    assert box.cooper("libcontainer", "ls").check().out == ""
 
 
 def test_hooks(box, workdir):

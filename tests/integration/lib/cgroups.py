@@ -53,6 +53,11 @@ def directory(controller, path):
     return v1_hierarchies()[controller] / path.lstrip("/")
 
 
+def home(path, controller="pids"):
+    """Directory of a cgroup path where the controller is: in its v1 hierarchy, or in the v2 tree."""
+    return directory(controller, path) if is_v1() else v2_mount() / path.lstrip("/")
+
+
 def read(controller, path, name):
     """Content of one cgroup v1 file, stripped."""
     return (directory(controller, path) / name).read_text().strip()

@@ -10,7 +10,7 @@ import re
 from lib import probes, proc
 
 HOST_FILES = ("/etc/passwd", "/etc/shadow", "/etc/hostname")
-STORED = ("blobs/sha256", "blobs/sha512", "refs/images", "refs/names", "trees", "tmp")
+STORED = ("blobs/sha256", "blobs/sha512", "refs/images", "refs/names", "trees", "tmp", "partial")
 
 
 @dataclasses.dataclass
@@ -42,7 +42,7 @@ def one_sentence(result, *words, rc=1):
 
 
 def contents(engine):
-    """All there is in the store but its fixed files: blobs, records, names, trees, work in progress."""
+    """All there is in the store but its fixed files: blobs, records, names, trees, work in progress, what pulls have left."""
     return sorted(f"{folder}/{name}" for folder in STORED for name in os.listdir(engine.root / "images" / folder))
 
 

@@ -1,5 +1,6 @@
 """Child processes with a time limit that always holds (SIGKILL to the whole group)."""
 
+import contextlib
 import dataclasses
 import os
 import shlex
@@ -100,6 +101,26 @@ def run(*args, stdin=None, env=None, cwd=None, timeout=DEFAULT_TIMEOUT, pass_fds
             kill_group(child.pid)
             raise
     return Result(argv, _status(child.returncode), (out or b"").decode(errors="replace"), (err or b"").decode(errors="replace"))
+
+
+def children(pid):
+    """Processes that this one has started."""
+    return [int(p) for p in run("ps", "--ppid", pid, "-o", "pid=").out.split()]
+
+
+def descriptors(pid):
+    """What the descriptors of a process are: number to link."""
+    out = {}
+    for number in os.listdir(f"/proc/{pid}/fd"):
+        with contextlib.suppress(FileNotFoundError):  # closed meanwhile
+            out[int(number)] = os.readlink(f"/proc/{pid}/fd/{number}")
+    return out
+
+
+def terminal(pid):
+    """The number of a process' controlling terminal; 0 for none."""
+    with open(f"/proc/{pid}/stat") as stat:
+        return int(stat.read().rsplit(")", 1)[1].split()[4])
 
 
 class Background:
