@@ -182,6 +182,40 @@ def plain_layers(image):
     return out
 
 
+def zstd_image(image):
+    """The same image with zstd layers, beside it; cached."""
+    folder = image / "zstd"
+    if (folder / "done").exists():
+        return folder
+    shutil.rmtree(folder, ignore_errors=True)
+    layout = folder / "layout"
+    (layout / "blobs/sha256").mkdir(parents=True)
+    (layout / "oci-layout").write_text('{"imageLayoutVersion":"1.0.0"}')
+    read = lambda descriptor: json.loads((image / "layout/blobs" / descriptor["digest"].replace(":", "/")).read_text())  # noqa: E731
+    manifest = read(json.loads((image / "layout/index.json").read_text())["manifests"][0])
+    config = add_blob(layout, "config.v1+json", json.dumps(read(manifest["config"])).encode())
+    layers = []
+    for tar in plain_layers(image):
+        packed = folder / "layer.zst"
+        run("zstd", "-q", "-f", "-3", tar, "-o", packed)
+        layers.append(add_blob(layout, "layer.v1.tar+zstd", packed.read_bytes()))
+        packed.unlink()
+    entry = add_blob(layout, "manifest.v1+json", json.dumps({**manifest, "config": config, "layers": layers}).encode())
+    entry["annotations"] = {"org.opencontainers.image.ref.name": "large"}
+    (layout / "index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": [entry]}))
+    run("tar", "-C", layout, "-cf", folder / "large.tar", "oci-layout", "index.json", "blobs")
+    (folder / "done").touch()
+    return folder
+
+
+def unmount_below(folder):
+    """What an engine left mounted in its store."""
+    points = [line.split()[4] for line in pathlib.Path("/proc/self/mountinfo").read_text().splitlines()]
+    for point in reversed(points):
+        if pathlib.Path(point).is_relative_to(folder):
+            forget("umount", "-l", point)
+
+
 def add_blob(layout, media, data):
     """Store bytes; returns the descriptor."""
     digest = hashlib.sha256(data).hexdigest()

@@ -4,12 +4,11 @@ import json
 import os
 import pathlib
 import shutil
-import tempfile
 import time
 
 import measure
 import peers
-from lib import registries
+import stores
 from measure import Job
 from report import Row, rows_of
 
@@ -268,86 +267,6 @@ def sum_private(wanted):
     return total
 
 
-def loads(bench):
-    """Into an empty store, unpacked: the same image of three layers, 300 MB. Then once more into the same store."""
-    image = peers.large_image(bench.cache)
-    tars = peers.plain_layers(image)
-    with tempfile.TemporaryDirectory(prefix="b") as short:
-        commands = [
-            load_command(bench, image),
-            ("podman load", lambda own: [*podman_argv(own, pathlib.Path(short)), "load", "-q", "-i", image / "large.tar"]),
-            ("umoci unpack", lambda own: ["umoci", "unpack", "--image", f"{image}/layout:large", own / "bundle"]),
-            ("tar of the uncompressed layers", lambda own: ["sh", "-c", f'cd "$0" && for tar; do tar -xf "$tar" || exit; done', own, *tars]),
-        ]
-        rows = into_empty_stores(bench, "load of a 300 MB image in three layers", commands)
-    base = [bench.bin / "cooper", "--root", bench.folder / "again/lib", "--run-root", bench.folder / "again/run"]
-    again = Job("cooper image load", [*base, "image", "load", image / "large.tar"])
-    peers.run(*map(str, again.argv))
-    rows += rows_of("load of an image that is there", bench.harness.run([again], bench.slow_rounds), "cooper image load")
-    shutil.rmtree(bench.folder / "again")
-    return rows
-
-
-def pulls(bench):
-    """The same image from a registry on this machine, over plain http; beside it its load from a file."""
-    image = peers.large_image(bench.cache)
-    with tempfile.TemporaryDirectory(prefix="b") as short, registries.DebianRegistry(bench.folder / "registry") as registry:
-        registry.push(f"oci:{image}/layout:large", "large:1")
-        name = f"{registry.host}/large:1"
-        commands = [
-            load_command(bench, image),
-            ("cooper image pull", lambda own: [*cooper_argv(bench, own), "image", "pull", "-q", name]),
-            ("podman pull", lambda own: [*podman_argv(own, pathlib.Path(short)), "pull", "-q", "--tls-verify=false", name]),
-        ]
-        return into_empty_stores(bench, "pull of a 300 MB image in three layers", commands)
-
-
-def into_empty_stores(bench, group, commands):
-    """Rounds of every command in turn: (name, argv of a directory of its own). The first is the baseline."""
-    series = {}
-    work = bench.folder / "stores"
-    for _ in range(bench.load_rounds):
-        for name, argv in commands:
-            own = work / name
-            own.mkdir(parents=True)
-            os.sync()
-            found = bench.harness.run_once(Job(name, argv(own)))
-            if isinstance(found, str):
-                series[name] = found
-            else:
-                whole = series.setdefault(name, measure.Series())
-                whole.ms += found.ms
-                whole.rss_kib += found.rss_kib
-            shutil.rmtree(work, ignore_errors=True)
-    return rows_of(group, series, commands[0][0])
-
-
-def cooper_argv(bench, own):
-    """cooper with an engine below that directory."""
-    return [str(bench.bin / "cooper"), "--root", own / "lib", "--run-root", own / "run"]
-
-
-def podman_argv(own, short):
-    """podman with a store below that directory; it wants a run root of at most 50 characters."""
-    return ["podman", "--root", own / "st", "--runroot", short / "rr", "--tmpdir", own / "tmp", "--events-backend", "file"]
-
-
-def load_command(bench, image):
-    """What others are compared with."""
-    return "cooper image load", lambda own: [*cooper_argv(bench, own), "image", "load", image / "large.tar"]
-
-
-def image_stores(bench):
-    """Verbs that look at all images, with ten thousand of them: names and records as the store writes them, no layers of any size."""
-    root = bench.folder / "many"
-    peers.many_images(root / "images", 10_000)
-    base = [bench.bin / "cooper", "--root", root, "--run-root", peers.in_memory(bench.folder / "run") / "many", "image"]
-    time.sleep(2.1)  # a change of just now would keep ls from using its copy of the records
-    jobs = [Job("cooper image ls", [*base, "ls"]), Job("cooper image ls --format json", [*base, "ls", "--format", "json"]), Job("cooper image gc", [*base, "gc"])]
-    bench.harness.run_once(jobs[0])
-    return rows_of("10,000 images in the store", bench.harness.run(jobs, bench.slow_rounds), "cooper image ls")
-
-
 def start_up(bench):
     """The programs themselves: version, over a static true."""
     jobs = [Job("true", [bench.rootfs / "bin/true"]), Job("coop --version", [bench.bin / "coop", "--version"]), Job("cooper version", [bench.bin / "cooper", "version"])]
@@ -367,9 +286,9 @@ SCENARIOS = {
     "memory": smallest_memory,
     "engines": engines,
     "monitor": idle_monitor,
-    "load": loads,
-    "pull": pulls,
-    "images": image_stores,
+    "load": stores.loads,
+    "pull": stores.pulls,
+    "images": stores.many,
 }
 
 
@@ -384,18 +303,7 @@ def verdicts(rows):
         ours = found.get((group, "cooper"))
         if name == "podman" and ours:
             lines.append((f"{group}: cooper run 10 times faster than podman run ({row.ms / ours.ms:.1f} times)", row.ms >= 10 * ours.ms))
-    for group, ours in (("load", "cooper image load"), ("pull", "cooper image pull")):
-        times = {name: row.ms for (of, name), row in found.items() if of.startswith(f"{group} of a 300 MB image")}
-        fastest = min((ms for name, ms in times.items() if name.split()[0] in ("podman", "umoci")), default=None)
-        if ours in times and fastest is not None:
-            lines.append((f"{group}: as fast as the faster peer ({times[ours]:.0f} against {fastest:.0f} ms)", times[ours] <= fastest))
-        if ours in times and group == "pull":
-            load = times["cooper image load"]
-            lines.append((f"pull: at most a fifth slower than a load ({times[ours]:.0f} against {load:.0f} ms)", times[ours] <= 1.2 * load))
-    listed = found.get(("10,000 images in the store", "cooper image ls"))
-    if listed:
-        lines.append((f"image ls of 10,000 images under 50 ms ({listed.ms:.1f} ms)", listed.ms < 50))
-    return lines
+    return lines + stores.verdicts(found)
 
 
 def dump(rows, path, extra):

@@ -97,27 +97,33 @@ Result<std::size_t> Decompressor::Rewound::read(std::span<char> buffer) {
   return n;
 }
 
-Decompressor::Decompressor(Compression compression, std::string head, ByteSource& input, std::size_t max_window_bytes)
+Decompressor::Decompressor(Compression compression, std::string head, ByteSource& input, std::size_t max_window_bytes,
+                           const MakeGzipReader& make_gzip_reader)
     : compression_(compression), rewound_(std::move(head), input) {
-  if (compression_ == Compression::kGzip) inner_ = std::make_unique<GzipReader>(rewound_);
+  if (compression_ == Compression::kGzip) {
+    if (make_gzip_reader) inner_ = make_gzip_reader(rewound_);
+    if (!inner_) inner_ = std::make_unique<GzipReader>(rewound_);
+  }
   if (compression_ == Compression::kZstd) inner_ = std::make_unique<ZstdReader>(rewound_, max_window_bytes);
   if (compression_ == Compression::kBzip2) inner_ = std::make_unique<Bzip2Reader>(rewound_);
   if (compression_ == Compression::kXz) inner_ = std::make_unique<XzReader>(rewound_);
 }
 
 Result<std::unique_ptr<Decompressor>> Decompressor::create(ByteSource& input, Accept accept,
-                                                           std::size_t max_window_bytes) {
+                                                           std::size_t max_window_bytes,
+                                                           const MakeGzipReader& make_gzip_reader) {
   ASSIGN_OR_RETURN(Head head, read_head(input, accept));
   // Not make_unique: the constructor is private, and the object must not move (inner_ refers to rewound_).
   return std::unique_ptr<Decompressor>(new Decompressor(head.compression, std::move(head.bytes), input,
-                                                        max_window_bytes));  // ban-ok(new): private constructor
+                                                        max_window_bytes,
+                                                        make_gzip_reader));  // ban-ok(new): private constructor
 }
 
 Result<std::unique_ptr<Decompressor>> Decompressor::for_layer(ByteSource& input) {
   ASSIGN_OR_RETURN(Head head, read_head(input, Accept::kArchives));
   if (is_accepted(head.compression, Accept::kLayers)) head.compression = Compression::kNone;
-  return std::unique_ptr<Decompressor>(new Decompressor(head.compression, std::move(head.bytes), input,
-                                                        kMaxWindowBytes));  // ban-ok(new): private constructor
+  return std::unique_ptr<Decompressor>(new Decompressor(head.compression, std::move(head.bytes), input, kMaxWindowBytes,
+                                                        {}));  // ban-ok(new): private constructor
 }
 
 Result<std::size_t> Decompressor::read(std::span<char> buffer) {

@@ -1,6 +1,7 @@
 // Finds out how bytes are compressed by looking at them, and undoes it.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string_view>
 
@@ -20,12 +21,17 @@ Compression sniff(std::string_view head);
 // Which compressions are undone: those that layers of OCI images have, or with bzip2 and xz those of archives.
 enum class Accept { kLayers, kArchives };
 
+// Somebody else's way to undo gzip: its plain bytes, or null when it has none and nothing of the source was read. The
+// source outlives what is made.
+using MakeGzipReader = std::function<std::unique_ptr<ByteSource>(ByteSource& compressed)>;
+
 // The uncompressed bytes of a source of unknown compression.
 class Decompressor final : public ByteSource {
  public:
   // Errc::kUnsupported for a compression that is not accepted, and for lz4. `input` must outlive the result.
   static Result<std::unique_ptr<Decompressor>> create(ByteSource& input, Accept accept = Accept::kLayers,
-                                                      std::size_t max_window_bytes = kMaxWindowBytes);
+                                                      std::size_t max_window_bytes = kMaxWindowBytes,
+                                                      const MakeGzipReader& make_gzip_reader = {});
   // The bytes as a layer of an OCI image may have them: bzip2 and xz are undone, what layers may be passes as it is.
   static Result<std::unique_ptr<Decompressor>> for_layer(ByteSource& input);
   Result<std::size_t> read(std::span<char> buffer) override;
@@ -44,7 +50,8 @@ class Decompressor final : public ByteSource {
     std::size_t at_ = 0;
     ByteSource& rest_;
   };
-  Decompressor(Compression compression, std::string head, ByteSource& input, std::size_t max_window_bytes);
+  Decompressor(Compression compression, std::string head, ByteSource& input, std::size_t max_window_bytes,
+               const MakeGzipReader& make_gzip_reader);
 
   Compression compression_;
   Rewound rewound_;

@@ -9,8 +9,10 @@
 
 #include "base/strings.h"
 #include "codec/digest.h"
+#include "fetch/inflate.h"
 #include "fetch/thread.h"
 #include "image/internal/ring.h"
+#include "io/helper_program.h"
 #include "sys/file.h"
 #include "sys/process.h"
 
@@ -25,6 +27,15 @@ using fetch::Thread;
 constexpr std::size_t kHashConsumer = 0;
 constexpr std::size_t kUnpackConsumer = 1;
 constexpr std::uint64_t kWritebackStep = std::uint64_t{8} << 20;
+// Of smaller layers the start of a program costs more than it saves.
+constexpr std::uint64_t kMinInflateBytes = std::uint64_t{1} << 20;
+
+// By cooper-inflate where it is installed; null: by ourselves.
+std::unique_ptr<codec::ByteSource> inflate_elsewhere(codec::ByteSource& compressed) {
+  const auto program = io::find_helper("cooper-inflate", "", "");
+  if (!program.ok()) return nullptr;
+  return fetch::InflatedGzip::start(*program, compressed);
+}
 
 // Reads the stored bytes, hashing, copying and counting them on the way.
 class StoredBytes final : public codec::ByteSource {
@@ -134,13 +145,16 @@ Result<std::uint64_t> Pipeline::fill_ring(codec::ByteSource& plain) {
 
 Result<Pipeline::Stored> Pipeline::produce_layer(LayerInput& input, std::uint64_t done_before) {
   StoredBytes stored(input, done_before, progress_);
-  auto plain = Decompressor::create(stored, codec::Accept::kLayers, input.max_window_bytes);
+  const bool large = !input.size_bytes || *input.size_bytes >= kMinInflateBytes;
+  auto plain = Decompressor::create(stored, codec::Accept::kLayers, input.max_window_bytes,
+                                    large ? inflate_elsewhere : codec::MakeGzipReader());
   if (!plain.ok()) return std::move(plain).error().with(input.what);
   const Compression compression = (*plain)->compression();
   const bool same_algorithm =
       !input.digest || !input.diff_id || input.digest->algorithm() == input.diff_id->algorithm();
   if (compression == Compression::kNone && same_algorithm) stored.stop_hashing();
   Result<std::uint64_t> filled = fill_ring(**plain);
+  plain->reset();  // nobody else reads the stored bytes from here on
   if (filled.ok() || filled.error().code() == Errc::kCorrupt) {
     // What follows the compressed data, or its broken part, belongs to the stored bytes too: a wrong digest or size
     // tells more than a broken stream.

@@ -8,6 +8,7 @@
 #include <mutex>
 
 #include "base/strings.h"
+#include "confine/sandbox.h"
 #include "fetch/protocol.h"
 #include "fetch/thread.h"
 #include "io/file.h"
@@ -15,7 +16,6 @@
 #include "registry/http.h"
 #include "registry/page.h"
 #include "registry/registry.h"
-#include "registry/sandbox.h"
 #include "registry/transfer.h"
 #include "registry/upload.h"
 #include "registry/url.h"
@@ -144,7 +144,7 @@ Status Server::run() {
 
 Status serve_or_fail() {
   // Before anything is read that somebody else has written.
-  RETURN_IF_ERROR(drop_root());
+  RETURN_IF_ERROR(confine::drop_root());
   (void)::signal(SIGPIPE, SIG_IGN);
   RETURN_IF_ERROR(HttpClient::initialise());
   fetch::Setup setup;
@@ -156,7 +156,7 @@ Status serve_or_fail() {
     text.resize(n);
     ASSIGN_OR_RETURN(setup, fetch::parse_setup(std::move(text)));
   }
-  RETURN_IF_ERROR(enter_sandbox(Purpose::kTransfer));
+  RETURN_IF_ERROR(confine::enter_sandbox(confine::Purpose::kTransfer));
   Server server(BorrowedFd(fetch::kSocketFd), std::move(setup));
   const Status status = server.run();
   if (!status.ok()) say(status.error());

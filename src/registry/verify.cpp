@@ -7,8 +7,8 @@
 
 #include <memory>
 
+#include "confine/sandbox.h"
 #include "io/file.h"
-#include "registry/sandbox.h"
 #include "sys/file.h"
 
 namespace cooper::registry {
@@ -42,11 +42,11 @@ Result<std::string> read_descriptor(int number) {
 }
 
 Status answer() {
-  RETURN_IF_ERROR(drop_root());
+  RETURN_IF_ERROR(confine::drop_root());
   // Its configuration could not be read any more when it is first needed.
   if (::OPENSSL_init_crypto(OPENSSL_INIT_NO_LOAD_CONFIG, nullptr) != 1)
     return Error(Errc::kSystem, "libcrypto does not start");
-  RETURN_IF_ERROR(enter_sandbox(Purpose::kCompute));
+  RETURN_IF_ERROR(confine::enter_sandbox(confine::Purpose::kCompute));
   ASSIGN_OR_RETURN(const std::string key, read_descriptor(fetch::kVerifyKeyFd));
   ASSIGN_OR_RETURN(const std::string payload, read_descriptor(fetch::kVerifyPayloadFd));
   ASSIGN_OR_RETURN(const std::string signature, read_descriptor(fetch::kVerifySignatureFd));

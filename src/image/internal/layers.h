@@ -1,6 +1,6 @@
 // Reads layers once, doing everything at the same time: check the digest of the compressed bytes, keep a copy of them,
-// decompress, check the diff_id, and unpack into a tree. Three threads; nothing is left running on return. Memory:
-// about 7 MiB.
+// decompress, check the diff_id, and unpack into a tree. Three threads, and a fourth beside cooper-inflate; nothing is
+// left running on return. Memory: about 7 MiB.
 #pragma once
 
 #include <cstdint>
@@ -37,7 +37,7 @@ struct LayerOutput {
   std::uint64_t plain_bytes = 0;  // of the uncompressed tar
 };
 
-// Bytes of all inputs read so far. Called on the calling thread.
+// Bytes of all inputs read so far. Called on one thread at a time, not always the calling one.
 using LayerProgress = std::function<void(std::uint64_t done_bytes)>;
 
 // `builder` may be null: digests are checked and copies made, nothing is unpacked. Its finish() is called at the end.

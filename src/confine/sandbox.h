@@ -1,15 +1,15 @@
-// What cooper-fetch gives up before it speaks to anybody: root, new privileges, every file but those that name
-// resolution, TLS and the dynamic loader read, and every system call that a client of HTTP does not make.
+// What programs of ours that handle the bytes of strangers give up before they do: root, new privileges, every file but
+// those that their work needs, and every system call that it does not make.
 #pragma once
 
 #include "base/error.h"
 
-namespace cooper::registry {
+namespace cooper::confine {
 
 // "nobody" and "nogroup" of every distribution.
-inline constexpr unsigned kFetchUser = 65534;
+inline constexpr unsigned kNobody = 65534;
 
-// Becomes that user when it is root. The caller has one thread.
+// Becomes that user when it is root, and leaves no core. The caller has one thread.
 Status drop_root();
 // What is left for a process to do.
 enum class Purpose {
@@ -19,4 +19,4 @@ enum class Purpose {
 // Landlock (where the kernel has it) and seccomp; the caller has one thread, and those it starts later inherit it.
 Status enter_sandbox(Purpose purpose);
 
-}  // namespace cooper::registry
+}  // namespace cooper::confine

@@ -1,4 +1,4 @@
-#include "registry/sandbox.h"
+#include "confine/sandbox.h"
 
 #include <linux/netlink.h>
 #include <linux/sockios.h>
@@ -19,7 +19,7 @@
 #include "seccomp/seccomp.h"
 #include "sys/cred.h"
 
-namespace cooper::registry {
+namespace cooper::confine {
 namespace {
 
 // What the resolver, TLS and the dynamic loader (which loads name services late) read.
@@ -104,8 +104,8 @@ Status drop_root() {
   (void)::setrlimit(RLIMIT_CORE, &none);
   if (::geteuid() == 0) {
     RETURN_IF_ERROR(sys::setgroups({}));
-    RETURN_IF_ERROR(sys::setresgid(kFetchUser));
-    RETURN_IF_ERROR(sys::setresuid(kFetchUser));
+    RETURN_IF_ERROR(sys::setresgid(kNobody));
+    RETURN_IF_ERROR(sys::setresuid(kNobody));
   }
   RETURN_IF_ERROR(sys::capset(0, 0, 0));
   RETURN_IF_ERROR(sys::set_dumpable(false));
@@ -117,4 +117,4 @@ Status enter_sandbox(Purpose purpose) {
   return restrict_calls(purpose);
 }
 
-}  // namespace cooper::registry
+}  // namespace cooper::confine

@@ -1,0 +1,122 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <string>
+
+#include "codec/compressor.h"
+#include "codec/gzip.h"
+#include "inflate/gunzip.h"
+
+namespace cooper::inflate {
+namespace {
+
+using ::testing::HasSubstr;
+
+struct Text final : codec::ByteSink {
+  std::string bytes;
+  Status write(std::string_view more) override {
+    bytes += more;
+    return {};
+  }
+};
+
+// In small pieces: whatever is in a header, a trailer or a block lies across a border once.
+class Slowly final : public codec::ByteSource {
+ public:
+  Slowly(std::string_view bytes, std::size_t piece) : left_(bytes), piece_(piece) {}
+  Result<std::size_t> read(std::span<char> buffer) override {
+    const std::size_t n = std::min({piece_, left_.size(), buffer.size()});
+    std::copy_n(left_.data(), n, buffer.data());
+    left_.remove_prefix(n);
+    return n;
+  }
+
+ private:
+  std::string_view left_;
+  std::size_t piece_;
+};
+
+std::string packed(std::string_view plain) {
+  Text out;
+  auto compressor = codec::make_compressor(codec::Compression::kGzip, out);
+  EXPECT_TRUE(compressor.ok() && (*compressor)->write(plain).ok() && (*compressor)->finish().ok());
+  return out.bytes;
+}
+
+std::string sample() {
+  std::string text;
+  for (int i = 0; i < 20'000; ++i) text += std::to_string(i * 7919) + "\n";
+  return text;
+}
+
+Result<std::string> unpacked(std::string_view bytes, std::size_t piece = 70'000) {
+  Slowly source(bytes, piece);
+  Text out;
+  RETURN_IF_ERROR(gunzip(source, out));
+  return out.bytes;
+}
+
+void refused(std::string_view bytes, std::string_view why) {
+  for (const std::size_t piece : {std::size_t{1}, std::size_t{70'000}}) {
+    const auto out = unpacked(bytes, piece);
+    ASSERT_FALSE(out.ok()) << why;
+    EXPECT_EQ(out.error().code(), Errc::kCorrupt);
+    EXPECT_THAT(out.error().message(), HasSubstr(std::string(why)));
+  }
+}
+
+TEST(GunzipTest, WhatWasPackedComesBack) {
+  const std::string text = sample();
+  EXPECT_EQ(unpacked(packed(text)).value_or("?"), text);
+  EXPECT_EQ(unpacked(packed(text), 1).value_or("?"), text);
+  EXPECT_EQ(unpacked(packed("")).value_or("?"), "");
+  EXPECT_EQ(unpacked(packed(std::string(1'500'000, 'a'))).value_or("?").size(), 1'500'000U);
+}
+
+TEST(GunzipTest, MembersInARow) {
+  const std::string both = packed("one ") + packed("") + packed("two");
+  for (const std::size_t piece : {std::size_t{1}, std::size_t{7}, both.size()})
+    EXPECT_EQ(unpacked(both, piece).value_or("?"), "one two");
+}
+
+TEST(GunzipTest, PaddingIsFineAndNothingElse) {
+  EXPECT_EQ(unpacked(packed("x") + std::string(5000, '\0')).value_or("?"), "x");
+  refused(packed("x") + "y", "followed by other bytes");
+  refused(packed("x") + std::string("\0", 1) + packed("y"), "followed by other bytes");
+}
+
+TEST(GunzipTest, OptionalPartsOfTheHeader) {
+  const std::string plain = packed("with a name");
+  // Extra field, name, comment.
+  const std::string extra("\x03\0abc", 5);
+  std::string head = plain.substr(0, 10);
+  head[3] = 0x04 | 0x08 | 0x10;
+  const std::string whole = head + extra + std::string("file\0", 5) + std::string("note\0", 5) + plain.substr(10);
+  for (const std::size_t piece : {std::size_t{1}, std::size_t{3}, whole.size()})
+    EXPECT_EQ(unpacked(whole, piece).value_or("?"), "with a name");
+}
+
+TEST(GunzipTest, EveryTruncationIsRefused) {
+  const std::string whole = packed("a few words, and a few words, and then some");
+  for (std::size_t size = 0; size < whole.size(); ++size) refused(whole.substr(0, size), "truncated");
+}
+
+TEST(GunzipTest, WrongBytesAreRefused) {
+  std::string sum = packed("some text");
+  sum[sum.size() - 8] ^= 1;
+  refused(sum, "corrupt");
+  std::string length = packed("some text");
+  length[length.size() - 1] ^= 1;
+  refused(length, "corrupt");
+  std::string method = packed("some text");
+  method[2] = 9;
+  refused(method, "corrupt");
+  refused("no gzip at all, this is", "corrupt");
+  std::string block = packed("some text");
+  block[10] = 0x07;  // a last block of the kind that does not exist
+  refused(block, "corrupt");
+}
+
+}  // namespace
+}  // namespace cooper::inflate
