@@ -1,5 +1,6 @@
 """Bundles, images and the other engines, each with everything of its own below one directory."""
 
+import contextlib
 import gzip
 import hashlib
 import io
@@ -206,6 +207,38 @@ def zstd_image(image):
     run("tar", "-C", layout, "-cf", folder / "large.tar", "oci-layout", "index.json", "blobs")
     (folder / "done").touch()
     return folder
+
+
+@contextlib.contextmanager
+def new_ext4(path):
+    """A directory on a new ext4. On one that is in use a file is made the slower the more files were removed in the minutes before:
+    ext4 passes over each inode that was freed a short while ago."""
+    image = path.with_name(f"{path.name}.ext4")
+    with open(image, "wb") as file:
+        file.truncate(8 << 30)
+    run("mkfs.ext4", "-q", "-F", image)
+    loop = run("losetup", "--find", "--show", "--direct-io=on", image).strip()
+    path.mkdir(parents=True, exist_ok=True)
+    try:
+        run("mount", "-o", "noinit_itable", loop, path)
+        try:
+            yield path
+        finally:
+            run("umount", "-l", path)
+    finally:
+        run("losetup", "--detach", loop)
+        image.unlink()
+
+
+@contextlib.contextmanager
+def new_tmpfs(path):
+    """A directory on a new tmpfs."""
+    path.mkdir(parents=True, exist_ok=True)
+    isolate.mount("tmpfs", path, "tmpfs", isolate.MS_NOSUID | isolate.MS_NODEV, "mode=0755")
+    try:
+        yield path
+    finally:
+        run("umount", "-l", path)
 
 
 def unmount_below(folder):

@@ -40,11 +40,10 @@ def loads(bench):
     zstd = peers.zstd_image(image)
     rows = []
     with tempfile.TemporaryDirectory(prefix="b") as short:
-        memory = peers.in_memory(bench.folder / "stores-in-memory")
         for layers, tar, layout in (("gzip", image / "large.tar", image / "layout"), ("zstd", zstd / "large.tar", zstd / "layout")):
             commands = load_commands(bench, pathlib.Path(short), tar, layout, peers.plain_layers(image))
-            for where, folder in (("on disk", bench.folder / "stores"), ("in memory", memory)):
-                rows += into_empty_stores(bench, f"load of a 300 MB image in three layers, {layers}, {where}", commands, folder)
+            for where, place in (("on disk", peers.new_ext4), ("in memory", peers.new_tmpfs)):
+                rows += into_empty_stores(bench, f"load of a 300 MB image in three layers, {layers}, {where}", commands, place)
     base = [bench.bin / "cooper", "--root", bench.folder / "again/lib", "--run-root", bench.folder / "again/run"]
     again = Job(OURS, [*base, "image", "load", image / "large.tar"])
     peers.run(*map(str, again.argv))
@@ -76,7 +75,7 @@ def pulls(bench):
             ("cooper image pull", lambda own: running([*cooper_argv(bench, own), "image", "pull", "-q", name])),
             ("podman pull", lambda own: running([*podman(own), "pull", "-q", "--tls-verify=false", name])),
         ]
-        rows = into_empty_stores(bench, "pull of a 300 MB image in three layers", commands, bench.folder / "stores")
+        rows = into_empty_stores(bench, "pull of a 300 MB image in three layers", commands, peers.new_ext4)
         options = bench.podman.options()
         os.environ["CONTAINERS_CONF"] = bench.podman.environ["CONTAINERS_CONF"]
         bench.harness.environ = {**os.environ, "HOME": str(bench.folder)}
@@ -85,35 +84,30 @@ def pulls(bench):
             ("cooper run, overlay", lambda own: running([*cooper_argv(bench, own), "run", "--rm", "-q", name, "/bin/true"])),
             ("podman run", lambda own: running([*podman(own), "run", *options, "--rm", "-q", "--tls-verify=false", name, "/bin/true"])),
         ]
-        return rows + into_empty_stores(bench, "first start of a 300 MB image from a registry", commands, bench.folder / "stores")
+        return rows + into_empty_stores(bench, "first start of a 300 MB image from a registry", commands, peers.new_ext4)
 
 
-def into_empty_stores(bench, group, commands, work):
+def into_empty_stores(bench, group, commands, place):
     """Rounds of every command in turn: (name, context with the argv, of a directory of its own). The first is the baseline.
 
-    What was made is removed at the end of all: ext4 looks for a free inode among the recently freed ones first, and that costs
-    whoever comes next more than what is measured.
+    `place` is the context of a directory on a file system of its own.
     """
     series = {}
-    in_memory = os.path.ismount(work)  # where room is dear, and a removal nothing to those who come next
-    for round_number in range(bench.load_rounds):
+    for _ in range(bench.load_rounds):
         for name, prepare in commands:
-            own = work / f"{name.replace(' ', '-')}-{round_number}"
-            own.mkdir(parents=True)
-            with prepare(own) as argv:
-                os.sync()
-                found = bench.harness.run_once(Job(name, argv))
+            with place(bench.folder / "store") as folder:
+                own = folder / "own"
+                own.mkdir()
+                with prepare(own) as argv:
+                    os.sync()
+                    found = bench.harness.run_once(Job(name, argv))
+                peers.unmount_below(own)
             if isinstance(found, str):
                 series[name] = found
             elif not isinstance(series.get(name), str):
                 whole = series.setdefault(name, measure.Series())
                 whole.ms += found.ms
                 whole.rss_kib += found.rss_kib
-            peers.unmount_below(own)
-            if in_memory:
-                shutil.rmtree(own, ignore_errors=True)
-    for name in os.listdir(work):
-        shutil.rmtree(work / name, ignore_errors=True)
     return rows_of(group, series, commands[0][0])
 
 
