@@ -4,22 +4,13 @@
 #include <algorithm>
 #include <string>
 
-#include "codec/compressor.h"
-#include "codec/gzip.h"
 #include "inflate/gunzip.h"
+#include "inflate/internal/packed.h"
 
 namespace cooper::inflate {
 namespace {
 
 using ::testing::HasSubstr;
-
-struct Text final : codec::ByteSink {
-  std::string bytes;
-  Status write(std::string_view more) override {
-    bytes += more;
-    return {};
-  }
-};
 
 // In small pieces: whatever is in a header, a trailer or a block lies across a border once.
 class Slowly final : public codec::ByteSource {
@@ -36,19 +27,6 @@ class Slowly final : public codec::ByteSource {
   std::string_view left_;
   std::size_t piece_;
 };
-
-std::string packed(std::string_view plain) {
-  Text out;
-  auto compressor = codec::make_compressor(codec::Compression::kGzip, out);
-  EXPECT_TRUE(compressor.ok() && (*compressor)->write(plain).ok() && (*compressor)->finish().ok());
-  return out.bytes;
-}
-
-std::string sample() {
-  std::string text;
-  for (int i = 0; i < 20'000; ++i) text += std::to_string(i * 7919) + "\n";
-  return text;
-}
 
 Result<std::string> unpacked(std::string_view bytes, std::size_t piece = 70'000) {
   Slowly source(bytes, piece);
@@ -67,7 +45,7 @@ void refused(std::string_view bytes, std::string_view why) {
 }
 
 TEST(GunzipTest, WhatWasPackedComesBack) {
-  const std::string text = sample();
+  const std::string text = numbers(20'000);
   EXPECT_EQ(unpacked(packed(text)).value_or("?"), text);
   EXPECT_EQ(unpacked(packed(text), 1).value_or("?"), text);
   EXPECT_EQ(unpacked(packed("")).value_or("?"), "");

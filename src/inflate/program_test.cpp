@@ -8,34 +8,14 @@
 #include <algorithm>
 #include <string>
 
-#include "codec/compressor.h"
 #include "fetch/inflate.h"
+#include "inflate/internal/packed.h"
 
-namespace cooper::fetch {
+namespace cooper::inflate {
 namespace {
 
+using fetch::InflatedGzip;
 using ::testing::HasSubstr;
-
-struct Text final : codec::ByteSink {
-  std::string bytes;
-  Status write(std::string_view more) override {
-    bytes += more;
-    return {};
-  }
-};
-
-std::string packed(std::string_view plain) {
-  Text out;
-  auto compressor = codec::make_compressor(codec::Compression::kGzip, out);
-  EXPECT_TRUE(compressor.ok() && (*compressor)->write(plain).ok() && (*compressor)->finish().ok());
-  return out.bytes;
-}
-
-std::string sample() {
-  std::string text;
-  for (int i = 0; i < 150'000; ++i) text += std::to_string(i * 7919LL) + "\n";
-  return text;
-}
 
 Result<std::string> read_all(codec::ByteSource& source) {
   std::string out;
@@ -76,7 +56,7 @@ int open_descriptors() {
   return count;
 }
 
-class InflateTest : public ::testing::Test {
+class ProgramTest : public ::testing::Test {
  protected:
   void TearDown() override {
     EXPECT_EQ(open_descriptors(), before_);
@@ -85,14 +65,14 @@ class InflateTest : public ::testing::Test {
   int before_ = open_descriptors();
 };
 
-TEST_F(InflateTest, WhatWasPackedComesBack) {
-  const std::string text = sample();
+TEST_F(ProgramTest, WhatWasPackedComesBack) {
+  const std::string text = numbers(150'000);
   EXPECT_TRUE(inflated(packed(text)).value_or("?") == text);
   EXPECT_EQ(inflated(packed("a") + packed("b")).value_or("?"), "ab");
 }
 
-TEST_F(InflateTest, WhatIsWrongIsSaid) {
-  const std::string whole = packed(sample());
+TEST_F(ProgramTest, WhatIsWrongIsSaid) {
+  const std::string whole = packed(numbers(150'000));
   EXPECT_THAT(inflated(whole.substr(0, whole.size() / 2)).error().message(), HasSubstr("truncated"));
   EXPECT_THAT(inflated(whole + "x").error().message(), HasSubstr("followed by other bytes"));
   std::string broken = whole;
@@ -102,16 +82,16 @@ TEST_F(InflateTest, WhatIsWrongIsSaid) {
   EXPECT_THAT(out.error().message(), HasSubstr("corrupt"));
 }
 
-TEST_F(InflateTest, AnErrorOfTheSourceIsTheError) {
-  const std::string whole = packed(sample());
+TEST_F(ProgramTest, AnErrorOfTheSourceIsTheError) {
+  const std::string whole = packed(numbers(150'000));
   Breaking source(std::string_view(whole).substr(0, whole.size() / 2));
   const auto reader = InflatedGzip::start(COOPER_INFLATE, source);
   ASSERT_NE(reader, nullptr);
   EXPECT_THAT(read_all(*reader).error().message(), HasSubstr("the disk is broken"));
 }
 
-TEST_F(InflateTest, MayBeLeftInTheMiddle) {
-  const std::string whole = packed(sample());
+TEST_F(ProgramTest, MayBeLeftInTheMiddle) {
+  const std::string whole = packed(numbers(150'000));
   codec::MemorySource source(whole);
   const auto reader = InflatedGzip::start(COOPER_INFLATE, source);
   ASSERT_NE(reader, nullptr);
@@ -119,7 +99,7 @@ TEST_F(InflateTest, MayBeLeftInTheMiddle) {
   EXPECT_EQ(reader->read(buffer).value_or(0), 10U);
 }
 
-TEST_F(InflateTest, OtherProgramsAreNotUsed) {
+TEST_F(ProgramTest, OtherProgramsAreNotUsed) {
   for (const char* program : {"/nonexistent", "/bin/true", "/bin/cat"}) {
     const std::string whole = packed("text");
     codec::MemorySource source(whole);
@@ -130,4 +110,4 @@ TEST_F(InflateTest, OtherProgramsAreNotUsed) {
 }
 
 }  // namespace
-}  // namespace cooper::fetch
+}  // namespace cooper::inflate
