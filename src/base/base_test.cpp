@@ -4,6 +4,7 @@
 #include "base/error.h"
 #include "base/fd.h"
 #include "base/ids.h"
+#include "base/octal.h"
 #include "base/scope_exit.h"
 #include "base/strings.h"
 
@@ -112,6 +113,13 @@ TEST(Strings, ParseNumberIsStrict) {
   EXPECT_EQ(parse_number<unsigned>("42"), 42U);
   for (const char* bad : {"", " 1", "+1", "0x1", "1 ", "-1", "4294967296"})
     EXPECT_FALSE(parse_number<unsigned>(bad)) << bad;
+}
+
+TEST(Strings, OctalEscapesOfTables) {
+  EXPECT_EQ(unescape_octal("/a\\040b\\134c\\011"), "/a b\\c\t");
+  EXPECT_EQ(unescape_octal("a\\"), "a\\");
+  EXPECT_EQ(unescape_octal("/x\\04"), "/x\\04");
+  EXPECT_EQ(unescape_octal("/x\\048"), "/x\\048");
 }
 
 TEST(Strings, QuotedEscapes) {
