@@ -16,6 +16,19 @@ constexpr std::string_view kWrongFormat = "invalid container ID format: ";
 constexpr std::string_view kEmpty = "container id must not be empty";
 constexpr std::string_view kTooLong = "container id is longer than 1024 bytes";
 
+// Stores are full of digests: looked up, a digit takes no branch.
+constexpr auto kLowerHex = [] {
+  std::array<unsigned char, 256> table{};
+  for (std::size_t i = 0; i < table.size(); ++i) table[i] = is_lower_hex(static_cast<char>(i)) ? 1 : 0;
+  return table;
+}();
+
+bool is_hex_of_digest(std::string_view text) {
+  unsigned char good = 1;
+  for (const char c : text) good &= kLowerHex[static_cast<unsigned char>(c)];
+  return good != 0;
+}
+
 }  // namespace
 
 bool ContainerId::refused(const Error& error) {
@@ -90,7 +103,7 @@ AppName AppName::sanitize(std::string_view text) {
 Result<Digest> Digest::parse(std::string_view text) {
   const auto parts = split_once(text, ':');
   const std::size_t want = !parts ? 0 : parts->first == "sha256" ? 64 : parts->first == "sha512" ? 128 : 0;
-  if (want == 0 || parts->second.size() != want || !std::ranges::all_of(parts->second, is_lower_hex)) {
+  if (want == 0 || parts->second.size() != want || !is_hex_of_digest(parts->second)) {
     return Error(Errc::kInvalidArgument, quoted(text) + " is not a digest (sha256:<64 hex> or sha512:<128 hex>)");
   }
   return Digest(std::string(text));

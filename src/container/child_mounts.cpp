@@ -194,18 +194,16 @@ Status copy_tree(BorrowedFd from, BorrowedFd to, int depth) {
   return {};
 }
 
-std::vector<std::string> filesystem_data(const Mount& mount, mode_t existing_mode) {
+std::vector<std::string> filesystem_data(const Mount& mount, const io::RootDir& root) {
   std::vector<std::string> data = mount.data;
-  if (mount.fstype == "tmpfs") {
-    bool has_mode = false;
-    for (const std::string& option : data) has_mode = has_mode || option.starts_with("mode=");
-    // A tmpfs takes over the mode of the directory it covers (libcontainer).
-    if (!has_mode && existing_mode != 0) {
-      char text[24];
-      (void)std::snprintf(text, sizeof text, "mode=%o", static_cast<unsigned>(existing_mode & 07777));
-      data.emplace_back(text);
-    }
-  }
+  const auto is_mode = [](const std::string& option) { return option.starts_with("mode="); };
+  if (mount.fstype != "tmpfs" || std::ranges::any_of(data, is_mode)) return data;
+  // A tmpfs takes over the mode of the directory it covers (libcontainer).
+  const auto covered = root.stat_at(mount.destination);
+  if (!covered.ok() || !S_ISDIR(covered->st_mode)) return data;
+  char text[24];
+  (void)std::snprintf(text, sizeof text, "mode=%o", static_cast<unsigned>(covered->st_mode & 07777));
+  data.emplace_back(text);
   return data;
 }
 
@@ -229,12 +227,9 @@ Result<UniqueFd> open_mounted(const Mount& mount, const io::RootDir& root) {
 }
 
 Status mount_filesystem(const Mount& mount, const MountEnvironment& environment) {
-  mode_t existing_mode = 0;
-  if (mount.fstype == "tmpfs") {
-    const auto info = environment.root->stat_at(mount.destination);
-    if (info.ok() && S_ISDIR(info->st_mode)) existing_mode = info->st_mode;
-  }
   const io::RootDir& root = *environment.root;
+  // Before the mount point is made, where it is missing.
+  const std::string data = join_options(filesystem_data(mount, root));
   ASSIGN_OR_RETURN(const UniqueFd target,
                    is_trusted(mount) ? open_trusted_target(mount, root) : open_target(mount, root, true));
   RETURN_IF_ERROR(check_proc_target(mount, target, mount.fstype == "proc" ? PROC_SUPER_MAGIC : 0));
@@ -242,7 +237,6 @@ Status mount_filesystem(const Mount& mount, const MountEnvironment& environment)
       flags_from_attributes(mount.attr_set) | static_cast<unsigned long>(mount.superblock_flags);
   // A copied-up tmpfs is filled first and made read-only after.
   const unsigned long first = mount.copy_up ? flags & ~static_cast<unsigned long>(MS_RDONLY) : flags;
-  const std::string data = join_options(filesystem_data(mount, existing_mode));
   const std::string source = mount.source.empty() ? mount.fstype : mount.source;
   Status mounted = sys::mount(source, fd_path(target), mount.fstype, first, data);
   if (!mounted.ok() && mount.fstype == "sysfs" && mounted.error().errno_value() == EPERM &&
@@ -292,8 +286,8 @@ Status mount_cgroup_v1(const Mount& mount, const MountEnvironment& environment) 
     if (hierarchy.v2) continue;  // membership only: v1 hosts show v1
     const std::string name = hierarchy.mount_point.substr(hierarchy.mount_point.rfind('/') + 1);
     RETURN_IF_ERROR(sys::mkdirat(top, name, 0755));
-    ASSIGN_OR_RETURN(const UniqueFd place, sys::openat(top, name, O_PATH | O_DIRECTORY | O_NOFOLLOW));
     if (environment.private_cgroup_namespace) {
+      ASSIGN_OR_RETURN(const UniqueFd place, sys::openat(top, name, O_PATH | O_DIRECTORY | O_NOFOLLOW));
       const std::string data = join(hierarchy.controllers, ",");
       RETURN_IF_ERROR(
           sys::mount("cgroup", fd_path(place), "cgroup", flags, data.starts_with("name=") ? "none," + data : data));
@@ -308,7 +302,7 @@ Status mount_cgroup_v1(const Mount& mount, const MountEnvironment& environment) 
       if (!tree.ok()) return Error(tree.error().code(), tree.error().message(), tree.error().errno_value());
       RETURN_IF_ERROR(set_mount_attributes(
           *tree, mount.attr_set | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC, 0, false));
-      RETURN_IF_ERROR(sys::move_mount(*tree, place));
+      RETURN_IF_ERROR(sys::move_mount(*tree, top, name));
     }
     for (const std::string& controller : hierarchy.controllers) {
       if (controller == name || controller.starts_with("name=")) continue;
@@ -438,8 +432,22 @@ Status perform_mount(const Mount& mount, const MountEnvironment& environment) {
   return std::move(done).error().with("mount " + quoted(mount.source) + " on " + quoted(mount.destination));
 }
 
-Status create_device(const CreateDevice& device, const io::RootDir& root) {
-  ASSIGN_OR_RETURN(const auto parent, root.parent_of(device.path));
+Result<NodePlaces::Place> NodePlaces::find(std::string_view path, const io::RootDir& root) {
+  const std::size_t slash = path.rfind('/');
+  const std::string_view directory = path.substr(0, slash == std::string_view::npos ? 0 : slash + 1);
+  const std::string_view name = path.substr(directory.size());
+  const bool plain = !name.empty() && name != "." && name != "..";
+  if (!plain || !last_ || directory != directory_) {
+    ASSIGN_OR_RETURN(auto parent, root.parent_of(path));
+    directory_ = directory;
+    last_ = std::move(parent.dir);
+    return Place{last_, std::move(parent.name)};
+  }
+  return Place{last_, std::string(name)};
+}
+
+Status create_device(const CreateDevice& device, const io::RootDir& root, NodePlaces& places) {
+  ASSIGN_OR_RETURN(const auto parent, places.find(device.path, root));
   if (device.bind) {
     // A user namespace cannot make nodes: bind the host's.
     ASSIGN_OR_RETURN(const UniqueFd tree, sys::open_tree(sys::kCwd, device.path, OPEN_TREE_CLONE));
@@ -462,8 +470,8 @@ Status create_device(const CreateDevice& device, const io::RootDir& root) {
   return {};
 }
 
-Status create_symlink(const CreateSymlink& link, const io::RootDir& root) {
-  ASSIGN_OR_RETURN(const auto parent, root.parent_of(link.path));
+Status create_symlink(const CreateSymlink& link, const io::RootDir& root, NodePlaces& places) {
+  ASSIGN_OR_RETURN(const auto parent, places.find(link.path, root));
   Status made = sys::symlinkat(link.target, parent.dir, parent.name);
   if (!made.ok() && made.error().errno_value() == EEXIST) return {};
   return made;

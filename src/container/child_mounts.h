@@ -52,8 +52,23 @@ Status perform_mount(const Mount& mount, const MountEnvironment& environment);
 Status idmap_mount(BorrowedFd tree, const std::vector<oci::IdMapping>& uid, const std::vector<oci::IdMapping>& gid,
                    bool recursive);
 
-Status create_device(const CreateDevice& device, const io::RootDir& root);
-Status create_symlink(const CreateSymlink& link, const io::RootDir& root);
+// Where nodes and links are made. Neighbours have one directory, which is looked up once while nothing else is done to
+// the tree.
+class NodePlaces {
+ public:
+  struct Place {
+    BorrowedFd dir;
+    std::string name;
+  };
+  Result<Place> find(std::string_view path, const io::RootDir& root);
+  void forget() { last_.reset(); }
+
+ private:
+  std::string directory_;
+  UniqueFd last_;
+};
+Status create_device(const CreateDevice& device, const io::RootDir& root, NodePlaces& places);
+Status create_symlink(const CreateSymlink& link, const io::RootDir& root, NodePlaces& places);
 // The pty of the container: master returned, slave bound on /dev/console and made the controlling terminal on 0, 1, 2.
 Result<UniqueFd> setup_console(const SetupConsole& console, const io::RootDir& root, bool bind_console);
 // Leaves root as "/" with nothing of the old tree reachable.

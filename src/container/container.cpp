@@ -81,6 +81,15 @@ Result<std::optional<cgroup::Group>> recorded_group(const StateRecord& record) {
   return std::optional<cgroup::Group>();
 }
 
+Status empty_and_remove(const StateRecord& record, cgroup::Group& group) {
+  // Nothing is in it, as a rule: the kernel says so when it is removed. A unit of systemd is stopped first.
+  if (record.systemd_unit.empty() && group.remove(0).ok()) return {};
+  // Whatever is left: a shared PID namespace, or processes that joined by exec.
+  ASSIGN_OR_RETURN(const auto left, group.processes());
+  if (!left.empty()) RETURN_IF_ERROR(group.kill_all(SIGKILL));
+  return remove_group(record, group);
+}
+
 Error does_not_exist(const std::string& id) {
   return {Errc::kNotFound, "container does not exist: " + quoted(id), ENOENT};
 }
@@ -204,7 +213,7 @@ Status Container::start() {
   }
   (void)!sys::pidfd_send_signal(pidfd, SIGKILL).ok();
   (void)!sys::pidfd_wait(pidfd, kKillWaitMs).ok();
-  if (Status removed = remove_under_lock(spec.ok() ? &*spec : nullptr); !removed.ok())
+  if (Status removed = remove_under_lock(spec.ok() ? &*spec : nullptr, lock); !removed.ok())
     log::warning("delete container " + quoted(record_.id) + ": " + removed.error().message());
   return started;
 }
@@ -340,24 +349,29 @@ Status Container::destroy(bool force) {
     if (read.ok()) spec = std::move(read).value();
   }
   if (alive) RETURN_IF_ERROR(end_init(now));
-  return remove_under_lock(spec ? &*spec : nullptr);
+  return remove_under_lock(spec ? &*spec : nullptr, *locked);
+}
+
+Status Removal::remove(const oci::Config& config) && {
+  ASSIGN_OR_RETURN(const RecordFile::Since since, file_.lock_again());
+  if (since == RecordFile::Since::kRemoved) return {};
+  if (since == RecordFile::Since::kUnchanged)
+    return Container(options_, record_, {}).remove_under_lock(record_.poststop_hooks ? &config : nullptr, file_);
+  { const RecordFile given_back = std::move(file_); }  // the lock
+  ASSIGN_OR_RETURN(Container container, Factory(options_).load(record_.id));
+  return container.destroy(true);
 }
 
 // The init has ended. `spec` is for its poststop hooks; nullptr: it has none, or cannot be read.
-Status Container::remove_under_lock(const oci::Config* spec) {
+Status Container::remove_under_lock(const oci::Config* spec, const RecordFile& file) {
   ASSIGN_OR_RETURN(auto group, recorded_group(record_));
-  if (group) {
-    // Whatever is left: a shared PID namespace, or processes that joined by exec.
-    ASSIGN_OR_RETURN(const auto left, group->processes());
-    if (!left.empty()) RETURN_IF_ERROR(group->kill_all(SIGKILL));
-    RETURN_IF_ERROR(remove_group(record_, *group));
-  }
+  if (group) RETURN_IF_ERROR(empty_and_remove(record_, *group));
   RETURN_IF_ERROR(undo_shared_mounts(record_.mounts));
   Status removed = record_.created.empty() ? remove_unused_resctrl(record_.resctrl) : remove_resctrl(record_.resctrl);
   if (!removed.ok()) log::warning(removed.error().message());
   // The kernel removes them with the namespace, later; whoever asks now shall find them gone.
   remove_interfaces(record_.interfaces);
-  RETURN_IF_ERROR(remove_state(state_paths(options_.root, record_.id)));
+  RETURN_IF_ERROR(remove_state(state_paths(options_.root, record_.id), file));
   if (spec != nullptr) run_poststop(*spec, oci_state(RunStatus::kStopped));
   return {};
 }

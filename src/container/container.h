@@ -28,6 +28,7 @@
 #include "cgroup/cgroup.h"
 #include "container/checkpoint.h"
 #include "container/plan.h"
+#include "container/record_file.h"
 #include "container/resctrl.h"
 #include "container/shared_mounts.h"
 #include "spec/oci_runtime/types.h"
@@ -104,6 +105,7 @@ struct CreateOptions {
   // Engine only.
   Stdio stdio;
   bool keep_console = false;         // hand the pty master back in Created::console instead of a socket
+  bool keep_removal = false;         // the caller collects the init, and removes the container by Created::removal
   int parent_death_signal = 0;       // the init dies with its creator
   std::int64_t created_unix_ms = 0;  // what its state says of itself; 0: the time it was made
   std::optional<MountRoot> root_override;
@@ -116,10 +118,27 @@ struct CreateOptions {
   StartTiming* timing = nullptr;  // filled when given (timing.h)
 };
 
+// What whoever runs a container in the foreground keeps of it, to remove it without reading its record again.
+class Removal {
+ public:
+  // Once the init has ended and was collected. Where somebody has written to the record meanwhile, it is
+  // Container::destroy() that removes; who finds it removed has nothing to do.
+  Status remove(const oci::Config& config) &&;
+
+ private:
+  friend class Factory;
+  Removal(FactoryOptions options, StateRecord record, RecordFile file)
+      : options_(std::move(options)), record_(std::move(record)), file_(std::move(file)) {}
+  FactoryOptions options_;
+  StateRecord record_;
+  RecordFile file_;
+};
+
 struct Created {
   pid_t pid = 0;
   UniqueFd pidfd;
-  UniqueFd console;  // pty master when asked for
+  UniqueFd console;                // pty master when asked for
+  std::optional<Removal> removal;  // when asked for
 };
 
 struct ExecOptions {
@@ -211,8 +230,9 @@ class Container {
 
  private:
   friend class Factory;
+  friend class Removal;
   Result<RunStatus> status_under_lock();
-  Status remove_under_lock(const oci::Config* spec);
+  Status remove_under_lock(const oci::Config* spec, const RecordFile& file);
   Status take_over_listener(const oci::Config& spec, BorrowedFd socket, BorrowedFd listener) const;
   Status end_init(RunStatus now);
   Status check_checkpoint();

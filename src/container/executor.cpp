@@ -15,6 +15,7 @@
 #include "container/interfaces.h"
 #include "container/internal.h"
 #include "container/parent_root.h"
+#include "container/seal_exe.h"
 #include "container/seccomp_agent.h"
 #include "container/sync.h"
 #include "container/timing.h"
@@ -212,6 +213,7 @@ Status Executor::perform(const Clone& step) {
   context.parent_sync = sync_;
   context.start_listener = start_listener_;
   context.lock = in_.lock;
+  context.sealed_clone = sealed_clone();
   context.stdio = in_.stdio;
   context.preserve_fds = in_.preserve_fds;
   context.extra_fds = in_.extra_fds;
@@ -295,6 +297,7 @@ Status Executor::perform(const WaitForChild& step) {
     if (child_waits_for_hooks(*in_.plan)) RETURN_IF_ERROR(announce("create-runtime-hooks"));
     // The answer to a question that is still to come: the child does not wait for this process to wake up.
     if (starts_at_once()) RETURN_IF_ERROR(announce("start"));
+    let_go_of_executable();
     return wait_reached("start");
   }
   return wait_reached("create-runtime-hooks");

@@ -12,6 +12,7 @@
 #include "container/interfaces.h"
 #include "container/internal.h"
 #include "container/lsm.h"
+#include "container/plan_parts.h"
 #include "container/state.h"
 #include "container/timing.h"
 #include "container/unit.h"
@@ -53,13 +54,6 @@ bool shares_pid_namespace(const oci::Config& config) {
   if (!config.linux) return true;
   return std::ranges::none_of(config.linux->namespaces,
                               [](const oci::Namespace& ns) { return ns.type == "pid" && ns.path.empty(); });
-}
-
-Status begin_network(const Plan& plan, NetworkAhead& network) {
-  for (const Step& step : plan.steps) {
-    if (const auto* wanted = std::get_if<NewNetworkNamespace>(&step.body)) return network.begin(wanted->loopback);
-  }
-  return {};
 }
 
 StateRecord nothing_known(const std::string& id) {
@@ -124,12 +118,27 @@ Result<RecordFile> make_record(const StatePaths& paths) {
   return made;
 }
 
-Status remove_state(const StatePaths& paths) {
+namespace {
+
+// What may stand beside the record, which goes last.
+Status remove_companions(const StatePaths& paths) {
   if (::unlink(paths.start_socket().c_str()) != 0 && errno != ENOENT)
     return Error::from_errno(errno, "remove " + quoted(paths.start_socket()));
   if (::rmdir(paths.restored_root().c_str()) != 0 && errno != ENOENT)
     return Error::from_errno(errno, "remove " + quoted(paths.restored_root()));
+  return {};
+}
+
+}  // namespace
+
+Status remove_state(const StatePaths& paths) {
+  RETURN_IF_ERROR(remove_companions(paths));
   return remove_record(paths.record());
+}
+
+Status remove_state(const StatePaths& paths, const RecordFile& file) {
+  RETURN_IF_ERROR(remove_companions(paths));
+  return file.remove();
 }
 
 Status send_pidfd(const std::string& socket_path, pid_t pid) {
@@ -179,6 +188,10 @@ Result<Created> Factory::create(const oci::Config& config, const CreateOptions& 
   RETURN_IF_ERROR(check_preserved_fds(options.preserve_fds));
   // Before anything that only systemd would mind, such as the form of cgroupsPath.
   if (options.systemd_cgroup) RETURN_IF_ERROR(dbus::Systemd::available());
+  // Before the plan: nothing takes longer, and it is made on another processor.
+  NetworkAhead network;
+  if (const auto wanted = plan_network_ahead(config, options.extras, options_.rootless))
+    RETURN_IF_ERROR(network.begin(wanted->loopback));
   ASSIGN_OR_RETURN(const Plan plan, this->plan(config, options));
   const std::string rootfs =
       options.root_override ? options.root_override->path : absolute_rootfs(config, options.bundle);
@@ -189,10 +202,8 @@ Result<Created> Factory::create(const oci::Config& config, const CreateOptions& 
     RETURN_IF_ERROR(options.timing->open(plan));
   }
 
-  NetworkAhead network;
-  RETURN_IF_ERROR(begin_network(plan, network));
   const StatePaths paths = state_paths(options_.root, id.str());
-  ASSIGN_OR_RETURN(const RecordFile file, make_record(paths));
+  ASSIGN_OR_RETURN(RecordFile file, make_record(paths));
   ScopeExit forget([&] { (void)!remove_state(paths).ok(); });
   StateRecord record;
   note_what_will_be_made(plan, record);
@@ -258,12 +269,14 @@ Result<Created> Factory::create(const oci::Config& config, const CreateOptions& 
     if (Status hooks = run_poststart(config, record); !hooks.ok()) {
       (void)!sys::pidfd_send_signal(created.pidfd, SIGKILL).ok();
       (void)!sys::waitpid(created.pid).ok();
-      if (Status removed = Container(options_, record, {}).remove_under_lock(&config); !removed.ok())
+      if (Status removed = Container(options_, record, {}).remove_under_lock(&config, file); !removed.ok())
         log::warning(removed.error().message());
       return std::move(hooks).error();
     }
   }
   forget.dismiss();
+  if (options.keep_removal && file.unlock().ok())
+    created.removal = Removal(options_, std::move(record), std::move(file));
   return created;
 }
 

@@ -37,6 +37,7 @@ void note_what_will_be_made(const Plan& plan, StateRecord& record);
 Result<RecordFile> make_record(const StatePaths& paths);
 // Of a container that came to nothing, or has gone.
 Status remove_state(const StatePaths& paths);
+Status remove_state(const StatePaths& paths, const RecordFile& file);
 // What only somebody with the init's pid, or time to spare, can say.
 Status complete_record(const oci::Config& config, pid_t pid, StateRecord& record);
 Status check_rootfs(const std::string& rootfs);

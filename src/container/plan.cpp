@@ -84,12 +84,7 @@ class Builder {
   void device_steps();
   bool has_interfaces() const { return options_.extras && !options_.extras->interfaces.empty(); }
   bool wants_loopback() const { return options_.extras ? options_.extras->loopback : is_new("network"); }
-  // The caller's user namespace must be its owner; and who reaches it by way of the child needs it at the child's
-  // birth.
-  bool network_ahead() const {
-    return is_new("network") && !new_user_ && !is_joined("user") && !options_.rootless && linux_.net_devices.empty() &&
-           !has_interfaces();
-  }
+  bool network_ahead() const { return plan_network_ahead(config_, options_.extras, options_.rootless).has_value(); }
   void network_steps();
   const MountExtras* mount_extras(const oci::Mount& mount) const;
   void relabel(const Mount& mount, const MountExtras& extras);
@@ -188,7 +183,7 @@ void Builder::parent_steps() {
   if (is_new("time")) parent(NewTimeNamespace{linux_.time_offsets});
   // Like the cgroup: what cannot be had must fail before anything else is done.
   if (linux_.intel_rdt) parent(plan_resctrl(*linux_.intel_rdt, options_.id));
-  if (network_ahead()) parent(NewNetworkNamespace{wants_loopback()});
+  if (const auto ahead = plan_network_ahead(config_, options_.extras, options_.rootless)) parent(*ahead);
   Clone clone;
   for (const oci::Namespace& entry : linux_.namespaces) {
     // A cgroup namespace takes the group of its maker as root, so it must follow the join; time was made above.
@@ -453,6 +448,17 @@ void Builder::process_steps() {
 }
 
 }  // namespace
+
+// The caller's user namespace must be its owner; and who reaches it by way of the child needs it at the child's birth.
+std::optional<NewNetworkNamespace> plan_network_ahead(const oci::Config& config, const std::optional<Extras>& extras,
+                                                      bool rootless) {
+  if (!config.linux || rootless || !config.linux->net_devices.empty() || (extras && !extras->interfaces.empty()))
+    return std::nullopt;
+  const oci::Namespace* network = rules::find_namespace(config, "network");
+  if (network == nullptr || !network->path.empty() || rules::find_namespace(config, "user") != nullptr)
+    return std::nullopt;
+  return NewNetworkNamespace{!extras || extras->loopback};
+}
 
 void complete_device_rules(std::vector<oci::DeviceRule>& rules) {
   const auto denies_all = [](const oci::DeviceRule& rule) {

@@ -1,6 +1,7 @@
 // Pieces of make_plan() that fill a file of their own.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -8,6 +9,10 @@
 #include "container/plan.h"
 
 namespace cooper::container {
+
+// The network namespace that can be made beside everything else before the clone; known before the rest of the plan.
+std::optional<NewNetworkNamespace> plan_network_ahead(const oci::Config& config, const std::optional<Extras>& extras,
+                                                      bool rootless);
 
 // One mount of the config. `config` gives the id mappings of an idmap mount without its own.
 Result<Mount> plan_mount(const oci::Mount& mount, const oci::Config& config, const PlanOptions& options);

@@ -39,11 +39,21 @@ Error damaged(std::string_view what) {
   return Error(Errc::kInvalidArgument, std::string(what) + " is damaged");
 }
 
-// One write, so that two who see the end at once do not write into each other.
-Status append_part(BorrowedFd fd, RecordPart part, std::string_view text) {
+// One write, so that two who see the end at once do not write into each other. Its size.
+Result<std::size_t> append_part(BorrowedFd fd, RecordPart part, std::string_view text) {
   std::string bytes = std::string(word_of(part)) + " " + std::to_string(text.size()) + "\n";
   bytes.append(text) += '\n';
-  return sys::write_all(fd, bytes);
+  RETURN_IF_ERROR(sys::write_all(fd, bytes));
+  return bytes.size();
+}
+
+// Of a file that may be anything.
+Status check_ours(BorrowedFd fd, const std::string& path) {
+  std::string text(kFirstLine.size(), '\0');
+  ASSIGN_OR_RETURN(const std::size_t n, sys::pread(fd, std::span(text.data(), text.size()), 0));
+  text.resize(n);
+  if (is_beginning(text) || text.starts_with(kFormat)) return {};
+  return Error(Errc::kInvalidArgument, quoted(path) + " is not a container's record").with_hint(kLookAtIt);
 }
 
 Result<UniqueFd> open_existing(const std::string& path, int flags) {
@@ -127,7 +137,7 @@ Result<RecordFile> RecordFile::create(const std::string& root, const std::string
     (void)::unlink(path.c_str());
     return std::move(written).error().with("write " + quoted(path));
   }
-  return RecordFile(std::move(*fd), path);
+  return RecordFile(std::move(*fd), path, kFirstLine.size());
 }
 
 Result<RecordFile> RecordFile::lock(const std::string& path) {
@@ -135,7 +145,7 @@ Result<RecordFile> RecordFile::lock(const std::string& path) {
   if (Status locked = sys::flock(fd, LOCK_EX); !locked.ok()) return std::move(locked).error().with(quoted(path));
   ASSIGN_OR_RETURN(const struct stat info, sys::fstat(fd));
   if (info.st_nlink == 0) return Error(Errc::kNotFound, quoted(path) + " has been removed", ENOENT);
-  return RecordFile(std::move(fd), path);
+  return RecordFile(std::move(fd), path, 0);
 }
 
 Result<bool> RecordFile::is_locked(const std::string& path) {
@@ -146,30 +156,46 @@ Result<bool> RecordFile::is_locked(const std::string& path) {
   return Error(locked.error().code(), locked.error().message(), locked.error().errno_value());
 }
 
-Status RecordFile::append(RecordPart part, std::string_view text) const {
-  Status written = append_part(fd_, part, text);
+Status RecordFile::append(RecordPart part, std::string_view text) {
+  auto written = append_part(fd_, part, text);
   if (!written.ok()) return std::move(written).error().with("write " + quoted(path_));
+  size_ += *written;
   return {};
+}
+
+Status RecordFile::remove() const {
+  if (size_ == 0) RETURN_IF_ERROR(check_ours(fd_, path_));
+  Status removed = sys::unlinkat(sys::kCwd, path_);
+  if (!removed.ok() && removed.error().errno_value() == ENOENT) return {};
+  return removed;
+}
+
+Status RecordFile::unlock() const {
+  return sys::flock(fd_, LOCK_UN);
+}
+
+Result<RecordFile::Since> RecordFile::lock_again() const {
+  if (Status locked = sys::flock(fd_, LOCK_EX); !locked.ok()) return std::move(locked).error().with(quoted(path_));
+  ASSIGN_OR_RETURN(const struct stat info, sys::fstat(fd_));
+  if (info.st_nlink == 0) return Since::kRemoved;
+  return static_cast<std::uint64_t>(info.st_size) == size_ ? Since::kUnchanged : Since::kWritten;
 }
 
 Status append_exit(const std::string& path, std::string_view text) {
   ASSIGN_OR_RETURN(const UniqueFd fd, open_existing(path, O_WRONLY | O_APPEND));
   ASSIGN_OR_RETURN(const struct stat before, sys::fstat(fd));
-  Status written = append_part(fd, RecordPart::kExit, text);
+  auto written = append_part(fd, RecordPart::kExit, text);
+  if (written.ok()) return {};
   // Half of it would hide what the next one writes.
-  if (!written.ok()) (void)!sys::ftruncate(fd, before.st_size).ok();
-  return written;
+  (void)!sys::ftruncate(fd, before.st_size).ok();
+  return std::move(written).error();
 }
 
 Status remove_record(const std::string& path) {
   auto fd = open_existing(path, O_RDONLY);
   if (!fd.ok() && fd.error().errno_value() == ENOENT) return {};
   if (!fd.ok()) return std::move(fd).error();
-  std::string text(kFirstLine.size(), '\0');
-  ASSIGN_OR_RETURN(const std::size_t n, sys::read(*fd, std::span(text.data(), text.size())));
-  text.resize(n);
-  if (!is_beginning(text) && !text.starts_with(kFormat))
-    return Error(Errc::kInvalidArgument, quoted(path) + " is not a container's record").with_hint(kLookAtIt);
+  RETURN_IF_ERROR(check_ours(*fd, path));
   return sys::unlinkat(sys::kCwd, path);
 }
 

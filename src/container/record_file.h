@@ -16,6 +16,7 @@
 // off at the end is not there: somebody was killed, or is writing it.
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -51,12 +52,22 @@ class RecordFile {
   // Somebody holds the lock.
   static Result<bool> is_locked(const std::string& path);
   BorrowedFd fd() const { return fd_; }
-  Status append(RecordPart part, std::string_view text) const;
+  Status append(RecordPart part, std::string_view text);
+  // With the lock held. A file that is no record of ours stays.
+  Status remove() const;
+
+  // For whoever made it and will remove it: lets the lock go and keeps the file, without closing and opening it.
+  Status unlock() const;
+  enum class Since { kUnchanged, kWritten, kRemoved };
+  // Waits for the lock again. What somebody has done since it was made, other than by this object.
+  Result<Since> lock_again() const;
 
  private:
-  RecordFile(UniqueFd fd, std::string path) : fd_(std::move(fd)), path_(std::move(path)) {}
+  RecordFile(UniqueFd fd, std::string path, std::uint64_t size)
+      : fd_(std::move(fd)), path_(std::move(path)), size_(size) {}
   UniqueFd fd_;
-  std::string path_;  // for the words of failures
+  std::string path_;
+  std::uint64_t size_;  // of what this object has written; 0: it has not made the file
 };
 
 // By whoever saw the end, without the lock. ENOENT: there is no record any more.

@@ -33,7 +33,7 @@ class RecordFileTest : public ::testing::Test {
 };
 
 TEST_F(RecordFileTest, HoldsTheLastStateAndTheFirstExit) {
-  const auto file = RecordFile::create(root(), path());
+  auto file = RecordFile::create(root(), path());
   ASSERT_TRUE(file.ok()) << file.error().message();
   EXPECT_TRUE(file->append(RecordPart::kState, "early").ok());
   EXPECT_TRUE(file->append(RecordPart::kConfig, "{\n \"a\": 1\n}\n").ok());
@@ -51,7 +51,7 @@ TEST_F(RecordFileTest, HoldsTheLastStateAndTheFirstExit) {
 }
 
 TEST_F(RecordFileTest, IsMadeOnce) {
-  const auto file = RecordFile::create(root(), path());
+  auto file = RecordFile::create(root(), path());
   ASSERT_TRUE(file.ok());
   const auto again = RecordFile::create(root(), path());
   ASSERT_FALSE(again.ok());
@@ -60,7 +60,7 @@ TEST_F(RecordFileTest, IsMadeOnce) {
 
 TEST_F(RecordFileTest, IsLockedUntilItIsClosed) {
   {
-    const auto file = RecordFile::create(root(), path());
+    auto file = RecordFile::create(root(), path());
     ASSERT_TRUE(file.ok());
     EXPECT_TRUE(RecordFile::is_locked(path()).value());
   }
@@ -68,6 +68,24 @@ TEST_F(RecordFileTest, IsLockedUntilItIsClosed) {
   const auto locked = RecordFile::lock(path());
   ASSERT_TRUE(locked.ok());
   EXPECT_TRUE(RecordFile::is_locked(path()).value());
+}
+
+TEST_F(RecordFileTest, TellsItsMakerWhatHappenedMeanwhile) {
+  auto file = RecordFile::create(root(), path());
+  ASSERT_TRUE(file.ok());
+  ASSERT_TRUE(file->append(RecordPart::kState, "early").ok());
+  ASSERT_TRUE(file->unlock().ok());
+  EXPECT_FALSE(RecordFile::is_locked(path()).value());
+  EXPECT_EQ(file->lock_again().value(), RecordFile::Since::kUnchanged);
+  EXPECT_TRUE(RecordFile::is_locked(path()).value());
+  EXPECT_TRUE(append_exit(path(), "{}").ok());
+  EXPECT_EQ(file->lock_again().value(), RecordFile::Since::kWritten);
+  EXPECT_TRUE(file->remove().ok());
+  EXPECT_FALSE(sys::fstatat(sys::kCwd, path()).ok());
+  EXPECT_TRUE(file->remove().ok());
+  // One of the same name is another one.
+  ASSERT_TRUE(RecordFile::create(root(), path()).ok());
+  EXPECT_EQ(file->lock_again().value(), RecordFile::Since::kRemoved);
 }
 
 TEST_F(RecordFileTest, OfNobodyIsNotFound) {
@@ -80,7 +98,7 @@ TEST_F(RecordFileTest, OfNobodyIsNotFound) {
 
 // Whoever is killed while it writes leaves a part that is cut off: at every byte it is as if it had not begun.
 TEST_F(RecordFileTest, EndsBeforeWhatIsCutOff) {
-  const auto file = RecordFile::create(root(), path());
+  auto file = RecordFile::create(root(), path());
   ASSERT_TRUE(file.ok());
   ASSERT_TRUE(file->append(RecordPart::kState, "early").ok());
   const std::string before = text();
@@ -104,6 +122,15 @@ TEST_F(RecordFileTest, SaysWhatIsDamaged) {
   }
   EXPECT_EQ(parse_record_parts("coop container 2\nx", "r", parts).error().code(), Errc::kUnsupported);
   EXPECT_THAT(parse_record_parts("root:x:0:0", "r", parts).error().message(), HasSubstr("not a container's record"));
+}
+
+TEST_F(RecordFileTest, TheLockIsNoLicence) {
+  ASSERT_TRUE(io::make_directories(root(), 0700).ok());
+  write("#!/bin/sh\n");
+  const auto file = RecordFile::lock(path());
+  ASSERT_TRUE(file.ok());
+  EXPECT_THAT(file->remove().error().message(), HasSubstr("is not a container's record"));
+  EXPECT_EQ(text(), "#!/bin/sh\n");
 }
 
 TEST_F(RecordFileTest, RemovesOnlyRecords) {

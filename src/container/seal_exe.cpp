@@ -29,14 +29,14 @@ namespace {
 constexpr char kSelf[] = "/proc/self/exe";
 // Set for the second run only, so that a kernel on which the protection does not show cannot make us loop. Its value is
 // the descriptor of the clone, which stays open: closing the last reference of a detached mount waits for an RCU grace
-// period (50 us and more), so it is left to the end of the process, when nobody waits, or to the container's init,
-// which has inherited it.
+// period (50 us and more).
 constexpr std::string_view kMarker = COOPER_SEALED_MARKER;
 constexpr int kNothingKept = -1;
 constexpr int kSeals = F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE;
 
 // Of the first call, for seal_executable_copy().
 char** program_arguments = nullptr;
+int kept_clone = kNothingKept;
 
 bool on_readonly_mount() {
   struct statfs info = {};
@@ -135,6 +135,7 @@ Status finish_second_run(int kept) {
   (void)::prctl(PR_SET_NAME, ::program_invocation_short_name, 0, 0, 0);
   if (kept != kNothingKept && on_readonly_mount()) {
     (void)::fcntl(kept, F_SETFD, FD_CLOEXEC);
+    kept_clone = kept;
     return sys::mount_setattr(BorrowedFd(kept), "", AT_EMPTY_PATH, MOUNT_ATTR_NOEXEC, 0);
   }
   if (is_sealed_copy()) return {};
@@ -156,6 +157,16 @@ Status seal_executable(char** argv) {
     failed = run_from_copy(argv);
   }
   return std::move(failed).with("protect the runtime's executable");
+}
+
+int sealed_clone() {
+  return kept_clone;
+}
+
+void let_go_of_executable() {
+  if (kept_clone == kNothingKept) return;
+  (void)::close(kept_clone);
+  kept_clone = kNothingKept;
 }
 
 bool may_open_executables(const oci::Config& config) {

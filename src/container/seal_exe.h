@@ -33,4 +33,10 @@ bool may_open_executables(const oci::Config& config);
 // the program starts again. Nothing may have been begun that cannot be begun twice: no input read, no file made.
 Status seal_executable_copy();
 
+// The descriptor that holds the clone; -1: there is none. Who closes it last waits for the kernel to put the mount away
+// (50 us and more); the executable stays what it is, because the process runs from it.
+int sealed_clone();
+// Closes it: a good moment is one in which the caller waits for another process anyway, which has closed its own.
+void let_go_of_executable();
+
 }  // namespace cooper::container

@@ -55,6 +55,9 @@ class Child {
       const Step& step = c_.plan->steps[index_];
       if (step.actor != Actor::kChild) continue;
       const StepTimer timer(c_.timing, index_);
+      const bool makes_node =
+          std::holds_alternative<CreateDevice>(step.body) || std::holds_alternative<CreateSymlink>(step.body);
+      if (!makes_node) places_.forget();
       Status done = std::visit([this](const auto& body) { return perform(body); }, step.body);
       if (!done.ok()) return std::move(done).error().with_step(step_name(step.body));
     }
@@ -67,6 +70,8 @@ class Child {
   Status begin() {
     (void)::close(c_.parent_sync.get());
     if (c_.lock.valid()) (void)::close(c_.lock.get());
+    // The parent lets go of it last, and waits.
+    if (c_.sealed_clone >= 0) (void)::close(c_.sealed_clone);
     for (int signal = 1; signal <= SIGRTMAX; ++signal)
       (void)::signal(signal, SIG_DFL);  // NOLINT(bugprone-signal-handler): resets only
     sigset_t none;
@@ -270,8 +275,8 @@ class Child {
     return run_mount_commands(step.when + " the mount on " + quoted(step.destination), step.commands);
   }
   Status perform(const Relabel& step) { return relabel_tree(step.path, step.label); }
-  Status perform(const CreateDevice& step) { return create_device(step, *root_); }
-  Status perform(const CreateSymlink& step) { return create_symlink(step, *root_); }
+  Status perform(const CreateDevice& step) { return create_device(step, *root_, places_); }
+  Status perform(const CreateSymlink& step) { return create_symlink(step, *root_, places_); }
   Status perform(const SetupConsole& step) {
     ASSIGN_OR_RETURN(const UniqueFd master, setup_console(step, *root_, c_.exec_pidfd < 0));
     return send_message(c_.sync, MessageType::kConsole, "console", master.get());
@@ -368,6 +373,7 @@ class Child {
   std::set<std::string> announced_;
   std::optional<io::RootDir> root_;
   Masker masker_;
+  NodePlaces places_;
   UniqueFd shared_peer_;
   ExecPreparation exec_;
   UniqueFd starter_;

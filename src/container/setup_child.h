@@ -22,6 +22,7 @@ struct ChildContext {
   BorrowedFd parent_sync{-1};     // the parent's end, closed by the child at once
   BorrowedFd start_listener{-1};  // create: listening start.sock
   BorrowedFd lock{-1};            // closed by the child at once
+  int sealed_clone = -1;          // seal_exe.h; closed by the child at once
   Stdio stdio;
   int preserve_fds = 0;
   std::vector<int> extra_fds;  // of the caller; they follow the preserved ones

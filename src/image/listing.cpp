@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <memory>
 
 #include "base/strings.h"
 #include "image/internal/paths.h"
@@ -157,7 +158,7 @@ void pack(Packer& out, const Image& image) {
   out.text(image.config || image.aci ? print_record(image) : std::string());
 }
 
-std::optional<Image> unpack(Unpacker& in) {
+std::optional<Image> unpack(Unpacker& in, Store::Detail detail) {
   auto id = in.digest();
   auto manifest = in.digest();
   if (!id || !manifest) return std::nullopt;
@@ -166,10 +167,18 @@ std::optional<Image> unpack(Unpacker& in) {
   image.created = in.text();
   image.size_bytes = in.number();
   image.loaded_unix_ms = static_cast<std::int64_t>(in.number());
+  const bool layers = detail == Store::Detail::kAll;
   in.list([&] {
-    if (auto layer = in.digest()) image.layers.push_back(std::move(*layer));
+    if (!layers) {
+      (void)in.text();
+    } else if (auto layer = in.digest()) {
+      image.layers.push_back(std::move(*layer));
+    }
   });
-  in.list([&] { image.layer_bytes.push_back(in.number()); });
+  in.list([&] {
+    const std::uint64_t bytes = in.number();
+    if (layers) image.layer_bytes.push_back(bytes);
+  });
   image.chain = in.text();
   if (const std::string_view index = in.text(); !index.empty()) {
     auto digest = Digest::parse(index);
@@ -188,19 +197,21 @@ std::optional<Image> unpack(Unpacker& in) {
 }
 
 // The file may be gone, or be being replaced: then there is none.
-std::optional<std::vector<Image>> read_listing(BorrowedFd store, const State& state) {
+std::optional<std::vector<Image>> read_listing(BorrowedFd store, const State& state, Store::Detail detail) {
   const auto file = sys::openat(store, kListingFile, O_RDONLY | O_NOFOLLOW);
   if (!file.ok()) return std::nullopt;
   const auto info = sys::fstat(*file);
   if (!info.ok() || info->st_size <= 0 || static_cast<std::uint64_t>(info->st_size) > kMaxBytes) return std::nullopt;
-  std::string text(static_cast<std::size_t>(info->st_size), '\0');
+  // Megabytes that nobody has to clear first.
+  const auto size = static_cast<std::size_t>(info->st_size);
+  const auto text = std::make_unique_for_overwrite<char[]>(size);
   std::size_t done = 0;
-  while (done < text.size()) {
-    const auto n = sys::read(*file, std::span(text.data() + done, text.size() - done));
+  while (done < size) {
+    const auto n = sys::read(*file, std::span(text.get() + done, size - done));
     if (!n.ok() || *n == 0) return std::nullopt;
     done += *n;
   }
-  return parse_listing(text, state.text);
+  return parse_listing({text.get(), size}, state.text, detail);
 }
 
 }  // namespace
@@ -221,7 +232,7 @@ std::string print_listing(std::string_view state, const std::vector<Image>& imag
   return text;
 }
 
-std::optional<std::vector<Image>> parse_listing(std::string_view text, std::string_view state) {
+std::optional<std::vector<Image>> parse_listing(std::string_view text, std::string_view state, Store::Detail detail) {
   if (!text.starts_with(kMagic) || text.size() < kMagic.size() + sizeof(std::uint64_t)) return std::nullopt;
   Unpacker sum(text.substr(text.size() - sizeof(std::uint64_t)));
   text.remove_suffix(sizeof(std::uint64_t));
@@ -232,7 +243,7 @@ std::optional<std::vector<Image>> parse_listing(std::string_view text, std::stri
   std::vector<Image> images;
   images.reserve(count);
   for (std::size_t i = 0; i < count; ++i) {
-    auto image = unpack(in);
+    auto image = unpack(in, detail);
     if (!image) return std::nullopt;
     images.push_back(std::move(*image));
   }
@@ -240,11 +251,11 @@ std::optional<std::vector<Image>> parse_listing(std::string_view text, std::stri
   return images;
 }
 
-Result<std::vector<Image>> list_images(BorrowedFd store) {
+Result<std::vector<Image>> list_images(BorrowedFd store, Store::Detail detail) {
   const std::int64_t began_s = now_s();
   const auto before = state_of(store);
   if (before.ok()) {
-    if (auto images = read_listing(store, *before)) {
+    if (auto images = read_listing(store, *before, detail)) {
       log::step("listing", [&] { return log::Fields{{"images", std::to_string(images->size())}}; });
       return std::move(*images);
     }

@@ -41,6 +41,10 @@ TEST_F(StoreTest, ACopyOfTheRecordsIsWholeAndOfOneState) {
   EXPECT_EQ(*parse_listing(print_listing("s", {image}), "s")->front().config, *image.config);
   EXPECT_EQ(parse_listing(print_listing("s", {image}), "s")->front().aci->name, "example.com/a");
   EXPECT_FALSE(parse_listing(print_listing("s", {image}), "t"));
+  const auto names = parse_listing(print_listing("s", {image}), "s", Store::Detail::kNames);
+  EXPECT_EQ(names->front().names, image.names);
+  EXPECT_EQ(names->front().aci->name, "example.com/a");
+  EXPECT_THAT(names->front().layers, IsEmpty());
   std::string text = print_listing("s", {image});
   for (std::size_t at = 0; at < text.size(); at += 7) {
     std::string bent = text;

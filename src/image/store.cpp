@@ -107,8 +107,8 @@ std::vector<std::string> Store::similar_names(std::string_view reference) const 
   return similar_to(Records(impl_->fd), reference);
 }
 
-Result<std::vector<Image>> Store::list() const {
-  return list_images(impl_->fd);
+Result<std::vector<Image>> Store::list(Detail detail) const {
+  return list_images(impl_->fd, detail);
 }
 
 Result<std::vector<Image>> Store::load(const LoadOptions& options) {

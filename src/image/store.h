@@ -174,7 +174,9 @@ class Store {
   static bool names_an_id(std::string_view reference);
   // Stored names that may have been meant by one that is not there, best first; none when the names cannot be read.
   std::vector<std::string> similar_names(std::string_view reference) const;
-  Result<std::vector<Image>> list() const;
+  // kNames: nobody asks for layers and their sizes, which may be missing.
+  enum class Detail { kAll, kNames };
+  Result<std::vector<Image>> list(Detail detail = Detail::kAll) const;
   // Several images when an archive holds several. Already present blobs and trees are not written again.
   Result<std::vector<Image>> load(const LoadOptions& options);
   Result<Image> import(const ImportOptions& options);

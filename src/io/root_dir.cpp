@@ -62,7 +62,18 @@ Result<UniqueFd> RootDir::open_at(std::string_view path, int flags, mode_t mode)
 Result<UniqueFd> RootDir::make_directories(std::string_view path, mode_t mode, uid_t uid, gid_t gid) const {
   auto existing = open_at(path, O_PATH | O_DIRECTORY);
   if (existing.ok() || existing.error().errno_value() != ENOENT) return existing;
+  // As a rule it is the last component that is missing.
+  if (uid == 0 && gid == 0) {
+    if (auto made = make_last(path, mode); made.ok()) return made;
+  }
   return walk(path, {.missing = Missing::kMakeDirectory, .mode = mode, .uid = uid, .gid = gid});
+}
+
+// Fails where walk() has to look closer: a parent is missing, something else has the name, a link that leads nowhere.
+Result<UniqueFd> RootDir::make_last(std::string_view path, mode_t mode) const {
+  ASSIGN_OR_RETURN(const Parent parent, parent_of(path, false));
+  RETURN_IF_ERROR(sys::mkdirat(parent.dir, parent.name, mode));
+  return sys::openat(parent.dir, parent.name, O_PATH | O_DIRECTORY | O_NOFOLLOW);
 }
 
 Result<UniqueFd> RootDir::make_real_directory(std::string_view path, mode_t mode) const {

@@ -59,6 +59,7 @@ class RootDir {
     gid_t gid = 0;
     bool follow_last = true;
   };
+  Result<UniqueFd> make_last(std::string_view path, mode_t mode) const;
   Result<UniqueFd> walk(std::string_view path, const WalkOptions& options) const;
   UniqueFd fd_;
 };

@@ -118,6 +118,14 @@ Status move_mount(BorrowedFd from, BorrowedFd to) {
   return {};
 }
 
+Status move_mount(BorrowedFd from, BorrowedFd to_dir, const std::string& name) {
+  if (::syscall(SYS_move_mount, from.get(), "", to_dir.get(), name.c_str(), MOVE_MOUNT_F_EMPTY_PATH) != 0) {
+    const int saved = errno;
+    return Error::from_errno(saved, "attach mount to " + quoted(name));
+  }
+  return {};
+}
+
 Status join_peer_group(BorrowedFd from, BorrowedFd to) {
   constexpr unsigned kFlags = MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH | MOVE_MOUNT_SET_GROUP;
   if (::syscall(SYS_move_mount, from.get(), "", to.get(), "", kFlags) != 0) {

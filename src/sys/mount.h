@@ -29,6 +29,8 @@ Result<UniqueFd> fsmount(BorrowedFd context, std::uint32_t attributes);
 Result<UniqueFd> open_tree(BorrowedFd dir, const std::string& path, unsigned flags);
 // Moves the detached or attached mount `from` onto the place that the O_PATH descriptor `to` refers to. 5.2.
 Status move_mount(BorrowedFd from, BorrowedFd to);
+// The same onto an entry of a directory; a symbolic link is not followed.
+Status move_mount(BorrowedFd from, BorrowedFd to_dir, const std::string& name);
 // Makes the private mount `to` a peer of the shared mount `from`; both are roots of attached mounts of one file
 // system. 5.15.
 Status join_peer_group(BorrowedFd from, BorrowedFd to);

@@ -99,6 +99,13 @@ void keep_exit_status(const Call& call, const std::string& id, const Result<sys:
     log::error(std::move(kept).error().with("keep the exit status of container " + quoted(id)));
 }
 
+// Of a container whose init this process has collected.
+void remove_container(const Call& call, const oci::Config& config, container::Removal removal) {
+  Status done = std::move(removal).remove(config);
+  if (!done.ok() && done.error().code() != Errc::kNotFound)
+    log::error(std::move(done).error().with("delete container " + quoted(call.id())));
+}
+
 Result<int> run_detached(const Call& call, const Bundle& bundle, container::CreateOptions options) {
   ASSIGN_OR_RETURN(auto notify, add_notify(call, options));
   ScopeExit undo([&] {
@@ -119,6 +126,7 @@ Result<int> run_foreground(const Call& call, Bundle& bundle, container::CreateOp
   const bool terminal = bundle.config.process->terminal;
   if (terminal && !bundle.config.process->console_size) bundle.config.process->console_size = caller_terminal_size();
   options.keep_console = terminal;
+  options.keep_removal = !keep;
   ASSIGN_OR_RETURN(auto notify, add_notify(call, options));
   ScopeExit remove_notify([&] {
     if (notify) NotifyProxy::remove(call.globals.root, options.id);
@@ -135,11 +143,15 @@ Result<int> run_foreground(const Call& call, Bundle& bundle, container::CreateOp
       if (const auto ready = notify->forward(pid); !ready.ok()) log::warning(ready.error().message());
     });
   }
+  auto removal = std::move(created.removal);
   auto status = supervisor.wait_for(std::move(created));
-  if (!keep) {
-    delete_container(call, options.id);
-  } else {
+  if (keep) {
     keep_exit_status(call, options.id, status);
+  } else if (removal && status.ok()) {
+    remove_container(call, bundle.config, *std::move(removal));
+    if (notify) NotifyProxy::remove(call.globals.root, options.id);
+  } else {
+    delete_container(call, options.id);
   }
   if (!status.ok()) return std::move(status).error();
   return status->shell_code();

@@ -174,7 +174,10 @@ Status Supervisor::handle_signals(const container::Created& process, Relay* rela
         const pid_t pid = sys::retry([&] { return ::waitpid(-1, &wait_status, WNOHANG); });
         if (pid < 0 && errno != ECHILD) return Error::from_errno(errno, "wait for processes");
         if (pid <= 0) break;
-        if (pid == process.pid) status = sys::exit_status_from_wait(wait_status);
+        if (pid != process.pid) continue;
+        // Others that have ended are collected by whoever inherits them from us.
+        status = sys::exit_status_from_wait(wait_status);
+        return {};
       }
     } else if (info.ssi_signo == SIGWINCH && relay != nullptr) {
       relay->resize();

@@ -3,6 +3,7 @@
 #include <fnmatch.h>
 
 #include <algorithm>
+#include <memory>
 #include <set>
 #include <unordered_map>
 
@@ -91,6 +92,7 @@ std::string print_table(const std::vector<Image>& images, const std::map<Digest,
   Table table(std::move(header));
   const std::int64_t now_ns = now_unix_ns();
   const std::vector<std::string> nameless = {"<none>:<none>"};
+  std::vector<std::string> row;
   for (const Image& image : images) {
     const auto created = parse_rfc3339_ns(image.created);
     const std::string age = created && *created > 0 ? print_age((now_ns - *created) / 1'000'000) + " ago" : "-";
@@ -98,8 +100,9 @@ std::string print_table(const std::vector<Image>& images, const std::map<Digest,
     const std::string size = format_bytes(image.size_bytes);
     for (const std::string& name : image.names.empty() ? nameless : image.names) {
       const auto [repository, tag] = split_name(name);
-      std::vector<std::string> row = {std::string(repository), std::string(tag)};
-      row.reserve(8);
+      row.clear();
+      row.emplace_back(repository);
+      row.emplace_back(tag);
       if (digests) row.push_back(image.manifest_digest.str());
       row.insert(row.end(), {id, age, size});
       if (shares != nullptr) {
@@ -108,7 +111,7 @@ std::string print_table(const std::vector<Image>& images, const std::map<Digest,
         row.push_back(known ? format_bytes(share->second.shared_bytes) : "-");
         row.push_back(known ? format_bytes(share->second.unique_bytes) : "-");
       }
-      table.add(std::move(row));
+      table.add(row);
     }
   }
   return table.text();
@@ -255,9 +258,14 @@ Result<int> list_images(const Context& context, const Args& args) {
   }
   ASSIGN_OR_RETURN(const pod::Engine engine, context.engine());
   ASSIGN_OR_RETURN(const image::Store store, engine.images());
-  ASSIGN_OR_RETURN(std::vector<Image> images, store.list());
-  std::map<Digest, SizeShare> shares;
   const bool sizes = args.enabled("size");
+  const bool layers = sizes || context.json();
+  ASSIGN_OR_RETURN(auto listed, store.list(layers ? image::Store::Detail::kAll : image::Store::Detail::kNames));
+  // Never freed: the program ends, and giving back ten thousand records piece by piece is a tenth of its time.
+  static std::vector<Image>* kept = nullptr;
+  kept = std::make_unique<std::vector<Image>>(std::move(listed)).release();
+  std::vector<Image>& images = *kept;
+  std::map<Digest, SizeShare> shares;
   if (sizes) shares = size_shares(images);
   if (!args.positional().empty()) RETURN_IF_ERROR(keep_named(images, args.positional().front()));
   RETURN_IF_ERROR(filter_images(images, args.all("filter")));

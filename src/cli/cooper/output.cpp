@@ -37,28 +37,38 @@ Status print_json(codec::json::Writer& writer) {
   return print(writer.take() + "\n");
 }
 
-Table::Table(std::vector<std::string> header) {
-  add(std::move(header));
+Table::Table(std::vector<std::string> header) : widths_(header.size()) {
+  add(header);
 }
 
-void Table::add(std::vector<std::string> row) {
-  for (std::string& cell : row) cell = printable(cell);
-  rows_.push_back(std::move(row));
+void Table::add(const std::vector<std::string>& row) {
+  for (std::size_t i = 0; i < row.size(); ++i) {
+    const std::string cell = printable(row[i]);
+    text_ += cell;
+    const std::size_t width = width_of(cell);
+    cells_.push_back({.end = text_.size(), .width = width, .last = i + 1 == row.size()});
+    if (i < widths_.size()) widths_[i] = std::max(widths_[i], width);
+  }
 }
 
 std::string Table::text() const {
-  std::vector<std::size_t> widths(rows_.front().size());
-  for (const auto& row : rows_) {
-    for (std::size_t i = 0; i < row.size() && i < widths.size(); ++i) widths[i] = std::max(widths[i], width_of(row[i]));
-  }
   std::string out;
-  for (const auto& row : rows_) {
-    for (std::size_t i = 0; i < row.size(); ++i) {
-      out += row[i];
-      if (i + 1 < row.size()) out.append(widths[i] - width_of(row[i]) + 2, ' ');
+  // Few texts have more bytes than characters.
+  std::size_t line = 1;
+  for (const std::size_t width : widths_) line += width + 2;
+  out.reserve(line * (1 + cells_.size() / std::max<std::size_t>(widths_.size(), 1)));
+  std::size_t begin = 0;
+  std::size_t column = 0;
+  for (const Cell& cell : cells_) {
+    out.append(text_, begin, cell.end - begin);
+    begin = cell.end;
+    if (!cell.last) {
+      out.append(widths_[column++] - cell.width + 2, ' ');
+      continue;
     }
     while (!out.empty() && out.back() == ' ') out.pop_back();
     out += '\n';
+    column = 0;
   }
   return out;
 }

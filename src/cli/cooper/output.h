@@ -22,12 +22,20 @@ Status print_json(codec::json::Writer& writer);
 class Table {
  public:
   explicit Table(std::vector<std::string> header);
-  void add(std::vector<std::string> row);
-  bool empty() const { return rows_.size() == 1; }
+  void add(const std::vector<std::string>& row);
+  bool empty() const { return cells_.size() == widths_.size(); }
   std::string text() const;
 
  private:
-  std::vector<std::vector<std::string>> rows_;  // the header first
+  // Thousands of rows are one text, not a piece of memory for each cell.
+  struct Cell {
+    std::size_t end = 0;    // in text_
+    std::size_t width = 0;  // in characters
+    bool last = false;      // of its row
+  };
+  std::string text_;  // of all cells, the header's first
+  std::vector<Cell> cells_;
+  std::vector<std::size_t> widths_;  // of the columns
 };
 
 // Printable, and at most `width` characters, of which the last three of a longer text are "...". Counts UTF-8 sequences

@@ -243,7 +243,7 @@ Result<int> ls(const Context& context, const Args& args) {
       row[2] = app.name;
       row[3] = app.image;
       if (full) row.insert(row.begin() + 4, app.image_id);
-      table.add(std::move(row));
+      table.add(row);
       first = false;
     }
   }

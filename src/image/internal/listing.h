@@ -19,13 +19,14 @@
 namespace cooper::image {
 
 // As Records::images().
-Result<std::vector<Image>> list_images(BorrowedFd store);
+Result<std::vector<Image>> list_images(BorrowedFd store, Store::Detail detail);
 
 // Exposed for tests and fuzzing. `state` is what the copy is of.
 std::string print_listing(std::string_view state, const std::vector<Image>& images);
 // Adds the checksum that print_listing() ends with.
 void seal_listing(std::string& text);
 // nullopt for another state, and for anything that is not a whole listing.
-std::optional<std::vector<Image>> parse_listing(std::string_view text, std::string_view state);
+std::optional<std::vector<Image>> parse_listing(std::string_view text, std::string_view state,
+                                                Store::Detail detail = Store::Detail::kAll);
 
 }  // namespace cooper::image
