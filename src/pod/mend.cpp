@@ -47,8 +47,10 @@ Status mend_image(image::Store& store, const image::Image& image, const FetchIma
   log::warning(why.message() + ": fetching " + join(digests, ", ") + " again from " + quoted(*origin));
   auto fetched = fetch(store, *origin);
   if (!fetched.ok()) {
-    return std::move(fetched).error().with(why.message()).with_hint(
-        "the damaged bytes are taken away: pull or load the image again");
+    return std::move(fetched)
+        .error()
+        .with(why.message())
+        .with_hint("the damaged bytes are taken away: pull or load the image again");
   }
   if (fetched->id == image.id) return {};
   return Error(Errc::kCorrupt, why.message() + ": " + quoted(*origin) + " is another image");
