@@ -111,7 +111,7 @@ TEST(ProtocolTest, Signatures) {
 
 TEST(SourcesTest, TheLookasideHasCertificatesOfItsHost) {
   const Scratch scratch;
-  (void)scratch.write("certs/s.example:8443/ca.crt", "PEM");
+  (void)scratch.write("certs/s.example:8443/ca.crt", "-----BEGIN PEM");
   const SourceOptions options{.insecure = {"other.example"}, .certificate_directories = {scratch.path() + "/certs"}};
   const auto found = lookaside_of("https://s.example:8443/a/b", options);
   ASSERT_TRUE(found.ok());
@@ -291,20 +291,39 @@ TEST(SourcesTest, MirrorsComeFirstWithoutTheRegistrysCredentials) {
 
 TEST(SourcesTest, CertificatesOfTheHost) {
   const Scratch scratch;
-  scratch.write("certs.d/r:1/ca.crt", "authority");
-  scratch.write("certs.d/r:1/client.cert", "certificate");
+  scratch.write("certs.d/r:1/ca.crt", "-----BEGIN authority");
+  scratch.write("certs.d/r:1/client.cert", "-----BEGIN certificate");
   const SourceOptions options{.certificate_directories = {scratch.path() + "/none", scratch.path() + "/certs.d"}};
-  EXPECT_FALSE(endpoints_of(reference("r:1/a"), options).ok()) << "a certificate without its key";
-  scratch.write("certs.d/r:1/client.key", "key");
+  const auto alone = endpoints_of(reference("r:1/a"), options);
+  ASSERT_FALSE(alone.ok());
+  EXPECT_THAT(alone.error().message(), HasSubstr("'client.cert' is there without 'client.key'"));
+  scratch.write("certs.d/r:1/client.key", "-----BEGIN key");
   const auto found = endpoints_of(reference("r:1/a"), options);
   ASSERT_TRUE(found.ok());
   EXPECT_THAT(found->back().ca_pem, HasSubstr("authority"));
-  EXPECT_EQ(found->back().key_pem, "key");
+  EXPECT_EQ(found->back().key_pem, "-----BEGIN key");
   EXPECT_EQ(found->back().certificates_in, scratch.path() + "/certs.d/r:1");
   EXPECT_EQ(endpoints_of(reference("r:2/a"), options)->back().ca_pem, "");
   EXPECT_EQ(endpoints_of(reference("r:2/a"), options)->back().certificates_in, scratch.path() + "/none/r:2");
   EXPECT_EQ(endpoints_of(reference("r:2/a"), {.certificate_directory = scratch.path()})->back().certificates_in,
             scratch.path());
+}
+
+TEST(SourcesTest, ADirectoryOfCertificatesThatIsNone) {
+  const Scratch scratch;
+  const auto why = [&](const std::string& directory) {
+    const auto found = endpoints_of(reference("r:1/a"), {.certificate_directory = scratch.path() + "/" + directory});
+    return found.ok() ? std::string() : found.error().message();
+  };
+  EXPECT_THAT(why("none"), HasSubstr("certificates for 'r:1': "));
+  scratch.write("file", "");
+  EXPECT_THAT(why("file"), HasSubstr("/file"));
+  scratch.write("empty/other", "");
+  EXPECT_EQ(why("empty"), "") << "the system's authorities are enough";
+  scratch.write("der/ca.crt", "\x30\x82");
+  EXPECT_THAT(why("der"), HasSubstr("/der/ca.crt' has nothing in PEM"));
+  scratch.write("key/client.key", "-----BEGIN key");
+  EXPECT_THAT(why("key"), HasSubstr("'client.key' is there without 'client.cert'"));
 }
 
 }  // namespace

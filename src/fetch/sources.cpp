@@ -12,22 +12,46 @@ namespace {
 
 constexpr std::size_t kMaxCertificateBytes = std::size_t{1} << 20;
 
+constexpr std::string_view kPemMark = "-----BEGIN ";
+
+Result<std::string> read_pem(const std::string& path) {
+  ASSIGN_OR_RETURN(std::string pem, io::read_regular_file(path, kMaxCertificateBytes));
+  if (pem.find(kPemMark) != std::string::npos) return pem;
+  return Error(Errc::kInvalidArgument, quoted(path) + " has nothing in PEM")
+      .with_hint("certificates and keys begin with -----BEGIN; openssl x509 -inform der turns other ones into that");
+}
+
+// Of a pair of files for the client's certificate, which is useless alone.
+Status check_pair(const std::vector<std::string>& names, const std::string& name, std::string_view own,
+                  std::string_view other) {
+  if (!name.ends_with(own)) return {};
+  const std::string wanted = name.substr(0, name.size() - own.size()) + std::string(other);
+  if (std::ranges::find(names, wanted) != names.end()) return {};
+  return Error(Errc::kNotFound, quoted(name) + " is there without " + quoted(wanted))
+      .with_hint("NAME.cert and NAME.key are the client's certificate together; authorities to trust are *.crt");
+}
+
 Status read_certificates(const std::string& directory, Endpoint& endpoint) {
   endpoint.certificates_in = directory;
   ASSIGN_OR_RETURN(const UniqueFd fd, sys::openat(sys::kCwd, directory, O_RDONLY | O_DIRECTORY));
   ASSIGN_OR_RETURN(auto names, sys::list_directory(fd));
   std::ranges::sort(names);
   for (const std::string& name : names) {
+    Status pair = check_pair(names, name, ".cert", ".key");
+    if (pair.ok()) pair = check_pair(names, name, ".key", ".cert");
+    if (!pair.ok()) return std::move(pair).error().with("directory " + quoted(directory));
+  }
+  for (const std::string& name : names) {
     const std::string path = std::string(directory).append("/").append(name);
     if (name.ends_with(".crt")) {
-      ASSIGN_OR_RETURN(const std::string pem, io::read_regular_file(path, kMaxCertificateBytes));
+      ASSIGN_OR_RETURN(const std::string pem, read_pem(path));
       endpoint.ca_pem += pem + "\n";
       if (endpoint.ca_pem.size() > kMaxCertificateBytes)
         return Error(Errc::kLimit, "certificates in " + quoted(directory) + " are larger than 1 MiB");
     } else if (name.ends_with(".cert") && endpoint.certificate_pem.empty()) {
       const std::string key = path.substr(0, path.size() - 5) + ".key";
-      ASSIGN_OR_RETURN(endpoint.certificate_pem, io::read_regular_file(path, kMaxCertificateBytes));
-      ASSIGN_OR_RETURN(endpoint.key_pem, io::read_regular_file(key, kMaxCertificateBytes));
+      ASSIGN_OR_RETURN(endpoint.certificate_pem, read_pem(path));
+      ASSIGN_OR_RETURN(endpoint.key_pem, read_pem(key));
     }
   }
   return {};

@@ -9,6 +9,7 @@
 #include "image/internal/plan.h"
 #include "image/internal/tree_writer.h"
 #include "io/file.h"
+#include "io/full_disk.h"
 #include "spec/appc/print.h"
 #include "spec/oci_image/parse.h"
 #include "sys/file.h"
@@ -65,7 +66,11 @@ Result<std::uint64_t> write_aci(BorrowedFd store, const PinnedImage& pinned, cod
   ASSIGN_OR_RETURN(const Job job, Job::create(store));
   RETURN_IF_ERROR(sys::mkdirat(job.fd(), "rootfs", 0755));
   ASSIGN_OR_RETURN(const UniqueFd rootfs, sys::openat(job.fd(), "rootfs", O_RDONLY | O_DIRECTORY));
-  RETURN_IF_ERROR(unpack_stored_image(store, image, rootfs));
+  if (Status unpacked = unpack_stored_image(store, image, rootfs); !unpacked.ok()) {
+    return io::explain_full_disk(std::move(unpacked).error(), "the image store",
+                                 "the files are unpacked there before they are packed: cooper image gc and image rm "
+                                 "make room");
+  }
   ASSIGN_OR_RETURN(const ResolvedUser user, resolve_user(rootfs, config.user));
   const std::string name = image.given_names.empty() ? std::string() : image.given_names.front();
   CountedSink counted(sink, steps.only);

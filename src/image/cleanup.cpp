@@ -100,7 +100,7 @@ Result<std::uint64_t> measure_everything_else(BorrowedFd store, const References
   const Trees trees(store);
   ASSIGN_OR_RETURN(const auto names, trees.list());
   for (const std::string& tree : names) {
-    if (live.chains.contains(chain_of_tree(tree))) continue;
+    if (live.chains.contains(chain_of_tree(tree)) && !trees.is_orphan(tree)) continue;
     ASSIGN_OR_RETURN(const auto users, trees.users(tree));
     if (users.empty()) bytes += disk_usage(store, tree_path(tree));
   }
@@ -115,9 +115,11 @@ Result<std::uint64_t> remove_dead(BorrowedFd store, const References& live, cons
     ASSIGN_OR_RETURN(const std::uint64_t bytes, remove_blob(store, digest));
     freed += bytes;
   }
+  const Trees all(store);
   for (const std::string& tree : trees) {
-    if (live.chains.contains(chain_of_tree(tree))) continue;
-    ASSIGN_OR_RETURN(const std::uint64_t bytes, Trees(store).remove_or_orphan(tree));
+    // An erofs image has superseded some of those that an image has.
+    if (live.chains.contains(chain_of_tree(tree)) && !all.is_orphan(tree)) continue;
+    ASSIGN_OR_RETURN(const std::uint64_t bytes, all.remove_or_orphan(tree));
     freed += bytes;
   }
   return freed;

@@ -173,9 +173,8 @@ Status build_erofs_tree(BorrowedFd store, const Image& image, std::string_view u
     if (!made.ok()) return std::move(made).error().with("make an erofs image of " + image.id.str());
     RETURN_IF_ERROR(trees.publish(job, name, user));
   }
-  // One form is enough. What is still used goes with its last user; what cannot be removed now, gc removes.
-  (void)!trees.remove_or_orphan(image.chain).ok();
-  return {};
+  // One form is enough. The unpacked one goes later, with a user of either: many files take long, and a start waits.
+  return trees.mark_superseded(image.chain);
 }
 
 }  // namespace cooper::image

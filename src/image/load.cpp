@@ -202,6 +202,7 @@ Result<std::vector<LayerInput>> stored_inputs(BorrowedFd store, const Image& ima
     const std::string what =
         layer_name(i, manifest.layers.size(), {blob_path(layer.digest), config.diff_ids[i], layer.digest, {}});
     auto file = sys::openat(store, blob_path(layer.digest), O_RDONLY | O_NOFOLLOW);
+    if (!file.ok() && file.error().errno_value() == ENOENT) return Error(Errc::kCorrupt, what + " is missing");
     if (!file.ok()) return std::move(file).error().with(what);
     const BorrowedFd fd = file->borrow();
     inputs.push_back({.what = what,
@@ -220,6 +221,7 @@ Error reload_hint(Error error, const Image& image) {
     // Neither a pull nor a load reads what is there whole: what is wrong must go first.
     const std::string name = image.names.empty() ? std::string(image.id.hex().substr(0, 12)) : image.names.front();
     return std::move(error)
+        .with_code(Errc::kCorrupt)
         .with("image " + image.id.str())
         .with_hint("its bytes in the store are damaged: cooper image verify --repair " + name +
                    " takes the damaged ones away; then pull or load the image again");
@@ -233,6 +235,8 @@ Result<std::vector<Image>> load_images(BorrowedFd store, const LoadOptions& opti
 
 Result<std::string> read_stored_document(BorrowedFd store, const Digest& digest, std::string_view what) {
   auto bytes = io::read_file(store, blob_path(digest), oci_image::kMaxDocumentBytes);
+  if (!bytes.ok() && bytes.error().errno_value() == ENOENT)
+    return Error(Errc::kCorrupt, std::string(what) + " (" + digest.str() + ") is missing");
   if (!bytes.ok()) return std::move(bytes).error().with(what);
   RETURN_IF_ERROR(codec::check_digest(*bytes, digest, what));
   return bytes;

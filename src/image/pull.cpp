@@ -301,9 +301,7 @@ Result<std::optional<Image>> known_by_digest(BorrowedFd store, const oci_image::
   if (!reference.digest || !reference.tag.empty()) return std::optional<Image>();
   auto image = find_image(Records(store), reference.str());
   if (!image.ok()) return std::optional<Image>();
-  bool whole = Trees(store).exists(image->chain);
-  for (const Digest& blob : blobs_of(*image)) whole = whole && sys::fstatat(store, blob_path(blob)).ok();
-  if (!whole) return std::optional<Image>();
+  if (!has_all_bytes(store, *image)) return std::optional<Image>();
   return std::optional(std::move(*image));
 }
 

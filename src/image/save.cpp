@@ -6,6 +6,7 @@
 #include "image/internal/aci_export.h"
 #include "image/internal/job.h"
 #include "image/internal/save.h"
+#include "io/full_disk.h"
 #include "io/new_file.h"
 
 namespace cooper::image {
@@ -63,8 +64,10 @@ class Saver {
   }
 
   Result<std::uint64_t> whole(Status written, std::uint64_t size) const {
-    if (!written.ok()) return std::move(written).error().with("save to " + quoted(options_.path));
-    return size;
+    if (written.ok()) return size;
+    return io::explain_full_disk(std::move(written).error(), quoted(options_.path),
+                                 "free some of it, or save to another disk")
+        .with("save to " + quoted(options_.path));
   }
 
   Result<std::uint64_t> write_archive(const Pinned& pinned, codec::ByteSink& sink) {

@@ -197,7 +197,7 @@ TEST_F(SaveTest, BrokenBytesAreNotWritten) {
   fails(bad, Errc::kCorrupt, "digest");
   fails(good.substr(1), Errc::kCorrupt, "bytes");
   ASSERT_TRUE(sys::unlinkat(sys::kCwd, blob).ok());
-  EXPECT_EQ(save({"q.io/one:1"}, Transport::kDockerArchive, "out").error().code(), Errc::kNotFound);
+  EXPECT_EQ(save({"q.io/one:1"}, Transport::kDockerArchive, "out").error().code(), Errc::kCorrupt);
   EXPECT_THAT(names_in("."), UnorderedElementsAre("layout", "store"));
   EXPECT_THAT(names_in("store/tmp"), IsEmpty());
 }

@@ -130,7 +130,8 @@ Result<Image> Store::import(const ImportOptions& options) {
 Result<Image> Store::build(const BuildOptions& options) {
   const log::Stopwatch building;
   auto image = build_image(impl_->fd, options);
-  if (image.ok()) log_stored(std::span(&*image, 1), impl_->dir, building);
+  if (!image.ok()) return impl_->explain(std::move(image).error());
+  log_stored(std::span(&*image, 1), impl_->dir, building);
   return image;
 }
 
@@ -159,13 +160,12 @@ Result<PushResult> Store::push(const PushOptions& options, const StartFetch& sta
 Result<SaveResult> Store::save(const SaveOptions& options) const {
   const log::Stopwatch saving;
   auto saved = save_images(impl_->fd, options);
-  if (saved.ok()) {
-    log::step("images saved", [&] {
-      return log::Fields{{"images", std::to_string(saved->images.size())},
-                         {"size_bytes", std::to_string(saved->size_bytes)},
-                         {"took_ms", saving.ms()}};
-    });
-  }
+  if (!saved.ok()) return impl_->explain(std::move(saved).error());
+  log::step("images saved", [&] {
+    return log::Fields{{"images", std::to_string(saved->images.size())},
+                       {"size_bytes", std::to_string(saved->size_bytes)},
+                       {"took_ms", saving.ms()}};
+  });
   return saved;
 }
 
@@ -210,7 +210,9 @@ Result<std::vector<Result<RemoveResult>>> Store::remove_all(std::span<const std:
 }
 
 Result<std::string> Store::manifest_bytes(const Image& image) const {
-  return read_stored_document(impl_->fd, image.manifest_digest, "manifest of image " + image.id.str());
+  auto bytes = read_stored_document(impl_->fd, image.manifest_digest, "manifest");
+  if (!bytes.ok()) return reload_hint(std::move(bytes).error(), image);
+  return bytes;
 }
 
 Result<std::string> Store::aci_manifest_bytes(const Image& image) const {
@@ -219,7 +221,9 @@ Result<std::string> Store::aci_manifest_bytes(const Image& image) const {
 }
 
 Result<std::string> Store::config_bytes(const Image& image) const {
-  return read_stored_document(impl_->fd, image.config_digest(), "configuration of image " + image.id.str());
+  auto bytes = read_stored_document(impl_->fd, image.config_digest(), "configuration");
+  if (!bytes.ok()) return reload_hint(std::move(bytes).error(), image);
+  return bytes;
 }
 
 Result<oci_image::Manifest> Store::manifest(const Image& image) const {

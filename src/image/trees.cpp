@@ -150,6 +150,8 @@ Status Trees::publish(const Job& job, const std::string& chain, std::string_view
 Status Trees::adopt(std::string_view chain) const {
   ASSIGN_OR_RETURN(const io::FileLock guard, lock(io::FileLock::Mode::kExclusive));
   RETURN_IF_ERROR(remove_if_there(store_, tree_orphan_path(erofs_tree(chain))));
+  // One that an erofs image has superseded stays so.
+  if (sys::fstatat(store_, tree_path(erofs_tree(chain)) + "/rootfs").ok()) return {};
   return remove_if_there(store_, tree_orphan_path(chain));
 }
 
@@ -186,14 +188,31 @@ Result<bool> Trees::remove_unused(std::string_view chain, const struct stat& dir
   return true;
 }
 
+Status Trees::mark_superseded(std::string_view chain) const {
+  ASSIGN_OR_RETURN(const io::FileLock guard, lock(io::FileLock::Mode::kExclusive));
+  // Missing, when the files came from elsewhere. On a full disk there is no mark, and the tree stays with its image.
+  (void)!sys::openat(store_, tree_orphan_path(chain), O_WRONLY | O_CREAT | O_NOFOLLOW, 0600).ok();
+  return {};
+}
+
+bool Trees::is_orphan(std::string_view chain) const {
+  return sys::fstatat(store_, tree_orphan_path(chain)).ok();
+}
+
 Status Trees::release_user(std::string_view chain, std::string_view user) const {
   RETURN_IF_ERROR(remove_if_there(store_, tree_users_path(chain) + "/" + std::string(user)));
-  if (!sys::fstatat(store_, tree_orphan_path(chain)).ok()) return {};
+  RETURN_IF_ERROR(remove_orphan(chain));
+  const std::string_view unpacked = chain_of_tree(chain);
+  return unpacked == chain ? ok_status() : remove_orphan(unpacked);
+}
+
+Status Trees::remove_orphan(std::string_view chain) const {
+  if (!is_orphan(chain)) return {};
   std::optional<Job> trash;
   ASSIGN_OR_RETURN(const io::FileLock guard, lock(io::FileLock::Mode::kExclusive));
   // Under the lock: an image may have come back, another user may have registered.
   ASSIGN_OR_RETURN(const auto users_now, users(chain));
-  if (!users_now.empty() || !sys::fstatat(store_, tree_orphan_path(chain)).ok()) return {};
+  if (!users_now.empty() || !is_orphan(chain)) return {};
   ASSIGN_OR_RETURN(Job taken, Job::take(store_, tree_path(chain)));
   trash.emplace(std::move(taken));
   return {};

@@ -15,6 +15,7 @@
 #include "pod/aci_app.h"
 #include "pod/id_maps.h"
 #include "pod/id_ranges.h"
+#include "pod/mend.h"
 #include "pod/names.h"
 #include "pod/remove.h"
 #include "pod/resolve.h"
@@ -182,6 +183,8 @@ class AppPreparer {
   }
   // Trees registered for the pod so far, also by an add() that failed.
   const std::set<std::string>& chains() const { return chains_; }
+  // Why the last add() failed: bytes of the image in the store are damaged or missing.
+  bool image_damaged() const { return image_damaged_; }
 
   // The roots of the apps' images, in their order.
   const std::vector<UniqueFd>& roots() const { return roots_; }
@@ -230,13 +233,22 @@ class AppPreparer {
 
   Result<Source> from_store(const AppRequest& request, const image::Image& image) {
     Source out;
-    ASSIGN_OR_RETURN(out.config, store_.config(image));
+    auto config = store_.config(image);
+    if (!config.ok()) return unreadable(std::move(config).error());
+    out.config = std::move(*config);
     warn_of_platform(request, out.config);
     ASSIGN_OR_RETURN(out.app_name, choose_app_name(request, image, taken_));
     taken_.insert(out.app_name);
     out.image_id = image.id.str();
-    ASSIGN_OR_RETURN(out.base, open_base(store_, image, request.backend, manifest_.uuid.str(), chains_));
+    auto base = open_base(store_, image, request.backend, manifest_.uuid.str(), chains_);
+    if (!base.ok()) return unreadable(std::move(base).error());
+    out.base = std::move(*base);
     return out;
+  }
+
+  Error unreadable(Error error) {
+    image_damaged_ = error.code() == Errc::kCorrupt;
+    return error;
   }
 
   Result<Source> from_file(const AppRequest& request) {
@@ -271,6 +283,7 @@ class AppPreparer {
   std::set<std::string> chains_;
   std::vector<UniqueFd> roots_;
   int next_volume_ = 0;
+  bool image_damaged_ = false;
 };
 
 // Sources must exist: a directory made by us would hide a misspelled path.
@@ -320,13 +333,17 @@ Status write_manifest(BorrowedFd pod_dir, const PodManifest& manifest) {
 }
 
 Status fill_pod(const EngineOptions& options, const PodRequest& request, image::Store& store, const FoundImages& images,
-                OpenPod& pod, PodManifest& manifest) {
+                OpenPod& pod, PodManifest& manifest, std::optional<std::size_t>& damaged) {
   const Layout layout(options);
   // An early name finds out early that it is taken; a default one needs the app's name.
   if (!manifest.name.empty()) RETURN_IF_ERROR(take_name(layout, manifest.name, pod.uuid));
   ASSIGN_OR_RETURN(manifest.id_maps, take_id_maps(layout, request.user_namespace, pod.uuid));
   AppPreparer preparer(options, store, manifest);
-  for (std::size_t i = 0; i < images.size(); ++i) RETURN_IF_ERROR(preparer.add(request.apps[i], images[i]));
+  for (std::size_t i = 0; i < images.size(); ++i) {
+    Status added = preparer.add(request.apps[i], images[i]);
+    if (preparer.image_damaged()) damaged = i;
+    RETURN_IF_ERROR(std::move(added));
+  }
   if (manifest.name.empty()) {
     manifest.name = default_name(manifest.apps.front().app.name, pod.uuid);
     RETURN_IF_ERROR(take_name(layout, manifest.name, pod.uuid));
@@ -339,18 +356,15 @@ Status fill_pod(const EngineOptions& options, const PodRequest& request, image::
   return write_manifest(pod.dir, manifest);
 }
 
-}  // namespace
-
-Result<PreparedPod> prepare_pod(const EngineOptions& options, const PodRequest& request, const FetchImage& fetch) {
-  RETURN_IF_ERROR(check_request(request));
+// `damaged`: the number of the image because of whose bytes it failed.
+Result<PreparedPod> make_pod(const EngineOptions& options, const PodRequest& request, image::Store& store,
+                             const FoundImages& images, std::optional<std::size_t>& damaged) {
   const Layout layout(options);
-  ASSIGN_OR_RETURN(image::Store store, image::Store::open(layout.images()));
-  ASSIGN_OR_RETURN(const FoundImages images, find_images(store, request, fetch));
   const PodUuid uuid = PodUuid::random();
   ASSIGN_OR_RETURN(PodManifest manifest, start_manifest(request, uuid));
   ASSIGN_OR_RETURN(OpenPod pod, create_pod(layout, uuid));
   ScopeExit undo([&] { discard_pod(options, pod); });
-  if (Status filled = fill_pod(options, request, store, images, pod, manifest); !filled.ok())
+  if (Status filled = fill_pod(options, request, store, images, pod, manifest, damaged); !filled.ok())
     return io::explain_full_disk(std::move(filled).error(), "the containers in " + quoted(options.root),
                                  "cooper pod gc and rm remove containers, cooper image gc and image rm images; or use "
                                  "another disk: --root");
@@ -359,6 +373,23 @@ Result<PreparedPod> prepare_pod(const EngineOptions& options, const PodRequest& 
   });
   undo.dismiss();
   return PreparedPod{std::move(pod), std::move(manifest)};
+}
+
+}  // namespace
+
+Result<PreparedPod> prepare_pod(const EngineOptions& options, const PodRequest& request, const FetchImage& fetch) {
+  RETURN_IF_ERROR(check_request(request));
+  ASSIGN_OR_RETURN(image::Store store, image::Store::open(Layout(options).images()));
+  ASSIGN_OR_RETURN(const FoundImages images, find_images(store, request, fetch));
+  std::set<std::size_t> mended;
+  while (true) {
+    std::optional<std::size_t> damaged;
+    auto prepared = make_pod(options, request, store, images, damaged);
+    if (prepared.ok() || !damaged || request.apps[*damaged].pull == Pull::kNever || !mended.insert(*damaged).second)
+      return prepared;
+    // Nothing is left of the pod: a signal during the fetch ends the process.
+    RETURN_IF_ERROR(mend_image(store, *images[*damaged], fetch, std::move(prepared).error()));
+  }
 }
 
 Result<PodManifest> plan_pod(const EngineOptions& options, const PodRequest& request) {

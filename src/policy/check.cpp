@@ -130,9 +130,9 @@ Result<bool> needs_signatures(const Requirements& requirements, bool has_signatu
         return Error(Errc::kPermission,
                      "it requires " + requirement.type + " with " + requirement.reason + ", which is not supported")
             .with_hint(
-                "signatures are checked by keys alone: require the signer's key (keyPath), or let skopeo check and "
-                "copy "
-                "the image into an archive, and load that");
+                "signatures are checked by keys alone: require the signer's key (keyPath, keyPaths, keyData, "
+                "keyDatas), "
+                "or let skopeo check and copy the image into an archive, and load that");
       case Requirement::Kind::kSignedBy:
       case Requirement::Kind::kSigstoreSigned:
         if (!has_signatures)

@@ -126,7 +126,11 @@ TEST_F(CheckTest, NothingIsAskedForWithoutNeed) {
   EXPECT_TRUE(check({accept}).ok());
   EXPECT_FALSE(check({accept, reject}).ok());
   EXPECT_FALSE(check({wants(Kind::kSignedBy, {"alice"}), reject}).ok());
-  EXPECT_FALSE(check({{.kind = Kind::kUnsupported, .type = "sigstoreSigned", .reason = "certificates"}}).ok());
+  const auto unsupported =
+      check({{.kind = Kind::kUnsupported, .type = "sigstoreSigned", .reason = "certificates ('fulcio')"}});
+  ASSERT_FALSE(unsupported.ok());
+  EXPECT_THAT(unsupported.error().message(), HasSubstr("sigstoreSigned with certificates ('fulcio'), which is not"));
+  EXPECT_THAT(unsupported.error().hint(), HasSubstr("keyPath, keyPaths, keyData, keyDatas"));
   EXPECT_EQ(held.asked, 0U);
   EXPECT_FALSE(*needs_signatures({accept}, true));
   EXPECT_TRUE(*needs_signatures({accept, wants(Kind::kSignedBy, {})}, true));

@@ -66,7 +66,10 @@ TEST(ParseTest, WhatCannotBeMetIsKept) {
           R"({"type":"signedBy","keyType":"signedByGPGKeys","keyPath":"/k"})",
           R"({"type":"signedBaseLayer","baseLayerIdentity":{"type":"matchExact"}})",
           R"({"type":"sigstoreSigned","fulcio":{"caPath":"/ca","oidcIssuer":"i","subjectEmail":"e"},"rekorPublicKeyPath":"/r"})",
+          R"({"type":"sigstoreSigned","keyPath":"/k","rekorPublicKeyPath":"/r"})",
+          R"({"type":"sigstoreSigned","keyPath":"/k","rekorPublicKeyPaths":["/r"]})",
           R"({"type":"sigstoreSigned","keyPath":"/k","rekorPublicKeyData":"YQ=="})",
+          R"({"type":"sigstoreSigned","keyPath":"/k","rekorPublicKeyDatas":["YQ=="]})",
           R"({"type":"sigstoreSigned","pki":{"caRootsPath":"/ca"}})",
       }) {
     const Requirement requirement = parse_one(text);

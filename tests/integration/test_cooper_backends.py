@@ -171,11 +171,11 @@ def test_erofs_is_the_same(odd):
 
 @erofs
 def test_erofs_is_made_once(new_engine):
-    """The first run makes it, and the unpacked tree goes; its digest is noted; the next run only mounts it."""
+    """The first run makes it, and the unpacked tree goes with its container; its digest is noted; the next run only mounts it."""
     engine = new_engine()
     engine.config.write_text(engine.config.read_text() + '[images]\nbackend = "erofs"\n')
     engine("run", "--rm", "busybox", "true").check()
-    assert trees(engine) == {"erofs"}
+    proc.until(lambda: trees(engine) == {"erofs"}, 5, 0.05, "the unpacked tree to go")
     (tree,) = (engine.root / "images/trees").iterdir()
     before = os.stat(tree / "rootfs")
     note = json.loads((tree / "tree.json").read_text())
@@ -206,6 +206,21 @@ def test_erofs_and_the_store(new_engine, busybox_layout):
     engine("image", "load", busybox_layout).check()
     engine("run", "--rm", "busybox", "true").check()
     assert trees(engine) == {"directory"}
+
+
+@erofs
+def test_erofs_start_does_not_wait_for_the_tree(new_engine, busybox_layout):
+    """The unpacked tree is still there when the first app runs; gc takes it, and loading again keeps it superseded."""
+    engine = new_engine()
+    engine("run", "-d", "--name", "first", "--rootfs-backend", "erofs", "busybox", "sleep", "1000").check()
+    assert trees(engine) == {"directory", "erofs"}
+    assert engine("image", "gc", "--dry-run").check().out != ""
+    engine("image", "load", busybox_layout).check()
+    engine("image", "gc").check()
+    assert trees(engine) == {"erofs"} and engine("exec", "first", "true").rc == 0
+    assert engine("run", "--rm", "busybox", "echo", "overlay").check().out == "overlay\n"
+    engine("rm", "-f", "first").check()
+    assert trees(engine) == {"directory", "erofs"}
 
 
 @erofs
@@ -285,6 +300,7 @@ def test_erofs_is_verified(new_engine):
     engine = new_engine()
     run = ("run", "--rootfs-backend", "erofs")
     engine(*run, "-d", "--name", "user", "busybox", "sleep", "1000").check()
+    engine("image", "gc").check()  # the unpacked tree, before a container goes
     (tree,) = (engine.root / "images/trees").iterdir()
     verify = lambda *words: engine("image", "verify", *words)  # noqa: E731
     assert "the erofs image" in verify().check().out

@@ -380,8 +380,15 @@ def test_sigstore_signatures_that_do_not_count(engine, signed):
     ):
         signed.attach(name, digest, "one", payload, garbage)
         assert why in refused(engine, "image", "pull", name, signed=signed)
-    engine.policy(by_sigstore(signed, "one", rekorPublicKeyPath="/etc/hostname"))
-    assert "not supported" in refused(engine, "image", "pull", name, signed=signed)
+    fulcio = {"caPath": "/ca", "oidcIssuer": "i", "subjectEmail": "e"}
+    for rule, why in (
+        (by_sigstore(signed, "one", rekorPublicKeyPath="/etc/hostname"), "'rekorPublicKeyPath'"),
+        ({"type": "sigstoreSigned", "fulcio": fulcio, "rekorPublicKeyPath": "/r"}, "'fulcio'"),
+        ({"type": "sigstoreSigned", "pki": {"caRootsPath": "/ca", "subjectEmail": "e"}}, "'pki'"),
+    ):
+        engine.policy(rule)
+        said = refused(engine, "image", "pull", name, signed=signed)
+        assert f"({why}), which is not supported" in said and "keyPath, keyPaths, keyData, keyDatas" in said
     engine.policy(by_sigstore(signed, "one"))
     # As cosign writes it: a name without a tag, and null.
     signed.attach(name, digest, "one", claim(COSIGN, digest, name.rpartition(":")[0]).replace(b'"optional": {}', b'"optional": null'))

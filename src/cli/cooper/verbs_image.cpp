@@ -23,6 +23,7 @@
 #include "cli/cooper/transport_words.h"
 #include "image/store.h"
 #include "io/tty.h"
+#include "pod/mend.h"
 #include "spec/oci_image/platform.h"
 
 namespace cooper::cli {
@@ -126,11 +127,9 @@ Result<int> import(const Context& context, const Args& args) {
   return 0;
 }
 
-Status print_removed(const image::RemoveResult& removed) {
+Status print_removed(const std::vector<std::string>& untagged, const std::vector<std::string>& deleted) {
   codec::json::Writer out;
-  out.begin_object().field("untagged", removed.untagged).key("deleted").begin_array();
-  for (const Digest& id : removed.deleted) out.string(id.str());
-  out.end_array().end_object();
+  out.begin_object().field("untagged", untagged).field("deleted", deleted).end_object();
   return print_json(out);
 }
 
@@ -139,24 +138,25 @@ Result<int> rm(const Context& context, const Args& args) {
   ASSIGN_OR_RETURN(image::Store store, open_store(context));
   ASSIGN_OR_RETURN(const auto each, store.remove_all(args.positional(), args.enabled("force")));
   int status = 0;
-  image::RemoveResult all;
+  std::vector<std::string> untagged;
+  std::vector<std::string> deleted;
+  std::string lines;
   for (const auto& removed : each) {
     if (!removed.ok()) {
       report(context, removed.error());
       status = kExitFailure;
       continue;
     }
-    if (context.json()) {
-      all.untagged.insert(all.untagged.end(), removed->untagged.begin(), removed->untagged.end());
-      all.deleted.insert(all.deleted.end(), removed->deleted.begin(), removed->deleted.end());
-      continue;
+    for (const std::string& name : removed->untagged) {
+      untagged.push_back(name);
+      lines += "Untagged: " + name + "\n";
     }
-    std::string lines;
-    for (const std::string& name : removed->untagged) lines += "Untagged: " + name + "\n";
-    for (const Digest& id : removed->deleted) lines += "Deleted: " + id.str() + "\n";
-    RETURN_IF_ERROR(print(lines));
+    for (const Digest& id : removed->deleted) {
+      deleted.push_back(id.str());
+      lines += "Deleted: " + deleted.back() + "\n";
+    }
   }
-  if (context.json()) RETURN_IF_ERROR(print_removed(all));
+  RETURN_IF_ERROR(context.json() ? print_removed(untagged, deleted) : print(lines));
   return status;
 }
 
@@ -199,7 +199,12 @@ Result<int> extract(const Context& context, const Args& args) {
   RETURN_IF_ERROR(check_images(std::span(args.positional()).first(1)));
   ASSIGN_OR_RETURN(image::Store store, open_store(context));
   ASSIGN_OR_RETURN(const image::Image image, store.find(args.positional().front()));
-  RETURN_IF_ERROR(store.extract(image, args.positional()[1]));
+  Status extracted = store.extract(image, args.positional()[1]);
+  if (!extracted.ok() && extracted.error().code() == Errc::kCorrupt) {
+    RETURN_IF_ERROR(pod::mend_image(store, image, image_fetcher(context), std::move(extracted).error()));
+    extracted = store.extract(image, args.positional()[1]);
+  }
+  RETURN_IF_ERROR(std::move(extracted));
   if (context.json()) RETURN_IF_ERROR(print_one(image, args.positional()[1]));
   return 0;
 }

@@ -20,7 +20,8 @@ Status unpack_stored_tree(BorrowedFd store, const Image& image, std::string_view
 // Unpacks a stored image into an empty directory.
 Status unpack_stored_image(BorrowedFd store, const Image& image, BorrowedFd directory);
 
-// What a failure with the bytes of a stored image is told as: with the image, and what to do about it.
+// What a failure with the bytes of a stored image is told as: with the image, and what to do about it. What is damaged
+// and what is missing is Errc::kCorrupt.
 Error reload_hint(Error error, const Image& image);
 
 // Documents of a stored image, digest checked.

@@ -10,7 +10,8 @@
 //   tmp/<random>/             one job; the directory itself is locked by the process that works in it
 //   partial/<alg>-<hex>       what interrupted pulls have got of a blob (partial.h)
 //   trees/<chain>.erofs/      the same tree as an erofs image: rootfs is a file; tree.json has its digest
-//   trees/<chain>/orphan      empty file: no image has this tree any more, the last user takes it along
+//   trees/<chain>/orphan      empty file: no image has this tree any more, or trees/<chain>.erofs stands in for it; the
+//                             last user takes it along
 #pragma once
 
 #include <string>

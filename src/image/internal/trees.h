@@ -31,7 +31,7 @@ class Trees {
   bool exists(std::string_view chain) const;
   // False when there is no such tree.
   Result<bool> register_user(std::string_view chain, std::string_view user) const;
-  // Removes the tree, too, when no image and no other user has it.
+  // Removes the tree, too, when no image and no other user has it; and the unpacked one that it has superseded.
   Status release_user(std::string_view chain, std::string_view user) const;
   Result<std::vector<std::string>> users(std::string_view chain) const;
   // Of both forms.
@@ -52,6 +52,10 @@ class Trees {
   Status adopt(std::string_view chain) const;
   // Takes away a tree no image has; one with users only becomes an orphan. Returns the bytes freed.
   Result<std::uint64_t> remove_or_orphan(std::string_view chain) const;
+  // An erofs image stands in for the unpacked tree: it becomes an orphan, which nobody waits for now.
+  Status mark_superseded(std::string_view chain) const;
+  // Of a tree that an image has: superseded.
+  bool is_orphan(std::string_view chain) const;
 
   // Takes away a tree that nobody uses, for the next user to unpack it anew. `directory` tells which tree is meant:
   // true also when it is another by now. False: it has users.
@@ -64,6 +68,7 @@ class Trees {
  private:
   Result<io::FileLock> lock(io::FileLock::Mode mode) const;
   Status add_user(std::string_view chain, std::string_view user) const;
+  Status remove_orphan(std::string_view chain) const;
   BorrowedFd store_;
 };
 

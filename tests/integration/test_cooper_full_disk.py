@@ -1,0 +1,114 @@
+"""Disks that are full: one sentence that names the place, nothing left behind, and it works when there is room."""
+
+import contextlib
+import os
+import shutil
+
+import pytest
+
+from lib import isolate, proc
+from lib.cooper import busybox_layout, engine_dir, new_engine  # noqa: F401
+from lib.layouts import Layout, directory, entry, layer
+
+pytestmark = pytest.mark.needs("root", "cooper", "isolation")
+NAME = "apps.example.com/full:1"
+SIZE = 4_000_000
+
+
+@contextlib.contextmanager
+def small(place, kilobytes):
+    """A small file system at a place."""
+    place.mkdir(parents=True, exist_ok=True)
+    proc.run("mount", "-t", "tmpfs", "-o", f"size={kilobytes}k,mode=755", "small", place).check()
+    try:
+        yield place
+    finally:
+        isolate.umount(place)
+
+
+@pytest.fixture
+def layout(workdir):
+    """An image of 6 MB whose /bin/true runs."""
+    with open("/bin/busybox", "rb") as file:
+        busybox = file.read()
+    made = Layout(workdir / "layout")
+    image = made.image(layer(directory("bin"), entry("bin/true", busybox, mode=0o755)), layer(entry("large", os.urandom(SIZE))))
+    made.index(image, name=NAME)
+    return made
+
+
+@pytest.fixture
+def engine(new_engine, layout):  # noqa: F811
+    """An engine whose store is on a disk of its own, and whose image is not unpacked."""
+    made = new_engine(load=False)
+    with small(made.root / "images", 40_000) as store:
+        made("image", "load", layout.archive(made.folder / "a.tar")).check()
+        for tree in (store / "trees").iterdir():
+            isolate.remove_tree(tree)
+            shutil.rmtree(tree, ignore_errors=True)
+        yield made
+        made.remove_all()
+
+
+@contextlib.contextmanager
+def full(place, left=1_000_000):
+    """Nearly nothing is left of a disk."""
+    filler = place / "filler"
+    info = os.statvfs(place)
+    with open(filler, "wb") as file:
+        os.posix_fallocate(file.fileno(), 0, info.f_bavail * info.f_bsize - left)
+    try:
+        yield
+    finally:
+        filler.unlink()
+
+
+def check(result, place, rc):
+    """One line that names the place, and what to try."""
+    result.fails(f"the disk of {place} is full: ", "no space left on device (ENOSPC) (", rc=rc)
+    assert result.err.count("\n") == 1, result.err
+
+
+def test_run_unpacks(engine):
+    """A run that has to unpack: no tree, no job, no pod is left."""
+    store = engine.root / "images"
+    with full(store):
+        check(engine("run", "--rm", NAME, "true"), f"the image store '{store}'", 125)
+        assert os.listdir(store / "trees") == [] and os.listdir(store / "tmp") == []
+        assert engine.pods() == [] and engine.leftovers() == []
+    engine("run", "--rm", NAME, "true").check()
+
+
+def test_convert_unpacks_in_the_store(engine, workdir):
+    """An ACI of another image is packed from files in the store."""
+    store = engine.root / "images"
+    with full(store):
+        check(engine("image", "convert", NAME, workdir / "out.aci"), "the image store", 1)
+        assert os.listdir(store / "tmp") == [] and not (workdir / "out.aci").exists()
+    engine("image", "convert", NAME, workdir / "out.aci").check()
+
+
+def test_extract(engine, workdir):
+    """The directory goes with what was unpacked into it; one that was there stays, empty."""
+    with small(workdir / "disk", 3_000) as disk:
+        check(engine("image", "extract", NAME, disk / "out"), f"directory '{disk}/out'", 1)
+        assert os.listdir(disk) == []
+        (disk / "out").mkdir()
+        check(engine("image", "extract", NAME, disk / "out"), f"directory '{disk}/out'", 1)
+        assert os.listdir(disk / "out") == []
+        proc.run("mount", "-o", "remount,size=20000k", disk).check()
+        engine("image", "extract", NAME, disk / "out").check()
+        assert (disk / "out/large").stat().st_size == SIZE
+
+
+@pytest.mark.parametrize("words", [("save", "--transport", "oci-archive"), ("save", "--transport", "docker-archive"), ("save", "--transport", "oci"), ("convert",)])
+def test_save(engine, workdir, words):
+    """Neither half a file nor a temporary one, nor a directory."""
+    with small(workdir / "disk", 3_000) as disk:
+        out = disk / ("out.aci" if words[0] == "convert" else "out")
+        argv = ("image", *words, NAME, out) if words[0] == "convert" else ("image", *words, "-o", out, NAME)
+        check(engine(*argv), f"'{out}'", 1)
+        assert os.listdir(disk) == [] and os.listdir(engine.root / "images/tmp") == []
+        proc.run("mount", "-o", "remount,size=20000k", disk).check()
+        engine(*argv).check()
+        assert os.listdir(disk) == [out.name]

@@ -1,0 +1,131 @@
+"""Images whose blobs were damaged on the disk before their tree was unpacked: fetched again alone, or refused in one sentence."""
+
+import os
+import shutil
+
+import pytest
+
+from lib import isolate
+from lib.cooper import busybox_layout, engine_dir, new_engine  # noqa: F401
+from lib.layouts import Layout, digest, directory, entry, layer
+from lib.registries import Hostile
+
+pytestmark = pytest.mark.needs("root", "cooper", "isolation")
+
+
+@pytest.fixture
+def engine(new_engine):  # noqa: F811
+    """An engine with an empty image store."""
+    return new_engine(load=False)
+
+
+@pytest.fixture
+def layout(workdir):
+    """An image of two layers whose /bin/true runs."""
+    with open("/bin/busybox", "rb") as file:
+        busybox = file.read()
+    made = Layout(workdir / "layout")
+    layers = [layer(directory("bin"), entry("bin/true", busybox, mode=0o755)), layer(entry("large", os.urandom(100_000)))]
+    made.index(made.image(*layers), name="apps.example.com/test:1")
+    made.first, made.second = (digest(data) for data in layers)
+    return made
+
+
+def blob(engine, name):
+    return engine.root / "images/blobs/sha256" / name.split(":")[1]
+
+
+def not_unpacked(engine):
+    """As after a crash that took the trees: gc or verify --repair leave it so, too."""
+    for tree in (engine.root / "images/trees").iterdir():
+        isolate.remove_tree(tree)
+        shutil.rmtree(tree, ignore_errors=True)
+
+
+def cut(path):
+    os.truncate(path, 100)
+
+
+def flip(path):
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize("damage", [os.unlink, cut, flip])
+def test_run_fetches_the_blob_again(engine, layout, damage):
+    """The damaged layer alone comes from the registry again, and a line says so; the next run asks nobody."""
+    with Hostile(layout) as registry:
+        engine("image", "pull", registry.name, timeout=60).check()
+        not_unpacked(engine)
+        damage(blob(engine, layout.second))
+        registry.requests.clear()
+        result = engine("run", "--rm", registry.name, "true", timeout=60).check()
+        assert layout.second in result.err and "again" in result.err and layout.first not in result.err
+        assert [path.rsplit("/", 1)[1] for path in registry.paths("/blobs/")] == [layout.second]
+        registry.requests.clear()
+        assert engine("run", "--rm", registry.name, "true").check().err == ""
+        assert registry.requests == []
+        engine("image", "verify", registry.name).check()
+        assert os.listdir(engine.root / "images/tmp") == []
+
+
+@pytest.mark.parametrize("what", ["config", "manifest"])
+def test_documents_too(engine, layout, what):
+    """Configuration and manifest are blobs as well."""
+    with Hostile(layout) as registry:
+        engine("image", "pull", registry.name, timeout=60).check()
+        not_unpacked(engine)
+        [image] = engine.json("image", "ls")["images"]
+        blob(engine, image["id"] if what == "config" else image["manifest_digest"]).unlink()
+        engine("run", "--rm", registry.name, "true", timeout=60).check()
+        engine("image", "verify", registry.name).check()
+
+
+def test_extract_and_pods(engine, layout, workdir):
+    """So do image extract, and a pod that may fetch; the tag of the registry may name another image by now."""
+    with Hostile(layout) as registry:
+        engine("image", "pull", registry.name, timeout=60).check()
+        [image] = engine.json("image", "ls")["images"]
+        del registry.documents["1"]
+        flip(blob(engine, layout.second))
+        engine("image", "extract", registry.name, workdir / "out", timeout=60).check()
+        assert (workdir / "out/large").stat().st_size == 100_000
+        not_unpacked(engine)
+        blob(engine, layout.first).unlink()
+        engine("pod", "run", registry.name, "--pull=missing", "--", "true", timeout=60).check()
+        [after] = engine.json("image", "ls")["images"]
+        assert (after["id"], after["names"]) == (image["id"], image["names"])
+
+
+def told(engine, layout, *words, **options):
+    """One sentence: which image, which digest, what to try; nothing is left."""
+    result = engine(*words, timeout=60).fails(layout.second, "is missing", "pull or load the image again", **options)
+    assert len([line for line in result.err.splitlines() if layout.second in line and "fetching" not in line]) == 1
+    assert os.listdir(engine.root / "images/tmp") == [] and engine.pods() == []
+    return result
+
+
+def test_not_fetched(engine, layout, workdir):
+    """With --pull never, without a registry, and when the registry has it no more."""
+    with Hostile(layout) as registry:
+        engine("image", "pull", registry.name, timeout=60).check()
+        not_unpacked(engine)
+        blob(engine, layout.second).unlink()
+        registry.requests.clear()
+        told(engine, layout, "run", "--rm", "--pull", "never", registry.name, "true", rc=125)
+        assert registry.requests == []
+        del registry.documents[layout.second]
+        told(engine, layout, "run", "--rm", registry.name, "true", rc=125)
+        told(engine, layout, "image", "extract", registry.name, workdir / "out", rc=1)
+        assert not (workdir / "out").exists()
+
+
+def test_of_an_archive(engine, layout, workdir):
+    """A name of this machine is in no registry."""
+    engine("image", "load", "--name", "localhost/mine:1", layout.archive(workdir / "a.tar")).check()
+    engine("image", "rm", "apps.example.com/test:1")
+    not_unpacked(engine)
+    blob(engine, layout.second).unlink()
+    told(engine, layout, "run", "--rm", "localhost/mine:1", "true", rc=125)
+    told(engine, layout, "image", "extract", "localhost/mine:1", workdir / "out", rc=1)
