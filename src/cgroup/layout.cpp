@@ -6,6 +6,7 @@
 #include "base/strings.h"
 #include "cgroup/cgroup.h"
 #include "io/file.h"
+#include "io/mountinfo.h"
 
 namespace cooper::cgroup {
 namespace {
@@ -20,21 +21,6 @@ bool is_controller_option(std::string_view option) {
   return !option.starts_with("release_agent=");
 }
 
-// "\040" and friends: how mountinfo writes space, tab, newline and backslash.
-std::string unescape(std::string_view text) {
-  const auto octal = [](char c) { return c >= '0' && c <= '7'; };
-  std::string out;
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    if (text[i] == '\\' && i + 3 < text.size() && octal(text[i + 1]) && octal(text[i + 2]) && octal(text[i + 3])) {
-      out += static_cast<char>((text[i + 1] - '0') * 64 + (text[i + 2] - '0') * 8 + (text[i + 3] - '0'));
-      i += 3;
-    } else {
-      out += text[i];
-    }
-  }
-  return out;
-}
-
 // One line of mountinfo(5); nullopt when it is not a cgroup mount.
 std::optional<Hierarchy> parse_mount(std::string_view line) {
   const auto halves = line.find(kMarker);
@@ -43,8 +29,8 @@ std::optional<Hierarchy> parse_mount(std::string_view line) {
   const auto back = split(line.substr(halves + 3), ' ');
   if (front.size() < 6 || back.size() < 3) return std::nullopt;
   Hierarchy out;
-  out.mount_root = unescape(front[3]);
-  out.mount_point = unescape(front[4]);
+  out.mount_root = io::unescape_mount(front[3]);
+  out.mount_point = io::unescape_mount(front[4]);
   if (back[0] == "cgroup2") {
     out.v2 = true;
     return out;

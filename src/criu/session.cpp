@@ -15,6 +15,7 @@
 #include "base/strings.h"
 #include "criu/serve_child.h"
 #include "io/file.h"
+#include "io/mountinfo.h"
 #include "sys/file.h"
 #include "sys/socket.h"
 #include "sys/tables.h"
@@ -31,20 +32,6 @@ bool is_program(const std::string& path) {
   return ::stat(path.c_str(), &info) == 0 && S_ISREG(info.st_mode) && ::access(path.c_str(), X_OK) == 0;
 }
 
-// The kernel writes blanks and backslashes as three octal digits.
-std::string unescaped(std::string_view text) {
-  std::string out;
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    if (text[i] == '\\' && i + 3 < text.size()) {
-      out += static_cast<char>((text[i + 1] - '0') * 64 + (text[i + 2] - '0') * 8 + (text[i + 3] - '0'));
-      i += 3;
-    } else {
-      out += text[i];
-    }
-  }
-  return out;
-}
-
 // The mount point of the file system that a path without symbolic links is on: the longest one above it.
 Result<std::string> mount_point_of(const std::string& path) {
   ASSIGN_OR_RETURN(const std::string table, io::read_file("/proc/self/mountinfo"));
@@ -52,7 +39,7 @@ Result<std::string> mount_point_of(const std::string& path) {
   for (const std::string_view line : split(table, '\n')) {
     const auto words = split(line, ' ');
     if (words.size() < 5) continue;
-    const std::string point = unescaped(words[4]);
+    const std::string point = io::unescape_mount(words[4]);
     const bool above = point == "/" || point == path || (path.starts_with(point) && path[point.size()] == '/');
     // The last one hides those before it.
     if (above && point.size() >= found.size()) found = point;
