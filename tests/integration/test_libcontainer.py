@@ -181,7 +181,7 @@ def test_terminal(box):
         with box.cooper.on_terminal("libcontainer", "exec", "--id", box.id, "--tty", "sh", "-c", "tty; echo $((6*7))") as there:
             assert "/dev/" in there.expect("42")
             assert there.wait()[0] == 0
-        box.exec("true", flags=("--tty",)).fails("the input device is not a TTY", "leave --tty out", rc=1)
+        box.exec("true", flags=("--tty",)).fails("the input device is not a TTY", "leave --tty out", rc=125)
 
 
 def test_standard_streams_of_a_user(box):
