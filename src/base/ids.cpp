@@ -11,11 +11,6 @@
 namespace cooper {
 namespace {
 
-// The first is runc's, which callers match.
-constexpr std::string_view kWrongFormat = "invalid container ID format: ";
-constexpr std::string_view kEmpty = "container id must not be empty";
-constexpr std::string_view kTooLong = "container id is longer than 1024 bytes";
-
 // Stores are full of digests: looked up, a digit takes no branch.
 constexpr auto kLowerHex = [] {
   std::array<unsigned char, 256> table{};
@@ -31,17 +26,13 @@ bool is_hex_of_digest(std::string_view text) {
 
 }  // namespace
 
-bool ContainerId::refused(const Error& error) {
-  const std::string_view message = error.message();
-  return message.starts_with(kWrongFormat) || message == kEmpty || message == kTooLong;
-}
-
 Result<ContainerId> ContainerId::parse(std::string_view text) {
-  if (text.empty()) return Error(Errc::kInvalidArgument, std::string(kEmpty));
-  if (text.size() > 1024) return Error(Errc::kInvalidArgument, std::string(kTooLong));
+  if (text.empty()) return Error(Errc::kInvalidArgument, "container id must not be empty");
+  if (text.size() > 1024) return Error(Errc::kInvalidArgument, "container id is longer than 1024 bytes");
   const auto allowed = [](char c) { return is_alnum(c) || c == '_' || c == '+' || c == '.' || c == '-'; };
   if (!std::ranges::all_of(text, allowed) || text.front() == '.') {
-    return Error(Errc::kInvalidArgument, std::string(kWrongFormat) + quoted(text) +
+    // The first words are runc's, which callers match.
+    return Error(Errc::kInvalidArgument, "invalid container ID format: " + quoted(text) +
                                              " (use letters, digits, '_', '+', '-' and, not first, '.')");
   }
   return ContainerId(std::string(text));

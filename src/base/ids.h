@@ -13,8 +13,6 @@ namespace cooper {
 class ContainerId {
  public:
   static Result<ContainerId> parse(std::string_view text);
-  // Whether an error is parse()'s, for callers that must tell a wrong id from another wrong argument.
-  static bool refused(const Error& error);
   const std::string& str() const { return text_; }
   auto operator<=>(const ContainerId&) const = default;
 

@@ -3,10 +3,10 @@
 #include <atomic>
 #include <memory>
 
-#include "base/octal.h"
 #include "base/strings.h"
 #include "cgroup/cgroup.h"
 #include "io/file.h"
+#include "io/mountinfo.h"
 
 namespace cooper::cgroup {
 namespace {
@@ -29,8 +29,8 @@ std::optional<Hierarchy> parse_mount(std::string_view line) {
   const auto back = split(line.substr(halves + 3), ' ');
   if (front.size() < 6 || back.size() < 3) return std::nullopt;
   Hierarchy out;
-  out.mount_root = unescape_octal(front[3]);
-  out.mount_point = unescape_octal(front[4]);
+  out.mount_root = io::unescape_mount(front[3]);
+  out.mount_point = io::unescape_mount(front[4]);
   if (back[0] == "cgroup2") {
     out.v2 = true;
     return out;

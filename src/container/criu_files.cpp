@@ -13,6 +13,7 @@ namespace {
 
 constexpr mode_t kDirectoryMode = 0700;  // memory of processes
 constexpr std::size_t kLogTail = 65536;
+constexpr int kMaxParents = 64;  // of a chain of checkpoints
 // What is asked for here was there by then: external namespaces, the freezer of cgroup v2, labels of mounts.
 constexpr criu::Version kOldestVersion{3, 16, 0};
 
@@ -40,6 +41,27 @@ std::string tail_of(BorrowedFd dir, const std::string& name) {
   return text;
 }
 
+Status show_file_to(BorrowedFd file, gid_t group, mode_t access) {
+  ASSIGN_OR_RETURN(const struct stat info, sys::fstat(file));
+  // Somebody has given it to all already, or a restore before this one to the group.
+  const mode_t mode = info.st_mode & 07777;
+  if ((mode & (access >> 3)) == (access >> 3) || (info.st_gid == group && (mode & access) == access)) return {};
+  RETURN_IF_ERROR(sys::fchown(file, static_cast<uid_t>(-1), group));
+  return sys::fchmod(file, (mode & ~static_cast<mode_t>(S_IRWXG)) | access);
+}
+
+// Links are not followed: what they lead to is not part of the images.
+Status show_directory_to(BorrowedFd dir, gid_t group) {
+  ASSIGN_OR_RETURN(const auto names, sys::list_directory(dir));
+  for (const std::string& name : names) {
+    if (!name.ends_with(".img")) continue;
+    ASSIGN_OR_RETURN(const UniqueFd file, sys::openat(dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK));
+    ASSIGN_OR_RETURN(const struct stat info, sys::fstat(file));
+    if (S_ISREG(info.st_mode)) RETURN_IF_ERROR(show_file_to(file, group, S_IRGRP));
+  }
+  return show_file_to(dir, group, S_IRGRP | S_IXGRP);
+}
+
 }  // namespace
 
 Result<CriuDirectories> open_criu_directories(const CriuOptions& options, std::string_view log,
@@ -59,6 +81,23 @@ Result<CriuDirectories> open_criu_directories(const CriuOptions& options, std::s
         .with_hint("name a directory for it with --work-path");
   }
   return out;
+}
+
+Status show_images_to(const CriuDirectories& directories, gid_t group) {
+  UniqueFd below;
+  BorrowedFd dir = directories.images;
+  for (int depth = 0; depth < kMaxParents; ++depth) {
+    Status shown = show_directory_to(dir, group);
+    if (!shown.ok()) {
+      return std::move(shown).error().with("make the images in " + quoted(directories.images_path) +
+                                           " readable to the container's root (group " + std::to_string(group) + ")");
+    }
+    auto parent = sys::openat(dir, "parent", O_RDONLY | O_DIRECTORY);
+    if (!parent.ok()) return {};
+    below = std::move(*parent);
+    dir = below;
+  }
+  return {};
 }
 
 void discard_criu_directories(const CriuDirectories& directories) {

@@ -5,10 +5,10 @@
 #include <algorithm>
 #include <array>
 
-#include "base/octal.h"
 #include "base/strings.h"
 #include "codec/json.h"
 #include "container/validate_rules.h"
+#include "io/mountinfo.h"
 #include "sys/file.h"
 
 namespace cooper::container {
@@ -114,7 +114,7 @@ std::vector<MountLine> parse_mount_lines(std::string_view mountinfo) {
     const auto words = split(line, ' ');
     if (words.size() < 5) continue;
     const auto id = parse_number<std::uint64_t>(words[0]);
-    if (id) out.push_back({*id, unescape_octal(words[4])});
+    if (id) out.push_back({*id, io::unescape_mount(words[4])});
   }
   return out;
 }

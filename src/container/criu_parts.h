@@ -83,6 +83,9 @@ struct CriuDirectories {
 enum class ImagesDirectory { kMustExist, kMake };
 // `log` is the file's name. Directories that are missing are made, that of the images only when asked for.
 Result<CriuDirectories> open_criu_directories(const CriuOptions& options, std::string_view log, ImagesDirectory images);
+// Processes of a user namespace read their images themselves, as its root: the files, and those of the checkpoints that
+// they build on, become readable (not writable) to that group of the host.
+Status show_images_to(const CriuDirectories& directories, gid_t group);
 // After a failure: what was made here goes away again, except for the log, if there is one.
 void discard_criu_directories(const CriuDirectories& directories);
 // The error, what criu's log says about it, and where that is.

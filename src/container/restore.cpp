@@ -131,6 +131,15 @@ Status protect_mounts(pid_t pid, const Plan& plan) {
   return Error::from_errno(status.signal != 0 ? EIO : status.code, "make restored mounts as read-only as they were");
 }
 
+// The host's group of the container's root; nullopt without mappings.
+std::optional<gid_t> root_group(const oci::Config& config) {
+  if (!config.linux) return std::nullopt;
+  for (const oci::IdMapping& mapping : config.linux->gid_mappings) {
+    if (mapping.container_id == 0 && mapping.size > 0) return mapping.host_id;
+  }
+  return std::nullopt;
+}
+
 class Restorer {
  public:
   Restorer(const FactoryOptions& factory, const oci::Config& config, const RestoreOptions& options, const Plan& plan)
@@ -167,7 +176,7 @@ class Restorer {
   std::optional<cgroup::Layout> layout_;
   std::optional<Unit> unit_;
   std::optional<cgroup::Group> group_;
-  std::vector<UniqueFd> namespaces_;
+  std::vector<UniqueFd> passed_;
   std::optional<criu::Session> session_;
   Created created_;
   bool hooks_begun_ = false;
@@ -212,7 +221,7 @@ Status Restorer::start_session() {
   criu::SessionOptions with;
   with.mount_from = record_.rootfs;
   with.mount_at = paths_.restored_root();
-  for (const UniqueFd& fd : namespaces_) with.passed.push_back(fd.get());
+  for (const UniqueFd& fd : passed_) with.passed.push_back(fd.get());
   ASSIGN_OR_RETURN(auto session, start_criu(std::move(with), directories_,
                                             {.memory_tracking = false, .lazy_pages = options_.lazy_pages}));
   session_.emplace(std::move(session));
@@ -234,8 +243,8 @@ Status Restorer::pass_namespaces(criu::Options& out) {
     auto fd = sys::openat(sys::kCwd, ns.path, O_RDONLY);
     if (!fd.ok()) return std::move(fd).error().with(ns.type + " namespace");
     out.inherited.push_back({ns.type == "network" ? "extRootNetNS" : "extRootPidNS",
-                             kFirstPassedToCriu + static_cast<int>(namespaces_.size())});
-    namespaces_.push_back(std::move(*fd));
+                             kFirstPassedToCriu + static_cast<int>(passed_.size())});
+    passed_.push_back(std::move(*fd));
   }
   return {};
 }
@@ -264,7 +273,15 @@ Result<criu::Request> Restorer::request() {
   if (noted) {
     ASSIGN_OR_RETURN(notes, parse_notes(*noted, kNotesFile));
   }
-  for (criu::InheritedFd& stream : inherited_streams(links, notes)) wanted.inherited.push_back(std::move(stream));
+  for (criu::InheritedFd& stream : inherited_streams(links, notes)) {
+    // criu takes inherited descriptors away, and needs its own standard input as the terminal of a job of the shell.
+    if (options_.shell_job) {
+      ASSIGN_OR_RETURN(auto copy, sys::dup_cloexec(BorrowedFd(stream.fd)));
+      stream.fd = kFirstPassedToCriu + static_cast<int>(passed_.size());
+      passed_.push_back(std::move(copy));
+    }
+    wanted.inherited.push_back(std::move(stream));
+  }
   std::vector<HostMount> mounts = host_mounts(plan_);
   for (HostMount& bind : cgroup_binds(config_, plan_, *layout_, record_.cgroup_path)) mounts.push_back(std::move(bind));
   wanted.external_mounts = restored_mounts(mounts, notes, config_.linux && !config_.linux->masked_paths.empty());
@@ -323,6 +340,7 @@ Status Restorer::walk() {
     return Error(Errc::kNotFound, "there is no checkpoint in " + quoted(options_.image_path), ENOENT)
         .with_hint("name the directory of the images with --image-path");
   }
+  if (const auto group = root_group(config_)) RETURN_IF_ERROR(show_images_to(directories_, *group));
   if (!options_.console_socket.empty()) {
     ASSIGN_OR_RETURN(console_target_, connect_console(options_.console_socket));
   }

@@ -11,11 +11,11 @@
 #include <cerrno>
 #include <cstring>
 
-#include "base/octal.h"
 #include "base/scope_exit.h"
 #include "base/strings.h"
 #include "criu/serve_child.h"
 #include "io/file.h"
+#include "io/mountinfo.h"
 #include "sys/file.h"
 #include "sys/socket.h"
 #include "sys/tables.h"
@@ -39,7 +39,7 @@ Result<std::string> mount_point_of(const std::string& path) {
   for (const std::string_view line : split(table, '\n')) {
     const auto words = split(line, ' ');
     if (words.size() < 5) continue;
-    const std::string point = unescape_octal(words[4]);
+    const std::string point = io::unescape_mount(words[4]);
     const bool above = point == "/" || point == path || (path.starts_with(point) && path[point.size()] == '/');
     // The last one hides those before it.
     if (above && point.size() >= found.size()) found = point;

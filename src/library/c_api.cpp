@@ -180,14 +180,14 @@ cooper_code cooper_factory_create(cooper_factory* factory, const char* id, const
   auto config = libcontainer::parse_config(config_json);
   if (!config.ok()) return fail(config.error(), library::Code::kConfigInvalid, error);
   auto made = factory->factory.create(id, std::move(config).value());
-  if (!made.ok()) return fail(made.error(), library::Factory::code_of(made.error()), error);
+  if (!made.ok()) return fail(made.error(), library::Factory::code_of(made.error(), id), error);
   *out = std::make_unique<cooper_container>(cooper_container{std::move(made).value()}).release();
   return ok(error);
 }
 
 cooper_code cooper_factory_load(cooper_factory* factory, const char* id, cooper_container** out, cooper_error* error) {
   auto loaded = factory->factory.load(id);
-  if (!loaded.ok()) return fail(loaded.error(), library::Factory::code_of(loaded.error()), error);
+  if (!loaded.ok()) return fail(loaded.error(), library::Factory::code_of(loaded.error(), id), error);
   *out = std::make_unique<cooper_container>(cooper_container{std::move(loaded).value()}).release();
   return ok(error);
 }

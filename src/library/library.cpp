@@ -175,12 +175,17 @@ Code Factory::code_of(const Error& error) {
     case Errc::kNotFound:
       return Code::kContainerNotExists;
     case Errc::kInvalidArgument:
-      return ContainerId::refused(error) ? Code::kInvalidIdFormat : Code::kConfigInvalid;
+      return Code::kConfigInvalid;
     case Errc::kUnsupported:
       return Code::kUnsupported;
     default:
       return Code::kSystemError;
   }
+}
+
+Code Factory::code_of(const Error& error, std::string_view id) {
+  const bool wrong_id = error.code() == Errc::kInvalidArgument && !ContainerId::parse(id).ok();
+  return wrong_id ? Code::kInvalidIdFormat : code_of(error);
 }
 
 Result<Container> Factory::create(std::string_view id, libcontainer::Config config) {

@@ -169,6 +169,8 @@ class Factory {
   Result<std::vector<std::string>> list() const;
   const std::string& root() const { return root_; }
   static Code code_of(const Error& error);
+  // The same for a call that was given this id.
+  static Code code_of(const Error& error, std::string_view id);
 
  private:
   std::string root_;

@@ -181,6 +181,7 @@ def test_terminal(box):
         with box.cooper.on_terminal("libcontainer", "exec", "--id", box.id, "--tty", "sh", "-c", "tty; echo $((6*7))") as there:
             assert "/dev/" in there.expect("42")
             assert there.wait()[0] == 0
+        box.exec("true", flags=("--tty",)).fails("the input device is not a TTY", "leave --tty out", rc=125)
 
 
 def test_standard_streams_of_a_user(box):
@@ -324,6 +325,36 @@ def test_state(box):
         assert all(os.path.isdir(path) for path in state["cgroup_paths"].values())
         assert state["config"]["rootfs"] == str(box.rootfs)
         assert len(state["external_descriptors"]) == 3
+
+
+@pytest.mark.needs("criu")
+def test_checkpoint(box, workdir):
+    """Checkpoint: images are there, the container is checkpointed and stays, a restore goes on with its streams."""
+    images = workdir / "images"
+    with box.running(criu.COUNT) as there:
+        assert there.background.readline(20) == "1"
+        box.verb("checkpoint", "--image-path", images, "--leave-running", "--work-path", workdir / "left").check()
+        assert box.pid() == there.pid
+        box.verb("checkpoint", "--image-path", images, timeout=60).check()
+        assert there.background.wait().rc == 137
+    assert (images / "inventory.img").exists()
+    assert box.cooper("libcontainer", "ls").check().out.split() == [box.id] and box.state()["init_process_pid"] == 0
+    box.exec("true").fails("is checkpointed", "restore it", rc=1)
+    box.verb("checkpoint", "--image-path", images).fails("is not running", rc=1)
+    with box.cooper.background("libcontainer", "restore", "--id", box.id, "--image-path", images) as restored:
+        reached = int(restored.readline(60))
+        assert reached > 1 and int(restored.readline(20)) == reached + 1
+        assert box.exec("cat", "/proc/1/comm").check().out == "sh\n"
+        box.verb("restore", "--image-path", images).fails("is running", rc=1)
+        restored.signal(signal.SIGTERM)
+        assert restored.wait(60).rc == 7
+    assert not box.cooper("libcontainer", "ls").check().out
+    # Of the images and the configuration alone.
+    with box.cooper.background("libcontainer", "restore", "--id", box.id, "--from", box.write(), "--image-path", images) as restored:
+        assert int(restored.readline(60)) == reached
+        os.kill(box.pid(), signal.SIGKILL)
+        assert restored.wait(60).rc == 137
+    assert not box.cooper("libcontainer", "ls").check().out
 
 
 def test_checkpoints_that_fail(box, workdir):

@@ -28,6 +28,12 @@ bool forwarded(std::uint32_t signal) {
 
 }  // namespace
 
+Status check_terminal_input() {
+  if (io::is_terminal(kStdin)) return {};
+  return Error(Errc::kInvalidArgument,
+               "the input device is not a TTY: a process with a terminal needs one for its input");
+}
+
 std::optional<oci::ConsoleSize> caller_terminal_size() {
   const auto size = io::caller_window_size();
   if (!size) return std::nullopt;

@@ -42,6 +42,9 @@ class Supervisor {
   std::function<void()> ready_;
 };
 
+// A process with a terminal is fed from standard input, which must be one, too: from anything else its terminal could
+// not be told of the end.
+Status check_terminal_input();
 // Size of the caller's terminal, for the first moment of a new one.
 std::optional<oci::ConsoleSize> caller_terminal_size();
 

@@ -4,8 +4,8 @@
 
 #include "base/strings.h"
 #include "cli/coop/commands.h"
+#include "cli/coop/supervise.h"
 #include "io/file.h"
-#include "io/tty.h"
 #include "sys/file.h"
 
 namespace cooper::cli::coop {
@@ -84,13 +84,11 @@ Status check_console(bool terminal, bool detached, bool has_socket) {
     return Error(Errc::kInvalidArgument,
                  "cannot use a console socket without a terminal (process.terminal), or when not detached");
   }
-  // In the foreground the terminal is fed from standard input. From anything else it could not be told of the end.
-  if (terminal && !detached && !io::is_terminal(BorrowedFd(STDIN_FILENO))) {
-    return Error(Errc::kInvalidArgument,
-                 "the input device is not a TTY: a process with a terminal needs one for its input")
-        .with_hint("do without a terminal (process.terminal, or exec's --tty), or use --detach with --console-socket");
-  }
-  return {};
+  if (!terminal || detached) return {};
+  Status input = check_terminal_input();
+  if (input.ok()) return {};
+  return std::move(input).error().with_hint(
+      "do without a terminal (process.terminal, or exec's --tty), or use --detach with --console-socket");
 }
 
 }  // namespace cooper::cli::coop

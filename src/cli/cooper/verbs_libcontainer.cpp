@@ -160,6 +160,10 @@ Result<int> exec(const Context& context, const Args& args) {
     return Error(Errc::kUnsupported, "--systemd: control groups of libcontainer containers are made directly")
         .with_hint("coop --systemd-cgroup asks systemd for them");
   ASSIGN_OR_RETURN(library::Process process, process_of(args));
+  if (process.terminal) {
+    Status input = coop::check_terminal_input();
+    if (!input.ok()) return std::move(input).error().with_hint("leave --tty out, or run it from a terminal");
+  }
   library::Factory factory = factory_of(context);
   auto existing = factory.load(id_of(args));
   if (existing.ok()) {
