@@ -10,6 +10,8 @@ int main(int argc, char** argv) {
   if (block == NULL) return 2;
   for (unsigned i = 1;; i++) {
     memset(block, (int)(i % 255 + 1), size);
+    // Nobody reads it: without this the compiler leaves the writing out.
+    __asm__ volatile("" : : "r"(block) : "memory");
     printf("%u\n", i);
     fflush(stdout);
     usleep(100000);
