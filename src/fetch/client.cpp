@@ -169,7 +169,13 @@ Result<Client::Document> Client::Impl::wait(std::size_t number) {
   Transfer& transfer = *transfers[number];
   changed.wait(lock, [&] { return transfer.finished; });
   if (transfer.error) return copy_of(*transfer.error);
-  return Document{std::move(transfer.memory), transfer.last->media_type, transfer.last->endpoint};
+  const Event& last = *transfer.last;
+  return Document{std::move(transfer.memory),
+                  last.media_type,
+                  last.endpoint,
+                  last.etag,
+                  last.max_age_s,
+                  !transfer.request.if_changed.empty() && last.present};
 }
 
 // mutex is held.
@@ -498,20 +504,17 @@ Result<std::size_t> Client::read(std::size_t transfer, std::uint64_t offset, std
   return sys::pread(found->file, buffer, static_cast<off_t>(offset));
 }
 
-Result<Client::Document> Client::page(const std::string& url, std::uint64_t max_bytes) {
-  return impl_->wait(impl_->add({.kind = Request::Kind::kPage, .reference = url, .bytes = max_bytes}, UniqueFd()));
+Result<Client::Document> Client::page(const std::string& url, std::uint64_t max_bytes, const std::string& if_changed) {
+  return impl_->wait(impl_->add(
+      {.kind = Request::Kind::kPage, .reference = url, .bytes = max_bytes, .if_changed = if_changed}, UniqueFd()));
 }
 
 std::size_t Client::begin_page(const std::string& url, std::uint64_t max_bytes, UniqueFd file) {
   return impl_->add({.kind = Request::Kind::kPage, .reference = url, .bytes = max_bytes}, std::move(file));
 }
 
-Result<std::uint64_t> Client::wait_bytes(std::size_t transfer) {
-  std::unique_lock lock(impl_->mutex);
-  const Transfer& found = *impl_->transfers[transfer];
-  impl_->changed.wait(lock, [&] { return found.finished; });
-  if (found.error) return copy_of(*found.error);
-  return found.received;
+Result<Client::Document> Client::wait_page(std::size_t transfer) {
+  return impl_->wait(transfer);
 }
 
 bool Client::mirror_was_wrong() const {

@@ -52,6 +52,10 @@ class Client {
     std::string bytes;
     std::string media_type;
     std::string endpoint;
+    // Of a page.
+    std::string etag = {};
+    std::uint64_t max_age_s = 0;
+    bool unchanged = false;
   };
   // By tag or digest; blocks.
   Result<Document> manifest(const std::string& reference, std::uint64_t max_bytes);
@@ -81,11 +85,12 @@ class Client {
   bool mirror_was_wrong() const;
   // A transfer has failed, or was interrupted: what came of blobs until then may be gone on with.
   bool transfers_failed() const;
-  // Of a setup for the web. A small file by its address; blocks.
-  Result<Document> page(const std::string& url, std::uint64_t max_bytes);
-  // Begins to write one to `file`, which must be empty; then blocks until all of it is there, and says how much it is.
+  // Of a setup for the web. A small file by its address; blocks. One that has the ETag `if_changed` still does not
+  // come.
+  Result<Document> page(const std::string& url, std::uint64_t max_bytes, const std::string& if_changed = {});
+  // Begins to write one to `file`, which must be empty; then blocks until all of it is there, and tells all but bytes.
   std::size_t begin_page(const std::string& url, std::uint64_t max_bytes, UniqueFd file);
-  Result<std::uint64_t> wait_bytes(std::size_t transfer);
+  Result<Document> wait_page(std::size_t transfer);
   // Errc::kCancelled when the caller's descriptor says so; for work that reads no transfer.
   Status check_cancelled() const;
 

@@ -121,6 +121,23 @@ TEST(SourcesTest, TheLookasideHasCertificatesOfItsHost) {
   EXPECT_FALSE(lookaside_of("http://other.example/a", options)->verify_tls);
 }
 
+TEST(ProtocolTest, ETagsOfPages) {
+  for (const char* tag : {"\"a\"", "W/\"a-1\"", "\"\""}) EXPECT_TRUE(is_etag(tag)) << tag;
+  for (const std::string& tag : {std::string("a"), std::string("\""), std::string("\"a\"b\""), std::string("w/\"a\""),
+                                 std::string("\"a\r\n\""), std::string("\"a b\""), "\"" + std::string(600, 'x') + "\""})
+    EXPECT_FALSE(is_etag(tag)) << tag;
+  const Request request{.kind = Request::Kind::kPage, .reference = "https://h/a", .if_changed = "\"a\""};
+  EXPECT_EQ(*parse_request(print(request)), request);
+  EXPECT_FALSE(
+      parse_request(print(Request{.kind = Request::Kind::kPage, .reference = "https://h/a", .if_changed = "a"})).ok());
+  EXPECT_FALSE(
+      parse_request(print(Request{.kind = Request::Kind::kManifest, .reference = "tag", .if_changed = "\"a\""})).ok());
+  const Event event{.present = true, .etag = "\"a\"", .max_age_s = kMaxAgeS};
+  EXPECT_EQ(*parse_event(print(event)), event);
+  EXPECT_FALSE(parse_event(print(Event{.etag = "a"})).ok());
+  EXPECT_FALSE(parse_event(print(Event{.max_age_s = kMaxAgeS + 1})).ok());
+}
+
 TEST(ProtocolTest, RequestsOfAPush) {
   const std::string digest = "sha256:" + std::string(64, 'a');
   const Request blob{.id = 1, .kind = Request::Kind::kSendBlob, .reference = digest, .bytes = 9, .from = "a/b"};

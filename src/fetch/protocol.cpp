@@ -17,6 +17,7 @@ using codec::json::Writer;
 
 constexpr std::size_t kMaxEndpoints = 16;
 constexpr std::size_t kMaxWords = 2048;
+constexpr std::size_t kMaxEtagBytes = 512;
 
 constexpr std::array<std::pair<Request::Kind, std::string_view>, 8> kRequestKinds = {
     {{Request::Kind::kManifest, "manifest"},
@@ -220,6 +221,13 @@ bool has_descriptor(Request::Kind kind) {
   return kind != Request::Kind::kHasBlob;
 }
 
+bool is_etag(std::string_view text) {
+  if (text.size() > kMaxEtagBytes) return false;
+  if (text.starts_with("W/")) text.remove_prefix(2);
+  if (text.size() < 2 || !text.starts_with('"') || !text.ends_with('"')) return false;
+  return std::ranges::all_of(text.substr(1, text.size() - 2), [](char c) { return c > ' ' && c < '\x7f' && c != '"'; });
+}
+
 std::string print(const Request& request) {
   Writer out;
   out.begin_object()
@@ -229,6 +237,7 @@ std::string print(const Request& request) {
       .field("bytes", request.bytes);
   if (!request.media_type.empty()) out.field("media_type", request.media_type);
   if (!request.from.empty()) out.field("from", request.from);
+  if (!request.if_changed.empty()) out.field("if_changed", request.if_changed);
   if (request.had_bytes != 0) out.field("had_bytes", request.had_bytes);
   if (request.number != 0) out.field("number", request.number);
   out.end_object();
@@ -248,6 +257,9 @@ Result<Request> parse_request(std::string text) {
   RETURN_IF_ERROR(root.read("from", out.from));
   if (out.kind == Request::Kind::kPage && !is_address(out.reference))
     return root.error("bad address " + quoted(out.reference));
+  RETURN_IF_ERROR(root.read("if_changed", out.if_changed));
+  if (!out.if_changed.empty() && (out.kind != Request::Kind::kPage || !is_etag(out.if_changed)))
+    return root.error("bad ETag " + quoted(out.if_changed));
   RETURN_IF_ERROR(root.read("had_bytes", out.had_bytes));
   if (out.had_bytes != 0 && (out.kind != Request::Kind::kBlob || out.had_bytes >= out.bytes))
     return root.error("bad number of bytes that are there");
@@ -276,6 +288,8 @@ std::string print(const Event& event) {
         .field("present", event.present)
         .field("media_type", for_people(event.media_type, kMaxWords))
         .field("endpoint", for_people(event.endpoint, kMaxWords));
+    if (!event.etag.empty()) out.field("etag", event.etag);
+    if (event.max_age_s != 0) out.field("max_age_s", event.max_age_s);
   } else {
     out.field("message", for_people(event.message, kMaxWords));
   }
@@ -299,6 +313,10 @@ Result<Event> parse_event(std::string text) {
   RETURN_IF_ERROR(root.read("total", out.total));
   RETURN_IF_ERROR(root.read("present", out.present));
   RETURN_IF_ERROR(root.read("wait_ms", out.wait_ms));
+  RETURN_IF_ERROR(root.read("etag", out.etag));
+  if (!out.etag.empty() && !is_etag(out.etag)) return root.error("bad ETag");
+  RETURN_IF_ERROR(root.read("max_age_s", out.max_age_s));
+  if (out.max_age_s > kMaxAgeS) return root.error("number out of range");
   for (const auto& [name, value] : {std::pair("media_type", &out.media_type), std::pair("endpoint", &out.endpoint),
                                     std::pair("message", &out.message), std::pair("hint", &out.hint)}) {
     RETURN_IF_ERROR(root.read(name, *value));

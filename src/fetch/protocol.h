@@ -33,6 +33,8 @@ inline constexpr int kSetupFd = 4;
 inline constexpr std::size_t kMaxSetupBytes = std::size_t{8} << 20;
 inline constexpr std::size_t kMaxMessageBytes = std::size_t{32} << 10;
 inline constexpr unsigned kMaxParallel = 16;
+// Of a page; servers that say more are taken to mean this.
+inline constexpr std::uint64_t kMaxAgeS = 24 * 3600;
 
 // One place that has the repository. Secrets and certificates travel as text: cooper-fetch opens no such file.
 struct Endpoint {
@@ -95,6 +97,7 @@ struct Request {
   std::uint32_t number = 0;     // of a signature: from 1
   std::string media_type = {};  // of a manifest that is sent
   std::string from = {};        // of a blob that is sent: a repository of the registry that may have it; empty: unknown
+  std::string if_changed = {};  // of a page: its ETag as it was; nothing comes of one that has it still
   bool operator==(const Request&) const = default;
 };
 
@@ -111,8 +114,11 @@ struct Event {
   Kind kind = Kind::kDone;
   // done: how many went through the pipe, with those a request did not want, or to the registry; progress: so far
   std::uint64_t bytes = 0;
-  std::uint64_t total = 0;      // progress, of a page: its size
-  bool present = false;         // done, of a push: the registry has it without them; of a signature: there is one
+  std::uint64_t total = 0;  // progress, of a page: its size
+  // done, of a push: the registry has it without them; of a signature: there is one; of a page: it is as it was
+  bool present = false;
+  std::string etag = {};        // done, of a page; empty: it has none
+  std::uint64_t max_age_s = 0;  // done, of a page: so long its server need not be asked again; at most kMaxAgeS
   std::string media_type = {};  // done, of a manifest: what the registry calls it
   // done: the host it came from, of a page its address after redirects; failed: from which bytes came that are wrong
   std::string endpoint = {};
@@ -125,6 +131,9 @@ struct Event {
 
 std::string print(const Event& event);
 Result<Event> parse_event(std::string text);
+
+// A validator of HTTP: a quoted word, with W/ before it when it is a weak one; at most 512 bytes of it.
+bool is_etag(std::string_view text);
 
 // Printable, and at most `max_bytes` of it.
 std::string for_people(std::string_view text, std::size_t max_bytes);

@@ -6,6 +6,7 @@
 #include <span>
 
 #include "image/internal/job.h"
+#include "image/internal/origins.h"
 #include "image/internal/paths.h"
 #include "image/internal/records.h"
 #include "image/internal/trees.h"
@@ -59,7 +60,7 @@ Status sweep_records(BorrowedFd store, const std::vector<Image>& images) {
       if (dead) RETURN_IF_ERROR(sys::unlinkat(dir, file));
     }
   }
-  return {};
+  return sweep_origins(store);
 }
 
 // Those that go, moved to the end of `images`; how many stay.

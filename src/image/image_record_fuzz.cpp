@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include "image/internal/listing.h"
+#include "image/internal/origins.h"
 #include "image/internal/records.h"
 
 namespace {
@@ -23,6 +24,12 @@ void try_listing(std::string_view bytes) {
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   try_listing({reinterpret_cast<const char*>(data), size});
+  if (const auto origin = cooper::image::parse_origin(std::string(reinterpret_cast<const char*>(data), size));
+      origin.ok()) {
+    const std::string printed = cooper::image::print_origin(*origin);
+    const auto again = cooper::image::parse_origin(printed);
+    COOPER_ASSERT(again.ok() && cooper::image::print_origin(*again) == printed);
+  }
   const auto image = cooper::image::parse_record(std::string(reinterpret_cast<const char*>(data), size));
   if (!image.ok()) return 0;
   const std::string printed = cooper::image::print_record(*image);

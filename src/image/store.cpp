@@ -10,6 +10,7 @@
 #include "image/internal/job.h"
 #include "image/internal/listing.h"
 #include "image/internal/load.h"
+#include "image/internal/origins.h"
 #include "image/internal/partial.h"
 #include "image/internal/paths.h"
 #include "image/internal/plan.h"
@@ -141,6 +142,14 @@ Result<PullResult> Store::pull(const PullOptions& options, const StartFetch& sta
   if (!pulled.ok()) return impl_->explain(std::move(pulled).error());
   log_stored(std::span(&pulled->image, 1), impl_->dir, pulling);
   return pulled;
+}
+
+Result<std::optional<Origin>> Store::origin(const std::string& address) const {
+  return find_origin(impl_->fd, address);
+}
+
+Status Store::remember(const Origin& origin) {
+  return write_origin(impl_->fd, origin);
 }
 
 Result<PushResult> Store::push(const PushOptions& options, const StartFetch& start) const {

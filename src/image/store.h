@@ -155,6 +155,15 @@ struct RemoveResult {
   std::vector<Digest> deleted;
 };
 
+// An image that came from an address of the web, and what its server said of it then.
+struct Origin {
+  std::string address;
+  Digest image;
+  std::string etag = {};                       // empty: none
+  std::int64_t until_unix_ms = 0;              // so long the server need not be asked again
+  std::vector<std::string> fingerprints = {};  // of keys by which it was signed; none: nobody asked for a signature
+};
+
 class Store {
  public:
   // Creates the directories when missing (0711; blobs and trees 0700).
@@ -187,6 +196,9 @@ class Store {
   // as right until they are read: then a damaged one is fetched. Layers are unpacked while they arrive. What
   // cooper-fetch hands over is taken for hostile: sizes and digests are checked on this side.
   Result<PullResult> pull(const PullOptions& options, const StartFetch& start);
+  // What came from an address, as long as the image is here whole. The last word of an address counts.
+  Result<std::optional<Origin>> origin(const std::string& address) const;
+  Status remember(const Origin& origin);
   // To a registry: what it lacks of the image's blobs, and then the manifest as it is stored. A blob whose digest is
   // wrong is not sent, and no manifest after it. Blobs that are removed meanwhile are sent all the same.
   Result<PushResult> push(const PushOptions& options, const StartFetch& start) const;

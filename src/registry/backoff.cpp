@@ -6,6 +6,7 @@
 #include <string>
 
 #include "base/strings.h"
+#include "fetch/protocol.h"
 
 namespace cooper::registry {
 namespace {
@@ -27,6 +28,20 @@ std::optional<std::uint64_t> parse_retry_after(std::string_view text, std::int64
   if (end == nullptr || *end != '\0') return std::nullopt;
   const std::int64_t then = ::timegm(&parts);
   return static_cast<std::uint64_t>(std::max<std::int64_t>(then - now_unix_s, 0));
+}
+
+std::uint64_t parse_max_age(std::string_view cache_control) {
+  std::uint64_t age = 0;
+  for (const std::string_view part : split(cache_control, ',')) {
+    const std::string word = to_lower(trim(part));
+    if (word == "no-cache" || word == "no-store" || word.starts_with("no-cache=")) return 0;
+    constexpr std::string_view kMaxAge = "max-age=";
+    if (!word.starts_with(kMaxAge)) continue;
+    const auto seconds = parse_number<std::uint64_t>(std::string_view(word).substr(kMaxAge.size()));
+    if (!seconds) return 0;
+    age = std::min(*seconds, fetch::kMaxAgeS);
+  }
+  return age;
 }
 
 void Backoff::made_progress() {

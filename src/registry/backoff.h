@@ -10,6 +10,9 @@ namespace cooper::registry {
 // Seconds from `now_unix_s` on that a Retry-After header asks for: a number, or a date of HTTP (0 when it has passed).
 std::optional<std::uint64_t> parse_retry_after(std::string_view text, std::int64_t now_unix_s);
 
+// Seconds for which Cache-Control lets nobody ask again, at most fetch::kMaxAgeS; 0 when it is not understood.
+std::uint64_t parse_max_age(std::string_view cache_control);
+
 // Counts failures of one request. A request that brought something begins anew, but not for ever.
 class Backoff {
  public:

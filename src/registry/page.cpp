@@ -18,6 +18,7 @@ using fetch::Event;
 
 constexpr long kAccepted = 202;
 constexpr long kPartial = 206;
+constexpr long kNotModified = 304;
 
 // Bytes as they come, from whatever connection. What was received before a connection broke is kept, if the server can
 // tell that the rest belongs to it.
@@ -144,6 +145,7 @@ class Page {
  private:
   HttpRequest next_request(const Url& url) const;
   Status after(const HttpResult& result);
+  Event done(const HttpHead& head, bool unchanged) const;
 
   const fetch::Endpoint& endpoint_;
   const fetch::Request& request_;
@@ -158,6 +160,8 @@ HttpRequest Page::next_request(const Url& url) const {
   // Only over TLS, and by the client's rule only to this origin.
   if (url.scheme == "https" && !endpoint_.username.empty())
     out.authorization = "Basic " + codec::base64_encode(endpoint_.username + ":" + endpoint_.password);
+  if (sink_.received() == 0 && !request_.if_changed.empty())
+    out.headers.push_back("If-None-Match: " + request_.if_changed);
   if (sink_.received() != 0) {
     out.from_byte = sink_.received();
     out.headers.push_back("If-Range: " + sink_.validator());
@@ -182,6 +186,18 @@ Status Page::after(const HttpResult& result) {
   return attempts_.wait(fetch::for_people(result.message, 500), {}, of_trouble(endpoint_, result));
 }
 
+Event Page::done(const HttpHead& head, bool unchanged) const {
+  const std::string etag = head.header("etag");
+  return {.id = request_.id,
+          .kind = Event::Kind::kDone,
+          .bytes = sink_.received(),
+          .present = unchanged,
+          .etag = fetch::is_etag(etag) ? etag : std::string(),
+          .max_age_s = parse_max_age(head.header("cache-control")),
+          .media_type = head.header("content-type"),
+          .endpoint = head.url};
+}
+
 Result<Event> Page::run(HttpClient& client) {
   ASSIGN_OR_RETURN(const Url url, parse_url(request_.reference));
   if (url.scheme != "https" && !endpoint_.plain_http) {
@@ -191,14 +207,11 @@ Result<Event> Page::run(HttpClient& client) {
   while (true) {
     HttpResult result = client.run(next_request(url), sink_);
     if (result.trouble == Trouble::kSink) return std::move(result.sink).error();
-    if (result.trouble == Trouble::kNone && result.head.status >= 200 && result.head.status < 300) {
-      if (sink_.complete()) {
-        return Event{.id = request_.id,
-                     .kind = Event::Kind::kDone,
-                     .bytes = sink_.received(),
-                     .media_type = result.head.header("content-type"),
-                     .endpoint = result.head.url};
-      }
+    const bool answered = result.trouble == Trouble::kNone;
+    if (answered && result.head.status == kNotModified && sink_.received() == 0 && !request_.if_changed.empty())
+      return done(result.head, true);
+    if (answered && result.head.status >= 200 && result.head.status < 300) {
+      if (sink_.complete()) return done(result.head, false);
       result.trouble = Trouble::kBroken;
       result.message = "the answer ended after " + std::to_string(sink_.received()) + " bytes";
     }

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <string>
 
+#include "fetch/protocol.h"
 #include "registry/backoff.h"
 #include "registry/challenge.h"
 #include "registry/upload.h"
@@ -22,6 +23,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   }
   (void)!parse_token(text, "token").ok();
   (void)parse_retry_after(text, 1'700'000'000);
+  COOPER_ASSERT(parse_max_age(text) <= cooper::fetch::kMaxAgeS);
   (void)parse_taken(text, 1'000'000);
   const auto base = parse_url("https://registry.example:5000/v2/name/blobs/x?y");
   if (const auto url = resolve_url(*base, text); url.ok()) {

@@ -161,6 +161,16 @@ TEST(BackoffTest, RetryAfter) {
   EXPECT_EQ(parse_retry_after("-1", 0), std::nullopt);
 }
 
+TEST(BackoffTest, MaxAge) {
+  EXPECT_EQ(parse_max_age(""), 0U);
+  EXPECT_EQ(parse_max_age("max-age=60"), 60U);
+  EXPECT_EQ(parse_max_age("Public , MAX-AGE=60"), 60U);
+  EXPECT_EQ(parse_max_age("max-age=99999999"), fetch::kMaxAgeS);
+  for (const char* text : {"max-age=99999999999999999999", "max-age=-1", "max-age=", "max-age=60, no-store", "no-cache",
+                           "no-cache=\"x\", max-age=60", "s-maxage=60"})
+    EXPECT_EQ(parse_max_age(text), 0U) << text;
+}
+
 TEST(BackoffTest, PausesDoubleAndEnd) {
   Backoff backoff(5, 0.5);
   EXPECT_EQ(backoff.next(), 500U);

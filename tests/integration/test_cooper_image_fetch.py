@@ -124,6 +124,96 @@ def test_by_name(engine, publish, keys, web, workdir):
     assert web.asked == [f"https://{NAME}?ac-discovery=1", f"https://{PLACE}.asc", f"https://{PLACE}"]
 
 
+def remembered(publish, web, headers, image=None):
+    """The published image behind an ETag; the statuses of its answers."""
+    publish(image)
+    body, statuses = web.pages[PLACE], []
+
+    def serve(handler):
+        tags = dict(headers)
+        same = "ETag" in tags and handler.headers.get("If-None-Match") == tags["ETag"]
+        statuses.append(304 if same else 200)
+        handler.answer(statuses[-1], b"" if same else body, headers)
+
+    web.pages[PLACE] = serve
+    return statuses
+
+
+@pytest.mark.parametrize("tag", ['"abc-1"', 'W/"weak"'])
+def test_unchanged_is_not_fetched(engine, publish, keys, web, workdir, tag):
+    """Of an image that has its ETag still only headers come, and no signature; another one is fetched and checked anew."""
+    statuses = remembered(publish, web, [("ETag", tag)])
+    trust(engine, keys, keys.maker, workdir)
+    first = taken(engine.fetch(f"{NAME}:1.0"))
+    web.asked.clear()
+    second = taken(engine.fetch(f"{NAME}:1.0"))
+    assert statuses == [200, 304] and web.asked == [f"https://{NAME}?ac-discovery=1", f"https://{PLACE}"]
+    assert "unchanged" in second.err and second.out == first.out
+    assert engine.fetch("--quiet", f"{NAME}:1.0").check().err == ""
+    remembered(publish, web, [("ETag", '"abc-2"')])
+    web.asked.clear()
+    taken(engine.fetch(f"{NAME}:1.0"))
+    assert f"https://{PLACE}.asc" in web.asked
+
+
+def test_fresh_is_not_asked_for(engine, publish, keys, web, workdir):
+    """Within max-age the server is not asked, for a day at most; no-store and nonsense count for nothing."""
+    trust(engine, keys, keys.maker, workdir)
+    remembered(publish, web, [("Cache-Control", "public, max-age=99999999999")])
+    taken(engine.fetch(f"https://{PLACE}"))
+    [record] = (engine.root / "images/web").iterdir()
+    note = json.loads(record.read_text())
+    assert 0 < note["until_unix_ms"] / 1000 - time.time() <= 86400
+    web.asked.clear()
+    taken(engine.fetch(f"https://{PLACE}"))
+    assert web.asked == []
+    note["until_unix_ms"] = int((time.time() + 10 * 86400) * 1000)
+    record.write_text(json.dumps(note))
+    taken(engine.fetch(f"https://{PLACE}"))
+    assert f"https://{PLACE}" in web.asked, "a clock was put back"
+    record.unlink()
+    for value in ("max-age=60, no-store", "no-cache", "max-age=-1", "max-age=x"):
+        remembered(publish, web, [("Cache-Control", value)])
+        taken(engine.fetch(f"https://{PLACE}"))
+        assert not record.exists(), value
+
+
+def test_what_is_remembered_is_not_believed_blindly(engine, publish, keys, web, workdir):
+    """Not without the key, the bytes or the image; not when nobody asked for a signature; gc forgets what is gone."""
+    statuses = remembered(publish, web, [("ETag", '"one"')])
+    taken(engine.fetch("--insecure-options=image", f"{NAME}:1.0"))
+    trust(engine, keys, keys.maker, workdir)
+    taken(engine.fetch(f"{NAME}:1.0"))
+    assert statuses == [200, 200], "the first one was not verified"
+    [record] = (engine.root / "images/web").iterdir()
+    engine("trust", "rm", keys.maker).check()
+    refused(engine.fetch(f"{NAME}:1.0"), "no key")
+    trust(engine, keys, keys.maker, workdir)
+    del statuses[:]
+    for damaged in ("{", json.dumps({**json.loads(record.read_text()), "etag": 'x" \r\nEvil: 1'}), "x" * 100_000):
+        record.write_text(damaged)
+        taken(engine.fetch(f"{NAME}:1.0"))
+    assert statuses == [200, 200, 200]
+    [image] = engine.json("image", "ls")["images"]
+    engine("image", "rm", image["id"]).check()
+    taken(engine.fetch(f"{NAME}:1.0"))
+    assert statuses == [200] * 4
+    engine("image", "rm", image["id"]).check()
+    engine("image", "gc").check()
+    assert not record.exists()
+
+
+@pytest.mark.parametrize("tag", ["plain", '"' + "x" * 600 + '"', '"a"b"'])
+def test_etags_that_are_none(engine, publish, keys, web, workdir, tag):
+    """What is no ETag is not sent back; an answer 304 to what was not asked so is an error."""
+    remembered(publish, web, [("ETag", tag)])
+    trust(engine, keys, keys.maker, workdir)
+    taken(engine.fetch(f"{NAME}:1.0"))
+    assert not (engine.root / "images/web").exists()
+    web.pages[PLACE] = lambda handler: handler.answer(304)
+    refused(engine.fetch(f"{NAME}:1.0"), "304")
+
+
 def test_dependencies_are_fetched_too(engine, publish, keys, web, workdir):
     """What an image needs is found, fetched and verified like itself; a need that nobody signed takes the whole with it."""
     base = f"{FILES}/apps.example.com/team/base-latest-linux-{ARCH}.aci"

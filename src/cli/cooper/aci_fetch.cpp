@@ -5,15 +5,18 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <chrono>
 
 #include "base/strings.h"
 #include "cli/cooper/image_paths.h"
 #include "cli/cooper/key_review.h"
+#include "codec/digest.h"
 #include "codec/stream.h"
 #include "fetch/protocol.h"
 #include "io/file.h"
 #include "spec/appc/discovery.h"
 #include "spec/appc/image_paths.h"
+#include "spec/appc/parse.h"
 #include "spec/oci_image/platform.h"
 #include "sys/file.h"
 #include "trust/store.h"
@@ -215,11 +218,67 @@ Status check_labels(const appc::ImageName& wanted, const appc::ImageManifest& ma
   return {};
 }
 
-Result<UniqueFd> get_file(const Context& context, WebSession& web, const std::string& place, WebSession::Over over) {
+std::int64_t now_unix_ms() {
+  const auto now = std::chrono::system_clock::now().time_since_epoch();
+  return std::chrono::duration_cast<std::chrono::milliseconds>(now).count();
+}
+
+std::int64_t until(std::uint64_t max_age_s) {
+  return max_age_s == 0 ? 0 : now_unix_ms() + static_cast<std::int64_t>(max_age_s) * 1000;
+}
+
+// By a key that is still trusted for what the image is called.
+Result<bool> is_still_trusted(const Context& context, const image::Image& image, const image::Origin& origin) {
+  ASSIGN_OR_RETURN(const auto keys, trust::KeyStore(context.settings().trust.directories).keys_for(image.aci->name));
+  return std::ranges::any_of(keys, [&](const trust::Key& key) {
+    return std::ranges::find(origin.fingerprints, key.fingerprint) != origin.fingerprints.end();
+  });
+}
+
+// It was made of what the names it needs mean now.
+bool has_its_dependencies(const image::Store& store, const image::Image& image, const appc::ImageManifest& manifest) {
+  return std::ranges::all_of(manifest.dependencies, [&](const appc::Dependency& one) {
+    const auto found = store.find(appc::print_image_name(one.image_name, one.labels));
+    return found.ok() && std::ranges::find(image.aci->dependencies, found->id) != image.aci->dependencies.end();
+  });
+}
+
+// What the store has of an address, when it would do, and its server has nothing newer. Whoever names a signature wants
+// that one to be checked.
+Result<std::optional<image::Origin>> unchanged_origin(const Context& context, WebSession& web,
+                                                      const AciRequest& request, const std::string& address,
+                                                      const appc::ImageName& wanted, WebSession::Over over) {
+  const std::optional<image::Origin> none;
+  if (request.store == nullptr || !request.signature.empty() || !is_address(address)) return none;
+  ASSIGN_OR_RETURN(auto origin, request.store->origin(address));
+  if (!origin) return none;
+  const auto image = request.store->find(origin->image.str());
+  if (!image.ok() || !image->aci) return none;
+  if (!request.insecure.image) {
+    ASSIGN_OR_RETURN(const bool trusted, is_still_trusted(context, *image, *origin));
+    if (!trusted) return none;
+  }
+  ASSIGN_OR_RETURN(std::string text, request.store->aci_manifest_bytes(*image));
+  const auto manifest = appc::parse_image_manifest(std::move(text), "image manifest");
+  if (!manifest.ok() || !has_its_dependencies(*request.store, *image, *manifest)) return none;
+  if (!wanted.name.empty() && !check_labels(wanted, *manifest).ok()) return none;
+  const std::int64_t now = now_unix_ms();
+  // A clock that was put back must not make days of it.
+  const auto longest = static_cast<std::int64_t>(fetch::kMaxAgeS) * 1000;
+  if (now < origin->until_unix_ms && origin->until_unix_ms - now <= longest) return origin;
+  if (origin->etag.empty()) return none;
+  ASSIGN_OR_RETURN(const auto note, web.unchanged(address, origin->etag, over));
+  if (!note) return none;
+  origin->etag = note->etag;
+  origin->until_unix_ms = until(note->max_age_s);
+  return origin;
+}
+
+Result<UniqueFd> get_file(const Context& context, WebSession& web, const std::string& place, WebSession::Over over,
+                          WebSession::Note& note) {
   ASSIGN_OR_RETURN(UniqueFd file, spool(context));
   if (is_address(place)) {
-    ASSIGN_OR_RETURN(const std::uint64_t bytes, web.file(place, kMaxImageBytes, file, over));
-    (void)bytes;
+    ASSIGN_OR_RETURN(note, web.file(place, kMaxImageBytes, file, over));
     return file;
   }
   // A copy: whoever may write to the file must not change it between the check and its use.
@@ -283,6 +342,11 @@ Result<FetchedAci> fetch_aci(const Context& context, WebSession& web, const AciR
   } else if (!request.signature.empty()) {
     place.signature = request.signature;
   }
+  FetchedAci out;
+  out.from = place.image;
+  ASSIGN_OR_RETURN(out.origin, unchanged_origin(context, web, request, place.image, wanted, over));
+  out.unchanged = out.origin.has_value();
+  if (out.unchanged) return out;
   // First: without it the image is not worth the way. A server may make it meanwhile.
   std::optional<Result<std::string>> signature;
   if (!request.insecure.image) {
@@ -296,9 +360,8 @@ Result<FetchedAci> fetch_aci(const Context& context, WebSession& web, const AciR
     if (kind == ImageWord::kName && !place.configured)
       RETURN_IF_ERROR(ask_for_keys(context, web, request, wanted.name));
   }
-  FetchedAci out;
-  out.from = place.image;
-  auto file = get_file(context, web, place.image, over);
+  WebSession::Note note;
+  auto file = get_file(context, web, place.image, over, note);
   if (!file.ok() && file.error().code() == Errc::kNotFound && is_address(place.image))
     return no_image(std::move(file).error(), request, place.image);
   if (!file.ok()) return std::move(file).error();
@@ -313,6 +376,14 @@ Result<FetchedAci> fetch_aci(const Context& context, WebSession& web, const AciR
         check_aci(context, {out.file, quoted(place.image), out.manifest.name, std::move(**signature)}, cancel));
   }
   if (kind == ImageWord::kName) RETURN_IF_ERROR(check_labels(wanted, out.manifest));
+  if (!note.etag.empty() || note.max_age_s != 0) {
+    out.origin = {.address = place.image,
+                  .image = codec::digest_of(""),
+                  .etag = std::move(note.etag),
+                  .until_unix_ms = until(note.max_age_s),
+                  .fingerprints = {}};
+    for (const trust::Signature& one : out.signatures) out.origin->fingerprints.push_back(one.fingerprint);
+  }
   return out;
 }
 

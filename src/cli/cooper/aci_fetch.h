@@ -11,6 +11,7 @@
 #include "cli/cooper/aci_trust.h"
 #include "cli/cooper/insecure_options.h"
 #include "cli/cooper/web_session.h"
+#include "image/store.h"
 #include "spec/appc/names.h"
 
 namespace cooper::cli {
@@ -32,6 +33,8 @@ struct AciRequest {
   std::string signature = {};  // a file or an address; empty: where it belongs
   InsecureOptions insecure = {};
   bool trust_keys_from_https = false;
+  // That remembers what came from which address, and is asked about it first; none: everything is fetched.
+  const image::Store* store = nullptr;
 };
 
 struct FetchedAci {
@@ -39,6 +42,10 @@ struct FetchedAci {
   std::string from;  // an address or a path
   appc::ImageManifest manifest;
   std::vector<trust::Signature> signatures;  // empty: nobody asked for one
+  // What the store shall remember of an address; its image is not known yet when the file is there.
+  std::optional<image::Origin> origin = {};
+  // The server has nothing newer than what the store has: there is no file.
+  bool unchanged = false;
 };
 
 // Errors say what was looked for and where. Nothing is kept of what was refused.

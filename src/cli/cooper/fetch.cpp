@@ -40,10 +40,12 @@ class Intake {
     AciRequest wanted = request_;
     wanted.word = word;
     wanted.signature = signature;
+    wanted.store = &store_;
     const bool is_file = classify_image_word(word) == ImageWord::kFile;
     if (Status admitted = admit_aci(gate_, is_file ? file_of(word) : std::string()); !admitted.ok())
       return std::move(admitted).error().with("image " + quoted(word));
-    ASSIGN_OR_RETURN(const FetchedAci fetched, fetch_aci(context_, web_, wanted));
+    ASSIGN_OR_RETURN(FetchedAci fetched, fetch_aci(context_, web_, wanted));
+    if (fetched.unchanged) return known(*fetched.origin);
     if (!quiet_) RETURN_IF_ERROR(print_signatures(fetched));
     image::LoadOptions options;
     options.path = fetched.from;
@@ -57,10 +59,30 @@ class Intake {
                        fetch(appc::print_image_name(dependency.image_name, dependency.labels), "", dependents));
       return !images.empty();
     };
-    return store_.load(options);
+    ASSIGN_OR_RETURN(auto images, store_.load(options));
+    if (fetched.origin && images.size() == 1) {
+      fetched.origin->image = images.front().id;
+      remember(*fetched.origin);
+    }
+    return images;
   }
 
  private:
+  Result<std::vector<image::Image>> known(const image::Origin& origin) {
+    remember(origin);
+    ASSIGN_OR_RETURN(image::Image image, store_.find(origin.image.str()));
+    image.given_names = image.names;
+    if (!quiet_) log::info("image " + quoted(origin.address) + " is unchanged: nothing is fetched");
+    std::vector<image::Image> out;
+    out.push_back(std::move(image));
+    return out;
+  }
+  // Without it the next fetch is a whole one.
+  void remember(const image::Origin& origin) {
+    if (Status done = store_.remember(origin); !done.ok())
+      log::debug("remember " + quoted(origin.address) + ": " + done.error().message());
+  }
+
   const Context& context_;
   const policy::Gate& gate_;
   WebSession& web_;

@@ -79,12 +79,22 @@ Result<std::string> WebSession::text(const std::string& url, std::size_t max_byt
   return std::move(document.bytes);
 }
 
-Result<std::uint64_t> WebSession::file(const std::string& url, std::uint64_t max_bytes, BorrowedFd file, Over over) {
+Result<std::optional<WebSession::Note>> WebSession::unchanged(const std::string& url, const std::string& etag,
+                                                              Over over) {
+  ASSIGN_OR_RETURN(fetch::Client * client, client_for(url, over));
+  auto answer = client->page(url, 0, etag);
+  if (!answer.ok() && answer.error().code() == Errc::kCancelled) return std::move(answer).error();
+  if (!answer.ok() || !answer->unchanged) return std::optional<Note>();
+  return std::optional(Note{answer->etag.empty() ? etag : answer->etag, answer->max_age_s});
+}
+
+Result<WebSession::Note> WebSession::file(const std::string& url, std::uint64_t max_bytes, BorrowedFd file, Over over) {
   // One of its own: what is drawn of it is whole when it has ended, and nothing is drawn after that.
   LayerLines lines(LayerLines::place(access_.registry.quiet));
   ASSIGN_OR_RETURN(const std::unique_ptr<fetch::Client> client, start(url, over, &lines));
   ASSIGN_OR_RETURN(UniqueFd own, sys::dup_cloexec(file));
-  return client->wait_bytes(client->begin_page(url, max_bytes, std::move(own)));
+  ASSIGN_OR_RETURN(const auto page, client->wait_page(client->begin_page(url, max_bytes, std::move(own))));
+  return Note{page.etag, page.max_age_s};
 }
 
 }  // namespace cooper::cli

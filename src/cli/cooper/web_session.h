@@ -37,8 +37,15 @@ class WebSession {
   enum class Over { kTls, kAnything };
   // Errc::kNotFound: there is no such file, or no such host. Errc::kBusy: there will be.
   Result<std::string> text(const std::string& url, std::size_t max_bytes, Over over);
-  // Into `file`, which must be empty; how many bytes came. Shows progress on standard error.
-  Result<std::uint64_t> file(const std::string& url, std::uint64_t max_bytes, BorrowedFd file, Over over);
+  // What a server says of a file besides its bytes.
+  struct Note {
+    std::string etag = {};
+    std::uint64_t max_age_s = 0;
+  };
+  // Into `file`, which must be empty. Shows progress on standard error.
+  Result<Note> file(const std::string& url, std::uint64_t max_bytes, BorrowedFd file, Over over);
+  // Of a file that has this ETag still. Nothing: it has another one, or that cannot be found out.
+  Result<std::optional<Note>> unchanged(const std::string& url, const std::string& etag, Over over);
 
   // Readable when a signal has come; for other work of the same verb.
   Result<BorrowedFd> cancel();

@@ -8,6 +8,7 @@
 //   locks/trees               shared: registering a user of a tree; exclusive: taking trees away
 //   locks/unpack-<chain>      exclusive: unpacking that tree
 //   tmp/<random>/             one job; the directory itself is locked by the process that works in it
+//   web/<hex>                 where an image of the web came from (origins.h); named by the address's SHA-256
 //   partial/<alg>-<hex>       what interrupted pulls have got of a blob (partial.h)
 //   trees/<chain>.erofs/      the same tree as an erofs image: rootfs is a file; tree.json has its digest
 //   trees/<chain>/orphan      empty file: no image has this tree any more, or trees/<chain>.erofs stands in for it; the
