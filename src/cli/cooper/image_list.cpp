@@ -89,7 +89,7 @@ std::string print_table(const std::vector<Image>& images, const std::map<Digest,
   std::vector<std::string> header = {"REPOSITORY", "TAG", "IMAGE ID", "CREATED", "SIZE"};
   if (digests) header.insert(header.begin() + 2, "DIGEST");
   if (shares != nullptr) header.insert(header.end(), {"SHARED SIZE", "UNIQUE SIZE"});
-  Table table(std::move(header));
+  Table table(header);
   const std::int64_t now_ns = now_unix_ns();
   const std::vector<std::string> nameless = {"<none>:<none>"};
   std::vector<std::string> row;

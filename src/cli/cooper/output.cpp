@@ -37,7 +37,7 @@ Status print_json(codec::json::Writer& writer) {
   return print(writer.take() + "\n");
 }
 
-Table::Table(std::vector<std::string> header) : widths_(header.size()) {
+Table::Table(const std::vector<std::string>& header) : widths_(header.size()) {
   add(header);
 }
 

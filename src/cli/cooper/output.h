@@ -21,7 +21,7 @@ Status print_json(codec::json::Writer& writer);
 // Columns as wide as their widest cell, two blanks apart, printable. The last column has no padding.
 class Table {
  public:
-  explicit Table(std::vector<std::string> header);
+  explicit Table(const std::vector<std::string>& header);
   void add(const std::vector<std::string>& row);
   bool empty() const { return cells_.size() == widths_.size(); }
   std::string text() const;

@@ -222,7 +222,7 @@ Result<int> ls(const Context& context, const Args& args) {
   const bool full = args.enabled("full");
   std::vector<std::string> header = {"UUID", "NAME", "APP", "IMAGE NAME", "STATE", "CREATED", "STARTED", "NETWORKS"};
   if (full) header.insert(header.begin() + 4, "IMAGE ID");
-  Table table(std::move(header));
+  Table table(header);
   const std::int64_t now_ms = now_unix_ns() / 1'000'000;
   for (const pod::PodInfo& pod : pods) {
     bool first = true;
