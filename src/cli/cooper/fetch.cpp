@@ -72,7 +72,10 @@ class Intake {
     remember(origin);
     ASSIGN_OR_RETURN(image::Image image, store_.find(origin.image.str()));
     image.given_names = image.names;
-    if (!quiet_) log::info("image " + quoted(origin.address) + " is unchanged: nothing is fetched");
+    if (!quiet_) {
+      const std::string line = quoted(origin.address) + " is unchanged: nothing is fetched\n";
+      RETURN_IF_ERROR(sys::write_all(BorrowedFd(STDERR_FILENO), line));
+    }
     std::vector<image::Image> out;
     out.push_back(std::move(image));
     return out;
