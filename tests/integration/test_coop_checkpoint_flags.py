@@ -122,7 +122,7 @@ def test_shell_job(runtime, bundle, workdir):
 def test_connections_not_accepted(runtime, bundle, workdir):
     """--tcp-skip-in-flight: a listening socket with connections that nobody has accepted."""
     images = workdir / "images"
-    script = "nc -l -p 999 & sleep 0.5; kill -STOP $!"
+    script = "nc -l -p 999 & sleep 3; kill -STOP $!"
     with counting(runtime, bundle, script) as first:
         pid = runtime.state(bundle.id)["pid"]
         with proc.Background("nsenter", f"--net=/proc/{pid}/ns/net", "busybox", "nc", "127.0.0.1", "999"):
@@ -203,9 +203,8 @@ def test_restore_that_breaks(runtime, bundle, workdir):
         for item in page_images(images):
             item.unlink()
         mounts = pathlib.Path("/proc/self/mountinfo").read_text()
-        with Counter() as second:
-            start(runtime, "restore", "--detach", "--image-path", images, "--bundle", bundle.path, bundle.id, counter=second).fails("criu failed, saying", f"{images}/restore.log", rc=1)
-            assert second.end() == 0
+        words = ("restore", "--detach", "--image-path", images, "--bundle", bundle.path, bundle.id)
+        runtime(*words, timeout=SLOW).fails("criu failed, saying", f"{images}/restore.log", rc=1)
         assert not runtime.has_state(bundle.id) and not (cgroups.home(bundle.linux["cgroupsPath"])).exists()
         assert pathlib.Path("/proc/self/mountinfo").read_text() == mounts
 
@@ -330,9 +329,9 @@ def test_user_namespace(runtime, bundle, workdir):
         for pid in there_and_back(runtime, bundle, images, first):
             assert os.stat(f"/proc/{pid}").st_uid == 100000
             assert runtime.exec(bundle.id, "cat", "/dev/shm/a b/one").check().out == "one\n"
-        for item in (images, images / "inventory.img"):
-            info = item.stat()
-            assert (info.st_uid, info.st_gid, info.st_mode & 0o027) == (0, 100000, 0), item
+        info = images.stat()
+        assert (info.st_uid, info.st_gid, info.st_mode & 0o027) == (0, 100000, 0)
+        assert not [item for item in images.glob("*.img") if item.stat().st_mode & 0o022 or item.stat().st_uid != 0]
 
 
 def test_paused(runtime, bundle, workdir):
