@@ -210,7 +210,6 @@ std::string_view flag_asked_for(std::string_view log) {
       {"tcp-established", "--tcp-established"},
       {"skip-in-flight", "--tcp-skip-in-flight"},
       {"ext-unix-sk", "--ext-unix-sk"},
-      {"without peer", "--ext-unix-sk"},
       {"shell-job", "--shell-job"},
   });
   for (const std::string_view line : split(log, '\n')) {

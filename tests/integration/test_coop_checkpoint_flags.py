@@ -8,7 +8,7 @@ import socket
 import pytest
 
 from lib import cgroups, proc, ptys
-from lib.criu import COUNT, SLOW, Counter, checkpoint, deleted, restore, run, start, with_log
+from lib.criu import COUNT, SLOW, Counter, checkpoint, deleted, restore, run
 
 pytestmark = pytest.mark.needs("criu")
 
@@ -75,29 +75,6 @@ def test_link_remap(runtime, bundle, workdir):
             assert not list(bundle.rootfs.glob("link_remap.*")) and not (bundle.rootfs / "a").exists()
 
 
-def test_external_sockets(runtime, bundle, workdir):
-    """--ext-unix-sk: a socket whose other end is outside is connected again."""
-    images = workdir / "images"
-    bundle.add_mount(str(workdir), "bind", workdir, "bind")
-    with deleted(runtime, bundle.id), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as log:
-        log.bind(f"{workdir}/log")
-        log.settimeout(10 * proc.SLOW)
-        runtime.run_detached(bundle.args(bundle.probe("dgram"), f"{workdir}/log")).check()
-        assert log.recv(64) == b"1"
-        runtime("checkpoint", "--image-path", images, bundle.id, timeout=SLOW).fails("--ext-unix-sk", f"{images}/dump.log", rc=1)
-        assert runtime.status(bundle.id) == "running"
-        checkpoint(runtime, bundle, images, "--ext-unix-sk").check()
-        log.setblocking(False)
-        last = b""
-        with contextlib.suppress(BlockingIOError):
-            while True:
-                last = log.recv(64)
-        log.settimeout(10 * proc.SLOW)
-        words = ("restore", "--detach", "--image-path", images, "--bundle", bundle.path, "--ext-unix-sk", bundle.id)
-        with_log(runtime.detached(*words, timeout=SLOW), images / "restore.log").check()
-        assert int(log.recv(64)) == int(last) + 1
-
-
 def test_shell_job(runtime, bundle, workdir):
     """--shell-job: a terminal of the host as standard stream; the restored process has the one that restore has."""
     images = workdir / "images"
@@ -117,23 +94,6 @@ def test_shell_job(runtime, bundle, workdir):
             child.child.wait(60)
         os.write(master, b"two\n")
         print(ptys.read_all(master, SLOW, until="got two"))
-
-
-def test_connections_not_accepted(runtime, bundle, workdir):
-    """--tcp-skip-in-flight: a listening socket with connections that nobody has accepted."""
-    images = workdir / "images"
-    script = "nc -l -p 999 & sleep 3; kill -STOP $!"
-    with counting(runtime, bundle, script) as first:
-        pid = runtime.state(bundle.id)["pid"]
-        with proc.Background("nsenter", f"--net=/proc/{pid}/ns/net", "busybox", "nc", "127.0.0.1", "999"):
-            proc.until(lambda: " 01 " in pathlib.Path(f"/proc/{pid}/net/tcp").read_text(), 10)
-            runtime("checkpoint", "--image-path", images, "--tcp-established", bundle.id, timeout=SLOW).fails("--tcp-skip-in-flight", rc=1)
-            goes_on(runtime, bundle, first)
-            checkpoint(runtime, bundle, images, "--tcp-established", "--tcp-skip-in-flight").check()
-        reached = first.end()
-        with Counter() as second:
-            restore(runtime, bundle, images, second, "--tcp-established").check()
-            second.beyond(reached + 1)
 
 
 # ---- memory
