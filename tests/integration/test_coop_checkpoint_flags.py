@@ -102,7 +102,7 @@ def test_shell_job(runtime, bundle, workdir):
 def port_of(listener_pid):
     """The TCP port that a process listens on, once it does."""
     def look():
-        inodes = {os.readlink(item.path) for item in os.scandir(f"/proc/{listener_pid}/fd")}
+        inodes = proc.descriptors(listener_pid).values()
         for line in pathlib.Path("/proc/net/tcp").read_text().splitlines()[1:]:
             fields = line.split()
             if fields[3] == "0A" and f"socket:[{fields[9]}]" in inodes:

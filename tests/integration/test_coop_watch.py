@@ -168,7 +168,7 @@ def cpus(text):
 
 def registered(pid):
     """The process holds an eventfd."""
-    return any("eventfd" in os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd"))
+    return any("eventfd" in what for what in proc.descriptors(pid).values())
 
 
 @only_coop
