@@ -119,8 +119,7 @@ Error explain_criu_failure(Error error, const CriuDirectories& directories) {
   if (tail.empty()) return error;
   const std::string said = criu::last_errors(tail);
   std::string hint = "its log is " + directories.log;
-  if (const std::string_view flag = flag_asked_for(tail); !flag.empty())
-    hint = "try " + std::string(flag) + "; " + hint;
+  if (const std::string_view advice = advice_for(tail); !advice.empty()) hint = std::string(advice) + "; " + hint;
   return Error(error.code(), error.message() + ", saying " + quoted(said), error.errno_value()).with_hint(hint);
 }
 

@@ -202,20 +202,23 @@ criu::Options common_options(const CriuOptions& options) {
   return out;
 }
 
-std::string_view flag_asked_for(std::string_view log) {
-  // CRIU's word for it, in "consider using --..." and the like.
-  static constexpr std::array kFlags = std::to_array<std::pair<std::string_view, std::string_view>>({
-      {"file-locks", "--file-locks"},
-      {"link-remap", "--link-remap"},
-      {"tcp-established", "--tcp-established"},
-      {"skip-in-flight", "--tcp-skip-in-flight"},
-      {"ext-unix-sk", "--ext-unix-sk"},
-      {"shell-job", "--shell-job"},
+std::string_view advice_for(std::string_view log) {
+  // CRIU's word for the option, in "consider using --..." and the like; then what no option helps against.
+  static constexpr std::array kAdvice = std::to_array<std::pair<std::string_view, std::string_view>>({
+      {"file-locks", "try --file-locks"},
+      {"link-remap", "try --link-remap"},
+      {"tcp-established", "try --tcp-established"},
+      {"skip-in-flight", "try --tcp-skip-in-flight"},
+      {"ext-unix-sk", "try --ext-unix-sk"},
+      {"shell-job", "try --shell-job"},
+      {"without peer",
+       "a unix socket is connected to one that CRIU does not see, such as one of another network namespace"},
+      {"half of stream unix", "of unix sockets whose other end is outside, CRIU saves datagram sockets only"},
   });
   for (const std::string_view line : split(log, '\n')) {
     if (line.find("Error (") == std::string_view::npos) continue;
-    for (const auto& [word, flag] : kFlags) {
-      if (line.find(word) != std::string_view::npos) return flag;
+    for (const auto& [word, advice] : kAdvice) {
+      if (line.find(word) != std::string_view::npos) return advice;
     }
   }
   return {};

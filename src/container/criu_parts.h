@@ -67,8 +67,8 @@ std::vector<criu::ExternalMount> restored_mounts(const std::vector<HostMount>& m
 
 // The members that checkpoint and restore have in common.
 criu::Options common_options(const CriuOptions& options);
-// The flag of ours that the errors in a log of criu ask for, "--file-locks"; empty when they ask for none.
-std::string_view flag_asked_for(std::string_view log);
+// What helps against the errors in a log of criu, "try --file-locks", or why nothing does; empty when it is not known.
+std::string_view advice_for(std::string_view log);
 // org.criu.config of the configuration ("" is none), else the system's, if it is there.
 std::string criu_config_file(const oci::Config& config, std::string_view system_file = "/etc/criu/runc.conf");
 

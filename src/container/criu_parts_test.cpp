@@ -29,15 +29,22 @@ Plan plan_of(const oci::Config& config) {
 }
 
 TEST(CriuLog, AsksForFlags) {
-  EXPECT_EQ(flag_asked_for("(00.1) Error (criu/file-lock.c:1): Some locks! You can try --file-locks to dump them.\n"
-                           "(00.2) Error (criu/cr-dump.c:1): Dumping FAILED.\n"),
-            "--file-locks");
-  EXPECT_EQ(flag_asked_for("Error (criu/files-reg.c:9): Can't create link remap for /a. Use link-remap option."),
-            "--link-remap");
-  EXPECT_EQ(flag_asked_for("Error (criu/sk-inet.c:1): can be ignored with the --skip-in-flight option"),
-            "--tcp-skip-in-flight");
-  EXPECT_EQ(flag_asked_for("(00.1) Will try --file-locks\n(00.2) Error (criu/a.c:1): something else\n"), "");
-  EXPECT_EQ(flag_asked_for(""), "");
+  EXPECT_EQ(advice_for("(00.1) Error (criu/file-lock.c:1): Some locks! You can try --file-locks to dump them.\n"
+                       "(00.2) Error (criu/cr-dump.c:1): Dumping FAILED.\n"),
+            "try --file-locks");
+  EXPECT_EQ(advice_for("Error (criu/files-reg.c:9): Can't create link remap for /a. Use link-remap option."),
+            "try --link-remap");
+  EXPECT_EQ(advice_for("Error (criu/sk-inet.c:1): can be ignored with the --skip-in-flight option"),
+            "try --tcp-skip-in-flight");
+  EXPECT_EQ(advice_for("(00.1) Will try --file-locks\n(00.2) Error (criu/a.c:1): something else\n"), "");
+  EXPECT_EQ(advice_for(""), "");
+}
+
+TEST(CriuLog, SaysWhyNoFlagHelps) {
+  EXPECT_THAT(advice_for("(00.1) Error (criu/sk-unix.c:1): unix: Unix socket 12 without peer 13\n"),
+              HasSubstr("another network namespace"));
+  EXPECT_THAT(advice_for("(00.1) Error (criu/sk-unix.c:1): unix: Can't dump half of stream unix connection.\n"),
+              HasSubstr("datagram"));
 }
 
 oci::Mount bind(std::string destination, std::string source, std::string word = "bind") {

@@ -49,7 +49,7 @@ void read_images(const std::string& text) {
     (void)container::restored_mounts({{text, text, true}}, *notes, true);
   }
   (void)container::parse_descriptors(text, "descriptors.json").ok();
-  (void)container::flag_asked_for(text);
+  (void)container::advice_for(text);
   (void)criu::last_errors(text);
   (void)container::parse_mount_lines(text);
 }

@@ -1,6 +1,7 @@
 """The flags of checkpoint and restore: what each does to the kernel and to the files, and what is said when one is missing."""
 
 import contextlib
+import errno
 import os
 import pathlib
 import socket
@@ -8,7 +9,7 @@ import socket
 import pytest
 
 from lib import cgroups, proc, ptys
-from lib.criu import COUNT, SLOW, Counter, checkpoint, deleted, restore, run
+from lib.criu import COUNT, SLOW, Counter, checkpoint, deleted, restore, run, with_log
 
 pytestmark = pytest.mark.needs("criu")
 
@@ -75,6 +76,56 @@ def test_link_remap(runtime, bundle, workdir):
             assert not list(bundle.rootfs.glob("link_remap.*")) and not (bundle.rootfs / "a").exists()
 
 
+def newest(sink):
+    """The number received last, once there are no more; None when there is none."""
+    sink.setblocking(False)
+    last = None
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            last = int(sink.recv(64))
+    return last
+
+
+def test_external_sockets(runtime, bundle, workdir):
+    """--ext-unix-sk: a datagram socket whose other end is outside, as of a program that logs, is connected again by its path."""
+    images = workdir / "images"
+    bundle.namespace("network", absent=True).add_mount(str(workdir), "bind", workdir, "bind")
+    with deleted(runtime, bundle.id), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as log:
+        log.bind(f"{workdir}/log")
+        log.settimeout(10 * proc.SLOW)
+        runtime.run_detached(bundle.args(bundle.probe("sender"), f"{workdir}/log")).check()
+        assert log.recv(64) == b"1"
+        runtime("checkpoint", "--image-path", images, bundle.id, timeout=SLOW).fails("try --ext-unix-sk", f"{images}/dump.log", rc=1)
+        assert runtime.status(bundle.id) == "running"
+        checkpoint(runtime, bundle, images, "--ext-unix-sk").check()
+        last = newest(log)
+        log.settimeout(10 * proc.SLOW)
+        words = ("restore", "--detach", "--image-path", images, "--bundle", bundle.path, "--ext-unix-sk", bundle.id)
+        with_log(runtime.detached(*words, timeout=SLOW), images / "restore.log").check()
+        assert int(log.recv(64)) == last + 1
+
+
+@pytest.mark.parametrize("kind,words", [("network", "another network namespace"), ("stream", "datagram")])
+def test_external_sockets_that_cannot_be_saved(runtime, bundle, workdir, kind, words):
+    """CRIU looks for the other end in the container's network namespace alone, and takes datagram sockets only: the error says so."""
+    images = workdir / "images"
+    stream = kind == "stream"
+    bundle.add_mount(str(workdir), "bind", workdir, "bind").args(bundle.probe("sender"), f"{workdir}/log", *["stream"] * stream)
+    if stream:
+        bundle.namespace("network", absent=True)
+    with deleted(runtime, bundle.id), socket.socket(socket.AF_UNIX, socket.SOCK_STREAM if stream else socket.SOCK_DGRAM) as log:
+        log.bind(f"{workdir}/log")
+        log.settimeout(10 * proc.SLOW)
+        if stream:
+            log.listen()
+        runtime.run_detached(bundle).check()
+        with (log.accept()[0] if stream else log.dup()) as end:
+            assert end.recv(1) == b"1"
+            result = runtime("checkpoint", "--image-path", images, "--ext-unix-sk", bundle.id, timeout=SLOW)
+            result.fails(words, f"{images}/dump.log", rc=1)
+            assert runtime.status(bundle.id) == "running"
+
+
 def test_shell_job(runtime, bundle, workdir):
     """--shell-job: a terminal of the host as standard stream; the restored process has the one that restore has."""
     images = workdir / "images"
@@ -94,6 +145,24 @@ def test_shell_job(runtime, bundle, workdir):
             child.child.wait(60)
         os.write(master, b"two\n")
         print(ptys.read_all(master, SLOW, until="got two"))
+
+
+def test_connections_in_flight(runtime, bundle, workdir):
+    """--tcp-skip-in-flight: of connections that nobody has accepted, one in the queue is lost, one that is still being made goes on."""
+    images = workdir / "images"
+    bundle.args(bundle.probe("flight"))
+    with deleted(runtime, bundle.id), Counter() as first, Counter() as second:
+        run(runtime, bundle, first)
+        result = runtime("checkpoint", "--image-path", images, "--tcp-established", bundle.id, timeout=SLOW)
+        result.fails("try --tcp-skip-in-flight", f"{images}/dump.log", rc=1)
+        goes_on(runtime, bundle, first)
+        checkpoint(runtime, bundle, images, "--tcp-established", "--tcp-skip-in-flight").check()
+        reached = first.end()
+        restore(runtime, bundle, images, second, "--tcp-established").check()
+        second.beyond(reached + 1)
+        runtime("kill", bundle.id, "USR1").check()
+        second.beyond(2999)
+        assert f"\n1001\n{2000 + errno.ECONNRESET}\n3000\n".encode() in second.text
 
 
 # ---- memory
@@ -291,6 +360,22 @@ def test_user_namespace(runtime, bundle, workdir):
             assert runtime.exec(bundle.id, "cat", "/dev/shm/a b/one").check().out == "one\n"
         info = images.stat()
         assert (info.st_uid, info.st_gid, info.st_mode & 0o027) == (0, 100000, 0)
+        assert not [item for item in images.glob("*.img") if item.stat().st_mode & 0o022 or item.stat().st_uid != 0]
+
+
+def test_user_namespace_frees_pages(runtime, bundle, workdir):
+    """restore --auto-dedup of a user namespace: its root may free what it has read, and afterwards no longer write the files."""
+    images = workdir / "images"
+    bundle.userns().args(bundle.probe("dirty"), "4")
+    with deleted(runtime, bundle.id), Counter() as first, Counter() as second:
+        run(runtime, bundle, first)
+        checkpoint(runtime, bundle, images).check()
+        reached = first.end()
+        before = sum(item.stat().st_blocks for item in page_images(images))
+        restore(runtime, bundle, images, second, "--auto-dedup").check()
+        second.beyond(reached + 1)
+        after = sum(item.stat().st_blocks for item in page_images(images))
+        assert before * 512 > 4 << 20 and after < before // 2
         assert not [item for item in images.glob("*.img") if item.stat().st_mode & 0o022 or item.stat().st_uid != 0]
 
 
