@@ -27,6 +27,26 @@ namespace {
   while (true) (void)::sigsuspend(&blocked);
 }
 
+// On cgroup v1 systemd writes the rules of devices anew, by denying all before it allows some: no process may open one
+// meanwhile.
+Status tell_systemd(dbus::Systemd& systemd, const StateRecord& record, cgroup::Group& group,
+                    const std::vector<dbus::Property>& properties) {
+  if (group.tree() == cgroup::Tree::kV2) return systemd.set_properties(record.systemd_unit, properties);
+  const auto paused = group.frozen();
+  const bool hold_still = paused.ok() && !*paused;
+  const auto let_go = ScopeExit([&] {
+    if (!hold_still) return;
+    if (Status thawed = group.thaw(); !thawed.ok()) log::warning(thawed.error().message());
+  });
+  if (hold_still) {
+    if (Status frozen = group.freeze(); !frozen.ok()) log::warning(frozen.error().message());
+  }
+  RETURN_IF_ERROR(systemd.set_properties(record.systemd_unit, properties));
+  // It writes after it has answered, and before it answers anything else.
+  auto answered = systemd.version();
+  return answered.ok() ? Status() : std::move(answered).error();
+}
+
 }  // namespace
 
 Result<Holder> Holder::create() {
@@ -125,7 +145,7 @@ Status update_group(const StateRecord& record, cgroup::Group& group, const oci::
   if (cgroup::newest_needed(properties) > 0) {
     ASSIGN_OR_RETURN(version, systemd.version());
   }
-  Status told = systemd.set_properties(record.systemd_unit, cgroup::for_version(properties, version));
+  Status told = tell_systemd(systemd, record, group, cgroup::for_version(properties, version));
   if (!told.ok()) return std::move(told).error().with("the limits are in force, but systemd may take them back");
   // It writes what it has been told, some of it less exactly.
   return group.update(whole);
