@@ -348,6 +348,7 @@ def test_control_groups_below(runtime, bundle, workdir, mode):
 # ---- containers of other kinds
 
 
+@pytest.mark.needs("userns")
 def test_user_namespace(runtime, bundle, workdir):
     """A container in a user namespace: its root, who reads the images at a restore, may not write them. A mount point with a blank."""
     images = workdir / "images"
@@ -363,6 +364,7 @@ def test_user_namespace(runtime, bundle, workdir):
         assert not [item for item in images.glob("*.img") if item.stat().st_mode & 0o022 or item.stat().st_uid != 0]
 
 
+@pytest.mark.needs("userns")
 def test_user_namespace_frees_pages(runtime, bundle, workdir):
     """restore --auto-dedup of a user namespace: its root may free what it has read, and afterwards no longer write the files."""
     images = workdir / "images"
