@@ -247,6 +247,14 @@ def test_signed_by_skopeo(engine, signed):
     assert engine("run", "--pull", "always", name, "x").rc == 127
 
 
+def test_tag_and_digest_match_exactly(engine, signed):
+    """matchExact: a name with tag and digest is the one with that tag; one without a tag is another."""
+    name, digest = signed.push("exact/app:1", signed.alice)
+    engine.policy(by_gpg(signed, "alice", signedIdentity={"type": "matchExact"}))
+    assert "another image" in refused(engine, "image", "pull", f"{signed.registry.host}/exact/app@{digest}", signed=signed)
+    engine("image", "pull", f"{name}@{digest}", timeout=60).check()
+
+
 def test_policy_holds_for_what_is_there(engine, signed):
     """An image that is in the store is pulled again by its digest only when the policy of now takes it."""
     name, digest = signed.push("again/app:1")
