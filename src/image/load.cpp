@@ -253,7 +253,7 @@ Status unpack_stored_tree(BorrowedFd store, const Image& image, std::string_view
   TreeBuilder builder(rootfs);
   auto inputs = stored_inputs(store, image);
   if (!inputs.ok()) return reload_hint(std::move(inputs).error(), image);
-  auto done = process_layers(std::move(*inputs), &builder, {});
+  auto done = process_layers(std::move(*inputs), &builder, {}, store);
   if (!done.ok()) return reload_hint(std::move(done).error(), image);
   RETURN_IF_ERROR(Trees::seal(job, image.chain, builder));
   RETURN_IF_ERROR(sys::syncfs(store));
