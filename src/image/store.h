@@ -165,6 +165,7 @@ struct Origin {
 };
 
 class Store {
+  bool over_tls = false;  // it was the server, as far as certificates tell: who asks for that believes no other
  public:
   // Creates the directories when missing (0711; blobs and trees 0700).
   static Result<Store> open(const std::string& dir);

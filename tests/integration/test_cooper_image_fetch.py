@@ -205,6 +205,22 @@ def test_what_is_remembered_is_not_believed_blindly(engine, publish, keys, web, 
 
 
 @pytest.mark.parametrize("tag", ["plain", '"' + "x" * 600 + '"', '"a"b"'])
+@pytest.mark.parametrize("headers", [[("Cache-Control", "max-age=600")], [("ETag", '"same"')]])
+@pytest.mark.parametrize("waived", ["tls", "http"])
+def test_what_nobody_vouched_for_is_not_remembered_for_others(engine, publish, web, headers, waived):
+    """What came while certificates, or TLS, were waived says nothing to who asks for them: neither its time nor its ETag."""
+    remembered(publish, web, headers, aci(extra=b"of somebody between\n"))
+    taken(engine.fetch(f"--insecure-options=image,{waived}", f"https://{PLACE}"))
+    assert "unchanged" in engine.fetch(f"--insecure-options=image,{waived}", f"https://{PLACE}").err
+    statuses = remembered(publish, web, headers, aci(extra=b"of the server\n"))
+    result = taken(engine.fetch("--insecure-options=image", f"https://{PLACE}"))
+    assert "unchanged" not in result.err and statuses == [200]
+    [image] = [one for one in engine.json("image", "ls")["images"] if one["names"]]
+    engine("image", "extract", image["id"], engine.folder / "out").check()
+    assert (engine.folder / "out/file").read_bytes() == b"of the server\n"
+    assert "unchanged" in engine.fetch("--insecure-options=image", f"https://{PLACE}").err, "as before when nothing is waived"
+
+
 def test_etags_that_are_none(engine, publish, keys, web, workdir, tag):
     """What is no ETag is not sent back; an answer 304 to what was not asked so is an error."""
     remembered(publish, web, [("ETag", tag)])

@@ -243,6 +243,11 @@ bool has_its_dependencies(const image::Store& store, const image::Image& image, 
   });
 }
 
+// Certificates say who the server is, and nothing leads away from it.
+bool is_over_tls(const AciRequest& request) {
+  return !request.insecure.http && !request.insecure.tls;
+}
+
 // What the store has of an address, when it would do, and its server has nothing newer. Whoever names a signature wants
 // that one to be checked.
 Result<std::optional<image::Origin>> unchanged_origin(const Context& context, WebSession& web,
@@ -251,7 +256,7 @@ Result<std::optional<image::Origin>> unchanged_origin(const Context& context, We
   const std::optional<image::Origin> none;
   if (request.store == nullptr || !request.signature.empty() || !is_address(address)) return none;
   ASSIGN_OR_RETURN(auto origin, request.store->origin(address));
-  if (!origin) return none;
+  if (!origin || (is_over_tls(request) && !origin->over_tls)) return none;
   const auto image = request.store->find(origin->image.str());
   if (!image.ok() || !image->aci) return none;
   if (!request.insecure.image) {
@@ -270,6 +275,7 @@ Result<std::optional<image::Origin>> unchanged_origin(const Context& context, We
   ASSIGN_OR_RETURN(const auto note, web.unchanged(address, origin->etag, over));
   if (!note) return none;
   origin->etag = note->etag;
+  origin->over_tls = origin->over_tls && is_over_tls(request);
   origin->until_unix_ms = until(note->max_age_s);
   return origin;
 }
@@ -381,7 +387,8 @@ Result<FetchedAci> fetch_aci(const Context& context, WebSession& web, const AciR
                   .image = codec::digest_of(""),
                   .etag = std::move(note.etag),
                   .until_unix_ms = until(note.max_age_s),
-                  .fingerprints = {}};
+                  .fingerprints = {},
+                  .over_tls = is_over_tls(request)};
     for (const trust::Signature& one : out.signatures) out.origin->fingerprints.push_back(one.fingerprint);
   }
   return out;
