@@ -625,3 +625,18 @@ def test_window_of_zstd(engine, workdir):
     with Hostile(layout) as registry:
         refused(engine, registry, "window of more than 16 MiB", "recompress")
     engine("image", "load", layout.path).check()
+@pytest.mark.parametrize("one", ["0", "{}", '"":0'])
+def test_memory_of_documents(engine, one):
+    """Nor with a document of very many very small values, which take many times their text."""
+    opened, closed = "{}" if ":" in one else "[]"
+    count = ((4 << 20) - 100) // (len(one) + 1)
+    document = ('{"schemaVersion":2,"x":' + opened + ",".join([one] * count) + closed + ',"manifests":[]}').encode()
+    with Hostile() as registry:
+        registry.documents["1"] = (document, INDEX)
+        with engine.background("image", "pull", registry.name) as running:
+            peak = peak_kib(running.child)
+            assert running.child.returncode == 1
+        refused(engine, registry, "more than 250000 values")
+    assert peak < 64 * 1024
+
+
