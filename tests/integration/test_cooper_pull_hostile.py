@@ -208,10 +208,11 @@ def test_index_of_itself(engine, registry, layout):
 
 def test_words_for_the_terminal(engine, registry):
     """Nothing of what a registry says reaches the terminal as a control sequence."""
-    body = json.dumps({"errors": [{"code": "X", "message": "\x1b]0;owned\x07\x1b[2J\nline"}]}).encode()
+    body = json.dumps({"errors": [{"code": "X", "message": "\x1b]0;owned\x07\x1b[2J\nline \u202efdp"}]}).encode()
     registry.rules["/manifests/"] = lambda h, _: h.reply(404, body)
     result = pull(engine, registry).fails("owned", rc=1)
     assert "\x1b" not in result.err and "\x07" not in result.err and result.err.count("\n") == 1
+    assert "\u202e" not in result.err, "which turns around what follows"
 
 
 # --- broken connections ------------------------------------------------------------------
