@@ -554,6 +554,23 @@ def test_killed(engine, registry, layout, victim):
     assert [name for name in store_contents(engine) if name.startswith("tmp/")] == []
 
 
+def test_fetch_ends_with_cooper(engine, registry, layout):
+    """Also one that would not end by itself, as one that somebody has taken over."""
+    registry.rules[layout.large] = slow
+    with engine.background("image", "pull", registry.name) as running:
+        proc.until(lambda: registry.paths(layout.large), 20, 0.02, "the request for the layer")
+        [fetch] = proc.until(lambda: proc.children(running.pid), 10, 0.02, "cooper-fetch")
+        os.kill(fetch, signal.SIGSTOP)
+        try:
+            os.kill(running.pid, signal.SIGKILL)
+            running.child.wait(20)
+            proc.until(lambda: not os.path.exists(f"/proc/{fetch}"), 10, 0.02, "the end of cooper-fetch")
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(fetch, signal.SIGKILL)
+    engine("image", "gc").check()
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_interrupted(engine, registry, layout, number):
     """A signal ends the pull at once, nothing is left, and the caller sees the signal."""
@@ -610,6 +627,21 @@ def test_memory(engine, workdir, form):
     assert peak < 64 * 1024
 
 
+@pytest.mark.parametrize("one", ["0", "{}", '"":0'])
+def test_memory_of_documents(engine, one):
+    """Nor with a document of very many very small values, which take many times their text."""
+    opened, closed = "{}" if ":" in one else "[]"
+    count = ((4 << 20) - 100) // (len(one) + 1)
+    document = ('{"schemaVersion":2,"x":' + opened + ",".join([one] * count) + closed + ',"manifests":[]}').encode()
+    with Hostile() as registry:
+        registry.documents["1"] = (document, INDEX)
+        with engine.background("image", "pull", registry.name) as running:
+            peak = peak_kib(running.child)
+            assert running.child.returncode == 1
+        refused(engine, registry, "more than 250000 values")
+    assert peak < 64 * 1024
+
+
 def zstd_image(layout, window_log):
     """An image of a layer that takes a window of 2**window_log bytes, and more than fills it."""
     data = layer(entry("zeros", bytes(80_000_000)))
@@ -626,18 +658,3 @@ def test_window_of_zstd(engine, workdir):
     with Hostile(layout) as registry:
         refused(engine, registry, "window of more than 16 MiB", "recompress")
     engine("image", "load", layout.path).check()
-@pytest.mark.parametrize("one", ["0", "{}", '"":0'])
-def test_memory_of_documents(engine, one):
-    """Nor with a document of very many very small values, which take many times their text."""
-    opened, closed = "{}" if ":" in one else "[]"
-    count = ((4 << 20) - 100) // (len(one) + 1)
-    document = ('{"schemaVersion":2,"x":' + opened + ",".join([one] * count) + closed + ',"manifests":[]}').encode()
-    with Hostile() as registry:
-        registry.documents["1"] = (document, INDEX)
-        with engine.background("image", "pull", registry.name) as running:
-            peak = peak_kib(running.child)
-            assert running.child.returncode == 1
-        refused(engine, registry, "more than 250000 values")
-    assert peak < 64 * 1024
-
-
