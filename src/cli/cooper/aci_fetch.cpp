@@ -280,28 +280,39 @@ Result<std::optional<image::Origin>> unchanged_origin(const Context& context, We
   return origin;
 }
 
-Result<UniqueFd> get_file(const Context& context, WebSession& web, const std::string& place, WebSession::Over over,
+Result<UniqueFd> get_file(const Context& context, WebSession& web, const AciRequest& request, const std::string& place,
                           WebSession::Note& note) {
   ASSIGN_OR_RETURN(UniqueFd file, spool(context));
   if (is_address(place)) {
-    ASSIGN_OR_RETURN(note, web.file(place, kMaxImageBytes, file, over));
+    ASSIGN_OR_RETURN(note, web.file(place, kMaxImageBytes, file, over_of(request.insecure.http)));
     return file;
   }
   // A copy: whoever may write to the file must not change it between the check and its use.
-  // Its kind first: a device may act on being opened.
-  const auto irregular = [&] { return Error(Errc::kInvalidArgument, quoted(place) + " is no regular file"); };
-  ASSIGN_OR_RETURN(const struct stat named, sys::fstatat(sys::kCwd, place, 0));
-  if (!S_ISREG(named.st_mode)) return irregular();
-  ASSIGN_OR_RETURN(const UniqueFd source, sys::openat(sys::kCwd, place, O_RDONLY | O_NONBLOCK | O_NOCTTY));
+  UniqueFd own;
+  BorrowedFd source = request.file;
+  if (source.get() < 0) {
+    ASSIGN_OR_RETURN(own, open_image_file(place));
+    source = own;
+  }
   ASSIGN_OR_RETURN(const struct stat info, sys::fstat(source));
-  if (!S_ISREG(info.st_mode)) return irregular();
-  codec::FdSource bytes(source);
+  codec::RangeSource bytes(source, 0, static_cast<std::uint64_t>(info.st_size));
   codec::FdSink copy(file);
   RETURN_IF_ERROR(codec::copy_exactly(bytes, static_cast<std::uint64_t>(info.st_size), copy, quoted(place)));
   return file;
 }
 
 }  // namespace
+
+Result<UniqueFd> open_image_file(const std::string& path) {
+  const auto irregular = [&] { return Error(Errc::kInvalidArgument, quoted(path) + " is no regular file"); };
+  // Its kind first: a device may act on being opened.
+  ASSIGN_OR_RETURN(const struct stat named, sys::fstatat(sys::kCwd, path, 0));
+  if (!S_ISREG(named.st_mode)) return irregular();
+  ASSIGN_OR_RETURN(UniqueFd file, sys::openat(sys::kCwd, path, O_RDONLY | O_NONBLOCK | O_NOCTTY));
+  ASSIGN_OR_RETURN(const struct stat info, sys::fstat(file));
+  if (!S_ISREG(info.st_mode)) return irregular();
+  return file;
+}
 
 std::string file_of(const std::string& word) {
   return word.starts_with("file://") ? word.substr(7) : word;
@@ -367,7 +378,7 @@ Result<FetchedAci> fetch_aci(const Context& context, WebSession& web, const AciR
       RETURN_IF_ERROR(ask_for_keys(context, web, request, wanted.name));
   }
   WebSession::Note note;
-  auto file = get_file(context, web, place.image, over, note);
+  auto file = get_file(context, web, request, place.image, note);
   if (!file.ok() && file.error().code() == Errc::kNotFound && is_address(place.image))
     return no_image(std::move(file).error(), request, place.image);
   if (!file.ok()) return std::move(file).error();
