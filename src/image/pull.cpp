@@ -277,17 +277,19 @@ Result<PullResult> Puller::run_whole() {
       return options_.admit(manifest, digest, client_);
     };
   }
-  ASSIGN_OR_RETURN(ImagePlan plan, plan_image(reader, descriptor,
-                                              options_.platform.value_or(oci_image::host_platform()), "image", admit));
+  const oci_image::Platform platform =
+      options_.mend ? oci_image::Platform() : options_.platform.value_or(oci_image::host_platform());
+  ASSIGN_OR_RETURN(ImagePlan plan, plan_image(reader, descriptor, platform, "image", admit));
   const oci_image::Reference& reference = options_.reference;
   const bool by_digest = reference.digest && reference.tag.empty();
-  if (!by_digest) plan.names = {reference.name()};
+  if (!by_digest && !options_.mend) plan.names = {reference.name()};
   ASSIGN_OR_RETURN(const Partial turn, take_turn(plan));
   ASSIGN_OR_RETURN(const auto known, already_there(store_, plan));
   result_.was_there = known.has_value();
   ASSIGN_OR_RETURN(Image image, take_in(
                                     store_, *staging_, plan, [&] { return open_layers(plan); }, IntakeProgress()));
-  if (by_digest) image.digest_names = {reference.registry + "/" + reference.repository + "@" + reference.digest->str()};
+  if (by_digest && !options_.mend)
+    image.digest_names = {reference.registry + "/" + reference.repository + "@" + reference.digest->str()};
   std::vector<Image> images = {std::move(image)};
   RETURN_IF_ERROR(staging_->commit(images));
   // Not before: this pull may have been for the oldest of them.

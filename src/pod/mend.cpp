@@ -45,7 +45,7 @@ Status mend_image(image::Store& store, const image::Image& image, const FetchIma
     if (is_damaged(blob)) digests.push_back(blob.what + " (" + blob.digest.str() + ")");
   }
   log::warning(why.message() + ": fetching " + join(digests, ", ") + " again from " + quoted(*origin));
-  auto fetched = fetch(store, *origin);
+  auto fetched = fetch(store, *origin, Fetch::kMissingBytes);
   if (!fetched.ok()) {
     return std::move(fetched)
         .error()
