@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <cstring>
 #include <optional>
 #include <utility>
@@ -24,6 +25,12 @@ namespace cooper::fetch {
 namespace {
 
 constexpr int kReadyMs = 5000;
+constexpr int kTurnMs = 1000;
+// Who has bytes to work on moves so many in so long, on the busiest machine, or never will.
+constexpr std::int64_t kStallMs = 30'000;
+constexpr std::uint64_t kMinMoved = std::uint64_t{64} << 10;
+// Deflate makes at most 258 bytes of two bits.
+constexpr std::uint64_t kMaxRatio = 1032;
 
 // Nullopt: it has ended, or there is none in that time.
 std::optional<InflateWord> read_word(BorrowedFd status, int timeout_ms) {
@@ -83,6 +90,7 @@ struct InflatedGzip::Impl {
 
   bool launch(const std::string& program);
   Status feed();
+  Status wait_for_slot();
   Status next_slot();
   Status end();
 
@@ -93,6 +101,11 @@ struct InflatedGzip::Impl {
   std::span<const char> left;  // of the one before it
   pid_t pid = -1;
   Status fed;  // the feeder's, until it is joined
+  std::atomic<std::uint64_t> given_bytes = 0;
+  std::atomic<bool> at_source = true;  // the feeder: what comes later is not the program's fault
+  std::uint64_t got_bytes = 0;
+  std::uint64_t moved_bytes = 0;  // given and got, when the wait for more began
+  std::int64_t waited_ms = 0;
   bool ended = false;
   std::optional<Thread> feeder;
 };
@@ -137,7 +150,12 @@ Status InflatedGzip::Impl::feed() {
   // What is hashed and kept on the way must be what it was when it was read: the shared bytes are the program's.
   std::vector<char> buffer(kInflateInputBytes);
   for (std::size_t filled = 0;; ++filled) {
-    ASSIGN_OR_RETURN(const std::size_t n, compressed.read(buffer));
+    at_source = true;
+    auto got = compressed.read(buffer);
+    const std::size_t n = got.ok() ? *got : 0;
+    given_bytes += n;
+    at_source = false;
+    if (!got.ok()) return std::move(got).error();
     // When it takes no more, it has found something before the end, which it says itself.
     if (filled >= kInflateInputSlots && !receive_inflate_size(input).ok()) return {};
     std::memcpy(memory->bytes().subspan(inflate_input_offset(filled)).data(), buffer.data(), n);
@@ -146,13 +164,40 @@ Status InflatedGzip::Impl::feed() {
   }
 }
 
+// One that was taken over may do nothing, or too little ever to come to an end.
+Status InflatedGzip::Impl::wait_for_slot() {
+  struct pollfd one = {output.get(), POLLIN, 0};
+  while (true) {
+    const std::int64_t begin_ms = io::monotonic_ms();
+    bool waits_for_us = at_source;
+    const int ready = ::poll(&one, 1, kTurnMs);
+    if (ready < 0 && errno != EINTR) return Error::from_errno(errno, "wait for cooper-inflate");
+    waits_for_us = waits_for_us || at_source;
+    if (given_bytes + got_bytes - moved_bytes >= kMinMoved) {
+      moved_bytes = given_bytes + got_bytes;
+      waited_ms = 0;
+    } else if (!waits_for_us) {
+      waited_ms += io::monotonic_ms() - begin_ms;
+    }
+    if (waited_ms >= kStallMs)
+      return Error(Errc::kTimeout,
+                   "cooper-inflate has done next to nothing for " + std::to_string(kStallMs / 1000) + " s")
+          .with_hint("try again");
+    if (ready > 0) return {};
+  }
+}
+
 Status InflatedGzip::Impl::next_slot() {
+  RETURN_IF_ERROR(wait_for_slot());
   auto size = receive_inflate_size(output);
   // It has ended with answers of ours unread, which is told before what it has sent.
   if (!size.ok() && size.error().errno_value() == ECONNRESET) size = receive_inflate_size(output);
   if (!size.ok()) return end();
   if (*size == 0 || *size > kInflateOutputBytes)
     return Error(Errc::kSystem, "cooper-inflate has sent what is no size of a piece of data");
+  got_bytes += *size;
+  if (got_bytes / kMaxRatio > given_bytes)
+    return Error(Errc::kSystem, "cooper-inflate has made more of the data than can be in it");
   left = memory->bytes().subspan(inflate_output_offset(slot++), *size);
   return {};
 }

@@ -123,6 +123,21 @@ def test_one_that_says_nothing_is_said(beside, image):
     empty(engine)
 
 
+@pytest.mark.parametrize("deed", ["time.sleep(1000)", "while True: give(b'x'); os.read(1, 4); time.sleep(0.1)"])
+def test_one_that_never_comes_to_an_end_is_given_up(beside, image, deed):
+    """Be it that it does nothing at all, or next to nothing."""
+    engine = beside(deed)
+    engine("image", "load", image.path, timeout=60).fails("cooper-inflate has done next to nothing for 30 s")
+    empty(engine)
+
+
+def test_more_than_can_be_in_a_layer(beside, image):
+    """What makes bytes without end fills no disk."""
+    engine = beside("take(1)\nwhile True: give(bytes(512 << 10)); os.read(1, 4)")
+    engine("image", "load", image.path, timeout=60).fails("cooper-inflate has made more of the data than can be in it")
+    empty(engine)
+
+
 def test_pieces_of_no_possible_size_are_said(beside, image):
     for size in (0, (512 << 10) + 1, 0xFFFFFFFF):
         engine = beside(f"take(1); give(b'', {size}); time.sleep(60)")
