@@ -106,6 +106,8 @@ struct ImportOptions {
 struct PullOptions {
   oci_image::Reference reference;               // with its registry
   std::optional<oci_image::Platform> platform;  // default: this host's
+  // The digest names an image of the store, of whatever platform: what of it is here and right is not asked for.
+  bool mends = false;
   // Asked about the manifest before anything else of the image is read, also of one that is there already; an error
   // ends the pull. Empty: everything may come.
   std::function<Status(std::string_view manifest, const Digest& digest, fetch::Client& client)> admit = {};

@@ -157,8 +157,10 @@ struct PodInfo {
   std::map<std::string, std::string> labels, annotations;
 };
 
+// kMending: the reference names an image of the store by its manifest's digest, and brings again what that one lacks.
+enum class FetchWhy { kWanted, kMending };
 // Brings the image of that name into the store. Called before anything of the pod is there.
-using FetchImage = std::function<Result<image::Image>(image::Store& store, const std::string& reference)>;
+using FetchImage = std::function<Result<image::Image>(image::Store& store, const std::string& reference, FetchWhy why)>;
 
 struct RunResult {
   PodUuid uuid;

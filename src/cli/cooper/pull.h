@@ -20,6 +20,7 @@ extern const std::array<Flag, 1> kPullFlags;
 struct WantedImage {
   std::string image = {};  // as the user wrote it
   std::optional<oci_image::Platform> platform = {};
+  bool mends = false;  // see image::PullOptions
   RegistryAccess access = {};
   std::string signature_policy = {};      // --signature-policy
   std::function<void()> before_end = {};  // called before a signal that cancelled the pull ends the process
