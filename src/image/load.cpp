@@ -223,8 +223,8 @@ Error reload_hint(Error error, const Image& image) {
     return std::move(error)
         .with_code(Errc::kCorrupt)
         .with("image " + image.id.str())
-        .with_hint("its bytes in the store are damaged: cooper image verify --repair " + name +
-                   " takes the damaged ones away; then pull or load the image again");
+        .with_hint("what is damaged in the store goes by cooper image verify --repair " + name +
+                   "; then pull or load the image again");
   }
   return error;
 }

@@ -107,7 +107,7 @@ struct PullOptions {
   oci_image::Reference reference;               // with its registry
   std::optional<oci_image::Platform> platform;  // default: this host's
   // Brings back what is missing of an image that is there, named by the digest of its manifest: it keeps the names that
-  // it has by then, and may be for any platform.
+  // it has by then, and may be for any platform. What of it is here and right is not asked for.
   bool mend = false;
   // Asked about the manifest before anything else of the image is read, also of one that is there already; an error
   // ends the pull. Empty: everything may come.

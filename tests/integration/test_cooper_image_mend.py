@@ -8,7 +8,7 @@ import pytest
 
 from lib import isolate, proc
 from lib.cooper import busybox_layout, engine_dir, new_engine  # noqa: F401
-from lib.layouts import Layout, digest, directory, entry, layer
+from lib.layouts import INDEX, Layout, digest, directory, entry, layer
 from lib.registries import Hostile
 
 pytestmark = pytest.mark.needs("root", "cooper", "isolation")
@@ -126,17 +126,29 @@ def test_a_name_that_moves_meanwhile_stays_where_it_is(engine, layout, workdir):
         assert names.pop(old["id"]) == [] and sorted(*names.values()) == ["apps.example.com/newer:1", registry.name]
 
 
-def test_an_image_of_another_platform(engine, workdir):
-    """It is fetched again as what it is."""
-    made = Layout(workdir / "other")
-    data = layer(entry("file", b"of another platform"))
-    made.index(made.image(data, platform=("linux", "riscv64")))
-    with Hostile(made) as registry:
-        engine("image", "pull", "--platform", "linux/riscv64", registry.name, timeout=60).check()
-        not_unpacked(engine)
+def test_of_another_platform(engine, layout, workdir):
+    """What was pulled for another platform needs no --platform to be fetched again, and keeps the digest of its index."""
+    data = layer(entry("large", os.urandom(100_000)))
+    index = layout.blob({"schemaVersion": 2, "mediaType": INDEX, "manifests": [layout.image(data, platform=("linux", "s390x"))]}, INDEX)
+    layout.index(index)
+    with Hostile(layout) as registry:
+        name = f"{registry.host}/{registry.repository}@{index['digest']}"
+        engine("image", "pull", "--platform", "linux/s390x", name, timeout=60).check()
         blob(engine, digest(data)).unlink()
+        engine("image", "extract", name, workdir / "out", timeout=60).check()
+        assert (workdir / "out/large").stat().st_size == 100_000
+        engine("image", "verify", name).check()
+
+
+def test_the_blob_alone(engine, layout, workdir):
+    """The manifest is here and right, so nobody asks for it, and its registry may have forgotten it."""
+    with Hostile(layout) as registry:
+        engine("image", "pull", registry.name, timeout=60).check()
+        flip(blob(engine, layout.second))
+        registry.documents = {layout.second: registry.documents[layout.second]}
+        registry.requests.clear()
         engine("image", "extract", registry.name, workdir / "out", timeout=60).check()
-        assert (workdir / "out/file").read_bytes() == b"of another platform"
+        assert registry.paths("/manifests/") == []
 
 
 def told(engine, layout, *words, **options):

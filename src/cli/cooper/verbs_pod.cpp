@@ -51,7 +51,8 @@ constexpr std::array<Flag, 3> kGcFlags = {{
 constexpr std::array<Flag, 1> kCatFlags = {{{"pretty-print", 0, "", "indent the JSON (default true)"}}};
 
 constexpr std::string_view kGrammar =
-    "Flags before the first IMAGE are the pod's. Flags after an IMAGE are that app's; -- begins the app's arguments, "
+    "Flags before the first IMAGE are the pod's. Flags after an IMAGE are that app's, those of cooper run; -- begins "
+    "the app's arguments, "
     "and --- ends them, so "
     "that another IMAGE can follow:\ncooper pod run busybox --name server -- nc -l -p 80 --- busybox --name client -- "
     "nc 127.0.0.1 80\n"
