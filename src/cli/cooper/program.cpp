@@ -97,8 +97,7 @@ constexpr std::string_view kRunsOnce =
     "a container runs once: cooper run starts another one, cooper pod run-prepared what cooper pod prepare has made";
 constexpr std::string_view kBuildElsewhere =
     "cooper image build-from-dir makes an image of a directory; buildah, podman and docker build those of a "
-    "Dockerfile, "
-    "and cooper image load takes them";
+    "Dockerfile, and cooper image load takes them";
 constexpr std::array<OtherWay, 11> kOtherWays = {{
     {"create", "make it with cooper pod prepare, start it with cooper pod run-prepared"},
     {"start", kRunsOnce},
