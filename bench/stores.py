@@ -14,6 +14,8 @@ from measure import Job
 from report import rows_of
 
 OURS = "cooper image load"
+UNTAR = 'cd "$0" && for tar; do tar -xf "$tar" || exit; done'
+TAR_ON_DISK = "tar of the uncompressed layers, then sync"  # what a load promises when it returns, and tar by itself does not
 MANY = 10_000
 LINEAR = (1_000, 10_000)
 
@@ -59,7 +61,8 @@ def load_commands(bench, short, tar, layout, plain):
         ("podman load", lambda own: running([*podman_argv(own, short), "load", "-q", "-i", tar])),
         ("umoci unpack", lambda own: running(["umoci", "unpack", "--image", f"{layout}:large", own / "bundle"])),
         ("ctr image import", lambda own: in_containerd(own, tar)),
-        ("tar of the uncompressed layers", lambda own: running(["sh", "-c", 'cd "$0" && for tar; do tar -xf "$tar" || exit; done', own, *plain])),
+        ("tar of the uncompressed layers", lambda own: running(["sh", "-c", UNTAR, own, *plain])),
+        (TAR_ON_DISK, lambda own: running(["sh", "-c", f"{UNTAR}; sync -f .", own, *plain])),
     ]
 
 
@@ -162,9 +165,9 @@ def load_verdicts(group, times):
         return []
     ours, most = times[OURS], 0.30 if group.endswith("in memory") else 0.55
     lines = [(f"{group}: at most {most:.2f} of the fastest peer ({ours:.0f} against {min(peers_ms):.0f} ms: {ours / min(peers_ms):.2f})", ours <= most * min(peers_ms))]
-    plain = times.get("tar of the uncompressed layers")
-    if plain:
-        lines.append((f"{group}: at most 1.15 of tar without decompression ({ours:.0f} against {plain:.0f} ms: {ours / plain:.2f})", ours <= 1.15 * plain))
+    plain = times.get(TAR_ON_DISK)
+    if plain and group.endswith("on disk"):
+        lines.append((f"{group}: at most 1.15 of tar without decompression, both until it is on the disk ({ours:.0f} against {plain:.0f} ms: {ours / plain:.2f})", ours <= 1.15 * plain))
     return lines
 
 

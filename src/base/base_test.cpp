@@ -113,6 +113,9 @@ TEST(Strings, ParseNumberIsStrict) {
 
 TEST(Strings, QuotedEscapes) {
   EXPECT_EQ(quoted("a'b\n"), "'a\\'b\\x0a'");
+  EXPECT_EQ(quoted("\xe2\x80\xae"
+                   "fdp\xe2\x81\xa9 \xe2\x80\xa7\xe2\x82\xac"),
+            "'\\xe2\\x80\\xaefdp\\xe2\\x81\\xa9 \xe2\x80\xa7\xe2\x82\xac'");
 }
 
 }  // namespace

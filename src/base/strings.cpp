@@ -126,6 +126,13 @@ std::size_t utf8_length(std::string_view text) {
 
 namespace {
 
+// Ends of lines and paragraphs, and what turns the order of the letters behind it around: U+2028 to U+202E, U+2066 to
+// U+2069. Text with these looks like another one.
+bool moves_others(unsigned char first, unsigned char second, unsigned char third) {
+  return first == 0xe2 &&
+         ((second == 0x80 && third >= 0xa8 && third <= 0xae) || (second == 0x81 && third >= 0xa6 && third <= 0xa9));
+}
+
 // Takes the first character off `text`. What a terminal would take for a command is written \xNN, byte by byte.
 void append_printable(std::string& out, std::string_view& text) {
   constexpr std::string_view kHex = "0123456789abcdef";
@@ -134,8 +141,9 @@ void append_printable(std::string& out, std::string_view& text) {
   // U+0080 to U+009F are control characters too.
   const bool control =
       length == 1 ? byte(0) < 0x20 || byte(0) == 0x7f : length == 2 && byte(0) == 0xc2 && byte(1) < 0xa0;
+  const bool mover = length == 3 && moves_others(byte(0), byte(1), byte(2));
   const std::size_t taken = std::max<std::size_t>(length, 1);
-  if (length != 0 && !control) {
+  if (length != 0 && !control && !mover) {
     out += text.substr(0, taken);
   } else {
     for (std::size_t i = 0; i < taken; ++i) {

@@ -35,7 +35,7 @@ Result<std::uint64_t> parse_bytes(std::string_view text);
 std::string format_bytes(std::uint64_t bytes);
 // 'name' with control characters, quotes and backslashes escaped, for messages and logs: cut after 4096 bytes.
 std::string quoted(std::string_view text);
-// For a terminal or a log: control characters, and bytes that are no UTF-8, as \xNN.
+// For a terminal or a log: control characters, turns of direction, and bytes that are no UTF-8, as \xNN.
 std::string printable(std::string_view text);
 // Length in bytes of the valid UTF-8 sequence that `text`, which is not empty, begins with; 0: there is none.
 std::size_t utf8_length(std::string_view text);

@@ -6,11 +6,12 @@
 #include <string>
 #include <string_view>
 
-#include "codec/stream.h"
 #include "confine/sandbox.h"
 #include "fetch/inflate.h"
 #include "inflate/gunzip.h"
+#include "inflate/slots.h"
 #include "sys/file.h"
+#include "sys/mapping.h"
 
 namespace {
 
@@ -43,10 +44,12 @@ int main(int argc, char** argv) {
         .ok();
     return 125;
   }
+  const auto memory = sys::Mapping::shared(BorrowedFd(fetch::kInflateMemoryFd), fetch::kInflateMemoryBytes);
+  if (!memory.ok()) return 1;
   if (!confine::drop_root().ok() || !confine::enter_sandbox(confine::Purpose::kCompute).ok()) return 1;
   if (!say(InflateWord::kReady)) return 1;
-  codec::FdSource input{BorrowedFd(STDIN_FILENO)};
-  codec::FdSink output{BorrowedFd(STDOUT_FILENO)};
+  inflate::InputSlots input(memory->bytes(), BorrowedFd(fetch::kInflateInputFd));
+  inflate::OutputSlots output(memory->bytes(), BorrowedFd(fetch::kInflateOutputFd));
   const Status status = inflate::gunzip(input, output);
   // The word first: who reads the output sees its end with the end of this process.
   return say(word_of(status)) && status.ok() ? 0 : 1;

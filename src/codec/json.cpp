@@ -16,9 +16,10 @@ const rapidjson::Value& node(const void* p) {
   return *static_cast<const rapidjson::Value*>(p);
 }
 
-// RapidJSON's iterative parser has no depth limit of its own, so the text is scanned once before.
-bool too_deep(std::string_view text) {
+// RapidJSON's iterative parser has no limits of its own, so the text is scanned once before.
+Status check_limits(std::string_view text, std::string_view what) {
   int depth = 0;
+  std::size_t values = 1;
   bool in_string = false;
   for (std::size_t i = 0; i < text.size(); ++i) {
     const char c = text[i];
@@ -31,12 +32,18 @@ bool too_deep(std::string_view text) {
     } else if (c == '"') {
       in_string = true;
     } else if (c == '[' || c == '{') {
-      if (++depth > kMaxDepth) return true;
+      ++values;
+      if (++depth > kMaxDepth)
+        return Error(Errc::kLimit, std::string(what) + ": nested deeper than " + std::to_string(kMaxDepth) + " levels");
     } else if (c == ']' || c == '}') {
       --depth;
+    } else if (c == ',' || c == ':') {
+      ++values;
     }
   }
-  return false;
+  if (values > kMaxValues)
+    return Error(Errc::kLimit, std::string(what) + ": has more than " + std::to_string(kMaxValues) + " values");
+  return {};
 }
 
 std::string position(std::string_view text, std::size_t offset) {
@@ -85,8 +92,7 @@ Value Document::root() const {
 }
 
 Result<Document> Document::parse(std::string text, std::string_view what) {
-  if (too_deep(text))
-    return Error(Errc::kLimit, std::string(what) + ": nested deeper than " + std::to_string(kMaxDepth) + " levels");
+  RETURN_IF_ERROR(check_limits(text, what));
   if (text.find('\0') != std::string::npos)
     return Error(Errc::kInvalidArgument, std::string(what) + ": contains a NUL byte");
   auto impl = std::make_unique<Impl>();

@@ -1,6 +1,6 @@
 // JSON: a read-only document, a typed cursor whose errors carry the JSON pointer (RFC 6901) of the offending value, and
-// a writer. Input is hostile: size is capped by the caller, nesting at kMaxDepth, text must be valid UTF-8, one
-// document only. Hides RapidJSON; nothing of it shows here.
+// a writer. Input is hostile: size is capped by the caller, nesting at kMaxDepth, values at kMaxValues, text must be
+// valid UTF-8, one document only. Hides RapidJSON; nothing of it shows here.
 #pragma once
 
 #include <cstdint>
@@ -17,6 +17,8 @@
 namespace cooper::codec::json {
 
 inline constexpr int kMaxDepth = 128;
+// Names of members count too. A value takes 16 bytes where its text may have two, and twice that while it is read.
+inline constexpr std::size_t kMaxValues = 250'000;
 
 enum class Type { kNull, kBool, kNumber, kString, kArray, kObject };
 std::string_view to_string(Type type);

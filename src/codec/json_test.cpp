@@ -35,6 +35,10 @@ TEST(Json, RefusesHostileText) {
   EXPECT_FALSE(Document::parse("{\"a\":\"\xff\"}", "t").ok());
   EXPECT_FALSE(Document::parse(std::string("{\"a\":1\0}", 8), "t").ok());
   EXPECT_EQ(Document::parse(std::string(100000, '['), "t").error().code(), Errc::kLimit);
+  std::string many = "[\"a,:[\"";
+  for (std::size_t i = 2; i < kMaxValues; ++i) many += ",0";
+  EXPECT_TRUE(Document::parse(many + "]", "t").ok());
+  EXPECT_EQ(Document::parse(many + ",0]", "t").error().code(), Errc::kLimit);
   auto nul = Document::parse(R"(["a\u0000b"])", "t");
   ASSERT_TRUE(nul.ok());
   EXPECT_FALSE(Cursor(nul->root(), "t").at(0).string().ok());

@@ -3,6 +3,7 @@
 #include <linux/netlink.h>
 #include <linux/sockios.h>
 #include <sched.h>
+#include <signal.h>
 #include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -109,6 +110,8 @@ Status drop_root() {
   }
   RETURN_IF_ERROR(sys::capset(0, 0, 0));
   RETURN_IF_ERROR(sys::set_dumpable(false));
+  // Not before the change of the user, which forgets it. Who is taken over does not end by itself.
+  RETURN_IF_ERROR(sys::set_parent_death_signal(SIGKILL));
   return sys::set_no_new_privs();
 }
 

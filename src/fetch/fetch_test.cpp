@@ -304,6 +304,7 @@ TEST(SourcesTest, MirrorsComeFirstWithoutTheRegistrysCredentials) {
   EXPECT_EQ(found->back().username, "u");
   EXPECT_FALSE(parse_mirror("x").ok());
   EXPECT_FALSE(parse_mirror("x=https://y").ok());
+  EXPECT_FALSE(parse_mirror("x/team=y").ok());
 }
 
 TEST(SourcesTest, CertificatesOfTheHost) {

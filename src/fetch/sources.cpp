@@ -109,8 +109,8 @@ Result<Endpoint> web_endpoint(const std::string& host, const SourceOptions& opti
 Result<std::pair<std::string, std::string>> parse_mirror(std::string_view text) {
   const auto pair = split_once(text, '=');
   if (!pair || pair->first.empty() || pair->second.empty() || pair->second.find("://") != std::string_view::npos ||
-      pair->second.ends_with('/'))
-    return Error(Errc::kInvalidArgument, "mirror " + quoted(text) + " must be REGISTRY=HOST[:PORT][/PREFIX]");
+      pair->second.ends_with('/') || pair->first.find('/') != std::string_view::npos)
+    return Error(Errc::kInvalidArgument, "mirror " + quoted(text) + " must be REGISTRY[:PORT]=HOST[:PORT][/PREFIX]");
   return std::pair(std::string(pair->first), std::string(pair->second));
 }
 

@@ -260,8 +260,8 @@ Result<Image> Builder::run() {
     ASSIGN_OR_RETURN(std::string name, full_name(options_.name, oci_image::kLocalRegistry));
     names.push_back(std::move(name));
   }
-  if (options_.admit) RETURN_IF_ERROR(options_.admit());
   RETURN_IF_ERROR(open_directory());
+  if (options_.admit) RETURN_IF_ERROR(options_.admit(directory_));
   RETURN_IF_ERROR(read_rules());
   (void)!remove_stale_jobs(store_).ok();
   ASSIGN_OR_RETURN(Staging staging, Staging::create(store_));

@@ -44,8 +44,8 @@ struct BuildOptions {
   codec::Compression compression = codec::Compression::kGzip;
   // Seconds since 1970 that the image is of; no file in it is newer. None: the time of its newest file.
   std::optional<std::int64_t> created_s = {};
-  // Asked before anything is read; an error ends the work.
-  std::function<Status()> admit = {};
+  // Asked about the open directory before anything in it is read; an error ends the work.
+  std::function<Status(BorrowedFd directory)> admit = {};
   // Bytes of the directory read; total 0: not known. Called from one thread at a time.
   std::function<void(std::string_view what, std::uint64_t done_bytes, std::uint64_t total_bytes)> progress = {};
   // Files that are left out although nobody asked for it.

@@ -100,7 +100,7 @@ Result<LayerOutput> unpack_input(Staging& staging, Input input, const LoadOption
     if (options.progress) options.progress("import", archive.done(), input.size_bytes);
   };
   const std::string what = inputs.front().what;
-  auto outputs = process_layers(std::move(inputs), &builder, progress);
+  auto outputs = process_layers(std::move(inputs), &builder, progress, staging.job().fd());
   // Nothing could be read as an entry: this is no archive rather than a broken one.
   if (!outputs.ok() && builder.entries() == 0 && outputs.error().code() == Errc::kCorrupt &&
       outputs.error().message().starts_with(what + ": tar: "))

@@ -43,7 +43,7 @@ Result<std::vector<LayerOutput>> read_layers(BorrowedFd store, Staging& staging,
     ASSIGN_OR_RETURN(rootfs, staging.new_tree(chain));
     builder.emplace(rootfs);
   }
-  ASSIGN_OR_RETURN(auto outputs, process_layers(std::move(inputs), builder ? &*builder : nullptr, show));
+  ASSIGN_OR_RETURN(auto outputs, process_layers(std::move(inputs), builder ? &*builder : nullptr, show, store));
   if (builder) RETURN_IF_ERROR(staging.seal_tree(chain, *builder));
   for (std::size_t i = 0; i < outputs.size(); ++i) {
     if (layers[i].blob) RETURN_IF_ERROR(staging.keep_blob(*layers[i].blob, outputs[i].digest));

@@ -11,6 +11,7 @@
 #include "codec/digest.h"
 #include "fetch/inflate.h"
 #include "fetch/thread.h"
+#include "image/internal/early_sync.h"
 #include "image/internal/ring.h"
 #include "io/helper_program.h"
 #include "sys/file.h"
@@ -99,8 +100,12 @@ class StoredBytes final : public codec::ByteSource {
 
 class Pipeline {
  public:
-  Pipeline(std::vector<LayerInput> inputs, TreeBuilder* builder, const LayerProgress& progress)
-      : inputs_(std::move(inputs)), builder_(builder), progress_(progress), ring_(builder != nullptr ? 2 : 1) {}
+  Pipeline(std::vector<LayerInput> inputs, TreeBuilder* builder, const LayerProgress& progress, BorrowedFd synced)
+      : inputs_(std::move(inputs)),
+        builder_(builder),
+        progress_(progress),
+        ring_(builder != nullptr ? 2 : 1),
+        early_sync_(synced) {}
 
   Result<std::vector<LayerOutput>> run();
 
@@ -122,6 +127,7 @@ class Pipeline {
   TreeBuilder* builder_;
   const LayerProgress& progress_;
   Ring ring_;
+  EarlySync early_sync_;
   std::vector<Stored> stored_;
   std::vector<Digest> diff_ids_;
   Status hashed_;
@@ -138,6 +144,7 @@ Result<std::uint64_t> Pipeline::fill_ring(codec::ByteSource& plain) {
     ASSIGN_OR_RETURN(const std::size_t n, codec::read_full(plain, buffer));
     const bool last = n < buffer.size();
     ring_.publish(n, last);
+    early_sync_.wrote(n);
     total += n;
     if (last) return total;
   }
@@ -269,12 +276,12 @@ Result<std::vector<LayerOutput>> Pipeline::run() {
 }  // namespace
 
 Result<std::vector<LayerOutput>> process_layers(std::vector<LayerInput> inputs, TreeBuilder* builder,
-                                                const LayerProgress& progress) {
+                                                const LayerProgress& progress, BorrowedFd synced) {
   if (inputs.empty()) {
     if (builder != nullptr) RETURN_IF_ERROR(builder->finish());
     return std::vector<LayerOutput>();
   }
-  return Pipeline(std::move(inputs), builder, progress).run();
+  return Pipeline(std::move(inputs), builder, progress, synced).run();
 }
 
 }  // namespace cooper::image

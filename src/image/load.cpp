@@ -223,8 +223,8 @@ Error reload_hint(Error error, const Image& image) {
     return std::move(error)
         .with_code(Errc::kCorrupt)
         .with("image " + image.id.str())
-        .with_hint("its bytes in the store are damaged: cooper image verify --repair " + name +
-                   " takes the damaged ones away; then pull or load the image again");
+        .with_hint("what is damaged in the store goes by cooper image verify --repair " + name +
+                   "; then pull or load the image again");
   }
   return error;
 }
@@ -253,7 +253,7 @@ Status unpack_stored_tree(BorrowedFd store, const Image& image, std::string_view
   TreeBuilder builder(rootfs);
   auto inputs = stored_inputs(store, image);
   if (!inputs.ok()) return reload_hint(std::move(inputs).error(), image);
-  auto done = process_layers(std::move(*inputs), &builder, {});
+  auto done = process_layers(std::move(*inputs), &builder, {}, store);
   if (!done.ok()) return reload_hint(std::move(done).error(), image);
   RETURN_IF_ERROR(Trees::seal(job, image.chain, builder));
   RETURN_IF_ERROR(sys::syncfs(store));

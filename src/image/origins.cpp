@@ -37,6 +37,7 @@ std::string print_origin(const Origin& origin) {
       .field("etag", origin.etag)
       .field("until_unix_ms", origin.until_unix_ms)
       .field("fingerprints", origin.fingerprints)
+      .field("over_tls", origin.over_tls)
       .end_object();
   return out.take();
 }
@@ -57,6 +58,7 @@ Result<Origin> parse_origin(std::string text) {
   if (!out.etag.empty() && !fetch::is_etag(out.etag)) return root.error("bad ETag");
   RETURN_IF_ERROR(root.read("until_unix_ms", out.until_unix_ms));
   RETURN_IF_ERROR(root.read("fingerprints", out.fingerprints));
+  RETURN_IF_ERROR(root.read("over_tls", out.over_tls));
   return out;
 }
 

@@ -79,6 +79,7 @@ class Puller {
  private:
   Result<PullResult> run_whole();
   Result<Descriptor> top();
+  std::optional<Descriptor> stored_manifest(const Digest& digest);
   Result<std::optional<Descriptor>> unchanged(const std::string& tag);
   Result<Partial> take_turn(const ImagePlan& plan) const;
   Result<std::string> read(const Descriptor& descriptor, DocumentRole role, const std::string& what);
@@ -105,6 +106,15 @@ bool is_exactly_for(BorrowedFd store, const Image& image, const oci_image::Platf
   return config.ok() && oci_image::match_platform(wanted, config->platform) == 0;
 }
 
+// A manifest that is here and right; its bytes are kept for read().
+std::optional<Descriptor> Puller::stored_manifest(const Digest& digest) {
+  auto bytes = read_stored_document(store_, digest, "manifest");
+  if (!bytes.ok()) return std::nullopt;
+  Descriptor out{.media_type = {}, .digest = digest, .size_bytes = bytes->size(), .annotations = {}, .platform = {}};
+  documents_.insert_or_assign(digest, std::move(*bytes));
+  return out;
+}
+
 // The manifest that is here, when the registry says that the tag names it, or the index it came from, still.
 Result<std::optional<Descriptor>> Puller::unchanged(const std::string& tag) {
   const Records records(store_);
@@ -112,20 +122,13 @@ Result<std::optional<Descriptor>> Puller::unchanged(const std::string& tag) {
   if (!id) return std::optional<Descriptor>();
   ASSIGN_OR_RETURN(const auto image, records.image(*id));
   if (!image || !has_all_bytes(store_, *image)) return std::optional<Descriptor>();
-  auto manifest = read_stored_document(store_, image->manifest_digest, "manifest");
-  if (!manifest.ok()) return std::optional<Descriptor>();
+  auto manifest = stored_manifest(image->manifest_digest);
+  if (!manifest) return std::optional<Descriptor>();
   ASSIGN_OR_RETURN(const auto named, client_.digest(tag));
   const bool same = named == image->manifest_digest ||
                     (named && named == image->index_digest &&
                      is_exactly_for(store_, *image, options_.platform.value_or(oci_image::host_platform())));
-  if (!same) return std::optional<Descriptor>();
-  Descriptor out{.media_type = {},
-                 .digest = image->manifest_digest,
-                 .size_bytes = manifest->size(),
-                 .annotations = {},
-                 .platform = {}};
-  documents_.insert_or_assign(image->manifest_digest, std::move(*manifest));
-  return std::optional(std::move(out));
+  return same ? std::move(manifest) : std::optional<Descriptor>();
 }
 
 // What the reference names, whose bytes are kept for read().
@@ -137,6 +140,8 @@ Result<Descriptor> Puller::top() {
   if (!reference.digest) {
     ASSIGN_OR_RETURN(auto here, unchanged(wanted));
     if (here) return std::move(*here);
+  } else if (options_.mend) {
+    if (auto here = stored_manifest(*reference.digest)) return std::move(*here);
   }
   ASSIGN_OR_RETURN(fetch::Client::Document document, client_.manifest(wanted, oci_image::kMaxDocumentBytes));
   Digest digest = codec::digest_of(document.bytes);
@@ -277,17 +282,19 @@ Result<PullResult> Puller::run_whole() {
       return options_.admit(manifest, digest, client_);
     };
   }
-  ASSIGN_OR_RETURN(ImagePlan plan, plan_image(reader, descriptor,
-                                              options_.platform.value_or(oci_image::host_platform()), "image", admit));
+  const oci_image::Platform platform =
+      options_.mend ? oci_image::Platform() : options_.platform.value_or(oci_image::host_platform());
+  ASSIGN_OR_RETURN(ImagePlan plan, plan_image(reader, descriptor, platform, "image", admit));
   const oci_image::Reference& reference = options_.reference;
   const bool by_digest = reference.digest && reference.tag.empty();
-  if (!by_digest) plan.names = {reference.name()};
+  if (!by_digest && !options_.mend) plan.names = {reference.name()};
   ASSIGN_OR_RETURN(const Partial turn, take_turn(plan));
   ASSIGN_OR_RETURN(const auto known, already_there(store_, plan));
   result_.was_there = known.has_value();
   ASSIGN_OR_RETURN(Image image, take_in(
                                     store_, *staging_, plan, [&] { return open_layers(plan); }, IntakeProgress()));
-  if (by_digest) image.digest_names = {reference.registry + "/" + reference.repository + "@" + reference.digest->str()};
+  if (by_digest && !options_.mend)
+    image.digest_names = {reference.registry + "/" + reference.repository + "@" + reference.digest->str()};
   std::vector<Image> images = {std::move(image)};
   RETURN_IF_ERROR(staging_->commit(images));
   // Not before: this pull may have been for the oldest of them.

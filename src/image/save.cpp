@@ -47,7 +47,11 @@ class Saver {
 
  private:
   Result<std::uint64_t> write(const Pinned& pinned) {
-    if (options_.stream != nullptr) return write_archive(pinned, *options_.stream);
+    if (options_.stream != nullptr) {
+      auto written = write_archive(pinned, *options_.stream);
+      if (written.ok()) return written;
+      return io::explain_full_disk(std::move(written).error(), "the output", "free some of it");
+    }
     if (options_.transport == Transport::kOciDirectory) {
       ASSIGN_OR_RETURN(io::NewDirectory directory, io::NewDirectory::create(options_.path));
       DirectoryPackage package(directory.fd());

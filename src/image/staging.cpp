@@ -127,6 +127,9 @@ Status Staging::publish_records(std::vector<Image>& images) {
     if (before) image.names.insert(image.names.end(), before->names.begin(), before->names.end());
     if (before)
       image.digest_names.insert(image.digest_names.end(), before->digest_names.begin(), before->digest_names.end());
+    // An image that comes by its own digest is found by that of the index it came from before as well.
+    if (before && !image.index_digest && before->manifest_digest == image.manifest_digest)
+      image.index_digest = before->index_digest;
     for (std::vector<std::string>* names : {&image.names, &image.digest_names}) {
       std::ranges::sort(*names);
       const auto repeated = std::ranges::unique(*names);

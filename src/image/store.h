@@ -106,6 +106,9 @@ struct ImportOptions {
 struct PullOptions {
   oci_image::Reference reference;               // with its registry
   std::optional<oci_image::Platform> platform;  // default: this host's
+  // Brings back what is missing of an image that is there, named by the digest of its manifest: it keeps the names that
+  // it has by then, and may be for any platform. What of it is here and right is not asked for.
+  bool mend = false;
   // Asked about the manifest before anything else of the image is read, also of one that is there already; an error
   // ends the pull. Empty: everything may come.
   std::function<Status(std::string_view manifest, const Digest& digest, fetch::Client& client)> admit = {};
@@ -162,6 +165,7 @@ struct Origin {
   std::string etag = {};                       // empty: none
   std::int64_t until_unix_ms = 0;              // so long the server need not be asked again
   std::vector<std::string> fingerprints = {};  // of keys by which it was signed; none: nobody asked for a signature
+  bool over_tls = false;  // it was the server, as far as certificates tell: who asks for that believes no other
 };
 
 class Store {

@@ -2,65 +2,78 @@
 
 #include <isa-l/igzip_lib.h>
 
-#include <algorithm>
 #include <memory>
-#include <vector>
 
 namespace cooper::inflate {
 namespace {
 
-constexpr std::size_t kInputBytes = std::size_t{256} << 10;
-constexpr std::size_t kOutputBytes = std::size_t{512} << 10;
-
 class Gunzip {
  public:
-  Gunzip(codec::ByteSource& input, codec::ByteSink& output)
-      : input_(input), output_(output), in_(kInputBytes), out_(kOutputBytes) {}
+  Gunzip(codec::BlockSource& input, Pieces& output) : input_(input), output_(output) {}
 
   Status run() {
     while (true) {
       RETURN_IF_ERROR(member());
       ASSIGN_OR_RETURN(const bool another, another_follows());
-      if (!another) return {};
+      if (!another) break;
     }
+    const std::size_t rest = piece_.size() - state_->avail_out;
+    return rest == 0 ? Status() : output_.filled(rest);
   }
 
  private:
   // False at the end of the input.
   Result<bool> refill() {
-    ASSIGN_OR_RETURN(const std::size_t n, input_.read(in_));
-    state_->next_in = reinterpret_cast<std::uint8_t*>(in_.data());
-    state_->avail_in = static_cast<std::uint32_t>(n);
-    return n != 0;
+    ASSIGN_OR_RETURN(const std::string_view bytes, input_.next());
+    // It is not written to.
+    state_->next_in = reinterpret_cast<std::uint8_t*>(const_cast<char*>(bytes.data()));
+    state_->avail_in = static_cast<std::uint32_t>(bytes.size());
+    return !bytes.empty();
   }
+  // True when the piece before it was full, of which the decoder may have kept what did not fit.
+  Result<bool> make_room() {
+    if (state_->avail_out != 0) return false;
+    const bool full = !piece_.empty();
+    if (full) RETURN_IF_ERROR(output_.filled(piece_.size()));
+    piece_ = {};
+    ASSIGN_OR_RETURN(piece_, output_.room());
+    state_->next_out = reinterpret_cast<std::uint8_t*>(piece_.data());
+    state_->avail_out = static_cast<std::uint32_t>(piece_.size());
+    return full;
+  }
+  void begin_member();
   Status member();
   Result<bool> another_follows();
 
-  codec::ByteSource& input_;
-  codec::ByteSink& output_;
-  std::vector<char> in_;
-  std::vector<char> out_;
+  codec::BlockSource& input_;
+  Pieces& output_;
+  std::span<char> piece_;
   std::unique_ptr<inflate_state> state_ = std::make_unique<inflate_state>();
 };
 
-Status Gunzip::member() {
+// Only what is in memory stays as it is.
+void Gunzip::begin_member() {
   std::uint8_t* const next_in = state_->next_in;
   const std::uint32_t avail_in = state_->avail_in;
+  std::uint8_t* const next_out = state_->next_out;
+  const std::uint32_t avail_out = state_->avail_out;
   isal_inflate_init(state_.get());
   state_->crc_flag = ISAL_GZIP;
   state_->next_in = next_in;
   state_->avail_in = avail_in;
+  state_->next_out = next_out;
+  state_->avail_out = avail_out;
+}
+
+Status Gunzip::member() {
+  begin_member();
   while (state_->block_state != ISAL_BLOCK_FINISH) {
-    const bool full = state_->avail_out == 0 && state_->total_out != 0;
-    if (state_->avail_in == 0 && !full) {
+    ASSIGN_OR_RETURN(const bool more_may_come, make_room());
+    if (state_->avail_in == 0 && !more_may_come) {
       ASSIGN_OR_RETURN(const bool more, refill());
       if (!more) return Error(Errc::kCorrupt, "gzip stream is truncated");
     }
-    state_->next_out = reinterpret_cast<std::uint8_t*>(out_.data());
-    state_->avail_out = static_cast<std::uint32_t>(out_.size());
     if (isal_inflate(state_.get()) != ISAL_DECOMP_OK) return Error(Errc::kCorrupt, "gzip stream is corrupt: bad data");
-    const std::size_t written = out_.size() - state_->avail_out;
-    if (written != 0) RETURN_IF_ERROR(output_.write({out_.data(), written}));
   }
   return {};
 }
@@ -85,7 +98,7 @@ Result<bool> Gunzip::another_follows() {
 
 }  // namespace
 
-Status gunzip(codec::ByteSource& input, codec::ByteSink& output) {
+Status gunzip(codec::BlockSource& input, Pieces& output) {
   return Gunzip(input, output).run();
 }
 

@@ -12,27 +12,27 @@ namespace {
 
 using ::testing::HasSubstr;
 
-// In small pieces: whatever is in a header, a trailer or a block lies across a border once.
-class Slowly final : public codec::ByteSource {
+// In small blocks: whatever is in a header, a trailer or a block lies across a border once.
+class Slowly final : public codec::BlockSource {
  public:
-  Slowly(std::string_view bytes, std::size_t piece) : left_(bytes), piece_(piece) {}
-  Result<std::size_t> read(std::span<char> buffer) override {
-    const std::size_t n = std::min({piece_, left_.size(), buffer.size()});
-    std::copy_n(left_.data(), n, buffer.data());
-    left_.remove_prefix(n);
-    return n;
+  Slowly(std::string_view bytes, std::size_t block) : left_(bytes), block_(block) {}
+  Result<std::string_view> next() override {
+    const std::string_view out = left_.substr(0, block_);
+    left_.remove_prefix(out.size());
+    return out;
   }
 
  private:
   std::string_view left_;
-  std::size_t piece_;
+  std::size_t block_;
 };
 
-Result<std::string> unpacked(std::string_view bytes, std::size_t piece = 70'000) {
-  Slowly source(bytes, piece);
-  Text out;
+Result<std::string> unpacked(std::string_view bytes, std::size_t block = 70'000, std::size_t piece = 100'000) {
+  Slowly source(bytes, block);
+  TextPieces out(piece);
   RETURN_IF_ERROR(gunzip(source, out));
-  return out.bytes;
+  EXPECT_TRUE(out.all_full_but_the_last());
+  return out.text;
 }
 
 void refused(std::string_view bytes, std::string_view why) {
@@ -48,6 +48,8 @@ TEST(GunzipTest, WhatWasPackedComesBack) {
   const std::string text = numbers(20'000);
   EXPECT_EQ(unpacked(packed(text)).value_or("?"), text);
   EXPECT_EQ(unpacked(packed(text), 1).value_or("?"), text);
+  for (const std::size_t piece : {std::size_t{1}, std::size_t{1000}, text.size(), text.size() + 1})
+    EXPECT_EQ(unpacked(packed(text), 70'000, piece).value_or("?"), text);
   EXPECT_EQ(unpacked(packed("")).value_or("?"), "");
   EXPECT_EQ(unpacked(packed(std::string(1'500'000, 'a'))).value_or("?").size(), 1'500'000U);
 }

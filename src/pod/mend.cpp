@@ -45,12 +45,12 @@ Status mend_image(image::Store& store, const image::Image& image, const FetchIma
     if (is_damaged(blob)) digests.push_back(blob.what + " (" + blob.digest.str() + ")");
   }
   log::warning(why.message() + ": fetching " + join(digests, ", ") + " again from " + quoted(*origin));
-  auto fetched = fetch(store, *origin);
+  auto fetched = fetch(store, *origin, Fetch::kMissingBytes);
   if (!fetched.ok()) {
-    return std::move(fetched)
-        .error()
-        .with(why.message())
-        .with_hint("the damaged bytes are taken away: pull or load the image again");
+    // On a full disk there is a better hint.
+    Error error = std::move(fetched).error().with(why.message());
+    if (error.code() == Errc::kNoSpace) return error;
+    return std::move(error).with_hint("try again later, or pull or load the image again");
   }
   if (fetched->id == image.id) return {};
   return Error(Errc::kCorrupt, why.message() + ": " + quoted(*origin) + " is another image");

@@ -157,8 +157,10 @@ struct PodInfo {
   std::map<std::string, std::string> labels, annotations;
 };
 
-// Brings the image of that name into the store. Called before anything of the pod is there.
-using FetchImage = std::function<Result<image::Image>(image::Store& store, const std::string& reference)>;
+// Brings the image of that name into the store, or back what is missing of one that is there. Called before anything of
+// the pod is there.
+enum class Fetch { kImage, kMissingBytes };
+using FetchImage = std::function<Result<image::Image>(image::Store& store, const std::string& reference, Fetch what)>;
 
 struct RunResult {
   PodUuid uuid;

@@ -92,7 +92,7 @@ Result<image::Image> fetch_missing(image::Store& store, const AppRequest& app, c
   };
   if (!fetch || app.pull == Pull::kNever)
     return hint(std::move(missing).with_hint("cooper image pull fetches it, cooper image load reads an archive"));
-  auto fetched = fetch(store, app.image);
+  auto fetched = fetch(store, app.image, Fetch::kImage);
   if (fetched.ok()) return fetched;
   return hint(std::move(fetched).error().with(missing.message()));
 }
@@ -106,7 +106,7 @@ Result<image::Image> fetch_other(image::Store& store, const AppRequest& app, con
   if (only_here(name)) return other;
   if (!fetch || app.pull == Pull::kNever)
     return std::move(other).with_hint("cooper image pull --platform " + wanted + " fetches that one");
-  auto fetched = fetch(store, name);
+  auto fetched = fetch(store, name, Fetch::kImage);
   if (fetched.ok()) return fetched;
   return std::move(fetched).error().with(other.message());
 }
@@ -142,7 +142,7 @@ Result<image::Image> find_image(image::Store& store, const AppRequest& app, cons
     return Error(Errc::kInvalidArgument, "image " + quoted(*name) + " has a name of this machine only")
         .with_hint("it cannot be pulled: use --pull missing");
   }
-  auto fetched = fetch(store, *name);
+  auto fetched = fetch(store, *name, Fetch::kImage);
   if (fetched.ok() || app.pull == Pull::kAlways) return fetched;
   log::warning(fetched.error().message() + "; image " + quoted(*name) + " is used as it is here");
   return std::move(image);

@@ -66,15 +66,16 @@ Reference as_pulled(Reference reference) {
   return reference;
 }
 
+// Of a name with tag and digest the tag is enough: the digest has been compared with the manifest's.
+bool exact(const Reference& image, const Reference& signed_one) {
+  Reference name = image;
+  if (!name.tag.empty() && !signed_one.digest) name.digest.reset();
+  return name == signed_one;
+}
+
 bool repo_digest_or_exact(const Reference& image, const Reference& signed_one) {
   if (!has_tag_or_digest(signed_one)) return false;
-  if (!image.tag.empty()) {
-    // The digest has been compared with the manifest's.
-    Reference by_tag = image;
-    if (!signed_one.digest) by_tag.digest.reset();
-    return by_tag == signed_one;
-  }
-  return same_repository(image, signed_one);
+  return image.tag.empty() ? same_repository(image, signed_one) : exact(image, signed_one);
 }
 
 // The name under another prefix, where it has the first one.
@@ -116,7 +117,7 @@ bool identity_accepts(const SignedIdentity& identity, const std::optional<Refere
   const Reference pulled = as_pulled(*image);
   switch (identity.match) {
     case Match::kMatchExact:
-      return pulled == *signed_one;
+      return exact(pulled, *signed_one);
     case Match::kMatchRepoDigestOrExact:
       return repo_digest_or_exact(pulled, *signed_one);
     case Match::kMatchRepository:

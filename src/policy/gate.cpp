@@ -1,5 +1,7 @@
 #include "policy/gate.h"
 
+#include <algorithm>
+
 #include "base/strings.h"
 #include "codec/base64.h"
 #include "codec/digest.h"
@@ -16,6 +18,8 @@ namespace {
 constexpr std::size_t kMaxMessageBytes = trust::kMaxSignatureBytes;
 constexpr std::string_view kSigstoreLayer = "application/vnd.dev.cosign.simplesigning.v1+json";
 constexpr const char* kSigstoreAnnotation = "dev.cosignproject.cosign/signature";
+// Of one image together; a payload has some hundred bytes.
+constexpr std::uint64_t kMaxAttachedBytes = std::uint64_t{4} << 20;
 // Of the distribution specification: no registry has a longer one.
 constexpr std::size_t kMaxTagBytes = 128;
 constexpr std::string_view kFileScheme = "file://";
@@ -74,11 +78,13 @@ Result<std::vector<Attachment>> RegistrySignatures::attachments() {
   if (!document.ok() && document.error().code() == Errc::kNotFound) return out;
   if (!document.ok()) return std::move(document).error().with("signatures");
   ASSIGN_OR_RETURN(const auto manifest, oci_image::parse_manifest(std::move(document->bytes), "signatures " + tag()));
+  std::uint64_t left_bytes = kMaxAttachedBytes;
   for (const oci_image::Descriptor& layer : manifest.layers) {
     const auto annotation = layer.annotations.find(kSigstoreAnnotation);
     if (layer.media_type != kSigstoreLayer || annotation == layer.annotations.end()) continue;
     auto signature = codec::base64_decode(annotation->second);
-    if (!signature || layer.size_bytes > kMaxClaimBytes) continue;
+    if (!signature || layer.size_bytes > std::min<std::uint64_t>(kMaxClaimBytes, left_bytes)) continue;
+    left_bytes -= layer.size_bytes;
     ASSIGN_OR_RETURN(auto payload, client_.document(layer.digest, layer.size_bytes));
     RETURN_IF_ERROR(codec::check_digest(payload.bytes, layer.digest, "a signature of the image"));
     out.push_back({.payload = std::move(payload.bytes), .signature = std::move(*signature)});

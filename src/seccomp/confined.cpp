@@ -1,6 +1,7 @@
 #include "seccomp/confined.h"
 
 #include <fcntl.h>
+#include <sys/prctl.h>
 
 #include <cerrno>
 #include <utility>
@@ -9,62 +10,17 @@ namespace cooper::seccomp {
 namespace {
 
 std::vector<std::string> calls_of_every_program() {
-  return {"read",
-          "write",
-          "readv",
-          "writev",
-          "pread64",
-          "lseek",
-          "close",
-          "fcntl",
-          "fstat",
-          "stat",
-          "lstat",
-          "newfstatat",
-          "statx",
-          "access",
-          "faccessat",
-          "faccessat2",
-          "readlink",
-          "readlinkat",
-          "getdents64",
-          "mmap",
-          "munmap",
-          "mremap",
-          "mprotect",
-          "madvise",
-          "brk",
-          "futex",
-          "rseq",
-          "set_robust_list",
-          "prctl",
-          "sched_yield",
-          "sched_getaffinity",
-          "rt_sigaction",
-          "rt_sigprocmask",
-          "rt_sigreturn",
-          "sigaltstack",
-          "tgkill",
-          "exit",
-          "exit_group",
-          "restart_syscall",
-          "nanosleep",
-          "clock_nanosleep",
-          "clock_gettime",
-          "clock_getres",
-          "gettimeofday",
-          "time",
-          "getrandom",
-          "getpid",
-          "gettid",
-          "getuid",
-          "geteuid",
-          "getgid",
-          "getegid",
-          "getcwd",
-          "uname",
-          "sysinfo",
-          "getrlimit"};
+  return {"read",          "write",          "readv",           "writev",      "pread64",
+          "lseek",         "close",          "fcntl",           "fstat",       "stat",
+          "lstat",         "newfstatat",     "statx",           "access",      "faccessat",
+          "faccessat2",    "readlink",       "readlinkat",      "getdents64",  "mmap",
+          "munmap",        "mremap",         "mprotect",        "madvise",     "brk",
+          "futex",         "rseq",           "set_robust_list", "sched_yield", "sched_getaffinity",
+          "rt_sigaction",  "rt_sigprocmask", "rt_sigreturn",    "sigaltstack", "tgkill",
+          "exit",          "exit_group",     "restart_syscall", "nanosleep",   "clock_nanosleep",
+          "clock_gettime", "clock_getres",   "gettimeofday",    "time",        "getrandom",
+          "getpid",        "gettid",         "getuid",          "geteuid",     "getgid",
+          "getegid",       "getcwd",         "uname",           "sysinfo",     "getrlimit"};
 }
 
 }  // namespace
@@ -88,6 +44,11 @@ oci::Seccomp confined_profile() {
   out.architectures = {"SCMP_ARCH_AARCH64"};
 #endif
   allow(out, calls_of_every_program());
+  // Names of threads and of memory: not what happens when the parent ends.
+  constexpr std::uint64_t kOption = 0xffffffff;  // the kernel looks at these 32 bits
+  constexpr std::uint64_t kSetVma = 0x53564d41;
+  for (const std::uint64_t option : {std::uint64_t{PR_SET_NAME}, std::uint64_t{PR_GET_NAME}, kSetVma})
+    allow(out, {"prctl"}, {masked_argument(0, kOption, option)});
   // To ask only.
   allow(out, {"prlimit64"}, {masked_argument(2, ~std::uint64_t{0}, 0)});
   return out;

@@ -434,6 +434,24 @@ def test_full_disk(engine, layout, megabytes):
         proc.run("umount", target).check()
 
 
+@pytest.mark.needs("strace")
+def test_large_images_are_synced_on_the_way(engine, layout, workdir):
+    """The last sync decides: one that fails before it changes nothing, and of one that fails at the end nothing is left."""
+    layout.index(layout.image(layer(entry("large", bytes(210 << 20))), compress="gzip"), name="large:1")
+    trace = workdir / "trace"
+
+    def load(*inject):
+        command = ("strace", "-f", "-e", "trace=syncfs", *inject, "-o", trace, *engine.argv("image", "load", layout.path))
+        return proc.run(*command, env=engine.environ, timeout=60), [line.split()[0] for line in trace.read_text().splitlines() if "syncfs(" in line]
+
+    # strace counts the calls of each thread: the last one is the first of its own.
+    done, threads = load("-e", "inject=syncfs:error=EIO:when=1")
+    done.fails("sync file system", rc=1)
+    assert contents(engine) == [] and len(threads) > 1 and threads[-1] not in threads[:-1], threads
+    done, _ = load("-e", "inject=syncfs:error=EIO:when=2+")
+    done.check()
+
+
 def test_every_file_may_be_one_too_many(engine, layout):
     """Whichever of its files a load cannot create, nothing is left; the first that has room for all works."""
     layout.index(layout.image(layer(directory("d"), entry("d/f")), layer(entry("g"))))

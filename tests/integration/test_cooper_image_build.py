@@ -7,6 +7,7 @@ import os
 import pathlib
 import socket
 import tarfile
+import threading
 
 import pytest
 
@@ -141,6 +142,37 @@ def test_policy_is_asked(new_engine, tree, workdir):
     engine("image", "build-from-dir", *words, tree, "x").check()
     engine("image", "build-from-dir", *words, tree / "etc", "y").check()
     engine("image", "build-from-dir", *words, workdir, "z").fails("refused by policy", "reject", rc=1)
+
+
+def test_the_policy_is_asked_about_the_directory_that_is_read(new_engine, workdir):
+    """Whoever can put another directory in its place meanwhile gets nothing past a policy by path."""
+    for name in ("good", "evil"):
+        (workdir / name).mkdir()
+        (workdir / name / name).write_text("x\n")
+    policy, place, ended = workdir / "policy.json", workdir / "place", threading.Event()
+    accept = [{"type": "insecureAcceptAnything"}]
+    policy.write_text(json.dumps({"default": [{"type": "reject"}], "transports": {"dir": {str(workdir / "good"): accept}}}))
+    engine = new_engine(load=False)
+    place.symlink_to(workdir / "good")
+
+    def exchange():
+        while not ended.is_set():
+            for name in ("evil", "good"):
+                (workdir / "next").symlink_to(workdir / name)
+                (workdir / "next").rename(place)
+
+    thread = threading.Thread(target=exchange)
+    thread.start()
+    try:
+        results = [engine("image", "build-from-dir", "--signature-policy", policy, place, "z:1", timeout=60) for _ in range(60)]
+    finally:
+        ended.set()
+        thread.join()
+    assert {result.rc for result in results} == {0, 1}
+    for image in engine.json("image", "ls")["images"]:
+        data = (engine.root / "images/blobs" / image["layers"][0].replace(":", "/")).read_bytes()
+        with tarfile.open(fileobj=io.BytesIO(data)) as tar:
+            assert not [name for name in tar.getnames() if "evil" in name]
 
 
 def test_interrupted(new_engine, workdir):

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import tarfile
+import threading
 import time
 
 import pytest
@@ -202,6 +203,22 @@ def test_what_is_remembered_is_not_believed_blindly(engine, publish, keys, web, 
     engine("image", "rm", image["id"]).check()
     engine("image", "gc").check()
     assert not record.exists()
+
+
+@pytest.mark.parametrize("headers", [[("Cache-Control", "max-age=600")], [("ETag", '"same"')]])
+@pytest.mark.parametrize("waived", ["tls", "http"])
+def test_what_nobody_vouched_for_is_not_remembered_for_others(engine, publish, web, headers, waived):
+    """What came while certificates, or TLS, were waived says nothing to who asks for them: neither its time nor its ETag."""
+    remembered(publish, web, headers, aci(extra=b"of somebody between\n"))
+    taken(engine.fetch(f"--insecure-options=image,{waived}", f"https://{PLACE}"))
+    assert "unchanged" in engine.fetch(f"--insecure-options=image,{waived}", f"https://{PLACE}").err
+    statuses = remembered(publish, web, headers, aci(extra=b"of the server\n"))
+    result = taken(engine.fetch("--insecure-options=image", f"https://{PLACE}"))
+    assert "unchanged" not in result.err and statuses == [200]
+    [image] = [one for one in engine.json("image", "ls")["images"] if one["names"]]
+    engine("image", "extract", image["id"], engine.folder / "out").check()
+    assert (engine.folder / "out/file").read_bytes() == b"of the server\n"
+    assert "unchanged" in engine.fetch("--insecure-options=image", f"https://{PLACE}").err, "as before when nothing is waived"
 
 
 @pytest.mark.parametrize("tag", ["plain", '"' + "x" * 600 + '"', '"a"b"'])
@@ -616,3 +633,32 @@ def test_policy_is_asked_about_acis(engine, publish, keys, web, workdir):
     taken(engine("image", "load", file))
     (workdir / "other.aci").write_bytes(file.read_bytes())
     refused(engine("image", "load", workdir / "other.aci"), "refused by policy")
+
+
+def test_the_policy_is_asked_about_the_file_that_is_read(engine, workdir):
+    """Whoever can put another file in its place while it is fetched gets nothing past a policy by path."""
+    (workdir / "good").mkdir()
+    (workdir / "good/a.aci").write_bytes(aci(name="good.example.com/a"))
+    (workdir / "evil.aci").write_bytes(aci(name="evil.example.com/a"))
+    policy = workdir / "policy.json"
+    policy.write_text(json.dumps({"default": [{"type": "reject"}], "transports": {"aci": {str(workdir / "good"): [{"type": "insecureAcceptAnything"}]}}}))
+    engine.config.write_text(f'signature_policy = "{policy}"\n' + engine.config.read_text())
+    place, ended = workdir / "place.aci", threading.Event()
+    place.symlink_to(workdir / "good/a.aci")
+
+    def exchange():
+        while not ended.is_set():
+            for target in ("evil.aci", "good/a.aci"):
+                (workdir / "next").symlink_to(workdir / target)
+                (workdir / "next").rename(place)
+
+    thread = threading.Thread(target=exchange)
+    thread.start()
+    try:
+        results = [engine.fetch("--insecure-options=image", place) for _ in range(40)]
+    finally:
+        ended.set()
+        thread.join()
+    for result in results:
+        assert "evil" not in result.out if result.rc == 0 else "refused by policy" in result.err, result
+    assert {result.rc for result in results} == {0, 1}

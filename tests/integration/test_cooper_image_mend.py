@@ -2,12 +2,13 @@
 
 import os
 import shutil
+import threading
 
 import pytest
 
-from lib import isolate
+from lib import isolate, proc
 from lib.cooper import busybox_layout, engine_dir, new_engine  # noqa: F401
-from lib.layouts import Layout, digest, directory, entry, layer
+from lib.layouts import INDEX, Layout, digest, directory, entry, layer
 from lib.registries import Hostile
 
 pytestmark = pytest.mark.needs("root", "cooper", "isolation")
@@ -96,6 +97,58 @@ def test_extract_and_pods(engine, layout, workdir):
         engine("pod", "run", registry.name, "--pull=missing", "--", "true", timeout=60).check()
         [after] = engine.json("image", "ls")["images"]
         assert (after["id"], after["names"]) == (image["id"], image["names"])
+
+
+def test_a_name_that_moves_meanwhile_stays_where_it_is(engine, layout, workdir):
+    """Only bytes come back: the tag may have been given to another image while they did."""
+    newer = Layout(workdir / "newer")
+    newer.index(newer.image(layer(entry("new", b"new"))), name="apps.example.com/newer:1")
+    with Hostile(layout) as registry:
+        engine("image", "pull", registry.name, timeout=60).check()
+        [old] = engine.json("image", "ls")["images"]
+        engine("image", "load", newer.path).check()
+        not_unpacked(engine)
+        blob(engine, layout.second).unlink()
+        moved = threading.Event()
+
+        def late(handler, data):
+            assert moved.wait(30)
+            handler.reply(200, data)
+
+        registry.requests.clear()
+        registry.rules[layout.second] = late
+        with engine.background("run", "--rm", registry.name, "true") as running:
+            proc.until(lambda: registry.paths(layout.second), 20, 0.02, "the request for the layer")
+            engine("image", "tag", "apps.example.com/newer:1", registry.name).check()
+            moved.set()
+            assert running.child.wait(60) == 0
+        names = {image["id"]: image["names"] for image in engine.json("image", "ls")["images"]}
+        assert names.pop(old["id"]) == [] and sorted(*names.values()) == ["apps.example.com/newer:1", registry.name]
+
+
+def test_of_another_platform(engine, layout, workdir):
+    """What was pulled for another platform needs no --platform to be fetched again, and keeps the digest of its index."""
+    data = layer(entry("large", os.urandom(100_000)))
+    index = layout.blob({"schemaVersion": 2, "mediaType": INDEX, "manifests": [layout.image(data, platform=("linux", "s390x"))]}, INDEX)
+    layout.index(index)
+    with Hostile(layout) as registry:
+        name = f"{registry.host}/{registry.repository}@{index['digest']}"
+        engine("image", "pull", "--platform", "linux/s390x", name, timeout=60).check()
+        blob(engine, digest(data)).unlink()
+        engine("image", "extract", name, workdir / "out", timeout=60).check()
+        assert (workdir / "out/large").stat().st_size == 100_000
+        engine("image", "verify", name).check()
+
+
+def test_the_blob_alone(engine, layout, workdir):
+    """The manifest is here and right, so nobody asks for it, and its registry may have forgotten it."""
+    with Hostile(layout) as registry:
+        engine("image", "pull", registry.name, timeout=60).check()
+        flip(blob(engine, layout.second))
+        registry.documents = {layout.second: registry.documents[layout.second]}
+        registry.requests.clear()
+        engine("image", "extract", registry.name, workdir / "out", timeout=60).check()
+        assert registry.paths("/manifests/") == []
 
 
 def told(engine, layout, *words, **options):

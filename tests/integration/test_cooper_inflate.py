@@ -19,10 +19,21 @@ pytestmark = [
 ]
 
 TEXT = random.Random(7).randbytes(3 << 20)  # gzip cannot make it smaller
-LYING = """#!/bin/sh
-printf r >&3
+# One that speaks as it must (src/fetch/inflate.h) and does what it likes: take(n) takes n pieces of the input, give() sends one of the output.
+LYING = """#!/usr/bin/python3
+import mmap, os, signal, struct, sys, time
+memory = mmap.mmap(4, 3 << 20)
+os.write(3, b"r")
+def take(pieces):
+    while pieces and struct.unpack("=I", os.read(0, 4))[0]:
+        os.write(0, bytes(4))
+        pieces -= 1
+def give(data, size=None, at=1 << 20):
+    memory[at : at + len(data)] = data
+    os.write(1, struct.pack("=I", len(data) if size is None else size))
 {what}
 """
+ALL = 1 << 30
 
 
 def can_run():
@@ -45,7 +56,7 @@ def engine(new_engine):
 
 @pytest.fixture
 def beside(engine, workdir):
-    """beside(script or None) -> the engine, whose program has that cooper-inflate beside it; None: a file that is no program for this machine."""
+    """beside(lines of Python or None) -> the engine, whose program has that cooper-inflate beside it; None: a file that is no program for this machine."""
     folder = workdir / "bin"
     folder.mkdir()
     for name in ("cooper", "cooper-init"):
@@ -95,20 +106,79 @@ def test_without_a_working_one_images_load_all_the_same(beside, image, workdir):
 
 
 def test_other_bytes_than_the_image_promises_are_refused(beside, image):
-    engine = beside("cat >/dev/null; echo something else; printf g >&3")
+    engine = beside(f"take({ALL}); give(b'something else'); os.write(3, b'g')")
     engine("image", "load", image.path, timeout=60).fails("uncompressed", "its digest is")
     empty(engine)
 
 
 def test_one_that_dies_is_said(beside, image):
-    engine = beside("head -c 100000 >/dev/null; kill -SEGV $$")
+    engine = beside("take(2); os.kill(os.getpid(), signal.SIGSEGV)")
     engine("image", "load", image.path, timeout=60).fails("cooper-inflate was killed by signal 11")
     empty(engine)
 
 
 def test_one_that_says_nothing_is_said(beside, image):
-    engine = beside("cat >/dev/null")
+    engine = beside(f"take({ALL})")
     engine("image", "load", image.path, timeout=60).fails("cooper-inflate has ended before the data has")
+    empty(engine)
+
+
+@pytest.mark.parametrize("deed", ["time.sleep(1000)", "while True: give(b'x'); os.read(1, 4); time.sleep(0.1)"])
+def test_one_that_never_comes_to_an_end_is_given_up(beside, image, deed):
+    """Be it that it does nothing at all, or next to nothing."""
+    engine = beside(deed)
+    engine("image", "load", image.path, timeout=60).fails("cooper-inflate has done next to nothing for 30 s")
+    empty(engine)
+
+
+def test_more_than_can_be_in_a_layer(beside, image):
+    """What makes bytes without end fills no disk."""
+    engine = beside("take(1)\nwhile True: give(bytes(512 << 10)); os.read(1, 4)")
+    engine("image", "load", image.path, timeout=60).fails("cooper-inflate has made more of the data than can be in it")
+    empty(engine)
+
+
+def test_pieces_of_no_possible_size_are_said(beside, image):
+    for size in (0, (512 << 10) + 1, 0xFFFFFFFF):
+        engine = beside(f"take(1); give(b'', {size}); time.sleep(60)")
+        engine("image", "load", image.path, timeout=30).fails("cooper-inflate has sent what is no size")
+        empty(engine)
+
+
+def test_messages_of_no_possible_form_are_its_end(beside, image):
+    for message in ("b'x'", "bytes(5)"):
+        engine = beside(f"take(1); os.write(1, {message}); time.sleep(2)")
+        engine("image", "load", image.path, timeout=30).fails("cooper-inflate has ended before the data has")
+        empty(engine)
+
+
+def test_what_it_changes_after_it_was_taken_changes_nothing(beside, image):
+    """The bytes that are hashed are those that are unpacked: the memory is written over all the time while they are taken."""
+    engine = beside(f"""
+import threading
+def spoil():
+    while True:
+        memory[1 << 20 : (1 << 20) + 65536] = os.urandom(65536)
+threading.Thread(target=spoil, daemon=True).start()
+for _ in range(8):
+    give(bytes(512 << 10))
+os.write(3, b"g")
+os._exit(0)""")
+    engine("image", "load", image.path, timeout=60).fails("uncompressed", "its digest is")
+    empty(engine)
+
+
+def test_the_memory_cannot_be_made_shorter(beside, image):
+    """Whoever reads it would be ended by SIGBUS."""
+    engine = beside(f"""
+try:
+    os.ftruncate(4, 0)
+except PermissionError:
+    take({ALL})
+    os.write(3, b"t")
+    os._exit(1)
+time.sleep(60)""")
+    engine("image", "load", image.path, timeout=30).fails("gzip stream is truncated")
     empty(engine)
 
 
@@ -122,7 +192,7 @@ def test_broken_layers_are_named_by_their_digest(engine, image):
 
 
 def test_nothing_is_left_when_the_load_is_killed(beside, image, workdir):
-    engine = beside(f"head -c 100000 >/dev/null; echo $$ >{workdir}/pid.new; mv {workdir}/pid.new {workdir}/pid; exec cat >/dev/null")
+    engine = beside(f"take(1); open('{workdir}/pid.new', 'w').write(str(os.getpid())); os.rename('{workdir}/pid.new', '{workdir}/pid'); take({ALL})")
     (workdir / "slow").mkdir()
     child = subprocess.Popen(
         ["strace", "-f", "-o", "/dev/null", "-e", "trace=read", "-e", "inject=read:delay_enter=50000", *engine.argv("image", "load", image.path)],

@@ -18,7 +18,7 @@ from lib import layouts, proc
 from lib.cooper import busybox_layout, engine_dir, new_engine  # noqa: F401
 from lib.layouts import CONFIG, Layout, entry, layer
 from lib.pgp import Keys
-from lib.registries import SKOPEO, DebianRegistry
+from lib.registries import SKOPEO, DebianRegistry, Hostile
 
 pytestmark = pytest.mark.needs("root", "cooper", "isolation", "docker-registry", "skopeo", "gpg", "gpgv")
 ACCEPT = {"type": "insecureAcceptAnything"}
@@ -247,6 +247,14 @@ def test_signed_by_skopeo(engine, signed):
     assert engine("run", "--pull", "always", name, "x").rc == 127
 
 
+def test_tag_and_digest_match_exactly(engine, signed):
+    """matchExact: a name with tag and digest is the one with that tag; one without a tag is another."""
+    name, digest = signed.push("exact/app:1", signed.alice)
+    engine.policy(by_gpg(signed, "alice", signedIdentity={"type": "matchExact"}))
+    assert "another image" in refused(engine, "image", "pull", f"{signed.registry.host}/exact/app@{digest}", signed=signed)
+    engine("image", "pull", f"{name}@{digest}", timeout=60).check()
+
+
 def test_policy_holds_for_what_is_there(engine, signed):
     """An image that is in the store is pulled again by its digest only when the policy of now takes it."""
     name, digest = signed.push("again/app:1")
@@ -395,6 +403,27 @@ def test_sigstore_signatures_that_do_not_count(engine, signed):
     assert "another image" in refused(engine, "image", "pull", name, signed=signed)
     engine.policy(by_sigstore(signed, "one", signedIdentity={"type": "matchRepository"}))
     engine("image", "pull", name, timeout=60).check()
+
+
+def test_sigstore_signatures_without_end(engine, signed, workdir):
+    """What is attached as signatures is kept in memory until it is checked: 4 MiB of it, whatever there is."""
+    made = Layout(workdir / "layout")
+    image = made.image(layer(entry("file", b"x")))
+    made.index(image)
+    payloads = [bytes([number]) * (1 << 20) for number in range(64)]
+    attached = [
+        {"mediaType": "application/vnd.dev.cosign.simplesigning.v1+json", "digest": layouts.digest(payload), "size": len(payload),
+         "annotations": {"dev.cosignproject.cosign/signature": "eA=="}} for payload in payloads
+    ]  # fmt: skip
+    document = {"schemaVersion": 2, "mediaType": layouts.MANIFEST, "config": {"mediaType": CONFIG, "digest": image["digest"], "size": 2}, "layers": attached}
+    with Hostile(made) as registry:
+        (signed.config / "b.yaml").write_text(json.dumps({"docker": {registry.host: {"use-sigstore-attachments": True}}}))
+        registry.documents |= {layouts.digest(payload): (payload, "application/octet-stream") for payload in payloads}
+        registry.documents[image["digest"].replace(":", "-") + ".sig"] = (json.dumps(document).encode(), layouts.MANIFEST)
+        engine.policy(by_sigstore(signed, "one"))
+        engine("image", "pull", registry.name, timeout=60).fails("not by this key", rc=1)
+        (signed.config / "b.yaml").unlink()
+        assert len(registry.paths("/blobs/")) == 4
 
 
 @pytest.mark.parametrize("algorithm", ["ed25519", "RSA"])

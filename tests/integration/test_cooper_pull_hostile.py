@@ -208,10 +208,11 @@ def test_index_of_itself(engine, registry, layout):
 
 def test_words_for_the_terminal(engine, registry):
     """Nothing of what a registry says reaches the terminal as a control sequence."""
-    body = json.dumps({"errors": [{"code": "X", "message": "\x1b]0;owned\x07\x1b[2J\nline"}]}).encode()
+    body = json.dumps({"errors": [{"code": "X", "message": "\x1b]0;owned\x07\x1b[2J\nline \u202efdp"}]}).encode()
     registry.rules["/manifests/"] = lambda h, _: h.reply(404, body)
     result = pull(engine, registry).fails("owned", rc=1)
     assert "\x1b" not in result.err and "\x07" not in result.err and result.err.count("\n") == 1
+    assert "\u202e" not in result.err, "which turns around what follows"
 
 
 # --- broken connections ------------------------------------------------------------------
@@ -553,6 +554,23 @@ def test_killed(engine, registry, layout, victim):
     assert [name for name in store_contents(engine) if name.startswith("tmp/")] == []
 
 
+def test_fetch_ends_with_cooper(engine, registry, layout):
+    """Also one that would not end by itself, as one that somebody has taken over."""
+    registry.rules[layout.large] = slow
+    with engine.background("image", "pull", registry.name) as running:
+        proc.until(lambda: registry.paths(layout.large), 20, 0.02, "the request for the layer")
+        [fetch] = proc.until(lambda: proc.children(running.pid), 10, 0.02, "cooper-fetch")
+        os.kill(fetch, signal.SIGSTOP)
+        try:
+            os.kill(running.pid, signal.SIGKILL)
+            running.child.wait(20)
+            proc.until(lambda: not os.path.exists(f"/proc/{fetch}"), 10, 0.02, "the end of cooper-fetch")
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(fetch, signal.SIGKILL)
+    engine("image", "gc").check()
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_interrupted(engine, registry, layout, number):
     """A signal ends the pull at once, nothing is left, and the caller sees the signal."""
@@ -606,6 +624,21 @@ def test_memory(engine, workdir, form):
     with Hostile(layout) as registry, engine.background("image", "pull", registry.name) as running:
         peak = peak_kib(running.child)
         assert running.child.returncode == 0
+    assert peak < 64 * 1024
+
+
+@pytest.mark.parametrize("one", ["0", "{}", '"":0'])
+def test_memory_of_documents(engine, one):
+    """Nor with a document of very many very small values, which take many times their text."""
+    opened, closed = "{}" if ":" in one else "[]"
+    count = ((4 << 20) - 100) // (len(one) + 1)
+    document = ('{"schemaVersion":2,"x":' + opened + ",".join([one] * count) + closed + ',"manifests":[]}').encode()
+    with Hostile() as registry:
+        registry.documents["1"] = (document, INDEX)
+        with engine.background("image", "pull", registry.name) as running:
+            peak = peak_kib(running.child)
+            assert running.child.returncode == 1
+        refused(engine, registry, "more than 250000 values")
     assert peak < 64 * 1024
 
 

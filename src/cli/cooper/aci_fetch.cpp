@@ -243,6 +243,11 @@ bool has_its_dependencies(const image::Store& store, const image::Image& image, 
   });
 }
 
+// Certificates say who the server is, and nothing leads away from it.
+bool is_over_tls(const AciRequest& request) {
+  return !request.insecure.http && !request.insecure.tls;
+}
+
 // What the store has of an address, when it would do, and its server has nothing newer. Whoever names a signature wants
 // that one to be checked.
 Result<std::optional<image::Origin>> unchanged_origin(const Context& context, WebSession& web,
@@ -251,7 +256,7 @@ Result<std::optional<image::Origin>> unchanged_origin(const Context& context, We
   const std::optional<image::Origin> none;
   if (request.store == nullptr || !request.signature.empty() || !is_address(address)) return none;
   ASSIGN_OR_RETURN(auto origin, request.store->origin(address));
-  if (!origin) return none;
+  if (!origin || (is_over_tls(request) && !origin->over_tls)) return none;
   const auto image = request.store->find(origin->image.str());
   if (!image.ok() || !image->aci) return none;
   if (!request.insecure.image) {
@@ -270,32 +275,44 @@ Result<std::optional<image::Origin>> unchanged_origin(const Context& context, We
   ASSIGN_OR_RETURN(const auto note, web.unchanged(address, origin->etag, over));
   if (!note) return none;
   origin->etag = note->etag;
+  origin->over_tls = origin->over_tls && is_over_tls(request);
   origin->until_unix_ms = until(note->max_age_s);
   return origin;
 }
 
-Result<UniqueFd> get_file(const Context& context, WebSession& web, const std::string& place, WebSession::Over over,
+Result<UniqueFd> get_file(const Context& context, WebSession& web, const AciRequest& request, const std::string& place,
                           WebSession::Note& note) {
   ASSIGN_OR_RETURN(UniqueFd file, spool(context));
   if (is_address(place)) {
-    ASSIGN_OR_RETURN(note, web.file(place, kMaxImageBytes, file, over));
+    ASSIGN_OR_RETURN(note, web.file(place, kMaxImageBytes, file, over_of(request.insecure.http)));
     return file;
   }
   // A copy: whoever may write to the file must not change it between the check and its use.
-  // Its kind first: a device may act on being opened.
-  const auto irregular = [&] { return Error(Errc::kInvalidArgument, quoted(place) + " is no regular file"); };
-  ASSIGN_OR_RETURN(const struct stat named, sys::fstatat(sys::kCwd, place, 0));
-  if (!S_ISREG(named.st_mode)) return irregular();
-  ASSIGN_OR_RETURN(const UniqueFd source, sys::openat(sys::kCwd, place, O_RDONLY | O_NONBLOCK | O_NOCTTY));
+  UniqueFd own;
+  BorrowedFd source = request.file;
+  if (source.get() < 0) {
+    ASSIGN_OR_RETURN(own, open_image_file(place));
+    source = own;
+  }
   ASSIGN_OR_RETURN(const struct stat info, sys::fstat(source));
-  if (!S_ISREG(info.st_mode)) return irregular();
-  codec::FdSource bytes(source);
+  codec::RangeSource bytes(source, 0, static_cast<std::uint64_t>(info.st_size));
   codec::FdSink copy(file);
   RETURN_IF_ERROR(codec::copy_exactly(bytes, static_cast<std::uint64_t>(info.st_size), copy, quoted(place)));
   return file;
 }
 
 }  // namespace
+
+Result<UniqueFd> open_image_file(const std::string& path) {
+  const auto irregular = [&] { return Error(Errc::kInvalidArgument, quoted(path) + " is no regular file"); };
+  // Its kind first: a device may act on being opened.
+  ASSIGN_OR_RETURN(const struct stat named, sys::fstatat(sys::kCwd, path, 0));
+  if (!S_ISREG(named.st_mode)) return irregular();
+  ASSIGN_OR_RETURN(UniqueFd file, sys::openat(sys::kCwd, path, O_RDONLY | O_NONBLOCK | O_NOCTTY));
+  ASSIGN_OR_RETURN(const struct stat info, sys::fstat(file));
+  if (!S_ISREG(info.st_mode)) return irregular();
+  return file;
+}
 
 std::string file_of(const std::string& word) {
   return word.starts_with("file://") ? word.substr(7) : word;
@@ -361,7 +378,7 @@ Result<FetchedAci> fetch_aci(const Context& context, WebSession& web, const AciR
       RETURN_IF_ERROR(ask_for_keys(context, web, request, wanted.name));
   }
   WebSession::Note note;
-  auto file = get_file(context, web, place.image, over, note);
+  auto file = get_file(context, web, request, place.image, note);
   if (!file.ok() && file.error().code() == Errc::kNotFound && is_address(place.image))
     return no_image(std::move(file).error(), request, place.image);
   if (!file.ok()) return std::move(file).error();
@@ -381,7 +398,8 @@ Result<FetchedAci> fetch_aci(const Context& context, WebSession& web, const AciR
                   .image = codec::digest_of(""),
                   .etag = std::move(note.etag),
                   .until_unix_ms = until(note.max_age_s),
-                  .fingerprints = {}};
+                  .fingerprints = {},
+                  .over_tls = is_over_tls(request)};
     for (const trust::Signature& one : out.signatures) out.origin->fingerprints.push_back(one.fingerprint);
   }
   return out;

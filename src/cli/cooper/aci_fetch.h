@@ -35,6 +35,8 @@ struct AciRequest {
   bool trust_keys_from_https = false;
   // That remembers what came from which address, and is asked about it first; none: everything is fetched.
   const image::Store* store = nullptr;
+  // Of a file: the one that a policy has been asked about; none: whatever has that name.
+  BorrowedFd file{-1};
 };
 
 struct FetchedAci {
@@ -47,6 +49,9 @@ struct FetchedAci {
   // The server has nothing newer than what the store has: there is no file.
   bool unchanged = false;
 };
+
+// A regular file, and nothing else; a device is not opened.
+Result<UniqueFd> open_image_file(const std::string& path);
 
 // Errors say what was looked for and where. Nothing is kept of what was refused.
 Result<FetchedAci> fetch_aci(const Context& context, WebSession& web, const AciRequest& request);

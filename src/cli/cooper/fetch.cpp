@@ -41,8 +41,12 @@ class Intake {
     wanted.word = word;
     wanted.signature = signature;
     wanted.store = &store_;
-    const bool is_file = classify_image_word(word) == ImageWord::kFile;
-    if (Status admitted = admit_aci(gate_, is_file ? file_of(word) : std::string()); !admitted.ok())
+    UniqueFd file;
+    if (classify_image_word(word) == ImageWord::kFile) {
+      ASSIGN_OR_RETURN(file, open_image_file(file_of(word)));
+      wanted.file = file;
+    }
+    if (Status admitted = admit_aci(gate_, file); !admitted.ok())
       return std::move(admitted).error().with("image " + quoted(word));
     ASSIGN_OR_RETURN(FetchedAci fetched, fetch_aci(context_, web_, wanted));
     if (fetched.unchanged) return known(*fetched.origin);
@@ -128,8 +132,9 @@ Result<std::vector<image::Image>> load_signed(const Context& context, image::Sto
                                               const std::string& signature) {
   WebSession web(context, {});
   const auto load = [&]() -> Result<std::vector<image::Image>> {
-    ASSIGN_OR_RETURN(const FetchedAci aci,
-                     fetch_aci(context, web, {.word = "file://" + options.path, .signature = signature}));
+    ASSIGN_OR_RETURN(
+        const FetchedAci aci,
+        fetch_aci(context, web, {.word = "file://" + options.path, .signature = signature, .file = options.file}));
     RETURN_IF_ERROR(print_signatures(aci));
     options.file = aci.file;
     options.transport = image::Transport::kAci;

@@ -74,9 +74,31 @@ bool is_meant(const std::vector<Reference>& candidates, bool any_tag, const std:
          });
 }
 
+// Pulled by a digest, an image has no name, but it has a repository.
+std::string repository_of(const std::string& digest_name) {
+  return digest_name.substr(0, digest_name.find('@'));
+}
+
+bool is_nameless(const Image& image) {
+  return image.names.empty() && image.digest_names.empty();
+}
+
 void keep_names(std::vector<Image>& images, const auto& meant) {
-  for (Image& image : images) std::erase_if(image.names, [&](const std::string& name) { return !meant(name); });
-  std::erase_if(images, [](const Image& image) { return image.names.empty(); });
+  for (Image& image : images) {
+    std::erase_if(image.names, [&](const std::string& name) { return !meant(name); });
+    std::erase_if(image.digest_names, [&](const std::string& name) { return !meant(repository_of(name)); });
+  }
+  std::erase_if(images, is_nameless);
+}
+
+// What stands in the list: its names, else its repositories without a tag.
+std::vector<std::string> shown_names(const Image& image) {
+  if (is_nameless(image)) return {"<none>:<none>"};
+  std::vector<std::string> shown = image.names;
+  if (!shown.empty()) return shown;
+  for (const std::string& name : image.digest_names) shown.push_back(repository_of(name) + ":<none>");
+  shown.erase(std::ranges::unique(shown).begin(), shown.end());
+  return shown;
 }
 
 std::string short_id(const Digest& digest) {
@@ -91,14 +113,13 @@ std::string print_table(const std::vector<Image>& images, const std::map<Digest,
   if (shares != nullptr) header.insert(header.end(), {"SHARED SIZE", "UNIQUE SIZE"});
   Table table(header);
   const std::int64_t now_ns = now_unix_ns();
-  const std::vector<std::string> nameless = {"<none>:<none>"};
   std::vector<std::string> row;
   for (const Image& image : images) {
     const auto created = parse_rfc3339_ns(image.created);
     const std::string age = created && *created > 0 ? print_age((now_ns - *created) / 1'000'000) + " ago" : "-";
     const std::string id = full ? image.id.str() : short_id(image.id);
     const std::string size = format_bytes(image.size_bytes);
-    for (const std::string& name : image.names.empty() ? nameless : image.names) {
+    for (const std::string& name : shown_names(image)) {
       const auto [repository, tag] = split_name(name);
       row.clear();
       row.emplace_back(repository);
@@ -167,7 +188,7 @@ Status filter_images(std::vector<Image>& images, const std::vector<std::string>&
       references.emplace_back(value);
     } else if (key == "dangling" && (value == "true" || value == "false")) {
       std::erase_if(images,
-                    [&, nameless = value == "true"](const Image& image) { return image.names.empty() != nameless; });
+                    [nameless = value == "true"](const Image& image) { return is_nameless(image) != nameless; });
     } else {
       return Error(Errc::kInvalidArgument, "unknown filter " + quoted(filter))
           .with_hint("dangling=true, dangling=false or reference=PATTERN");
@@ -216,7 +237,7 @@ Status sort_images(std::vector<Image>& images, const std::string& key) {
   } else if (key == "id") {
     by([](const Image& image) { return std::string_view(image.id.str()); });
   } else if (key == "name") {
-    by([](const Image& image) { return image.names.empty() ? std::string("<none>") : image.names.front(); });
+    by([](const Image& image) { return shown_names(image).front(); });
   } else {
     return Error(Errc::kInvalidArgument, "images cannot be sorted by " + quoted(key))
         .with_hint("created, id, loaded, name or size");

@@ -74,6 +74,27 @@ TEST(ImageListTest, NamesAndPatterns) {
   EXPECT_EQ(keep_named(images, "BAD NAME").error().code(), Errc::kInvalidArgument);
 }
 
+TEST(ImageListTest, PulledByDigest) {
+  const auto images = [] {
+    std::vector<Image> some = some_images();
+    some.push_back(make_image("d", {}));
+    some.back().digest_names = {"quay.io/team/app@" + some.back().manifest_digest.str()};
+    return some;
+  };
+  for (const char* text : {"quay.io/team/app", "*/app", "quay.io/*/*"}) {
+    std::vector<Image> some = images();
+    ASSERT_TRUE(keep_named(some, text).ok()) << text;
+    EXPECT_EQ(some.back().id, codec::digest_of("d")) << text;
+  }
+  std::vector<Image> tagged = images();
+  ASSERT_TRUE(keep_named(tagged, "quay.io/team/app:latest").ok());
+  EXPECT_EQ(tagged.size(), 1U);
+  std::vector<Image> nameless = images();
+  ASSERT_TRUE(filter_images(nameless, {"dangling=true"}).ok());
+  ASSERT_EQ(nameless.size(), 1U);
+  EXPECT_EQ(nameless.front().id, codec::digest_of("c"));
+}
+
 TEST(ImageListTest, Filters) {
   const auto filtered = [](const std::vector<std::string>& filters) {
     std::vector<Image> images = some_images();

@@ -58,6 +58,13 @@ std::string real_path(const std::string& path) {
   return path.starts_with('/') ? path : std::string();
 }
 
+// Where an open file lies; a pipe without a name has no path.
+Result<std::string> path_of(BorrowedFd file) {
+  ASSIGN_OR_RETURN(std::string path, sys::readlinkat(sys::kCwd, "/proc/self/fd/" + std::to_string(file.get())));
+  if (!path.starts_with('/')) path.clear();
+  return path;
+}
+
 struct Question {
   std::string shown;
   policy::Subject subject;
@@ -181,9 +188,7 @@ Result<UniqueFd> guard(image::LoadOptions& options, const policy::Gate& gate) {
   std::string path;
   if (options.path != "-") {
     ASSIGN_OR_RETURN(file, sys::openat(sys::kCwd, options.path, O_RDONLY | O_NOCTTY | O_NONBLOCK));
-    ASSIGN_OR_RETURN(path, sys::readlinkat(sys::kCwd, "/proc/self/fd/" + std::to_string(file.get())));
-    // A pipe without a name has no path.
-    if (!path.starts_with('/')) path.clear();
+    ASSIGN_OR_RETURN(path, path_of(file));
     options.file = file;
   }
   options.admit = [&gate, path](image::Transport transport) -> Status {
@@ -196,8 +201,8 @@ Result<UniqueFd> guard(image::LoadOptions& options, const policy::Gate& gate) {
 }
 
 void guard(image::BuildOptions& options, const policy::Gate& gate) {
-  const std::string path = real_path(options.directory);
-  options.admit = [&gate, path]() -> Status {
+  options.admit = [&gate](BorrowedFd directory) -> Status {
+    ASSIGN_OR_RETURN(const std::string path, path_of(directory));
     RETURN_IF_ERROR(gate.enter(policy::path_subject(kDirectoryWord, path), false));
     return {};
   };
@@ -210,8 +215,12 @@ Status admit_file(const Context& context, const image::FileImage& file) {
   return {};
 }
 
-Status admit_aci(const policy::Gate& gate, const std::string& path) {
-  RETURN_IF_ERROR(gate.enter(policy::path_subject(kAciWord, path.empty() ? path : real_path(path)), false));
+Status admit_aci(const policy::Gate& gate, BorrowedFd file) {
+  std::string path;
+  if (file.get() >= 0) {
+    ASSIGN_OR_RETURN(path, path_of(file));
+  }
+  RETURN_IF_ERROR(gate.enter(policy::path_subject(kAciWord, path), false));
   return {};
 }
 

@@ -26,8 +26,8 @@ Result<UniqueFd> guard(image::LoadOptions& options, const policy::Gate& gate);
 void guard(image::BuildOptions& options, const policy::Gate& gate);
 // An image that is run where it lies.
 Status admit_file(const Context& context, const image::FileImage& file);
-// An ACI that is fetched, from a file or, with an empty path, from elsewhere.
-Status admit_aci(const policy::Gate& gate, const std::string& path);
+// An ACI that is fetched, from a file that was opened or, without one, from elsewhere.
+Status admit_aci(const policy::Gate& gate, BorrowedFd file);
 
 // cooper image policy
 Result<int> show_policy(const Context& context, const Args& args);

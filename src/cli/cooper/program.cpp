@@ -96,7 +96,8 @@ constexpr std::array<OtherName, 22> kOtherNames = {{{"pull", "image pull"},
 constexpr std::string_view kRunsOnce =
     "a container runs once: cooper run starts another one, cooper pod run-prepared what cooper pod prepare has made";
 constexpr std::string_view kBuildElsewhere =
-    "images are made elsewhere, with buildah, podman or docker, and loaded: cooper image load";
+    "cooper image build-from-dir makes an image of a directory; buildah, podman and docker build those of a "
+    "Dockerfile, and cooper image load takes them";
 constexpr std::array<OtherWay, 11> kOtherWays = {{
     {"create", "make it with cooper pod prepare, start it with cooper pod run-prepared"},
     {"start", kRunsOnce},

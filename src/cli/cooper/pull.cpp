@@ -32,7 +32,7 @@ Result<image::PullResult> pull_image(const Context& context, image::Store& store
   auto signatures = gate.enter(policy::registry_subject(reference), true);
   if (!signatures.ok()) return std::move(signatures).error().with("pull " + quoted(reference.str()));
   RegistrySession session(context, reference, request.access, RegistrySession::For::kPull);
-  image::PullOptions options{.reference = reference, .platform = request.platform};
+  image::PullOptions options{.reference = reference, .platform = request.platform, .mend = request.mend};
   if (*signatures) {
     RETURN_IF_ERROR(ask_lookaside(session, gate, reference));
     options.admit = [&](std::string_view manifest, const Digest& digest, fetch::Client& client) {
@@ -48,10 +48,11 @@ Result<image::PullResult> pull_image(const Context& context, image::Store& store
 }
 
 pod::FetchImage image_fetcher(const Context& context, WantedImage wanted) {
-  return [&context, wanted = std::move(wanted)](image::Store& store,
-                                                const std::string& reference) -> Result<image::Image> {
+  return [&context, wanted = std::move(wanted)](image::Store& store, const std::string& reference,
+                                                pod::Fetch what) -> Result<image::Image> {
     WantedImage request = wanted;
     request.image = reference;
+    request.mend = what == pod::Fetch::kMissingBytes;
     ASSIGN_OR_RETURN(image::PullResult pulled, pull_image(context, store, request));
     return std::move(pulled.image);
   };

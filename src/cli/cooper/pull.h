@@ -22,6 +22,7 @@ struct WantedImage {
   std::optional<oci_image::Platform> platform = {};
   RegistryAccess access = {};
   std::string signature_policy = {};      // --signature-policy
+  bool mend = false;                      // as image::PullOptions has it
   std::function<void()> before_end = {};  // called before a signal that cancelled the pull ends the process
 };
 

@@ -51,10 +51,9 @@ constexpr std::array<Flag, 3> kGcFlags = {{
 constexpr std::array<Flag, 1> kCatFlags = {{{"pretty-print", 0, "", "indent the JSON (default true)"}}};
 
 constexpr std::string_view kGrammar =
-    "Flags before the first IMAGE are the pod's. Flags after an IMAGE are that app's; -- begins the app's arguments, "
-    "and --- ends them, so "
-    "that another IMAGE can follow:\ncooper pod run busybox --name server -- nc -l -p 80 --- busybox --name client -- "
-    "nc 127.0.0.1 80\n"
+    "Flags before the first IMAGE are the pod's. Flags after an IMAGE are that app's, those of cooper run; -- begins "
+    "the app's arguments, and --- ends them, so that another IMAGE can follow:\n"
+    "cooper pod run busybox --name server -- nc -l -p 80 --- busybox --name client -- nc 127.0.0.1 80\n"
     "The apps share the network, the host name, IPC and the process tree; each has its own root file system.\n"
     "The exit status of a run is that of the first app, in the order given, which did not end with 0; it is 0 when all "
     "did. With -d it is 0 as soon as all run.";

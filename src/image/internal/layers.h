@@ -1,6 +1,6 @@
 // Reads layers once, doing everything at the same time: check the digest of the compressed bytes, keep a copy of them,
-// decompress, check the diff_id, and unpack into a tree. Three threads, and a fourth beside cooper-inflate; nothing is
-// left running on return. Memory: about 7 MiB.
+// decompress, check the diff_id, and unpack into a tree. Three threads, a fourth beside cooper-inflate, and one that
+// writes large images to the disk meanwhile; nothing is left running on return. Memory: about 10 MiB.
 #pragma once
 
 #include <cstdint>
@@ -41,8 +41,9 @@ struct LayerOutput {
 using LayerProgress = std::function<void(std::uint64_t done_bytes)>;
 
 // `builder` may be null: digests are checked and copies made, nothing is unpacked. Its finish() is called at the end.
+// `synced` is a directory of the file system that the caller is going to sync at the end, where it does.
 // Errc::kCorrupt for any digest or size that is wrong, which takes precedence over what the wrong bytes led to.
 Result<std::vector<LayerOutput>> process_layers(std::vector<LayerInput> inputs, TreeBuilder* builder,
-                                                const LayerProgress& progress);
+                                                const LayerProgress& progress, BorrowedFd synced = BorrowedFd(-1));
 
 }  // namespace cooper::image

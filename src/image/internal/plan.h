@@ -56,7 +56,7 @@ Result<ImagePlan> plan_image(const ReadDocument& read, const oci_image::Descript
                              const oci_image::Platform& platform, const std::string& what,
                              const AdmitManifest& admit = {});
 
-// Errc::kNotFound when the image is for another platform.
+// Errc::kNotFound when the image is for another platform; an empty one is any.
 Status check_platform(const oci_image::ImageConfig& config, const oci_image::Platform& wanted, std::string_view what);
 // OCI chain id of the layers, as hexadecimal digits.
 std::string chain_of(const std::vector<Digest>& diff_ids);

@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "codec/compressor.h"
+#include "inflate/gunzip.h"
 
 namespace cooper::inflate {
 
@@ -16,6 +17,26 @@ struct Text final : codec::ByteSink {
     bytes += more;
     return {};
   }
+};
+
+// In pieces of that size.
+class TextPieces final : public Pieces {
+ public:
+  explicit TextPieces(std::size_t size) : piece_(size, '?') {}
+  Result<std::span<char>> room() override { return std::span<char>(piece_); }
+  Status filled(std::size_t bytes) override {
+    full_ = full_ && (text.empty() || last_ == piece_.size());
+    last_ = bytes;
+    text.append(piece_, 0, bytes);
+    return {};
+  }
+  bool all_full_but_the_last() const { return full_; }
+  std::string text;
+
+ private:
+  std::string piece_;
+  std::size_t last_ = 0;
+  bool full_ = true;
 };
 
 inline std::string packed(std::string_view plain) {

@@ -132,7 +132,8 @@ manifest_case("json-nul-in-digest", refused("nul"), lambda made, body: json.dump
 manifest_case("json-lone-surrogate", refused(""), lambda made, body: json.dumps(body).replace(MANIFEST, "\\ud800").encode())
 manifest_case("json-duplicate-layers", FINE, lambda made, body: json.dumps(body).replace('"layers"', '"layers": [], "layers"').encode())
 manifest_case("json-duplicate-layers-other-way", refused("0 layers"), lambda made, body: (json.dumps(body)[:-1] + ', "layers": []}').encode())
-config_case("config-history-of-a-million", refused("more than 10000 steps"), history=[{}] * 990_000)
+config_case("config-history-of-a-million", refused("more than 250000 values"), history=[{}] * 990_000)
+config_case("config-history-of-thousands", refused("more than 10000 steps"), history=[{}] * 100_000)
 
 
 def huge(name, where):
