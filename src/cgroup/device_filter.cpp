@@ -231,7 +231,63 @@ Result<std::vector<std::string>> device_rule_texts(const oci::DeviceRule& rule) 
   return out;
 }
 
+namespace {
+
+using DeviceList = std::map<std::string, std::string>;
+
+// "c 1:3 rw" -> "c 1:3", "rw".
+std::pair<std::string, std::string> split_access(std::string_view line) {
+  const std::size_t at = line.rfind(' ');
+  if (at == std::string_view::npos) return {std::string(line), {}};
+  return {std::string(line.substr(0, at)), std::string(line.substr(at + 1))};
+}
+
+std::string without(std::string letters, const std::string& taken) {
+  std::erase_if(letters, [&](char letter) { return taken.find(letter) != std::string::npos; });
+  return letters;
+}
+
+// Of "c 1:3", "c 1:*": whether there are devices that both mean.
+bool overlap(std::string_view a, std::string_view b) {
+  const auto same = [](std::string_view x, std::string_view y) { return x == "*" || y == "*" || x == y; };
+  const auto parts = [](std::string_view device) { return split_once(device.substr(2), ':'); };
+  const auto one = parts(a);
+  const auto other = parts(b);
+  return a.front() == b.front() && one && other && same(one->first, other->first) && same(one->second, other->second);
+}
+
+}  // namespace
+
+Status check_device_denials_v1(const std::vector<oci::DeviceRule>& rules) {
+  DeviceList allowed;
+  bool denies = false;
+  for (const oci::DeviceRule& rule : rules) {
+    ASSIGN_OR_RETURN(const auto texts, device_rule_texts(rule));
+    for (const std::string& text : texts) {
+      if (text == "a") {
+        denies = !rule.allow;
+        allowed.clear();
+        continue;
+      }
+      const auto [device, letters] = split_access(text);
+      std::string& have = allowed[device];
+      have = without(have, letters) + (rule.allow ? letters : "");
+      if (rule.allow || !denies) continue;
+      for (const auto& [other, others_letters] : allowed) {
+        const std::string both = without(others_letters, without("rw", letters) + "m");
+        if (other == device || both.empty() || !overlap(device, other)) continue;
+        return Error(Errc::kUnsupported, "on cgroup v1 the device rule that denies " + quoted(text) +
+                                             " takes nothing back from the one before it that allows " +
+                                             quoted(other + " " + others_letters))
+            .with_hint("allow what is wanted without it; cgroup v2 does what the rules say");
+      }
+    }
+  }
+  return {};
+}
+
 Status write_device_rules_v1(const std::string& directory, const std::vector<oci::DeviceRule>& rules) {
+  RETURN_IF_ERROR(check_device_denials_v1(rules));
   std::array<UniqueFd, 2> files;
   for (const oci::DeviceRule& rule : rules) {
     const std::string path = directory + (rule.allow ? "/devices.allow" : "/devices.deny");
@@ -250,20 +306,6 @@ Status write_device_rules_v1(const std::string& directory, const std::vector<oci
 }
 
 namespace {
-
-using DeviceList = std::map<std::string, std::string>;
-
-// "c 1:3 rw" -> "c 1:3", "rw".
-std::pair<std::string, std::string> split_access(std::string_view line) {
-  const std::size_t at = line.rfind(' ');
-  if (at == std::string_view::npos) return {std::string(line), {}};
-  return {std::string(line.substr(0, at)), std::string(line.substr(at + 1))};
-}
-
-std::string without(std::string letters, const std::string& taken) {
-  std::erase_if(letters, [&](char letter) { return taken.find(letter) != std::string::npos; });
-  return letters;
-}
 
 // What is in `list` and not in `other`, as lines to write.
 std::vector<std::string> difference(const DeviceList& list, const DeviceList& other) {
@@ -313,6 +355,7 @@ std::optional<DeviceList> parse_device_list(std::string_view text) {
 }
 
 Status update_device_rules_v1(const std::string& directory, const std::vector<oci::DeviceRule>& rules) {
+  RETURN_IF_ERROR(check_device_denials_v1(rules));
   ASSIGN_OR_RETURN(const auto wanted, device_list(rules));
   ASSIGN_OR_RETURN(const std::string text, read_control(directory + "/devices.list"));
   const auto current = parse_device_list(text);

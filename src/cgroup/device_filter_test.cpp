@@ -111,6 +111,29 @@ TEST(DeviceRules, TextsForV1) {
   EXPECT_EQ(device_rule_texts(rule(true, "c", 1, std::int64_t{1} << 40, "r")).error().code(), Errc::kInvalidArgument);
 }
 
+TEST(DeviceRules, DenialsThatV1WouldForget) {
+  const auto nothing = rule(false, "a", {}, {}, "rwm");
+  const auto memory = rule(true, "c", 1, {}, "rwm");
+  const auto nodes = rule(true, "c", {}, {}, "m");
+  const auto kmsg = rule(false, "c", 1, 11, "rwm");
+  const auto refused = check_device_denials_v1({nothing, memory, kmsg});
+  EXPECT_EQ(refused.error().code(), Errc::kUnsupported);
+  EXPECT_EQ(refused.error().message(),
+            "on cgroup v1 the device rule that denies 'c 1:11 rwm' takes nothing back from the one before it that "
+            "allows 'c 1:* rwm'");
+  EXPECT_FALSE(check_device_denials_v1({nothing, rule(true, "c", 1, 3, "r"), rule(false, "c", 1, {}, "rw")}).ok());
+  for (const std::vector<oci::DeviceRule>& rules : std::vector<std::vector<oci::DeviceRule>>{
+           {nothing, nodes, kmsg},
+           {nothing, rule(true, "c", 1, 11, "rwm"), kmsg},
+           {nothing, memory, rule(false, "c", 1, {}, "w")},
+           {nothing, memory, rule(false, "b", 1, 11, "rwm")},
+           {nothing, rule(true, "c", 1, {}, "r"), rule(false, "c", 1, 11, "w")},
+           {nothing, rule(true, "a", {}, {}, "rwm"), kmsg},
+           {memory, kmsg},
+       })
+    EXPECT_TRUE(check_device_denials_v1(rules).ok());
+}
+
 TEST(DeviceProgram, MeansWhatTheRulesSay) {
   check_all({});
   check_all({rule(false, "a", {}, {}, "rwm")});

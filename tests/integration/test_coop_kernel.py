@@ -119,6 +119,18 @@ def test_device_rules_deny_one(runtime, bundle):
     assert opens(runtime, bundle, "/dev/tun", "rw") == 0
 
 
+@pytest.mark.needs("cgroup1-devices")
+@pytest.mark.differs(runc="has its own words for it", crun="leaves the device open")
+def test_device_rules_that_the_kernel_forgets(runtime, bundle):
+    """Of a class that is allowed v1 takes no single device back, without an error: nothing is started with such rules."""
+    bundle.resources["devices"] = [
+        {"allow": False, "access": "rwm"},
+        {"allow": True, "type": "c", "major": 1, "access": "rwm"},
+        {"allow": False, "type": "c", "major": 1, "minor": 11, "access": "rwm"},
+    ]
+    runtime.run(bundle.sh(":")).fails("'c 1:11 rwm' takes nothing back", "'c 1:* rwm'", "cgroup v2", rc=1)
+
+
 # --- masked and read-only paths ------------------------------------------------------
 
 

@@ -16,6 +16,9 @@
 
 namespace cooper::cgroup {
 
+// Errc::kUnsupported for a rule that denies reading or writing of what another one, in other words, has allowed: v1
+// takes back what was allowed in the very same words, and silently nothing else. The writers below ask it first.
+Status check_device_denials_v1(const std::vector<oci::DeviceRule>& rules);
 // One write per rule to devices.allow or devices.deny, in the given order.
 Status write_device_rules_v1(const std::string& directory, const std::vector<oci::DeviceRule>& rules);
 // The same for a group with processes in it: only what differs is written, new permissions first, so that no device
