@@ -119,7 +119,8 @@ std::string print_table(const std::vector<Image>& images, const std::map<Digest,
     const std::string age = created && *created > 0 ? print_age((now_ns - *created) / 1'000'000) + " ago" : "-";
     const std::string id = full ? image.id.str() : short_id(image.id);
     const std::string size = format_bytes(image.size_bytes);
-    for (const std::string& name : shown_names(image)) {
+    const std::vector<std::string> others = image.names.empty() ? shown_names(image) : std::vector<std::string>();
+    for (const std::string& name : image.names.empty() ? others : image.names) {
       const auto [repository, tag] = split_name(name);
       row.clear();
       row.emplace_back(repository);
