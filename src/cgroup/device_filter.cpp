@@ -247,6 +247,13 @@ std::string without(std::string letters, const std::string& taken) {
   return letters;
 }
 
+// One rule more. The kernel joins rules of one device, and takes a denial from the very same device only.
+void put(DeviceList& list, const std::string& device, const std::string& letters, bool allow) {
+  std::string& have = list[device];
+  have = without(have, letters) + (allow ? letters : "");
+  if (have.empty()) list.erase(device);
+}
+
 // Of "c 1:3", "c 1:*": whether there are devices that both mean.
 bool overlap(std::string_view a, std::string_view b) {
   const auto same = [](std::string_view x, std::string_view y) { return x == "*" || y == "*" || x == y; };
@@ -270,8 +277,7 @@ Status check_device_denials_v1(const std::vector<oci::DeviceRule>& rules) {
         continue;
       }
       const auto [device, letters] = split_access(text);
-      std::string& have = allowed[device];
-      have = without(have, letters) + (rule.allow ? letters : "");
+      put(allowed, device, letters, rule.allow);
       if (rule.allow || !denies) continue;
       for (const auto& [other, others_letters] : allowed) {
         const std::string both = without(others_letters, without("rw", letters) + "m");
@@ -333,10 +339,7 @@ Result<std::optional<DeviceList>> device_list(const std::vector<oci::DeviceRule>
         continue;
       }
       const auto [device, letters] = split_access(text);
-      // The kernel joins rules of one device, and takes a denial from the very same device only.
-      std::string& have = out[device];
-      have = without(have, letters) + (rule.allow ? letters : "");
-      if (have.empty()) out.erase(device);
+      put(out, device, letters, rule.allow);
     }
   }
   if (!denies) return std::optional<DeviceList>();
