@@ -91,11 +91,10 @@ void keep_names(std::vector<Image>& images, const auto& meant) {
   std::erase_if(images, is_nameless);
 }
 
-// What stands in the list: its names, else its repositories without a tag.
-std::vector<std::string> shown_names(const Image& image) {
+// What stands in the list for an image without names: its repositories without a tag.
+std::vector<std::string> in_place_of_names(const Image& image) {
   if (is_nameless(image)) return {"<none>:<none>"};
-  std::vector<std::string> shown = image.names;
-  if (!shown.empty()) return shown;
+  std::vector<std::string> shown;
   for (const std::string& name : image.digest_names) shown.push_back(repository_of(name) + ":<none>");
   shown.erase(std::ranges::unique(shown).begin(), shown.end());
   return shown;
@@ -119,7 +118,7 @@ std::string print_table(const std::vector<Image>& images, const std::map<Digest,
     const std::string age = created && *created > 0 ? print_age((now_ns - *created) / 1'000'000) + " ago" : "-";
     const std::string id = full ? image.id.str() : short_id(image.id);
     const std::string size = format_bytes(image.size_bytes);
-    const std::vector<std::string> others = image.names.empty() ? shown_names(image) : std::vector<std::string>();
+    const std::vector<std::string> others = image.names.empty() ? in_place_of_names(image) : std::vector<std::string>();
     for (const std::string& name : image.names.empty() ? others : image.names) {
       const auto [repository, tag] = split_name(name);
       row.clear();
@@ -238,7 +237,7 @@ Status sort_images(std::vector<Image>& images, const std::string& key) {
   } else if (key == "id") {
     by([](const Image& image) { return std::string_view(image.id.str()); });
   } else if (key == "name") {
-    by([](const Image& image) { return shown_names(image).front(); });
+    by([](const Image& image) { return image.names.empty() ? in_place_of_names(image).front() : image.names.front(); });
   } else {
     return Error(Errc::kInvalidArgument, "images cannot be sorted by " + quoted(key))
         .with_hint("created, id, loaded, name or size");
