@@ -228,7 +228,7 @@ def test_failures_of_criu(runtime, bundle, workdir):
         assert runtime.status(bundle.id) == "running"
         # A directory that was there keeps what was in it.
         (images / "mine.img").write_text("")
-        refused("--work-path", workdir / "work", env=fake_criu(workdir, log=workdir / "work" / "dump.log")).fails(f"{workdir}/work/dump.log")
+        refused("--work-path", workdir / "logs", env=fake_criu(workdir, log=workdir / "logs" / "dump.log")).fails(f"{workdir}/logs/dump.log")
         assert (images / "mine.img").exists()
         assert runtime.status(bundle.id) == "running"
 

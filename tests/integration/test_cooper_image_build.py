@@ -7,12 +7,12 @@ import os
 import pathlib
 import socket
 import tarfile
-import threading
 
 import pytest
 
 from lib import proc, rootfs
 from lib.cooper import busybox_layout, engine_dir, new_engine  # noqa: F401
+from lib.exchange import exchanging
 
 pytestmark = pytest.mark.needs("root", "cooper", "isolation")
 THEN = 1_500_000_000
@@ -149,25 +149,13 @@ def test_the_policy_is_asked_about_the_directory_that_is_read(new_engine, workdi
     for name in ("good", "evil"):
         (workdir / name).mkdir()
         (workdir / name / name).write_text("x\n")
-    policy, place, ended = workdir / "policy.json", workdir / "place", threading.Event()
+    policy, place = workdir / "policy.json", workdir / "place"
     accept = [{"type": "insecureAcceptAnything"}]
     policy.write_text(json.dumps({"default": [{"type": "reject"}], "transports": {"dir": {str(workdir / "good"): accept}}}))
     engine = new_engine(load=False)
-    place.symlink_to(workdir / "good")
 
-    def exchange():
-        while not ended.is_set():
-            for name in ("evil", "good"):
-                (workdir / "next").symlink_to(workdir / name)
-                (workdir / "next").rename(place)
-
-    thread = threading.Thread(target=exchange)
-    thread.start()
-    try:
+    with exchanging(place, workdir / "evil", workdir / "good"):
         results = [engine("image", "build-from-dir", "--signature-policy", policy, place, "z:1", timeout=60) for _ in range(60)]
-    finally:
-        ended.set()
-        thread.join()
     assert {result.rc for result in results} == {0, 1}
     for image in engine.json("image", "ls")["images"]:
         data = (engine.root / "images/blobs" / image["layers"][0].replace(":", "/")).read_bytes()

@@ -6,13 +6,13 @@ import json
 import os
 import shutil
 import tarfile
-import threading
 import time
 
 import pytest
 
 from lib import proc, ptys
 from lib.cooper import Cooper, command_line, engine_dir  # noqa: F401
+from lib.exchange import exchanging
 from lib.pgp import Keys
 from lib.web import Web
 
@@ -643,22 +643,10 @@ def test_the_policy_is_asked_about_the_file_that_is_read(engine, workdir):
     policy = workdir / "policy.json"
     policy.write_text(json.dumps({"default": [{"type": "reject"}], "transports": {"aci": {str(workdir / "good"): [{"type": "insecureAcceptAnything"}]}}}))
     engine.config.write_text(f'signature_policy = "{policy}"\n' + engine.config.read_text())
-    place, ended = workdir / "place.aci", threading.Event()
-    place.symlink_to(workdir / "good/a.aci")
+    place = workdir / "place.aci"
 
-    def exchange():
-        while not ended.is_set():
-            for target in ("evil.aci", "good/a.aci"):
-                (workdir / "next").symlink_to(workdir / target)
-                (workdir / "next").rename(place)
-
-    thread = threading.Thread(target=exchange)
-    thread.start()
-    try:
+    with exchanging(place, workdir / "evil.aci", workdir / "good/a.aci"):
         results = [engine.fetch("--insecure-options=image", place) for _ in range(40)]
-    finally:
-        ended.set()
-        thread.join()
     for result in results:
         assert "evil" not in result.out if result.rc == 0 else "refused by policy" in result.err, result
     assert {result.rc for result in results} == {0, 1}

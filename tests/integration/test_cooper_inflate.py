@@ -105,36 +105,21 @@ def test_without_a_working_one_images_load_all_the_same(beside, image, workdir):
     assert data_of(engine, workdir) == TEXT
 
 
-def test_other_bytes_than_the_image_promises_are_refused(beside, image):
-    engine = beside(f"take({ALL}); give(b'something else'); os.write(3, b'g')")
-    engine("image", "load", image.path, timeout=60).fails("uncompressed", "its digest is")
-    empty(engine)
-
-
-def test_one_that_dies_is_said(beside, image):
-    engine = beside("take(2); os.kill(os.getpid(), signal.SIGSEGV)")
-    engine("image", "load", image.path, timeout=60).fails("cooper-inflate was killed by signal 11")
-    empty(engine)
-
-
-def test_one_that_says_nothing_is_said(beside, image):
-    engine = beside(f"take({ALL})")
-    engine("image", "load", image.path, timeout=60).fails("cooper-inflate has ended before the data has")
-    empty(engine)
-
-
-@pytest.mark.parametrize("deed", ["time.sleep(1000)", "while True: give(b'x'); os.read(1, 4); time.sleep(0.1)"])
-def test_one_that_never_comes_to_an_end_is_given_up(beside, image, deed):
-    """Be it that it does nothing at all, or next to nothing."""
+@pytest.mark.parametrize(
+    "deed,words",
+    [
+        pytest.param(f"take({ALL}); give(b'something else'); os.write(3, b'g')", ("uncompressed", "its digest is"), id="other bytes than the image promises"),
+        pytest.param("take(2); os.kill(os.getpid(), signal.SIGSEGV)", ("cooper-inflate was killed by signal 11",), id="dies"),
+        pytest.param(f"take({ALL})", ("cooper-inflate has ended before the data has",), id="says nothing"),
+        pytest.param("time.sleep(1000)", ("cooper-inflate has done next to nothing for 30 s",), id="does nothing"),
+        pytest.param("while True: give(b'x'); os.read(1, 4); time.sleep(0.1)", ("cooper-inflate has done next to nothing for 30 s",), id="does next to nothing"),
+        pytest.param("take(1)\nwhile True: give(bytes(512 << 10)); os.read(1, 4)", ("cooper-inflate has made more of the data than can be in it",), id="makes bytes without end"),
+    ],
+)
+def test_one_that_fails_in_its_work(beside, image, deed, words):
+    """It is said what it did, and nothing is left."""
     engine = beside(deed)
-    engine("image", "load", image.path, timeout=60).fails("cooper-inflate has done next to nothing for 30 s")
-    empty(engine)
-
-
-def test_more_than_can_be_in_a_layer(beside, image):
-    """What makes bytes without end fills no disk."""
-    engine = beside("take(1)\nwhile True: give(bytes(512 << 10)); os.read(1, 4)")
-    engine("image", "load", image.path, timeout=60).fails("cooper-inflate has made more of the data than can be in it")
+    engine("image", "load", image.path, timeout=60).fails(*words)
     empty(engine)
 
 
