@@ -4,14 +4,15 @@
  *   cooper-init run -- CMD [ARG...]  runs CMD as its child, passes signals on, reaps, and ends as CMD ended
  *
  * Signals. Process 1 gets only what it asked for, and a signal that would end a process elsewhere would not end it
- * here; so all are blocked and taken one at a time, in order.
+ * here; so all are blocked and taken one at a time, in order. cooper starts it with all of them blocked, so that none
+ * is lost before it has come so far.
  *
  *   pause  SIGTERM and SIGINT end it with status 0, and with it the namespace: the kernel kills what is left there. All
  *          others are ignored.
  *   run    Every signal but SIGCHLD goes to CMD; SIGTTIN and SIGTTOU are ignored (they are about us, not about CMD).
  *
- * CMD starts with the signal mask that cooper-init was started with, in a process group of its own, which becomes the
- * foreground group when standard input is a terminal of this session.
+ * CMD starts with no signal blocked, in a process group of its own, which becomes the foreground group when standard
+ * input is a terminal of this session.
  *
  * Exit status of run: CMD's own; 128+n when signal n ended it; 127 when it does not exist, 126 when it cannot be
  * executed. A failure of cooper-init itself, and wrong usage: 125.
@@ -57,14 +58,15 @@ __asm__(
 typedef unsigned long SignalSet;
 _Static_assert(sizeof(SignalSet) == 8, "the kernel's signal set has 64 bits");
 static const SignalSet kAllSignals = ~0UL;
-enum { kSetBytes = 8, kSigBlock = 0, kSigSetmask = 2 };
+static const SignalSet kNoSignals = 0;
+enum { kSetBytes = 8, kSigSetmask = 2 };
 
 static void quit(int status) {
   for (;;) call(__NR_exit_group, status, 0, 0, 0);
 }
 
-static long set_mask(int how, const SignalSet* set, SignalSet* old) {
-  return call(__NR_rt_sigprocmask, how, (long)set, (long)old, kSetBytes);
+static long set_mask(const SignalSet* set) {
+  return call(__NR_rt_sigprocmask, kSigSetmask, (long)set, 0, kSetBytes);
 }
 
 /* The next pending signal, whichever it is. */
@@ -199,12 +201,12 @@ static long exec_in_path(char** args, char** env) {
   }
 }
 
-static void run_child(char** args, char** env, const SignalSet* mask) {
+static void run_child(char** args, char** env) {
   const int self = (int)call(__NR_getpid, 0, 0, 0, 0);
   (void)call(__NR_setpgid, 0, 0, 0, 0);
   /* Allowed from the background, for SIGTTOU is blocked. Fails where standard input is no terminal. */
   (void)call(__NR_ioctl, 0, TIOCSPGRP, (long)&self, 0);
-  (void)set_mask(kSigSetmask, mask, NULL);
+  (void)set_mask(&kNoSignals);
   const long error = -exec_in_path(args, env);
   say_failure("cannot run", args[0], error);
   quit(error == ENOENT || error == ENOTDIR ? kExitNotFound : kExitNotExecutable);
@@ -219,15 +221,14 @@ static long fork_process(void) {
 }
 
 static void run(char** args, char** env) {
-  SignalSet mask = 0;
   int status = 0;
-  if (set_mask(kSigBlock, &kAllSignals, &mask) != 0) quit(kExitFailure);
+  if (set_mask(&kAllSignals) != 0) quit(kExitFailure);
   const long child = fork_process();
   if (child < 0) {
     say_failure("cannot fork for", args[0], -child);
     quit(kExitFailure);
   }
-  if (child == 0) run_child(args, env, &mask);
+  if (child == 0) run_child(args, env);
   for (;;) {
     const int signal = next_signal();
     if (signal == SIGCHLD) {
@@ -240,7 +241,7 @@ static void run(char** args, char** env) {
 
 static void pause_forever(void) {
   int unused = 0;
-  if (set_mask(kSigBlock, &kAllSignals, NULL) != 0) quit(kExitFailure);
+  if (set_mask(&kAllSignals) != 0) quit(kExitFailure);
   for (;;) {
     const int signal = next_signal();
     if (signal == SIGCHLD) (void)reap(0, &unused);

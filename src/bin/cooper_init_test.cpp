@@ -25,8 +25,10 @@ struct Started {
   UniqueFd out;
 };
 
-// Runs cooper-init with the arguments, output and errors into `out`.
-Started start(std::vector<std::string> arguments, std::vector<std::string> env = {"PATH=/usr/bin:/bin"}) {
+// Runs cooper-init with the arguments, output and errors into `out`. With `early`, all signals are blocked, as cooper
+// does it, and that one comes before cooper-init is executed.
+Started start(std::vector<std::string> arguments, std::vector<std::string> env = {"PATH=/usr/bin:/bin"},
+              int early = 0) {
   auto pipe = sys::pipe2();
   EXPECT_TRUE(pipe.ok());
   arguments.insert(arguments.begin(), "cooper-init");
@@ -36,6 +38,12 @@ Started start(std::vector<std::string> arguments, std::vector<std::string> env =
     (void)::prctl(PR_SET_CHILD_SUBREAPER, 1);  // survives the exec: orphans come to it, as they do to process 1
     (void)::dup2(pipe->write.get(), 1);
     (void)::dup2(pipe->write.get(), 2);
+    if (early != 0) {
+      sigset_t all;
+      (void)::sigfillset(&all);
+      (void)::sigprocmask(SIG_SETMASK, &all, nullptr);
+      (void)::raise(early);
+    }
     std::vector<char*> argv, envp;
     for (std::string& argument : arguments) argv.push_back(argument.data());
     for (std::string& variable : env) envp.push_back(variable.data());
@@ -130,6 +138,13 @@ TEST(CooperInit, PassesSignalsOn) {
 TEST(CooperInit, CommandStartsWithNothingBlocked) {
   const std::string out = run({"run", "--", "grep", "SigBlk", "/proc/self/status"}).out;
   EXPECT_EQ(out, "SigBlk:\t0000000000000000\n");
+  const Finished blocked =
+      finish(start({"run", "--", "grep", "SigBlk", "/proc/self/status"}, {"PATH=/usr/bin:/bin"}, SIGCONT));
+  EXPECT_EQ(blocked.out, "SigBlk:\t0000000000000000\n");
+}
+
+TEST(CooperInit, SignalsFromBeforeItsStartArePassedOn) {
+  EXPECT_EQ(finish(start({"run", "--", "sleep", "100"}, {"PATH=/usr/bin:/bin"}, SIGTERM)).status, 143);
 }
 
 TEST(CooperInit, ReapsOrphans) {

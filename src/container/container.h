@@ -107,6 +107,7 @@ struct CreateOptions {
   bool keep_console = false;         // hand the pty master back in Created::console instead of a socket
   bool keep_removal = false;         // the caller collects the init, and removes the container by Created::removal
   int parent_death_signal = 0;       // the init dies with its creator
+  bool block_signals = false;        // it starts with all blocked: process 1 loses those it did not ask for yet
   std::int64_t created_unix_ms = 0;  // what its state says of itself; 0: the time it was made
   std::optional<MountRoot> root_override;
   std::vector<oci::Mount> extra_mounts;

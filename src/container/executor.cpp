@@ -218,6 +218,7 @@ Status Executor::perform(const Clone& step) {
   context.preserve_fds = in_.preserve_fds;
   context.extra_fds = in_.extra_fds;
   context.parent_death_signal = in_.parent_death_signal;
+  context.block_signals = in_.block_signals;
   context.parent_pid = new_pid_namespace_ ? 0 : ::getpid();
   context.seccomp = seccomp_ ? &*seccomp_ : nullptr;
   if (group_) {

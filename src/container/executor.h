@@ -30,6 +30,7 @@ class Executor {
     int preserve_fds = 0;
     std::vector<int> extra_fds;
     int parent_death_signal = 0;
+    bool block_signals = false;
     std::string console_socket;  // empty: the master is kept in console()
     std::string start_socket;    // create: path of start.sock; empty: run
     BorrowedFd lock{-1};

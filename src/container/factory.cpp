@@ -223,6 +223,7 @@ Result<Created> Factory::create(const oci::Config& config, const CreateOptions& 
   inputs.preserve_fds = options.preserve_fds;
   inputs.extra_fds = options.extra_fds;
   inputs.parent_death_signal = options.parent_death_signal;
+  inputs.block_signals = options.block_signals;
   inputs.console_socket = options.console_socket;
   if (options.detach_start) inputs.start_socket = paths.start_socket();
   inputs.lock = file.fd();

@@ -74,9 +74,11 @@ class Child {
     if (c_.sealed_clone >= 0) (void)::close(c_.sealed_clone);
     for (int signal = 1; signal <= SIGRTMAX; ++signal)
       (void)::signal(signal, SIG_DFL);  // NOLINT(bugprone-signal-handler): resets only
-    sigset_t none;
-    (void)::sigemptyset(&none);
-    (void)::sigprocmask(SIG_SETMASK, &none, nullptr);
+    if (!c_.block_signals) {
+      sigset_t none;
+      (void)::sigemptyset(&none);
+      (void)::sigprocmask(SIG_SETMASK, &none, nullptr);
+    }
     if (c_.parent_death_signal != 0) {
       RETURN_IF_ERROR(sys::set_parent_death_signal(c_.parent_death_signal));
       if (c_.parent_pid != 0 && ::getppid() != c_.parent_pid)

@@ -27,6 +27,7 @@ struct ChildContext {
   int preserve_fds = 0;
   std::vector<int> extra_fds;  // of the caller; they follow the preserved ones
   int parent_death_signal = 0;
+  bool block_signals = false;                 // leave them blocked, as they are since before the clone
   pid_t parent_pid = 0;                       // 0: the child is in another PID namespace and cannot see it
   const seccomp::Program* seccomp = nullptr;  // nullptr: none
   cgroup::Group* group = nullptr;             // to join; what that needs is open

@@ -129,6 +129,7 @@ Result<monitor::AppSpec> app_spec(const Pod& pod, const App& app, const Host& ho
   ASSIGN_OR_RETURN(spec.config, app_config(pod, app, host));
   spec.create = create_options(pod, app.name);
   ASSIGN_OR_RETURN(spec.create.root_override, root_mount(pod, app));
+  spec.create.block_signals = app.init;
   spec.terminal = app.terminal;
   spec.stdin_open = app.stdin_open;
   spec.log_file = "logs/" + app.name + ".log";
@@ -160,6 +161,7 @@ monitor::AppSpec sandbox_spec(const Pod& pod) {
   linux.resources.emplace().devices.push_back({false, "", {}, {}, "rwm"});
   linux.seccomp = seccomp::default_profile({});
   spec.create = create_options(pod, kSandboxName);
+  spec.create.block_signals = true;
   if (!pod.id_maps.empty()) {
     container::MountRoot& root = spec.create.root_override.emplace();
     root.path = pod.sandbox_rootfs;

@@ -57,6 +57,15 @@ def test_killed_by_signal(cooper):
         assert child.wait().rc == 143
 
 
+def test_signals_right_after_the_start(cooper):
+    """A signal that comes as soon as the pod is told to run is not lost, though its process 1 may only just be executed."""
+    for _ in range(20):
+        with cooper.background("run", "--rm", "--init", "busybox", "sleep", "1000") as child:
+            proc.until(lambda: any(p["state"] == "running" for p in cooper.pods()), step=0, what="running")
+            child.signal(signal.SIGTERM)
+            assert child.wait(timeout=10).rc == 143
+
+
 @pytest.mark.parametrize(
     "command, status, words",
     [
