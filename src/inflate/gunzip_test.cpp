@@ -1,5 +1,6 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <isa-l/crc.h>
 
 #include <algorithm>
 #include <string>
@@ -69,12 +70,32 @@ TEST(GunzipTest, PaddingIsFineAndNothingElse) {
 TEST(GunzipTest, OptionalPartsOfTheHeader) {
   const std::string plain = packed("with a name");
   // Extra field, name, comment.
-  const std::string extra("\x03\0abc", 5);
+  const std::string extra = std::string("\x2c\x01", 2) + std::string(300, 'x');
   std::string head = plain.substr(0, 10);
   head[3] = 0x04 | 0x08 | 0x10;
   const std::string whole = head + extra + std::string("file\0", 5) + std::string("note\0", 5) + plain.substr(10);
-  for (const std::size_t piece : {std::size_t{1}, std::size_t{3}, whole.size()})
+  for (const std::size_t piece : {std::size_t{1}, std::size_t{3}, std::size_t{100}, whole.size()}) {
     EXPECT_EQ(unpacked(whole, piece).value_or("?"), "with a name");
+    EXPECT_EQ(unpacked(whole + whole, piece).value_or("?"), "with a namewith a name");
+  }
+  for (std::size_t size = 1; size < whole.size(); ++size) refused(whole.substr(0, size), "truncated");
+}
+
+TEST(GunzipTest, ChecksumOfTheHeader) {
+  const std::string plain = packed("with a sum");
+  std::string head = plain.substr(0, 10);
+  head[3] = 0x02;
+  const std::uint32_t sum = ::crc32_gzip_refl(0, reinterpret_cast<const unsigned char*>(head.data()),
+                                              static_cast<std::uint64_t>(head.size()));
+  const std::string right =
+      head + static_cast<char>(sum & 0xff) + static_cast<char>(sum >> 8 & 0xff) + plain.substr(10);
+  for (const std::size_t piece : {std::size_t{1}, std::size_t{11}, right.size()})
+    EXPECT_EQ(unpacked(right, piece).value_or("?"), "with a sum");
+  std::string wrong = right;
+  wrong[11] ^= 1;
+  refused(wrong, "wrong checksum of a header");
+  wrong[3] = 0x20;
+  refused(wrong, "no known kind");
 }
 
 TEST(GunzipTest, EveryTruncationIsRefused) {
