@@ -1,5 +1,6 @@
 """Images whose blobs were damaged on the disk before their tree was unpacked: fetched again alone, or refused in one sentence."""
 
+import base64
 import os
 import shutil
 import threading
@@ -149,6 +150,25 @@ def test_the_blob_alone(engine, layout, workdir):
         registry.requests.clear()
         engine("image", "extract", registry.name, workdir / "out", timeout=60).check()
         assert registry.paths("/manifests/") == []
+
+
+def test_credentials_of_extract(engine, layout, workdir):
+    """The registry wants to know who asks: the flags of image pull are those of image extract."""
+    with Hostile(layout) as registry:
+        engine("image", "pull", registry.name, timeout=60).check()
+        blob(engine, layout.second).unlink()
+
+        def members_only(handler, data):
+            if handler.headers.get("Authorization") != "Basic " + base64.b64encode(b"user:word").decode():
+                handler.reply(401, www_authenticate='Basic realm="members"')
+            else:
+                handler.reply(200, data)
+
+        registry.rules[layout.second] = members_only
+        engine("image", "extract", registry.name, workdir / "out", timeout=60).fails("401", rc=1)
+        engine("image", "extract", "--creds", "user", registry.name, workdir / "out").fails("--creds", rc=125)
+        engine("image", "extract", "--creds", "user:word", registry.name, workdir / "out", timeout=60).check()
+        assert (workdir / "out/large").stat().st_size == 100_000
 
 
 def told(engine, layout, *words, **options):

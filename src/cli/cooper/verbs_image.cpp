@@ -197,11 +197,14 @@ Result<int> cat_manifest(const Context& context, const Args& args) {
 
 Result<int> extract(const Context& context, const Args& args) {
   RETURN_IF_ERROR(check_images(std::span(args.positional()).first(1)));
+  WantedImage again;
+  ASSIGN_OR_RETURN(again.access, registry_access(args));
   ASSIGN_OR_RETURN(image::Store store, open_store(context));
   ASSIGN_OR_RETURN(const image::Image image, store.find(args.positional().front()));
   Status extracted = store.extract(image, args.positional()[1]);
   if (!extracted.ok() && extracted.error().code() == Errc::kCorrupt) {
-    RETURN_IF_ERROR(pod::mend_image(store, image, image_fetcher(context), std::move(extracted).error()));
+    RETURN_IF_ERROR(
+        pod::mend_image(store, image, image_fetcher(context, std::move(again)), std::move(extracted).error()));
     extracted = store.extract(image, args.positional()[1]);
   }
   RETURN_IF_ERROR(std::move(extracted));
@@ -363,6 +366,9 @@ std::span<const Command> transfer_commands() {
        {.path = "image extract",
         .usage = "IMAGE DIRECTORY",
         .summary = "unpack an image into a new or empty directory",
+        .description = "Blobs that are damaged or missing are fetched again from the registry of the image's name, to "
+                       "which the flags apply.",
+        .flags = {kRegistryFlags},
         .min_args = 2,
         .max_args = 2,
         .handler = extract,
