@@ -111,8 +111,8 @@ Result<RegistryAccess> registry_access(const Args& args) {
   RegistryAccess out;
   out.credentials = args.last("creds").value_or("");
   if (args.has("creds")) {
-    ASSIGN_OR_RETURN(const auto credentials, fetch::parse_credentials(out.credentials));
-    (void)credentials;
+    auto credentials = fetch::parse_credentials(out.credentials);
+    if (!credentials.ok()) return std::move(credentials).error().with("--creds");
   }
   out.auth_file = args.last("authfile").value_or("");
   out.certificate_directory = args.last("cert-dir").value_or("");
