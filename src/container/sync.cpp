@@ -95,24 +95,13 @@ Status send_failure(BorrowedFd socket, const Error& error) {
 }
 
 Result<SyncMessage> receive_message(BorrowedFd socket) {
-  auto received = sys::recv_message(socket, kMaxMessage);
-  // A peer that ended with unread data in its own queue resets the connection; the error comes once, before what it had
-  // sent.
-  if (!received.ok() && received.error().errno_value() == ECONNRESET) received = sys::recv_message(socket, kMaxMessage);
-  if (!received.ok()) {
-    if (received.error().errno_value() == ECONNRESET) {
-      SyncMessage end;
-      end.eof = true;
-      return end;
-    }
-    return std::move(received).error();
-  }
+  ASSIGN_OR_RETURN(sys::Message received, sys::recv_message(socket, kMaxMessage));
   SyncMessage out;
-  if (received->eof) {
+  if (received.eof) {
     out.eof = true;
     return out;
   }
-  const std::string& data = received->data;
+  const std::string& data = received.data;
   if (data.empty()) return Error(Errc::kInternal, "empty message from the container's init");
   if (static_cast<unsigned char>(data[0]) == 0xff) return lastmile_error(data);
   out.type = static_cast<MessageType>(data[0]);
@@ -128,7 +117,7 @@ Result<SyncMessage> receive_message(BorrowedFd socket) {
     return error;
   }
   out.text = data.substr(1);
-  if (!received->fds.empty()) out.fd = std::move(received->fds.front());
+  if (!received.fds.empty()) out.fd = std::move(received.fds.front());
   return out;
 }
 

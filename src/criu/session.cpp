@@ -157,9 +157,8 @@ Result<std::pair<Answer, UniqueFd>> Session::receive() {
   }
   if (either[0].revents == 0) return ended();
   auto message = sys::recv_message(socket_, kMaxAnswerBytes);
-  if (!message.ok() && message.error().errno_value() != ECONNRESET)
-    return std::move(message).error().with("answer of criu");
-  if (!message.ok() || message->eof) return ended();
+  if (!message.ok()) return std::move(message).error().with("answer of criu");
+  if (message->eof) return ended();
   auto answer = parse_answer(message->data);
   if (!answer.ok()) return std::move(answer).error().with("answer of criu");
   return std::pair(std::move(*answer), message->fds.empty() ? UniqueFd() : std::move(message->fds.front()));

@@ -19,6 +19,7 @@
 #include "sys/file.h"
 #include "sys/mapping.h"
 #include "sys/process.h"
+#include "sys/retry.h"
 #include "sys/socket.h"
 
 namespace cooper::fetch {
@@ -71,8 +72,9 @@ Status inflate_error(InflateWord word) {
 Result<std::size_t> receive_inflate_size(BorrowedFd socket) {
   InflateSize message = 0;
   std::array<char, sizeof message + 1> bytes{};
-  ASSIGN_OR_RETURN(const std::size_t n, sys::read(socket, bytes));
-  if (n != sizeof message) return Error(Errc::kSystem, "no size was received");
+  const ssize_t n = sys::retry_receive([&] { return ::recv(socket.get(), bytes.data(), bytes.size(), 0); });
+  if (n < 0) return Error::from_errno(errno, "receive a size");
+  if (n != static_cast<ssize_t>(sizeof message)) return Error(Errc::kSystem, "no size was received");
   std::memcpy(&message, bytes.data(), sizeof message);
   return std::size_t{message};
 }
@@ -189,9 +191,7 @@ Status InflatedGzip::Impl::wait_for_slot() {
 
 Status InflatedGzip::Impl::next_slot() {
   RETURN_IF_ERROR(wait_for_slot());
-  auto size = receive_inflate_size(output);
-  // It has ended with answers of ours unread, which is told before what it has sent.
-  if (!size.ok() && size.error().errno_value() == ECONNRESET) size = receive_inflate_size(output);
+  const auto size = receive_inflate_size(output);
   if (!size.ok()) return end();
   if (*size == 0 || *size > kInflateOutputBytes)
     return Error(Errc::kSystem, "cooper-inflate has sent what is no size of a piece of data");

@@ -114,10 +114,10 @@ Result<bool> Client::receive(int timeout_ms) {
   ASSIGN_OR_RETURN(const bool ready, poll_socket(socket_, POLLIN, timeout_ms));
   if (!ready) return false;
   packet_.resize(protocol::kMaxFrame + 1);
-  const ssize_t n = sys::retry([&] { return ::recv(socket_.get(), packet_.data(), packet_.size(), 0); });
+  const ssize_t n = sys::retry_receive([&] { return ::recv(socket_.get(), packet_.data(), packet_.size(), 0); });
   const int saved = errno;
   packet_.resize(n > 0 ? static_cast<std::size_t>(n) : 0);
-  if (n < 0 && saved != ECONNRESET) return Error::from_errno(saved, "receive from the monitor");
+  if (n < 0) return Error::from_errno(saved, "receive from the monitor");
   return true;
 }
 

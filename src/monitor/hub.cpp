@@ -195,7 +195,7 @@ bool Hub::read_frames(Connection& connection) {
     }
     packet_.resize(protocol::kMaxFrame + 1);
     const ssize_t n =
-        sys::retry([&] { return ::recv(connection.fd().get(), packet_.data(), packet_.size(), MSG_DONTWAIT); });
+        sys::retry_receive([&] { return ::recv(connection.fd().get(), packet_.data(), packet_.size(), MSG_DONTWAIT); });
     if (n < 0 && errno == EAGAIN) return true;
     if (n <= 0) {
       close(connection);

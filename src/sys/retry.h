@@ -14,4 +14,13 @@ auto retry(F call) {
   return result;
 }
 
+// As retry(), for receiving from AF_UNIX sockets that keep the borders of messages. A peer that went with words of ours
+// unread is told of by ECONNRESET, once, ahead of what it has sent and we have not read: that is passed over, and what
+// comes is its words, or its end.
+template <typename Call>
+auto retry_receive(Call call) {
+  const auto result = retry(call);
+  return result < 0 && errno == ECONNRESET ? retry(call) : result;
+}
+
 }  // namespace cooper::sys

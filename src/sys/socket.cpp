@@ -117,7 +117,7 @@ Result<Message> recv_message(BorrowedFd socket, std::size_t max_bytes, int flags
   message.msg_iovlen = 1;
   message.msg_control = control.data();
   message.msg_controllen = control.size();
-  const ssize_t n = retry([&] { return ::recvmsg(socket.get(), &message, flags | MSG_CMSG_CLOEXEC); });
+  const ssize_t n = retry_receive([&] { return ::recvmsg(socket.get(), &message, flags | MSG_CMSG_CLOEXEC); });
   if (n < 0) return Error::from_errno(errno, "receive message");
   out.data.resize(static_cast<std::size_t>(n));
   for (struct cmsghdr* header = CMSG_FIRSTHDR(&message); header != nullptr; header = CMSG_NXTHDR(&message, header)) {

@@ -31,7 +31,7 @@ struct Message {
   std::vector<UniqueFd> fds;
   bool eof = false;  // orderly end, nothing received
 };
-// Receives at most max_bytes. Descriptors arrive close-on-exec. A truncated message is an error.
+// Receives at most max_bytes; see retry_receive(). Descriptors arrive close-on-exec. A truncated message is an error.
 Result<Message> recv_message(BorrowedFd socket, std::size_t max_bytes, int flags = 0);
 
 }  // namespace cooper::sys

@@ -48,6 +48,19 @@ def test_exit_status(cooper, status):
     cooper.sh(f"exit {status}").check(status)
 
 
+@pytest.mark.parametrize("size", [100_000, 250_000, 400_000])
+def test_output_of_who_leaves_input_unread(cooper, workdir, size):
+    """An app that ends with input on its way, and a reader who takes his time: all that it wrote arrives, and its status."""
+    (workdir / "input").write_bytes(bytes(size))
+    for _ in range(5):
+        with open(workdir / "input", "rb") as stdin:
+            with cooper.background("run", "--rm", "-i", "busybox", "sh", "-c", "seq 1 20000; exit 3", stdin=stdin) as running:
+                time.sleep(0.4)
+                out = running.child.stdout.read()
+                assert running.child.wait(30) == 3
+        assert len(out.splitlines()) == 20000
+
+
 def test_killed_by_signal(cooper):
     """An app that a signal ended: 128 + its number."""
     cooper.sh("sh -c 'kill -9 $$' & wait $!; exit $?").check(137)
