@@ -52,6 +52,9 @@ Status wait_v1(const std::string& directory, bool freeze, const Deadline& deadli
   for (int round = 1;; ++round) {
     ASSIGN_OR_RETURN(const std::string state, v1_state(directory));
     if (state == (freeze ? "FROZEN" : "THAWED")) return {};
+    // Somebody who kills what is inside, as a rule: to ask again would keep it from ending.
+    if (freeze && state == "THAWED")
+      return Error(Errc::kWrongState, "cgroup " + quoted(directory) + " was thawed by somebody else while it froze");
     if (deadline.passed())
       return Error(Errc::kTimeout, "cgroup " + quoted(directory) + " is " + quoted(state) + " after the time limit",
                    ETIMEDOUT);
@@ -62,7 +65,7 @@ Status wait_v1(const std::string& directory, bool freeze, const Deadline& deadli
       RETURN_IF_ERROR(write_frozen(directory, false, false));
       Backoff().sleep();
     }
-    if (freeze) RETURN_IF_ERROR(write_frozen(directory, false, true));
+    RETURN_IF_ERROR(write_frozen(directory, false, freeze));
   }
 }
 

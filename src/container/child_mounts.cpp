@@ -12,6 +12,7 @@
 #include <array>
 
 #include "base/strings.h"
+#include "io/file.h"
 #include "sys/file.h"
 #include "sys/mount.h"
 
@@ -446,14 +447,43 @@ Result<NodePlaces::Place> NodePlaces::find(std::string_view path, const io::Root
   return Place{last_, std::string(name)};
 }
 
+// What the host calls the device, "" when it does not know it: DEVNAME of its uevent.
+std::string host_name(const CreateDevice& device) {
+  const std::string number = std::to_string(device.major) + ":" + std::to_string(device.minor);
+  const auto text =
+      io::read_file("/sys/dev/" + std::string(S_ISBLK(device.mode) ? "block/" : "char/") + number + "/uevent");
+  if (!text.ok()) return {};
+  for (const std::string_view line : split(*text, '\n')) {
+    if (line.starts_with("DEVNAME=")) return "/dev/" + std::string(line.substr(8));
+  }
+  return {};
+}
+
+// The host's node of that kind and number, as a detached mount: that of the same path, or the one that the host has for
+// the device. User namespaces can make none.
+Result<UniqueFd> bind_device(const CreateDevice& device) {
+  for (const std::string& path : {device.path, host_name(device)}) {
+    if (path.empty()) continue;
+    const auto node = sys::openat(sys::kCwd, path, O_PATH);
+    if (!node.ok()) continue;
+    ASSIGN_OR_RETURN(const struct stat info, sys::fstat(*node));
+    if ((info.st_mode & S_IFMT) != (device.mode & S_IFMT) || info.st_rdev != makedev(device.major, device.minor))
+      continue;
+    return sys::open_tree(*node, "", OPEN_TREE_CLONE | AT_EMPTY_PATH);
+  }
+  return Error(Errc::kNotFound, "the host has no node of " + std::string(S_ISBLK(device.mode) ? "block" : "character") +
+                                    " device " + std::to_string(device.major) + ":" + std::to_string(device.minor) +
+                                    " to bind, and a user namespace can make none");
+}
+
 Status create_device(const CreateDevice& device, const io::RootDir& root, NodePlaces& places) {
   ASSIGN_OR_RETURN(const auto parent, places.find(device.path, root));
   if (device.bind) {
-    // A user namespace cannot make nodes: bind the host's.
-    ASSIGN_OR_RETURN(const UniqueFd tree, sys::open_tree(sys::kCwd, device.path, OPEN_TREE_CLONE));
+    auto tree = bind_device(device);
+    if (!tree.ok()) return std::move(tree).error().with("device " + quoted(device.path));
     auto place = sys::openat(parent.dir, parent.name, O_CREAT | O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, 0666);
     if (!place.ok()) return std::move(place).error().with("device " + quoted(device.path));
-    return sys::move_mount(tree, *place);
+    return sys::move_mount(*tree, *place);
   }
   const dev_t number = makedev(device.major, device.minor);
   Status made = sys::mknodat(parent.dir, parent.name, device.mode, number);

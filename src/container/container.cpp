@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 
 #include "base/strings.h"
 #include "container/hooks.h"
@@ -81,6 +82,26 @@ Result<std::optional<cgroup::Group>> recorded_group(const StateRecord& record) {
   return std::optional<cgroup::Group>();
 }
 
+Status thaw_if_frozen(const StateRecord& record) {
+  ASSIGN_OR_RETURN(auto group, recorded_group(record));
+  if (!group) return {};
+  ASSIGN_OR_RETURN(const bool frozen, group->frozen());
+  return frozen ? group->thaw() : Status();
+}
+
+// SIGKILL is on its way to it (proc_pid_status(5)).
+bool is_being_killed(pid_t pid) {
+  const auto text = io::read_file("/proc/" + std::to_string(pid) + "/status", 65536);
+  if (!text.ok()) return false;
+  return std::ranges::any_of(split(*text, '\n'), [](std::string_view line) {
+    if (!line.starts_with("SigPnd:\t") && !line.starts_with("ShdPnd:\t")) return false;
+    line.remove_prefix(sizeof "SigPnd:\t" - 1);
+    std::uint64_t pending = 0;
+    (void)std::from_chars(line.data(), line.data() + line.size(), pending, 16);
+    return (pending >> (SIGKILL - 1) & 1) != 0;
+  });
+}
+
 Status empty_and_remove(const StateRecord& record, cgroup::Group& group) {
   // Nothing is in it, as a rule: the kernel says so when it is removed. A unit of systemd is stopped first.
   if (record.systemd_unit.empty() && group.remove(0).ok()) return {};
@@ -124,11 +145,9 @@ Result<RunStatus> Container::status() const {
 
 // Who holds the lock asks: nobody is creating the container any more.
 Result<RunStatus> Container::status_under_lock() {
-  if (record_.created.empty()) {
-    // Damaged is how it may stay; load() has said so already.
-    if (auto again = Factory(options_).load(record_.id); again.ok()) *this = std::move(*again);
-    if (record_.created.empty()) return RunStatus::kStopped;
-  }
+  // It may have been deleted and made anew since it was read. Damaged is how it may stay; load() has said so already.
+  if (auto again = Factory(options_).load(record_.id); again.ok()) *this = std::move(*again);
+  if (record_.created.empty()) return RunStatus::kStopped;
   return status();
 }
 
@@ -167,7 +186,9 @@ Result<UniqueFd> Container::init_pidfd() const {
 
 Status Container::start() {
   const StatePaths paths = state_paths(options_.root, record_.id);
-  ASSIGN_OR_RETURN(const RecordFile lock, RecordFile::lock(paths.record()));
+  auto lock = RecordFile::lock(paths.record());
+  if (!lock.ok() && lock.error().errno_value() == ENOENT) return does_not_exist(record_.id);
+  if (!lock.ok()) return std::move(lock).error();
   ASSIGN_OR_RETURN(const RunStatus now, status_under_lock());
   if (record_.created.empty()) {
     return Error(Errc::kWrongState, "cannot start container " + quoted(record_.id) + ": its creation was interrupted")
@@ -213,7 +234,7 @@ Status Container::start() {
   }
   (void)!sys::pidfd_send_signal(pidfd, SIGKILL).ok();
   (void)!sys::pidfd_wait(pidfd, kKillWaitMs).ok();
-  if (Status removed = remove_under_lock(spec.ok() ? &*spec : nullptr, lock); !removed.ok())
+  if (Status removed = remove_under_lock(spec.ok() ? &*spec : nullptr, *lock); !removed.ok())
     log::warning("delete container " + quoted(record_.id) + ": " + removed.error().message());
   return started;
 }
@@ -245,12 +266,9 @@ Status Container::kill(int signal, bool all) {
     return group.kill_all(signal);
   }
   RETURN_IF_ERROR(sys::pidfd_send_signal(pidfd, signal));
-  // A frozen process cannot die: a paused container that is killed must be thawed (runc does the same).
-  if (signal == SIGKILL && now == RunStatus::kPaused) {
-    ASSIGN_OR_RETURN(auto group, open_group(record_));
-    return group.thaw();
-  }
-  return {};
+  // A frozen process cannot die: a paused container that is killed must be thawed (runc does the same). Whoever pauses
+  // it at this moment looks for the signal after that (pause()).
+  return signal == SIGKILL ? thaw_if_frozen(record_) : Status();
 }
 
 Status Container::pause() {
@@ -259,7 +277,11 @@ Status Container::pause() {
   if (record_.cgroup_path.empty())
     return Error(Errc::kUnsupported, "cannot pause container " + quoted(record_.id) + ": it has no cgroup");
   ASSIGN_OR_RETURN(auto group, open_group(record_));
-  return group.freeze();
+  RETURN_IF_ERROR(group.freeze());
+  if (!is_being_killed(record_.pid)) return {};
+  // Frozen it would never end.
+  RETURN_IF_ERROR(group.thaw());
+  return not_running(record_, RunStatus::kStopped);
 }
 
 Status Container::resume() {
@@ -312,16 +334,13 @@ Status Container::update(const oci::Resources& resources, const std::vector<std:
 }
 
 // Kills the init, thaws it if it is paused, and waits for its end.
-Status Container::end_init(RunStatus now) {
+Status Container::end_init() {
   auto pidfd = init_pidfd();
   if (!pidfd.ok()) return pidfd.error().code() == Errc::kNotFound ? Status() : Status(std::move(pidfd).error());
   Status sent = sys::pidfd_send_signal(*pidfd, SIGKILL);
   if (!sent.ok() && sent.error().errno_value() != ESRCH)
     return std::move(sent).error().with("kill the init of container " + quoted(record_.id));
-  if (now == RunStatus::kPaused) {
-    ASSIGN_OR_RETURN(auto group, recorded_group(record_));
-    if (group) RETURN_IF_ERROR(group->thaw());
-  }
+  RETURN_IF_ERROR(thaw_if_frozen(record_));
   ASSIGN_OR_RETURN(const bool ended, sys::pidfd_wait(*pidfd, kKillWaitMs));
   if (!ended) return Error(Errc::kTimeout, "container " + quoted(record_.id) + " did not end after SIGKILL");
   return {};
@@ -348,7 +367,7 @@ Status Container::destroy(bool force) {
     if (!read.ok() && may_work_later(read.error())) return std::move(read).error();
     if (read.ok()) spec = std::move(read).value();
   }
-  if (alive) RETURN_IF_ERROR(end_init(now));
+  if (alive) RETURN_IF_ERROR(end_init());
   return remove_under_lock(spec ? &*spec : nullptr, *locked);
 }
 

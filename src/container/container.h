@@ -217,6 +217,8 @@ class Container {
   Status add_mount(const oci::Mount& mount) const;
   // Errc::kInvalidArgument for what is no mount point.
   Status remove_mount(const std::string& destination) const;
+  // Whether a further process may be started now, as exec() asks itself; what the container is.
+  Result<RunStatus> check_exec(bool ignore_paused) const;
   // A second process in the container's namespaces and cgroup, child of the caller.
   Result<Created> exec(const ExecOptions& options);
   // Of a stopped container, as far as somebody who could know has written it down, or the kernel still knows.
@@ -235,7 +237,7 @@ class Container {
   Result<RunStatus> status_under_lock();
   Status remove_under_lock(const oci::Config* spec, const RecordFile& file);
   Status take_over_listener(const oci::Config& spec, BorrowedFd socket, BorrowedFd listener) const;
-  Status end_init(RunStatus now);
+  Status end_init();
   Status check_checkpoint();
   Status dump(const CheckpointOptions& options);
   Status dump_into(const CriuDirectories& directories, const CheckpointOptions& options);

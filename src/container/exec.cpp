@@ -56,6 +56,7 @@ Result<Plan> exec_plan(const StateRecord& record, oci::Config config, const Exec
   plan_options.detach_start = false;
   plan_options.name_process_member = options.name_process_member;
   plan_options.kernel_last_cap = sys::last_cap();
+  plan_options.own_capabilities = sys::permitted_caps().value_or(plan_options.own_capabilities);
   plan_options.apparmor_enabled = apparmor_enabled();
   plan_options.selinux_enabled = selinux_enabled();
   ASSIGN_OR_RETURN(Plan process, make_process_plan(config, plan_options));
@@ -100,6 +101,11 @@ bool has_root(pid_t pid) {
 }
 
 // What fails while the container ends says nothing about the process: a clone into a dead PID namespace is ENOMEM.
+Error stopped(const StateRecord& record) {
+  return Error(Errc::kWrongState,
+               "cannot exec in a stopped container: container " + quoted(record.id) + " is not running");
+}
+
 Error exec_error(Error error, BorrowedFd init, const StateRecord& record) {
   // Its processes are killed before the init has ended.
   const bool may_be_its_end = error.errno_value() == ENOMEM || error.code() == Errc::kSystem;
@@ -107,26 +113,29 @@ Error exec_error(Error error, BorrowedFd init, const StateRecord& record) {
     const auto ended = sys::pidfd_wait(init, may_be_its_end ? 100 : 0);
     if (!ended.ok() || !*ended) return error;
   }
-  const std::string& id = record.id;
-  return Error(Errc::kWrongState, "cannot exec in a stopped container: container " + quoted(id) + " is not running");
+  return stopped(record);
 }
 
 }  // namespace
 
-Result<Created> Container::exec(const ExecOptions& options) {
-  RETURN_IF_ERROR(check_preserved_fds(options.preserve_fds));
+Result<RunStatus> Container::check_exec(bool ignore_paused) const {
   ASSIGN_OR_RETURN(const RunStatus now, status());
-  if (now == RunStatus::kStopped) {
-    return Error(Errc::kWrongState,
-                 "cannot exec in a stopped container: container " + quoted(record_.id) + " is not running");
-  }
+  if (now == RunStatus::kStopped) return stopped(record_);
   if (now == RunStatus::kCreating)
     return Error(Errc::kWrongState, "cannot exec in container " + quoted(record_.id) + " while it is being created");
-  if (now == RunStatus::kPaused && !options.ignore_paused) {
+  if (now == RunStatus::kPaused && !ignore_paused) {
     return Error(Errc::kWrongState, "cannot exec in a paused container: " + quoted(record_.id))
         .with_hint("resume it, or use --ignore-paused");
   }
-  ASSIGN_OR_RETURN(const UniqueFd init, init_pidfd());
+  return now;
+}
+
+Result<Created> Container::exec(const ExecOptions& options) {
+  RETURN_IF_ERROR(check_preserved_fds(options.preserve_fds));
+  ASSIGN_OR_RETURN(const RunStatus now, check_exec(options.ignore_paused));
+  auto pidfd = init_pidfd();
+  if (!pidfd.ok()) return pidfd.error().code() == Errc::kNotFound ? stopped(record_) : std::move(pidfd).error();
+  const UniqueFd init = std::move(*pidfd);
   auto namespaces = foreign_namespaces(record_.pid);
   if (!namespaces.ok()) return exec_error(std::move(namespaces).error(), init, record_);
   auto root = sys::openat(sys::kCwd, "/proc/" + std::to_string(record_.pid) + "/root", O_PATH | O_DIRECTORY);

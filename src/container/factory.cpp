@@ -16,6 +16,7 @@
 #include "container/state.h"
 #include "container/timing.h"
 #include "container/unit.h"
+#include "container/validate_rules.h"
 #include "io/file.h"
 #include "log/log.h"
 #include "spec/oci_runtime/defaults.h"
@@ -41,6 +42,7 @@ PlanOptions plan_options(const CreateOptions& options, const FactoryOptions& fac
   out.rootless = factory.rootless;
   out.detach_start = options.detach_start;
   out.kernel_last_cap = sys::last_cap();
+  out.own_capabilities = sys::permitted_caps().value_or(out.own_capabilities);
   out.apparmor_enabled = apparmor_enabled();
   out.selinux_enabled = selinux_enabled();
   out.root_override = options.root_override;
@@ -178,6 +180,18 @@ Status check_preserved_fds(int count) {
   return {};
 }
 
+namespace {
+
+// What is wrong with the caller and the host for this container, before anything is done.
+Status check_host(const oci::Config& config, const CreateOptions& options) {
+  RETURN_IF_ERROR(check_preserved_fds(options.preserve_fds));
+  RETURN_IF_ERROR(rules::check_sysctl_places(config));
+  // Before anything that only systemd would mind, such as the form of cgroupsPath.
+  return options.systemd_cgroup ? dbus::Systemd::available() : Status();
+}
+
+}  // namespace
+
 Result<Plan> Factory::plan(const oci::Config& config, const CreateOptions& options) {
   ASSIGN_OR_RETURN(const cgroup::Layout layout, cgroup::probe_layout());
   return make_plan(config, plan_options(options, options_, layout));
@@ -185,9 +199,7 @@ Result<Plan> Factory::plan(const oci::Config& config, const CreateOptions& optio
 
 Result<Created> Factory::create(const oci::Config& config, const CreateOptions& options) {
   ASSIGN_OR_RETURN(const ContainerId id, ContainerId::parse(options.id));
-  RETURN_IF_ERROR(check_preserved_fds(options.preserve_fds));
-  // Before anything that only systemd would mind, such as the form of cgroupsPath.
-  if (options.systemd_cgroup) RETURN_IF_ERROR(dbus::Systemd::available());
+  RETURN_IF_ERROR(check_host(config, options));
   // Before the plan: nothing takes longer, and it is made on another processor.
   NetworkAhead network;
   if (const auto wanted = plan_network_ahead(config, options.extras, options_.rootless))
@@ -256,6 +268,8 @@ Result<Created> Factory::create(const oci::Config& config, const CreateOptions& 
     if (Status undone = undo_shared_mounts(record.mounts); !undone.ok()) log::warning(undone.error().message());
     // Whatever hooks had set up is theirs to take down (runtime specification, lifecycle).
     if (!config.hooks.poststop.empty()) {
+      // While the hooks run somebody else may make the id anew.
+      forget.dismiss();
       (void)!remove_state(paths).ok();
       run_poststop(config, Container(options_, record, {}).oci_state(RunStatus::kStopped));
     }
@@ -272,6 +286,8 @@ Result<Created> Factory::create(const oci::Config& config, const CreateOptions& 
       (void)!sys::waitpid(created.pid).ok();
       if (Status removed = Container(options_, record, {}).remove_under_lock(&config, file); !removed.ok())
         log::warning(removed.error().message());
+      else
+        forget.dismiss();
       return std::move(hooks).error();
     }
   }

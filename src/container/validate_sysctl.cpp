@@ -3,6 +3,8 @@
 
 #include "base/strings.h"
 #include "container/validate_rules.h"
+#include "sys/file.h"
+#include "sys/tables.h"
 
 namespace cooper::container::rules {
 namespace {
@@ -12,25 +14,35 @@ constexpr std::array<std::string_view, 8> kIpcSysctls{"kernel/msgmax", "kernel/m
                                                       "kernel/sem",    "kernel/shmall",         "kernel/shmmax",
                                                       "kernel/shmmni", "kernel/shm_rmid_forced"};
 
+// The namespace that the sysctl is of; nullptr: of none.
+const char* namespace_of(std::string_view path) {
+  if (std::find(kIpcSysctls.begin(), kIpcSysctls.end(), path) != kIpcSysctls.end() || path.starts_with("fs/mqueue/"))
+    return "ipc";
+  if (path.starts_with("net/")) return "network";
+  if (path == "kernel/hostname" || path == "kernel/domainname") return "uts";
+  return nullptr;
+}
+
+bool is_own_namespace(const oci::Namespace& ns) {
+  const auto* kind = sys::namespace_by_oci_name(ns.type);
+  if (ns.path.empty() || kind == nullptr) return false;
+  const auto own = sys::fstatat(sys::kCwd, "/proc/self/ns/" + std::string(kind->proc_name), 0);
+  const auto joined = sys::fstatat(sys::kCwd, ns.path, 0);
+  return own.ok() && joined.ok() && own->st_dev == joined->st_dev && own->st_ino == joined->st_ino;
+}
+
 Status check_one(const oci::Config& config, const std::string& key, const std::string& pointer) {
   const std::string path = sysctl_path(key);
   if (path.empty()) return fail(pointer, quoted(key) + " is not a sysctl name");
-  const auto need = [&](std::string_view type) -> Status {
-    if (find_namespace(config, type) != nullptr) return {};
-    return fail(pointer, "sysctl " + quoted(key) + " needs a " + std::string(type) +
-                             " namespace: without one it would change the host");
-  };
-  if (std::find(kIpcSysctls.begin(), kIpcSysctls.end(), path) != kIpcSysctls.end() || path.starts_with("fs/mqueue/"))
-    return need("ipc");
-  if (path.starts_with("net/")) return need("network");
-  if (path == "kernel/hostname" || path == "kernel/domainname") {
-    const bool host = path == "kernel/hostname";
-    if (!(host ? config.hostname : config.domainname).empty()) {
-      return fail(pointer, "sysctl " + quoted(key) + " conflicts with /" + (host ? "hostname" : "domainname"));
-    }
-    return need("uts");
-  }
-  return fail(pointer, "sysctl " + quoted(key) + " is not in a namespace of the container and cannot be set");
+  const char* type = namespace_of(path);
+  if (type == nullptr)
+    return fail(pointer, "sysctl " + quoted(key) + " is not in a namespace of the container and cannot be set");
+  if ((path == "kernel/hostname" && !config.hostname.empty()) ||
+      (path == "kernel/domainname" && !config.domainname.empty()))
+    return fail(pointer, "sysctl " + quoted(key) + " conflicts with /" + path.substr(sizeof "kernel/" - 1));
+  if (find_namespace(config, type) != nullptr) return {};
+  return fail(pointer, "sysctl " + quoted(key) + " needs a " + std::string(type) +
+                           " namespace: without one it would change the host");
 }
 
 std::string escape_pointer(std::string_view name) {
@@ -67,6 +79,18 @@ std::string sysctl_path(std::string_view key) {
 Status check_sysctl(const oci::Config& config) {
   for (const auto& [key, value] : config.linux->sysctl) {
     RETURN_IF_ERROR(check_one(config, key, "/linux/sysctl/" + escape_pointer(key)));
+  }
+  return {};
+}
+
+Status check_sysctl_places(const oci::Config& config) {
+  if (!config.linux) return {};
+  for (const auto& [key, value] : config.linux->sysctl) {
+    const char* type = namespace_of(sysctl_path(key));
+    const oci::Namespace* ns = type == nullptr ? nullptr : find_namespace(config, type);
+    if (ns == nullptr || !is_own_namespace(*ns)) continue;
+    return fail("/linux/sysctl/" + escape_pointer(key), "sysctl " + quoted(key) + " would change the host: the " +
+                                                            std::string(type) + " namespace that is joined is its own");
   }
   return {};
 }

@@ -1,6 +1,7 @@
 """Many at once: one id twice, start and delete racing, 200 starts side by side."""
 
 import os
+import time
 
 import pytest
 
@@ -137,3 +138,60 @@ def test_execs_and_delete(runtime, bundle):
         runtime("delete", "--force", bundle.id).check()
         for result in finish(runs, 20):
             assert result.rc in (137, 255, 1), result
+
+
+@pytest.mark.differs(runc="1.1: a container that is killed while it is paused stays frozen", crun="1.8 too")
+@pytest.mark.parametrize("words", [("kill", "KILL"), ("delete", "--force")], ids=" ".join)
+def test_pause_against_the_end(runtime, bundle, words):
+    """Whoever pauses a container at the moment it is killed does not keep it from ending."""
+    bundle.sh("sleep 1000")
+    end = ("kill", bundle.id, "KILL") if words[0] == "kill" else ("delete", "--force", bundle.id)
+    for round_ in range(40):
+        runtime.run_detached(bundle).check()
+        pause = spawn(runtime, "pause", bundle.id)
+        time.sleep(round_ % 8 / 2000)
+        paused, ended = finish([pause, spawn(runtime, *end)])
+        ended.check()
+        assert paused.rc in (0, 1), paused
+        if words[0] == "kill":
+            runtime.wait_status(bundle.id, "stopped")
+            runtime("delete", bundle.id).check()
+        assert not runtime.has_state(bundle.id)
+
+
+@pytest.mark.differs(runc="1.1: the hooks run while the record is there", crun="1.8 too")
+@pytest.mark.parametrize("kind", ["createRuntime", "poststart"])
+def test_made_anew_during_poststop(runtime, bundle, make_bundle, workdir, kind):
+    """A start fails and its poststop hooks run; a container that takes the id meanwhile keeps its record."""
+    bundle.sh("sleep 1000").hook(kind, "/bin/false").hook("poststop", "/bin/sh", "-c", f"touch {workdir}/here; sleep 0.5").save()
+    other = make_bundle("other", tree=bundle.rootfs).sh("sleep 1000")
+    other.id = bundle.id
+    other.save()
+    with runtime.background("run", "--bundle", bundle.path, bundle.id) as first:
+        proc.until(lambda: (workdir / "here").exists(), what="the poststop hook")
+        runtime.detached("run", "--detach", "--bundle", other.path, other.id).check()
+        assert first.wait().rc == 1
+    assert runtime.status(other.id) == "running"
+    runtime("delete", "--force", other.id).check()
+
+
+@pytest.mark.differs(runc="has no such lock", crun="has no such lock")
+def test_made_anew_before_delete(runtime, bundle, workdir):
+    """delete judges the container that it locks, not the one of that id which it read before: it removes no running one."""
+    bundle.sh("exit 0")
+    runtime.run_detached(bundle).check()
+    runtime.wait_status(bundle.id, "stopped")
+    trace = ("strace", "-o", workdir / "trace", "-e", "trace=openat")
+    proc.run(*trace, *runtime.argv("delete", bundle.id), env=runtime.environ).check()
+    opened = [line for line in (workdir / "trace").read_text().splitlines() if "openat(" in line]
+    when = 1 + next(i for i, line in enumerate(opened) if bundle.id in line and "O_RDWR" in line)
+    runtime.run_detached(bundle).check()
+    runtime.wait_status(bundle.id, "stopped")
+    held = (*trace, "-e", f"inject=openat:delay_enter=1500000:when={when}")
+    with proc.Background(*held, *runtime.argv("delete", bundle.id), env=runtime.environ) as late:
+        time.sleep(0.5)
+        runtime("delete", bundle.id).check()
+        runtime.run_detached(bundle.sh("sleep 1000")).check()
+        late.wait().fails("not stopped", rc=1)
+    assert runtime.status(bundle.id) == "running"
+    runtime("delete", "--force", bundle.id).check()

@@ -252,6 +252,28 @@ class TestUser:
         lines = [l.split() for l in runtime.output(bundle.args("cat", "/proc/self/uid_map")).splitlines()]
         assert lines == [["0", "100000", "2000"], ["2000", "300000", "10"]]
 
+    def test_devices_by_number(self, runtime, bundle):
+        """A device is its numbers: the host's node of them is bound, whatever its name; another one of that name is not."""
+        bundle.userns()
+        bundle.linux["devices"] = [
+            {"path": "/dev/other", "type": "c", "major": 1, "minor": 5},
+            {"path": "/dev/loop-control", "type": "c", "major": 1, "minor": 3},
+        ]
+        out = runtime.output(bundle.sh("for n in other loop-control; do stat -c '%t,%T' /dev/$n; done; head -c 1 /dev/other | od -An -td1; echo x > /dev/loop-control"))
+        assert out.split() == ["1,5", "1,3", "0"]
+
+    def test_device_that_the_host_has_not(self, runtime, bundle):
+        """There is nothing to bind: an error that names the device and its numbers."""
+        bundle.userns()
+        bundle.linux["devices"] = [{"path": "/dev/none", "type": "b", "major": 399, "minor": 7}]
+        runtime.run(bundle).fails("/dev/none", "399:7", rc=1)
+
+    def test_user_that_is_not_mapped(self, runtime, bundle):
+        """The error says what is the matter with the id."""
+        bundle.userns(100000, 1000)
+        bundle.process["user"] = {"uid": 5000, "gid": 0}
+        runtime.run(bundle).fails("set the user", "maps", rc=1)
+
     def test_setgroups_works(self, runtime, bundle):
         """additionalGids are set in a privileged user namespace."""
         bundle.userns()
@@ -335,3 +357,15 @@ def test_mount_namespace_is_private(runtime, bundle):
     """Mounts of the container are not seen outside."""
     with runtime.running(bundle.sh("sleep 1000")):
         assert not [m for m in mountinfo.read() if m.point.startswith(str(bundle.rootfs))]
+
+
+@pytest.mark.differs(crun="1.8 sets them there")
+@pytest.mark.parametrize("kind, name", [("network", "net.ipv4.ip_forward"), ("ipc", "kernel.msgmax"), ("uts", "kernel.domainname")])
+def test_sysctl_of_the_host(runtime, bundle, kind, name):
+    """Joining the caller's own namespace by path does not make its sysctls the container's."""
+    bundle.namespace(kind, path=f"/proc/{os.getpid()}/ns/{'net' if kind == 'network' else kind}")
+    bundle.config.pop("hostname", None)
+    path = pathlib.Path("/proc/sys") / name.replace(".", "/")
+    before = path.read_text()
+    bundle.linux["sysctl"] = {name: before.strip()}
+    runtime.run(bundle).fails("sysctl", name, rc=1)

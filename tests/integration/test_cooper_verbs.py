@@ -266,6 +266,16 @@ def test_attach_to_one_that_ended(cooper, unique):
     cooper("attach", name).fails("not running", "logs", rc=125)
 
 
+def test_attach_to_one_that_ends(cooper, unique):
+    """At the very end: the app's status, or that it is not running; the monitor that goes with it is nobody's concern."""
+    for round_ in range(30):
+        name = unique()
+        cooper("run", "-d", "--name", name, "busybox", "sh", "-c", f"usleep {round_ * 1000}; echo x; exit 4").check()
+        result = cooper("attach", "--no-stdin", name)
+        assert (result.rc == 4 and result.out in ("", "x\n")) or (result.rc == 125 and "not running" in result.err), result
+        cooper("rm", name).check()
+
+
 def test_attach_without_input_leaves_it_running(cooper, unique):
     """A client that has no input, and did not start the app, does not end it."""
     with cooper.running(unique(), "-i", "-t", command=("sh",)) as name:

@@ -138,13 +138,15 @@ Result<int> run_exec(const Call& call) {
   if (const auto config = container.config(); config.ok() && container::may_open_executables(*config))
     RETURN_IF_ERROR(container::seal_executable_copy());
   container::ExecOptions options;
+  options.ignore_paused = arguments.flag("ignore-paused");
+  // Before its configuration, which one that is being created may not have yet.
+  ASSIGN_OR_RETURN([[maybe_unused]] const auto now, container.check_exec(options.ignore_paused));
   RETURN_IF_ERROR(read_process(call, container, options));
   ASSIGN_OR_RETURN(options.console_socket, absolute_path(arguments.value("console-socket")));
   ASSIGN_OR_RETURN(options.pidfd_socket, absolute_path(arguments.value("pidfd-socket")));
   ASSIGN_OR_RETURN(options.pid_file, absolute_path(arguments.value("pid-file")));
   ASSIGN_OR_RETURN(const auto preserve, arguments.number<std::uint16_t>("preserve-fds"));
   options.preserve_fds = preserve.value_or(0);
-  options.ignore_paused = arguments.flag("ignore-paused");
   ASSIGN_OR_RETURN(options.sub_cgroups, parse_sub_cgroups(arguments.list("cgroup")));
   const bool detach = arguments.flag("detach");
   const bool terminal = options.process.terminal;

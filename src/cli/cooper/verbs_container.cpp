@@ -107,12 +107,16 @@ Result<int> attach(const Context& context, const Args& args) {
   ASSIGN_OR_RETURN(const Target target, find_target(engine, args.positional().front()));
   ASSIGN_OR_RETURN(const pod::PodInfo info, engine.info(target.uuid));
   ASSIGN_OR_RETURN(const pod::AppInfo* app, select_app(info, target.app));
-  if (app->state != "running" && app->state != "paused") {
+  const auto not_running = [&] {
     return Error(Errc::kWrongState, quoted(args.positional().front()) + " is not running")
         .with_hint("cooper logs has its output");
-  }
+  };
+  if (app->state != "running" && app->state != "paused") return not_running();
   ASSIGN_OR_RETURN(UniqueFd socket, engine.monitor_socket(target.uuid));
-  ASSIGN_OR_RETURN(monitor::Client client, monitor::Client::adopt(std::move(socket)));
+  auto adopted = monitor::Client::adopt(std::move(socket));
+  if (!adopted.ok() && adopted.error().code() == Errc::kWrongState) return not_running();
+  if (!adopted.ok()) return std::move(adopted).error();
+  monitor::Client& client = *adopted;
   options.app = app->name;
   options.terminal = app->terminal;
   options.stdin_open = app->stdin_open && !args.enabled("no-stdin");
@@ -120,7 +124,8 @@ Result<int> attach(const Context& context, const Args& args) {
   request.app = app->name;
   request.in = options.stdin_open;
   request.hold_back = true;
-  RETURN_IF_ERROR(client.attach(request));
+  // An app that ends this moment: what the monitor has said at last is still to be read.
+  if (Status attached = client.attach(request); !attached.ok() && !client.pending()) return std::move(attached).error();
   ASSIGN_OR_RETURN(SignalInbox signals, SignalInbox::open());
   ASSIGN_OR_RETURN(const SessionEnd end, run_session(client, options, std::move(signals)));
   return status_of(engine, target.uuid, end, app->name);
