@@ -72,7 +72,8 @@ Status inflate_error(InflateWord word) {
 Result<std::size_t> receive_inflate_size(BorrowedFd socket) {
   InflateSize message = 0;
   std::array<char, sizeof message + 1> bytes{};
-  const ssize_t n = sys::retry_receive([&] { return ::recv(socket.get(), bytes.data(), bytes.size(), 0); });
+  // read(2): cooper-inflate, which receives sizes as well, may call no other.
+  const ssize_t n = sys::retry_receive([&] { return ::read(socket.get(), bytes.data(), bytes.size()); });
   if (n < 0) return Error::from_errno(errno, "receive a size");
   if (n != static_cast<ssize_t>(sizeof message)) return Error(Errc::kSystem, "no size was received");
   std::memcpy(&message, bytes.data(), sizeof message);
