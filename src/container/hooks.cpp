@@ -33,15 +33,18 @@ Result<bool> ends_in_time(pid_t pid, std::int64_t timeout_s) {
   return sys::pidfd_wait(pidfd, static_cast<int>(std::min<std::int64_t>(timeout_s, 2000000) * 1000));
 }
 
-Status run_hook(const oci::Hook& hook, std::string_view state_json) {
+Status run_hook(const oci::Hook& hook, std::string_view state_json, const std::vector<std::string>* env) {
   ASSIGN_OR_RETURN(const UniqueFd input, state_input(state_json));
-  ASSIGN_OR_RETURN(const UniqueFd errors, sys::memfd_create("hook-stderr", 0));
+  ASSIGN_OR_RETURN(const UniqueFd said, sys::memfd_create("hook-output", 0));
+  if (::fcntl(said.get(), F_SETFL, O_APPEND) != 0)
+    return Error::from_errno(errno, "make a file for what the hook says");
   ASSIGN_OR_RETURN(const pid_t pid,
                    spawn_program({.path = hook.path,
                                   .args = hook.args.empty() ? std::vector<std::string>{hook.path} : hook.args,
-                                  .env = &hook.env,
+                                  .env = hook.env.empty() ? env : &hook.env,
                                   .input = input,
-                                  .errors = errors,
+                                  .output = said,
+                                  .errors = said,
                                   .own_group = true}));
   if (hook.timeout_s) {
     auto ended = ends_in_time(pid, *hook.timeout_s);
@@ -50,13 +53,13 @@ Status run_hook(const oci::Hook& hook, std::string_view state_json) {
     if (!*ended) return Error(Errc::kTimeout, "did not end within " + std::to_string(*hook.timeout_s) + " s");
   }
   ASSIGN_OR_RETURN(const sys::ExitStatus status, sys::waitpid(pid));
-  // What the hook said goes to the caller's standard error as well.
-  if (const off_t size = ::lseek(errors.get(), 0, SEEK_END); size > 0) {
-    std::string said(static_cast<std::size_t>(std::min<off_t>(size, 65536)), '\0');
-    if (auto n = sys::pread(errors, std::span(said.data(), said.size()), 0); n.ok())
-      (void)!sys::write_all(BorrowedFd(2), said.substr(0, *n)).ok();
+  // All of it goes to the caller's standard error: his standard output is the container's.
+  if (const off_t size = ::lseek(said.get(), 0, SEEK_END); size > 0) {
+    std::string words(static_cast<std::size_t>(std::min<off_t>(size, 65536)), '\0');
+    if (auto n = sys::pread(said, std::span(words.data(), words.size()), 0); n.ok())
+      (void)!sys::write_all(BorrowedFd(2), words.substr(0, *n)).ok();
   }
-  return program_result(status, errors);
+  return program_result(status, said);
 }
 
 }  // namespace
@@ -65,9 +68,10 @@ bool is_hook_failure(const Error& error, std::string_view kind) {
   return error.message().starts_with(std::string(kind) + " hook #");
 }
 
-Status run_hooks(std::string_view kind, const std::vector<oci::Hook>& hooks, std::string_view state_json) {
+Status run_hooks(std::string_view kind, const std::vector<oci::Hook>& hooks, std::string_view state_json,
+                 const std::vector<std::string>* env) {
   for (std::size_t i = 0; i < hooks.size(); ++i) {
-    if (Status done = run_hook(hooks[i], state_json); !done.ok()) {
+    if (Status done = run_hook(hooks[i], state_json, env); !done.ok()) {
       return std::move(done).error().with(std::string(kind) + " hook #" + std::to_string(i) + " " +
                                           quoted(hooks[i].path));
     }

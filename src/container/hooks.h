@@ -11,9 +11,11 @@
 namespace cooper::container {
 
 // In order; the first failure (exit status, signal, timeout, missing program) ends the list and is returned with the
-// hook's path and the last line it wrote to standard error. Hooks inherit no descriptor but 0 (the state), 1 and 2
-// (also none that the caller of the runtime left open), and only the environment given.
-Status run_hooks(std::string_view kind, const std::vector<oci::Hook>& hooks, std::string_view state_json);
+// hook's path and the last line it said. Hooks inherit no descriptor (also none that the caller of the runtime left
+// open): 0 is the state, and what they write to 1 and 2 goes to our standard error when they have ended, up to 64 KiB
+// of it. Those without an environment of their own have `env`; nullptr: ours.
+Status run_hooks(std::string_view kind, const std::vector<oci::Hook>& hooks, std::string_view state_json,
+                 const std::vector<std::string>* env = nullptr);
 // True for an error of run_hooks(kind, ...), also when it comes from the container's init.
 bool is_hook_failure(const Error& error, std::string_view kind);
 

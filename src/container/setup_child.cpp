@@ -103,6 +103,13 @@ class Child {
     return {};
   }
 
+  const std::vector<std::string>* process_environment() const {
+    for (const Step& step : c_.plan->steps) {
+      if (const auto* exec = std::get_if<Exec>(&step.body)) return &exec->env;
+    }
+    return nullptr;
+  }
+
   // What the parent mounted for this step.
   BorrowedFd inherited_mount() const {
     for (const auto& [index, fd] : c_.mount_fds) {
@@ -287,7 +294,9 @@ class Child {
     oci::State state = c_.state;
     state.pid = ::getpid();  // as the container sees it, in whose namespaces these hooks run
     state.status = step.kind == "startContainer" ? "created" : "creating";
-    return run_hooks(step.kind, step.hooks, oci::print_state(state));
+    // Programs of the container have what its process has, and nothing of the host's.
+    const bool inside = step.kind == "startContainer";
+    return run_hooks(step.kind, step.hooks, oci::print_state(state), inside ? process_environment() : nullptr);
   }
   Status perform(const PivotRoot& step) {
     RETURN_IF_ERROR(pivot_root(step, *root_, shared_peer_));

@@ -252,3 +252,22 @@ def test_sees_network_namespace(runtime, bundle, log):
     bundle.hook("createRuntime", "/bin/sh", "-c", script)
     inside = runtime.output(bundle.args("readlink", "/proc/self/ns/net"))
     assert proc.until(lambda: (log / "net").read_text()) == inside
+
+
+def test_output(runtime, bundle):
+    """What hooks say goes to standard error: standard output is the container's."""
+    for kind in KINDS:
+        bundle.hook(kind, "/bin/sh", "-c", f"echo {kind} says; echo {kind} warns >&2")
+    result = runtime.run(bundle.sh("echo result")).check()
+    assert result.out == "result\n"
+    for kind in KINDS:
+        assert f"{kind} says\n{kind} warns\n" in result.err
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_without_environment(runtime, bundle, log, kind):
+    """Without one of its own, a hook of the host has the caller's environment, one of the container that of its process."""
+    bundle.hook(kind, "/bin/sh", "-c", f"echo $OF_CALLER,$OF_PROCESS > {log}/env")
+    bundle.process["env"].append("OF_PROCESS=inside")
+    runtime.run(bundle, env={"OF_CALLER": "outside"}).check()
+    assert (log / "env").read_text() == (",inside\n" if kind == "startContainer" else "outside,\n")
