@@ -22,7 +22,13 @@ Error join_error(Error error, const Hierarchy& hierarchy, const std::string& dir
   // Of type "domain invalid" below a threaded group, or "threaded" itself.
   if (hierarchy.v2 && error.errno_value() == EOPNOTSUPP)
     what += ", which is part of a threaded group and takes threads of that group's processes only";
-  return std::move(error).with(std::move(what));
+  // A group of v1 has no real-time for who joins it until it is given some.
+  const bool cpu = !hierarchy.v2 && std::ranges::count(hierarchy.controllers, "cpu") != 0;
+  const bool real_time = cpu && error.errno_value() == EINVAL;
+  error = std::move(error).with(std::move(what));
+  if (real_time)
+    return std::move(error).with_hint("a process with a real-time policy needs linux.resources.cpu.realtimeRuntime");
+  return error;
 }
 
 // Removes the group and its children, depth first. Returns true when nothing is left.

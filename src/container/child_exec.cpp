@@ -167,7 +167,7 @@ Status ExecPreparation::open_labels(const Plan& plan) {
 Status ExecPreparation::find_executable(const Plan& plan, const io::RootDir& root) {
   const Exec* exec = find_step<Exec>(plan);
   const std::string& name = exec->args[0];
-  if (name.empty()) return exec_error(name, ENOENT);
+  if (name.empty()) return Error(Errc::kNotFound, "exec \"\": executable file not found in $PATH", ENOENT);
   if (name.find('/') != std::string::npos) {
     // Relative names are relative to the working directory.
     const std::string path = name[0] == '/' ? name : exec->cwd + "/" + name;
@@ -200,7 +200,12 @@ Status ExecPreparation::prepare_cwd(const Plan& plan, const io::RootDir& root) {
   if (exec->cwd == "/" || exec->cwd.empty()) return {};
   // Only a missing directory is made; what is there but not reachable is for the last mile to judge as the user.
   const auto found = root.open_at(exec->cwd, O_PATH);
-  if (found.ok() || found.error().errno_value() != ENOENT) return {};
+  if (found.ok()) {
+    ASSIGN_OR_RETURN(const struct stat info, sys::fstat(*found));
+    if (S_ISDIR(info.st_mode)) return {};
+    return Error(Errc::kInvalidArgument, "working directory " + quoted(exec->cwd) + " is not a directory", ENOTDIR);
+  }
+  if (found.error().errno_value() != ENOENT) return {};
   auto made = root.make_directories(exec->cwd, 0755);
   if (!made.ok()) return std::move(made).error().with("working directory");
   return {};

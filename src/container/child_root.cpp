@@ -118,7 +118,10 @@ Status pivot_root(const PivotRoot& step, const io::RootDir& root, BorrowedFd sha
     // A peer must be attached to be joined: anywhere in the old tree, which goes away with the next call.
     ASSIGN_OR_RETURN(const UniqueFd place, sys::openat(old_root, "proc", O_PATH | O_DIRECTORY));
     RETURN_IF_ERROR(sys::move_mount(shared_peer, place));
-    RETURN_IF_ERROR(sys::join_peer_group(shared_peer, root.fd()));
+    // EINVAL: the mount the root comes from is shared with nobody. The last change of the root's propagation makes it
+    // the first of its group.
+    Status joined = sys::join_peer_group(shared_peer, root.fd());
+    if (!joined.ok() && joined.error().errno_value() != EINVAL) return std::move(joined).error().with("share the root");
   }
   RETURN_IF_ERROR(sys::umount2(".", MNT_DETACH));
   if (::chdir("/") != 0) return ioctl_error("enter the new root");

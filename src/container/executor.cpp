@@ -21,6 +21,7 @@
 #include "container/timing.h"
 #include "io/file.h"
 #include "log/log.h"
+#include "log/steps.h"
 #include "spec/oci_runtime/print.h"
 #include "sys/cred.h"
 #include "sys/file.h"
@@ -78,6 +79,12 @@ Status Executor::walk() {
 
 Status Executor::prepare() {
   for (const std::string& warning : in_.plan->warnings) log::warning(warning);
+  if (log::enabled(log::Level::kDebug)) {
+    for (const std::string_view line : split(print_text(*in_.plan), '\n')) {
+      if (line.empty() || line.starts_with("warning: ")) continue;
+      log::step("planned", [&] { return log::Fields{{"step", std::string(line)}}; });
+    }
+  }
   for (const Step& step : in_.plan->steps) {
     const auto* load = std::get_if<LoadSeccomp>(&step.body);
     if (load == nullptr || !load->profile) continue;

@@ -78,7 +78,11 @@ Result<std::optional<ExitRecord>> Container::exit_record() const {
   }
   const auto zombie = status_of_zombie(record_);
   if (!zombie) return std::optional<ExitRecord>();
-  return std::optional(ExitRecord{*zombie, had_oom(record_), timestamp_now()});
+  ExitRecord seen{*zombie, had_oom(record_), timestamp_now()};
+  // For later, when its parent has collected it. Who may not write, or finds it deleted meanwhile, has seen it all the
+  // same.
+  (void)!append_exit(path, print_exit_record(seen)).ok();
+  return std::optional(std::move(seen));
 }
 
 Status Container::record_exit(const sys::ExitStatus& status) const {

@@ -30,12 +30,11 @@ constexpr std::array kWords = std::to_array<OptionWord>({
     {"nosymfollow", kAttrSet, MOUNT_ATTR_NOSYMFOLLOW},
     {"symfollow", kAttrClear, MOUNT_ATTR_NOSYMFOLLOW},
     // One field of the attributes, not bits: choosing a value clears the field first. relatime is the kernel's default,
-    // so the
-    // negations go back to it.
+    // so "atime" goes back to it.
     {"relatime", kAtime, MOUNT_ATTR_RELATIME},
     {"atime", kAtime, MOUNT_ATTR_RELATIME},
-    {"norelatime", kAtime, MOUNT_ATTR_RELATIME},
-    {"nostrictatime", kAtime, MOUNT_ATTR_RELATIME},
+    {"norelatime", kNotAtime, MOUNT_ATTR_RELATIME},
+    {"nostrictatime", kNotAtime, MOUNT_ATTR_STRICTATIME},
     {"noatime", kAtime, MOUNT_ATTR_NOATIME},
     {"strictatime", kAtime, MOUNT_ATTR_STRICTATIME},
     // Everything below a bind mount too (mount_setattr with AT_RECURSIVE).
@@ -53,8 +52,8 @@ constexpr std::array kWords = std::to_array<OptionWord>({
     {"rsymfollow", kRecAttrClear, MOUNT_ATTR_NOSYMFOLLOW},
     {"rrelatime", kRecAtime, MOUNT_ATTR_RELATIME},
     {"ratime", kRecAtime, MOUNT_ATTR_RELATIME},
-    {"rnorelatime", kRecAtime, MOUNT_ATTR_RELATIME},
-    {"rnostrictatime", kRecAtime, MOUNT_ATTR_RELATIME},
+    {"rnorelatime", kRecNotAtime, MOUNT_ATTR_RELATIME},
+    {"rnostrictatime", kRecNotAtime, MOUNT_ATTR_STRICTATIME},
     {"rnoatime", kRecAtime, MOUNT_ATTR_NOATIME},
     {"rstrictatime", kRecAtime, MOUNT_ATTR_STRICTATIME},
     // The file system instance.
@@ -111,6 +110,10 @@ void apply(const OptionWord& word, MountOptions& out) {
     case kAtime:
       set_field(out.attr_set, out.attr_clear, MOUNT_ATTR__ATIME, word.value);
       break;
+    case kNotAtime:
+      if ((out.attr_set & MOUNT_ATTR__ATIME) == word.value)
+        set_field(out.attr_set, out.attr_clear, MOUNT_ATTR__ATIME, MOUNT_ATTR_RELATIME);
+      break;
     case kRecAttrSet:
       out.rec_attr_set |= word.value;
       out.rec_attr_clear &= ~word.value;
@@ -121,6 +124,10 @@ void apply(const OptionWord& word, MountOptions& out) {
       break;
     case kRecAtime:
       set_field(out.rec_attr_set, out.rec_attr_clear, MOUNT_ATTR__ATIME, word.value);
+      break;
+    case kRecNotAtime:
+      if ((out.rec_attr_set & MOUNT_ATTR__ATIME) == word.value)
+        set_field(out.rec_attr_set, out.rec_attr_clear, MOUNT_ATTR__ATIME, MOUNT_ATTR_RELATIME);
       break;
     case kSuperblockSet:
       out.superblock_flags |= word.value;

@@ -17,9 +17,11 @@ enum class OptionKind : std::uint8_t {
   kAttrSet,    // value: MOUNT_ATTR_* to set
   kAttrClear,  // value: MOUNT_ATTR_* to clear
   kAtime,      // value: one of the MOUNT_ATTR__ATIME field's values
+  kNotAtime,   // value: the one that is not to be; back to the kernel's default if it is
   kRecAttrSet,
   kRecAttrClear,
   kRecAtime,
+  kRecNotAtime,
   kSuperblockSet,  // value: MS_* of the file system instance
   kSuperblockClear,
   kPropagation,  // value: MS_* (with MS_REC)

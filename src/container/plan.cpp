@@ -139,6 +139,8 @@ std::optional<uid_t> Builder::cgroup_owner() const {
 
 oci::Resources Builder::resources() const {
   oci::Resources out = linux_.resources.value_or(oci::Resources{});
+  // Before 1.3 the specification left open what 0 is, and callers (podman) write it where they mean no limit.
+  if (out.pids_limit == 0 && rules::version_before(config_.oci_version, 1, 3)) out.pids_limit = -1;
   if (options_.extras && options_.extras->exact_device_rules) return out;
   complete_device_rules(out.devices);
   return out;

@@ -328,6 +328,7 @@ struct PlanOptions {
   bool rootless = false;     // no cgroup permission demanded, devices are bound
   bool detach_start = true;  // create: wait for `start` before the exec; false: `run`
   int kernel_last_cap = 40;
+  std::uint64_t own_capabilities = ~std::uint64_t{0};  // what can be granted where no user namespace is made or joined
   // What the host enforces (lsm.h asks the kernel). A label that cannot be applied is a warning (SELinux) or an error
   // (AppArmor).
   bool apparmor_enabled = false;

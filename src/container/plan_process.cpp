@@ -26,6 +26,22 @@ std::uint64_t mask_of(const std::vector<std::string>& names, int last_cap, std::
   return mask;
 }
 
+void warn_of_each(std::uint64_t mask, std::string_view why, std::vector<std::string>& warnings) {
+  const auto names = sys::capability_names();
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    if ((mask >> i & 1) != 0) warnings.push_back("capability " + quoted(names[i]) + " " + std::string(why));
+  }
+}
+
+// What the kernel would refuse is left out, which the specification wants to be told. Not of ambient ones: everybody's
+// `spec` writes some that are not inheritable.
+void warn_of_refused(const SetCredentials& wanted, std::uint64_t effective, std::uint64_t own,
+                     std::vector<std::string>& warnings) {
+  warn_of_each((wanted.permitted | wanted.inheritable) & ~own, "cannot be granted by who lacks it, and is ignored",
+               warnings);
+  warn_of_each(effective & ~wanted.permitted, "is effective but not permitted, and is ignored", warnings);
+}
+
 bool annotated(const oci::Config& config, const char* key) {
   const auto found = config.annotations.find(key);
   return found != config.annotations.end() && (found->second == "1" || found->second == "true");
@@ -71,8 +87,11 @@ SetCredentials plan_credentials(const oci::Process& process, const oci::Config& 
   out.inheritable = mask_of(caps.inheritable, options.kernel_last_cap, warnings);
   // The kernel refuses an effective capability that is not permitted, and an ambient one that is not permitted and
   // inheritable.
-  out.effective = mask_of(caps.effective, options.kernel_last_cap, warnings) & out.permitted;
+  const std::uint64_t effective = mask_of(caps.effective, options.kernel_last_cap, warnings);
+  out.effective = effective & out.permitted;
   out.ambient = mask_of(caps.ambient, options.kernel_last_cap, warnings) & out.permitted & out.inheritable;
+  const bool all = rules::find_namespace(config, "user") != nullptr;
+  warn_of_refused(out, effective, all ? ~std::uint64_t{0} : options.own_capabilities, warnings);
   return out;
 }
 

@@ -482,7 +482,8 @@ TEST(Plan, CredentialsAndWarnings) {
   EXPECT_EQ(credentials.ambient, kKill);
   EXPECT_EQ(credentials.umask, 0022U);
   EXPECT_THAT(plan.warnings, ElementsAre("capability 'CAP_NOSUCH' is unknown and is ignored",
-                                         "capability 'kill' is unknown and is ignored"));
+                                         "capability 'kill' is unknown and is ignored",
+                                         "capability 'CAP_CHOWN' is effective but not permitted, and is ignored"));
 
   config.process->capabilities.reset();
   const auto none = only<SetCredentials>(plan_of(config));

@@ -60,6 +60,9 @@ Error lastmile_error(std::string_view data) {
   std::string what = describe(stage);
   if (!subject.empty()) what += " " + quoted(subject);
   Error error = Error::from_errno(failure.errno_value, what).with_step(step_of(stage));
+  const bool ids = stage == LastMileStage::kUid || stage == LastMileStage::kGid || stage == LastMileStage::kGroups;
+  if (ids && failure.errno_value == EINVAL)
+    return std::move(error).with_hint("the id is not among those that the container's user namespace maps");
   if (stage == LastMileStage::kExec && failure.errno_value == ENOENT) {
     return std::move(error).with_hint(
         "the file exists: the interpreter of the script or the dynamic loader of the program is missing");

@@ -79,7 +79,6 @@ bool is_descriptor_path(const std::string& path) {
 
 Status check_program(const oci::Process& process, const Member& at) {
   if (process.args.empty()) return (at / "args").fail("must name the program to run");
-  if (process.args[0].empty()) return (at / "args" / 0).fail("must not be empty");
   if (process.cwd.empty() || process.cwd[0] != '/')
     return (at / "cwd").fail(quoted(process.cwd) + " must be an absolute path");
   if (is_descriptor_path(process.cwd))

@@ -98,6 +98,13 @@ Status capset(CapMask effective, CapMask permitted, CapMask inheritable) {
   return {};
 }
 
+Result<CapMask> permitted_caps() {
+  struct __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
+  struct __user_cap_data_struct data[2] = {};
+  if (::syscall(SYS_capget, &header, data) != 0) return Error::from_errno(errno, "get capabilities");
+  return data[0].permitted | (CapMask{data[1].permitted} << 32);
+}
+
 Result<CapSets> capget() {
   struct __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
   struct __user_cap_data_struct data[2] = {};

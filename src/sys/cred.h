@@ -36,6 +36,7 @@ Result<CapMask> get_bounding_caps();
 Status drop_bounding_caps(CapMask keep);
 Status capset(CapMask effective, CapMask permitted, CapMask inheritable);
 Result<CapSets> capget();
+Result<CapMask> permitted_caps();
 Status clear_ambient_caps();
 Status raise_ambient_cap(int cap);
 // Highest capability this kernel knows (/proc/sys/kernel/cap_last_cap is not needed: probed with PR_CAPBSET_READ).

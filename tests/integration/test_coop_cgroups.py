@@ -158,6 +158,16 @@ def test_path_cannot_escape(runtime, bundle, prefix):
     assert not [p for p in outside if p.exists()]
 
 
+@pytest.mark.differs(runc="1.1 takes 0 for no limit", crun="1.8 takes 0 for no limit")
+@pytest.mark.parametrize("version, limit", [("1.0.2-dev", "max"), ("1.2.1", "max"), ("1.3.0", "0")])
+def test_pids_limit_of_zero(runtime, bundle, version, limit):
+    """A limit of 0 is one since version 1.3 of the specification; before, callers write it for none."""
+    bundle.config["ociVersion"] = version
+    bundle.resources["pids"] = {"limit": 0}
+    with runtime.created(bundle.args("true")):
+        assert cgroups.read("pids", bundle.linux["cgroupsPath"], "pids.max") == limit
+
+
 def test_pids_limit_is_enforced(runtime, bundle):
     """pids.limit stops fork."""
     bundle.resources["pids"] = {"limit": 20}

@@ -330,3 +330,20 @@ def test_order_of_functions_is_current(runtime):
     if proc.run("readelf", "-p", ".comment", runtime.binary).out.count("LLD"):
         middle = known[len(known) // 20 : -len(known) // 20]
         assert middle[-1] - middle[0] < 1_500_000, "the linker did not follow src/bin/coop.order"
+
+
+@only_coop
+def test_help_after_values(runtime):
+    """--help is asked for behind flags with values, too; as a value, or behind the program, it is not."""
+    for words in (("exec", "-e", "A=b", "--help"), ("ps", "-f", "json", "--help"), ("exec", "--user", "0", "-h")):
+        assert "--help" not in runtime(*words).check().err
+    runtime("exec", "-e", "--help").fails(rc=255)
+
+
+@only_coop
+def test_debug_tells_the_steps(runtime, bundle, workdir):
+    """--debug: the steps of the plan, as --dry-run has them."""
+    bundle.args("true").save()
+    runtime("--debug", "--log", workdir / "log", "run", "--bundle", bundle.path, bundle.id).check()
+    text = (workdir / "log").read_text()
+    assert "level=debug" in text and "pivot-root" in text

@@ -373,6 +373,25 @@ def test_rootfs_propagation_shared(runtime, bundle, workdir):
     assert [m for m in mountinfo.read() if m.source == "fromwithin"]
 
 
+@pytest.mark.parametrize("kind", ["--make-rprivate", "--make-rslave"])
+def test_rootfs_propagation_shared_with_nobody(runtime, bundle, workdir, kind):
+    """rootfsPropagation shared of a root that lies on a mount without peers: it is the first of its group (podman -v A:B:shared)."""
+    proc.run("mount", "--bind", workdir, workdir).check()
+    proc.run("mount", "--make-private", workdir).check()
+    proc.run("mount", kind, workdir).check()
+    bundle.linux["rootfsPropagation"] = "shared"
+    out = runtime.output(bundle.args("cat", "/proc/self/mountinfo"))
+    assert "shared" in mountinfo.at(mountinfo.parse(out), "/").propagation
+
+
+@pytest.mark.parametrize("options, seen", [(("noatime", "norelatime"), "noatime"), (("noatime", "nostrictatime"), "noatime"), (("strictatime", "norelatime"), ""), (("strictatime", "nostrictatime"), "relatime")])
+def test_negations_of_access_times(runtime, bundle, options, seen):
+    """norelatime and nostrictatime take back themselves, nothing else."""
+    bundle.add_mount("/mnt", "tmpfs", "tmpfs", *options)
+    found = runtime.output(bundle.sh("grep ' /mnt ' /proc/self/mounts")).split()[3].split(",")
+    assert [word for word in found if word.endswith("atime")] == ([seen] if seen else [])
+
+
 @pytest.mark.parametrize("word", ["slave", "rslave", "private", "rprivate"])
 def test_rootfs_propagation_closed(runtime, bundle, workdir, word):
     """rootfsPropagation slave and private: a mount made inside does not show outside."""

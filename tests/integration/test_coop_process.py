@@ -108,6 +108,15 @@ def test_capability_ungrantable(runtime, bundle):
     bundle.caps("CAP_KILL", "CAP_SYS_RESOURCE")
     found = cap_sets(runtime, bundle)
     assert found["bounding"] == found["effective"] == mask("CAP_KILL")
+    warnings = [line for line in runtime.run(bundle.args("true")).check().err.splitlines() if "CAP_SYS_RESOURCE" in line]
+    assert len(warnings) == 1 and "cannot be granted" in warnings[0]
+
+
+def test_capability_not_permitted(runtime, bundle):
+    """What is effective without being permitted is left out, with a warning."""
+    bundle.caps("CAP_KILL")
+    bundle.process["capabilities"]["effective"].append("CAP_CHOWN")
+    assert "CAP_CHOWN' is effective but not permitted" in runtime.run(bundle.args("true")).check().err
 
 
 @pytest.mark.parametrize("value", [True, False])
@@ -217,6 +226,18 @@ def test_cwd_is_created(runtime, bundle):
     bundle.process["cwd"] = "/made/space"
     bundle.writable()
     assert runtime.output(bundle.args("pwd")) == "/made/space\n"
+
+
+def test_cwd_is_a_file(runtime, bundle):
+    """Said at create, when the caller still listens."""
+    (bundle.rootfs / "file").touch()
+    bundle.process["cwd"] = "/file"
+    runtime.create(bundle).fails("working directory", "/file", "not a directory", rc=1)
+
+
+def test_name_of_nothing(runtime, bundle):
+    """An empty name is one of a program that is not found."""
+    runtime.run(bundle.args("")).fails("executable file not found in $PATH", rc=1)
 
 
 @pytest.mark.parametrize("cwd", ["relative", ""])

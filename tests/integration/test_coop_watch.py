@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 
 import pytest
 
@@ -202,6 +203,19 @@ class TestExitStatus:
         runtime("run", "--keep", "--bundle", bundle.path, bundle.id)
         record = json.loads(runtime("wait", "--format", "json", bundle.id).check().out)
         assert (record["id"], record["exitCode"], record["oom"]) == (bundle.id, 1, False)
+        runtime("delete", bundle.id).check()
+
+    def test_seen_once(self, runtime, bundle):
+        """Who sees the status while the parent has not collected the init keeps it, with the time, for when it has."""
+        script = "import ctypes, os, subprocess, sys; ctypes.CDLL(None).prctl(36, 1, 0, 0, 0); subprocess.run(sys.argv[1:], check=True); sys.stdin.read(1); os.wait()"
+        bundle.sh("exit 5").save()
+        with proc.Background(sys.executable, "-c", script, *runtime.argv("run", "--detach", "--bundle", bundle.path, bundle.id), stdin=subprocess.PIPE) as parent:
+            proc.until(lambda: os.path.exists(runtime.root / bundle.id) and runtime.state(bundle.id).get("exitCode") == 5, 20, 0.05, "the end")
+            first = runtime.state(bundle.id)
+            parent.child.communicate(b"x", 20)
+        after = runtime.state(bundle.id)
+        assert (after["exitCode"], after["finished"]) == (5, first["finished"])
+        assert runtime("wait", bundle.id).check().out == "5\n"
         runtime("delete", bundle.id).check()
 
     def test_not_known(self, runtime, bundle):

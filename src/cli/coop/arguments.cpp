@@ -22,7 +22,21 @@ const Flag* find_flag(std::span<const Flag> flags, std::string_view name) {
   return nullptr;
 }
 
+std::string_view without_dashes(std::string_view word) {
+  return word.substr(word.starts_with("--") ? 2 : 1);
+}
+
+bool has_value(const Flag& flag) {
+  return flag.type == FlagType::kValue || flag.type == FlagType::kList;
+}
+
 }  // namespace
+
+bool takes_next_word(std::span<const Flag> flags, std::string_view word) {
+  if (word.size() < 2 || word[0] != '-') return false;
+  const Flag* flag = find_flag(flags, without_dashes(word));
+  return flag != nullptr && has_value(*flag);
+}
 
 Result<Arguments> Arguments::parse(std::span<char* const> words, std::span<const Flag> flags, Stop stop) {
   Arguments out;
@@ -41,7 +55,7 @@ Result<Arguments> Arguments::parse(std::span<char* const> words, std::span<const
       out.positional_.emplace_back(word);
       continue;
     }
-    const std::string_view body = word.substr(word[1] == '-' ? 2 : 1);
+    const std::string_view body = without_dashes(word);
     const auto pair = split_once(body, '=');
     const std::string_view name = pair ? pair->first : body;
     const Flag* flag = find_flag(flags, name);
@@ -50,7 +64,7 @@ Result<Arguments> Arguments::parse(std::span<char* const> words, std::span<const
     std::string value;
     if (pair) {
       value = std::string(pair->second);
-    } else if (flag->type == FlagType::kValue || flag->type == FlagType::kList) {
+    } else if (has_value(*flag)) {
       if (++i >= words.size())
         return Error(Errc::kInvalidArgument, "flag needs an argument: --" + std::string(flag->name));
       value = words[i];

@@ -30,6 +30,9 @@ struct Flag {
   bool hidden = false;  // accepted for old callers, not shown
 };
 
+// Whether the word is one of the flags, and the next word its value.
+bool takes_next_word(std::span<const Flag> flags, std::string_view word);
+
 // What a command line holds, checked against a list of flags.
 class Arguments {
  public:

@@ -151,11 +151,12 @@ int show_help_of(std::string_view name) {
 }
 
 bool wants_help(const Command& command, std::span<char* const> words) {
-  for (const char* word : words) {
-    const std::string_view text(word);
+  for (std::size_t i = 0; i < words.size(); ++i) {
+    const std::string_view text(words[i]);
     if (text == "--help" || text == "-h" || text == "-help") return true;
     // Behind the first argument of exec and ps the flags are somebody else's.
     if (text == "--" || (command.stop == Arguments::Stop::kFirstArgument && !text.starts_with('-'))) return false;
+    if (takes_next_word(command.flags, text)) ++i;
   }
   return false;
 }

@@ -33,12 +33,14 @@ bool fits(OptionKind kind, MountSort sort) {
     case OptionKind::kAttrSet:
     case OptionKind::kAttrClear:
     case OptionKind::kAtime:
+    case OptionKind::kNotAtime:
     case OptionKind::kPropagation:
     case OptionKind::kIgnored:
       return true;
     case OptionKind::kRecAttrSet:
     case OptionKind::kRecAttrClear:
     case OptionKind::kRecAtime:
+    case OptionKind::kRecNotAtime:
     case OptionKind::kBind:
     case OptionKind::kIdmap:
       return sort == MountSort::kBind;
