@@ -226,7 +226,8 @@ def test_pids_limit_is_enforced(runtime, bundle):
 
 
 def test_pids_limit_of_zero(runtime, bundle):
-    """A limit of 0 reaches the kernel: the init is moved in, and cannot fork."""
+    """From version 1.3 on a limit of 0 reaches the kernel: the init is moved in, and cannot fork."""
+    bundle.config["ociVersion"] = "1.3.0"
     bundle.resources["pids"] = {"limit": 0}
     with runtime.running(bundle.args("sleep", "1000")):
         assert read(bundle, "pids.max") == "0"
