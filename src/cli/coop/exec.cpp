@@ -139,9 +139,11 @@ Result<int> run_exec(const Call& call) {
     RETURN_IF_ERROR(container::seal_executable_copy());
   container::ExecOptions options;
   options.ignore_paused = arguments.flag("ignore-paused");
-  // Before its configuration, which one that is being created may not have yet.
-  ASSIGN_OR_RETURN([[maybe_unused]] const auto now, container.check_exec(options.ignore_paused));
-  RETURN_IF_ERROR(read_process(call, container, options));
+  if (Status read = read_process(call, container, options); !read.ok()) {
+    // One that is being created may have no configuration yet: that is what to say.
+    if (auto may = container.check_exec(options.ignore_paused); !may.ok()) return std::move(may).error();
+    return std::move(read).error();
+  }
   ASSIGN_OR_RETURN(options.console_socket, absolute_path(arguments.value("console-socket")));
   ASSIGN_OR_RETURN(options.pidfd_socket, absolute_path(arguments.value("pidfd-socket")));
   ASSIGN_OR_RETURN(options.pid_file, absolute_path(arguments.value("pid-file")));
