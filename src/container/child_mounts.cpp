@@ -10,6 +10,7 @@
 
 #include <algorithm>
 #include <array>
+#include <optional>
 
 #include "base/strings.h"
 #include "io/file.h"
@@ -459,18 +460,25 @@ std::string host_name(const CreateDevice& device) {
   return {};
 }
 
-// The host's node of that kind and number, as a detached mount: that of the same path, or the one that the host has for
-// the device. User namespaces can make none.
+// The node as a detached mount; nothing when that path is not the device.
+Result<std::optional<UniqueFd>> bind_node(const std::string& path, const CreateDevice& device) {
+  const auto node = sys::openat(sys::kCwd, path, O_PATH);
+  if (!node.ok()) return std::optional<UniqueFd>();
+  ASSIGN_OR_RETURN(const struct stat info, sys::fstat(*node));
+  if ((info.st_mode & S_IFMT) != (device.mode & S_IFMT) || info.st_rdev != makedev(device.major, device.minor))
+    return std::optional<UniqueFd>();
+  ASSIGN_OR_RETURN(UniqueFd tree, sys::open_tree(*node, "", OPEN_TREE_CLONE | AT_EMPTY_PATH));
+  return std::optional(std::move(tree));
+}
+
+// The host's node of that kind and number: that of the same path, or the one that the host has for the device. User
+// namespaces can make none.
 Result<UniqueFd> bind_device(const CreateDevice& device) {
-  for (const std::string& path : {device.path, host_name(device)}) {
-    if (path.empty()) continue;
-    const auto node = sys::openat(sys::kCwd, path, O_PATH);
-    if (!node.ok()) continue;
-    ASSIGN_OR_RETURN(const struct stat info, sys::fstat(*node));
-    if ((info.st_mode & S_IFMT) != (device.mode & S_IFMT) || info.st_rdev != makedev(device.major, device.minor))
-      continue;
-    return sys::open_tree(*node, "", OPEN_TREE_CLONE | AT_EMPTY_PATH);
+  ASSIGN_OR_RETURN(auto tree, bind_node(device.path, device));
+  if (!tree) {
+    ASSIGN_OR_RETURN(tree, bind_node(host_name(device), device));
   }
+  if (tree) return std::move(*tree);
   return Error(Errc::kNotFound, "the host has no node of " + std::string(S_ISBLK(device.mode) ? "block" : "character") +
                                     " device " + std::to_string(device.major) + ":" + std::to_string(device.minor) +
                                     " to bind, and a user namespace can make none");
