@@ -10,6 +10,7 @@
 #include <array>
 
 #include "base/strings.h"
+#include "container/find_step.h"
 #include "sys/cred.h"
 #include "sys/file.h"
 #include "sys/process.h"
@@ -30,14 +31,6 @@ struct SchedAttr {
   std::uint64_t runtime, deadline, period;
 };
 static_assert(sizeof(SchedAttr) == 48);  // SCHED_ATTR_SIZE_VER0
-
-template <typename T>
-const T* find_step(const Plan& plan) {
-  for (const Step& step : plan.steps) {
-    if (const T* body = std::get_if<T>(&step.body)) return body;
-  }
-  return nullptr;
-}
 
 std::string_view environment_value(const std::vector<std::string>& env, std::string_view name) {
   std::string_view found;

@@ -33,11 +33,6 @@ const char* lost_member(const StepBody& body) {
   return nullptr;
 }
 
-template <typename T>
-bool has_step(const Plan& plan) {
-  return std::ranges::any_of(plan.steps, [](const Step& step) { return std::holds_alternative<T>(step.body); });
-}
-
 const Mount* cgroup_mount(const Plan& plan) {
   for (const Step& step : plan.steps) {
     const auto* mount = std::get_if<Mount>(&step.body);

@@ -11,6 +11,7 @@
 #include "base/scope_exit.h"
 #include "base/strings.h"
 #include "container/child_mounts.h"
+#include "container/find_step.h"
 #include "container/hooks.h"
 #include "container/interfaces.h"
 #include "container/internal.h"
@@ -31,14 +32,6 @@
 
 namespace cooper::container {
 namespace {
-
-template <typename T>
-bool has_step(const Plan& plan) {
-  for (const Step& step : plan.steps) {
-    if (std::holds_alternative<T>(step.body)) return true;
-  }
-  return false;
-}
 
 bool child_waits_for_hooks(const Plan& plan) {
   for (const Step& step : plan.steps) {
@@ -82,7 +75,7 @@ Status Executor::prepare() {
   if (log::enabled(log::Level::kDebug)) {
     for (const std::string_view line : split(print_text(*in_.plan), '\n')) {
       if (line.empty() || line.starts_with("warning: ")) continue;
-      log::step("planned", [&] { return log::Fields{{"step", std::string(line)}}; });
+      log::write_step("planned", {{"step", std::string(line)}});
     }
   }
   for (const Step& step : in_.plan->steps) {
@@ -106,7 +99,7 @@ Status Executor::prepare() {
   ASSIGN_OR_RETURN(auto pair, sys::socketpair(SOCK_SEQPACKET));
   sync_ = std::move(pair.first);
   child_sync_ = std::move(pair.second);
-  if (has_step<CgroupCreate>(*in_.plan) || !in_.join_cgroup.empty()) {
+  if (find_step<CgroupCreate>(*in_.plan) != nullptr || !in_.join_cgroup.empty()) {
     ASSIGN_OR_RETURN(layout_, cgroup::probe_layout());
   }
   if (!in_.join_cgroup.empty()) {
@@ -259,7 +252,7 @@ Status Executor::perform(const Clone& step) {
 // Nothing is left to do here, and nothing can go wrong here, before the program starts.
 bool Executor::starts_at_once() const {
   return in_.exec_pidfd >= 0 && in_.start_socket.empty() && !in_.on_prepared && !unit_ &&
-         !has_step<SetupConsole>(*in_.plan);
+         find_step<SetupConsole>(*in_.plan) == nullptr;
 }
 
 Status Executor::perform(const WriteIdMaps& step) {

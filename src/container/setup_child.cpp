@@ -17,6 +17,7 @@
 #include "container/child_exec.h"
 #include "container/child_mounts.h"
 #include "container/core_scheduling.h"
+#include "container/find_step.h"
 #include "container/hooks.h"
 #include "container/interfaces.h"
 #include "container/landlock.h"
@@ -101,13 +102,6 @@ class Child {
       if (fd && ::dup2(fd.get(), i) < 0) return errno_status("attach standard streams");
     }
     return {};
-  }
-
-  const std::vector<std::string>* process_environment() const {
-    for (const Step& step : c_.plan->steps) {
-      if (const auto* exec = std::get_if<Exec>(&step.body)) return &exec->env;
-    }
-    return nullptr;
   }
 
   // What the parent mounted for this step.
@@ -295,8 +289,8 @@ class Child {
     state.pid = ::getpid();  // as the container sees it, in whose namespaces these hooks run
     state.status = step.kind == "startContainer" ? "created" : "creating";
     // Programs of the container have what its process has, and nothing of the host's.
-    const bool inside = step.kind == "startContainer";
-    return run_hooks(step.kind, step.hooks, oci::print_state(state), inside ? process_environment() : nullptr);
+    const Exec* process = step.kind == "startContainer" ? find_step<Exec>(*c_.plan) : nullptr;
+    return run_hooks(step.kind, step.hooks, oci::print_state(state), process != nullptr ? &process->env : nullptr);
   }
   Status perform(const PivotRoot& step) {
     RETURN_IF_ERROR(pivot_root(step, *root_, shared_peer_));

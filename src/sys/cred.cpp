@@ -98,14 +98,10 @@ Status capset(CapMask effective, CapMask permitted, CapMask inheritable) {
   return {};
 }
 
-Result<CapMask> permitted_caps() {
-  struct __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
-  struct __user_cap_data_struct data[2] = {};
-  if (::syscall(SYS_capget, &header, data) != 0) return Error::from_errno(errno, "get capabilities");
-  return data[0].permitted | (CapMask{data[1].permitted} << 32);
-}
+namespace {
 
-Result<CapSets> capget() {
+// Effective, permitted and inheritable, which one call tells.
+Result<CapSets> own_sets() {
   struct __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
   struct __user_cap_data_struct data[2] = {};
   if (::syscall(SYS_capget, &header, data) != 0) return Error::from_errno(errno, "get capabilities");
@@ -113,6 +109,18 @@ Result<CapSets> capget() {
   out.effective = data[0].effective | (CapMask{data[1].effective} << 32);
   out.permitted = data[0].permitted | (CapMask{data[1].permitted} << 32);
   out.inheritable = data[0].inheritable | (CapMask{data[1].inheritable} << 32);
+  return out;
+}
+
+}  // namespace
+
+Result<CapMask> permitted_caps() {
+  ASSIGN_OR_RETURN(const CapSets own, own_sets());
+  return own.permitted;
+}
+
+Result<CapSets> capget() {
+  ASSIGN_OR_RETURN(CapSets out, own_sets());
   ASSIGN_OR_RETURN(out.bounding, get_bounding_caps());
   for (int cap = 0; cap <= last_cap(); ++cap) {
     if (::prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_IS_SET, static_cast<unsigned long>(cap), 0UL, 0UL) == 1)
