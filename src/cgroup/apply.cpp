@@ -68,7 +68,7 @@ Status Group::write_setting(const Setting& setting, std::vector<Undo>* undo) {
       undo->push_back({path, undo_value(setting, *old_text)});
     }
   }
-  Status written = write_control(path, setting.value);
+  Status written = write_control(path, setting.value, Base(base_));
   if (!written.ok() && written.error().errno_value() == EINVAL && setting.file == "cpu.rt_runtime_us" &&
       give_rt_to_parents(dir->hierarchy.mount_point, dir->directory, setting.value).ok()) {
     written = write_control(path, setting.value);
@@ -125,10 +125,10 @@ Status Group::write_devices(const std::vector<oci::DeviceRule>& rules) {
   if (pure_v2()) {
     const Dir* dir = v2_dir();
     if (dir == nullptr) return {};
-    ASSIGN_OR_RETURN(const UniqueFd fd, sys::openat(sys::kCwd, dir->directory, O_RDONLY | O_DIRECTORY));
+    ASSIGN_OR_RETURN(const UniqueFd fd, Base(base_).openat(dir->directory, O_RDONLY | O_DIRECTORY));
     done = attach_device_filter(fd, rules);
   } else if (const Dir* dir = find("devices"); dir != nullptr) {
-    done = write_device_rules_v1(dir->directory, rules);
+    done = write_device_rules_v1(dir->directory, rules, Base(base_));
   } else {
     // Nothing to enforce with; rules that only allow are fulfilled.
     const bool denies =

@@ -32,8 +32,8 @@ Error join_error(Error error, const Hierarchy& hierarchy, const std::string& dir
 }
 
 // Removes the group and its children, depth first. Returns true when nothing is left.
-Result<bool> remove_group(const std::string& directory) {
-  Status removed = sys::unlinkat(sys::kCwd, directory, AT_REMOVEDIR);
+Result<bool> remove_group(const std::string& directory, Base base) {
+  Status removed = base.rmdir(directory);
   if (removed.ok() || removed.error().errno_value() == ENOENT) return true;
   if (removed.error().errno_value() != EBUSY && removed.error().errno_value() != ENOTEMPTY) {
     // A read-only mount answers EROFS before it looks.
@@ -43,10 +43,10 @@ Result<bool> remove_group(const std::string& directory) {
   ASSIGN_OR_RETURN(const auto children, child_groups(directory));
   if (children.empty()) return false;  // tasks, maybe dying ones
   for (const std::string& child : children) {
-    ASSIGN_OR_RETURN(const bool gone, remove_group(directory + "/" + child));
+    ASSIGN_OR_RETURN(const bool gone, remove_group(directory + "/" + child, base));
     if (!gone) return false;
   }
-  removed = sys::unlinkat(sys::kCwd, directory, AT_REMOVEDIR);
+  removed = base.rmdir(directory);
   if (removed.ok() || removed.error().errno_value() == ENOENT) return true;
   if (removed.error().errno_value() == EBUSY || removed.error().errno_value() == ENOTEMPTY) return false;
   return std::move(removed).error();
@@ -57,7 +57,7 @@ Result<bool> remove_group(const std::string& directory) {
 Status Group::prepare_attach_self(Born born) {
   for (Dir& dir : dirs_) {
     if (dir.join || (born == Born::kInV2 && dir.hierarchy.v2)) continue;
-    auto file = sys::openat(sys::kCwd, dir.directory + self_file(dir.hierarchy), O_WRONLY);
+    auto file = Base(base_).openat(dir.directory + self_file(dir.hierarchy), O_WRONLY);
     if (!file.ok() && file.error().errno_value() == ENOENT && !dir.created) continue;
     if (!file.ok()) return std::move(file).error().with("join cgroup");
     dir.join = std::move(*file);
@@ -90,6 +90,8 @@ Status Group::attach_self(Born born) {
   for (Dir& dir : dirs_) {
     if (dir.join) RETURN_IF_ERROR(join(dir));
   }
+  // Who has joined is on its way into a root of its own.
+  base_.reset();
   if (joined == 0 && !dirs_.empty()) return not_there();
   return {};
 }
@@ -98,7 +100,7 @@ Status Group::attach(pid_t pid) {
   const std::string text = std::to_string(pid);
   std::size_t joined = 0;
   for (const Dir& dir : dirs_) {
-    Status written = write_control(dir.directory + "/cgroup.procs", text);
+    Status written = write_control(dir.directory + "/cgroup.procs", text, Base(base_));
     if (!written.ok() && written.error().errno_value() == ENOENT && !dir.created) continue;
     if (!written.ok()) return join_error(std::move(written).error(), dir.hierarchy, dir.directory);
     ++joined;
@@ -116,7 +118,7 @@ Status Group::remove(int timeout_ms) {
   while (true) {
     std::vector<const Dir*> busy;
     for (const Dir* dir : left) {
-      ASSIGN_OR_RETURN(const bool gone, remove_group(dir->directory));
+      ASSIGN_OR_RETURN(const bool gone, remove_group(dir->directory, Base(base_)));
       if (!gone) busy.push_back(dir);
     }
     if (busy.empty()) return {};
@@ -137,11 +139,12 @@ void remove_empty_parents(const Layout& layout, const std::string& path, const s
   if (!normal.ok()) return;
   const auto stop = normalize_path(stop_at);
   const std::string last = stop.ok() ? *stop : "";
+  const UniqueFd held = Base::open();
+  const Base base(held);
   for (const Hierarchy& hierarchy : layout.hierarchies) {
     std::string at = *normal;
     while (!at.empty() && at != last && (last.empty() || at.starts_with(last + "/"))) {
-      const Status removed =
-          sys::unlinkat(sys::kCwd, directory_of(hierarchy.mount_point, hierarchy.mount_root, at), AT_REMOVEDIR);
+      const Status removed = base.rmdir(directory_of(hierarchy.mount_point, hierarchy.mount_root, at));
       if (!removed.ok() && removed.error().errno_value() != ENOENT) break;
       at.resize(at.rfind('/'));
     }

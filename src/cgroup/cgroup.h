@@ -166,6 +166,7 @@ class Group {
   bool births_refused_ = false;
   Maker maker_ = Maker::kWe;
   pid_t holder_ = 0;
+  UniqueFd base_;  // what the paths of directories are looked up from (internal/files.h)
   std::vector<Dir> dirs_;
 };
 

@@ -8,6 +8,7 @@
 
 #include "cgroup/internal/files.h"
 #include "io/file.h"
+#include "sys/file.h"
 
 // Tests name the members they are about.
 #pragma GCC diagnostic ignored "-Wmissing-field-initializers"
@@ -311,6 +312,26 @@ TEST_F(FakeTree, FreezerV1TimesOutAndThaws) {
   EXPECT_EQ(group->freeze(50).error().code(), Errc::kTimeout);
   EXPECT_THAT(read("/freezer/x/freezer.state"), ::testing::StartsWith("THAWED"));
   EXPECT_EQ(Group::open(v1({"pids"}), "/x")->freeze(10).error().code(), Errc::kUnsupported);
+}
+
+// The descriptor of another directory tells which paths are looked up from it.
+TEST_F(FakeTree, PathsBelowSysFsCgroupAreLookedUpFromTheDirectoryHeldOpen) {
+  file("/held/memory/x", "7\n");
+  auto held = sys::openat(sys::kCwd, root_ + "/held", O_PATH | O_DIRECTORY);
+  ASSERT_TRUE(held.ok());
+  const Base base(*held);
+  EXPECT_EQ(*read_value("/sys/fs/cgroup/memory/x", base), "7");
+  EXPECT_EQ(*read_value("/sys/fs/cgroup//memory/x", base), "7");
+  EXPECT_EQ(*read_value(root_ + "/held/memory/x", base), "7");
+  ASSERT_TRUE(base.mkdir("/sys/fs/cgroup/memory/cooper-test-dir").ok());
+  EXPECT_EQ(sys::fstatat(*held, "memory/cooper-test-dir")->st_mode & S_IFMT, mode_t{S_IFDIR});
+  ASSERT_TRUE(base.rmdir("/sys/fs/cgroup/memory/cooper-test-dir").ok());
+  EXPECT_FALSE(sys::fstatat(*held, "memory/cooper-test-dir").ok());
+  const Error missing = base.openat("/sys/fs/cgroup/memory/no-such-file", O_RDONLY).error();
+  EXPECT_EQ(missing.errno_value(), ENOENT);
+  EXPECT_THAT(missing.message(), ::testing::HasSubstr("'/sys/fs/cgroup/memory/no-such-file'"));
+  // Nothing is held where there is no such directory.
+  EXPECT_EQ(*read_value(root_ + "/held/memory/x", Base()), "7");
 }
 
 }  // namespace

@@ -12,29 +12,29 @@ struct Value {
 };
 
 // The value of `file` in `directory`, inherited if it was empty.
-Result<Value> ensure(const std::string& mount_point, const std::string& directory, const std::string& file) {
-  ASSIGN_OR_RETURN(std::string own, read_value(directory + "/" + file));
+Result<Value> ensure(const std::string& mount_point, const std::string& directory, const std::string& file, Base base) {
+  ASSIGN_OR_RETURN(std::string own, read_value(directory + "/" + file, base));
   if (!own.empty() || directory.size() <= mount_point.size()) return Value{std::move(own), true};
-  ASSIGN_OR_RETURN(Value inherited, ensure(mount_point, directory.substr(0, directory.rfind('/')), file));
-  RETURN_IF_ERROR(write_control(directory + "/" + file, inherited.text));
+  ASSIGN_OR_RETURN(Value inherited, ensure(mount_point, directory.substr(0, directory.rfind('/')), file, base));
+  RETURN_IF_ERROR(write_control(directory + "/" + file, inherited.text, base));
   inherited.was_there = false;
   return inherited;
 }
 
 }  // namespace
 
-Status inherit_cpuset(const std::string& mount_point, const std::string& directory, Age age) {
+Status inherit_cpuset(const std::string& mount_point, const std::string& directory, Age age, Base base) {
   for (const char* file : {"cpuset.cpus", "cpuset.mems"}) {
-    auto value = ensure(mount_point, directory, file);
+    auto value = ensure(mount_point, directory, file, base);
     if (!value.ok()) return std::move(value).error().with("inherit " + quoted(file));
     if (age == Age::kNew && value->was_there) return {};
   }
   return {};
 }
 
-Status prepare_cpuset_parent(const std::string& mount_point, const std::string& directory) {
-  RETURN_IF_ERROR(inherit_cpuset(mount_point, directory, Age::kNew));
-  return write_control(directory + "/cgroup.clone_children", "1");
+Status prepare_cpuset_parent(const std::string& mount_point, const std::string& directory, Base base) {
+  RETURN_IF_ERROR(inherit_cpuset(mount_point, directory, Age::kNew, base));
+  return write_control(directory + "/cgroup.clone_children", "1", base);
 }
 
 }  // namespace cooper::cgroup

@@ -292,14 +292,14 @@ Status check_device_denials_v1(const std::vector<oci::DeviceRule>& rules) {
   return {};
 }
 
-Status write_device_rules_v1(const std::string& directory, const std::vector<oci::DeviceRule>& rules) {
+Status write_device_rules_v1(const std::string& directory, const std::vector<oci::DeviceRule>& rules, Base base) {
   RETURN_IF_ERROR(check_device_denials_v1(rules));
   std::array<UniqueFd, 2> files;
   for (const oci::DeviceRule& rule : rules) {
     const std::string path = directory + (rule.allow ? "/devices.allow" : "/devices.deny");
     UniqueFd& file = files[rule.allow ? 1 : 0];
     if (!file) {
-      ASSIGN_OR_RETURN(file, sys::openat(sys::kCwd, path, O_WRONLY));
+      ASSIGN_OR_RETURN(file, base.openat(path, O_WRONLY));
     }
     ASSIGN_OR_RETURN(const auto texts, device_rule_texts(rule));
     for (const std::string& text : texts) {

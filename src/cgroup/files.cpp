@@ -11,21 +11,61 @@
 #include "sys/file.h"
 
 namespace cooper::cgroup {
+namespace {
+
+constexpr std::string_view kBase = "/sys/fs/cgroup/";
+
+}  // namespace
+
+UniqueFd Base::open() {
+  auto fd = sys::openat(sys::kCwd, std::string(kBase), O_PATH | O_DIRECTORY);
+  return fd.ok() ? std::move(*fd) : UniqueFd();
+}
+
+std::string Base::rest(const std::string& path) const {
+  if (fd_.get() < 0 || !path.starts_with(kBase)) return {};
+  return path.substr(std::min(path.find_first_not_of('/', kBase.size()), path.size()));
+}
+
+Result<UniqueFd> Base::openat(const std::string& path, int flags) const {
+  const std::string name = rest(path);
+  if (name.empty()) return sys::openat(sys::kCwd, path, flags);
+  auto fd = sys::openat(fd_, name, flags);
+  if (!fd.ok()) return Error::from_errno(fd.error().errno_value(), "open " + quoted(path));
+  return fd;
+}
+
+Status Base::mkdir(const std::string& path) const {
+  const std::string name = rest(path);
+  if (name.empty()) return sys::mkdirat(sys::kCwd, path, 0755);
+  const Status made = sys::mkdirat(fd_, name, 0755);
+  if (made.ok()) return {};
+  return Error::from_errno(made.error().errno_value(), "create directory " + quoted(path));
+}
+
+Status Base::rmdir(const std::string& path) const {
+  const std::string name = rest(path);
+  if (name.empty()) return sys::unlinkat(sys::kCwd, path, AT_REMOVEDIR);
+  const Status removed = sys::unlinkat(fd_, name, AT_REMOVEDIR);
+  if (removed.ok()) return {};
+  return Error::from_errno(removed.error().errno_value(), "remove " + quoted(path));
+}
 
 Result<std::string> read_control(const std::string& path) {
   return io::read_file(path, std::size_t{1} << 20);
 }
 
-Result<std::string> read_value(const std::string& path) {
-  ASSIGN_OR_RETURN(const UniqueFd fd, sys::openat(sys::kCwd, path, O_RDONLY));
+Result<std::string> read_value(const std::string& path, Base base) {
+  ASSIGN_OR_RETURN(const UniqueFd fd, base.openat(path, O_RDONLY));
   std::array<char, 4096> buffer;
   auto n = sys::read(fd, buffer);
   if (!n.ok()) return std::move(n).error().with(quoted(path));
   return std::string(trim({buffer.data(), *n}));
 }
 
-Status write_control(const std::string& path, std::string_view value) {
-  return io::write_existing(sys::kCwd, path, value);
+Status write_control(const std::string& path, std::string_view value, Base base) {
+  ASSIGN_OR_RETURN(const UniqueFd fd, base.openat(path, O_WRONLY));
+  return io::write_once(fd, value, path);
 }
 
 bool is_permission(int errno_value) {

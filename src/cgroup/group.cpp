@@ -41,6 +41,7 @@ Result<Group> Group::with_directories(const Layout& layout, const std::string& p
   ASSIGN_OR_RETURN(std::string normal, normalize_path(path));
   Group group(std::move(normal));
   group.mode_ = layout.mode;
+  group.base_ = Base::open();
   for (const Hierarchy& hierarchy : layout.hierarchies) {
     Dir dir;
     dir.hierarchy = hierarchy;
@@ -88,7 +89,7 @@ Result<Group> Group::open(const Layout& layout, const std::string& path) {
   for (Dir& dir : group.dirs_) {
     if (!dir.hierarchy.v2) continue;
     // Without it (a group that was never made there, or is gone) children are moved instead of born inside.
-    auto fd = sys::openat(sys::kCwd, dir.directory, O_PATH | O_DIRECTORY | O_NOFOLLOW);
+    auto fd = Base(group.base_).openat(dir.directory, O_PATH | O_DIRECTORY | O_NOFOLLOW);
     if (fd.ok()) dir.fd = std::move(*fd);
   }
   return group;
@@ -123,17 +124,18 @@ Status Group::enter_subgroup(std::string_view controller, const std::string& rel
     dir.directory = directory;
     dir.entered = normal;
     if (!dir.hierarchy.v2) continue;
-    ASSIGN_OR_RETURN(dir.fd, sys::openat(sys::kCwd, dir.directory, O_PATH | O_DIRECTORY | O_NOFOLLOW));
+    ASSIGN_OR_RETURN(dir.fd, Base(base_).openat(dir.directory, O_PATH | O_DIRECTORY | O_NOFOLLOW));
   }
   if (entered || dirs_.empty()) return {};
   return Error(Errc::kNotFound, "cgroup " + quoted(path_ + normal) + " does not exist in any hierarchy", ENOENT);
 }
 
 Status Group::create_directory(Dir& dir) {
-  Status made = sys::mkdirat(sys::kCwd, dir.directory, 0755);
+  const Base base(base_);
+  Status made = base.mkdir(dir.directory);
   for (int race = 0; !made.ok() && made.error().errno_value() == ENOENT && race < kParentRaces; ++race) {
     RETURN_IF_ERROR(make_missing_parents(dir));
-    made = sys::mkdirat(sys::kCwd, dir.directory, 0755);
+    made = base.mkdir(dir.directory);
   }
   if (!made.ok() && made.error().errno_value() != EEXIST) return made;
   dir.created = made.ok();
@@ -141,9 +143,10 @@ Status Group::create_directory(Dir& dir) {
   const bool below_root = path_.find('/', 1) == std::string::npos;
   if (dir.hierarchy.v2) {
     if (pure_v2() && maker_ == Maker::kWe) RETURN_IF_ERROR(enable_controllers(dir.hierarchy, path_));
-    ASSIGN_OR_RETURN(dir.fd, sys::openat(sys::kCwd, dir.directory, O_PATH | O_DIRECTORY | O_NOFOLLOW));
+    ASSIGN_OR_RETURN(dir.fd, base.openat(dir.directory, O_PATH | O_DIRECTORY | O_NOFOLLOW));
   } else if (has_controller(dir.hierarchy, "cpuset")) {
-    RETURN_IF_ERROR(inherit_cpuset(dir.hierarchy.mount_point, dir.directory, dir.created ? Age::kNew : Age::kOld));
+    RETURN_IF_ERROR(
+        inherit_cpuset(dir.hierarchy.mount_point, dir.directory, dir.created ? Age::kNew : Age::kOld, base));
   }
   // A new group is born frozen below a frozen one; the root of a tree never is.
   if (!dir.created || !below_root) RETURN_IF_ERROR(check_not_frozen(dir));
@@ -155,12 +158,12 @@ Status Group::make_missing_parents(Dir& dir) {
   for (const std::string& ancestor : ancestors(path_)) {
     const std::string parent = directory_of(dir.hierarchy.mount_point, dir.hierarchy.mount_root, ancestor);
     if (parent.size() <= dir.hierarchy.mount_point.size()) continue;
-    if (Status made = sys::mkdirat(sys::kCwd, parent, 0755); !made.ok()) {
+    if (Status made = Base(base_).mkdir(parent); !made.ok()) {
       if (made.error().errno_value() == EEXIST) continue;
       return made;
     }
     dir.made_parents.push_back(parent);
-    if (cpuset) RETURN_IF_ERROR(prepare_cpuset_parent(dir.hierarchy.mount_point, parent));
+    if (cpuset) RETURN_IF_ERROR(prepare_cpuset_parent(dir.hierarchy.mount_point, parent, Base(base_)));
   }
   return {};
 }
@@ -179,7 +182,7 @@ Status Group::check_existing(const Dir& dir) const {
 Status Group::check_not_frozen(const Dir& dir) const {
   const bool v1 = has_controller(dir.hierarchy, "freezer");
   if (!v1 && !(dir.hierarchy.v2 && pure_v2())) return {};
-  auto text = read_value(dir.directory + (v1 ? "/freezer.state" : "/cgroup.events"));
+  auto text = read_value(dir.directory + (v1 ? "/freezer.state" : "/cgroup.events"), Base(base_));
   if (!text.ok()) {
     if (text.error().errno_value() == ENOENT) return {};  // cgroup.events has no such file before 5.2
     return std::move(text).error();
@@ -194,9 +197,9 @@ Status Group::check_not_frozen(const Dir& dir) const {
 
 void Group::roll_back() {
   for (auto dir = dirs_.rbegin(); dir != dirs_.rend(); ++dir) {
-    if (dir->created) (void)!sys::unlinkat(sys::kCwd, dir->directory, AT_REMOVEDIR).ok();
+    if (dir->created) (void)!Base(base_).rmdir(dir->directory).ok();
     for (auto parent = dir->made_parents.rbegin(); parent != dir->made_parents.rend(); ++parent) {
-      (void)!sys::unlinkat(sys::kCwd, *parent, AT_REMOVEDIR).ok();
+      (void)!Base(base_).rmdir(*parent).ok();
     }
   }
   dirs_.clear();

@@ -269,6 +269,24 @@ Status mount_filesystem(const Mount& mount, const MountEnvironment& environment)
   return apply_propagation(mounted_fd, mount.propagation);
 }
 
+// The directory that the hierarchies are mounted in, opened once: what is above it is a file system whose look-ups wait
+// for network namespaces (cgroup/internal/files.h).
+class MountParents {
+ public:
+  Result<BorrowedFd> of(const std::string& mount_point) {
+    std::string parent = mount_point.substr(0, mount_point.rfind('/') + 1);
+    if (!fd_ || parent != path_) {
+      ASSIGN_OR_RETURN(fd_, sys::openat(sys::kCwd, parent, O_PATH | O_DIRECTORY));
+      path_ = std::move(parent);
+    }
+    return fd_.borrow();
+  }
+
+ private:
+  std::string path_;
+  UniqueFd fd_;
+};
+
 // cgroup v1 and hybrid: a tmpfs with one mount per hierarchy, and links for co-mounted controllers.
 Status mount_cgroup_v1(const Mount& mount, const MountEnvironment& environment) {
   Mount base = mount;
@@ -284,6 +302,7 @@ Status mount_cgroup_v1(const Mount& mount, const MountEnvironment& environment) 
   ASSIGN_OR_RETURN(const UniqueFd top, environment.root->open_at(mount.destination, O_PATH | O_DIRECTORY));
   const unsigned long flags =
       flags_from_attributes(mount.attr_set | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
+  MountParents parents;
   for (const auto& hierarchy : environment.cgroup_layout->hierarchies) {
     if (hierarchy.v2) continue;  // membership only: v1 hosts show v1
     const std::string name = hierarchy.mount_point.substr(hierarchy.mount_point.rfind('/') + 1);
@@ -294,14 +313,17 @@ Status mount_cgroup_v1(const Mount& mount, const MountEnvironment& environment) 
       RETURN_IF_ERROR(
           sys::mount("cgroup", fd_path(place), "cgroup", flags, data.starts_with("name=") ? "none," + data : data));
     } else {
-      const std::string source = hierarchy.mount_point + environment.cgroup_path;
-      const auto tree = sys::open_tree(sys::kCwd, source, OPEN_TREE_CLONE);
+      ASSIGN_OR_RETURN(const BorrowedFd above, parents.of(hierarchy.mount_point));
+      const auto tree = sys::open_tree(above, name + environment.cgroup_path, OPEN_TREE_CLONE);
       if (!tree.ok() && tree.error().errno_value() == ENOENT && environment.user_namespace) {
         // A user without privileges has no group here, and nothing of others is shown.
         RETURN_IF_ERROR(sys::unlinkat(top, name, AT_REMOVEDIR));
         continue;
       }
-      if (!tree.ok()) return Error(tree.error().code(), tree.error().message(), tree.error().errno_value());
+      if (!tree.ok()) {
+        return Error::from_errno(tree.error().errno_value(),
+                                 "clone mount " + quoted(hierarchy.mount_point + environment.cgroup_path));
+      }
       RETURN_IF_ERROR(set_mount_attributes(
           *tree, mount.attr_set | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC, 0, false));
       RETURN_IF_ERROR(sys::move_mount(*tree, top, name));

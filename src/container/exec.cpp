@@ -57,8 +57,7 @@ Result<Plan> exec_plan(const StateRecord& record, oci::Config config, const Exec
   plan_options.name_process_member = options.name_process_member;
   plan_options.kernel_last_cap = sys::last_cap();
   plan_options.own_capabilities = sys::permitted_caps().value_or(plan_options.own_capabilities);
-  plan_options.apparmor_enabled = apparmor_enabled();
-  plan_options.selinux_enabled = selinux_enabled();
+  probe_modules(config, plan_options);
   ASSIGN_OR_RETURN(Plan process, make_process_plan(config, plan_options));
   Plan out;
   out.id = std::move(process.id);

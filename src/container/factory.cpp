@@ -43,8 +43,6 @@ PlanOptions plan_options(const CreateOptions& options, const FactoryOptions& fac
   out.detach_start = options.detach_start;
   out.kernel_last_cap = sys::last_cap();
   out.own_capabilities = sys::permitted_caps().value_or(out.own_capabilities);
-  out.apparmor_enabled = apparmor_enabled();
-  out.selinux_enabled = selinux_enabled();
   out.root_override = options.root_override;
   out.extra_mounts = options.extra_mounts;
   out.extra_env = options.extra_env;
@@ -194,7 +192,9 @@ Status check_host(const oci::Config& config, const CreateOptions& options) {
 
 Result<Plan> Factory::plan(const oci::Config& config, const CreateOptions& options) {
   ASSIGN_OR_RETURN(const cgroup::Layout layout, cgroup::probe_layout());
-  return make_plan(config, plan_options(options, options_, layout));
+  PlanOptions plan = plan_options(options, options_, layout);
+  probe_modules(config, plan);
+  return make_plan(config, plan);
 }
 
 Result<Created> Factory::create(const oci::Config& config, const CreateOptions& options) {

@@ -79,6 +79,10 @@ Status write_file_atomic(BorrowedFd dir, const std::string& path, std::string_vi
 
 Status write_existing(BorrowedFd dir, const std::string& path, std::string_view data) {
   ASSIGN_OR_RETURN(const UniqueFd fd, sys::openat(dir, path, O_WRONLY));
+  return write_once(fd, data, path);
+}
+
+Status write_once(BorrowedFd fd, std::string_view data, const std::string& path) {
   auto written = sys::write(fd, data);
   if (!written.ok()) return std::move(written).error().with("write " + quoted(data) + " to " + quoted(path));
   if (*written != data.size()) return Error(Errc::kSystem, "short write to " + quoted(path), EIO);

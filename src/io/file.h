@@ -35,6 +35,8 @@ inline Status write_file_atomic(const std::string& path, std::string_view data, 
 }
 // One write(2) to an existing kernel or plain file (cgroup, proc): O_WRONLY, no creation; a short write is an error.
 Status write_existing(BorrowedFd dir, const std::string& path, std::string_view data);
+// The same with the file open; errors call it `path`.
+Status write_once(BorrowedFd fd, std::string_view data, const std::string& path);
 // Creates all missing parents; existing directories are fine.
 Status make_directories(const std::string& path, mode_t mode = 0755);
 // Removes the directory and all in it, never following links or crossing into another mount. A missing one is fine.

@@ -1,6 +1,7 @@
 """Many at once: one id twice, start and delete racing, 200 starts side by side."""
 
 import os
+import re
 import time
 
 import pytest
@@ -195,3 +196,15 @@ def test_made_anew_before_delete(runtime, bundle, workdir):
         late.wait().fails("not stopped", rc=1)
     assert runtime.status(bundle.id) == "running"
     runtime("delete", "--force", bundle.id).check()
+
+
+@pytest.mark.differs(runc="walks through /sys", crun="walks through /sys")
+def test_start_looks_nothing_up_below_sys(runtime, bundle, workdir):
+    """Network namespaces that come and go hold the lock of sysfs: starts that walk through /sys meanwhile wait for each other."""
+    bundle.sh("exit 0").save()
+    runtime("run", "--bundle", bundle.path, bundle.id).check()
+    trace = ("strace", "-f", "-o", workdir / "trace", "-e", "trace=file")
+    proc.run(*trace, *runtime.argv("run", "--bundle", bundle.path, bundle.id), env=runtime.environ).check()
+    walked = re.findall(r'\((?:AT_FDCWD, )?"(/sys/[^"]*)"', (workdir / "trace").read_text())
+    # Once, to hold it open.
+    assert set(walked) <= {"/sys/fs/cgroup/"}

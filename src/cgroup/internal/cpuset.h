@@ -4,6 +4,7 @@
 #include <string>
 
 #include "base/error.h"
+#include "cgroup/internal/files.h"
 
 namespace cooper::cgroup {
 
@@ -11,8 +12,8 @@ namespace cooper::cgroup {
 // down. Both paths are host directories; `directory` is below `mount_point`. A group just made (kNew) that has CPUs was
 // born with both (cgroup.clone_children of its parent).
 enum class Age { kNew, kOld };
-Status inherit_cpuset(const std::string& mount_point, const std::string& directory, Age age);
+Status inherit_cpuset(const std::string& mount_point, const std::string& directory, Age age, Base base = {});
 // The same for a parent this engine made; groups made below it later are born with its values.
-Status prepare_cpuset_parent(const std::string& mount_point, const std::string& directory);
+Status prepare_cpuset_parent(const std::string& mount_point, const std::string& directory, Base base = {});
 
 }  // namespace cooper::cgroup

@@ -12,6 +12,7 @@
 
 #include "base/error.h"
 #include "base/fd.h"
+#include "cgroup/internal/files.h"
 #include "spec/oci_runtime/types.h"
 
 namespace cooper::cgroup {
@@ -20,7 +21,7 @@ namespace cooper::cgroup {
 // takes back what was allowed in the very same words, and silently nothing else. The writers below ask it first.
 Status check_device_denials_v1(const std::vector<oci::DeviceRule>& rules);
 // One write per rule to devices.allow or devices.deny, in the given order.
-Status write_device_rules_v1(const std::string& directory, const std::vector<oci::DeviceRule>& rules);
+Status write_device_rules_v1(const std::string& directory, const std::vector<oci::DeviceRule>& rules, Base base = {});
 // The same for a group with processes in it: only what differs is written, new permissions first, so that no device
 // that is allowed before and after is ever refused. On failure what was written is taken back.
 Status update_device_rules_v1(const std::string& directory, const std::vector<oci::DeviceRule>& rules);
