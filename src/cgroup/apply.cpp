@@ -1,5 +1,6 @@
 // Group::apply and Group::update: settings to files.
 #include <algorithm>
+#include <set>
 
 #include "base/strings.h"
 #include "cgroup/cgroup.h"
@@ -53,6 +54,18 @@ bool needs_other_controllers(const oci::Resources& resources) {
 }
 
 }  // namespace
+
+std::vector<std::string> limited_controllers(oci::Resources resources) {
+  std::set<std::string> names;
+  for (const auto& [file, value] : resources.unified) names.insert(file.substr(0, file.find('.')));
+  resources.unified.clear();
+  if (const auto settings = settings_v1(resources); settings.ok()) {
+    for (const Setting& setting : *settings) {
+      if (setting.value != "max" && setting.value != "-1") names.insert(setting.controller);
+    }
+  }
+  return {names.begin(), names.end()};
+}
 
 // One file. With `undo`, a value that is already there is not written, and the old one is remembered.
 Status Group::write_setting(const Setting& setting, std::vector<Undo>* undo) {

@@ -32,12 +32,15 @@ struct Hierarchy {
   std::string mount_point;               // "/sys/fs/cgroup/memory"
   std::string mount_root;                // root of that mount inside the hierarchy, usually "/"
   bool v2 = false;
+  bool read_only = false;  // the mount
 };
 struct Layout {
   Mode mode = Mode::kNone;
   std::vector<Hierarchy> hierarchies;
   const Hierarchy* find(std::string_view controller) const;  // "" finds the v2 tree
   const Hierarchy* v2() const;
+  // Why no group can be made, as a clause ("..."); empty when some hierarchy can be written to.
+  std::string why_none() const;
 };
 Result<Layout> probe_layout();
 // For tests: parse given texts.
@@ -79,6 +82,8 @@ class Group {
   Status enter_subgroup(std::string_view controller, const std::string& relative);
 
   const std::string& path() const { return path_; }
+  // In any hierarchy.
+  bool exists() const;
   // Per-hierarchy directory on the host: controller (or "" for v2) -> directory. For records of containers and bind
   // mounts.
   std::map<std::string, std::string> directories() const;
@@ -173,6 +178,10 @@ class Group {
 // Removes now-empty ancestors of `path` (path itself too), innermost first, in every hierarchy; stops at `stop_at`,
 // which stays, and at the first that is not empty. Never fails: somebody else's use of a directory is not an error.
 void remove_empty_parents(const Layout& layout, const std::string& path, const std::string& stop_at);
+
+// The controllers that limits of these resources are for ("memory", "pids"), sorted. Device rules are none, nor is what
+// says "unlimited".
+std::vector<std::string> limited_controllers(oci::Resources resources);
 
 // What runtimes allow on top of the rules of a config: mknod of anything, null zero full random urandom tty, the
 // terminals. Callers append it to Resources::devices before apply().

@@ -50,6 +50,34 @@ TEST(Layout, OtherModesAndBadLines) {
             "/a b\\");
 }
 
+TEST(Layout, SaysWhyThereCanBeNoGroup) {
+  EXPECT_EQ(parse_layout("")->why_none(), "no cgroup file system is mounted");
+  const std::string memory = "36 31 0:32 / /sys/fs/cgroup/memory ";
+  const std::string pids = "37 31 0:33 / /sys/fs/cgroup/pids ";
+  EXPECT_EQ(parse_layout(memory + "ro,relatime - cgroup cgroup rw,memory\n" + pids + "rw - cgroup cgroup rw,pids\n")
+                ->why_none(),
+            "");
+  EXPECT_EQ(parse_layout(memory + "ro,relatime - cgroup cgroup rw,memory\n" + pids + "ro - cgroup cgroup rw,pids\n")
+                ->why_none(),
+            "the cgroup file systems are mounted read-only");
+  // What is mounted later on the same directory covers what is there.
+  EXPECT_EQ(parse_layout(pids + "rw - cgroup cgroup rw,pids\n" + pids + "ro - cgroup cgroup rw,pids\n")->why_none(),
+            "the cgroup file systems are mounted read-only");
+}
+
+TEST(Resources, ControllersOfLimits) {
+  oci::Resources resources;
+  EXPECT_THAT(limited_controllers(resources), ::testing::IsEmpty());
+  resources.devices.push_back({.allow = false, .access = "rwm"});
+  resources.pids_limit = -1;
+  resources.memory.emplace();
+  EXPECT_THAT(limited_controllers(resources), ::testing::IsEmpty());
+  resources.memory->limit = 1 << 20;
+  resources.pids_limit = 5;
+  resources.unified["io.max"] = "8:0 rbps=1";
+  EXPECT_THAT(limited_controllers(resources), ElementsAre("io", "memory", "pids"));
+}
+
 TEST(Layout, OwnPaths) {
   const auto paths = parse_own_paths("9:name=systemd:/a:b\n2:cpu,cpuacct:/c\n0::/d\nbroken\n");
   EXPECT_EQ(paths.at("name=systemd"), "/a:b");

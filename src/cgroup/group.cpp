@@ -205,6 +205,10 @@ void Group::roll_back() {
   dirs_.clear();
 }
 
+bool Group::exists() const {
+  return std::ranges::any_of(dirs_, [](const Dir& dir) { return sys::fstatat(sys::kCwd, dir.directory).ok(); });
+}
+
 std::map<std::string, std::string> Group::directories() const {
   std::map<std::string, std::string> out;
   for (const Dir& dir : dirs_) {

@@ -31,6 +31,7 @@ std::optional<Hierarchy> parse_mount(std::string_view line) {
   Hierarchy out;
   out.mount_root = io::unescape_mount(front[3]);
   out.mount_point = io::unescape_mount(front[4]);
+  out.read_only = std::ranges::count(split(front[5], ','), "ro") != 0;
   if (back[0] == "cgroup2") {
     out.v2 = true;
     return out;
@@ -71,6 +72,12 @@ const Hierarchy* Layout::v2() const {
   return nullptr;
 }
 
+std::string Layout::why_none() const {
+  if (hierarchies.empty()) return "no cgroup file system is mounted";
+  if (std::ranges::all_of(hierarchies, &Hierarchy::read_only)) return "the cgroup file systems are mounted read-only";
+  return {};
+}
+
 Result<Layout> parse_layout(std::string_view mountinfo) {
   Layout layout;
   bool v1 = false;
@@ -85,7 +92,7 @@ Result<Layout> parse_layout(std::string_view mountinfo) {
     if (same == layout.hierarchies.end()) {
       v1 = v1 || !mount->v2;
       layout.hierarchies.push_back(std::move(*mount));
-    } else if (better(*mount, *same)) {
+    } else if (mount->mount_point == same->mount_point || better(*mount, *same)) {  // the later one covers the other
       *same = std::move(*mount);
     }
   }

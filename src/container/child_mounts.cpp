@@ -228,6 +228,27 @@ Result<UniqueFd> open_mounted(const Mount& mount, const io::RootDir& root) {
   return Error(Errc::kPermission, quoted(mount.destination) + " was exchanged by another process during the start");
 }
 
+// The host's, with all that is mounted in it.
+Status show_hosts(const std::string& path, const Mount& mount, std::uint64_t more, BorrowedFd target) {
+  ASSIGN_OR_RETURN(const UniqueFd tree, sys::open_tree(sys::kCwd, path, OPEN_TREE_CLONE | AT_RECURSIVE));
+  RETURN_IF_ERROR(set_mount_attributes(tree, mount.attr_set | more, 0, true));
+  return sys::move_mount(tree, target);
+}
+
+// The kernel makes no new proc for a user namespace where the one in sight is partly covered, as it is in a container.
+// It is of use as it is when it shows the processes that are to be seen.
+Status proc_in_a_container(const Mount& mount, BorrowedFd target) {
+  const auto self = sys::readlinkat(sys::kCwd, "/proc/self");
+  if (self.ok() && *self == std::to_string(::getpid())) return show_hosts("/proc", mount, 0, target);
+  return Error(Errc::kPermission,
+               "mount proc on " + quoted(mount.destination) +
+                   ": the kernel refuses a new proc in a user namespace because parts of the proc in sight are covered",
+               EPERM)
+      .with_hint(
+          "run the outer container with nothing masked in /proc (podman: --security-opt unmask=ALL), or leave out "
+          "the pid namespace");
+}
+
 Status mount_filesystem(const Mount& mount, const MountEnvironment& environment) {
   const io::RootDir& root = *environment.root;
   // Before the mount point is made, where it is missing.
@@ -241,12 +262,10 @@ Status mount_filesystem(const Mount& mount, const MountEnvironment& environment)
   const unsigned long first = mount.copy_up ? flags & ~static_cast<unsigned long>(MS_RDONLY) : flags;
   const std::string source = mount.source.empty() ? mount.fstype : mount.source;
   Status mounted = sys::mount(source, fd_path(target), mount.fstype, first, data);
-  if (!mounted.ok() && mount.fstype == "sysfs" && mounted.error().errno_value() == EPERM &&
-      environment.user_namespace) {
+  if (!mounted.ok() && mounted.error().errno_value() == EPERM && environment.user_namespace) {
     // The network namespace belongs to another user namespace: only the host's sysfs can be shown, read-only.
-    ASSIGN_OR_RETURN(const UniqueFd tree, sys::open_tree(sys::kCwd, "/sys", OPEN_TREE_CLONE | AT_RECURSIVE));
-    RETURN_IF_ERROR(set_mount_attributes(tree, mount.attr_set | MOUNT_ATTR_RDONLY, 0, true));
-    return sys::move_mount(tree, target);
+    if (mount.fstype == "sysfs") return show_hosts("/sys", mount, MOUNT_ATTR_RDONLY, target);
+    if (mount.fstype == "proc") return proc_in_a_container(mount, target);
   }
   if (!mounted.ok()) {
     const int e = mounted.error().errno_value();
@@ -506,12 +525,26 @@ Result<UniqueFd> bind_device(const CreateDevice& device) {
                                     " to bind, and a user namespace can make none");
 }
 
+// What a node is bound on: the image's own, which is not opened (some act when they are, others have no device), or a
+// new file.
+Result<UniqueFd> cover(BorrowedFd directory, const std::string& name) {
+  auto place = sys::openat(directory, name, O_PATH | O_NOFOLLOW);
+  if (!place.ok()) {
+    if (place.error().errno_value() != ENOENT) return place;
+    return sys::openat(directory, name, O_CREAT | O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, 0666);
+  }
+  ASSIGN_OR_RETURN(const struct stat info, sys::fstat(*place));
+  if (S_ISLNK(info.st_mode)) return Error::from_errno(ELOOP, "bind on " + quoted(name));
+  if (S_ISDIR(info.st_mode)) return Error::from_errno(EISDIR, "bind on " + quoted(name));
+  return place;
+}
+
 Status create_device(const CreateDevice& device, const io::RootDir& root, NodePlaces& places) {
   ASSIGN_OR_RETURN(const auto parent, places.find(device.path, root));
   if (device.bind) {
     auto tree = bind_device(device);
     if (!tree.ok()) return std::move(tree).error().with("device " + quoted(device.path));
-    auto place = sys::openat(parent.dir, parent.name, O_CREAT | O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, 0666);
+    auto place = cover(parent.dir, parent.name);
     if (!place.ok()) return std::move(place).error().with("device " + quoted(device.path));
     return sys::move_mount(*tree, *place);
   }

@@ -68,6 +68,7 @@ Result<bool> init_waits(const StateRecord& record, const StatePaths& paths) {
 
 Result<cgroup::Group> open_group(const StateRecord& record) {
   ASSIGN_OR_RETURN(const cgroup::Layout layout, cgroup::probe_layout());
+  if (record.cgroup_path.empty()) return Error(Errc::kUnsupported, "container " + quoted(record.id) + " has no cgroup");
   return cgroup::Group::open(layout, record.cgroup_path);
 }
 
@@ -325,6 +326,10 @@ Status Container::update(const oci::Resources& resources, const std::vector<std:
   ASSIGN_OR_RETURN(const RunStatus now, status());
   if (now == RunStatus::kStopped) return not_running(record_, now);
   ASSIGN_OR_RETURN(auto group, open_group(record_));
+  if (!group.exists()) {
+    return Error(Errc::kUnsupported, "container " + quoted(record_.id) + " has no cgroup that could be updated")
+        .with_hint("it was started without the right to make one, or the group was removed by somebody else");
+  }
   if (schemata.empty()) return update_group(record_, group, resources);
   ASSIGN_OR_RETURN(const Resctrl resctrl, Resctrl::open());
   ASSIGN_OR_RETURN(const auto former, resctrl.set_schemata(record_.resctrl, schemata));

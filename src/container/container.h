@@ -99,6 +99,7 @@ struct CreateOptions {
   std::string pid_file;  // absolute
   int preserve_fds = 0;
   bool systemd_cgroup = false;
+  bool cgroups_disabled = false;  // no control group is made; limits are left out with a warning
   bool no_pivot = false;
   bool no_new_keyring = false;
   bool detach_start = true;  // create; false: run

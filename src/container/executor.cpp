@@ -41,11 +41,11 @@ bool child_waits_for_hooks(const Plan& plan) {
   return false;
 }
 
-bool exists_somewhere(const cgroup::Group& group) {
-  for (const auto& [controller, directory] : group.directories()) {
-    if (sys::fstatat(sys::kCwd, directory).ok()) return true;
-  }
-  return false;
+bool mounts_cgroups(const Plan& plan) {
+  return std::any_of(plan.steps.begin(), plan.steps.end(), [](const Step& step) {
+    const auto* mount = std::get_if<Mount>(&step.body);
+    return mount != nullptr && mount->kind == MountKind::kCgroup;
+  });
 }
 
 }  // namespace
@@ -99,14 +99,14 @@ Status Executor::prepare() {
   ASSIGN_OR_RETURN(auto pair, sys::socketpair(SOCK_SEQPACKET));
   sync_ = std::move(pair.first);
   child_sync_ = std::move(pair.second);
-  if (find_step<CgroupCreate>(*in_.plan) != nullptr || !in_.join_cgroup.empty()) {
+  if (find_step<CgroupCreate>(*in_.plan) != nullptr || !in_.join_cgroup.empty() || mounts_cgroups(*in_.plan)) {
     ASSIGN_OR_RETURN(layout_, cgroup::probe_layout());
   }
   if (!in_.join_cgroup.empty()) {
     ASSIGN_OR_RETURN(group_, cgroup::Group::open(*layout_, in_.join_cgroup));
     cgroup_path_ = in_.join_cgroup;
     // A user without privileges may have got no group, in any hierarchy.
-    if (in_.rootless && !exists_somewhere(*group_)) group_.reset();
+    if (in_.rootless && !group_->exists()) group_.reset();
     for (const auto& [controller, relative] : in_.sub_cgroups) {
       if (!group_)
         return Error(Errc::kNotFound, "the container has no cgroup in which " + quoted(relative) + " could be");
@@ -328,7 +328,10 @@ Error Executor::child_died() {
   if (in_.exec_pidfd >= 0) return Error(Errc::kSystem, "the process to be executed " + how);
   Error error(Errc::kSystem, "the container's init " + how);
   if (status.ok() && status->signal == SIGKILL)
-    return std::move(error).with_hint("the memory limit may be too low to start");
+    return std::move(error).with_hint(seccomp_
+                                          ? "the memory limit may be too low to start, or the seccomp profile refuses "
+                                            "calls that every start needs, such as execve and exit_group"
+                                          : "the memory limit may be too low to start");
   return error;
 }
 

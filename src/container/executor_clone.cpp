@@ -31,9 +31,18 @@ class BlockedSignals {
   sigset_t saved_ = {};
 };
 
-// ENOSPC of a clone is a limit on namespaces (namespaces(7)); the kernel does not say of which kind.
+// EPERM: namespaces other than a user's need rights over the user namespace. ENOSPC of a clone is a limit on namespaces
+// (namespaces(7)); the kernel does not say of which kind.
 Error clone_error(Error error, std::uint64_t flags) {
-  if (error.errno_value() != ENOSPC) return error;
+  const int e = error.errno_value();
+  if (e == EPERM && (flags & CLONE_NEWUSER) == 0 && ::geteuid() != 0) {
+    return std::move(error)
+        .with("make namespaces")
+        .with_hint(
+            "who is not root needs a new user namespace for it: add {\"type\": \"user\"} to the namespaces, as "
+            "'coop spec --rootless' does");
+  }
+  if (e != ENOSPC) return error;
   if ((flags & CLONE_NEWUSER) == 0)
     return std::move(error).with("make namespaces").with_hint("a limit user.max_*_namespaces of sysctl is reached");
   return std::move(error)

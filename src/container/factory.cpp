@@ -35,6 +35,13 @@ PlanOptions plan_options(const CreateOptions& options, const FactoryOptions& fac
   out.bundle = options.bundle;
   out.cgroup_default_parent = options.cgroup_default_parent;
   out.systemd_cgroup = options.systemd_cgroup;
+  out.cgroups_mounted = layout.mode != cgroup::Mode::kNone;
+  out.ignore_limits = options.cgroups_disabled || factory.rootless;
+  if (options.cgroups_disabled) {
+    out.no_cgroup = "control groups are disabled";
+  } else if (!factory.rootless || !out.cgroups_mounted) {
+    out.no_cgroup = layout.why_none();
+  }
   out.no_pivot = options.no_pivot;
   out.no_new_keyring = options.no_new_keyring;
   out.cgroup_v2_only = layout.mode == cgroup::Mode::kV2;

@@ -8,8 +8,10 @@
 #include "base/scope_exit.h"
 #include "base/strings.h"
 #include "container/internal.h"
+#include "container/namespace_root.h"
 #include "io/file.h"
 #include "spec/oci_runtime/id_maps.h"
+#include "sys/cred.h"
 #include "sys/file.h"
 #include "sys/process.h"
 
@@ -59,7 +61,39 @@ bool only_own(const std::vector<oci::IdMapping>& mappings, std::uint32_t id) {
   return mappings.size() == 1 && mappings[0].size == 1 && mappings[0].host_id == id;
 }
 
+// The first id of a map of the caller's own.
+Result<std::uint32_t> first_mapped(const std::string& file) {
+  ASSIGN_OR_RETURN(const std::string text, io::read_file(file, kMaxHelperOutput));
+  const std::string_view line = trim(text);
+  if (const auto id = parse_number<std::uint32_t>(line.substr(0, line.find(' ')))) return *id;
+  return Error(Errc::kSystem, quoted(file) + " maps nothing", EINVAL);
+}
+
+// EINVAL: it has no number in this namespace.
+bool unmapped(const Status& status) {
+  return !status.ok() && status.error().errno_value() == EINVAL;
+}
+
 }  // namespace
+
+Status become_namespace_root() {
+  Status group = sys::setresgid(0);
+  if (unmapped(group)) {
+    ASSIGN_OR_RETURN(const gid_t first, first_mapped("/proc/self/gid_map"));
+    group = sys::setresgid(first);
+  }
+  RETURN_IF_ERROR(std::move(group));
+  Status user = sys::setresuid(0);
+  if (!unmapped(user)) return user;
+  ASSIGN_OR_RETURN(const uid_t first, first_mapped("/proc/self/uid_map"));
+  return sys::setresuid(first);
+}
+
+Status become_zero() {
+  if (Status group = sys::setresgid(0); !group.ok() && !unmapped(group)) return group;
+  Status user = sys::setresuid(0);
+  return unmapped(user) ? Status() : std::move(user);
+}
 
 Status write_id_maps(pid_t pid, const std::vector<oci::IdMapping>& uid, const std::vector<oci::IdMapping>& gid) {
   if (::geteuid() != 0 && only_own(gid, ::getegid())) {

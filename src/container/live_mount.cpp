@@ -44,12 +44,12 @@ Status check(const Mount& mount) {
       .with_hint("put it into the mounts of config.json");
 }
 
-// Host id of the container's root.
+// Host id of the container's root, or of the first who has one.
 std::uint32_t root_of(const std::vector<oci::IdMapping>& mappings) {
   for (const oci::IdMapping& m : mappings) {
     if (m.container_id == 0) return m.host_id;
   }
-  return 0;
+  return mappings.empty() ? 0 : mappings.front().host_id;
 }
 
 Result<bool> other_user_namespace(pid_t pid) {

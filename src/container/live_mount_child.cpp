@@ -10,6 +10,7 @@
 
 #include "base/strings.h"
 #include "container/child_mounts.h"
+#include "container/namespace_root.h"
 #include "container/sync.h"
 #include "io/root_dir.h"
 #include "sys/cred.h"
@@ -64,8 +65,7 @@ Result<UniqueFd> detached_mount(const Mount& mount) {
 // An unprivileged caller may clone mounts only in a mount namespace of its user namespace: a copy of the host's.
 Status enter_user_namespace(const LiveMountContext& context) {
   RETURN_IF_ERROR(sys::setns(context.init, CLONE_NEWUSER));
-  RETURN_IF_ERROR(sys::setresgid(0));
-  RETURN_IF_ERROR(sys::setresuid(0));
+  RETURN_IF_ERROR(become_namespace_root());
   return sys::unshare(CLONE_NEWNS);
 }
 

@@ -72,6 +72,7 @@ class Builder {
   }
 
   Status cgroup_steps();
+  Status without_cgroup();
   void parent_steps();
   void namespace_steps();
   void session_steps();
@@ -146,9 +147,27 @@ oci::Resources Builder::resources() const {
   return out;
 }
 
+// Nothing is lost in silence: a limit is refused, or named when it is left out by will.
+Status Builder::without_cgroup() {
+  const std::string limits = join(cgroup::limited_controllers(resources()), ", ");
+  if (options_.ignore_limits) {
+    if (!limits.empty()) plan_.warnings.push_back("limits of " + limits + " are ignored: " + options_.no_cgroup);
+    return {};
+  }
+  if (!limits.empty()) {
+    return rules::fail("/linux/resources", "limits of " + limits + " cannot be set: " + options_.no_cgroup,
+                       Errc::kUnsupported)
+        .with_hint("leave the limits out, or give --cgroup-manager disabled, which ignores them");
+  }
+  plan_.warnings.push_back("the container gets no control group: " + options_.no_cgroup +
+                           "; its device rules are not enforced, and pause, update and events have nothing to act on");
+  return {};
+}
+
 // Limits must be in force before the first task is inside, and a group that cannot be made must fail before anything
 // else is done.
 Status Builder::cgroup_steps() {
+  if (!options_.no_cgroup.empty()) return without_cgroup();
   CgroupCreate create{{}, resources(), cgroup_owner()};
   if (!options_.systemd_cgroup) {
     create.path = cgroup_path();
@@ -340,7 +359,10 @@ Status Builder::mount_steps(const std::vector<oci::Mount>& mounts) {
     ASSIGN_OR_RETURN(Mount mount, plan_mount(entry, config_, options_));
     // Inside a cgroup namespace the mount shows the container's group as root, so the namespace comes first, and that
     // needs the join.
-    if (mount.kind == MountKind::kCgroup || mount.fstype == "cgroup2") cgroup_namespace();
+    const bool cgroup = mount.kind == MountKind::kCgroup || mount.fstype == "cgroup2";
+    // Without a group of its own it would be shown those of others.
+    if (cgroup && !options_.no_cgroup.empty() && (!is_new("cgroup") || !options_.cgroups_mounted)) continue;
+    if (cgroup) cgroup_namespace();
     const MountExtras* extras = mount_extras(entry);
     if (extras == nullptr) {
       child(std::move(mount));

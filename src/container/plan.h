@@ -321,6 +321,11 @@ struct PlanOptions {
   std::string bundle;                           // absolute; relative root.path and bind sources are taken from here
   std::string cgroup_default_parent = "/coop";  // cgroupsPath when the config has none: <parent>/<id>
   bool systemd_cgroup = false;                  // cgroupsPath is slice:prefix:name; the user's manager when rootless
+  // Why the container gets no control group, as a clause; empty: it gets one. A limit that is lost by it is an error,
+  // or a warning with ignore_limits.
+  std::string no_cgroup;
+  bool ignore_limits = false;
+  bool cgroups_mounted = true;  // anywhere on this host
   bool no_pivot = false;
   bool no_new_keyring = false;
   bool hybrid_or_v1 = true;  // shape of cgroup mounts

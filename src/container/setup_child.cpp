@@ -23,6 +23,7 @@
 #include "container/landlock.h"
 #include "container/memory_policy.h"
 #include "container/mount_commands.h"
+#include "container/namespace_root.h"
 #include "container/sync.h"
 #include "container/timing.h"
 #include "io/file.h"
@@ -177,12 +178,14 @@ class Child {
       return errno_status("join the container's namespaces");
     if (::fchdir(c_.exec_root) != 0) return errno_status("enter the container's root");
     if (::chroot(".") != 0) return errno_status("change to the container's root");
-    if ((step.namespaces & CLONE_NEWUSER) != 0) RETURN_IF_ERROR(perform(BecomeRoot{}));
+    // /proc is the container's: where no user 0 is mapped nothing is asked of it, and the program becomes its user from
+    // here.
+    if ((step.namespaces & CLONE_NEWUSER) != 0) RETURN_IF_ERROR(drop_outer_identity(become_zero()));
     return open_root();
   }
-  Status perform(const BecomeRoot&) {
-    RETURN_IF_ERROR(sys::setresgid(0));
-    RETURN_IF_ERROR(sys::setresuid(0));
+  Status perform(const BecomeRoot&) { return drop_outer_identity(become_namespace_root()); }
+  Status drop_outer_identity(Status become) {
+    RETURN_IF_ERROR(std::move(become));
     // EPERM: setgroups is denied in this namespace, then there is nothing to drop.
     if (Status groups = sys::setgroups({}); !groups.ok() && groups.error().errno_value() != EPERM) return groups;
     return sys::set_dumpable(false);

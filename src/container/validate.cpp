@@ -98,13 +98,6 @@ Status check_mapping_list(const std::vector<oci::IdMapping>& mappings, std::stri
   return {};
 }
 
-bool maps_root(const std::vector<oci::IdMapping>& mappings) {
-  for (const oci::IdMapping& m : mappings) {
-    if (m.container_id == 0) return true;
-  }
-  return false;
-}
-
 Status check_user_namespace(const oci::Config& config) {
   const oci::Linux& linux = *config.linux;
   RETURN_IF_ERROR(check_mapping_list(linux.uid_mappings, "/linux/uidMappings"));
@@ -122,12 +115,8 @@ Status check_user_namespace(const oci::Config& config) {
         .with_hint("add {\"type\": \"mount\"}");
   }
   if (!user->path.empty()) return {};
-  if (!maps_root(linux.uid_mappings)) {
-    return fail("/linux/uidMappings", "a new user namespace needs a mapping of user 0");
-  }
-  if (!maps_root(linux.gid_mappings)) {
-    return fail("/linux/gidMappings", "a new user namespace needs a mapping of group 0");
-  }
+  if (linux.uid_mappings.empty()) return fail("/linux/uidMappings", "a new user namespace needs mappings");
+  if (linux.gid_mappings.empty()) return fail("/linux/gidMappings", "a new user namespace needs mappings");
   return {};
 }
 

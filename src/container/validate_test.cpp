@@ -98,8 +98,7 @@ const std::vector<Case>& cases() {
       {"/linux/gidMappings: a new user namespace needs",
        [](C& c) {
          c.linux->namespaces.push_back({"user", ""});
-         c.linux->uid_mappings = {{0, 0, 1}};
-         c.linux->gid_mappings = {{1, 0, 1}};
+         c.linux->uid_mappings = {{5, 0, 1}};
        }},
       {"/linux/uidMappings/0/size",
        [](C& c) {

@@ -62,20 +62,6 @@ Error not_mapped(std::string_view what, std::uint32_t id, const std::vector<oci:
 
 }  // namespace
 
-std::vector<IdRange> parse_subids(std::string_view text, std::optional<std::string_view> owner) {
-  std::vector<IdRange> out;
-  for (const std::string_view line : split(text, '\n')) {
-    const auto parts = split(trim(line), ':');
-    if (parts.size() != 3 || parts[0].empty() || parts[0].starts_with('#')) continue;
-    if (owner && parts[0] != *owner) continue;
-    const auto first = parse_number<std::uint32_t>(parts[1]);
-    const auto count = parse_number<std::uint32_t>(parts[2]);
-    if (!first || !count) continue;
-    if (const auto range = make_range(*first, std::uint64_t{*first} + *count); range) out.push_back(*range);
-  }
-  return out;
-}
-
 Status check_id_mappings(const std::vector<oci::IdMapping>& mappings, std::string_view what) {
   const auto bad = [&](const std::string& why) {
     return Error(Errc::kInvalidArgument, "map of " + std::string(what) + " ids: " + why);

@@ -10,21 +10,14 @@
 #include <vector>
 
 #include "base/error.h"
+#include "spec/oci_runtime/id_maps.h"
 #include "spec/oci_runtime/types.h"
 #include "stage1/flavor.h"
 
 namespace cooper::pod {
 
-// Ids first, first + 1, ... of the host; at least one, and none of them 4294967295, which is no id.
-struct IdRange {
-  std::uint32_t first = 0;
-  std::uint32_t count = 0;
-  bool operator==(const IdRange&) const = default;
-};
-
-// "OWNER:FIRST:COUNT" lines of subuid(5) and subgid(5): the ranges of `owner`, or of everybody. What is no such line is
-// left out, as newuidmap does.
-std::vector<IdRange> parse_subids(std::string_view text, std::optional<std::string_view> owner);
+using oci::IdRange;
+using oci::parse_subids;
 
 // What the kernel and the container need: every id mapped once, on both sides, and root among them. `what` is "user" or
 // "group".

@@ -20,29 +20,45 @@ constexpr std::uint32_t kMaxErrno = 4095;  // what the kernel keeps of SECCOMP_R
 // Bounds on hostile input, far above any real profile.
 constexpr std::size_t kMaxRules = 65536;
 
-Error invalid(std::string message) {
-  return Error(Errc::kInvalidArgument, "seccomp: " + std::move(message), EINVAL);
+// `member` is a JSON pointer from the object at hand; below() completes it on the way out.
+Error invalid(std::string_view member, std::string_view message) {
+  return Error(Errc::kInvalidArgument, std::string(member) + ": " + std::string(message), EINVAL);
 }
 
-Result<std::uint32_t> parse_action(const std::string& name, const std::optional<std::uint32_t>& errno_ret) {
+Error below(std::string_view object, const Error& error) {
+  return Error(error.code(), std::string(object) + error.message(), error.errno_value());
+}
+
+Error below(std::string_view list, std::size_t index, const Error& error) {
+  return below(std::string(list) + "/" + std::to_string(index), error);
+}
+
+// The names of an action's members.
+struct ActionMembers {
+  std::string_view action = "/action", errno_ret = "/errnoRet";
+};
+
+Result<std::uint32_t> parse_action(const std::string& name, const std::optional<std::uint32_t>& errno_ret,
+                                   const ActionMembers& members) {
   const ActionName* action = find_action(name);
-  if (action == nullptr) return invalid("unknown action " + quoted(name));
+  if (action == nullptr) return invalid(members.action, "unknown action " + quoted(name));
   if (!action->takes_errno) {
-    if (errno_ret) return invalid("action " + quoted(name) + " takes no errnoRet");
+    if (errno_ret) return invalid(members.errno_ret, "action " + quoted(name) + " takes none");
     return action->value;
   }
   const std::uint32_t data = errno_ret.value_or(EPERM);
   const std::uint32_t most = action->value == SECCOMP_RET_ERRNO ? kMaxErrno : SECCOMP_RET_DATA;
   if (data > most)
-    return invalid("errnoRet " + std::to_string(data) + " of action " + quoted(name) + " is above " +
-                   std::to_string(most));
+    return invalid(members.errno_ret, std::to_string(data) + " is above " + std::to_string(most) +
+                                          ", the most that action " + quoted(name) + " can carry");
   return action->value | data;
 }
 
 Result<Condition> parse_condition(const oci::SeccompArg& arg) {
-  if (arg.index > 5) return invalid("argument index " + std::to_string(arg.index) + " is not between 0 and 5");
+  if (arg.index > 5)
+    return invalid("/index", "argument index " + std::to_string(arg.index) + " is not between 0 and 5");
   const OperatorName* op = find_operator(arg.op);
-  if (op == nullptr) return invalid("unknown operator " + quoted(arg.op));
+  if (op == nullptr) return invalid("/op", "unknown operator " + quoted(arg.op));
   return Condition{
       .index = static_cast<std::uint8_t>(arg.index), .op = op->op, .value = arg.value, .datum = arg.value_two};
 }
@@ -60,11 +76,13 @@ bool repeats_an_index(const std::vector<oci::SeccompArg>& args) {
 // The rules of one entry: its conditions all in one, or one each when an argument is named twice (runtimes before
 // argument lists could be combined meant "or" by that, and profiles rely on it).
 Result<std::vector<Rule>> parse_rules(const oci::SeccompSyscall& entry) {
-  ASSIGN_OR_RETURN(const std::uint32_t action, parse_action(entry.action, entry.errno_ret));
+  if (entry.names.empty()) return invalid("/names", "must name at least one system call");
+  ASSIGN_OR_RETURN(const std::uint32_t action, parse_action(entry.action, entry.errno_ret, {}));
   std::vector<Condition> conditions;
-  for (const auto& arg : entry.args) {
-    ASSIGN_OR_RETURN(const Condition condition, parse_condition(arg));
-    conditions.push_back(condition);
+  for (std::size_t i = 0; i < entry.args.size(); ++i) {
+    const auto condition = parse_condition(entry.args[i]);
+    if (!condition.ok()) return below("/args", i, condition.error());
+    conditions.push_back(*condition);
   }
   std::vector<Rule> out;
   if (!repeats_an_index(entry.args)) {
@@ -137,11 +155,15 @@ class Numbered {
 class Compiler {
  public:
   Status read(const oci::Seccomp& profile) {
-    ASSIGN_OR_RETURN(default_action_, parse_action(profile.default_action, profile.default_errno_ret));
+    ASSIGN_OR_RETURN(default_action_, parse_action(profile.default_action, profile.default_errno_ret,
+                                                   {"/defaultAction", "/defaultErrnoRet"}));
     if (default_action_ == SECCOMP_RET_USER_NOTIF)
-      return invalid("SCMP_ACT_NOTIFY cannot be used as default action: the programs that answer could not start");
+      return invalid("/defaultAction",
+                     "SCMP_ACT_NOTIFY cannot be used as default action: the programs that answer could not start");
     RETURN_IF_ERROR(read_architectures(profile.architectures));
-    for (const auto& entry : profile.syscalls) RETURN_IF_ERROR(read_entry(entry));
+    for (std::size_t i = 0; i < profile.syscalls.size(); ++i) {
+      if (const Status read = read_entry(profile.syscalls[i]); !read.ok()) return below("/syscalls", i, read.error());
+    }
     return read_flags(profile.flags);
   }
 
@@ -164,18 +186,19 @@ class Compiler {
  private:
   Status read_architectures(const std::vector<std::string>& names) {
     enable(native_arch());
-    for (const std::string& name : names) {
-      const ArchName* found = find_arch(name);
-      if (found == nullptr) return invalid("unknown architecture " + quoted(name));
+    for (std::size_t i = 0; i < names.size(); ++i) {
+      const ArchName* found = find_arch(names[i]);
+      if (found == nullptr) return below("/architectures", i, invalid("", "unknown architecture " + quoted(names[i])));
       if (found->arch) enable(*found->arch);
     }
     return {};
   }
 
   Status read_flags(const std::vector<std::string>& names) {
-    for (const std::string& name : names) {
+    for (std::size_t i = 0; i < names.size(); ++i) {
+      const std::string& name = names[i];
       const FlagName* flag = find_flag(name);
-      if (flag == nullptr) return invalid("unknown flag " + quoted(name));
+      if (flag == nullptr) return below("/flags", i, invalid("", "unknown flag " + quoted(name)));
       // The filter is loaded by a process with one thread, which has nobody to synchronise with.
       if (flag->value == SECCOMP_FILTER_FLAG_TSYNC) continue;
       // The kernel refuses it without a listener.
@@ -189,7 +212,7 @@ class Compiler {
   Status read_entry(const oci::SeccompSyscall& entry) {
     ASSIGN_OR_RETURN(auto rules, parse_rules(entry));
     if (rules_.size() + rules.size() > kMaxRules)
-      return Error(Errc::kLimit, "seccomp: more than " + std::to_string(kMaxRules) + " rules", E2BIG);
+      return Error(Errc::kLimit, ": more than " + std::to_string(kMaxRules) + " rules", E2BIG);
     const bool notify = rules.front().action == SECCOMP_RET_USER_NOTIF;
     const std::size_t begin = rules_.size();
     for (Rule& rule : rules) rules_.push_back(std::move(rule));
@@ -198,7 +221,7 @@ class Compiler {
       const auto found = find_syscall(name);
       if (!found) continue;  // of another kernel or machine: ignored, as every runtime does
       if (notify && name == "write")
-        return invalid("SCMP_ACT_NOTIFY cannot be used for the write syscall: agents write, too");
+        return invalid("/action", "SCMP_ACT_NOTIFY cannot be used for the write syscall: agents write, too");
       program_.needs_listener = program_.needs_listener || notify;
       for (std::size_t rule = begin; rule < end; ++rule) add(*found, static_cast<std::uint32_t>(rule));
     }
@@ -308,7 +331,7 @@ class Compiler {
 
 Result<Program> compile(const oci::Seccomp& profile) {
   Compiler compiler;
-  RETURN_IF_ERROR(compiler.read(profile));
+  if (const Status read = compiler.read(profile); !read.ok()) return below("/linux/seccomp", read.error());
   return compiler.emit();
 }
 

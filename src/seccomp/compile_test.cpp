@@ -289,13 +289,34 @@ TEST(Load, TheKernelTakesItAndObeys) {
   EXPECT_EQ(load(program.instructions.data(), 0, 0), -EINVAL);
 }
 
+TEST(Errors, NameThePlaceInTheConfiguration) {
+  const auto message = [](const oci::Seccomp& wrong) { return compile(wrong).error().message(); };
+  const auto good = entry({"read"}, "SCMP_ACT_ALLOW");
+  EXPECT_EQ(message(profile("SCMP_ACT_MAYBE", {})), "/linux/seccomp/defaultAction: unknown action 'SCMP_ACT_MAYBE'");
+  EXPECT_EQ(message(profile("SCMP_ACT_ERRNO", {good, entry({"write"}, "SCMP_ACT_FOO")})),
+            "/linux/seccomp/syscalls/1/action: unknown action 'SCMP_ACT_FOO'");
+  EXPECT_EQ(message(profile("SCMP_ACT_ALLOW", {entry({"read"}, "SCMP_ACT_ERRNO", {}, 5000)})),
+            "/linux/seccomp/syscalls/0/errnoRet: 5000 is above 4095, the most that action 'SCMP_ACT_ERRNO' can carry");
+  EXPECT_EQ(message(profile("SCMP_ACT_ERRNO",
+                            {entry({"read"}, "SCMP_ACT_ALLOW", {arg(0, "SCMP_CMP_EQ", 0), arg(7, "SCMP_CMP_EQ", 0)})})),
+            "/linux/seccomp/syscalls/0/args/1/index: argument index 7 is not between 0 and 5");
+  EXPECT_EQ(message(profile("SCMP_ACT_ERRNO", {entry({"read"}, "SCMP_ACT_ALLOW", {arg(0, "SCMP_CMP_NEARLY", 0)})})),
+            "/linux/seccomp/syscalls/0/args/0/op: unknown operator 'SCMP_CMP_NEARLY'");
+  EXPECT_EQ(message(profile("SCMP_ACT_ERRNO", {entry({}, "SCMP_ACT_ALLOW")})),
+            "/linux/seccomp/syscalls/0/names: must name at least one system call");
+  EXPECT_EQ(message(profile("SCMP_ACT_ALLOW", {good}, {"SCMP_ARCH_X86_64", "SCMP_ARCH_PDP11"})),
+            "/linux/seccomp/architectures/1: unknown architecture 'SCMP_ARCH_PDP11'");
+  oci::Seccomp flags = profile("SCMP_ACT_ALLOW", {good});
+  flags.flags = {"SECCOMP_FILTER_FLAG_LOG", "SECCOMP_FILTER_FLAG_MAYBE"};
+  EXPECT_EQ(message(flags), "/linux/seccomp/flags/1: unknown flag 'SECCOMP_FILTER_FLAG_MAYBE'");
+}
+
 TEST(Features, NamesOfTheTables) {
   EXPECT_THAT(supported_actions(), ::testing::Contains("SCMP_ACT_ALLOW"));
   EXPECT_THAT(supported_operators(), ::testing::SizeIs(7));
   EXPECT_THAT(supported_architectures(), ::testing::Contains("SCMP_ARCH_X32"));
   EXPECT_THAT(known_flags(), ::testing::Contains("SECCOMP_FILTER_FLAG_LOG"));
   EXPECT_THAT(supported_flags(), ::testing::IsSubsetOf(known_flags()));
-  EXPECT_EQ(compile(profile("SCMP_ACT_MAYBE", {})).error().message(), "seccomp: unknown action 'SCMP_ACT_MAYBE'");
 }
 
 }  // namespace

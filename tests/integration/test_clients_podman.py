@@ -2,6 +2,7 @@
 
 import json
 import os
+import pathlib
 import shutil
 import signal
 import time
@@ -208,6 +209,13 @@ def test_privileged(podman):
 def test_namespace_modes(podman, options):
     """Shared and private namespaces work."""
     assert podman.run("--rm", *options, IMAGE, "echo", "fine").check().out == "fine\n"
+
+
+def test_no_cgroup(podman):
+    """--cgroups=disabled: no group is made, the container stays where podman is."""
+    result = podman("run", "--rm", "--network", "none", "--cgroups", "disabled", IMAGE, "cat", "/proc/self/cgroup").check()
+    own = pathlib.Path("/proc/self/cgroup").read_text().split()
+    assert result.out.split() == own
 
 
 def test_user_namespace(podman):

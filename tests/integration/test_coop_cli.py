@@ -103,7 +103,7 @@ def test_features_annotations(runtime):
     json.loads(runtime("features").check().out, object_pairs_hook=lambda pairs: seen.append([key for key, _ in pairs]) or dict(pairs))
     assert all(len(set(keys)) == len(keys) for keys in seen)
     text = json.loads(runtime("features").out)
-    assert set(text["potentiallyUnsafeConfigAnnotations"]) == {"org.systemd.property.", "run.oci.keep_original_groups"}
+    assert set(text["potentiallyUnsafeConfigAnnotations"]) == {"org.criu.config", "org.systemd.property.", "run.oci.keep_original_groups"}
 
 
 @pytest.mark.differs(crun="no --rootless with a value", runc="1.1 takes any word for most commands")

@@ -105,8 +105,11 @@ def test_preserve_fds(runtime, bundle, workdir):
 
 @pytest.mark.differs(crun="ignores it")
 def test_preserve_fds_closed(runtime, bundle):
-    """--preserve-fds with a descriptor that is not open is an error."""
-    runtime.run(bundle, "--preserve-fds", "5").fails(rc=1)
+    """--preserve-fds with a descriptor that is not open is an error, also where the runtime has opened one of that number itself."""
+    for count in ("1", "2", "5"):
+        runtime.run(bundle, "--preserve-fds", count).fails("file descriptor 3 is not open", rc=1)
+    runtime.run_detached(bundle.sh("sleep 100")).check()
+    runtime("exec", "--preserve-fds", "1", bundle.id, "true").fails("file descriptor 3 is not open", rc=255)
 
 
 def test_listen_fds(runtime, bundle, workdir):

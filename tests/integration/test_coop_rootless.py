@@ -184,6 +184,72 @@ class TestRange:
         proc.run(*argv, env={**user.environ, "PATH": "/nowhere"}).fails("newuidmap", "'uidmap'", rc=1)
 
 
+def test_maps_by_default(user, box):
+    """A user namespace without maps gets the caller as 0 and the caller's subordinate ids from 1 on."""
+    box.linux.pop("uidMappings")
+    box.linux.pop("gidMappings")
+    box.process["user"] = {"uid": 7, "gid": 8}
+    lines = user.output(box.sh("id -u; id -g; cat /proc/self/uid_map /proc/self/gid_map")).splitlines()
+    assert lines[:2] == ["7", "8"]
+    assert [line.split() for line in lines[2:]] == 2 * [["0", str(UID), "1"], ["1", str(RANGE), "65536"]]
+
+
+def test_maps_by_default_without_helpers(user, box, workdir):
+    """Without newuidmap there is one id: the caller's, as 0."""
+    box.linux.pop("uidMappings")
+    box.linux.pop("gidMappings")
+    box.sh("cat /proc/self/uid_map /proc/self/gid_map").save()
+    env = {**user.environ, "PATH": str(workdir)}
+    result = proc.run(shutil.which("setpriv"), *user.argv("run", "--bundle", box.path, box.id)[1:], env=env).check()
+    assert [line.split() for line in result.lines] == 2 * [["0", str(UID), "1"]]
+
+
+def test_exec_with_maps_by_default(user, box):
+    """What was filled in is what later commands know of the container."""
+    box.linux.pop("uidMappings")
+    box.linux.pop("gidMappings")
+    with user.running(box.sh("sleep 1000")):
+        assert user("exec", "--user", "5:6", box.id, "sh", "-c", "id -u; id -g").check().out.split() == ["5", "6"]
+
+
+@pytest.mark.differs(runc="wants user 0 mapped")
+def test_nobody_is_user_0(user, box):
+    """A map of the caller to the same id, and of nobody to 0: the container has that user, with and without exec."""
+    mapping = [{"containerID": UID, "hostID": UID, "size": 1}]
+    box.linux.update(uidMappings=mapping, gidMappings=mapping)
+    box.process["user"] = {"uid": UID, "gid": UID}
+    with user.running(box.sh("sleep 1000")):
+        assert user("exec", "--user", f"{UID}:{UID}", box.id, "sh", "-c", "id -u; cat /proc/self/uid_map").check().out.split() == [str(UID), str(UID), str(UID), "1"]
+
+
+@pytest.mark.differs(runc="wants user 0 mapped")
+def test_root_makes_a_namespace_without_user_0(runtime, bundle):
+    """The same by root, who has no number inside."""
+    mapping = [{"containerID": 1000, "hostID": RANGE, "size": 10}]
+    bundle.namespace("user").linux.update(uidMappings=mapping, gidMappings=mapping)
+    for folder, _, files in os.walk(bundle.rootfs):
+        for path in [folder, *(os.path.join(folder, name) for name in files)]:
+            os.chown(path, RANGE, RANGE, follow_symlinks=False)
+    bundle.process["user"] = {"uid": 1003, "gid": 1003}
+    bundle.mount_for("/dev/pts")["options"] = ["newinstance", "ptmxmode=0666"]
+    with runtime.running(bundle.sh("sleep 1000")):
+        assert runtime("exec", "--user", "1004:1004", bundle.id, "id", "-u").check().out == "1004\n"
+
+
+def test_update_without_a_group(user, box):
+    """An update of a container that could have no control group says that, not that the kernel lacks a file."""
+    with user.running(box.sh("sleep 1000")):
+        user("update", "--memory", "10M", box.id).fails("has no cgroup that could be updated", rc=1)
+
+
+def test_namespaces_need_a_user_namespace(user, box):
+    """Who is not root is told which namespace is missing."""
+    box.namespace("user", absent=True)
+    box.linux.pop("uidMappings")
+    box.linux.pop("gidMappings")
+    user.run(box.sh("true")).fails("coop spec --rootless", rc=1)
+
+
 class TestNested:
     """coop as root in a container of coop."""
 
@@ -217,6 +283,29 @@ class TestNested:
         bundle = self.outer(runtime, bundle)
         bundle.userns(host_id=RANGE)
         assert runtime.output(bundle).split() == ["1", "0"]
+
+    MASKED = ("/proc/acpi", "/proc/kcore", "/proc/keys")
+
+    @pytest.mark.differs(runc="says EPERM alone", crun="says EPERM alone")
+    @pytest.mark.parametrize("pid", ["new pid namespace", "pid namespace of the outer container"])
+    def test_proc_partly_covered(self, runtime, bundle, pid):
+        """In a container whose /proc is masked the kernel makes no proc for user namespaces: the outer one is shown, or what to do is said."""
+        bundle = self.outer(runtime, bundle)
+        bundle.linux["maskedPaths"] = list(self.MASKED)
+        path = bundle.rootfs / "inner/config.json"
+        config = json.loads(path.read_text())
+        config["linux"]["namespaces"].append({"type": "user"})
+        mapping = [{"containerID": 0, "hostID": 0, "size": 1000}]
+        config["linux"].update(uidMappings=mapping, gidMappings=mapping)
+        config["process"]["args"] = ["sh", "-c", "grep -c . /proc/self/uid_map"]
+        if pid.startswith("pid"):
+            config["linux"]["namespaces"] = [n for n in config["linux"]["namespaces"] if n["type"] != "pid"]
+        path.write_text(json.dumps(config))
+        bundle.args("coop", "--root", "/run/c", "--rootless", "true", "run", "--bundle", "/inner", "inner")
+        if pid.startswith("pid"):
+            assert runtime.output(bundle).split() == ["1"]
+        else:
+            runtime.run(bundle).fails("unmask=ALL", rc=1)
 
     def test_privileged(self, runtime, bundle):
         """With writable control groups in it."""

@@ -148,6 +148,16 @@ def test_terminal_links(runtime, bundle, target):
     assert (bundle.path / "outside").read_text() == "outside"
 
 
+@pytest.mark.differs(runc="opens it")
+def test_device_node_without_device_is_covered(runtime, bundle):
+    """In a user namespace nodes are bound over those of the image, which are not opened: this one has no device, and would say ENXIO."""
+    for point in ("/dev/pts", "/dev/shm", "/dev/mqueue", "/dev"):
+        bundle.drop_mount(point)
+    os.mknod(bundle.rootfs / "dev/tty", 0o600 | stat.S_IFCHR, os.makedev(9, 200))
+    bundle.userns(host_id=0)
+    assert runtime.output(bundle.writable().sh("stat -c %t:%T /dev/tty")).split() == ["5:0"]
+
+
 @pytest.mark.parametrize("name", ["ptmx", "console"])
 @pytest.mark.differs(runc="opens them", crun="opens them")
 def test_device_nodes_of_the_image_are_not_opened(runtime, bundle, name):

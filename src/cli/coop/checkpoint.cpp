@@ -112,6 +112,8 @@ Result<int> run_restore(const Call& call) {
   ASSIGN_OR_RETURN(options.console_socket, absolute_path(arguments.value("console-socket")));
   ASSIGN_OR_RETURN(options.pid_file, absolute_path(arguments.value("pid-file")));
   options.systemd_cgroup = call.globals.systemd_cgroup;
+  if (call.globals.cgroups_disabled)
+    return Error(Errc::kUnsupported, "--cgroup-manager disabled: a restored container needs control groups");
   options.no_pivot = arguments.flag("no-pivot");
   options.lsm_profile = arguments.value("lsm-profile");
   options.lsm_mount_context = arguments.value("lsm-mount-context");

@@ -18,6 +18,7 @@ struct Globals {
   std::string root;  // absolute
   bool rootless = false;
   bool systemd_cgroup = false;
+  bool cgroups_disabled = false;
 };
 
 // What a handler gets.
@@ -99,6 +100,8 @@ void give_pipes_to(const oci::Process& process, const oci::Config& container);
 Status print(std::string_view text);
 // From the current directory; "" stays "".
 Result<std::string> absolute_path(const std::string& path);
+// --preserve-fds. What this program has opened itself (close-on-exec) is none of the caller's.
+Result<int> preserved_fds(const Arguments& arguments);
 // A regular file's bytes; where `allow_streams` also a pipe's or a device's, and "-" is standard input. Never waits for
 // somebody to open a fifo.
 Result<std::string> read_input(const std::string& path, std::size_t max_bytes, bool allow_streams = false);

@@ -27,6 +27,9 @@ constexpr std::array kGlobalFlags = std::to_array<Flag>({
     {"debug", "", FlagType::kBool, "", "the same as --log-level debug"},
     {"systemd-cgroup", "", FlagType::kBool, "",
      "let systemd make the cgroups (create, run); cgroupsPath is slice:prefix:name"},
+    {"cgroup-manager", "", FlagType::kValue, "MANAGER",
+     "who makes the cgroups: cgroupfs (default), systemd (as --systemd-cgroup), or disabled: there are none, and no "
+     "limits"},
     {"rootless", "", FlagType::kValue, "true|false|auto",
      "whether cgroup permission errors are ignored (default: auto)"},
     {"criu", "", FlagType::kValue, "PATH", "ignored", true},
@@ -93,9 +96,23 @@ bool in_user_namespace() {
   return !(words.size() == 3 && words[0] == "0" && words[1] == "0" && words[2] == "4294967295");
 }
 
+Status resolve_manager(const Arguments& arguments, Globals& out) {
+  const std::string manager = arguments.value("cgroup-manager", "");
+  const bool flag = arguments.flag("systemd-cgroup");
+  out.systemd_cgroup = flag || manager == "systemd";
+  out.cgroups_disabled = manager == "disabled";
+  if (!manager.empty() && manager != "systemd" && manager != "cgroupfs" && manager != "disabled") {
+    return Error(Errc::kInvalidArgument,
+                 "--cgroup-manager must be cgroupfs, systemd or disabled, not " + quoted(manager));
+  }
+  if (flag && !manager.empty() && manager != "systemd")
+    return Error(Errc::kInvalidArgument, "--systemd-cgroup contradicts --cgroup-manager " + manager);
+  return {};
+}
+
 Result<Globals> resolve_globals(const Arguments& arguments) {
   Globals out;
-  out.systemd_cgroup = arguments.flag("systemd-cgroup");
+  RETURN_IF_ERROR(resolve_manager(arguments, out));
   const bool root_user = ::geteuid() == 0;
   if (arguments.has("root")) {
     ASSIGN_OR_RETURN(out.root, absolute_path(arguments.value("root")));

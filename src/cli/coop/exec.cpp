@@ -147,8 +147,7 @@ Result<int> run_exec(const Call& call) {
   ASSIGN_OR_RETURN(options.console_socket, absolute_path(arguments.value("console-socket")));
   ASSIGN_OR_RETURN(options.pidfd_socket, absolute_path(arguments.value("pidfd-socket")));
   ASSIGN_OR_RETURN(options.pid_file, absolute_path(arguments.value("pid-file")));
-  ASSIGN_OR_RETURN(const auto preserve, arguments.number<std::uint16_t>("preserve-fds"));
-  options.preserve_fds = preserve.value_or(0);
+  ASSIGN_OR_RETURN(options.preserve_fds, preserved_fds(arguments));
   ASSIGN_OR_RETURN(options.sub_cgroups, parse_sub_cgroups(arguments.list("cgroup")));
   const bool detach = arguments.flag("detach");
   const bool terminal = options.process.terminal;

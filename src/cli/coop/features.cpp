@@ -91,7 +91,8 @@ Result<int> run_features(const Call&) {
   if (!commit().empty()) out.field("org.cooper.commit", commit());
   out.field("org.cooper.checkpoint.enabled", "true");
   out.field("org.opencontainers.runc.checkpoint.enabled", "true").end_object();
-  out.field("potentiallyUnsafeConfigAnnotations", Words{"org.systemd.property.", "run.oci.keep_original_groups"});
+  out.field("potentiallyUnsafeConfigAnnotations",
+            Words{"org.criu.config", "org.systemd.property.", "run.oci.keep_original_groups"});
   RETURN_IF_ERROR(print(out.end_object().take() + "\n"));
   return 0;
 }

@@ -12,6 +12,7 @@
 #include "cli/coop/notify.h"
 #include "cli/coop/supervise.h"
 #include "cli/coop/waterfall.h"
+#include "container/default_id_maps.h"
 #include "container/seal_exe.h"
 #include "container/timing.h"
 #include "io/file.h"
@@ -41,9 +42,9 @@ Result<container::CreateOptions> create_options(const Call& call, const std::str
   ASSIGN_OR_RETURN(out.console_socket, absolute_path(arguments.value("console-socket")));
   ASSIGN_OR_RETURN(out.pidfd_socket, absolute_path(arguments.value("pidfd-socket")));
   ASSIGN_OR_RETURN(out.pid_file, absolute_path(arguments.value("pid-file")));
-  ASSIGN_OR_RETURN(const auto preserve, arguments.number<std::uint16_t>("preserve-fds"));
-  out.preserve_fds = preserve.value_or(0);
+  ASSIGN_OR_RETURN(out.preserve_fds, preserved_fds(arguments));
   out.systemd_cgroup = call.globals.systemd_cgroup;
+  out.cgroups_disabled = call.globals.cgroups_disabled;
   out.no_pivot = arguments.flag("no-pivot");
   out.no_new_keyring = arguments.flag("no-new-keyring");
   if (const int passed = listen_fds(); passed > 0) {
@@ -175,6 +176,8 @@ Result<Bundle> read_bundle(const std::string& path) {
   Bundle out;
   out.text = *text;
   ASSIGN_OR_RETURN(out.config, oci::parse_config(std::move(text).value(), "config.json"));
+  // The text is what is kept of a configuration as it was given.
+  if (container::fill_id_maps(out.config)) out.text.clear();
   if (container::may_open_executables(out.config)) RETURN_IF_ERROR(container::seal_executable_copy());
   return out;
 }

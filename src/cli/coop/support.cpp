@@ -47,6 +47,19 @@ Status print(std::string_view text) {
   return {};
 }
 
+Result<int> preserved_fds(const Arguments& arguments) {
+  ASSIGN_OR_RETURN(const auto given, arguments.number<std::uint16_t>("preserve-fds"));
+  const int count = given.value_or(0);
+  for (int fd = 3; fd < 3 + count; ++fd) {
+    const int flags = ::fcntl(fd, F_GETFD);
+    if (flags >= 0 && (flags & FD_CLOEXEC) == 0) continue;
+    return Error(Errc::kInvalidArgument,
+                 "--preserve-fds " + std::to_string(count) + ": file descriptor " + std::to_string(fd) + " is not open")
+        .with_hint("the descriptors from 3 on are passed; open them in the caller, without close-on-exec");
+  }
+  return count;
+}
+
 Result<std::string> absolute_path(const std::string& path) {
   if (path.empty() || path[0] == '/') return path;
   char buffer[4096];

@@ -1,5 +1,7 @@
 #include "spec/oci_runtime/id_maps.h"
 
+#include "base/strings.h"
+
 namespace cooper::spec::oci_runtime {
 
 std::optional<std::uint32_t> host_id(const std::vector<IdMapping>& mappings, std::uint32_t id) {
@@ -7,6 +9,21 @@ std::optional<std::uint32_t> host_id(const std::vector<IdMapping>& mappings, std
     if (id >= m.container_id && id - m.container_id < m.size) return m.host_id + (id - m.container_id);
   }
   return std::nullopt;
+}
+
+std::vector<IdRange> parse_subids(std::string_view text, std::optional<std::string_view> owner) {
+  constexpr std::uint64_t kEndOfIds = 0xffffffff;  // the last number is no id
+  std::vector<IdRange> out;
+  for (const std::string_view line : split(text, '\n')) {
+    const auto parts = split(trim(line), ':');
+    if (parts.size() != 3 || parts[0].empty() || parts[0].starts_with('#')) continue;
+    if (owner && parts[0] != *owner) continue;
+    const auto first = parse_number<std::uint32_t>(parts[1]);
+    const auto count = parse_number<std::uint32_t>(parts[2]);
+    if (!first || !count || *count == 0 || std::uint64_t{*first} + *count > kEndOfIds) continue;
+    out.push_back({*first, *count});
+  }
+  return out;
 }
 
 std::string id_map_text(const std::vector<IdMapping>& mappings) {

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "spec/oci_runtime/types.h"
@@ -12,6 +13,17 @@ namespace cooper::spec::oci_runtime {
 
 // The id outside; nullopt: it is not mapped.
 std::optional<std::uint32_t> host_id(const std::vector<IdMapping>& mappings, std::uint32_t id);
+
+// Ids first, first + 1, ... of the host; at least one, and none of them 4294967295, which is no id.
+struct IdRange {
+  std::uint32_t first = 0;
+  std::uint32_t count = 0;
+  bool operator==(const IdRange&) const = default;
+};
+
+// "OWNER:FIRST:COUNT" lines of subuid(5) and subgid(5): the ranges of `owner`, or of everybody. What is no such line is
+// left out, as newuidmap does.
+std::vector<IdRange> parse_subids(std::string_view text, std::optional<std::string_view> owner);
 
 // As /proc/PID/uid_map takes them: "INSIDE OUTSIDE COUNT" lines.
 std::string id_map_text(const std::vector<IdMapping>& mappings);

@@ -18,6 +18,7 @@ default_ulimits = []
 events_logger = "file"
 cgroup_manager = "cgroupfs"
 healthcheck_events = false
+runtime_supports_nocgroup = ["coop"]
 """
 
 CONTAINERD_CONFIG = """version = 2
