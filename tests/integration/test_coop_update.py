@@ -83,6 +83,30 @@ def test_device_rules_stay(runtime, box):
     assert box.file("devices", "devices.list") == before
 
 
+def test_realtime(runtime, box):
+    """--cpu-rt-runtime and --cpu-rt-period; the parent, which had none, is given as much."""
+    folder = cgroups.v1_hierarchies()["cpu"]
+    if not (folder / "cpu.rt_runtime_us").exists():
+        pytest.skip("this kernel has no real-time limits of groups")
+    if cgroups.read("cpu", "/", "cpu.rt_runtime_us") == "0":
+        pytest.skip("the root group has no real-time to give")
+    runtime("update", "--cpu-rt-period", "900000", "--cpu-rt-runtime", "4000", box.id).check()
+    assert box.file("cpu", "cpu.rt_period_us") == "900000"
+    assert box.file("cpu", "cpu.rt_runtime_us") == "4000"
+    runtime("update", "--cpu-rt-runtime", "2000", box.id).check()
+    assert box.file("cpu", "cpu.rt_runtime_us") == "2000"
+    runtime("update", "--cpu-rt-period", "1000", "--cpu-rt-runtime", "5000", box.id).fails(rc=1)
+    assert [box.file("cpu", "cpu.rt_period_us"), box.file("cpu", "cpu.rt_runtime_us")] == ["900000", "2000"]
+
+
+@pytest.mark.differs(runc="leaves what was written", crun="leaves what was written")
+def test_failed_update_is_taken_back(runtime, box):
+    """When one value is refused those written before it have their old ones again."""
+    runtime("update", "--cpu-quota", "30000", "--cpu-share", "300", "--memory", str(256 * MIB), "--memory-swap", str(128 * MIB), box.id).fails(rc=1)
+    runtime("update", "--resources", "-", box.id, stdin=json.dumps({"cpu": {"quota": 30000}, "pids": {"limit": 20}, "memory": {"swappiness": 500}})).fails(rc=1)
+    assert [box.file("cpu", "cpu.cfs_quota_us"), box.file("pids", "pids.max"), box.file("memory", "memory.limit_in_bytes")] == ["50000", "50", str(64 * MIB)]
+
+
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"memory": 5}', '{"cpu": {"quota": "x"}}'])
 def test_bad_resources(runtime, box, text):
     """Broken input is an error and changes nothing."""
