@@ -15,6 +15,8 @@ namespace {
 constexpr int kMaxAuthorizations = 3;
 // Fewer than of other failures: most often the name is wrong.
 constexpr int kMaxRefusals = 3;
+constexpr unsigned kLittleAttempts = 2;
+constexpr std::uint64_t kLittlePauseS = 1;
 
 // Between 0 and 1.
 double random_share() {
@@ -30,8 +32,13 @@ void pause_ms(std::uint64_t ms) {
 
 }  // namespace
 
-Attempts::Attempts(const fetch::Setup& setup, std::uint32_t id, const Report& report)
-    : setup_(setup), id_(id), report_(report), backoff_(setup.attempts, random_share()) {}
+Attempts::Attempts(const fetch::Setup& setup, std::uint32_t id, const Report& report, Patience patience)
+    : setup_(setup),
+      id_(id),
+      report_(report),
+      patience_(patience),
+      backoff_(patience == Patience::kAll ? setup.attempts : std::min(setup.attempts, kLittleAttempts),
+               random_share()) {}
 
 Status Attempts::wait(const std::string& why, std::optional<std::uint64_t> asked_s, Error otherwise) {
   const auto own_ms = backoff_.next();
@@ -40,6 +47,7 @@ Status Attempts::wait(const std::string& why, std::optional<std::uint64_t> asked
                                           " s: try again then; registries allow more to who has an account (--creds)");
   }
   if (!own_ms) return otherwise;
+  if (patience_ == Patience::kLittle && asked_s.value_or(0) > kLittlePauseS) return otherwise;
   const std::uint64_t wait_ms = asked_s ? std::max<std::uint64_t>(*asked_s * 1000, 1) : *own_ms;
   report_({.id = id_, .kind = fetch::Event::Kind::kRetry, .message = why, .wait_ms = wait_ms});
   pause_ms(wait_ms);
@@ -48,6 +56,16 @@ Status Attempts::wait(const std::string& why, std::optional<std::uint64_t> asked
 
 Status Attempts::after(Line& line, HttpResult& result, const std::string& used, bool untouched) {
   return result.trouble == Trouble::kNone ? after_answer(line, result, used) : after_trouble(line, result, untouched);
+}
+
+Error certificate_error(const std::string& who, const std::string& directory, bool have_one, const std::string& said) {
+  if (have_one) {
+    return Error(Errc::kPermission,
+                 who + " does not accept the client's certificate of " + directory + " (" + said + ")")
+        .with_hint("check that it is not over, and that an authority has signed it that the server trusts");
+  }
+  return Error(Errc::kPermission, who + " asks for a client's certificate, and there is none")
+      .with_hint("put it and its key, as PEM, into " + directory + "/NAME.cert and " + directory + "/NAME.key");
 }
 
 Status Attempts::after_answer(Line& line, const HttpResult& result, const std::string& used) {
@@ -68,6 +86,16 @@ Status Attempts::after_answer(Line& line, const HttpResult& result, const std::s
   }
   if (status == 403)
     return Error(Errc::kPermission, said).with_hint("the credentials for " + host + " do not allow this");
+  // Registries say which version of their API they speak, or at least answer in JSON.
+  const bool no_registry = result.head.header("docker-distribution-api-version").empty() &&
+                           result.head.header("content-type").find("json") == std::string::npos &&
+                           result.answer.find("\"errors\"") == std::string::npos;
+  if ((status == 404 || status == 410) && no_registry) {
+    return Error(Errc::kNotFound, said)
+        .with_hint(
+            "that is no answer of a registry: check the host and the port, and that a registry runs there; if it does, "
+            "the name and the tag");
+  }
   if (status == 404 || status == 410) {
     return Error(Errc::kNotFound, said)
         .with_hint(setup_.push ? "check the spelling of the name, and that the repository exists and may be written to"
@@ -80,6 +108,7 @@ Status Attempts::after_answer(Line& line, const HttpResult& result, const std::s
         .with_hint("the registry, or a proxy before it, limits how much is sent at once: ask who runs it");
   }
   if (status == 429 || status == 408 || (status >= 500 && status != 501)) {
+    if (status == 429 && patience_ == Patience::kLittle) return Error(Errc::kLimit, said).with_hint("try again later");
     const auto asked = parse_retry_after(result.head.header("retry-after"), ::time(nullptr));
     return wait(said, asked, Error(status == 429 ? Errc::kLimit : Errc::kSystem, said).with_hint("try again later"));
   }
@@ -90,6 +119,11 @@ Status Attempts::after_trouble(Line& line, HttpResult& result, bool untouched) {
   const fetch::Endpoint& endpoint = line.registry.endpoint();
   const std::string host = quoted(endpoint.host);
   const std::string said = "registry " + host + ": " + fetch::for_people(result.message, 1000);
+  const auto again = [&](const char* hint) -> Status {
+    Error error = Error(Errc::kSystem, said).with_hint(hint);
+    if (patience_ == Patience::kLittle && result.silence) return error;
+    return wait(said, {}, std::move(error));
+  };
   switch (result.trouble) {
     case Trouble::kSink:
       return std::move(result.sink).error();
@@ -97,7 +131,7 @@ Status Attempts::after_trouble(Line& line, HttpResult& result, bool untouched) {
     case Trouble::kRefused:
       if (untouched && line.registry.fall_back_to_http(result.head.url)) return {};
       if (result.trouble == Trouble::kRefused && ++refusals_ < kMaxRefusals)
-        return wait(said, {}, Error(Errc::kSystem, said).with_hint("check that a registry runs there"));
+        return again("check that a registry runs there");
       if (result.trouble == Trouble::kRefused)
         return Error(Errc::kSystem, said).with_hint("check that a registry runs there");
       return Error(Errc::kSystem, said)
@@ -105,7 +139,9 @@ Status Attempts::after_trouble(Line& line, HttpResult& result, bool untouched) {
               "if it speaks plain http, name it under registries.insecure of the configuration, or use "
               "--tls-verify=false");
     case Trouble::kBroken:
-      return wait(said, {}, Error(Errc::kSystem, said).with_hint("try again later"));
+      return again("try again later");
+    case Trouble::kClientCertificate:
+      return certificate_error("registry " + host, endpoint.certificates_in, !endpoint.certificate_pem.empty(), said);
     case Trouble::kResolve:
       return Error(Errc::kNotFound, said).with_hint("check the name of the registry, and the network");
     case Trouble::kCertificate:

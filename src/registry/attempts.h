@@ -24,9 +24,16 @@ struct Line {
 // Sends an event of the kind kRetry or kProgress.
 using Report = std::function<void(const fetch::Event&)>;
 
+// kLittle: another place has the same. One more try after a short pause, none when nothing came in time, when a longer
+// pause is asked for, or when it says that it gets too many requests.
+enum class Patience { kAll, kLittle };
+
+// Of Trouble::kClientCertificate. `directory` is where certificates are looked for; `said` is for people.
+Error certificate_error(const std::string& who, const std::string& directory, bool have_one, const std::string& said);
+
 class Attempts {
  public:
-  Attempts(const fetch::Setup& setup, std::uint32_t id, const Report& report);
+  Attempts(const fetch::Setup& setup, std::uint32_t id, const Report& report, Patience patience = Patience::kAll);
 
   // Something came, or went: failures are counted anew.
   void made_progress() { backoff_.made_progress(); }
@@ -43,6 +50,7 @@ class Attempts {
   const fetch::Setup& setup_;
   std::uint32_t id_;
   const Report& report_;
+  Patience patience_;
   Backoff backoff_;
   int authorizations_ = 0;
   int refusals_ = 0;

@@ -2,6 +2,7 @@
 
 #include <curl/curl.h>
 #include <linux/sockios.h>
+#include <openssl/ssl.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
@@ -194,11 +195,38 @@ Trouble trouble_of(CURLcode code) {
   }
 }
 
+// The server wants to see a certificate in the handshake; the library's own, if it has one, is used.
+int on_certificate_request(SSL*, void* user) {
+  *static_cast<bool*>(user) = true;
+  return 1;
+}
+
+CURLcode on_tls(CURL*, void* context, void* user) {
+  ::SSL_CTX_set_cert_cb(static_cast<SSL_CTX*>(context), on_certificate_request, user);
+  return CURLE_OK;
+}
+
+// What a server of TLS says when it does not like the certificate, or misses it. A server of TLS 1.3 refuses after the
+// handshake, and may close before its word can be read.
+bool is_about_our_certificate(CURLcode code, std::string_view words, bool have_one, bool nothing_came) {
+  if (code == CURLE_OPERATION_TIMEDOUT || trouble_of(code) == Trouble::kCertificate) return false;
+  const bool alert = words.find("alert") != std::string_view::npos;
+  const bool named =
+      alert &&
+      (words.find("certificate") != std::string_view::npos || words.find("unknown ca") != std::string_view::npos ||
+       words.find("access denied") != std::string_view::npos || words.find("decrypt error") != std::string_view::npos);
+  if (named) return true;
+  const Trouble trouble = trouble_of(code);
+  // One that was given and refused: the next word to the server fails. An end without an error is somebody else's.
+  if (have_one) return nothing_came && (code == CURLE_SEND_ERROR || code == CURLE_RECV_ERROR);
+  return nothing_came && (trouble == Trouble::kBroken || (trouble == Trouble::kNoTls && alert));
+}
+
 // What was waited for in vain.
-std::string describe_timeout(CURL* handle, unsigned stall_timeout_s) {
+std::string describe_timeout(CURL* handle, long connect_timeout_s, unsigned stall_timeout_s) {
   curl_off_t ready_us = 0;
   (void)::curl_easy_getinfo(handle, CURLINFO_PRETRANSFER_TIME_T, &ready_us);
-  return ready_us == 0 ? "no connection within " + std::to_string(kConnectTimeoutS) + " s"
+  return ready_us == 0 ? "no connection within " + std::to_string(connect_timeout_s) + " s"
                        : "nothing came for " + std::to_string(stall_timeout_s) + " s";
 }
 
@@ -230,7 +258,14 @@ struct HttpClient::Impl {
   const fetch::Proxies& proxies;
   unsigned stall_timeout_s;
   Sockets sockets = {};
+  bool certificate_wanted = false;  // in the handshake of this exchange
 
+  unsigned stall_of(const HttpRequest& request) const {
+    return request.max_silence_s == 0 ? stall_timeout_s : std::min(stall_timeout_s, request.max_silence_s);
+  }
+  static long connect_of(const HttpRequest& request) {
+    return request.max_silence_s == 0 ? kConnectTimeoutS : std::min<long>(kConnectTimeoutS, request.max_silence_s);
+  }
   void set_up(const HttpRequest& request, const Url& url);
   void set_up_body(const HttpRequest& request, Sending& sending);
   // One request and its answer, whatever it is.
@@ -246,9 +281,9 @@ void HttpClient::Impl::set_up(const HttpRequest& request, const Url& url) {
   set(CURLOPT_NOSIGNAL, 1L);
   set(CURLOPT_FOLLOWLOCATION, 0L);
   set(CURLOPT_USERAGENT, "cooper/" COOPER_VERSION);
-  set(CURLOPT_CONNECTTIMEOUT, kConnectTimeoutS);
+  set(CURLOPT_CONNECTTIMEOUT, connect_of(request));
   set(CURLOPT_LOW_SPEED_LIMIT, kMinBytesPerS);
-  set(CURLOPT_LOW_SPEED_TIME, static_cast<long>(stall_timeout_s));
+  set(CURLOPT_LOW_SPEED_TIME, static_cast<long>(stall_of(request)));
   set(CURLOPT_TCP_KEEPALIVE, 1L);
   set(CURLOPT_SOCKOPTFUNCTION, on_socket);
   set(CURLOPT_SOCKOPTDATA, &sockets);
@@ -259,6 +294,8 @@ void HttpClient::Impl::set_up(const HttpRequest& request, const Url& url) {
   set(CURLOPT_SSLVERSION, static_cast<long>(CURL_SSLVERSION_TLSv1_2));
   set(CURLOPT_SSL_VERIFYPEER, endpoint.verify_tls ? 1L : 0L);
   set(CURLOPT_SSL_VERIFYHOST, endpoint.verify_tls ? 2L : 0L);
+  set(CURLOPT_SSL_CTX_FUNCTION, on_tls);
+  set(CURLOPT_SSL_CTX_DATA, &certificate_wanted);
   // The empty text keeps the library from looking into the environment.
   const std::string& proxy = url.scheme == "https" ? proxies.https : proxies.http;
   set(CURLOPT_PROXY, proxy.c_str());
@@ -319,6 +356,7 @@ void HttpClient::Impl::set_up_body(const HttpRequest& request, Sending& sending)
 
 HttpResult HttpClient::Impl::exchange(const HttpRequest& request, const Url& url, bool own_origin, long time_limit_ms,
                                       BodySink& sink) {
+  certificate_wanted = false;
   set_up(request, url);
   (void)::curl_easy_setopt(handle, CURLOPT_TIMEOUT_MS, time_limit_ms);
   Sending sending{.source = request.body, .sockets = sockets, .stall_timeout_s = stall_timeout_s};
@@ -361,9 +399,13 @@ HttpResult HttpClient::Impl::exchange(const HttpRequest& request, const Url& url
     result.message = "headers of more than " + format_bytes(kMaxHeaderBytes);
   } else if (code == CURLE_OPERATION_TIMEDOUT && result.answer.size() < kMaxAnswerBytes) {
     result.trouble = timeout_trouble(handle);
-    result.message = describe_timeout(handle, stall_timeout_s);
+    result.silence = true;
+    result.message = describe_timeout(handle, connect_of(request), stall_of(request));
   } else if (code != CURLE_OK && result.answer.size() < kMaxAnswerBytes) {
     result.trouble = trouble_of(code);
+    const bool have_one = !endpoint.certificate_pem.empty();
+    if (certificate_wanted && is_about_our_certificate(code, words.data(), have_one, arrival.header_bytes == 0))
+      result.trouble = Trouble::kClientCertificate;
     result.message = words[0] != '\0' ? std::string(words.data()) : std::string(::curl_easy_strerror(code));
   }
   return result;

@@ -44,6 +44,7 @@ struct HttpRequest {
   BodySource* body = nullptr;  // of PATCH and PUT, which must have one
   bool leave_tls = false;      // redirects may lead from https to http
   unsigned time_limit_s = 0;   // from the first redirect to the last byte; 0: bytes only have to keep coming
+  unsigned max_silence_s = 0;  // not 0: nobody is waited for longer, neither for a connection nor for bytes
 };
 
 // What came before the body. Names of headers are in lower case; a header may come several times.
@@ -66,18 +67,20 @@ class BodySink {
 // Why there is no (whole) answer.
 enum class Trouble {
   kNone,
-  kResolve,      // no such host
-  kRefused,      // nobody listens there, or no way leads there
-  kNoTls,        // the other end does not speak TLS
-  kCertificate,  // its certificate is not trusted
-  kBroken,       // the connection ended too early, or was too slow
-  kRedirect,     // a redirect that is not followed
-  kSink,         // the caller's own error, of its sink or its source
+  kResolve,            // no such host
+  kRefused,            // nobody listens there, or no way leads there
+  kNoTls,              // the other end does not speak TLS
+  kCertificate,        // its certificate is not trusted
+  kClientCertificate,  // it wants one of ours, and gets none or one that it does not like
+  kBroken,             // the connection ended too early, or was too slow
+  kRedirect,           // a redirect that is not followed
+  kSink,               // the caller's own error, of its sink or its source
   kOther,
 };
 
 struct HttpResult {
   Trouble trouble = Trouble::kNone;
+  bool silence = false;      // the trouble is that nothing came in time
   std::string message = {};  // of the trouble
   HttpHead head = {};        // also with trouble, as far as it came
   std::string answer = {};   // body of an answer that is no 2xx

@@ -93,12 +93,20 @@ std::string origin_of(std::string_view text) {
   return url.ok() ? url->origin() : std::string(text);
 }
 
-Error of_status(const HttpResult& result) {
+std::string hint_of_credentials(const fetch::Endpoint& endpoint, std::string_view url) {
+  if (!endpoint.username.empty() || !endpoint.password.empty())
+    return "the credentials for " + quoted(endpoint.host) + " are wrong, or do not allow this";
+  if (url.starts_with("http:"))
+    return "it may want credentials: over plain http only those of --creds are sent, none of a file";
+  return "it may want credentials: --creds USER:PASSWORD, or a file in /etc/cooper/auth.d";
+}
+
+Error of_status(const fetch::Endpoint& endpoint, const HttpResult& result) {
   const long status = result.head.status;
   const std::string said = origin_of(result.head.url) + " answers " + describe_answer(status, {});
   if (status == 404 || status == 410) return {Errc::kNotFound, said};
   if (status == 401 || status == 403)
-    return Error(Errc::kPermission, said).with_hint("it may want credentials: /etc/cooper/auth.d");
+    return Error(Errc::kPermission, said).with_hint(hint_of_credentials(endpoint, result.head.url));
   return {status == 429 ? Errc::kLimit : Errc::kSystem, said};
 }
 
@@ -121,6 +129,9 @@ Error of_trouble(const fetch::Endpoint& endpoint, const HttpResult& result) {
       return Error(Errc::kPermission, said)
           .with_hint("put the certificate of its authority into " + certificates_of(endpoint, result.head.url) +
                      "/ca.crt, or use --insecure-options=tls");
+    case Trouble::kClientCertificate:
+      return certificate_error(origin_of(result.head.url), certificates_of(endpoint, result.head.url),
+                               !endpoint.certificate_pem.empty(), words);
     case Trouble::kNoTls:
       return Error(Errc::kSystem, said).with_hint("if it speaks plain http only: --insecure-options=http");
     default:
@@ -157,9 +168,12 @@ HttpRequest Page::next_request(const Url& url) const {
   HttpRequest out{.url = url.str()};
   if (request_.bytes <= oci_image::kMaxDocumentBytes) out.time_limit_s = kDocumentTimeLimitS;
   out.leave_tls = endpoint_.plain_http;
-  // Only over TLS, and by the client's rule only to this origin.
-  if (url.scheme == "https" && !endpoint_.username.empty())
+  // By the client's rule only to this origin. Whoever started us gives none for plain http that were not meant for it.
+  if (!endpoint_.username.empty()) {
     out.authorization = "Basic " + codec::base64_encode(endpoint_.username + ":" + endpoint_.password);
+  } else if (!endpoint_.password.empty()) {
+    out.authorization = "Bearer " + endpoint_.password;
+  }
   if (sink_.received() == 0 && !request_.if_changed.empty())
     out.headers.push_back("If-None-Match: " + request_.if_changed);
   if (sink_.received() != 0) {
@@ -172,9 +186,10 @@ HttpRequest Page::next_request(const Url& url) const {
 Status Page::after(const HttpResult& result) {
   if (result.trouble == Trouble::kNone) {
     const long status = result.head.status;
-    if (status != 408 && status != 429 && status < 500) return of_status(result);
+    if (status != 408 && status != 429 && status < 500) return of_status(endpoint_, result);
     return attempts_.wait("the server answers " + std::to_string(status),
-                          parse_retry_after(result.head.header("retry-after"), ::time(nullptr)), of_status(result));
+                          parse_retry_after(result.head.header("retry-after"), ::time(nullptr)),
+                          of_status(endpoint_, result));
   }
   if (result.trouble != Trouble::kBroken) return of_trouble(endpoint_, result);
   if (sink_.received() != 0 && sink_.validator().empty()) {

@@ -71,13 +71,23 @@ bool Registry::fall_back_to_http(std::string_view tried) {
   return true;
 }
 
+void Registry::set_aside(const std::string& why) {
+  const std::lock_guard guard(mutex_);
+  if (set_aside_.empty()) set_aside_ = why;
+}
+
+std::string Registry::set_aside_because() const {
+  const std::lock_guard guard(mutex_);
+  return set_aside_;
+}
+
 std::string Registry::authorization() const {
   const std::lock_guard guard(mutex_);
   return authorization_;
 }
 
 Error Registry::refused(std::string_view why) const {
-  const bool anonymous = endpoint_.username.empty() && endpoint_.identity_token.empty();
+  const bool anonymous = endpoint_.username.empty() && endpoint_.identity_token.empty() && endpoint_.password.empty();
   Error error(Errc::kPermission, "registry " + quoted(endpoint_.host) + " " + std::string(why));
   if (!anonymous) {
     return std::move(error).with_hint("the credentials for " + quoted(endpoint_.host) +
@@ -133,6 +143,11 @@ Result<std::string> Registry::ask_token_service(HttpClient& client, const Challe
 }
 
 Result<std::string> Registry::answer(HttpClient& client, const Challenge& challenge, bool had_one) {
+  // A password without a user is a token for the registry itself.
+  if (endpoint_.username.empty() && endpoint_.identity_token.empty() && !endpoint_.password.empty()) {
+    if (had_one) return refused("does not accept the token (401 Unauthorized)");
+    return "Bearer " + endpoint_.password;
+  }
   if (challenge.scheme == "bearer") {
     ASSIGN_OR_RETURN(const std::string token, ask_token_service(client, challenge));
     return "Bearer " + token;

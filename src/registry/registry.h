@@ -24,6 +24,11 @@ class Registry {
   // TLS is not spoken there, as who tried this URL says; false when plain http is not allowed, or is what was tried.
   bool fall_back_to_http(std::string_view tried);
 
+  // It failed as a whole: nobody asks it again in this process who has another one to ask. `why` is for people.
+  void set_aside(const std::string& why);
+  // Empty: it was not.
+  std::string set_aside_because() const;
+
   // For the Authorization header of the next request; empty until the registry has asked for one.
   std::string authorization() const;
   // After an answer 401 to a request that carried `used`: gets what the registry asks for, from its token service if
@@ -42,6 +47,7 @@ class Registry {
   mutable std::mutex mutex_;
   bool plain_ = false;
   std::string authorization_;
+  std::string set_aside_;
 };
 
 // "404 Not Found: manifest unknown (MANIFEST_UNKNOWN)", from the answer's body.

@@ -85,6 +85,10 @@ class BlobSink final : public BodySink {
   bool progress_ = false;
 };
 
+// A document is not waited for longer when somebody else has it. A blob is: a mirror may have to fetch it itself before
+// its first byte can come.
+constexpr unsigned kLittleSilenceS = 10;
+
 class Transfer {
  public:
   Transfer(const fetch::Setup& setup, const Request& request, BorrowedFd pipe, const Report& report)
@@ -96,7 +100,7 @@ class Transfer {
   // The host whose bytes, or the first of them, have another digest; else empty.
   const std::string& wrong() const { return wrong_; }
   // From one registry. Nothing more is tried when `final` is set.
-  Status run(Line& line, bool& final);
+  Status run(Line& line, Patience patience, bool& final);
   Event done(const Line& line) const {
     return {.id = request_.id,
             .kind = Event::Kind::kDone,
@@ -107,7 +111,7 @@ class Transfer {
   }
 
  private:
-  HttpRequest request_for(const Registry& registry) const;
+  HttpRequest request_for(const Registry& registry, Patience patience) const;
   Status finish_blob(bool& final);
   Status finish_manifest(const std::string& bytes, const HttpHead& head, bool& final);
   Status finish_digest(const HttpHead& head, bool& final);
@@ -126,7 +130,7 @@ class Transfer {
   bool present_ = false;  // the signature
 };
 
-HttpRequest Transfer::request_for(const Registry& registry) const {
+HttpRequest Transfer::request_for(const Registry& registry, Patience patience) const {
   HttpRequest out;
   out.authorization = registry.authorization();
   if (blob_) {
@@ -135,6 +139,7 @@ HttpRequest Transfer::request_for(const Registry& registry) const {
     return out;
   }
   out.time_limit_s = kDocumentTimeLimitS;
+  if (patience == Patience::kLittle) out.max_silence_s = std::min(kLittleSilenceS, setup_.stall_timeout_s);
   if (request_.kind == Request::Kind::kSignature) {
     out.url = signature_url(*setup_.lookaside, *digest_, request_.number);
     return out;
@@ -195,11 +200,18 @@ bool is_about_it(const HttpResult& result) {
          status < 500;
 }
 
-Status Transfer::run(Line& line, bool& final) {
+// A failure that is not about what was asked for: other things would fare no better.
+bool is_of_the_whole(const HttpResult& result) {
+  return result.trouble == Trouble::kNone ? !is_about_it(result) : result.trouble != Trouble::kSink;
+}
+
+Status Transfer::run(Line& line, Patience patience, bool& final) {
   const bool signature = request_.kind == Request::Kind::kSignature;
-  Attempts attempts(setup_, request_.id, report_);
+  Attempts attempts(setup_, request_.id, report_, patience);
+  // What came from others does not depend on how this one is spoken to.
+  const std::uint64_t before = blob_ ? blob_->received() : 0;
   while (true) {
-    const HttpRequest request = request_for(line.registry);
+    const HttpRequest request = request_for(line.registry, patience);
     MemorySink memory(std::min<std::uint64_t>(request_.bytes, oci_image::kMaxDocumentBytes));
     BodySink& sink = blob_ ? static_cast<BodySink&>(*blob_) : memory;
     HttpResult result = line.client.run(request, sink);
@@ -217,7 +229,10 @@ Status Transfer::run(Line& line, bool& final) {
     if (blob_ && blob_->made_progress()) attempts.made_progress();
     // Wrong bytes are one registry's; a pipe that nobody reads is the end.
     if (result.trouble == Trouble::kSink) final = result.sink.error().errno_value() != 0;
-    RETURN_IF_ERROR(attempts.after(line, result, request.authorization, !blob_ || blob_->untouched()));
+    const bool of_the_whole = is_of_the_whole(result);
+    Status next = attempts.after(line, result, request.authorization, !blob_ || blob_->received() == before);
+    if (!next.ok() && of_the_whole) line.registry.set_aside(next.error().message());
+    RETURN_IF_ERROR(std::move(next));
   }
 }
 
@@ -234,11 +249,16 @@ Event run_transfer(const fetch::Setup& setup, std::vector<Line>& lines, const Re
   Transfer transfer(setup, request, pipe, report);
   std::string before;
   for (std::size_t i = 0; i < lines.size(); ++i) {
+    const bool last = i + 1 == lines.size();
+    if (const std::string why = lines[i].registry.set_aside_because(); !last && !why.empty()) {
+      before += " (before that: " + why + ")";
+      continue;
+    }
     bool final = false;
-    Status status = transfer.run(lines[i], final);
+    Status status = transfer.run(lines[i], last ? Patience::kAll : Patience::kLittle, final);
     if (status.ok()) return transfer.done(lines[i]);
     const Error& error = status.error();
-    if (!final && i + 1 < lines.size()) {
+    if (!final && !last) {
       before += " (before that, " + name_of(request) + ": " + error.message() + ")";
       continue;
     }

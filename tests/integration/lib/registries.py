@@ -31,6 +31,7 @@ def free_port():
 def make_certificate(folder, names=("localhost",)):
     """A certificate of an authority of its own for these names and this machine: (ca.crt, server.crt, server.key)."""
     folder = pathlib.Path(folder)
+    folder.mkdir(exist_ok=True)
     ca, key, request, cert = (folder / n for n in ("ca.crt", "server.key", "server.csr", "server.crt"))
     extensions = folder / "extensions"
     alternatives = ",".join([f"DNS:{name}" for name in names] + ["IP:127.0.0.1"])
@@ -154,10 +155,10 @@ class Hostile:
 
     rules maps a part of a path, or a method, a blank and a part of a path, to a function(handler, body) that answers in
     its own way; body is what would be sent. It is asked for every request that has that part; honest() is what would be
-    done without it. requests is what came: (method, path, headers).
+    done without it. Clients need a certificate of client_authority when there is one. requests is what came: (method, path, headers).
     """
 
-    def __init__(self, layout=None, certificate=None):
+    def __init__(self, layout=None, certificate=None, client_authority=None, newest_tls=ssl.TLSVersion.TLSv1_3):
         self.documents = {}
         self.uploads = {}
         self.numbers = itertools.count()
@@ -219,6 +220,10 @@ class Hostile:
         if certificate:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             context.load_cert_chain(certificate[1], certificate[2])
+            context.maximum_version = newest_tls
+            if client_authority:
+                context.verify_mode = ssl.CERT_REQUIRED
+                context.load_verify_locations(client_authority)
             self.server.socket = context.wrap_socket(self.server.socket, server_side=True, do_handshake_on_connect=False)
         self.host = f"localhost:{self.port}"
         if layout:

@@ -1,0 +1,101 @@
+"""Mirrors that do not work: the next place is asked soon, and the broken one once."""
+
+import os
+import socket
+import threading
+import time
+
+import pytest
+
+from lib.cooper import busybox_layout, engine_dir, new_engine  # noqa: F401
+from lib.layouts import Layout, entry, layer
+from lib.registries import Hostile, make_certificate
+
+pytestmark = pytest.mark.needs("root", "cooper", "isolation")
+
+
+@pytest.fixture
+def engine(new_engine):  # noqa: F811
+    """An engine with an empty image store."""
+    return new_engine(load=False)
+
+
+@pytest.fixture
+def layout(workdir):
+    """An image of three layers."""
+    made = Layout(workdir / "l")
+    made.index(made.image(*[layer(entry(f"f{i}", os.urandom(1000))) for i in range(3)]))
+    return made
+
+
+@pytest.fixture
+def registry(layout):
+    """The registry itself, which has it."""
+    with Hostile(layout) as made:
+        yield made
+
+
+def pull_by_mirror(engine, registry, mirror, *settings, seconds=3.0):
+    """Pull through that mirror, which must not hold it up; how long it took."""
+    lines = "".join(f"{line}\n" for line in settings)
+    engine.config.write_text(engine.config.read_text() + f'[registries]\nmirrors = ["{registry.host}={mirror}"]\n{lines}')
+    begin = time.monotonic()
+    engine("image", "pull", registry.name, timeout=120).check()
+    took = time.monotonic() - begin
+    assert took < seconds
+    return took
+
+
+@pytest.mark.parametrize(("status", "headers"), [(401, {}), (403, {}), (404, {}), (429, {}), (429, {"retry_after": "30"}), (500, {}), (503, {"retry_after": "20"})])
+def test_answers(engine, registry, status, headers):
+    """An answer that is none: the registry has it, and the mirror is not asked for each part again."""
+    with Hostile() as mirror:
+        mirror.rules["/v2/"] = lambda handler, _: handler.reply(status, **headers)
+        pull_by_mirror(engine, registry, mirror.host)
+        if status != 404:
+            assert len(mirror.requests) <= 2
+
+
+def test_certificate(engine, registry, layout, workdir):
+    """A mirror whose certificate nobody knows."""
+    with Hostile(layout, certificate=make_certificate(workdir / "c")) as mirror:
+        pull_by_mirror(engine, registry, mirror.host)
+        assert mirror.requests == []
+
+
+def test_silence(engine, registry):
+    """A mirror that takes connections and says nothing is waited for once."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        taken = []
+
+        def accept():
+            while True:
+                try:
+                    taken.append(server.accept()[0])
+                except OSError:
+                    return
+
+        thread = threading.Thread(target=accept, daemon=True)
+        thread.start()
+        pull_by_mirror(engine, registry, f"localhost:{server.getsockname()[1]}", "stall_timeout_s = 1", seconds=6.0)
+        assert len(taken) <= 2
+        for connection in taken:
+            connection.close()
+        server.shutdown(socket.SHUT_RDWR)
+        thread.join(5)
+
+
+def test_dead_in_the_middle(engine, registry, layout):
+    """A mirror that dies while it sends: what came of it counts, the rest comes from the registry."""
+    with Hostile(layout) as mirror:
+
+        def cut(handler, data):
+            handler.send_response(200)
+            handler.send_header("Content-Length", str(len(data)))
+            handler.end_headers()
+            handler.wfile.write(data[:50])
+            handler.cut()
+
+        mirror.rules["/blobs/"] = cut
+        pull_by_mirror(engine, registry, mirror.host, seconds=8.0)
+        assert [headers for _, path, headers in registry.requests if "/blobs/" in path and "Range" in headers]
