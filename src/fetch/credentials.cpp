@@ -62,6 +62,7 @@ Result<Credentials> parse_entry(const Cursor& at) {
   RETURN_IF_ERROR(at.read("username", out.username));
   RETURN_IF_ERROR(at.read("password", out.password));
   RETURN_IF_ERROR(at.read("identitytoken", out.identity_token));
+  RETURN_IF_ERROR(at.read("registrytoken", out.bearer_token));
   if (auth.empty()) return out;
   const auto decoded = codec::base64_decode(auth);
   const auto pair = decoded ? split_once(*decoded, ':') : std::nullopt;
@@ -69,6 +70,39 @@ Result<Credentials> parse_entry(const Cursor& at) {
   out.username = std::string(pair->first);
   // docker pads it so.
   out.password = std::string(pair->second.substr(0, pair->second.find('\0')));
+  return out;
+}
+
+// A file of rkt's, which knows one set of credentials for several hosts.
+Result<AuthFile> parse_rkt(const Cursor& root, const std::string& kind) {
+  std::string version;
+  std::string type = "basic";
+  RETURN_IF_ERROR(root.read("rktVersion", version));
+  if (version != "v1") return root.error("is of version " + quoted(version) + " of rkt's files, of which v1 is known");
+  const bool docker = kind == "dockerAuth";
+  if (!docker && kind != "auth")
+    return root.error("is of kind " + quoted(kind) + ", of which no credentials come: auth and dockerAuth are known");
+  if (!docker) RETURN_IF_ERROR(root.read("type", type));
+  const auto secrets = root.get("credentials");
+  if (!secrets) return root.error("has no 'credentials'");
+  RETURN_IF_ERROR(secrets->expect_object());
+  Credentials credentials;
+  if (type == "basic") {
+    RETURN_IF_ERROR(secrets->read("user", credentials.username));
+    RETURN_IF_ERROR(secrets->read("password", credentials.password));
+    if (credentials.username.empty()) return secrets->error("has no 'user'");
+  } else if (type == "oauth") {
+    RETURN_IF_ERROR(secrets->read("token", credentials.bearer_token));
+    if (credentials.bearer_token.empty()) return secrets->error("has no 'token'");
+  } else {
+    return root.error("is of type " + quoted(type) + ": basic and oauth are known");
+  }
+  std::vector<std::string> hosts;
+  const std::string_view key = docker ? "registries" : "domains";
+  RETURN_IF_ERROR(root.read(key, hosts));
+  if (hosts.empty()) return root.error("names no " + std::string(key));
+  AuthFile out;
+  for (const std::string& host : hosts) out.entries.insert_or_assign(clean_name(host), credentials);
   return out;
 }
 
@@ -166,6 +200,9 @@ Result<AuthFile> parse_auth_file(std::string text, std::string_view what) {
   ASSIGN_OR_RETURN(const Document document, Document::parse(std::move(text), what));
   const Cursor root(document.root(), what);
   RETURN_IF_ERROR(root.expect_object());
+  std::string kind;
+  RETURN_IF_ERROR(root.read("rktKind", kind));
+  if (!kind.empty()) return parse_rkt(root, kind);
   AuthFile out;
   if (const auto auths = root.get("auths")) {
     RETURN_IF_ERROR(auths->for_each_member([&](std::string_view name, const Cursor& at) -> Status {

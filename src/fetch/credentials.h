@@ -1,8 +1,13 @@
-// User and password for a registry, from the files that podman login and docker login write, and from the helper
-// programs such files name. They are looked up by cooper, with its caller's rights: cooper-fetch opens no such file.
+// User and password for a registry, from the files that podman login and docker login write, from the helper programs
+// such files name, and from those of rkt's auth.d. They are looked up by cooper, with its caller's rights: cooper-fetch
+// opens no such file.
 //
 // A file: {"auths": {"registry.example": {"auth": "base64 of user:password"}},
 //          "credHelpers": {"other.example": "pass"}, "credsStore": "secretservice"}
+// Of rkt: {"rktKind": "dockerAuth", "rktVersion": "v1", "registries": ["registry.example"],
+//          "credentials": {"user": "u", "password": "p"}}
+//         {"rktKind": "auth", "rktVersion": "v1", "domains": ["web.example"], "type": "basic" or "oauth",
+//          "credentials": {"user": "u", "password": "p"} or {"token": "t"}}
 // The name of an entry is a registry, or a registry with the beginning of a repository, which wins; "https://" and a
 // version ("/v1/") are passed over. Entries without credentials count as absent.
 #pragma once
@@ -19,6 +24,7 @@ namespace cooper::fetch {
 struct Credentials {
   std::string username = {}, password = {};
   std::string identity_token = {};  // instead of a password, for the token service
+  std::string bearer_token = {};    // instead of a password, for whoever is asked, as it is
   bool operator==(const Credentials&) const = default;
 };
 

@@ -267,6 +267,38 @@ TEST(AuthFileTest, NamedFilesMustBeThereAndComeFirst) {
   EXPECT_THAT(missing.error().message(), HasSubstr("no.json"));
 }
 
+TEST(AuthFileTest, FilesOfRkt) {
+  const auto docker =
+      parse_auth_file(R"({"rktKind":"dockerAuth","rktVersion":"v1","registries":["Quay.example","index.docker.io"],)"
+                      R"("credentials":{"user":"u","password":"p"}})",
+                      "a.json");
+  ASSERT_TRUE(docker.ok());
+  EXPECT_EQ(docker->entries.at("quay.example").password, "p");
+  EXPECT_EQ(docker->entries.at("docker.io").username, "u");
+  const auto web = parse_auth_file(
+      R"({"rktKind":"auth","rktVersion":"v1","domains":["w.example"],"type":"oauth","credentials":{"token":"t"}})",
+      "a");
+  ASSERT_TRUE(web.ok());
+  EXPECT_EQ(web->entries.at("w.example"), Credentials{.bearer_token = "t"});
+  for (const char* wrong : {R"({"rktKind":"auth","rktVersion":"v2","domains":["w"],"credentials":{}})",
+                            R"({"rktKind":"paths","rktVersion":"v1","domains":["w"],"credentials":{}})",
+                            R"({"rktKind":"auth","rktVersion":"v1","domains":["w"],"type":"aws","credentials":{}})",
+                            R"({"rktKind":"auth","rktVersion":"v1","domains":["w"],"type":"oauth","credentials":{}})",
+                            R"({"rktKind":"auth","rktVersion":"v1","credentials":{"user":"u","password":"p"}})",
+                            R"({"rktKind":"dockerAuth","rktVersion":"v1","registries":["r"]})"}) {
+    EXPECT_FALSE(parse_auth_file(wrong, "a").ok()) << wrong;
+  }
+}
+
+TEST(AuthFileTest, ATokenOfTheRegistryIsAPasswordOfNobody) {
+  const auto file = parse_auth_file(R"({"auths":{"r.example":{"registrytoken":"t"}}})", "a");
+  ASSERT_TRUE(file.ok());
+  const auto found = endpoints_of(reference("r.example/a"), {.credentials = file->entries.at("r.example")});
+  ASSERT_TRUE(found.ok());
+  EXPECT_EQ(found->back().username, "");
+  EXPECT_EQ(found->back().password, "t");
+}
+
 TEST(AuthFileTest, HelperAnswers) {
   EXPECT_EQ(parse_helper_answer(R"({"Username":"u","Secret":"s"})", "h")->password, "s");
   EXPECT_EQ(parse_helper_answer(R"({"Username":"<token>","Secret":"s"})", "h")->identity_token, "s");
@@ -304,7 +336,8 @@ TEST(SourcesTest, MirrorsComeFirstWithoutTheRegistrysCredentials) {
   EXPECT_EQ(found->back().username, "u");
   EXPECT_FALSE(parse_mirror("x").ok());
   EXPECT_FALSE(parse_mirror("x=https://y").ok());
-  EXPECT_FALSE(parse_mirror("x/team=y").ok());
+  EXPECT_FALSE(parse_mirror("x/=y").ok());
+  EXPECT_EQ(*parse_mirror("x/team=y/z"), std::pair(std::string("x/team"), std::string("y/z")));
 }
 
 TEST(SourcesTest, CertificatesOfTheHost) {

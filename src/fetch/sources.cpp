@@ -73,21 +73,79 @@ bool is_insecure(const SourceOptions& options, const std::string& host) {
   return std::ranges::any_of(options.insecure, [&](const std::string& one) { return to_lower(one) == to_lower(host); });
 }
 
-Result<Endpoint> mirror_endpoint(const SourceOptions& options, const std::string& mirror,
-                                 const oci_image::Reference& reference) {
-  const std::size_t slash = mirror.find('/');
-  const std::string host = mirror.substr(0, slash);
-  const std::string prefix = slash == std::string::npos ? "" : mirror.substr(slash + 1) + "/";
-  Endpoint out{.host = host, .repository = prefix + reference.repository};
-  out.verify_tls = !is_insecure(options, host);
-  out.plain_http = !out.verify_tls || is_loopback(host);
+void set_credentials(Endpoint& endpoint, const std::optional<Credentials>& found) {
+  if (!found) return;
+  endpoint.username = found->username;
+  endpoint.password = found->password;
+  endpoint.identity_token = found->identity_token;
+  if (found->bearer_token.empty()) return;
+  // A password of nobody is a token.
+  endpoint.username.clear();
+  endpoint.identity_token.clear();
+  endpoint.password = found->bearer_token;
+}
+
+// One that is asked before the registry. `insecure`: it counts as that whatever the options say.
+Result<Endpoint> mirror_endpoint(const SourceOptions& options, const RegistryPlace& place, bool insecure) {
+  Endpoint out{.host = address_of(place.registry), .repository = place.repository};
+  out.verify_tls = !insecure && !is_insecure(options, place.registry);
+  out.plain_http = !out.verify_tls || is_loopback(out.host);
   out.plain_hosts = options.insecure;
-  RETURN_IF_ERROR(find_certificates({.certificate_directories = options.certificate_directories}, out, host));
-  ASSIGN_OR_RETURN(const auto found, find_credentials(options.search, host, out.repository));
-  const Credentials credentials = found.value_or(Credentials());
-  out.username = credentials.username;
-  out.password = credentials.password;
-  out.identity_token = credentials.identity_token;
+  RETURN_IF_ERROR(find_certificates({.certificate_directories = options.certificate_directories}, out, place.registry));
+  ASSIGN_OR_RETURN(const auto found, find_credentials(options.search, place.registry, place.repository));
+  set_credentials(out, found);
+  return out;
+}
+
+struct Mirror {
+  std::size_t covered;  // bytes of the name that it replaces
+  std::string location;
+  bool insecure = false;
+};
+
+// Those of the settings, else those of registries.conf.
+std::vector<Mirror> mirrors_of(const oci_image::Reference& reference, const SourceOptions& options,
+                               const RegistryRule* rule) {
+  std::vector<Mirror> out;
+  if (!options.mirrors_too || options.push) return out;
+  for (const auto& [prefix, location] : options.mirrors) {
+    const auto covered = matching_bytes(reference, to_lower(prefix));
+    if (!covered || (!out.empty() && *covered < out.front().covered)) continue;
+    if (!out.empty() && *covered > out.front().covered) out.clear();
+    out.push_back({.covered = *covered, .location = location});
+  }
+  if (!out.empty() || rule == nullptr) return out;
+  const auto covered = matching_bytes(reference, rule->prefix);
+  for (const RegistryMirror& mirror : rule->mirrors) {
+    const auto other = reference.digest ? RegistryMirror::Use::kTagOnly : RegistryMirror::Use::kDigestOnly;
+    if (mirror.use == other) continue;
+    out.push_back({.covered = covered.value_or(0), .location = mirror.location, .insecure = mirror.insecure});
+  }
+  return out;
+}
+
+// The registry itself, or what registries.conf has in its place.
+Result<Endpoint> own_endpoint(const oci_image::Reference& reference, const SourceOptions& options,
+                              const RegistryRule* rule) {
+  RegistryPlace place{.registry = reference.registry, .repository = reference.repository};
+  if (rule != nullptr && !rule->location.empty() && !options.push) {
+    const auto covered = matching_bytes(reference, rule->prefix);
+    auto elsewhere = moved(reference, covered.value_or(0), rule->location);
+    if (!elsewhere.ok()) return std::move(elsewhere).error().with(rule->place);
+    place = std::move(*elsewhere);
+  }
+  Endpoint out{.host = address_of(place.registry), .repository = place.repository};
+  const bool insecure = is_insecure(options, place.registry) || (rule != nullptr && rule->insecure);
+  out.verify_tls = options.verify_tls.value_or(!insecure);
+  out.plain_http = !out.verify_tls || is_loopback(out.host);
+  out.plain_hosts = options.insecure;
+  auto certificates = find_certificates(options, out, place.registry);
+  if (!certificates.ok()) return std::move(certificates).error().with("certificates for " + quoted(place.registry));
+  std::optional<Credentials> credentials = options.credentials;
+  if (!credentials) {
+    ASSIGN_OR_RETURN(credentials, find_credentials(options.search, place.registry, place.repository));
+  }
+  set_credentials(out, credentials);
   return out;
 }
 
@@ -100,43 +158,36 @@ Result<Endpoint> web_endpoint(const std::string& host, const SourceOptions& opti
   if (!found) {
     ASSIGN_OR_RETURN(found, find_credentials(options.search, host, ""));
   }
-  const Credentials credentials = found.value_or(Credentials());
-  out.username = credentials.username;
-  out.password = credentials.password;
+  set_credentials(out, found);
   return out;
 }
 
 Result<std::pair<std::string, std::string>> parse_mirror(std::string_view text) {
   const auto pair = split_once(text, '=');
-  if (!pair || pair->first.empty() || pair->second.empty() || pair->second.find("://") != std::string_view::npos ||
-      pair->second.ends_with('/') || pair->first.find('/') != std::string_view::npos)
-    return Error(Errc::kInvalidArgument, "mirror " + quoted(text) + " must be REGISTRY[:PORT]=HOST[:PORT][/PREFIX]");
+  const auto is_place = [](std::string_view place) {
+    return !place.empty() && place.find("://") == std::string_view::npos && !place.ends_with('/') &&
+           !place.starts_with('/');
+  };
+  if (!pair || !is_place(pair->first) || !is_place(pair->second)) {
+    return Error(Errc::kInvalidArgument, "mirror " + quoted(text) + " must be HOST[:PORT][/PATH]=HOST[:PORT][/PATH]");
+  }
   return std::pair(std::string(pair->first), std::string(pair->second));
 }
 
 Result<std::vector<Endpoint>> endpoints_of(const oci_image::Reference& reference, const SourceOptions& options) {
+  const RegistryRule* rule = find_rule(options.containers, reference);
+  RETURN_IF_ERROR(check_allowed(rule, reference));
   std::vector<Endpoint> out;
-  for (const auto& [registry, mirror] : options.mirrors) {
-    if (to_lower(registry) != reference.registry) continue;
-    auto endpoint = mirror_endpoint(options, mirror, reference);
-    if (!endpoint.ok()) return std::move(endpoint).error().with("mirror " + quoted(mirror));
-    out.push_back(std::move(*endpoint));
+  for (const Mirror& mirror : mirrors_of(reference, options, rule)) {
+    const auto endpoint = [&]() -> Result<Endpoint> {
+      ASSIGN_OR_RETURN(const RegistryPlace place, moved(reference, mirror.covered, mirror.location));
+      return mirror_endpoint(options, place, mirror.insecure);
+    };
+    auto made = endpoint();
+    if (!made.ok()) return std::move(made).error().with("mirror " + quoted(mirror.location));
+    out.push_back(std::move(*made));
   }
-  Endpoint own{.host = address_of(reference.registry), .repository = reference.repository};
-  own.verify_tls = options.verify_tls.value_or(!is_insecure(options, reference.registry));
-  own.plain_http = !own.verify_tls || is_loopback(own.host);
-  own.plain_hosts = options.insecure;
-  auto certificates = find_certificates(options, own, reference.registry);
-  if (!certificates.ok()) return std::move(certificates).error().with("certificates for " + quoted(reference.registry));
-  std::optional<Credentials> credentials = options.credentials;
-  if (!credentials) {
-    ASSIGN_OR_RETURN(credentials, find_credentials(options.search, reference.registry, reference.repository));
-  }
-  if (credentials) {
-    own.username = credentials->username;
-    own.password = credentials->password;
-    own.identity_token = credentials->identity_token;
-  }
+  ASSIGN_OR_RETURN(Endpoint own, own_endpoint(reference, options, rule));
   out.push_back(std::move(own));
   return out;
 }

@@ -5,6 +5,7 @@
 #include "base/chars.h"
 #include "base/strings.h"
 #include "image/internal/aci.h"
+#include "image/short_names.h"
 #include "spec/appc/names.h"
 #include "spec/oci_image/platform.h"
 #include "spec/oci_image/reference.h"
@@ -40,8 +41,17 @@ bool is_too_short(const Records& records, std::string_view text) {
   return ids.ok() && !ids->empty();
 }
 
-Result<std::optional<FoundImage>> by_name(const Records& records, const Reference& reference) {
-  for (const Reference& candidate : oci_image::candidates(reference)) {
+ShortNames& short_names() {
+  static ShortNames names;
+  return names;
+}
+
+std::vector<Reference> names_of_registries(const Reference& reference) {
+  return reference.registry.empty() && short_names() ? short_names()(reference) : std::vector<Reference>();
+}
+
+Result<std::optional<FoundImage>> first_of(const Records& records, const std::vector<Reference>& candidates) {
+  for (const Reference& candidate : candidates) {
     std::string name = candidate.name();
     ASSIGN_OR_RETURN(const auto id, records.name(name));
     if (!id) continue;
@@ -51,10 +61,18 @@ Result<std::optional<FoundImage>> by_name(const Records& records, const Referenc
   return std::optional<FoundImage>();
 }
 
+Result<std::optional<FoundImage>> by_name(const Records& records, const Reference& reference) {
+  ASSIGN_OR_RETURN(auto found, first_of(records, oci_image::candidates(reference)));
+  // Configuration is not read for what is found without it.
+  return found ? std::move(found) : first_of(records, names_of_registries(reference));
+}
+
 // name@digest: the digest of the manifest, or of the index it came from, and a name (or what it was pulled as) with
 // that repository; a tag is ignored.
 Result<std::optional<FoundImage>> by_digest(const Records& records, const Reference& reference) {
   ASSIGN_OR_RETURN(const auto images, records.images());
+  std::vector<Reference> candidates = oci_image::candidates(reference);
+  for (Reference& more : names_of_registries(reference)) candidates.push_back(std::move(more));
   for (const Image& image : images) {
     if (image.manifest_digest != *reference.digest && image.index_digest != reference.digest) continue;
     std::vector<std::string> names = image.names;
@@ -62,7 +80,7 @@ Result<std::optional<FoundImage>> by_digest(const Records& records, const Refere
     for (const std::string& name : names) {
       const auto stored = oci_image::parse_reference(name);
       if (!stored.ok()) continue;
-      for (const Reference& candidate : oci_image::candidates(reference)) {
+      for (const Reference& candidate : candidates) {
         if (stored->registry != candidate.registry || stored->repository != candidate.repository) continue;
         // A digest names the image, not one of its names.
         return std::optional(FoundImage{image, std::nullopt});
@@ -137,6 +155,10 @@ std::vector<std::string> near_matches(const Records& records, const Reference& w
 }
 
 }  // namespace
+
+void set_short_names(ShortNames names) {
+  short_names() = std::move(names);
+}
 
 bool is_id(std::string_view text) {
   const std::string_view digits = without_algorithm(text);

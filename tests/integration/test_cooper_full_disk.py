@@ -9,6 +9,7 @@ import pytest
 from lib import isolate, proc
 from lib.cooper import busybox_layout, engine_dir, new_engine  # noqa: F401
 from lib.layouts import Layout, directory, entry, layer
+from lib.registries import Hostile
 
 pytestmark = pytest.mark.needs("root", "cooper", "isolation")
 NAME = "apps.example.com/full:1"
@@ -112,3 +113,13 @@ def test_save(engine, workdir, words):
         proc.run("mount", "-o", "remount,size=20000k", disk).check()
         engine(*argv).check()
         assert os.listdir(disk) == [out.name]
+
+
+def test_fetch(new_engine):  # noqa: F811
+    """An image of the web that does not fit."""
+    made = new_engine(load=False)
+    with small(made.root, 3_000), Hostile() as server:
+        server.rules["/big.aci"] = lambda handler, _: handler.reply(200, os.urandom(SIZE))
+        url = f"http://{server.host}/big.aci"
+        check(made("image", "fetch", "--quiet", "--insecure-options=image,http", url), f"'{made.root}'", 1)
+        assert os.statvfs(made.root).f_bavail > 400, "what came is gone"

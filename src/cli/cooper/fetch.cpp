@@ -15,10 +15,11 @@
 
 namespace cooper::cli {
 
-constexpr std::array<Flag, 3> kFetchFlags = {{
+constexpr std::array<Flag, 4> kFetchFlags = {{
     kSignatureFlag,
     {"trust-keys-from-https", 0, "", "when no key is trusted for the name yet: trust those its domain names, unseen"},
     kInsecureFlag,
+    kPolicyFlags[0],
 }};
 
 namespace {
@@ -184,7 +185,9 @@ Result<std::vector<image::Image>> load_checked(const Context& context, const Arg
   return load_signed(context, store, std::move(options), "");
 }
 
-Result<int> fetch_image(const Context& context, const Args& args) {
+namespace {
+
+Result<int> fetch_one(const Context& context, const Args& args) {
   AciRequest request{.word = args.positional().front(),
                      .signature = args.last("signature").value_or(""),
                      .insecure = {},
@@ -211,7 +214,7 @@ Result<int> fetch_image(const Context& context, const Args& args) {
   const bool quiet = access.registry.quiet;
   ASSIGN_OR_RETURN(const pod::Engine engine, context.engine());
   ASSIGN_OR_RETURN(image::Store store, engine.images());
-  ASSIGN_OR_RETURN(const policy::Gate gate, open_gate(context, ""));
+  ASSIGN_OR_RETURN(const policy::Gate gate, open_gate(context, args.last("signature-policy").value_or("")));
   WebSession web(context, std::move(access));
   auto images = Intake(context, gate, web, request, store, quiet).fetch(request.word, request.signature, {});
   if (!images.ok()) {
@@ -220,6 +223,30 @@ Result<int> fetch_image(const Context& context, const Args& args) {
     return std::move(images).error();
   }
   RETURN_IF_ERROR(print_loaded(context, *images, quiet));
+  return 0;
+}
+
+// What says something of one image, or of one server.
+Status check_several(const Context& context, const Args& args) {
+  for (const char* flag : {"signature", "creds"}) {
+    if (args.has(flag))
+      return Error(Errc::kInvalidArgument, "--" + std::string(flag) + " is for one image, and there are several");
+  }
+  if (!context.json()) return {};
+  return Error(Errc::kInvalidArgument, "--format json is for one image, and there are several");
+}
+
+}  // namespace
+
+Result<int> fetch_image(const Context& context, const Args& args) {
+  const std::vector<std::string> words = args.positional();
+  if (words.size() == 1) return fetch_one(context, args);
+  RETURN_IF_ERROR(check_several(context, args));
+  for (const std::string& word : words) {
+    Args one = args;
+    one.positional() = {word};
+    RETURN_IF_ERROR(fetch_one(context, one));
+  }
   return 0;
 }
 

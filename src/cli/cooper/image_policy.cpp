@@ -16,11 +16,6 @@
 
 namespace cooper::cli {
 
-constexpr std::array<Flag, 1> kPolicyFlags = {{
-    {"signature-policy", 0, "FILE", "which images are taken (default: /etc/cooper/policy.json or containers' own)",
-     Flag::Complete::kFile},
-}};
-
 namespace {
 
 struct TransportWord {
@@ -78,7 +73,8 @@ Result<Question> question_of(const std::string& text) {
     if (!text.starts_with(prefix)) continue;
     return Question{.shown = text, .subject = policy::path_subject(known.word, real_path(text.substr(prefix.size())))};
   }
-  ASSIGN_OR_RETURN(oci_image::Reference reference, full_reference(text));
+  ASSIGN_OR_RETURN(auto names, registry_names(text));
+  oci_image::Reference reference = std::move(names.front());
   if (reference.tag.empty() && !reference.digest) reference.tag = oci_image::kDefaultTag;
   Question out{.shown = reference.str(), .subject = policy::registry_subject(reference)};
   out.reference = std::move(reference);

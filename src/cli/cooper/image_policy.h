@@ -15,7 +15,10 @@
 namespace cooper::cli {
 
 // --signature-policy
-extern const std::array<Flag, 1> kPolicyFlags;
+inline constexpr std::array<Flag, 1> kPolicyFlags = {{
+    {"signature-policy", 0, "FILE", "which images are taken (default: /etc/cooper/policy.json or containers' own)",
+     Flag::Complete::kFile},
+}};
 
 // `file` is the flag's; empty: the configuration's, or else where policies are.
 Result<policy::Gate> open_gate(const Context& context, const std::string& file);

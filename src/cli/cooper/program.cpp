@@ -8,6 +8,7 @@
 #include "cli/cooper/command.h"
 #include "cli/cooper/help.h"
 #include "cli/cooper/image_policy.h"
+#include "cli/cooper/registry_session.h"
 #include "container/seal_exe.h"
 #include "io/file.h"
 #include "log/steps.h"
@@ -200,6 +201,7 @@ Result<pod::Engine> Context::engine() const {
     return Error(Errc::kPermission, "containers need root: this user cannot mount, nor make control groups", EPERM)
         .with_hint("use sudo");
   }
+  know_short_names();
   pod::EngineOptions options = settings_.engine;
   options.admit_file = [this](const image::FileImage& file) { return admit_file(*this, file); };
   return pod::Engine::open(std::move(options));

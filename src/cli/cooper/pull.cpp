@@ -26,8 +26,10 @@ Status ask_lookaside(RegistrySession& session, const policy::Gate& gate, const o
 
 }  // namespace
 
-Result<image::PullResult> pull_image(const Context& context, image::Store& store, const WantedImage& request) {
-  ASSIGN_OR_RETURN(const oci_image::Reference reference, full_reference(request.image));
+namespace {
+
+Result<image::PullResult> pull_one(const Context& context, image::Store& store, const WantedImage& request,
+                                   const oci_image::Reference& reference) {
   ASSIGN_OR_RETURN(const policy::Gate gate, open_gate(context, request.signature_policy));
   auto signatures = gate.enter(policy::registry_subject(reference), true);
   if (!signatures.ok()) return std::move(signatures).error().with("pull " + quoted(reference.str()));
@@ -47,6 +49,35 @@ Result<image::PullResult> pull_image(const Context& context, image::Store& store
   return pulled;
 }
 
+struct Pulled {
+  oci_image::Reference name;
+  image::PullResult result;
+};
+
+// Of what a short name may stand for the first that can be had.
+Result<Pulled> pull_first(const Context& context, image::Store& store, const WantedImage& request,
+                          const std::vector<oci_image::Reference>& names) {
+  std::string before;
+  for (std::size_t i = 0;; ++i) {
+    auto pulled = pull_one(context, store, request, names[i]);
+    if (pulled.ok()) return Pulled{names[i], std::move(*pulled)};
+    const Error& error = pulled.error();
+    if (i + 1 == names.size() || error.code() == Errc::kNoSpace) {
+      if (before.empty()) return std::move(pulled).error();
+      return Error(error.code(), error.message() + before, error.errno_value()).with_hint(error.hint());
+    }
+    before += " (before that, " + error.message() + ")";
+  }
+}
+
+}  // namespace
+
+Result<image::PullResult> pull_image(const Context& context, image::Store& store, const WantedImage& request) {
+  ASSIGN_OR_RETURN(const auto names, registry_names(request.image));
+  ASSIGN_OR_RETURN(Pulled pulled, pull_first(context, store, request, names));
+  return std::move(pulled.result);
+}
+
 pod::FetchImage image_fetcher(const Context& context, WantedImage wanted) {
   return [&context, wanted = std::move(wanted)](image::Store& store, const std::string& reference,
                                                 pod::Fetch what) -> Result<image::Image> {
@@ -60,7 +91,7 @@ pod::FetchImage image_fetcher(const Context& context, WantedImage wanted) {
 
 Result<int> pull(const Context& context, const Args& args) {
   WantedImage request{.image = args.positional().front()};
-  ASSIGN_OR_RETURN(const auto checked, full_reference(request.image));
+  ASSIGN_OR_RETURN(const auto names, registry_names(request.image));
   if (const auto text = args.last("platform")) {
     ASSIGN_OR_RETURN(request.platform, oci_image::parse_platform(*text));
   }
@@ -68,7 +99,8 @@ Result<int> pull(const Context& context, const Args& args) {
   request.signature_policy = args.last("signature-policy").value_or("");
   ASSIGN_OR_RETURN(const pod::Engine engine, context.engine());
   ASSIGN_OR_RETURN(image::Store store, engine.images());
-  ASSIGN_OR_RETURN(const image::PullResult pulled, pull_image(context, store, request));
+  ASSIGN_OR_RETURN(const Pulled done, pull_first(context, store, request, names));
+  const image::PullResult& pulled = done.result;
   if (context.json()) {
     codec::json::Writer out;
     out.begin_object().key("image");
@@ -84,7 +116,7 @@ Result<int> pull(const Context& context, const Args& args) {
     RETURN_IF_ERROR(print(pulled.image.id.str() + "\n"));
     return 0;
   }
-  RETURN_IF_ERROR(print((pulled.was_there ? "Image is up to date: " : "Pulled image: ") + checked.str() + "\n"));
+  RETURN_IF_ERROR(print((pulled.was_there ? "Image is up to date: " : "Pulled image: ") + done.name.str() + "\n"));
   return 0;
 }
 

@@ -7,9 +7,11 @@
 #include "base/strings.h"
 #include "cli/cooper/relay.h"
 #include "fetch/sources.h"
+#include "image/short_names.h"
 #include "io/event_loop.h"
 #include "io/helper_program.h"
 #include "io/tty.h"
+#include "log/log.h"
 #include "sys/file.h"
 
 namespace cooper::cli {
@@ -73,10 +75,14 @@ fetch::CredentialSearch credential_search(const std::string& auth_file) {
 }
 
 Result<fetch::Setup> setup_for(const RegistrySettings& settings, const oci_image::Reference& reference,
-                               const RegistryAccess& access, image::FetchFrom from, const std::string& lookaside) {
+                               const RegistryAccess& access, image::FetchFrom from, const std::string& lookaside,
+                               RegistrySession::For purpose) {
   ASSIGN_OR_RETURN(fetch::SourceOptions options, source_options(access));
   options.insecure = settings.insecure;
-  if (from == image::FetchFrom::kMirrorsToo) options.mirrors = settings.mirrors;
+  options.mirrors = settings.mirrors;
+  options.mirrors_too = from == image::FetchFrom::kMirrorsToo;
+  options.push = purpose == RegistrySession::For::kPush;
+  ASSIGN_OR_RETURN(options.containers, read_registries_conf());
   fetch::Setup setup = session_setup(settings);
   ASSIGN_OR_RETURN(setup.endpoints, fetch::endpoints_of(reference, options));
   if (!lookaside.empty()) {
@@ -139,7 +145,7 @@ void show_transfers(LayerLines& lines, std::span<const fetch::TransferProgress> 
 Result<std::unique_ptr<fetch::Client>> RegistrySession::start(image::FetchFrom from) {
   const RegistrySettings& settings = context_.settings().registries;
   ASSIGN_OR_RETURN(std::string program, io::find_helper("cooper-fetch", settings.fetch_path, "fetch_path"));
-  ASSIGN_OR_RETURN(fetch::Setup setup, setup_for(settings, reference_, access_, from, lookaside_));
+  ASSIGN_OR_RETURN(fetch::Setup setup, setup_for(settings, reference_, access_, from, lookaside_, purpose_));
   setup.push = purpose_ == For::kPush;
   if (!signals_) {
     ASSIGN_OR_RETURN(StopSignals opened, StopSignals::open());
@@ -156,11 +162,54 @@ void RegistrySession::end_if_cancelled(const Error& error) {
   if (error.code() == Errc::kCancelled && signals_) die_by_signal(signals_->taken());
 }
 
+namespace {
+
+Status check_length(const oci_image::Reference& reference) {
+  if (reference.name().size() <= oci_image::kMaxNameBytes) return {};
+  return Error(Errc::kInvalidArgument, "image name " + quoted(reference.name()) + " is too long");
+}
+
+}  // namespace
+
+Result<fetch::RegistriesConfig> read_registries_conf() {
+  fetch::RegistriesFiles files;
+  // As with signature policies: what root takes does not hang on the home of whoever calls.
+  const std::string home = ::geteuid() == 0 ? "" : variable("HOME");
+  const std::string own = home.starts_with('/') ? home + "/.config/containers/registries.conf" : "";
+  files.must_file = variable("CONTAINERS_REGISTRIES_CONF");
+  if (!own.empty()) files.files.push_back(own);
+  files.files.insert(files.files.end(), {"/etc/cooper/registries.conf", "/etc/containers/registries.conf"});
+  files.directories = {"/etc/containers/registries.conf.d", "/etc/cooper/registries.conf.d"};
+  if (!own.empty()) files.directories.push_back(own + ".d");
+  auto config = fetch::read_registries(files);
+  if (!config.ok()) return std::move(config).error().with("registries.conf");
+  return config;
+}
+
+Result<std::vector<oci_image::Reference>> registry_names(const std::string& text) {
+  ASSIGN_OR_RETURN(const oci_image::Reference reference, oci_image::parse_reference(text));
+  std::vector<oci_image::Reference> names = {reference};
+  if (reference.registry.empty()) {
+    ASSIGN_OR_RETURN(const fetch::RegistriesConfig config, read_registries_conf());
+    ASSIGN_OR_RETURN(names, fetch::full_names(config, reference));
+  }
+  for (const oci_image::Reference& name : names) RETURN_IF_ERROR(check_length(name));
+  return names;
+}
+
+void know_short_names() {
+  image::set_short_names([](const oci_image::Reference& reference) {
+    const auto config = read_registries_conf();
+    if (!config.ok()) log::warning(config.error().message());
+    if (!config.ok()) return std::vector<oci_image::Reference>();
+    return fetch::full_names(*config, reference).value_or({});
+  });
+}
+
 Result<oci_image::Reference> full_reference(const std::string& text) {
   ASSIGN_OR_RETURN(oci_image::Reference reference, oci_image::parse_reference(text));
   reference = oci_image::qualify(std::move(reference), oci_image::kDockerHub);
-  if (reference.name().size() > oci_image::kMaxNameBytes)
-    return Error(Errc::kInvalidArgument, "image name " + quoted(reference.name()) + " is too long");
+  RETURN_IF_ERROR(check_length(reference));
   return reference;
 }
 

@@ -66,7 +66,13 @@ class RegistrySession {
   std::optional<StopSignals> signals_;
 };
 
-// What a person types as the name of an image in a registry; docker.io's when it names none.
+// registries.conf, with its directories: $CONTAINERS_REGISTRIES_CONF, or that of the user or of the system.
+Result<fetch::RegistriesConfig> read_registries_conf();
+// Full names that what a person types as the name of an image in a registry stands for, in the order they are tried.
+Result<std::vector<oci_image::Reference>> registry_names(const std::string& text);
+// Lets the stores of this process know them.
+void know_short_names();
+// The same of an image that is sent; docker.io's when it names no registry.
 Result<oci_image::Reference> full_reference(const std::string& text);
 
 }  // namespace cooper::cli

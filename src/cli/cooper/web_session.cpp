@@ -6,6 +6,7 @@
 #include "base/strings.h"
 #include "cli/cooper/relay.h"
 #include "fetch/sources.h"
+#include "io/full_disk.h"
 #include "io/helper_program.h"
 #include "sys/file.h"
 
@@ -49,9 +50,12 @@ Result<std::unique_ptr<fetch::Client>> WebSession::start(const std::string& url,
   ASSIGN_OR_RETURN(const BorrowedFd stop, cancel());
   ASSIGN_OR_RETURN(fetch::SourceOptions options, source_options(access_.registry));
   if (host != access_.credentials_for) options.credentials.reset();
+  // Unencrypted only what was given for this very address.
+  const bool in_clear = !options.credentials && split_address(url).value_or({}).first != "https";
   fetch::Setup setup = session_setup(settings);
   setup.web = true;
   ASSIGN_OR_RETURN(fetch::Endpoint endpoint, fetch::web_endpoint(host, options));
+  if (in_clear) endpoint.username = endpoint.password = "";
   endpoint.verify_tls = !access_.any_certificate;
   endpoint.plain_http = over == Over::kAnything;
   setup.endpoints.push_back(std::move(endpoint));
@@ -93,8 +97,13 @@ Result<WebSession::Note> WebSession::file(const std::string& url, std::uint64_t 
   LayerLines lines(LayerLines::place(access_.registry.quiet));
   ASSIGN_OR_RETURN(const std::unique_ptr<fetch::Client> client, start(url, over, &lines));
   ASSIGN_OR_RETURN(UniqueFd own, sys::dup_cloexec(file));
-  ASSIGN_OR_RETURN(const auto page, client->wait_page(client->begin_page(url, max_bytes, std::move(own))));
-  return Note{page.etag, page.max_age_s};
+  const auto page = client->wait_page(client->begin_page(url, max_bytes, std::move(own)));
+  if (!page.ok()) {
+    Error failed(page.error().code(), page.error().message(), page.error().errno_value());
+    return io::explain_full_disk(std::move(failed).with_hint(page.error().hint()),
+                                 quoted(context_.settings().engine.root), "cooper image gc, or a larger file system");
+  }
+  return Note{page->etag, page->max_age_s};
 }
 
 }  // namespace cooper::cli
