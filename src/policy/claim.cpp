@@ -137,9 +137,15 @@ Status check_claim(const Claim& claim, const SignedIdentity& identity, const std
   hasher.update(manifest_bytes);
   if (hasher.finish() != claim.manifest_digest)
     return Error(Errc::kPermission, "it is for another manifest, " + claim.manifest_digest.str());
-  if (!identity_accepts(identity, image, claim.reference))
-    return Error(Errc::kPermission, "it is for another image, " + quoted(claim.reference));
-  return {};
+  if (identity_accepts(identity, image, claim.reference)) return {};
+  Error error(Errc::kPermission, "it is for another image, " + quoted(claim.reference));
+  // cosign signs names without tags.
+  const auto signed_one = full_reference(claim.reference);
+  if (!image || !signed_one.ok() || has_tag_or_digest(*signed_one) || !same_repository(as_pulled(*image), *signed_one))
+    return error;
+  return std::move(error).with_hint(
+      R"(a name without a tag is that of its repository, as cosign signs: "signedIdentity": {"type": "matchRepository"})"
+      " in the policy takes it");
 }
 
 }  // namespace cooper::policy

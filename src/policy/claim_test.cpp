@@ -131,6 +131,14 @@ TEST(ClaimTest, IsAboutTheseBytes) {
   }
   const Claim other{.manifest_digest = codec::digest_of("manifest"), .reference = "h.io/b:1"};
   EXPECT_THAT(check_claim(other, {}, *image, "manifest").error().message(), HasSubstr("another image, 'h.io/b:1'"));
+  EXPECT_EQ(check_claim(other, {}, *image, "manifest").error().hint(), "");
+}
+
+TEST(ClaimTest, ASignedNameWithoutATagSaysWhatWouldTakeIt) {
+  const auto image = oci_image::parse_reference("h.io/a:1");
+  const Claim claim{.manifest_digest = codec::digest_of("manifest"), .reference = "h.io/a"};
+  EXPECT_THAT(check_claim(claim, {}, *image, "manifest").error().hint(), HasSubstr("matchRepository"));
+  EXPECT_TRUE(check_claim(claim, {.match = Match::kMatchRepository}, *image, "manifest").ok());
 }
 
 }  // namespace

@@ -650,3 +650,25 @@ def test_the_policy_is_asked_about_the_file_that_is_read(engine, workdir):
     for result in results:
         assert "evil" not in result.out if result.rc == 0 else "refused by policy" in result.err, result
     assert {result.rc for result in results} == {0, 1}
+
+
+def test_several(engine, workdir):
+    """Several at once; the first that fails is the last; what is for one is refused."""
+    files = []
+    for name in ("one", "two"):
+        files.append(workdir / f"{name}.aci")
+        files[-1].write_bytes(aci(name=f"apps.example.com/{name}"))
+    result = engine.fetch("--insecure-options=image", *files).check()
+    assert result.out.count("Loaded image: ") == 2
+    engine.fetch("--insecure-options=image", files[0], workdir / "none.aci", files[1]).fails("none.aci", rc=1)
+    for flag in (("--signature", files[0]), ("--creds", "u:p"), ("--format", "json")):
+        engine.fetch(*flag, *files).fails(flag[0], "several", rc=125)
+
+
+def test_policy_of_the_command_line(engine, workdir):
+    """--signature-policy says which images come at all."""
+    file, policy = workdir / "one.aci", workdir / "policy.json"
+    file.write_bytes(aci())
+    policy.write_text('{"default": [{"type": "reject"}]}')
+    refused(engine.fetch("--insecure-options=image", "--signature-policy", policy, file), "policy")
+    engine.fetch("--insecure-options=image", file).check()

@@ -195,6 +195,21 @@ def test_flag_and_missing_file(engine, signed, workdir):
     assert result.rc == 1 and "signature policy" in result.err
 
 
+def test_flag_of_what_runs(engine, signed, workdir):
+    """run and pods take --signature-policy for what they fetch."""
+    name, _ = signed.push("flagged/app:1")
+    engine.policy(ACCEPT)
+    other = workdir / "other.json"
+    other.write_text(json.dumps({"default": [REJECT]}))
+    refused(engine, "run", "--signature-policy", other, name, status=125)
+    refused(engine, "pod", "run", "--signature-policy", other, name, "--pull", "missing", status=125)
+    refused(engine, "pod", "prepare", "--signature-policy", other, name, "--pull", "missing")
+    engine.policy(REJECT)
+    other.write_text(json.dumps({"default": [ACCEPT]}))
+    engine("run", "--rm", "--signature-policy", other, name, "true", timeout=60)
+    assert engine.json("image", "ls")["images"] != []
+
+
 def test_load_by_transport(engine, signed, workdir):
     """Archives and directories are let in by transport and path; as signed they count never."""
     archive = signed.layout.archive(workdir / "image.tar")

@@ -331,15 +331,15 @@ std::span<const Command> transfer_commands() {
         .max_args = 1,
         .handler = pull},
        {.path = "image fetch",
-        .usage = "NAME|URL|FILE",
+        .usage = "NAME|URL|FILE...",
         .summary = "fetch an image of the App Container kind, if somebody trusted has signed it",
         .description =
             "NAME[:VERSION][,LABEL=VALUE...] begins with a domain, whose web pages say where the image is "
             "(ac-discovery). A signature by a key of cooper trust for the name in the image must be beside it. A name "
-            "with a port or a digest, one without a domain, and docker://NAME go to image pull.",
+            "with a port or a digest, one without a domain, and docker://NAME go to image pull. "
+            "Of several the first that fails is the last that is tried.",
         .flags = {kFetchFlags, kPullFlags, kRegistryFlags},
         .min_args = 1,
-        .max_args = 1,
         .handler = fetch_image,
         .completes = Completes::kFiles},
        {.path = "image policy",

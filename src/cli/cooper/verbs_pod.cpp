@@ -9,6 +9,7 @@
 #include "cli/cooper/command.h"
 #include "cli/cooper/describe.h"
 #include "cli/cooper/foreground.h"
+#include "cli/cooper/image_policy.h"
 #include "cli/cooper/pod_output.h"
 #include "cli/cooper/pull.h"
 #include "cli/cooper/relay.h"
@@ -22,15 +23,17 @@
 namespace cooper::cli {
 namespace {
 
-constexpr std::array<Flag, 4> kRunFlags = {{
+constexpr std::array<Flag, 5> kRunFlags = {{
     {"detach", 'd', "", "in the background; the uuid is printed"},
     {"uuid-file-save", 0, "FILE", "write the uuid to this file", Flag::Complete::kFile},
     {"detach-keys", 0, "KEYS", "keys that leave a single app with a terminal running (default ctrl-p,ctrl-q)"},
     {"dry-run", 0, "", "print the steps of the start and do nothing"},
+    kPolicyFlags[0],
 }};
-constexpr std::array<Flag, 2> kPrepareFlags = {{
+constexpr std::array<Flag, 3> kPrepareFlags = {{
     {"quiet", 'q', "", "nothing but the uuid (always so; for scripts of rkt)"},
     {"uuid-file-save", 0, "FILE", "write the uuid to this file", Flag::Complete::kFile},
+    kPolicyFlags[0],
 }};
 constexpr std::array<Flag, 2> kLsFlags = {
     {{"full", 0, "", "uuids in full, and ids of images"}, {"no-legend", 0, "", "without the headings"}}};
@@ -138,6 +141,10 @@ monitor::LaunchOptions launch_options(const Start& how) {
   return attached_launch(how.terminal, how.stdin_open);
 }
 
+WantedImage wanted_images(const Args& args) {
+  return {.signature_policy = args.last("signature-policy").value_or("")};
+}
+
 Result<int> run(const Context& context, const Args& args) {
   ASSIGN_OR_RETURN(pod::PodRequest request, pod_request(args, context.settings(), real_surroundings()));
   ASSIGN_OR_RETURN(pod::Engine engine, context.engine());
@@ -162,7 +169,7 @@ Result<int> run(const Context& context, const Args& args) {
   }
   if (!how.detach && how.one_app) warn_without_terminal(context, request.apps.front());
   ASSIGN_OR_RETURN(auto signals, SignalInbox::open_if(!how.detach));
-  auto started = engine.run(request, launch_options(how), image_fetcher(context));
+  auto started = engine.run(request, launch_options(how), image_fetcher(context, wanted_images(args)));
   if (!started.ok()) {
     const Error error = explain_image(std::move(started).error(), request);
     report(context, error);
@@ -175,7 +182,7 @@ Result<int> run(const Context& context, const Args& args) {
 Result<int> prepare(const Context& context, const Args& args) {
   ASSIGN_OR_RETURN(const pod::PodRequest request, pod_request(args, context.settings(), real_surroundings()));
   ASSIGN_OR_RETURN(pod::Engine engine, context.engine());
-  auto prepared = engine.prepare(request, image_fetcher(context));
+  auto prepared = engine.prepare(request, image_fetcher(context, wanted_images(args)));
   if (!prepared.ok()) return explain_image(std::move(prepared).error(), request);
   const PodUuid uuid = std::move(prepared).value();
   RETURN_IF_ERROR(save_uuid(args, uuid));

@@ -10,6 +10,7 @@
 #include "base/strings.h"
 #include "cli/cooper/command.h"
 #include "cli/cooper/foreground.h"
+#include "cli/cooper/image_policy.h"
 #include "cli/cooper/pull.h"
 #include "cli/cooper/relay.h"
 #include "cli/cooper/run_request.h"
@@ -35,6 +36,7 @@ std::span<const Flag> run_flags() {
   static const std::vector<Flag> kFlags = [] {
     std::vector<Flag> out(kRunFlags.begin(), kRunFlags.end());
     out.insert(out.end(), kPullFlags.begin(), kPullFlags.end());
+    out.insert(out.end(), kPolicyFlags.begin(), kPolicyFlags.end());
     const auto own = [](const Flag& flag) { return flag.name == "quiet"; };
     std::ranges::remove_copy_if(kRegistryFlags, std::back_inserter(out), own);
     return out;
@@ -45,7 +47,10 @@ std::span<const Flag> run_flags() {
 // How the image is fetched, if it is.
 Result<WantedImage> wanted_image(const Args& args, const pod::AppRequest& app) {
   ASSIGN_OR_RETURN(RegistryAccess access, registry_access(args));
-  return WantedImage{.image = app.image, .platform = app.platform, .access = std::move(access)};
+  return WantedImage{.image = app.image,
+                     .platform = app.platform,
+                     .access = std::move(access),
+                     .signature_policy = args.last("signature-policy").value_or("")};
 }
 
 constexpr std::string_view kRunDescription =
