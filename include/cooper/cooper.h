@@ -69,6 +69,15 @@ COOPER_API void cooper_free(void* text_or_array);
 /* ---- factory ---- */
 /* `root` is an absolute directory, made when missing. */
 COOPER_API cooper_code cooper_factory_open(const char* root, cooper_factory** out, cooper_error* error);
+typedef struct cooper_factory_options {
+  int systemd_cgroups; /* not 0: groups are scopes that systemd makes, in cgroups.slice; 0: through cgroupfs */
+  int tmpfs_root;      /* not 0: a tmpfs is mounted on `root`, unless it is a mount point */
+} cooper_factory_options;
+#define COOPER_FACTORY_OPTIONS_INIT \
+  { 0, 0 }
+/* COOPER_UNSUPPORTED where systemd is wanted and does not run. */
+COOPER_API cooper_code cooper_factory_open_with(const char* root, const cooper_factory_options* options,
+                                                cooper_factory** out, cooper_error* error);
 COOPER_API void cooper_factory_free(cooper_factory* factory);
 COOPER_API const char* cooper_factory_type(const cooper_factory* factory); /* "libcontainer" */
 /* Checks id and configuration; starts nothing. */
@@ -94,7 +103,8 @@ COOPER_API cooper_code cooper_container_set(cooper_container* container, const c
 COOPER_API cooper_code cooper_container_pause(cooper_container* container, cooper_error* error);
 COOPER_API cooper_code cooper_container_resume(cooper_container* container, cooper_error* error);
 COOPER_API cooper_code cooper_container_signal(cooper_container* container, int signal, cooper_error* error);
-/* Its first process must have ended; what else runs in its cgroup is killed. */
+/* Its first process must have ended; what else runs in its cgroup is killed. Poststop hooks run when all is gone, and
+ * the first failure of one is returned. */
 COOPER_API cooper_code cooper_container_destroy(cooper_container* container, cooper_error* error);
 
 /* Functions called around the life of the first process, with the hook state as JSON: prestart once its namespaces

@@ -231,11 +231,17 @@ class Container {
   detail::Owned<cooper_container, cooper_container_free> container_;
 };
 
+// See cooper_factory_options.
+struct FactoryOptions {
+  bool systemd_cgroups = false, tmpfs_root = false;
+};
+
 class Factory {
  public:
-  explicit Factory(const std::string& root) {
+  explicit Factory(const std::string& root, FactoryOptions options = {}) {
+    const cooper_factory_options raw = {options.systemd_cgroups ? 1 : 0, options.tmpfs_root ? 1 : 0};
     cooper_factory* factory = nullptr;
-    detail::call(cooper_factory_open, root.c_str(), &factory);
+    detail::call(cooper_factory_open_with, root.c_str(), &raw, &factory);
     factory_.reset(factory);
   }
   std::string type() const { return cooper_factory_type(factory_.get()); }

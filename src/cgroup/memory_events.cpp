@@ -69,7 +69,7 @@ Result<MemoryEvents> MemoryEvents::oom(const Group& group) {
   return out;
 }
 
-Result<MemoryEvents> MemoryEvents::pressure(const Group& group, Pressure level) {
+Result<MemoryEvents> MemoryEvents::pressure(const Group& group, PressureLevel level) {
   ASSIGN_OR_RETURN(const Place place, memory_place(group));
   const auto index = static_cast<std::size_t>(level);
   if (!place.v2) {

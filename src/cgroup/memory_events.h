@@ -11,14 +11,14 @@
 
 namespace cooper::cgroup {
 
-enum class Pressure { kLow, kMedium, kCritical };
+enum class PressureLevel { kLow, kMedium, kCritical };
 
 class MemoryEvents {
  public:
   // v1: memory.oom_control by eventfd. v2: changes of memory.events.
   static Result<MemoryEvents> oom(const Group& group);
   // v1: memory.pressure_level by eventfd. v2: a trigger on memory.pressure (stalls of 10, 20 or 50 % of a second).
-  static Result<MemoryEvents> pressure(const Group& group, Pressure level);
+  static Result<MemoryEvents> pressure(const Group& group, PressureLevel level);
 
   BorrowedFd fd() const { return fd_; }
   // What to poll fd() for.

@@ -289,7 +289,7 @@ Status Executor::perform(const RunParentHooks& step) {
   oci::State state = in_.state;
   state.pid = child_.pid;
   state.status = "creating";
-  return run_hooks(step.kind, step.hooks, oci::print_state(state));
+  return run_hooks(step.kind, step.hooks, hook_input(state));
 }
 
 Status Executor::perform(const WaitForChild& step) {

@@ -306,7 +306,7 @@ Result<Created> Factory::create(const oci::Config& config, const CreateOptions& 
 
 Status run_poststart(const oci::Config& config, const StateRecord& record) {
   const oci::State state{record.oci_version, record.id, "running", record.pid, record.bundle, record.annotations};
-  return run_hooks("poststart", config.hooks.poststart, oci::print_state(state));
+  return run_hooks("poststart", config.hooks.poststart, hook_input(state));
 }
 
 Status check_rootfs(const std::string& rootfs) {

@@ -7,6 +7,8 @@
 
 #include "base/strings.h"
 #include "container/child_program.h"
+#include "spec/libcontainer/print.h"
+#include "spec/oci_runtime/print.h"
 #include "sys/file.h"
 #include "sys/process.h"
 
@@ -63,6 +65,14 @@ Status run_hook(const oci::Hook& hook, std::string_view state_json, const std::v
 }
 
 }  // namespace
+
+std::string hook_input(const oci::State& state) {
+  const auto root = state.annotations.find(kHookStateRoot);
+  if (root == state.annotations.end()) return oci::print_state(state);
+  const auto version = state.annotations.find(kHookStateVersion);
+  return libcontainer::print_hook_state(
+      {version == state.annotations.end() ? std::string() : version->second, state.id, state.pid, root->second});
+}
 
 bool is_hook_failure(const Error& error, std::string_view kind) {
   return error.message().starts_with(std::string(kind) + " hook #");

@@ -10,6 +10,13 @@
 
 namespace cooper::container {
 
+// Annotations of a configuration that was libcontainer's: hooks of the parent read {version,id,pid,root} instead of the
+// state document. The root is what asks for it.
+inline constexpr const char* kHookStateVersion = "io.cooper.hook-state.version";
+inline constexpr const char* kHookStateRoot = "io.cooper.hook-state.root";
+// What such hooks read.
+std::string hook_input(const oci::State& state);
+
 // In order; the first failure (exit status, signal, timeout, missing program) ends the list and is returned with the
 // hook's path and the last line it said. Hooks inherit no descriptor (also none that the caller of the runtime left
 // open): 0 is the state, and what they write to 1 and 2 goes to our standard error when they have ended, up to 64 KiB

@@ -295,8 +295,8 @@ Result<criu::Request> Restorer::request() {
 Status Restorer::namespaces_ready(pid_t pid) {
   hooks_begun_ = true;
   const oci::State state{config_.oci_version, options_.id, "creating", pid, options_.bundle, config_.annotations};
-  RETURN_IF_ERROR(run_hooks("prestart", config_.hooks.prestart, oci::print_state(state)));
-  return run_hooks("createRuntime", config_.hooks.create_runtime, oci::print_state(state));
+  RETURN_IF_ERROR(run_hooks("prestart", config_.hooks.prestart, hook_input(state)));
+  return run_hooks("createRuntime", config_.hooks.create_runtime, hook_input(state));
 }
 
 Status Restorer::take_console(UniqueFd master) {

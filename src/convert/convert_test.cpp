@@ -91,6 +91,7 @@ TEST(RoundTrip, SamplesComeBack) {
         device.file_mode = 0;
       }
       for (auto& mount : c.mounts) mount.flags &= ~MS_STRICTATIME;
+      c.version.clear();  // comes back as that of the specification
     };
     strip(config);
     strip(back->config);
@@ -122,7 +123,7 @@ TEST(ToOci, EveryMemberIsSaidOrListed) {
               ::testing::IsSupersetOf({"/additional_groups/0", "/mounts/0/data", "/mounts/0/premount_cmds",
                                        "/mounts/0/postmount_cmds", "/mounts/0/relabel", "/devices", "/cgroups/slice",
                                        "/cgroups/freezer", "/networks/0", "/routes/0", "/no_pivot_root", "/pivot_dir",
-                                       "/parent_death_signal", "/version", "/Hooks/prestart/0/dir"}));
+                                       "/parent_death_signal", "/version", "/Hooks", "/Hooks/prestart/0/dir"}));
   const container::Extras& extras = result.extras;
   ASSERT_EQ(extras.interfaces.size(), 1U);
   EXPECT_EQ(extras.interfaces[0].host_name, "vethh");
@@ -226,6 +227,29 @@ TEST(ToOci, CgroupPaths) {
   EXPECT_EQ(path("system", "/box"), "/box");
   EXPECT_EQ(path("", ""), "");
   EXPECT_EQ(path("p", "box", true), "system.slice:p:box");
+  EXPECT_EQ(path("/a/b", "box", true), "system.slice:a-b:box");
+}
+
+// The generation that has the member always wrote it; the other one left the caller's.
+TEST(ToOci, OomScoreOfZero) {
+  libcontainer::Config config;
+  config.rootfs = "/r";
+  EXPECT_EQ(oci_of(config).config.process->oom_score_adj, 0);
+  config.generation = libcontainer::Generation::kNumeric;
+  EXPECT_EQ(oci_of(config).config.process->oom_score_adj, std::nullopt);
+}
+
+TEST(ToOci, DeviceRulesThatRuntimesAdd) {
+  libcontainer::Config config;
+  config.rootfs = "/r";
+  config.cgroups.emplace().allowed_devices = libcontainer::allowed_devices();
+  EXPECT_THAT(pointers(oci_of(config).lost), ::testing::Not(Contains("/cgroups/allowed_devices")));
+  config.cgroups->allowed_devices.pop_back();
+  EXPECT_THAT(pointers(oci_of(config).lost), Contains("/cgroups/allowed_devices"));
+  config.cgroups->allow_all_devices = true;
+  EXPECT_THAT(pointers(oci_of(config).lost), ::testing::Not(Contains("/cgroups/denied_devices")));
+  config.cgroups->denied_devices = {libcontainer::allowed_devices().back()};
+  EXPECT_THAT(pointers(oci_of(config).lost), Contains("/cgroups/denied_devices"));
 }
 
 TEST(ToOci, UnknownMembersAreListed) {
@@ -287,6 +311,51 @@ TEST(ToLibcontainer, LaterThingsAreListed) {
   EXPECT_EQ(out.cgroups->allowed_devices[0].cgroup_string(), "c 10:229 rw");
   EXPECT_EQ(out.cgroups->allowed_devices.size(), 15U);
   EXPECT_EQ(out.devices.size(), 6U);
+}
+
+std::vector<std::string> lost_of(const std::string& json,
+                                 libcontainer::Generation generation = libcontainer::Generation::kNamed) {
+  const auto config = oci::parse_config(json);
+  EXPECT_TRUE(config.ok()) << config.error().message();
+  return pointers(to_libcontainer(*config, "/b", generation)->lost);
+}
+
+TEST(ToLibcontainer, NothingIsLeftOutInSilence) {
+  const auto lost = lost_of(R"({
+    "ociVersion": "1.3.0", "root": {"path": "/r"},
+    "process": {"args": ["sh"], "cwd": "/", "consoleSize": {"height": 24, "width": 80}, "user": {"uid": 0, "gid": 0},
+      "capabilities": {"bounding": ["CAP_KILL"], "effective": ["CAP_KILL"], "permitted": ["CAP_KILL"]}},
+    "mounts": [{"destination": "/a", "type": "bind", "source": "/a",
+                "gidMappings": [{"containerID": 0, "hostID": 1, "size": 1}]},
+               {"destination": "/b", "type": "tmpfs", "source": "tmpfs", "options": ["rsuid"]}],
+    "hooks": {"createRuntime": [{"path": "/d"}]},
+    "linux": {"resources": {"pids": {"limit": 0}, "memory": {"swappiness": 200}}}})");
+  EXPECT_THAT(lost,
+              ::testing::IsSupersetOf({"/process/consoleSize", "/process/capabilities", "/process/oomScoreAdj",
+                                       "/mounts/0/gidMappings", "/mounts/1/options", "/hooks", "/hooks/createRuntime",
+                                       "/linux/resources/pids/limit", "/linux/resources/memory/swappiness"}));
+}
+
+TEST(ToLibcontainer, LimitsOfZeroHadNoMeaningBefore) {
+  EXPECT_THAT(
+      lost_of(R"({"ociVersion": "1.2.1", "root": {"path": "/r"}, "linux": {"resources": {"pids": {"limit": 0}}}})"),
+      ::testing::Not(Contains("/linux/resources/pids/limit")));
+}
+
+TEST(ToLibcontainer, OomScoreIsSaidOrListed) {
+  constexpr const char* kZero =
+      R"({"ociVersion": "1.2.1", "root": {"path": "/r"}, "process": {"args": ["x"], "cwd": "/", "oomScoreAdj": 0}})";
+  EXPECT_THAT(lost_of(kZero), ::testing::Not(Contains("/process/oomScoreAdj")));
+  EXPECT_THAT(lost_of(kZero, libcontainer::Generation::kNumeric), Contains("/process/oomScoreAdj"));
+}
+
+TEST(ToLibcontainer, LaterOptionsTakeBackEarlierOnes) {
+  const auto config = oci::parse_config(R"({"ociVersion": "1.2.1", "root": {"path": "/r"}, "mounts": [
+    {"destination": "/a", "type": "tmpfs", "source": "tmpfs", "options": ["ro", "nosuid", "rw", "noexec"]}]})");
+  ASSERT_TRUE(config.ok());
+  const auto result = to_libcontainer(*config, "/b");
+  EXPECT_EQ(result->config.mounts[0].flags, MS_NOSUID | MS_NOEXEC);
+  EXPECT_EQ(result->config.version, "1.2.1");
 }
 
 TEST(Words, DataKeepsQuotedCommas) {

@@ -180,6 +180,8 @@ void read_memory(const oci::Memory& memory, libcontainer::Cgroup& out, std::vect
   take_limits(kMemory, memory, out);
   if (memory.swappiness && *memory.swappiness <= 100)
     out.memory_swappiness = static_cast<std::int64_t>(*memory.swappiness);
+  else if (memory.swappiness)
+    lost.push_back({"/linux/resources/memory/swappiness", "it is at most 100"});
   out.oom_kill_disable = memory.disable_oom_killer.value_or(false);
   if (memory.kernel_tcp) lost.push_back({"/linux/resources/memory/kernelTCP", "there is no such limit"});
   if (memory.use_hierarchy) lost.push_back({"/linux/resources/memory/useHierarchy", "there is no such member"});

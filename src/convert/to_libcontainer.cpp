@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/strings.h"
+#include "container/validate_rules.h"
 #include "convert/convert.h"
 #include "convert/internal/seccomp.h"
 #include "convert/internal/words.h"
@@ -26,6 +27,7 @@ class ToLibcontainer {
   LibcontainerResult convert() {
     libcontainer::Config& config = out_.config;
     root();
+    config.version = source_.oci_version;
     config.hostname = source_.hostname;
     lose_if(!source_.domainname.empty(), "/domainname", "there is no domain name");
     lose_if(!source_.annotations.empty(), "/annotations", "there are no annotations");
@@ -53,6 +55,7 @@ class ToLibcontainer {
   void mount_option(const std::string& word, std::size_t index, libcontainer::Mount& out);
   void process(const oci::Process& process);
   void capabilities(const oci::Process& process);
+  void oom_score(const oci::Process& process);
   void namespaces();
   void devices();
   void cgroup();
@@ -78,12 +81,13 @@ void ToLibcontainer::root() {
 void ToLibcontainer::mount_option(const std::string& word, std::size_t index, libcontainer::Mount& out) {
   if (const std::uint64_t flag = flag_from_word(word); flag != 0) {
     out.flags |= static_cast<std::int64_t>(flag);
+  } else if (const std::uint64_t undone = flag_undone_by_word(word); undone != 0) {
+    out.flags &= ~static_cast<std::int64_t>(undone);
   } else if (const std::uint64_t propagation = propagation_flags(word); propagation != 0) {
     out.propagation_flags.push_back(static_cast<std::int64_t>(propagation));
   } else if (is_default_word(word)) {
     return;
-  } else if (word.starts_with("rro") || word.starts_with("rno") || word == "idmap" || word == "ridmap" ||
-             word == "tmpcopyup" || word == "nosymfollow" || word == "rrw") {
+  } else if (is_later_word(word)) {
     lose(at("/mounts", index, "/options"), "option '" + word + "' came later");
   } else {
     out.data += (out.data.empty() ? "" : ",") + word;
@@ -101,6 +105,7 @@ void ToLibcontainer::mount(std::size_t index) {
   out.device = bind ? "bind" : mount.type;
   if (bind && !mount.source.empty() && mount.source[0] != '/') out.source = bundle_ + "/" + mount.source;
   if (!mount.uid_mappings.empty()) lose(at("/mounts", index, "/uidMappings"), "mounts have no mappings");
+  if (!mount.gid_mappings.empty()) lose(at("/mounts", index, "/gidMappings"), "mounts have no mappings");
 }
 
 void ToLibcontainer::capabilities(const oci::Process& process) {
@@ -108,12 +113,19 @@ void ToLibcontainer::capabilities(const oci::Process& process) {
   const oci::Capabilities& caps = *process.capabilities;
   for (const std::string& name : caps.bounding)
     out_.config.capabilities.push_back(name.starts_with("CAP_") ? name.substr(4) : name);
-  for (const auto* set : {&caps.effective, &caps.permitted}) {
+  for (const auto* set : {&caps.effective, &caps.permitted, &caps.inheritable}) {
     if (std::is_permutation(set->begin(), set->end(), caps.bounding.begin(), caps.bounding.end())) continue;
     lose("/process/capabilities", "there is one set for all: the bounding one is taken");
     break;
   }
   lose_if(!caps.ambient.empty(), "/process/capabilities/ambient", "ambient capabilities came later");
+}
+
+void ToLibcontainer::oom_score(const oci::Process& process) {
+  out_.config.oom_score_adj = process.oom_score_adj.value_or(0);
+  const bool named = out_.config.generation == libcontainer::Generation::kNamed;
+  lose_if(named && !process.oom_score_adj, "/process/oomScoreAdj", "a container.json sets 0 where there is none");
+  lose_if(!named && process.oom_score_adj == 0, "/process/oomScoreAdj", "the numeric generation has no such member");
 }
 
 void ToLibcontainer::process(const oci::Process& process) {
@@ -123,6 +135,7 @@ void ToLibcontainer::process(const oci::Process& process) {
   lose_if(process.user.uid != 0 || process.user.gid != 0, "/process/user", "the user is no part of a container.json");
   lose_if(process.user.umask.has_value(), "/process/user/umask", "there is no umask");
   lose_if(process.terminal, "/process/terminal", "the terminal is no part of a container.json");
+  lose_if(process.console_size.has_value(), "/process/consoleSize", "the terminal is no part of a container.json");
   for (const std::uint32_t gid : process.user.additional_gids)
     out_.config.additional_groups.push_back(std::to_string(gid));
   capabilities(process);
@@ -135,7 +148,7 @@ void ToLibcontainer::process(const oci::Process& process) {
       lose(at("/process/rlimits", i), "'" + limit.type + "' is no resource limit");
     }
   }
-  out_.config.oom_score_adj = process.oom_score_adj.value_or(0);
+  oom_score(process);
   out_.config.no_new_privileges = process.no_new_privileges;
   out_.config.apparmor_profile = process.apparmor_profile;
   out_.config.process_label = process.selinux_label;
@@ -212,6 +225,10 @@ void ToLibcontainer::cgroup() {
   libcontainer::Cgroup& cgroup = out_.config.cgroups.emplace();
   cgroup_path(cgroup);
   read_resources(linux_.resources.value_or(oci::Resources{}), cgroup, out_.lost);
+  // Before 1.3 it was no limit.
+  if (linux_.resources && linux_.resources->pids_limit == 0 &&
+      !container::rules::version_before(source_.oci_version, 1, 3))
+    lose("/linux/resources/pids/limit", "0 is no limit in a container.json, and here no process");
 }
 
 void ToLibcontainer::rest() {
@@ -241,13 +258,16 @@ void ToLibcontainer::hooks() {
   const oci::Hooks& hooks = source_.hooks;
   libcontainer::Hooks out;
   out.prestart = hook_list(hooks.prestart, "/hooks/prestart");
-  // The same moment under its later name.
   for (auto& hook : hook_list(hooks.create_runtime, "/hooks/createRuntime")) out.prestart.push_back(std::move(hook));
+  lose_if(!hooks.create_runtime.empty(), "/hooks/createRuntime",
+          "becomes prestart, after those that are: the same moment under its former name");
   out.poststart = hook_list(hooks.poststart, "/hooks/poststart");
   out.poststop = hook_list(hooks.poststop, "/hooks/poststop");
   lose_if(!hooks.create_container.empty(), "/hooks/createContainer", "there is no such moment");
   lose_if(!hooks.start_container.empty(), "/hooks/startContainer", "there is no such moment");
-  if (!out.empty()) out_.config.hooks = std::move(out);
+  if (out.empty()) return;
+  lose("/hooks", "hooks read {version,id,pid,root} instead of the state document");
+  out_.config.hooks = std::move(out);
 }
 
 }  // namespace

@@ -51,6 +51,7 @@ class ToOci {
   void namespaces();
   void devices();
   void cgroup();
+  void lose_default_rules(const libcontainer::Cgroup& cgroup);
   void network();
   void rest();
   void hooks();
@@ -94,7 +95,9 @@ Status ToOci::process() {
       return Error(Errc::kInvalidArgument, "container.json: " + at("/rlimits", i, "/type") + ": is no resource limit");
     process.rlimits.push_back({std::string(name), limit.hard, limit.soft});
   }
-  if (source_.oom_score_adj != 0) process.oom_score_adj = static_cast<std::int32_t>(source_.oom_score_adj);
+  // The generation that has the member always wrote it.
+  if (source_.oom_score_adj != 0 || source_.generation == libcontainer::Generation::kNamed)
+    process.oom_score_adj = static_cast<std::int32_t>(source_.oom_score_adj);
   process.no_new_privileges = source_.no_new_privileges;
   process.apparmor_profile = source_.apparmor_profile;
   process.selinux_label = source_.process_label;
@@ -198,15 +201,39 @@ void ToOci::devices() {
   }
 }
 
+// A parent that is a path, in the name of a unit.
+std::string unit_prefix(std::string_view parent) {
+  while (parent.starts_with('/')) parent.remove_prefix(1);
+  std::string out(parent);
+  std::ranges::replace(out, '/', '-');
+  return out;
+}
+
+// Runtimes of the specification allow them last.
+void ToOci::lose_default_rules(const libcontainer::Cgroup& cgroup) {
+  const auto& listed = cgroup.allow_all_devices ? cgroup.denied_devices : cgroup.allowed_devices;
+  const auto is_listed = [&](const libcontainer::Device& usual) {
+    return std::ranges::any_of(listed,
+                               [&](const auto& device) { return device.cgroup_string() == usual.cgroup_string(); });
+  };
+  const auto usual = libcontainer::allowed_devices();
+  if (cgroup.allow_all_devices ? std::ranges::any_of(usual, is_listed) : !std::ranges::all_of(usual, is_listed)) {
+    lose(cgroup.allow_all_devices ? "/cgroups/denied_devices" : "/cgroups/allowed_devices",
+         "runtimes of the specification allow the usual devices, such as /dev/null, in any case", true);
+  }
+}
+
 void ToOci::cgroup() {
   out_.extras.exact_device_rules = source_.cgroups.has_value();
   if (!source_.cgroups) return;
   const libcontainer::Cgroup& cgroup = *source_.cgroups;
   oci::Linux& linux = *out_.config.linux;
   linux.resources = resources_of(cgroup);
+  lose_default_rules(cgroup);
   if (systemd_cgroup_) {
     linux.cgroups_path =
-        (cgroup.slice.empty() ? "system.slice" : cgroup.slice) + ":" + cgroup.parent + ":" + cgroup.name;
+        (cgroup.slice.empty() ? "system.slice" : cgroup.slice) + ":" + unit_prefix(cgroup.parent) + ":" + cgroup.name;
+    if (!cgroup.path.empty()) lose("/cgroups/path", "groups made by systemd are named by slice, parent and name");
   } else {
     const std::string joined = !cgroup.path.empty() ? cgroup.path
                                : cgroup.name.starts_with("/")
@@ -271,7 +298,7 @@ void ToOci::rest() {
   out_.parent_death_signal = source_.parent_death_signal;
   if (source_.parent_death_signal != 0)
     lose("/parent_death_signal", "the runtime specification has no signal for it", true);
-  if (!source_.version.empty()) lose("/version", "ociVersion is that of this conversion");
+  if (!source_.version.empty()) lose("/version", "ociVersion is that of this conversion", true);
 }
 
 std::vector<oci::Hook> ToOci::hook_list(const std::vector<libcontainer::CommandHook>& hooks,
@@ -285,7 +312,8 @@ std::vector<oci::Hook> ToOci::hook_list(const std::vector<libcontainer::CommandH
 }
 
 void ToOci::hooks() {
-  if (!source_.hooks) return;
+  if (!source_.hooks || source_.hooks->empty()) return;
+  lose("/Hooks", "hooks of the specification read its state document instead of {version,id,pid,root}", true);
   out_.config.hooks.prestart = hook_list(source_.hooks->prestart, "/Hooks/prestart");
   out_.config.hooks.poststart = hook_list(source_.hooks->poststart, "/Hooks/poststart");
   out_.config.hooks.poststop = hook_list(source_.hooks->poststop, "/Hooks/poststop");

@@ -40,9 +40,27 @@ constexpr std::array<FlagWord, 8> kPropagation{{{MS_PRIVATE, "private"},
                                                 {MS_UNBINDABLE, "unbindable"},
                                                 {MS_UNBINDABLE | MS_REC, "runbindable"}}};
 
-constexpr std::array<std::string_view, 14> kDefaults{"rw",         "suid",       "dev",           "exec",      "async",
-                                                     "loud",       "atime",      "diratime",      "defaults",  "nomand",
-                                                     "nolazytime", "norelatime", "nostrictatime", "noiversion"};
+constexpr std::array<FlagWord, 13> kUndo{{{MS_RDONLY, "rw"},
+                                          {MS_NOSUID, "suid"},
+                                          {MS_NODEV, "dev"},
+                                          {MS_NOEXEC, "exec"},
+                                          {MS_SYNCHRONOUS, "async"},
+                                          {MS_MANDLOCK, "nomand"},
+                                          {MS_NOATIME, "atime"},
+                                          {MS_NODIRATIME, "diratime"},
+                                          {MS_SILENT, "loud"},
+                                          {MS_RELATIME, "norelatime"},
+                                          {MS_I_VERSION, "noiversion"},
+                                          {MS_STRICTATIME, "nostrictatime"},
+                                          {MS_LAZYTIME, "nolazytime"}}};
+
+constexpr std::array<std::string_view, 2> kDefaults{"defaults", "symfollow"};
+
+constexpr std::array<std::string_view, 22> kLater{
+    "rro",         "rrw",         "rsuid",        "rnosuid",        "rdev",       "rnodev",
+    "rexec",       "rnoexec",     "ratime",       "rnoatime",       "rdiratime",  "rnodiratime",
+    "rrelatime",   "rnorelatime", "rstrictatime", "rnostrictatime", "rsymfollow", "rnosymfollow",
+    "nosymfollow", "idmap",       "ridmap",       "tmpcopyup"};
 
 using Pair = std::pair<std::string_view, std::string_view>;
 constexpr std::array<Pair, 6> kNamespaces{{{"NEWNET", "network"},
@@ -99,6 +117,15 @@ std::uint64_t flag_from_word(std::string_view word) {
   if (word == "rbind") return MS_BIND | MS_REC;
   const auto* const found = std::ranges::find(kFlags, word, &FlagWord::word);
   return found == kFlags.end() ? 0 : found->flag;
+}
+
+std::uint64_t flag_undone_by_word(std::string_view word) {
+  const auto* const found = std::ranges::find(kUndo, word, &FlagWord::word);
+  return found == kUndo.end() ? 0 : found->flag;
+}
+
+bool is_later_word(std::string_view word) {
+  return std::ranges::find(kLater, word) != kLater.end();
 }
 
 bool is_default_word(std::string_view word) {

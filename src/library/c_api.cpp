@@ -159,11 +159,20 @@ void cooper_free(void* text_or_array) {
 }
 
 cooper_code cooper_factory_open(const char* root, cooper_factory** out, cooper_error* error) {
+  const cooper_factory_options usual = COOPER_FACTORY_OPTIONS_INIT;
+  return cooper_factory_open_with(root, &usual, out, error);
+}
+
+cooper_code cooper_factory_open_with(const char* root, const cooper_factory_options* options, cooper_factory** out,
+                                     cooper_error* error) {
   if (root == nullptr || root[0] != '/') {
     return fail(Error(cooper::Errc::kInvalidArgument, "the root of a factory must be an absolute path"),
                 library::Code::kConfigInvalid, error);
   }
-  *out = std::make_unique<cooper_factory>(cooper_factory{library::Factory(root)}).release();
+  auto opened = library::Factory::open(
+      root, {.systemd_cgroups = options->systemd_cgroups != 0, .tmpfs_root = options->tmpfs_root != 0});
+  if (!opened.ok()) return fail(opened.error(), library::Factory::code_of(opened.error()), error);
+  *out = std::make_unique<cooper_factory>(cooper_factory{std::move(opened).value()}).release();
   return ok(error);
 }
 
@@ -333,7 +342,7 @@ cooper_code cooper_container_notify_oom(const cooper_container* container, coope
 
 cooper_code cooper_container_notify_memory_pressure(const cooper_container* container, cooper_pressure level,
                                                     cooper_events** out, cooper_error* error) {
-  const auto ours = static_cast<cooper::cgroup::Pressure>(level);
+  const auto ours = static_cast<cooper::cgroup::PressureLevel>(level);
   return give_events(container, container->container.notify_memory_pressure(ours), out, error);
 }
 

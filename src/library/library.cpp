@@ -4,6 +4,7 @@
 #include <limits.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 
 #include <algorithm>
@@ -12,8 +13,9 @@
 #include "base/ids.h"
 #include "base/scope_exit.h"
 #include "base/strings.h"
+#include "container/hooks.h"
 #include "container/restore_with_extras.h"
-#include "convert/convert.h"
+#include "dbus/systemd.h"
 #include "image/store.h"
 #include "io/file.h"
 #include "netlink/netlink.h"
@@ -21,6 +23,7 @@
 #include "spec/libcontainer/print.h"
 #include "spec/libcontainer/validate.h"
 #include "sys/file.h"
+#include "sys/mount.h"
 #include "sys/process.h"
 
 namespace cooper::library {
@@ -96,34 +99,56 @@ void give_pipes_to(const oci::Config& config, const container::Stdio& stdio) {
   }
 }
 
-Result<convert::OciResult> oci_of(libcontainer::Config config, const Process& process, const std::string& rootfs) {
-  if (process.rlimits) config.rlimits = *process.rlimits;
-  ASSIGN_OR_RETURN(const auto wishes, wishes_of(config, process, rootfs));
-  ASSIGN_OR_RETURN(auto out, convert::to_oci(config, wishes));
-  out.config.process->console_size = process.console_size;
-  if (out.config.process->user.uid != 0) give_pipes_to(out.config, process.stdio);
-  return out;
+// A score of 0 is also what is meant where none is: it does not hinder a start by somebody whose own is higher and who
+// may not lower it, which only the attempt tells. A process may take back what it has raised.
+bool may_have_oom_score(std::int32_t wanted) {
+  constexpr const char* kFile = "/proc/self/oom_score_adj";
+  if (wanted != 0) return true;
+  const auto own = io::read_file(kFile, 64);
+  const auto score = own.ok() ? parse_number<std::int32_t>(trim(*own)) : std::nullopt;
+  if (!score || *score <= 0) return true;
+  if (!io::write_existing(sys::kCwd, kFile, "0").ok()) return false;
+  (void)!io::write_existing(sys::kCwd, kFile, std::to_string(*score)).ok();
+  return true;
 }
 
-container::CreateOptions create_options(const std::string& id, const std::string& directory,
-                                        const convert::OciResult& oci) {
-  container::CreateOptions out;
-  out.id = id;
-  out.bundle = directory;
-  out.no_pivot = oci.no_pivot;
-  out.no_new_keyring = true;  // as it was
-  out.detach_start = false;
-  out.parent_death_signal = oci.parent_death_signal;
-  out.extras = oci.extras;
-  out.cgroup_default_parent = cgroup_parent();
+// `systemd_cgroups`: the group is a scope, and has a name in any case.
+Result<convert::OciResult> convert_config(libcontainer::Config config, const std::string& id,
+                                          const convert::ProcessWishes& wishes, bool systemd_cgroups) {
+  if (systemd_cgroups && config.cgroups && config.cgroups->name.empty()) config.cgroups->name = id;
+  ASSIGN_OR_RETURN(auto out, convert::to_oci(config, wishes, systemd_cgroups));
+  out.config.annotations[container::kHookStateVersion] = config.version;
+  out.config.annotations[container::kHookStateRoot] = config.rootfs;
+  // These are this room's to run: whoever destroys the container is told of their failures.
+  out.config.hooks.poststart.clear();
+  out.config.hooks.poststop.clear();
   return out;
 }
 
 // For criu: what the container is, without the process, which it knows.
-Result<convert::OciResult> oci_without_process(const libcontainer::Config& config) {
+convert::ProcessWishes no_process() {
   convert::ProcessWishes nothing;
   nothing.args = {"restored"};
-  return convert::to_oci(config, nothing);
+  return nothing;
+}
+
+std::vector<oci::Hook> programs(const std::vector<libcontainer::CommandHook>& hooks) {
+  std::vector<oci::Hook> out;
+  for (const auto& hook : hooks) out.push_back({hook.path, hook.args, hook.env, {}});
+  return out;
+}
+
+// A mount point is left as it is.
+Status mount_tmpfs(const std::string& root) {
+  RETURN_IF_ERROR(io::make_directories(root, 0711));
+  const std::string above = root + "/..";
+  struct stat own = {}, parent = {};
+  if (::stat(root.c_str(), &own) != 0 || ::stat(above.c_str(), &parent) != 0)
+    return Error::from_errno(errno, "state root " + quoted(root));
+  if (own.st_dev != parent.st_dev) return {};
+  Status mounted = sys::mount("tmpfs", root, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=0711");
+  if (!mounted.ok()) return std::move(mounted).error().with("tmpfs on state root " + quoted(root));
+  return mounted;
 }
 
 void take(const CriuOptions& from, container::CriuOptions& to) {
@@ -188,6 +213,15 @@ Code Factory::code_of(const Error& error, std::string_view id) {
   return wrong_id ? Code::kInvalidIdFormat : code_of(error);
 }
 
+Result<Factory> Factory::open(std::string root, FactoryOptions options) {
+  if (options.systemd_cgroups) {
+    if (Status there = dbus::Systemd::available(); !there.ok())
+      return std::move(there).error().with_hint("without systemd, groups are made through cgroupfs");
+  }
+  if (options.tmpfs_root) RETURN_IF_ERROR(mount_tmpfs(root));
+  return Factory(std::move(root), options);
+}
+
 Result<Container> Factory::create(std::string_view id, libcontainer::Config config) {
   ASSIGN_OR_RETURN(const ContainerId valid, ContainerId::parse(id));
   RETURN_IF_ERROR(libcontainer::validate(config));
@@ -198,10 +232,11 @@ Result<Container> Factory::create(std::string_view id, libcontainer::Config conf
   libcontainer::Config without_names = config;
   std::erase_if(without_names.additional_groups,
                 [](const std::string& name) { return !parse_number<std::uint32_t>(name).has_value(); });
-  ASSIGN_OR_RETURN(const auto oci, oci_of(without_names, nothing, config.rootfs));
-  Container out(root_, valid.str(), std::move(config));
-  ASSIGN_OR_RETURN([[maybe_unused]] const auto plan,
-                   out.factory().plan(oci.config, create_options(out.id_, out.directory(), oci)));
+  const std::string rootfs = config.rootfs;
+  const Container nameless(root_, valid.str(), std::move(without_names), options_.systemd_cgroups);
+  Container out(root_, valid.str(), std::move(config), options_.systemd_cgroups);
+  ASSIGN_OR_RETURN(const auto oci, nameless.oci_of(nothing, rootfs));
+  ASSIGN_OR_RETURN([[maybe_unused]] const auto plan, out.factory().plan(oci.config, out.create_options(oci)));
   RETURN_IF_ERROR(io::make_directories(root_, 0711));
   Status made = sys::mkdirat(sys::kCwd, out.directory(), 0700);
   if (!made.ok() && made.error().errno_value() == EEXIST)
@@ -222,11 +257,47 @@ Result<Container> Factory::load(std::string_view id) const {
     return Error(Errc::kNotFound, "container " + quoted(valid.str()) + " does not exist", ENOENT);
   }
   ASSIGN_OR_RETURN(auto config, libcontainer::parse_config(std::move(text).value(), path));
-  return Container(root_, valid.str(), std::move(config));
+  return Container(root_, valid.str(), std::move(config), options_.systemd_cgroups);
 }
 
 Result<std::vector<std::string>> Factory::list() const {
   return container::Factory({root_}).list();
+}
+
+Result<convert::OciResult> Container::oci_of(const Process& process, const std::string& rootfs) const {
+  libcontainer::Config config = config_;
+  if (process.rlimits) config.rlimits = *process.rlimits;
+  ASSIGN_OR_RETURN(const auto wishes, wishes_of(config, process, rootfs));
+  ASSIGN_OR_RETURN(auto out, convert_config(std::move(config), id_, wishes, systemd_cgroups_));
+  out.config.process->console_size = process.console_size;
+  if (!may_have_oom_score(out.config.process->oom_score_adj.value_or(0))) out.config.process->oom_score_adj.reset();
+  if (out.config.process->user.uid != 0) give_pipes_to(out.config, process.stdio);
+  return out;
+}
+
+container::CreateOptions Container::create_options(const convert::OciResult& oci) const {
+  container::CreateOptions out;
+  out.id = id_;
+  out.bundle = directory();
+  out.systemd_cgroup = systemd_cgroups_;
+  out.no_pivot = oci.no_pivot;
+  out.no_new_keyring = true;  // as it was
+  out.detach_start = false;
+  out.parent_death_signal = oci.parent_death_signal;
+  out.extras = oci.extras;
+  out.cgroup_default_parent = cgroup_parent();
+  return out;
+}
+
+Result<std::vector<std::string>> Container::ineffective() const {
+  ASSIGN_OR_RETURN(const auto oci, convert_config(config_, id_, no_process(), systemd_cgroups_));
+  std::vector<std::string> out;
+  for (const convert::Lost& entry : oci.lost) {
+    // Members that are unknown are for whoever reads the file.
+    if (!entry.in_extras && !config_.unknown.contains(entry.pointer))
+      out.push_back(entry.pointer + " is ignored: " + entry.reason);
+  }
+  return out;
 }
 
 container::Factory Container::factory() const {
@@ -286,7 +357,10 @@ Result<std::vector<pid_t>> Container::processes() const {
 Result<Stats> Container::stats() const {
   ASSIGN_OR_RETURN(const auto init, running());
   Stats out;
-  ASSIGN_OR_RETURN(out.cgroup, init.stats());
+  ASSIGN_OR_RETURN(const auto group, init.group());
+  ASSIGN_OR_RETURN(out.cgroup, cgroup::read_usage(group));
+  ASSIGN_OR_RETURN(const auto counters, cgroup::read_stats(group));
+  out.oom_kills = counters.oom_kills;
   for (const auto& entry : init.record().interfaces) {
     ASSIGN_OR_RETURN(const auto link, netlink::find_link(netlink::kNoSocket, entry.name));
     if (!link) continue;
@@ -316,17 +390,18 @@ Result<Started> Container::start(const Process& process) {
 }
 
 Result<Started> Container::start_init(const Process& process) {
-  ASSIGN_OR_RETURN(const auto oci, oci_of(config_, process, config_.rootfs));
+  ASSIGN_OR_RETURN(const auto oci, oci_of(process, config_.rootfs));
   container::Factory factory = this->factory();
-  RETURN_IF_ERROR(remove_ended(factory));
-  container::CreateOptions options = create_options(id_, directory(), oci);
+  RETURN_IF_ERROR(end_life_before(factory));
+  container::CreateOptions options = create_options(oci);
   options.stdio = process.stdio;
   options.extra_fds = process.extra_fds;
   options.keep_console = process.terminal;
   // With functions to call before it, the program waits until they have been called.
   options.detach_start = hooks_.prestart != nullptr || hooks_.poststart != nullptr;
   ASSIGN_OR_RETURN(Started started, factory.create(oci.config, options));
-  Status after = options.detach_start ? run_function_hooks(factory, started) : Status();
+  Status after = options.detach_start ? run_to_program(factory, started) : Status();
+  if (after.ok()) after = run_poststart(started.pid);
   if (after.ok()) after = write_state();
   if (after.ok() && config_.cgroups && config_.cgroups->freezer == libcontainer::FreezerState::kFrozen) after = pause();
   if (after.ok()) return started;
@@ -334,22 +409,42 @@ Result<Started> Container::start_init(const Process& process) {
   return std::move(after).error();
 }
 
-Status Container::call(const Hook& hook, pid_t pid) const {
-  if (!hook) return {};
-  return hook(libcontainer::print_hook_state({config_.version, id_, pid, config_.rootfs}));
+std::string Container::hook_state(pid_t pid) const {
+  return libcontainer::print_hook_state({config_.version, id_, pid, config_.rootfs});
 }
 
-Status Container::run_function_hooks(container::Factory& factory, const Started& started) {
+Status Container::call(const Hook& hook, pid_t pid) const {
+  return hook ? hook(hook_state(pid)) : Status();
+}
+
+Status Container::run_to_program(container::Factory& factory, const Started& started) {
   RETURN_IF_ERROR(call(hooks_.prestart, started.pid));
   ASSIGN_OR_RETURN(auto init, factory.load(id_));
-  RETURN_IF_ERROR(init.start());
-  return call(hooks_.poststart, started.pid);
+  return init.start();
+}
+
+Status Container::run_poststart(pid_t pid) const {
+  if (config_.hooks)
+    RETURN_IF_ERROR(container::run_hooks("poststart", programs(config_.hooks->poststart), hook_state(pid)));
+  return call(hooks_.poststart, pid);
+}
+
+// Each of them, whatever became of those before it: they take down what others have set up.
+Status Container::run_poststop() const {
+  Status first;
+  const std::vector<oci::Hook> hooks = config_.hooks ? programs(config_.hooks->poststop) : std::vector<oci::Hook>();
+  for (const oci::Hook& hook : hooks) {
+    Status done = container::run_hooks("poststop", {hook}, hook_state(0));
+    if (first.ok()) first = std::move(done);
+  }
+  Status called = call(hooks_.poststop, 0);
+  return first.ok() ? std::move(called) : std::move(first);
 }
 
 Result<Started> Container::join(container::Container& init, const Process& process) {
   // The container's own view of its files: mounts may hide the users of the root file system.
   const std::string root = "/proc/" + std::to_string(init.record().pid) + "/root";
-  ASSIGN_OR_RETURN(auto oci, oci_of(config_, process, root));
+  ASSIGN_OR_RETURN(auto oci, oci_of(process, root));
   container::ExecOptions options;
   options.process = std::move(*oci.config.process);
   options.stdio = process.stdio;
@@ -388,7 +483,7 @@ Result<cgroup::MemoryEvents> Container::notify_oom() const {
   return cgroup::MemoryEvents::oom(group);
 }
 
-Result<cgroup::MemoryEvents> Container::notify_memory_pressure(cgroup::Pressure level) const {
+Result<cgroup::MemoryEvents> Container::notify_memory_pressure(cgroup::PressureLevel level) const {
   ASSIGN_OR_RETURN(const auto init, running());
   ASSIGN_OR_RETURN(const auto layout, cgroup::probe_layout());
   ASSIGN_OR_RETURN(const auto group, cgroup::Group::open(layout, init.record().cgroup_path));
@@ -418,17 +513,18 @@ Result<Started> Container::restore(const CriuOptions& options) {
     if (!init.ok()) return std::move(init).error();
     return Error(Errc::kWrongState, "container " + quoted(id_) + " is running: it cannot be restored");
   }
-  ASSIGN_OR_RETURN(const auto oci, oci_without_process(config_));
-  const container::CreateOptions create = create_options(id_, directory(), oci);
+  ASSIGN_OR_RETURN(const auto oci, convert_config(config_, id_, no_process(), systemd_cgroups_));
+  const container::CreateOptions create = create_options(oci);
   container::RestoreOptions wanted;
   take(options, wanted);
   wanted.id = id_;
   wanted.bundle = create.bundle;
   wanted.cgroup_default_parent = create.cgroup_default_parent;
+  wanted.systemd_cgroup = create.systemd_cgroup;
   wanted.no_pivot = create.no_pivot;
   wanted.keep_console = true;
   container::Factory factory = this->factory();
-  RETURN_IF_ERROR(remove_ended(factory));
+  RETURN_IF_ERROR(end_life_before(factory));
   ASSIGN_OR_RETURN(Started started, container::restore_with_extras(factory, oci.config, wanted, oci.extras));
   if (Status written = write_state(); !written.ok()) {
     undo_start(factory, started);
@@ -439,9 +535,17 @@ Result<Started> Container::restore(const CriuOptions& options) {
 }
 
 // The record of an init that has ended.
-Status Container::remove_ended(container::Factory& factory) const {
+Result<bool> Container::remove_ended(container::Factory& factory) const {
   auto old = factory.load_for_removal(id_);
-  return old.ok() ? old->destroy(false) : Status();
+  if (!old.ok()) return false;
+  RETURN_IF_ERROR(old->destroy(false));
+  return true;
+}
+
+// What an exec that was killed has left ends before a new life begins.
+Status Container::end_life_before(container::Factory& factory) const {
+  ASSIGN_OR_RETURN(const bool was, remove_ended(factory));
+  return was ? run_poststop() : Status();
 }
 
 void Container::undo_start(container::Factory& factory, const Started& started) const {
@@ -457,9 +561,9 @@ Status Container::destroy() {
                                         ": it cannot be removed before its first process has ended");
   }
   container::Factory factory = this->factory();
-  RETURN_IF_ERROR(remove_ended(factory));
+  ASSIGN_OR_RETURN([[maybe_unused]] const bool was, remove_ended(factory));
   RETURN_IF_ERROR(io::remove_tree(sys::kCwd, directory()));
-  return call(hooks_.poststop, 0);
+  return run_poststop();
 }
 
 Code Container::code_of(const Error& error) const {

@@ -24,7 +24,9 @@
 #include "base/fd.h"
 #include "cgroup/cgroup.h"
 #include "cgroup/memory_events.h"
+#include "cgroup/usage.h"
 #include "container/container.h"
+#include "convert/convert.h"
 #include "criu/page_server.h"
 #include "spec/libcontainer/types.h"
 
@@ -84,14 +86,16 @@ struct InterfaceStats {
   std::uint64_t tx_bytes = 0, tx_packets = 0, tx_errors = 0, tx_dropped = 0;
 };
 struct Stats {
-  cgroup::Stats cgroup;
+  cgroup::Usage cgroup;
+  std::uint64_t oom_kills = 0;
   std::vector<InterfaceStats> interfaces;
 };
 
 // One document: what `cooper libcontainer stats` prints.
 std::string stats_json(const Stats& stats);
 
-// Functions of this program around the life of a first process; each gets the hook state as JSON. They are not stored:
+// Functions of this program around the life of a first process; each gets the hook state as JSON, as programs of the
+// configuration do, which run before the function of their kind. They are not stored:
 // who loads the container elsewhere has none.
 using Hook = std::function<Status(const std::string& state)>;
 struct FunctionHooks {
@@ -122,15 +126,18 @@ class Container {
   // To every process in the cgroup: what is left when an init without a PID namespace of its own has ended.
   Status signal_all(int signal);
   Result<cgroup::MemoryEvents> notify_oom() const;
-  Result<cgroup::MemoryEvents> notify_memory_pressure(cgroup::Pressure level) const;
+  Result<cgroup::MemoryEvents> notify_memory_pressure(cgroup::PressureLevel level) const;
   // Saves its processes into files; unless they are left running they have ended then, and the container is
   // kCheckpointed. On failure they go on.
   Status checkpoint(const CriuOptions& options);
   // Without an init: the one of such files, with the streams of the caller. Started::console is the master of its
   // terminal, if it has one. Hooks of the configuration run; functions do not.
   Result<Started> restore(const CriuOptions& options);
-  // Removes it; its init must have ended. What else is in the cgroup is killed.
+  // Removes it; its init must have ended. What else is in the cgroup is killed. All poststop hooks run then; the first
+  // failure of one is returned.
   Status destroy();
+  // What of the configuration has no effect here, a sentence each.
+  Result<std::vector<std::string>> ineffective() const;
   // What the failure of a call on this container means.
   Code code_of(const Error& error) const;
   // The init's pid; 0 without one.
@@ -139,30 +146,45 @@ class Container {
 
  private:
   friend class Factory;
-  Container(std::string root, std::string id, libcontainer::Config config)
-      : root_(std::move(root)), id_(std::move(id)), config_(std::move(config)) {}
+  Container(std::string root, std::string id, libcontainer::Config config, bool systemd_cgroups)
+      : root_(std::move(root)), id_(std::move(id)), config_(std::move(config)), systemd_cgroups_(systemd_cgroups) {}
+  Result<convert::OciResult> oci_of(const Process& process, const std::string& rootfs) const;
+  container::CreateOptions create_options(const convert::OciResult& oci) const;
   std::string directory() const { return root_ + "/" + id_; }
   container::Factory factory() const;
   // Errc::kWrongState when there is none.
   Result<container::Container> running() const;
   Result<Started> start_init(const Process& process);
-  Status run_function_hooks(container::Factory& factory, const Started& started);
+  Status run_to_program(container::Factory& factory, const Started& started);
+  Status run_poststart(pid_t pid) const;
+  Status run_poststop() const;
+  std::string hook_state(pid_t pid) const;
   Status call(const Hook& hook, pid_t pid) const;
   std::string checkpoint_mark() const { return directory() + "/checkpointed"; }
   Result<Started> join(container::Container& init, const Process& process);
-  Status remove_ended(container::Factory& factory) const;
+  // False: there was none.
+  Result<bool> remove_ended(container::Factory& factory) const;
+  Status end_life_before(container::Factory& factory) const;
   void undo_start(container::Factory& factory, const Started& started) const;
   Status write_config() const;
   Status write_state() const;
 
   std::string root_, id_;
   libcontainer::Config config_;
+  bool systemd_cgroups_;
   FunctionHooks hooks_;
+};
+
+struct FactoryOptions {
+  bool systemd_cgroups = false;  // groups of new containers are scopes that systemd makes; false: through cgroupfs
+  bool tmpfs_root = false;       // the root is a tmpfs, mounted when it is no mount point yet
 };
 
 class Factory {
  public:
-  explicit Factory(std::string root) : root_(std::move(root)) {}
+  explicit Factory(std::string root, FactoryOptions options = {}) : root_(std::move(root)), options_(options) {}
+  // With options: the root is made ready, and what the host does not have is said. Errc::kUnsupported without systemd.
+  static Result<Factory> open(std::string root, FactoryOptions options);
   // Checks id and configuration and makes the directory; starts nothing.
   Result<Container> create(std::string_view id, libcontainer::Config config);
   Result<Container> load(std::string_view id) const;
@@ -174,6 +196,7 @@ class Factory {
 
  private:
   std::string root_;
+  FactoryOptions options_;
 };
 
 }  // namespace cooper::library

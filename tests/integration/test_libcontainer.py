@@ -7,10 +7,10 @@ import signal
 
 import pytest
 
-from lib import criu
+from lib import cgroups, criu
 from lib import libcontainer as lc
 from lib import proc
-from lib.libcontainer import box, lc_engine, make_container  # noqa: F401
+from lib.libcontainer import box, group_of, lc_engine, limit, make_container  # noqa: F401
 
 
 def link(pid, name):
@@ -168,6 +168,32 @@ def test_oom_score(box):
         assert box.exec("cat", "/proc/self/oom_score_adj").check().out.strip() == "200"
 
 
+def with_score(box, *words):
+    """cooper, started by somebody whose own score is 300."""
+    return proc.run("sh", "-c", 'echo 300 > /proc/self/oom_score_adj; exec "$@"', "sh", *box.cooper.argv(*words), env=box.cooper.environ)
+
+
+def test_oom_score_of_zero(box):
+    """OomScoreAdj: 0, which is what is meant when there is none, is the process's too, whatever the caller's is; the numeric generation leaves the caller's."""
+    look = ("cat", "/proc/self/oom_score_adj")
+    assert with_score(box, *box.argv(*look)).check().out == "0\n"
+    with box.running():
+        assert with_score(box, "libcontainer", "exec", "--id", box.id, *look).check().out == "0\n"
+    box.config["privatefs"] = True
+    assert with_score(box, *box.argv(*look)).check().out == "300\n"
+
+
+@pytest.mark.needs("cap_sys_resource")
+@pytest.mark.guest
+def test_oom_score_that_cannot_be_lowered(box):
+    """OomScoreAdj: a caller who may not lower its own score starts containers without one all the same, and no others."""
+    script = 'echo 300 > /proc/self/oom_score_adj; exec setpriv --bounding-set=-sys_resource "$@"'
+    start = lambda: proc.run("sh", "-c", script, "sh", *box.cooper.argv(*box.argv("cat", "/proc/self/oom_score_adj")), env=box.cooper.environ)  # noqa: E731
+    assert start().check().out == "300\n"
+    box.config["oom_score_adj"] = 100
+    start().fails("CAP_SYS_RESOURCE", rc=1)
+
+
 def test_exec_error(box):
     """ExecInError: a program that is not there is said to be not there."""
     box.run("no-such-program").fails("executable file not found", rc=1)
@@ -218,20 +244,21 @@ def test_parent_death_signal(box):
 # --- limits -----------------------------------------------------------------------------
 
 
-def group_of(state, controller):
-    """The directory of a controller."""
-    paths = state["cgroup_paths"]
-    return paths.get(controller) or paths["unified"]
+def frozen(state):
+    """Whether the kernel has stopped it."""
+    if "freezer" in state["cgroup_paths"]:
+        return open(group_of(state, "freezer") + "/freezer.state", encoding="ascii").read().strip() == "FROZEN"
+    return "frozen 1" in open(group_of(state, "freezer") + "/cgroup.events", encoding="ascii").read()
 
 
-@pytest.mark.needs("cgroup1-freezer")
+@pytest.mark.guest
 def test_freeze(box):
     """Freeze: frozen is visible in the kernel and in the state; a process cannot join; it goes on after."""
     with box.running():
         box.verb("pause").check()
         state = box.state()
         assert state["config"]["cgroups"]["freezer"] == "FROZEN"
-        assert open(group_of(state, "freezer") + "/freezer.state", encoding="ascii").read().strip() == "FROZEN"
+        assert frozen(state)
         box.exec("true").fails("paused", rc=1)
         box.verb("pause").fails("not running", rc=1)
         box.verb("unpause").check()
@@ -239,13 +266,13 @@ def test_freeze(box):
         assert box.exec("true").check()
 
 
-@pytest.mark.needs("cgroup1-freezer")
+@pytest.mark.guest
 def test_frozen_from_the_start(box):
     """cgroups.freezer: a container may be born frozen."""
     box.config["cgroups"]["freezer"] = "FROZEN"
     with box.running():
-        path = group_of(box.state(), "freezer") + "/freezer.state"
-        proc.until(lambda: open(path, encoding="ascii").read().strip() == "FROZEN", 5, 0.02, "the frozen state")
+        state = box.state()
+        proc.until(lambda: frozen(state), 5, 0.02, "the frozen state")
         box.verb("unpause").check()
 
 
@@ -255,20 +282,24 @@ def test_cpu_shares(box):
     box.run("true").fails("cpu_shares", rc=1)
 
 
-@pytest.mark.needs("cgroup1-memory", "cgroup1-cpu")
+@pytest.mark.needs("memory-limits")
+@pytest.mark.guest
 def test_limits(box):
     """RunWithKernelMemory: limits are in the kernel's files; a limit that the kernel dropped does not stop the start."""
-    box.config["cgroups"] |= {"memory": 64 << 20, "kernel_memory": 50 << 20, "cpu_shares": 512, "cpu_quota": 50000, "cpu_period": 100000, "memory_swappiness": 10}
+    box.config["cgroups"] |= {"memory": 64 << 20, "kernel_memory": 50 << 20, "cpu_shares": 1024, "cpu_quota": 50000, "cpu_period": 100000}
     with box.running():
         state = box.state()
-        read = lambda controller, name: open(f"{group_of(state, controller)}/{name}", encoding="ascii").read().strip()  # noqa: E731
-        assert read("memory", "memory.limit_in_bytes") == str(64 << 20)
-        assert read("memory", "memory.swappiness") == "10"
-        assert read("cpu", "cpu.shares") == "512"
-        assert read("cpu", "cpu.cfs_quota_us") == "50000"
+        if not cgroups.is_v1():
+            assert limit(state, "memory", "memory.max") == str(64 << 20)
+            assert limit(state, "cpu", "cpu.weight") == "100"
+            assert limit(state, "cpu", "cpu.max") == "50000 100000"
+            return
+        assert limit(state, "memory", "memory.limit_in_bytes") == str(64 << 20)
+        assert limit(state, "cpu", "cpu.shares") == "1024"
+        assert limit(state, "cpu", "cpu.cfs_quota_us") == "50000"
 
 
-@pytest.mark.needs("cgroup1-devices")
+@pytest.mark.guest
 def test_device_rules(box):
     """allowed_devices, allow_all_devices with denied_devices: exactly what the lists say."""
     read = "head -c 1 /dev/zero > /dev/null && echo zero"
@@ -301,12 +332,24 @@ def test_oom_events(box):
             assert events.wait().rc == 0
 
 
+@pytest.mark.needs("memory-limits")
+@pytest.mark.guest
 def test_stats(box):
-    """stats: the counters of the control group."""
+    """stats: the counters of the control group, by libcontainer's names; no limit of memory is no limit of 0."""
     with box.running():
         counters = json.loads(box.verb("stats").check().out)["cgroup_stats"]
-        assert counters["memory_stats"]["usage"]["usage"] > 0
-        assert counters["cpu_stats"]["cpu_usage"]["total_usage"] > 0
+        memory, cpu = counters["memory_stats"], counters["cpu_stats"]
+        assert memory["usage"]["usage"] > 0 and memory["usage"]["limit"] > 1 << 62
+        assert set(memory) == {"cache", "usage", "swap_usage", "kernel_usage", "oom_kills", "stats"} and memory["stats"]
+        assert set(memory["kernel_usage"]) == {"usage", "max_usage", "failcnt", "limit"}
+        assert cpu["cpu_usage"]["total_usage"] > 0 and set(cpu["throttling_data"]) == {"periods", "throttled_periods", "throttled_time"}
+        if cgroups.is_v1():
+            assert sum(cpu["cpu_usage"]["percpu_usage"]) > 0
+        kinds = ("io_service_bytes", "io_serviced", "io_queue", "io_service_time", "io_wait_time", "io_merged", "io_time", "sectors")
+        assert set(counters["blkio_stats"]) == {f"{kind}_recursive" for kind in kinds}
+        assert all(set(entry) == {"usage", "max_usage", "failcnt"} for entry in counters["hugetlb_stats"].values())
+        if "hugetlb" in cgroups.v1_hierarchies():
+            assert "2MB" in counters["hugetlb_stats"]
 
 
 # --- state ------------------------------------------------------------------------------
@@ -381,6 +424,7 @@ def test_hooks(box, workdir):
     def hook(kind, script):
         return {"path": "/bin/sh", "args": ["sh", "-c", f"{script} > {workdir}/{kind}"], "env": ["PATH=/usr/bin:/bin"]}
 
+    box.config["version"] = "0.2"
     box.config["Hooks"] = {
         "prestart": [hook("prestart", "cat")],
         "poststart": [hook("poststart", "cat")],
@@ -388,9 +432,29 @@ def test_hooks(box, workdir):
     }
     box.run("sleep", "0.2").check()
     for kind in ("prestart", "poststart", "poststop"):
-        assert json.loads((workdir / kind).read_text())["id"] == box.id
+        state = json.loads((workdir / kind).read_text())
+        assert (state.pop("pid") > 0) == (kind != "poststop"), kind
+        assert state == {"version": "0.2", "id": box.id, "root": str(box.rootfs)}, kind
     box.config["Hooks"] = {"prestart": [{"path": "/bin/false", "args": ["false"]}]}
     box.run("true").fails("prestart hook", rc=1)
+    box.config["Hooks"] = {"poststart": [{"path": "/bin/false", "args": ["false"]}]}
+    box.run("sleep", "1000").fails("poststart hook", rc=1)
+
+
+def test_poststop_hooks(box, workdir):
+    """Hook: all poststop hooks run, also after a start that failed; a failure is said, and the exit status stays."""
+    seen = workdir / "seen"
+    box.config["Hooks"] = {
+        "prestart": [{"path": "/bin/sh", "args": ["sh", "-c", f"test ! -e {workdir}/refuse"]}],
+        "poststop": [{"path": "/bin/false", "args": ["false"]}, {"path": "/bin/sh", "args": ["sh", "-c", f"echo run >> {seen}"]}],
+    }
+    result = box.sh("exit 4")
+    assert result.rc == 4 and "poststop hook" in result.err
+    assert seen.read_text() == "run\n"
+    (workdir / "refuse").touch()
+    box.run("true").fails("prestart hook", rc=1)
+    assert seen.read_text() == "run\nrun\n"
+    assert not box.cooper("libcontainer", "ls").check().out
 
 
 # --- mounts -----------------------------------------------------------------------------
@@ -423,12 +487,13 @@ def test_sysctl(box):
     assert box.output("cat /proc/sys/kernel/shmmni").strip() == "8192"
 
 
-@pytest.mark.needs("cgroup1")
+@pytest.mark.guest
 @pytest.mark.parametrize("flags", [lc.MS_RDONLY, 0])
 def test_mount_cgroup(box, flags):
     """MountCgroupRO, MountCgroupRW: a write to the group fails, or works."""
     box.config["mounts"].append(lc.mount("cgroup", "/sys/fs/cgroup", "cgroup", lc.SAFE | flags))
-    wrote = box.sh("mkdir /sys/fs/cgroup/memory/made && rmdir /sys/fs/cgroup/memory/made").rc == 0
+    made = "/sys/fs/cgroup/memory/made" if cgroups.is_v1() else "/sys/fs/cgroup/made"
+    wrote = box.sh(f"mkdir {made} && rmdir {made}").rc == 0
     assert wrote == (flags == 0)
 
 

@@ -40,7 +40,8 @@ def start(program, installed, *args, **options):
     return proc.run(program, *args, env=environ, **options)
 
 
-@pytest.mark.needs("gcc", "root", "cgroup1-freezer")
+@pytest.mark.needs("gcc", "root")
+@pytest.mark.guest
 def test_cxx_example(installed, box, workdir):
     """Factory, Container, Process from C++: hooks of the program, status, processes, pause, a joining process, the exit status, destroy."""
     program = compile_example(installed, "libcooper.cpp", "c++", "-std=c++17", "-Wall", "-Wextra", "-Werror")
@@ -111,6 +112,21 @@ int main(int argc, char** argv) {
 """
 
 
+@pytest.mark.needs("gcc", "root", "memory-limits")
+@pytest.mark.guest
+def test_set_changes_limits(installed, box, workdir):
+    """Set: limits of a running container are those of the new configuration."""
+    (workdir / "setter.c").write_text(SETTER)
+    program = compile_example(installed, workdir / "setter.c", "cc", "-Wall", "-Wextra", "-Werror")
+    limits = []
+    for mebibytes in (32, 64, 48):
+        box.config["cgroups"]["memory"] = mebibytes << 20
+        limits.append(box.write().read_text())
+    file = cgroups.home(box.cgroup, "memory") / ("memory.limit_in_bytes" if cgroups.is_v1() else "memory.max")
+    out = start(program, installed, workdir / "state", box.id, limits[0], file, *limits[1:]).check().out
+    assert [int(part) for part in out.split("--\n")[:-1]] == [32 << 20, 64 << 20, 48 << 20]
+
+
 @pytest.mark.needs("gcc", "root", "cgroup1-devices")
 def test_set_writes_what_was_asked(installed, box, workdir):
     """New limits of a running container: its device rules are those of the new configuration, and no others."""
@@ -124,6 +140,70 @@ def test_set_writes_what_was_asked(installed, box, workdir):
     out = start(program, installed, workdir / "state", box.id, allowed[0], file, *allowed[1:]).check().out
     assert [sorted(part.split("\n")[:-1]) for part in out.split("--\n")[:-1]] == [["c 1:3 rwm"], ["c 1:3 r", "c 1:5 rwm"], [], ["c 1:9 rwm"]]
     assert os.listdir(workdir / "state") == []
+
+
+# ROOT SYSTEMD TMPFS ID CONFIG: opens a factory, makes a container, which is not started, and loads it; prints its configuration.
+OPENER = r"""
+#include <cooper/cooper.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+int main(int argc, char** argv) {
+  cooper_factory_options options = COOPER_FACTORY_OPTIONS_INIT;
+  cooper_factory* factory = NULL;
+  cooper_container* container = NULL;
+  cooper_container* loaded = NULL;
+  cooper_error error = {0};
+  char* json = NULL;
+  if (argc != 6) return 125;
+  options.systemd_cgroups = atoi(argv[2]);
+  options.tmpfs_root = atoi(argv[3]);
+  if (cooper_factory_open_with(argv[1], &options, &factory, &error) == COOPER_OK &&
+      cooper_factory_create(factory, argv[4], argv[5], &container, &error) == COOPER_OK &&
+      cooper_factory_load(factory, argv[4], &loaded, &error) == COOPER_OK &&
+      cooper_container_config(loaded, &json, &error) == COOPER_OK)
+    printf("%s %s %s\n%s\n", cooper_factory_type(factory), cooper_container_id(container), cooper_container_id(loaded), json);
+  if (error.code != COOPER_OK) fprintf(stderr, "%s; %s\n", error.message, error.hint);
+  cooper_free(json);
+  cooper_container_free(loaded);
+  cooper_container_free(container);
+  cooper_factory_free(factory);
+  return (int)error.code;
+}
+"""
+
+
+@pytest.mark.needs("gcc", "root")
+def test_factory_calls(installed, box, workdir):
+    """Create, Load, Type, ID, Config: what was made is loaded under its id, with its configuration; an id is in use once."""
+    (workdir / "opener.c").write_text(OPENER)
+    program = compile_example(installed, workdir / "opener.c", "cc", "-Wall", "-Wextra", "-Werror")
+    words = (workdir / "state", 0, 0, "made", box.write().read_text())
+    first, _, config = start(program, installed, *words).check().out.partition("\n")
+    assert first == "libcontainer made made"
+    assert json.loads(config)["rootfs"] == str(box.rootfs) and json.loads(config)["hostname"] == "integration"
+    assert start(program, installed, *words).fails("exists").rc == 1
+
+
+@pytest.mark.needs("gcc", "root")
+def test_factory_options(installed, box, workdir):
+    """TmpfsRoot mounts a tmpfs on the root once; SystemdCgroups is refused where systemd does not run; Cgroupfs is the usual way."""
+    (workdir / "opener.c").write_text(OPENER)
+    program = compile_example(installed, workdir / "opener.c", "cc", "-Wall", "-Wextra", "-Werror")
+    root, config = workdir / "state", box.write().read_text()
+    mounts = lambda: [line for line in open("/proc/self/mountinfo", encoding="utf-8") if line.split()[4] == str(root)]  # noqa: E731
+    assert start(program, installed, root, 0, 0, "plain", config).rc == 0 and not mounts()
+    proc.run("rm", "-r", root).check()
+    for ident in ("first", "second"):
+        assert start(program, installed, root, 0, 1, ident, config).rc == 0
+        assert len(mounts()) == 1 and " - tmpfs " in mounts()[0]
+    assert sorted(os.listdir(root)) == ["first", "second"]
+    proc.run("umount", root).check()
+    assert os.listdir(root) == []
+    if not os.path.isdir("/run/systemd/system"):
+        result = start(program, installed, root, 1, 0, "third", config)
+        assert result.rc == 10 and "systemd does not run" in result.err and "cgroupfs" in result.err
+        assert os.listdir(root) == []
 
 
 @pytest.mark.needs("gcc", "root")

@@ -24,7 +24,9 @@ constexpr Flag kFrom = {.name = "from",
                         .value = "FILE",
                         .help = "libcontainer configuration of a new container",
                         .complete = Flag::Complete::kFile};
-constexpr std::array<Flag, 1> kRestoreFlags = {{kFrom}};
+constexpr Flag kSystemd = {
+    .name = "systemd", .value = {}, .help = "the control group is a scope of systemd's, below cgroups.slice"};
+constexpr std::array<Flag, 2> kRestoreFlags = {{kFrom, kSystemd}};
 constexpr std::array<Flag, 8> kExecFlags = {{
     {.name = "tty", .letter = 't', .value = {}, .help = "the process has a terminal"},
     kFrom,
@@ -33,7 +35,7 @@ constexpr std::array<Flag, 8> kExecFlags = {{
     {.name = "env", .value = "NAME=VALUE", .help = "environment variable; repeatable"},
     {.name = "cap", .value = "NAME", .help = "capability instead of the configuration's; repeatable"},
     {.name = "preserve-fds", .value = "N", .help = "pass N descriptors on, from 3"},
-    {.name = "systemd", .value = {}, .help = "refused: groups are made directly"},
+    kSystemd,
 }};
 constexpr std::array<Flag, 1> kConfigFlags = {{{.name = "file",
                                                 .letter = 'f',
@@ -70,6 +72,20 @@ std::string id_of(const Args& args) {
 
 library::Factory factory_of(const Context& context) {
   return library::Factory(context.settings().engine.run_root + "/libcontainer");
+}
+
+// For verbs that make a container.
+Result<library::Factory> factory_of(const Context& context, const Args& args) {
+  auto opened = library::Factory::open(factory_of(context).root(), {.systemd_cgroups = args.enabled("systemd")});
+  if (!opened.ok()) return std::move(opened).error().with_hint("leave --systemd out: groups are made directly then");
+  return opened;
+}
+
+// Somebody asked for it.
+Status warn_of_ineffective(const library::Container& container) {
+  ASSIGN_OR_RETURN(const auto words, container.ineffective());
+  for (const std::string& sentence : words) log::warning("container " + quoted(container.id()) + ": " + sentence);
+  return {};
 }
 
 Status need_root() {
@@ -156,16 +172,12 @@ Result<int> run_process(library::Container& container, library::Process process)
 }
 
 Result<int> exec(const Context& context, const Args& args) {
-  if (args.enabled("systemd"))
-    return Error(Errc::kUnsupported, "--systemd: control groups of libcontainer containers are made directly")
-        .with_hint("coop --systemd-cgroup asks systemd for them");
   ASSIGN_OR_RETURN(library::Process process, process_of(args));
   if (process.terminal) {
     Status input = coop::check_terminal_input();
     if (!input.ok()) return std::move(input).error().with_hint("leave --tty out, or run it from a terminal");
   }
-  library::Factory factory = factory_of(context);
-  auto existing = factory.load(id_of(args));
+  auto existing = factory_of(context).load(id_of(args));
   if (existing.ok()) {
     if (args.has("from") || has_template_flag(args))
       return Error(Errc::kInvalidArgument,
@@ -173,13 +185,17 @@ Result<int> exec(const Context& context, const Args& args) {
           .with_hint("name another one with --id, or leave the flags out to run a process in it");
     context.command_line_is_read();
     RETURN_IF_ERROR(need_root());
-    return run_process(*existing, std::move(process));
+    ASSIGN_OR_RETURN(const library::Factory factory, factory_of(context, args));
+    ASSIGN_OR_RETURN(auto container, factory.load(id_of(args)));
+    return run_process(container, std::move(process));
   }
   if (existing.error().code() != Errc::kNotFound) return std::move(existing).error();
   ASSIGN_OR_RETURN(auto config, config_of(context, args));
   RETURN_IF_ERROR(need_root());
+  ASSIGN_OR_RETURN(library::Factory factory, factory_of(context, args));
   ASSIGN_OR_RETURN(auto container, factory.create(id_of(args), std::move(config)));
-  auto status = run_process(container, std::move(process));
+  Status warned = warn_of_ineffective(container);
+  auto status = warned.ok() ? run_process(container, std::move(process)) : std::move(warned).error();
   remove(container);
   return status;
 }
@@ -224,7 +240,7 @@ Result<int> oom(const Context& context, const Args& args) {
   if (index == kLevels.size())
     return Error(Errc::kInvalidArgument, "--pressure " + quoted(*level) + " must be low, medium or critical");
   ASSIGN_OR_RETURN(const auto container, load(context, args));
-  ASSIGN_OR_RETURN(auto events, level ? container.notify_memory_pressure(static_cast<cgroup::Pressure>(index))
+  ASSIGN_OR_RETURN(auto events, level ? container.notify_memory_pressure(static_cast<cgroup::PressureLevel>(index))
                                       : container.notify_oom());
   while (true) {
     ASSIGN_OR_RETURN(const auto happened, events.wait());
@@ -283,11 +299,14 @@ Result<int> checkpoint(const Context& context, const Args& args) {
 
 Result<int> restore(const Context& context, const Args& args) {
   ASSIGN_OR_RETURN(const library::CriuOptions options, criu_options(args));
-  auto container = load(context, args);
+  context.command_line_is_read();
+  RETURN_IF_ERROR(need_root());
+  ASSIGN_OR_RETURN(library::Factory factory, factory_of(context, args));
+  auto container = factory.load(id_of(args));
   const bool make = !container.ok() && container.error().code() == Errc::kNotFound && args.has("from");
   if (make) {
     ASSIGN_OR_RETURN(auto config, config_of(context, args));
-    container = factory_of(context).create(id_of(args), std::move(config));
+    container = factory.create(id_of(args), std::move(config));
   } else if (container.ok() && args.has("from")) {
     return Error(Errc::kInvalidArgument,
                  "container " + quoted(id_of(args)) + " exists: its configuration cannot be given again");

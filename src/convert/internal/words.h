@@ -15,8 +15,12 @@ namespace cooper::convert {
 std::vector<std::string> words_from_flags(std::uint64_t flags, bool bind, std::uint64_t& rest);
 // 0 for a word that is no flag.
 std::uint64_t flag_from_word(std::string_view word);
-// Words that undo a flag, or mean what is the case anyway ("rw", "defaults").
+// The flag that "rw", "suid" ... take back; 0 for a word that takes back none.
+std::uint64_t flag_undone_by_word(std::string_view word);
+// Words that mean what is the case anyway ("defaults").
 bool is_default_word(std::string_view word);
+// Options of runtimes, not of file systems, that container.json has nothing for: "rro", "idmap" ...
+bool is_later_word(std::string_view word);
 
 // "rslave" <-> MS_SLAVE | MS_REC; "" and 0 for what is none.
 std::string propagation_word(std::uint64_t flags);

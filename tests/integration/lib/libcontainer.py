@@ -55,6 +55,17 @@ def template(root, cgroup):
     }
 
 
+def group_of(state, controller):
+    """The directory of a controller, of a container's state document."""
+    groups = state["cgroup_paths"]
+    return groups.get(controller) or groups["unified"]
+
+
+def limit(state, controller, name):
+    """One file of a container's group."""
+    return pathlib.Path(group_of(state, controller), name).read_text(encoding="ascii").strip()
+
+
 class Libcontainer:
     """One container: change `config`, then run() it, or keep it running()."""
 

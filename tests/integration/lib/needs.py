@@ -96,6 +96,7 @@ CHECKS = {
     "cgroup2": lambda: None if (pathlib.Path("/sys/fs/cgroup/cgroup.controllers")).exists() else "the machine is not on pure cgroup v2",
     "systemd": _systemd,
     "apparmor": _apparmor,
+    "selinux": _file("/sys/fs/selinux/enforce", "SELinux is not in use"),
     "psi": _pressure,
     "squashfs": _squashfs,
     "mkfs.erofs": _program("mkfs.erofs", "erofs-utils"),
@@ -124,7 +125,7 @@ CHECKS = {
     "cooper": lambda: None if (paths.bin_dir() / "cooper").exists() else f"no cooper in {paths.bin_dir()}",
 }
 CHECKS["memory-limits"] = lambda: None if cgroups.is_v1() or CHECKS["cgroup2"]() is None else "no cgroup hierarchy with the memory controller"
-for _name in ("cpu", "cpuacct", "cpuset", "memory", "devices", "freezer", "blkio", "pids", "hugetlb"):
+for _name in ("cpu", "cpuacct", "cpuset", "memory", "devices", "freezer", "blkio", "pids", "hugetlb", "net_cls", "net_prio"):
     CHECKS[f"cgroup1-{_name}"] = _controller(_name)
 
 # Words that few machines meet and a guest of tests/vm does. A test with one of them is a guest test without further ado.
