@@ -344,7 +344,7 @@ Result<Image> AciLoader::run() {
   const std::string what = "image " + quoted(appc::print_image_name(manifest_.name, manifest_.labels));
   oci_image::ImageConfig platform_only;
   platform_only.platform = platform_of(manifest_.labels);
-  RETURN_IF_ERROR(check_platform(platform_only, options_.platform.value_or(oci_image::host_platform()), what));
+  RETURN_IF_ERROR(check_platform(platform_only, options_.platform.value_or(oci_image::machine_platform()), what));
   std::vector<Image> dependencies;
   for (const appc::Dependency& dependency : manifest_.dependencies) {
     auto image = resolve(dependency);

@@ -5,6 +5,7 @@
 
 #include "base/strings.h"
 #include "codec/json.h"
+#include "sys/tables.h"
 
 namespace cooper::image {
 namespace {
@@ -165,6 +166,7 @@ Status apply_change(std::string_view change, ImageConfig& config) {
     return {};
   }
   if (keyword == "stopsignal") {
+    if (!sys::signal_from_name(value)) return bad(change, "signal " + quoted(value) + " is not known");
     config.stop_signal = value;
     return {};
   }

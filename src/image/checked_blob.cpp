@@ -12,6 +12,10 @@ constexpr std::size_t kReadBytes = std::size_t{256} << 10;
 
 }  // namespace
 
+Error of_blob(Error error, const std::string& what) {
+  return error.message().starts_with(what) ? std::move(error) : std::move(error).with(what);
+}
+
 CheckedBlob::CheckedBlob(UniqueFd file, const Digest& digest, std::uint64_t size_bytes, std::string what, ReadStep step)
     : file_(std::move(file)),
       digest_(digest),
@@ -71,7 +75,7 @@ Result<std::size_t> PlainLayer::read(std::span<char> buffer) {
     if (got.error().code() != Errc::kCorrupt) return got;
     // A wrong digest tells more than a broken stream.
     RETURN_IF_ERROR(stored_.drain());
-    return std::move(got).error().with(stored_.what());
+    return of_blob(std::move(got).error(), stored_.what());
   }
   if (*got != 0) {
     hasher_.update({buffer.data(), *got});

@@ -4,7 +4,9 @@
 
 #include "base/chars.h"
 #include "base/strings.h"
+#include "codec/digest.h"
 #include "image/internal/aci.h"
+#include "image/internal/load.h"
 #include "image/short_names.h"
 #include "spec/appc/names.h"
 #include "spec/oci_image/platform.h"
@@ -15,29 +17,41 @@ namespace {
 
 using oci_image::Reference;
 
-constexpr std::size_t kMinPrefix = 4;
+constexpr std::size_t kMinPrefix = 2;
 constexpr std::size_t kHints = 3;
 constexpr std::size_t kIdDigits = 12;  // as many as engines print
 
-std::string_view without_algorithm(std::string_view text) {
+// The beginning of an id, or all of it.
+struct IdWords {
+  std::string_view algorithm;  // empty: not given
+  std::string_view digits;     // only these, when it may be an id
+  bool may_be_id() const { return !digits.empty() && digits.size() <= 128 && all_lower_hex(digits); }
+  // Nothing else is written like that.
+  bool is_full() const {
+    const bool of_256 = algorithm != "sha512" && digits.size() == 64;
+    const bool of_512 = algorithm != "sha256" && digits.size() == 128;
+    return may_be_id() && (of_256 || of_512);
+  }
+};
+
+IdWords split_id(std::string_view text) {
   for (const std::string_view algorithm :
        {std::string_view("sha256:"), std::string_view("sha512:"), std::string_view("sha512-")}) {
-    if (text.starts_with(algorithm)) text.remove_prefix(algorithm.size());
+    if (text.starts_with(algorithm)) return {algorithm.substr(0, algorithm.size() - 1), text.substr(algorithm.size())};
   }
-  return text;
+  return {{}, text};
 }
 
-std::optional<std::string_view> id_prefix(std::string_view text) {
-  text = without_algorithm(text);
-  if (text.size() < kMinPrefix || text.size() > 128 || !all_lower_hex(text)) return std::nullopt;
-  return text;
+Result<std::vector<Digest>> ids_of(const Records& records, const IdWords& words) {
+  ASSIGN_OR_RETURN(auto ids, records.ids_with_prefix(words.digits));
+  if (!words.algorithm.empty()) std::erase_if(ids, [&](const Digest& id) { return id.algorithm() != words.algorithm; });
+  return ids;
 }
 
 // Fewer digits than an id needs, of an image that is there.
-bool is_too_short(const Records& records, std::string_view text) {
-  text = without_algorithm(text);
-  if (text.empty() || text.size() >= kMinPrefix || !all_lower_hex(text)) return false;
-  const auto ids = records.ids_with_prefix(text);
+bool is_too_short(const Records& records, const IdWords& words) {
+  if (!words.may_be_id() || words.digits.size() >= kMinPrefix) return false;
+  const auto ids = ids_of(records, words);
   return ids.ok() && !ids->empty();
 }
 
@@ -61,6 +75,25 @@ Result<std::optional<FoundImage>> first_of(const Records& records, const std::ve
   return std::optional<FoundImage>();
 }
 
+// Its manifest has that digest, by whichever algorithm it is called here.
+bool has_manifest(const Records& records, const Image& image, const Digest& digest) {
+  if (image.manifest_digest == digest) return true;
+  if (image.manifest_digest.algorithm() == digest.algorithm()) return false;
+  const auto bytes = read_stored_document(records.store(), image.manifest_digest, "manifest");
+  return bytes.ok() && codec::check_digest(*bytes, digest, "manifest").ok();
+}
+
+bool has_repository(const Image& image, const std::vector<Reference>& candidates) {
+  std::vector<std::string> names = image.names;
+  names.insert(names.end(), image.digest_names.begin(), image.digest_names.end());
+  return std::ranges::any_of(names, [&](const std::string& name) {
+    const auto stored = oci_image::parse_reference(name);
+    return stored.ok() && std::ranges::any_of(candidates, [&](const Reference& candidate) {
+             return stored->registry == candidate.registry && stored->repository == candidate.repository;
+           });
+  });
+}
+
 Result<std::optional<FoundImage>> by_name(const Records& records, const Reference& reference) {
   ASSIGN_OR_RETURN(auto found, first_of(records, oci_image::candidates(reference)));
   // Configuration is not read for what is found without it.
@@ -74,24 +107,17 @@ Result<std::optional<FoundImage>> by_digest(const Records& records, const Refere
   std::vector<Reference> candidates = oci_image::candidates(reference);
   for (Reference& more : names_of_registries(reference)) candidates.push_back(std::move(more));
   for (const Image& image : images) {
-    if (image.manifest_digest != *reference.digest && image.index_digest != reference.digest) continue;
-    std::vector<std::string> names = image.names;
-    names.insert(names.end(), image.digest_names.begin(), image.digest_names.end());
-    for (const std::string& name : names) {
-      const auto stored = oci_image::parse_reference(name);
-      if (!stored.ok()) continue;
-      for (const Reference& candidate : candidates) {
-        if (stored->registry != candidate.registry || stored->repository != candidate.repository) continue;
-        // A digest names the image, not one of its names.
-        return std::optional(FoundImage{image, std::nullopt});
-      }
-    }
+    if (!has_repository(image, candidates)) continue;
+    // A digest names the image, not one of its names.
+    if (image.index_digest == reference.digest || has_manifest(records, image, *reference.digest))
+      return std::optional(FoundImage{image, std::nullopt});
   }
   return std::optional<FoundImage>();
 }
 
-Result<std::optional<FoundImage>> by_id(const Records& records, std::string_view prefix, std::string_view reference) {
-  ASSIGN_OR_RETURN(const auto ids, records.ids_with_prefix(prefix));
+Result<std::optional<FoundImage>> by_id(const Records& records, const IdWords& words, std::string_view reference) {
+  if (!words.may_be_id() || words.digits.size() < kMinPrefix) return std::optional<FoundImage>();
+  ASSIGN_OR_RETURN(const auto ids, ids_of(records, words));
   if (ids.size() > 1) {
     return Error(Errc::kInvalidArgument,
                  "image id " + quoted(reference) + " is ambiguous: " + std::to_string(ids.size()) + " images begin so")
@@ -161,8 +187,8 @@ void set_short_names(ShortNames names) {
 }
 
 bool is_id(std::string_view text) {
-  const std::string_view digits = without_algorithm(text);
-  return !digits.empty() && all_lower_hex(digits) && (digits.size() < text.size() || digits.size() >= kIdDigits);
+  const IdWords words = split_id(text);
+  return words.may_be_id() && (!words.algorithm.empty() || words.digits.size() >= kIdDigits);
 }
 
 std::vector<std::string> similar_to(const Records& records, std::string_view reference) {
@@ -173,29 +199,37 @@ std::vector<std::string> similar_to(const Records& records, std::string_view ref
 Status check_image_word(std::string_view text) {
   auto reference = oci_image::parse_reference(text);
   if (reference.ok()) return {};
-  const std::string_view digits = without_algorithm(text);
+  const std::string_view digits = split_id(text).digits;
   if ((!digits.empty() && std::ranges::all_of(digits, is_hex)) || aci_name_of(text).ok()) return {};
   return std::move(reference).error();
 }
 
+// An id with its algorithm, or all its digits, is never a name's. Of fewer digits alone names are asked first, as other
+// engines do.
 Result<FoundImage> find_image_and_name(const Records& records, std::string_view text) {
   RETURN_IF_ERROR(check_image_word(text));
+  const IdWords words = split_id(text);
+  const bool id_first = words.is_full() || !words.algorithm.empty();
+  if (id_first) {
+    ASSIGN_OR_RETURN(auto found, by_id(records, words, text));
+    if (found) return std::move(*found);
+  }
   const auto reference = oci_image::parse_reference(text);
-  if (reference.ok()) {
+  if (reference.ok() && !words.is_full()) {
     ASSIGN_OR_RETURN(auto found, reference->digest ? by_digest(records, *reference) : by_name(records, *reference));
     if (found) return std::move(*found);
   }
-  if (const auto prefix = id_prefix(text)) {
-    ASSIGN_OR_RETURN(auto found, by_id(records, *prefix, text));
+  if (!id_first) {
+    ASSIGN_OR_RETURN(auto found, by_id(records, words, text));
     if (found) return std::move(*found);
   }
   const auto aci_name = aci_name_of(text);
-  if (aci_name.ok()) {
+  if (aci_name.ok() && !words.is_full()) {
     ASSIGN_OR_RETURN(auto found, find_aci(records, aci_name->name, aci_name->labels, oci_image::host_platform()));
     if (found) return FoundImage{std::move(*found), std::nullopt};
   }
   Error error(Errc::kNotFound, "image " + quoted(text) + " is not in the store");
-  if (is_too_short(records, text)) {
+  if (is_too_short(records, words)) {
     return std::move(error).with_hint("as the beginning of an id it is too short: give " + std::to_string(kMinPrefix) +
                                       " digits or more");
   }

@@ -86,6 +86,14 @@ bool have_their_sizes(BorrowedFd store, const ImagePlan& plan) {
   });
 }
 
+// A manifest that was named by its SHA-512 once keeps that when it comes by a tag.
+bool is_manifest_of(const ImagePlan& plan, const Image& image) {
+  const Digest named = plan.manifest_digest ? *plan.manifest_digest : codec::digest_of(plan.manifest_bytes);
+  if (named == image.manifest_digest) return true;
+  return named.algorithm() == "sha256" && image.manifest_digest.algorithm() == "sha512" &&
+         codec::digest_of(plan.manifest_bytes, codec::Hasher::Algorithm::kSha512) == image.manifest_digest;
+}
+
 }  // namespace
 
 Result<std::optional<Image>> already_there(BorrowedFd store, const ImagePlan& plan) {
@@ -94,8 +102,7 @@ Result<std::optional<Image>> already_there(BorrowedFd store, const ImagePlan& pl
   if (image->config_digest() != plan.config_digest) return std::optional<Image>();
   // An archive without a manifest brings nothing new when the image is known; another manifest of the same image
   // replaces ours.
-  if (!plan.manifest_bytes.empty() && codec::digest_of(plan.manifest_bytes) != image->manifest_digest)
-    return std::optional<Image>();
+  if (!plan.manifest_bytes.empty() && !is_manifest_of(plan, *image)) return std::optional<Image>();
   return has_all_bytes(store, *image) && have_their_sizes(store, plan) ? std::move(image) : std::optional<Image>();
 }
 
@@ -143,7 +150,7 @@ Result<Image> take_in(BorrowedFd store, Staging& staging, const ImagePlan& plan,
     image.size_bytes += layer.plain_bytes;
   }
   const std::string manifest = plan.manifest_bytes.empty() ? oci_image::print(made) : plan.manifest_bytes;
-  image.manifest_digest = codec::digest_of(manifest);
+  image.manifest_digest = plan.manifest_digest ? *plan.manifest_digest : codec::digest_of(manifest);
   image.index_digest = plan.index_digest;
   // A record stays small; what the configuration says beyond a time is in the configuration.
   if (plan.config.created.size() <= kMaxTimeBytes) image.created = plan.config.created;

@@ -11,6 +11,7 @@
 #include "codec/digest.h"
 #include "fetch/inflate.h"
 #include "fetch/thread.h"
+#include "image/internal/checked_blob.h"
 #include "image/internal/early_sync.h"
 #include "image/internal/ring.h"
 #include "io/helper_program.h"
@@ -155,7 +156,7 @@ Result<Pipeline::Stored> Pipeline::produce_layer(LayerInput& input, std::uint64_
   const bool large = !input.size_bytes || *input.size_bytes >= kMinInflateBytes;
   auto plain = Decompressor::create(stored, codec::Accept::kLayers, input.max_window_bytes,
                                     large ? inflate_elsewhere : codec::MakeGzipReader());
-  if (!plain.ok()) return std::move(plain).error().with(input.what);
+  if (!plain.ok()) return of_blob(std::move(plain).error(), input.what);
   const Compression compression = (*plain)->compression();
   const bool same_algorithm =
       !input.digest || !input.diff_id || input.digest->algorithm() == input.diff_id->algorithm();
@@ -167,12 +168,12 @@ Result<Pipeline::Stored> Pipeline::produce_layer(LayerInput& input, std::uint64_
     // tells more than a broken stream.
     std::vector<char> rest(std::size_t{128} << 10);
     RETURN_IF_ERROR(stored.drain(rest));
-    if (!filled.ok() && !stored.hashing()) return std::move(filled).error().with(input.what);
+    if (!filled.ok() && !stored.hashing()) return of_blob(std::move(filled).error(), input.what);
     ASSIGN_OR_RETURN(Digest digest, stored.finish());
     if (filled.ok()) return Stored{std::move(digest), stored.size(), compression, *filled};
   }
   if (filled.error().code() == Errc::kCancelled) return std::move(filled).error();
-  return std::move(filled).error().with(input.what);
+  return of_blob(std::move(filled).error(), input.what);
 }
 
 Status Pipeline::produce() {
@@ -214,7 +215,7 @@ Status Pipeline::unpack_layers() {
     Status applied = builder_->apply(blocks);
     if (!applied.ok()) {
       if (applied.error().code() == Errc::kCancelled) return applied;
-      return std::move(applied).error().with(input.what);
+      return of_blob(std::move(applied).error(), input.what);
     }
     RETURN_IF_ERROR(blocks.drain());
   }

@@ -111,7 +111,8 @@ Result<Transport> Loader::detect() {
 }
 
 Result<std::vector<ImagePlan>> Loader::plan(Transport transport) const {
-  const PlanOptions options{.platform = options_.platform.value_or(oci_image::host_platform()), .name = options_.name};
+  const PlanOptions options{.platform = options_.platform.value_or(oci_image::machine_platform()),
+                            .name = options_.name};
   return transport == Transport::kDockerArchive ? plan_docker_archive(*source_, options)
                                                 : plan_oci_layout(*source_, options);
 }

@@ -98,21 +98,22 @@ Result<Chosen> choose_manifest(const ReadDocument& read, Descriptor descriptor, 
   return Error(Errc::kCorrupt, what + ": indexes are nested more than " + std::to_string(kMaxIndexDepth) + " deep");
 }
 
-Status check_runnable(const Manifest& manifest, const std::string& what) {
+Status check_runnable(const Manifest& manifest, const Digest& digest, const std::string& what) {
   if (!manifest.artifact_type.empty()) {
-    return Error(Errc::kUnsupported,
-                 what + " is an artifact of type " + quoted(manifest.artifact_type) + ", not an image to run");
+    return Error(Errc::kUnsupported, what + " (manifest " + digest.str() + ") is an artifact of type " +
+                                         quoted(manifest.artifact_type) + ", not an image to run")
+        .with_hint("programs that know its type fetch it, for example oras; cooper takes images of file systems");
   }
   for (const Descriptor& layer : manifest.layers) {
     if (Status known = oci_image::check_layer_media_type(layer.media_type); !known.ok())
-      return std::move(known).error().with(what);
+      return std::move(known).error().with(what + ", layer " + layer.digest.str());
   }
   return {};
 }
 
 Result<ImagePlan> plan_manifest(const ReadDocument& read, Chosen chosen, const oci_image::Platform& platform,
                                 const std::string& what) {
-  RETURN_IF_ERROR(check_runnable(chosen.manifest, what));
+  RETURN_IF_ERROR(check_runnable(chosen.manifest, chosen.digest, what));
   const Descriptor& config = chosen.manifest.config;
   ASSIGN_OR_RETURN(std::string config_bytes,
                    read_document(read, config, DocumentRole::kConfiguration, "configuration of " + what));
@@ -133,6 +134,7 @@ Result<ImagePlan> plan_manifest(const ReadDocument& read, Chosen chosen, const o
                    .config = std::move(parsed),
                    .config_digest = config.digest,
                    .manifest_bytes = std::move(chosen.bytes),
+                   .manifest_digest = std::move(chosen.digest),
                    .index_digest = std::move(chosen.index_digest),
                    .layers = std::move(layers)};
 }
@@ -287,8 +289,6 @@ std::string chain_of(const std::vector<Digest>& diff_ids) {
 
 Status check_platform(const oci_image::ImageConfig& config, const oci_image::Platform& wanted, std::string_view what) {
   if (wanted.os.empty() && wanted.architecture.empty()) return {};
-  // Old producers leave it out.
-  if (config.platform.os.empty() && config.platform.architecture.empty()) return {};
   if (oci_image::match_platform(wanted, config.platform)) return {};
   return Error(Errc::kNotFound, std::string(what) + " is for platform " +
                                     quoted(oci_image::to_string(config.platform)) + ", not for " +

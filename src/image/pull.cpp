@@ -98,12 +98,15 @@ class Puller {
   PullResult result_{.image = {.id = codec::digest_of(""), .manifest_digest = codec::digest_of("")}};
 };
 
-// That image for that platform is what is taken of the index it came from.
-bool is_exactly_for(BorrowedFd store, const Image& image, const oci_image::Platform& wanted) {
+// That image for that platform is what is taken of the index it came from. Where nobody asks for a certain platform,
+// one that this machine runs was chosen then already.
+bool is_choice_for(BorrowedFd store, const Image& image, const std::optional<oci_image::Platform>& wanted) {
   auto bytes = read_stored_document(store, image.config_digest(), "configuration");
   if (!bytes.ok()) return false;
   const auto config = oci_image::parse_config(std::move(*bytes), "configuration");
-  return config.ok() && oci_image::match_platform(wanted, config->platform) == 0;
+  if (!config.ok()) return false;
+  return wanted ? oci_image::match_platform(*wanted, config->platform) == 0
+                : oci_image::match_platform(oci_image::machine_platform(), config->platform).has_value();
 }
 
 // A manifest that is here and right; its bytes are kept for read().
@@ -126,8 +129,7 @@ Result<std::optional<Descriptor>> Puller::unchanged(const std::string& tag) {
   if (!manifest) return std::optional<Descriptor>();
   ASSIGN_OR_RETURN(const auto named, client_.digest(tag));
   const bool same = named == image->manifest_digest ||
-                    (named && named == image->index_digest &&
-                     is_exactly_for(store_, *image, options_.platform.value_or(oci_image::host_platform())));
+                    (named && named == image->index_digest && is_choice_for(store_, *image, options_.platform));
   return same ? std::move(manifest) : std::optional<Descriptor>();
 }
 
@@ -245,7 +247,7 @@ bool Puller::find_damaged(std::set<Digest>& damaged) const {
 
 // Of the pulls of one image the first fetches it; others find it there, or what is left of it.
 Result<Partial> Puller::take_turn(const ImagePlan& plan) const {
-  const Digest manifest = codec::digest_of(plan.manifest_bytes);
+  const Digest manifest = plan.manifest_digest ? *plan.manifest_digest : codec::digest_of(plan.manifest_bytes);
   for (bool told = false;; told = true) {
     ASSIGN_OR_RETURN(auto turn, Partial::open(store_, manifest, 0));
     if (turn) return std::move(*turn);
@@ -283,7 +285,7 @@ Result<PullResult> Puller::run_whole() {
     };
   }
   const oci_image::Platform platform =
-      options_.mend ? oci_image::Platform() : options_.platform.value_or(oci_image::host_platform());
+      options_.mend ? oci_image::Platform() : options_.platform.value_or(oci_image::machine_platform());
   ASSIGN_OR_RETURN(ImagePlan plan, plan_image(reader, descriptor, platform, "image", admit));
   const oci_image::Reference& reference = options_.reference;
   const bool by_digest = reference.digest && reference.tag.empty();

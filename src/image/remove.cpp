@@ -2,6 +2,7 @@
 
 #include <map>
 #include <optional>
+#include <set>
 
 #include "base/strings.h"
 #include "image/internal/cleanup.h"
@@ -18,7 +19,15 @@ class Removal {
   Removal(BorrowedFd store, bool force) : store_(store), records_(store), force_(force) {}
 
   Status begin() { return records_.remember_ids(); }
-  Result<RemoveResult> remove(const std::string& reference);
+  // What a reference stands for before anything is removed.
+  struct Target {
+    Digest id;
+    std::optional<std::string> name;  // when it was found by one
+    auto operator<=>(const Target&) const = default;
+  };
+  Result<Target> find(const std::string& reference) const;
+  // What an earlier one has removed is removed.
+  Result<RemoveResult> remove(const Target& target);
   // Once, at the end: the bytes of what is gone.
   Status finish();
 
@@ -31,6 +40,8 @@ class Removal {
   bool force_;
   // Images that have a tree, by its chain; read when it is asked for.
   std::optional<std::map<std::string, std::size_t>> with_tree_;
+  std::set<Target> done_;
+  std::set<Digest> deleted_;
   std::vector<Digest> blobs_;
   std::vector<std::string> trees_;
 };
@@ -61,11 +72,20 @@ Status Removal::check(const FoundImage& found) {
       .with_hint("remove the names one by one, or use --force");
 }
 
-Result<RemoveResult> Removal::remove(const std::string& reference) {
-  ASSIGN_OR_RETURN(const FoundImage found, find_image_and_name(records_, reference));
+Result<Removal::Target> Removal::find(const std::string& reference) const {
+  ASSIGN_OR_RETURN(FoundImage found, find_image_and_name(records_, reference));
+  return Target{std::move(found.image.id), std::move(found.name)};
+}
+
+Result<RemoveResult> Removal::remove(const Target& target) {
+  RemoveResult result;
+  if (deleted_.contains(target.id) || done_.contains(target)) return result;
+  ASSIGN_OR_RETURN(auto stored, records_.image(target.id));
+  if (!stored) return Error(Errc::kNotFound, "image " + target.id.str() + " is not in the store");
+  const FoundImage found{std::move(*stored), target.name};
   RETURN_IF_ERROR(check(found));
   const Image& image = found.image;
-  RemoveResult result;
+  done_.insert(target);
   if (found.name && image.names.size() > 1) {
     RETURN_IF_ERROR(records_.remove_name(*found.name));
     result.untagged.push_back(*found.name);
@@ -82,6 +102,7 @@ Result<RemoveResult> Removal::remove(const std::string& reference) {
   trees_.push_back(image.chain);
   trees_.push_back(erofs_tree(image.chain));
   result.deleted.push_back(image.id);
+  deleted_.insert(image.id);
   return result;
 }
 
@@ -100,8 +121,18 @@ Result<std::vector<Result<RemoveResult>>> remove_images(BorrowedFd store, std::s
                                                         bool force) {
   Removal removal(store, force);
   RETURN_IF_ERROR(removal.begin());
+  std::vector<Result<Removal::Target>> targets;
+  for (const std::string& reference : references) targets.push_back(removal.find(reference));
   std::vector<Result<RemoveResult>> out;
-  for (const std::string& reference : references) out.push_back(removal.remove(reference));
+  for (auto& target : targets) {
+    if (target.ok()) {
+      out.push_back(removal.remove(*target));
+    } else if (force && target.error().code() == Errc::kNotFound) {
+      out.emplace_back(RemoveResult());
+    } else {
+      out.emplace_back(std::move(target).error());
+    }
+  }
   RETURN_IF_ERROR(removal.finish());
   return out;
 }

@@ -45,10 +45,10 @@ struct Aci {
   std::vector<Digest> dependencies;     // ids
 };
 
-// What the user wrote: [registry/]name[:tag][@digest], or an image id (or unambiguous prefix of one, at least 4 hex
-// digits, "sha256:" optional). "busybox" means "busybox:latest" and also matches a stored "localhost/busybox:latest" or
-// "docker.io/library/busybox:latest" (the short-name rule of podman, local names only). An ACI is found by its own name
-// as well: name[:version][,label=value]..., the newest that has these labels; and its id may begin with "sha512-".
+// What the user wrote: [registry/]name[:tag][@digest], or an id or an unambiguous prefix of one ("sha256:" optional).
+// Whole or with its algorithm, an id is no name. "busybox" means "busybox:latest" and also matches a stored
+// "localhost/busybox:latest" or "docker.io/library/busybox:latest" (short names, local only). An ACI is found by its
+// own name as well: name[:version][,label=value]..., the newest that has these labels; its id may begin with "sha512-".
 struct Image {
   Digest id;                            // config digest: what docker and podman call the image id; or see Aci
   Digest manifest_digest;               // as stored
@@ -214,10 +214,11 @@ class Store {
   static Status check(const BuildOptions& options);
   Status tag(std::string_view reference, std::span<const std::string> names);
   // A name is untagged; the image goes with its last name, an id removes all its names (several names need force). What
-  // containers use goes only with force; they keep its tree. Trees in use are kept until their last user is gone.
+  // containers use goes only with force; they keep its tree. What is not there is no error then.
   Result<RemoveResult> remove(std::string_view reference, bool force);
-  // The same of several, in their order and in time that grows with their number and that of the images, not with the
-  // product: one that cannot go keeps no other. An error of all means that what they had may lie there still, for gc().
+  // The same of several, each once, in their order, in time that grows with the sum of them and the images, not with
+  // the product: one that cannot go keeps no other. An error of all means that what they had may lie there still, for
+  // gc().
   Result<std::vector<Result<RemoveResult>>> remove_all(std::span<const std::string> references, bool force);
 
   Result<oci_image::Manifest> manifest(const Image& image) const;

@@ -36,6 +36,7 @@ struct Job {
   bool comparable = false;
   std::string shown() const {
     const Image& image = report.image;
+    if (!image.given_names.empty()) return image.given_names.front();
     return image.names.empty() ? std::string(image.id.hex().substr(0, 12)) : image.names.front();
   }
   Digest layer(std::size_t index) const { return report.blobs[kFirstLayer + index].digest; }
@@ -94,9 +95,11 @@ Status Verifier::choose_images() {
   const Records records(store_);
   if (!options_.references.empty()) {
     for (const std::string& reference : options_.references) {
-      ASSIGN_OR_RETURN(Image image, find_image(records, reference));
-      const bool again = std::ranges::any_of(jobs_, [&](const Job& job) { return job.report.image.id == image.id; });
-      if (!again) jobs_.emplace_back(std::move(image));
+      ASSIGN_OR_RETURN(FoundImage found, find_image_and_name(records, reference));
+      if (found.name) found.image.given_names = {*found.name};
+      const bool again =
+          std::ranges::any_of(jobs_, [&](const Job& job) { return job.report.image.id == found.image.id; });
+      if (!again) jobs_.emplace_back(std::move(found.image));
     }
     return {};
   }

@@ -51,7 +51,7 @@ enum class TreeState {
 std::string_view to_string(TreeState state);
 
 struct VerifiedImage {
-  Image image;
+  Image image;                           // given_names: by which it was asked for
   bool removed = false;                  // meanwhile, by somebody else: nothing else is said of it
   std::vector<std::string> record = {};  // what is wrong with the store's record of it, a sentence each
   std::vector<VerifiedBlob> blobs = {};

@@ -1,8 +1,12 @@
 #include "pod/prepare.h"
 
+#include <sys/stat.h>
 #include <time.h>
 
+#include <algorithm>
+#include <array>
 #include <set>
+#include <string_view>
 
 #include "base/scope_exit.h"
 #include "base/strings.h"
@@ -69,10 +73,14 @@ Result<PodManifest> start_manifest(const PodRequest& request, const PodUuid& uui
 
 // Why programs of the image may not run here; empty when they should.
 std::string foreign_platform(const oci_image::ImageConfig& config) {
-  const oci_image::Platform host = oci_image::host_platform();
+  oci_image::Platform host = oci_image::host_platform();
+  if (oci_image::match_platform(host, config.platform)) return {};
   const oci_image::Platform image = oci_image::normalize(config.platform);
-  // Which variants this processor has is not known.
-  if (image.architecture.empty() || (image.architecture == host.architecture && image.os == host.os)) return {};
+  if (image.architecture == host.architecture && (image.os.empty() || image.os == host.os)) {
+    // Which variants this processor has is known of amd64 alone, and asking it takes time.
+    host = oci_image::machine_platform();
+    if (host.architecture != "amd64" || oci_image::match_platform(host, image)) return {};
+  }
   return "is for " + oci_image::to_string(image) + ", this machine is " + oci_image::to_string(host);
 }
 
@@ -111,6 +119,15 @@ Result<image::Image> fetch_other(image::Store& store, const AppRequest& app, con
   return std::move(fetched).error().with(other.message());
 }
 
+// A file that is there and is called like an archive of images.
+bool is_archive(const std::string& word) {
+  const bool called_so = std::ranges::any_of(std::array<std::string_view, 4>{".aci", ".tar", ".tar.gz", ".tgz"},
+                                             [&](std::string_view end) { return word.ends_with(end); });
+  if (!called_so) return false;
+  const auto info = sys::fstatat(sys::kCwd, word, 0);
+  return info.ok() && S_ISREG(info->st_mode);
+}
+
 // A short word may name an image of this machine or of a registry: what is fetched is what the store knows under it,
 // never a namesake. A digest names bytes, of which there are no newer ones.
 Result<image::Image> find_image(image::Store& store, const AppRequest& app, const FetchImage& fetch) {
@@ -121,6 +138,9 @@ Result<image::Image> find_image(image::Store& store, const AppRequest& app, cons
   if (unknown && image::is_image_file(app.image))
     return Error(Errc::kNotFound, "image " + quoted(app.image) + " is not in the store")
         .with_hint("did you mean ./" + app.image + "?");
+  if (unknown && is_archive(app.image))
+    return Error(Errc::kNotFound, "image " + quoted(app.image) + " is not in the store")
+        .with_hint("there is a file of that name: cooper image load " + app.image + " says what its image is called");
   if (!found.ok() && found.error().code() == Errc::kNotFound)
     return fetch_missing(store, app, fetch, std::move(found).error());
   if (!found.ok()) return std::move(found).error();
@@ -420,6 +440,9 @@ Error explain_exec_format(const EngineOptions& options, const std::vector<std::s
     if (!config.ok()) continue;
     if (const std::string why = foreign_platform(*config); !why.empty())
       return std::move(error).with_hint("the image " + why);
+    if (config->platform.architecture.empty())
+      return std::move(error).with_hint("the image does not say for which architecture it is, this machine is " +
+                                        oci_image::to_string(oci_image::host_platform()));
   }
   return error;
 }

@@ -8,7 +8,7 @@ import pytest
 
 from lib import proc, rawtar
 from lib.cooper import busybox_layout, engine_dir, new_engine  # noqa: F401
-from lib.layouts import Layout, entry, layer
+from lib.layouts import INDEX, Layout, entry, layer
 
 pytestmark = pytest.mark.needs("root", "cooper", "isolation")
 
@@ -256,3 +256,167 @@ def test_image_in_use(new_engine, unique):
         engine("image", "rm", "-f", "busybox").check()
         assert engine.json("image", "ls")["images"] == []
         engine("exec", name, "ls", "/bin").check()
+
+
+def plain_layout(folder, name="test:1", **options):
+    """A layout with an image of one file, and its manifest."""
+    made = Layout(folder)
+    manifest = made.image(layer(entry("who", str(folder).encode())), **options)
+    return made.index(manifest, name=name), manifest
+
+
+def test_no_name_is_taken_for_an_id(new_engine, workdir):
+    """Whoever names an image by its id gets that image, whatever other images are called."""
+    engine = new_engine()
+    good = engine.json("image", "ls")["images"][0]["id"]
+    digits = good.split(":")[1]
+    for name in (good, f"docker.io/library/{good}", "sha256:abcdef", "sha512:1", f"sha512-{'0' * 128}"):
+        engine("image", "tag", "busybox", name).fails("like the id of an image", rc=125)
+        engine("image", "load", plain_layout(workdir / f"layout-{len(os.listdir(workdir))}", name)[0].path).fails("like the id of an image", rc=1)
+    engine("image", "load", plain_layout(workdir / "short", digits[:12])[0].path).check()
+    assert engine.json("image", "inspect", digits[:12])["images"][0]["id"] != good
+    for word in (good, digits, f"sha256:{digits[:12]}", digits[:11]):
+        assert engine.json("image", "inspect", word)["images"][0]["id"] == good
+        engine("run", "--rm", word, "true").check()
+    engine("run", "--rm", "sha256:" + "0" * 64, "true").fails("is not in the store", rc=125)
+
+
+def test_image_rm_of_one_image_twice(new_engine, workdir):
+    """Each goes once; with --force what is not there is no failure."""
+    engine = new_engine()
+    identity = engine.json("image", "ls")["images"][0]["id"]
+    engine("image", "tag", "busybox", "docker.io/busybox", "other").check()
+    assert engine("image", "rm", "busybox", "localhost/busybox:latest", "busybox").check().lines == ["Untagged: localhost/busybox:latest"]
+    engine("image", "rm", "other", identity, "other", identity).check()
+    assert engine.json("image", "ls")["images"] == []
+    engine("image", "rm", "nosuch").fails("'nosuch' is not in the store", rc=1)
+    assert engine("image", "rm", "-f", "nosuch").check().out == ""
+    for name in ("one", "two"):
+        engine("image", "load", plain_layout(workdir / name, name)[0].path).check()
+    engine("image", "rm", "-a", "one").fails("--all", rc=125)
+    engine("image", "rm").fails("no image is named", rc=125)
+    engine("image", "rm", "-a").check()
+    assert engine.json("image", "ls")["images"] == []
+    engine("image", "rm", "-a").check()
+
+
+def test_image_exists(new_engine):
+    """The exit status says it, and nothing else does."""
+    engine = new_engine()
+    for word, status in (("busybox", 0), ("nosuch", 1), ("Up", 125)):
+        result = engine("image", "exists", word)
+        assert result.rc == status and result.out == "" and (result.err == "" or status == 125), result
+
+
+@pytest.mark.parametrize("platform", [{"architecture": None}, {"os": None}, {"architecture": None, "os": None}], ids=["architecture", "os", "both"])
+def test_configuration_without_a_platform(new_engine, workdir, platform):
+    """It is taken; when a program of it cannot be run, the message says what it does not."""
+    engine = new_engine(load=False)
+    layout = Layout(workdir / "layout")
+    manifest = layout.image(layer(entry("prog", b"\x7fELF" + b"\0" * 100, mode=0o755)), config=platform)
+    del manifest["platform"]
+    layout.index(manifest)
+    for source in (layout.path, layout.docker_archive(workdir / "image.tar")):
+        engine("image", "load", source).check()
+        result = engine("run", "--rm", "test:1", "/prog").fails("exec format error", rc=126)
+        assert "does not say for which architecture" in result.err or "architecture" not in platform
+        engine("image", "rm", "-f", "test:1").check()
+    if "architecture" in platform:
+        engine("image", "load", "--platform", "linux/s390x", layout.path).check()
+
+
+def amd64_level():
+    """The variant of amd64 that this machine has, by the names of its flags."""
+    flags = set(next(line for line in open("/proc/cpuinfo") if line.startswith("flags")).split(":")[1].split())
+    levels = [{"cx16", "lahf_lm", "popcnt", "pni", "sse4_1", "sse4_2", "ssse3"}, {"avx", "avx2", "bmi1", "bmi2", "f16c", "fma", "abm", "movbe", "xsave"}, {"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"}]
+    return next((number for number, level in enumerate(levels, 1) if not level <= flags), 4)
+
+
+@pytest.mark.skipif(os.uname().machine != "x86_64", reason="levels are those of amd64")
+def test_variants_of_amd64(new_engine, workdir):
+    """The best that this processor has is taken of an index, and a single image when the processor has its level."""
+    engine = new_engine(load=False)
+    own = amd64_level()
+    layout = Layout(workdir / "layout")
+    images = {}
+    for level in range(1, 5):
+        config = {"variant": f"v{level}"} if level > 1 else {}
+        manifest = layout.image(layer(entry(f"v{level}")), config=config)
+        images[level] = {**manifest, "platform": {**manifest["platform"], **config}}
+    layout.index(layout.blob({"schemaVersion": 2, "mediaType": INDEX, "manifests": list(images.values())}, INDEX))
+    engine("image", "load", layout.path).check()
+    engine("image", "extract", "test:1", workdir / "best").check()
+    assert os.listdir(workdir / "best") == [f"v{own}"]
+    engine("image", "load", "--platform", "linux/amd64", layout.path).check()
+    engine("image", "extract", "test:1", workdir / "plain").check()
+    assert os.listdir(workdir / "plain") == ["v1"]
+    for level, manifest in images.items():
+        result = engine("image", "load", layout.index(manifest).path)
+        result.check() if level <= own else result.fails(f"is for platform 'linux/amd64/v{level}'", f"--platform linux/amd64/v{level}", rc=1)
+
+
+def test_what_a_word_of_fetch_and_run_means(new_engine, workdir):
+    """A file, a directory or an id is no name of a registry: nobody is asked for it."""
+    engine = new_engine()
+    identity = engine.json("image", "ls")["images"][0]["id"]
+    engine("image", "fetch", "foo.aci", cwd=workdir).fails("foo.aci", "no such file", rc=1)
+    engine("image", "fetch", "sha512-abc").fails("is not in the store", "an id cannot be fetched", rc=1)
+    assert engine("image", "fetch", "-q", identity).check().out.strip() == identity
+    plain_layout(workdir / "lbare")
+    assert "test:1" in engine("image", "fetch", "lbare", cwd=workdir).check().out
+    (workdir / "w.aci").write_text("w")
+    engine("run", "--rm", "w.aci", "true", cwd=workdir).fails("is not in the store", "cooper image load w.aci", rc=125)
+
+
+def test_texts_of_image_verbs(new_engine, workdir):
+    """Errors name what was written, once."""
+    engine = new_engine()
+    engine("image", "tag", "busybox", "a:1", "z:1").check()
+    assert engine("image", "verify", "z:1").check().out.startswith("localhost/z:1 (")
+    assert engine("image", "inspect", "nosuch").fails("'nosuch'", rc=1).out == ""
+    (workdir / "files").mkdir()
+    (workdir / "files/f").write_text("f")
+    wrong = engine("image", "build-from-dir", "--cmd", '["a"', workdir / "files", "x").fails("--cmd", rc=125)
+    assert "entrypoint" not in wrong.err
+    proc.run("tar", "-C", workdir, "-cf", workdir / "f.tar", "files").check()
+    engine("image", "import", "-c", "STOPSIGNAL FOO", workdir / "f.tar").fails("'FOO' is not known", rc=125)
+    engine("image", "convert", workdir / "f.tar", workdir / "x.aci").fails("cooper image load", rc=125)
+    engine("image", "convert", "f.tar", workdir / "x.aci", cwd=workdir).fails("cooper image load f.tar", rc=1)
+    engine("image", "build-from-dir", "-t", "x:1", workdir / "files").check()
+    engine("image", "build-from-dir", "-t", "x:1", workdir / "files", "y:1").fails("named twice", rc=125)
+    engine("image", "build-from-dir", workdir / "files").fails("has no name", rc=125)
+    engine("image", "import", "--arch", "s390x", workdir / "f.tar", "far").check()
+    assert engine.json("image", "inspect", "far")["images"][0]["config"]["architecture"] == "s390x"
+
+
+def test_damaged_layers_are_named_once(new_engine, workdir):
+    """Whatever reads them."""
+    engine = new_engine(load=False)
+    made = Layout(workdir / "layout")
+    manifest = made.image(layer(entry("x", os.urandom(100_000))), compress="gzip")
+    engine("image", "load", made.index(manifest).path).check()
+    (digest,) = engine.json("image", "ls")["images"][0]["layers"]
+    blob = engine.root / "images/blobs" / digest.replace(":", "/")
+    data = bytearray(blob.read_bytes())
+    data[len(data) // 2] ^= 0xFF
+    os.chmod(blob, 0o644)
+    blob.write_bytes(data)
+    for words in (("save", "-o", workdir / "x.tar", "test:1"), ("convert", "test:1", workdir / "x.aci"), ("save", "--transport", "oci-dir", "-o", workdir / "x", "test:1")):
+        assert engine("image", *words).fails("layer 1 of 1", rc=1).err.count("layer 1 of 1") == 1
+
+
+def test_image_ls_filters(new_engine, workdir):
+    """Those of podman that need nothing but the records."""
+    engine = new_engine(load=False)
+    for number, year in enumerate((2001, 2002, 2003)):
+        plain_layout(workdir / str(year), f"y{year}", config={"created": f"{year}-01-01T00:00:00Z"})
+        engine("image", "load", workdir / str(year)).check()
+
+    def years(*words):
+        return sorted(name.split("/y")[1][:4] for image in engine.json("image", "ls", "-a", *words)["images"] for name in image["names"])
+
+    assert years("--filter", "before=y2002") == ["2001"] and years("--filter", "since=y2002") == ["2003"]
+    assert years("--filter", "until=2002-06-01T00:00:00Z") == ["2001", "2002"]
+    identity = engine.json("image", "inspect", "y2003")["images"][0]["id"]
+    assert years("--filter", f"id={identity}") == years("--filter", f"id={identity.split(':')[1][:6]}") == ["2003"]
+    engine("image", "ls", "--filter", "before=nosuch").fails("'nosuch' is not in the store", rc=1)

@@ -5,6 +5,7 @@ Whatever happens, the store is as it was before or has the whole image, and the 
 
 import base64
 import contextlib
+import hashlib
 import json
 import os
 import pathlib
@@ -658,3 +659,33 @@ def test_window_of_zstd(engine, workdir):
     with Hostile(layout) as registry:
         refused(engine, registry, "window of more than 16 MiB", "recompress")
     engine("image", "load", layout.path).check()
+
+
+@pytest.mark.parametrize("what", ["manifest", "index"])
+def test_documents_named_by_sha512(engine, registry, layout, workdir, what):
+    """What is pinned so keeps that digest: it is found again without asking anybody, also after a pull of the tag."""
+    document = registry.documents["1"][0]
+    media_type = MANIFEST
+    manifest = "sha512:" + hashlib.sha512(document).hexdigest()
+    registry.documents[manifest] = (document, MANIFEST)
+    pinned = manifest
+    if what == "index":
+        entry_of_it = {"mediaType": MANIFEST, "digest": manifest, "size": len(document), "platform": {"os": "linux", "architecture": os.uname().machine}}
+        media_type, document = INDEX, json.dumps({"schemaVersion": 2, "mediaType": INDEX, "manifests": [entry_of_it]}).encode()
+        pinned = "sha512:" + hashlib.sha512(document).hexdigest()
+        registry.documents[pinned] = (document, media_type)
+    name = f"{registry.host}/name@{pinned}"
+    engine("image", "pull", name).check()
+    for _ in range(2):
+        assert engine.json("image", "inspect", name)["images"][0]["manifest_digest"] == manifest
+        assert hashlib.sha512(engine("image", "cat-manifest", name).check().out.encode()).hexdigest() == manifest.split(":")[1]
+        asked = len(registry.requests)
+        engine("run", "--rm", name, "/nothing").fails("no such file", rc=127)
+        engine("run", "--rm", "--pull", "never", name, "/nothing").fails("no such file", rc=127)
+        assert len(registry.requests) == asked
+        engine("image", "pull", registry.name).check()
+    out = workdir / "saved"
+    engine("image", "save", "--transport", "oci-dir", "-o", out, name).check()
+    assert [one["digest"] for one in json.loads((out / "index.json").read_text())["manifests"]] == [manifest]
+    assert (out / "blobs" / manifest.replace(":", "/")).exists()
+    engine("image", "inspect", f"{registry.host}/name@{digest(registry.documents[manifest][0])}").check()

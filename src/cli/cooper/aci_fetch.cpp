@@ -36,6 +36,11 @@ bool is_regular_file(const std::string& path) {
   return info.ok() && S_ISREG(info->st_mode);
 }
 
+// A directory of any other kind has nothing to do with images that are called like it.
+bool is_layout(const std::string& path) {
+  return sys::fstatat(sys::kCwd, path + "/oci-layout", 0).ok() && sys::fstatat(sys::kCwd, path + "/index.json", 0).ok();
+}
+
 WebSession::Over over_of(bool plain_http) {
   return plain_http ? WebSession::Over::kAnything : WebSession::Over::kTls;
 }
@@ -322,16 +327,18 @@ ImageWord classify_image_word(const std::string& word) {
   if (word.starts_with("docker:")) return ImageWord::kRegistry;
   if (is_address(word)) return ImageWord::kAddress;
   if (word.starts_with("file://") || word.starts_with('/') || word.starts_with("./") || word.starts_with("../") ||
-      is_regular_file(word))
+      is_regular_file(word) || is_layout(word))
     return ImageWord::kFile;
   // Names of ACIs begin with a domain, and have neither ports nor digests.
   const auto name = appc::parse_image_name(word);
-  if (!name.ok()) return ImageWord::kRegistry;
+  if (!name.ok()) return word.ends_with(".aci") ? ImageWord::kFile : ImageWord::kRegistry;
   // What would be the version is a port and the rest of a name.
   const auto version = appc::find_value(name->labels, "version");
   if (version && version->find('/') != std::string::npos) return ImageWord::kRegistry;
   const std::string_view host = std::string_view(name->name).substr(0, name->name.find('/'));
   const bool domain = host.find('.') != std::string_view::npos || host == "localhost";
+  // A file that is not there: no domain ends so.
+  if (word.ends_with(".aci") && (!domain || host == word)) return ImageWord::kFile;
   return domain ? ImageWord::kName : ImageWord::kRegistry;
 }
 

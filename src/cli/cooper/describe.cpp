@@ -162,17 +162,19 @@ Result<int> inspect_images(const Context& context, const Args& args) {
   Writer out(Writer::Style::kPretty);
   out.begin_object().key("images").begin_array();
   int status = 0;
+  bool any = false;
   for (const std::string& text : args.positional()) {
     const auto image = store.find(text);
     if (image.ok()) {
       RETURN_IF_ERROR(inspect_image(out, store, *image));
+      any = true;
       continue;
     }
     report(context, image.error());
     status = kExitFailure;
   }
   out.end_array().end_object();
-  RETURN_IF_ERROR(print_json(out));
+  if (any) RETURN_IF_ERROR(print_json(out));
   return status;
 }
 

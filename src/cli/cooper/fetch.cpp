@@ -156,6 +156,20 @@ Status check_signature_flag(const std::string& path, const InsecureOptions& inse
   return {};
 }
 
+// Nobody can be asked for an id; what is here of that id is there already.
+Result<int> fetch_id(const Context& context, const Args& args) {
+  const std::string& word = args.positional().front();
+  ASSIGN_OR_RETURN(const pod::Engine engine, context.engine());
+  ASSIGN_OR_RETURN(const image::Store store, engine.images());
+  auto image = store.find(word);
+  if (!image.ok() && image.error().code() == Errc::kNotFound)
+    return std::move(image).error().with_hint("an id cannot be fetched: give the name of the image, or its address");
+  if (!image.ok()) return std::move(image).error();
+  image->given_names = image->names;
+  RETURN_IF_ERROR(print_loaded(context, {std::move(*image)}, args.enabled("quiet")));
+  return 0;
+}
+
 }  // namespace
 
 Result<std::vector<image::Image>> load_checked(const Context& context, const Args& args, image::Store& store,
@@ -193,6 +207,7 @@ Result<int> fetch_one(const Context& context, const Args& args) {
                      .insecure = {},
                      .trust_keys_from_https = args.enabled("trust-keys-from-https")};
   ASSIGN_OR_RETURN(request.insecure, insecure_options(args));
+  if (image::Store::names_an_id(request.word)) return fetch_id(context, args);
   const ImageWord kind = classify_image_word(request.word);
   if (kind == ImageWord::kRegistry) return elsewhere(context, args, without_docker(request.word), pull);
   if (kind == ImageWord::kFile) {

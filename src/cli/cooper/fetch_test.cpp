@@ -12,12 +12,13 @@ using ::testing::HasSubstr;
 using ::testing::Not;
 
 TEST(FetchWordsTest, WhatANameMeans) {
-  for (const char* name : {"example.com/app", "example.com/app:1.0", "example.com/app,version=1.0,arch=amd64",
-                           "example.com", "localhost/app"})
+  for (const char* name : {"example.com/app", "example.com/app:1.0", "example.com/app.aci",
+                           "example.com/app,version=1.0,arch=amd64", "example.com", "localhost/app"})
     EXPECT_EQ(classify_image_word(name), ImageWord::kName) << name;
   for (const char* url : {"https://example.com/app.aci", "http://example.com/app.aci"})
     EXPECT_EQ(classify_image_word(url), ImageWord::kAddress) << url;
-  for (const char* file : {"/nowhere/app.aci", "./app.aci", "../x", "file:///nowhere/app.aci"})
+  for (const char* file :
+       {"/nowhere/app.aci", "./app.aci", "../x", "file:///nowhere/app.aci", "nosuch.aci", "no/such.aci"})
     EXPECT_EQ(classify_image_word(file), ImageWord::kFile) << file;
   for (const char* name : {"busybox", "library/busybox:1", "docker://example.com/app", "docker:busybox",
                            "localhost:5000/app", "example.com:5000/app:1", "Example.com/app",

@@ -17,7 +17,8 @@
 
 namespace cooper::cli {
 
-constexpr std::array<Flag, 21> kBuildFlags = {{
+constexpr std::array<Flag, 22> kBuildFlags = {{
+    {"tag", 't', "NAME[:TAG]", "name of the image, as the argument"},
     {"from", 0, "IMAGE", "put the layer on top of those of this image"},
     {"entrypoint", 0, "WORD|JSON", "what a container runs: words, one a flag, or a JSON array"},
     {"cmd", 0, "WORD|JSON", "default arguments: words, one a flag, or a JSON array"},
@@ -111,7 +112,11 @@ Result<image::BuildOptions> build_options(const Args& args, const std::optional<
                                           std::int64_t now_ns) {
   image::BuildOptions options;
   options.directory = args.positional().front();
-  options.name = args.positional()[1];
+  const auto tag = args.last("tag");
+  if (tag.has_value() == (args.positional().size() > 1))
+    return Error(Errc::kInvalidArgument, tag ? "the image is named twice: by --tag and as an argument"
+                                             : "the image has no name: give it as an argument, or with --tag");
+  options.name = tag ? *tag : args.positional()[1];
   options.from = args.last("from").value_or("");
   RETURN_IF_ERROR(config_flags(args, options.config));
   RETURN_IF_ERROR(add_pairs(args, "annotation", PairValue::kRequired, options.annotations));

@@ -11,7 +11,7 @@
 
 namespace cooper::cli {
 
-extern const std::array<Flag, 21> kBuildFlags;
+extern const std::array<Flag, 22> kBuildFlags;
 
 // `source_date_epoch`: the variable SOURCE_DATE_EPOCH, which reproducible-builds.org describes.
 Result<image::BuildOptions> build_options(const Args& args, const std::optional<std::string>& source_date_epoch,

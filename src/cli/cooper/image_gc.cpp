@@ -7,12 +7,13 @@
 
 namespace cooper::cli {
 
-constexpr std::array<Flag, 4> kGcFlags = {{
+constexpr std::array<Flag, 5> kGcFlags = {{
     {"all", 'a', "", "images with a name, too, when no container uses them"},
     {"older", 0, "DURATION",
      "only images that came here longer ago: 90m, 12h, 30d; parts of images that pulls have left, too"},
     {"keep", 0, "N", "of the images that would go, keep the N that came last"},
     {"dry-run", 0, "", "remove nothing, and tell what would go"},
+    {"force", 'f', "", "as without it: nobody is asked"},
 }};
 
 Result<image::GcOptions> gc_options(const Args& args, std::int64_t now_unix_ms) {

@@ -16,13 +16,15 @@
 
 namespace cooper::cli {
 
-constexpr std::array<Flag, 6> kLsFlags = {{
+constexpr std::array<Flag, 7> kLsFlags = {{
+    {"all", 'a', "", "as without it: there are no images between the steps of a build"},
     {"quiet", 'q', "", "ids only"},
     {"digests", 0, "", "digests of the manifests, too"},
     {"size", 0, "", "how much of the size other images share, too"},
     {"no-trunc", 0, "", "ids in full"},
-    {"filter", 'f', "KEY=VALUE", "dangling=true (images without a name) or false, reference=PATTERN",
-     Flag::Complete::kWords, "dangling=true dangling=false reference="},
+    {"filter", 'f', "KEY=VALUE",
+     "dangling=true (images without a name) or false, reference=PATTERN, id=ID, until=TIME, before=IMAGE, since=IMAGE",
+     Flag::Complete::kWords, "dangling=true dangling=false reference= id= until= before= since="},
     {"sort", 0, "KEY", "created, id, loaded, name or size (default: loaded, the newest first)", Flag::Complete::kWords,
      "created id loaded name size"},
 }};
@@ -178,7 +180,34 @@ Status keep_named(std::vector<Image>& images, const std::string& text) {
   return {};
 }
 
+namespace {
+
+// When an image that a filter names was created, or the time it says; none: nobody knows.
+Result<std::optional<std::int64_t>> moment_of(const std::vector<Image>& all, std::string_view key,
+                                              const std::string& text) {
+  if (key == "until") {
+    auto moment = parse_moment_ns(text, now_unix_ns());
+    if (!moment.ok()) return Error(Errc::kInvalidArgument, "filter until: " + moment.error().message());
+    return std::optional(*moment);
+  }
+  std::vector<Image> named = all;
+  const Status read = keep_named(named, text);
+  if (!read.ok() || named.empty()) {
+    named = all;
+    std::erase_if(named, [&](const Image& image) { return !image.id.hex().starts_with(text); });
+  }
+  // Of no images at all only the words are looked at.
+  if (all.empty()) return std::optional<std::int64_t>();
+  if (named.size() == 1) return parse_rfc3339_ns(named.front().created);
+  return Error(named.empty() ? Errc::kNotFound : Errc::kInvalidArgument,
+               "filter " + std::string(key) + ": image " + quoted(text) +
+                   (named.empty() ? " is not in the store" : " may be several"));
+}
+
+}  // namespace
+
 Status filter_images(std::vector<Image>& images, const std::vector<std::string>& filters) {
+  const std::vector<Image> all = filters.empty() ? std::vector<Image>() : images;
   std::vector<std::string> references;
   for (const std::string& filter : filters) {
     const auto pair = split_once(filter, '=');
@@ -189,9 +218,20 @@ Status filter_images(std::vector<Image>& images, const std::vector<std::string>&
     } else if (key == "dangling" && (value == "true" || value == "false")) {
       std::erase_if(images,
                     [nameless = value == "true"](const Image& image) { return is_nameless(image) != nameless; });
+    } else if (key == "id") {
+      std::string_view digits = value;
+      if (digits.starts_with("sha256:")) digits.remove_prefix(std::string_view("sha256:").size());
+      std::erase_if(images, [&](const Image& image) { return !image.id.hex().starts_with(digits); });
+    } else if (key == "until" || key == "before" || key == "since") {
+      ASSIGN_OR_RETURN(const auto moment, moment_of(all, key, std::string(value)));
+      std::erase_if(images, [&](const Image& image) {
+        const auto created = parse_rfc3339_ns(image.created);
+        return !created || !moment || (key == "since" ? *created <= *moment : *created >= *moment);
+      });
     } else {
       return Error(Errc::kInvalidArgument, "unknown filter " + quoted(filter))
-          .with_hint("dangling=true, dangling=false or reference=PATTERN");
+          .with_hint(
+              "dangling=true, dangling=false, reference=PATTERN, id=ID, until=TIME, before=IMAGE or since=IMAGE");
     }
   }
   if (references.empty()) return {};

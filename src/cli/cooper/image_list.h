@@ -13,13 +13,14 @@
 
 namespace cooper::cli {
 
-// --quiet --digests --size --no-trunc --filter --sort
-extern const std::array<Flag, 6> kLsFlags;
+// --all --quiet --digests --size --no-trunc --filter --sort
+extern const std::array<Flag, 7> kLsFlags;
 
 // Leaves the images that have a name which is meant by `text`: a repository, a name with its tag, or a pattern. Of each
 // only those names stay.
 Status keep_named(std::vector<image::Image>& images, const std::string& text);
-// KEY=VALUE of --filter: dangling, reference. All must hold; references are alternatives.
+// KEY=VALUE of --filter: dangling, reference, id, until (created before), before and since (created before or after
+// an image among them). All must hold; references are alternatives.
 Status filter_images(std::vector<image::Image>& images, const std::vector<std::string>& filters);
 // By "created", "id", "loaded", "name" or "size"; times and sizes begin with the newest and the largest.
 Status sort_images(std::vector<image::Image>& images, const std::string& key);

@@ -214,7 +214,14 @@ Result<int> convert_image(const Context& context, const Args& args) {
   if (word.empty() && target.transport != Transport::kOciDirectory)
     return Error(Errc::kInvalidArgument, "the name " + quoted(output) + " does not tell what to convert to")
         .with_hint("end it in .aci, .tar or a slash, or use --to " + std::string(kTransportList.view()));
-  return write_images(context, {args.positional().front()}, target, args.enabled("quiet"));
+  const std::string& source = args.positional().front();
+  auto status = write_images(context, {source}, target, args.enabled("quiet"));
+  const bool no_image =
+      !status.ok() && (status.error().code() == Errc::kNotFound || status.error().code() == Errc::kInvalidArgument);
+  if (no_image && sys::fstatat(sys::kCwd, source, 0).ok())
+    return std::move(status).error().with_hint("images of the store are converted: cooper image load " + source +
+                                               " puts in those of the file, and says what they are called");
+  return status;
 }
 
 }  // namespace cooper::cli

@@ -32,14 +32,15 @@ using Kind = PathChange::Kind;
 
 constexpr std::size_t kDefaultLines = 50;
 
-std::string shown_name(const image::Image& image) {
-  const std::string id(image.id.hex().substr(0, 12));
-  return image.names.empty() ? "<none> (" + id + ")" : image.names.front() + " (" + id + ")";
+// What a person writes, or wrote, to name it.
+std::string argument_of(const image::Image& image) {
+  if (!image.given_names.empty()) return image.given_names.front();
+  return image.names.empty() ? std::string(image.id.hex().substr(0, 12)) : image.names.front();
 }
 
-// What a person writes to name it.
-std::string argument_of(const image::Image& image) {
-  return image.names.empty() ? std::string(image.id.hex().substr(0, 12)) : image.names.front();
+std::string shown_name(const image::Image& image) {
+  const std::string id(image.id.hex().substr(0, 12));
+  return (image.names.empty() ? "<none>" : argument_of(image)) + " (" + id + ")";
 }
 
 std::string aspect_name(const AspectChange& change) {

@@ -71,7 +71,7 @@ struct OtherName {
 struct OtherWay {
   std::string_view theirs, hint;
 };
-constexpr std::array<OtherName, 22> kOtherNames = {{{"pull", "image pull"},
+constexpr std::array<OtherName, 24> kOtherNames = {{{"pull", "image pull"},
                                                     {"fetch", "image fetch"},
                                                     {"push", "image push"},
                                                     {"load", "image load"},
@@ -85,6 +85,8 @@ constexpr std::array<OtherName, 22> kOtherNames = {{{"pull", "image pull"},
                                                     {"ls", "ps"},
                                                     {"image list", "image ls"},
                                                     {"image prune", "image gc"},
+                                                    {"image remove", "image rm"},
+                                                    {"trust list", "trust ls"},
                                                     {"container", "ps, run, rm and so on without that word"},
                                                     {"prune", "pod gc, and cooper image gc"},
                                                     {"system", "pod gc, cooper image gc and cooper image df"},
@@ -99,7 +101,10 @@ constexpr std::string_view kRunsOnce =
 constexpr std::string_view kBuildElsewhere =
     "cooper image build-from-dir makes an image of a directory; buildah, podman and docker build those of a "
     "Dockerfile, and cooper image load takes them";
-constexpr std::array<OtherWay, 11> kOtherWays = {{
+constexpr std::string_view kNotSearched = "registries are not searched: podman search and skopeo list-tags do that";
+constexpr std::string_view kNotMounted =
+    "cooper image extract unpacks an image into a directory, cooper run IMAGE COMMAND looks into it";
+constexpr std::array<OtherWay, 22> kOtherWays = {{
     {"create", "make it with cooper pod prepare, start it with cooper pod run-prepared"},
     {"start", kRunsOnce},
     {"restart", kRunsOnce},
@@ -109,7 +114,20 @@ constexpr std::array<OtherWay, 11> kOtherWays = {{
     {"image build", kBuildElsewhere},
     {"commit", kBuildElsewhere},
     {"login", "podman login and docker login write files that cooper image pull and push read; or give them --creds"},
-    {"search", "registries are not searched: podman search and skopeo list-tags do that"},
+    {"logout", "cooper image pull and push read what podman login and docker login wrote: podman logout takes it away"},
+    {"search", kNotSearched},
+    {"image search", kNotSearched},
+    {"image mount", kNotMounted},
+    {"image umount", kNotMounted},
+    {"image unmount", kNotMounted},
+    {"image untag", "cooper image rm NAME takes the name away; the image goes with its last one"},
+    {"untag", "cooper image rm NAME takes the name away; the image goes with its last one"},
+    {"image sign",
+     "skopeo standalone-sign, podman image sign and cosign make signatures; cooper trust and image policy "
+     "say which are asked for"},
+    {"image scp", "cooper image save NAME | ssh HOST cooper image load"},
+    {"image export", "cooper image extract unpacks the root file system, cooper image save writes the image"},
+    {"image render", "the first container unpacks an image, cooper image extract does into a directory"},
     {"update", "limits are set at the start: cooper help run"},
 }};
 

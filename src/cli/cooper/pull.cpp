@@ -3,15 +3,19 @@
 #include <utility>
 
 #include "base/strings.h"
+#include "cli/cooper/command.h"
 #include "cli/cooper/describe.h"
 #include "cli/cooper/image_policy.h"
 #include "cli/cooper/output.h"
+#include "cli/cooper/target.h"
 #include "spec/oci_image/platform.h"
 
 namespace cooper::cli {
 
-constexpr std::array<Flag, 1> kPullFlags = {{
+constexpr std::array<Flag, 3> kPullFlags = {{
     {"platform", 0, "OS/ARCH[/VARIANT]", "which image of several (default: this machine's)"},
+    {"arch", 0, "ARCH", "as --platform, of this operating system or that of --os"},
+    {"os", 0, "OS", "as --platform, of this architecture or that of --arch"},
 }};
 
 namespace {
@@ -89,35 +93,66 @@ pod::FetchImage image_fetcher(const Context& context, WantedImage wanted) {
   };
 }
 
+Result<std::optional<oci_image::Platform>> platform_flags(const Args& args) {
+  const auto whole = args.last("platform");
+  const auto arch = args.last("arch");
+  const auto os = args.last("os");
+  if (whole && (arch || os)) return Error(Errc::kInvalidArgument, "--platform says what --arch and --os say");
+  if (!whole && !arch && !os) return std::optional<oci_image::Platform>();
+  const oci_image::Platform host = oci_image::host_platform();
+  ASSIGN_OR_RETURN(auto platform, oci_image::parse_platform(
+                                      whole ? *whole : os.value_or(host.os) + "/" + arch.value_or(host.architecture)));
+  return std::optional(std::move(platform));
+}
+
+namespace {
+
+void describe_pull(codec::json::Writer& out, const image::PullResult& pulled) {
+  out.begin_object().key("image");
+  describe_image(out, pulled.image);
+  out.field("was_there", pulled.was_there)
+      .field("fetched_layers", static_cast<std::uint64_t>(pulled.fetched_layers))
+      .field("fetched_bytes", pulled.fetched_bytes)
+      .end_object();
+}
+
+}  // namespace
+
 Result<int> pull(const Context& context, const Args& args) {
-  WantedImage request{.image = args.positional().front()};
-  ASSIGN_OR_RETURN(const auto names, registry_names(request.image));
-  if (const auto text = args.last("platform")) {
-    ASSIGN_OR_RETURN(request.platform, oci_image::parse_platform(*text));
+  std::vector<std::vector<oci_image::Reference>> wanted;  // a short name may stand for several
+  for (const std::string& name : args.positional()) {
+    ASSIGN_OR_RETURN(auto names, registry_names(name));
+    wanted.push_back(std::move(names));
   }
+  WantedImage request;
+  ASSIGN_OR_RETURN(request.platform, platform_flags(args));
   ASSIGN_OR_RETURN(request.access, registry_access(args));
   request.signature_policy = args.last("signature-policy").value_or("");
   ASSIGN_OR_RETURN(const pod::Engine engine, context.engine());
   ASSIGN_OR_RETURN(image::Store store, engine.images());
-  ASSIGN_OR_RETURN(const Pulled done, pull_first(context, store, request, names));
-  const image::PullResult& pulled = done.result;
-  if (context.json()) {
-    codec::json::Writer out;
-    out.begin_object().key("image");
-    describe_image(out, pulled.image);
-    out.field("was_there", pulled.was_there)
-        .field("fetched_layers", static_cast<std::uint64_t>(pulled.fetched_layers))
-        .field("fetched_bytes", pulled.fetched_bytes)
-        .end_object();
-    RETURN_IF_ERROR(print_json(out));
-    return 0;
+  const bool several = wanted.size() > 1;
+  codec::json::Writer out;
+  if (several) out.begin_object().key("pulled").begin_array();
+  int status = 0;
+  for (std::size_t i = 0; i < wanted.size(); ++i) {
+    request.image = args.positional()[i];
+    auto pulled = pull_first(context, store, request, wanted[i]);
+    if (!pulled.ok()) {
+      if (!several) return std::move(pulled).error();
+      report(context, pulled.error());
+      status = kExitFailure;
+    } else if (context.json()) {
+      describe_pull(out, pulled->result);
+    } else if (request.access.quiet) {
+      RETURN_IF_ERROR(print(pulled->result.image.id.str() + "\n"));
+    } else {
+      const std::string head = pulled->result.was_there ? "Image is up to date: " : "Pulled image: ";
+      RETURN_IF_ERROR(print(head + pulled->name.str() + "\n"));
+    }
   }
-  if (request.access.quiet) {
-    RETURN_IF_ERROR(print(pulled.image.id.str() + "\n"));
-    return 0;
-  }
-  RETURN_IF_ERROR(print((pulled.was_there ? "Image is up to date: " : "Pulled image: ") + done.name.str() + "\n"));
-  return 0;
+  if (several) out.end_array().end_object();
+  if (context.json()) RETURN_IF_ERROR(print_json(out));
+  return status;
 }
 
 }  // namespace cooper::cli

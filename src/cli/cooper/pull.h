@@ -14,8 +14,10 @@
 
 namespace cooper::cli {
 
-// --platform, beside kRegistryFlags and kPolicyFlags
-extern const std::array<Flag, 1> kPullFlags;
+// --platform --arch --os, beside kRegistryFlags and kPolicyFlags
+extern const std::array<Flag, 3> kPullFlags;
+// What these flags ask for; none: nothing is said.
+Result<std::optional<oci_image::Platform>> platform_flags(const Args& args);
 
 struct WantedImage {
   std::string image = {};  // as the user wrote it

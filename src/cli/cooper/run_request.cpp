@@ -188,7 +188,9 @@ Status set_process(const Args& args, const Surroundings& around, pod::AppRequest
   RETURN_IF_ERROR(add_env_files(args, "env-file", around, app.env));
   RETURN_IF_ERROR(add_env(args, "env", around, app.env));
   if (const auto text = args.last("entrypoint")) {
-    ASSIGN_OR_RETURN(app.entrypoint, parse_entrypoint(*text));
+    auto entrypoint = parse_entrypoint(*text);
+    if (!entrypoint.ok()) return flag_error("entrypoint", *text, entrypoint.error().message());
+    app.entrypoint = std::move(*entrypoint);
   }
   app.working_dir = args.last("workdir").value_or("");
   if (!app.working_dir.empty() && app.working_dir[0] != '/')

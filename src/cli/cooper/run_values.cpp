@@ -266,8 +266,8 @@ Result<std::vector<std::string>> parse_entrypoint(std::string_view text) {
   if (text.empty()) return std::vector<std::string>();
   if (trim(text).starts_with('[')) {
     ASSIGN_OR_RETURN(const codec::json::Document document,
-                     codec::json::Document::parse(std::string(text), "--entrypoint"));
-    return codec::json::Cursor(document.root(), "--entrypoint").strings();
+                     codec::json::Document::parse(std::string(text), "array of words"));
+    return codec::json::Cursor(document.root(), "array of words").strings();
   }
   return std::vector<std::string>{std::string(text)};
 }

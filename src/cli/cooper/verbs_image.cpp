@@ -39,13 +39,18 @@ constexpr std::array<Flag, 7> kLoadFlags = {{
     kInsecureFlag,
     {"quiet", 'q', "", "no progress; only ids"},
 }};
-constexpr std::array<Flag, 3> kImportFlags = {{
+constexpr std::array<Flag, 6> kImportFlags = {{
+    {"platform", 0, "OS/ARCH[/VARIANT]", "which machines it is for (default: this one's kind)"},
+    {"arch", 0, "ARCH", "as --platform, of this operating system or that of --os"},
+    {"os", 0, "OS", "as --platform, of this architecture or that of --arch"},
     {"change", 'c', "INSTRUCTION",
      "CMD, ENTRYPOINT, ENV, WORKDIR, USER, LABEL, STOPSIGNAL, EXPOSE or VOLUME, as in a Dockerfile"},
     {"message", 'm', "TEXT", "for the image's history"},
     {"quiet", 'q', "", "no progress; only the id"},
 }};
-constexpr std::array<Flag, 1> kRmFlags = {{{"force", 'f', "", "also an id that has several names"}}};
+constexpr std::array<Flag, 2> kRmFlags = {
+    {{"all", 'a', "", "all images"},
+     {"force", 'f', "", "also an id that has several names; what is not there is no failure"}}};
 constexpr std::array<Flag, 2> kCatFlags = {
     {{"image-config", 0, "", "the image's configuration instead of its manifest"},
      {"oci", 0, "", "of an ACI the manifest of its layers"}}};
@@ -102,6 +107,7 @@ Result<int> import(const Context& context, const Args& args) {
   options.source.path = args.positional().front();
   options.source.transport = image::Transport::kRootfsTar;
   if (args.positional().size() > 1) options.source.name = args.positional()[1];
+  ASSIGN_OR_RETURN(options.source.platform, platform_flags(args));
   options.changes = args.all("change");
   options.message = args.last("message").value_or("");
   if (options.source.path == "-" && io::is_terminal(BorrowedFd(STDIN_FILENO))) {
@@ -133,10 +139,28 @@ Status print_removed(const std::vector<std::string>& untagged, const std::vector
   return print_json(out);
 }
 
+// Every name, and the ids of what has none.
+Result<std::vector<std::string>> all_references(const image::Store& store) {
+  ASSIGN_OR_RETURN(const auto images, store.list(image::Store::Detail::kNames));
+  std::vector<std::string> out;
+  for (const image::Image& image : images) {
+    out.insert(out.end(), image.names.begin(), image.names.end());
+    if (image.names.empty()) out.push_back(image.id.str());
+  }
+  return out;
+}
+
 Result<int> rm(const Context& context, const Args& args) {
+  const bool all = args.enabled("all");
+  if (all != args.positional().empty())
+    return Error(Errc::kInvalidArgument, all ? "--all and images by name contradict each other" : "no image is named");
   RETURN_IF_ERROR(check_images(args.positional()));
   ASSIGN_OR_RETURN(image::Store store, open_store(context));
-  ASSIGN_OR_RETURN(const auto each, store.remove_all(args.positional(), args.enabled("force")));
+  std::vector<std::string> references = args.positional();
+  if (all) {
+    ASSIGN_OR_RETURN(references, all_references(store));
+  }
+  ASSIGN_OR_RETURN(const auto each, store.remove_all(references, args.enabled("force")));
   int status = 0;
   std::vector<std::string> untagged;
   std::vector<std::string> deleted;
@@ -181,6 +205,15 @@ Result<int> tag(const Context& context, const Args& args) {
     RETURN_IF_ERROR(print_one(image));
   }
   return 0;
+}
+
+Result<int> exists(const Context& context, const Args& args) {
+  RETURN_IF_ERROR(check_images(args.positional()));
+  ASSIGN_OR_RETURN(const image::Store store, open_store(context));
+  auto image = store.find(args.positional().front());
+  if (image.ok()) return 0;
+  if (image.error().code() == Errc::kNotFound) return kExitFailure;
+  return std::move(image).error();
 }
 
 Result<int> cat_manifest(const Context& context, const Args& args) {
@@ -244,7 +277,7 @@ namespace {
 const Command& build_command() {
   static const Command kCommand = {
       .path = "image build-from-dir",
-      .usage = "DIR NAME[:TAG]",
+      .usage = "DIR [NAME[:TAG]]",
       .summary = "make an image of the files of a directory",
       .description =
           "All of DIR becomes one layer, alone or with --from on top of another image: owners, modes, times, "
@@ -252,7 +285,7 @@ const Command& build_command() {
           "name, and sockets. The same files and flags give the same digests. No symbolic link is followed, and a "
           "file that changes meanwhile ends it.",
       .flags = {kBuildFlags, kPolicyFlags},
-      .min_args = 2,
+      .min_args = 1,
       .max_args = 2,
       .handler = build_from_dir,
       .completes = Completes::kFiles,
@@ -319,7 +352,7 @@ std::span<const Command> transfer_commands() {
         .completes = Completes::kImages,
         .later = Completes::kFiles},
        {.path = "image pull",
-        .usage = "NAME[:TAG|@DIGEST]",
+        .usage = "NAME[:TAG|@DIGEST]...",
         .summary = "fetch an image from a registry",
         .description =
             "NAME is registry[:port]/name; without a registry it is one of docker.io. What the store has is not "
@@ -328,7 +361,6 @@ std::span<const Command> transfer_commands() {
             "--authfile, /etc/cooper/auth.d, and the files of podman login and docker login.",
         .flags = {kPullFlags, kRegistryFlags, kPolicyFlags},
         .min_args = 1,
-        .max_args = 1,
         .handler = pull},
        {.path = "image fetch",
         .usage = "NAME|URL|FILE...",
@@ -379,7 +411,7 @@ std::span<const Command> transfer_commands() {
 
 // Images that are here.
 std::span<const Command> image_commands() {
-  static const std::array<Command, 11> kCommands = {{
+  static const std::array<Command, 12> kCommands = {{
       {.path = "image ls",
        .usage = "[NAME[:TAG]|PATTERN]",
        .summary = "list images, all or those of a name",
@@ -442,7 +474,6 @@ std::span<const Command> image_commands() {
        .usage = "IMAGE...",
        .summary = "remove names, and images that have none left",
        .flags = {kRmFlags},
-       .min_args = 1,
        .handler = rm,
        .completes = Completes::kImages},
       {.path = "image tag",
@@ -450,6 +481,14 @@ std::span<const Command> image_commands() {
        .summary = "give an image further names",
        .min_args = 2,
        .handler = tag,
+       .completes = Completes::kImages},
+      {.path = "image exists",
+       .usage = "IMAGE",
+       .summary = "tell by the exit status whether the store has an image",
+       .min_args = 1,
+       .max_args = 1,
+       .handler = exists,
+       .exits = "0 when it is there, 1 when it is not, or 125 for a wrong command line",
        .completes = Completes::kImages},
       {.path = "image cat-manifest",
        .usage = "IMAGE",

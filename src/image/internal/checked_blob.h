@@ -19,6 +19,9 @@ namespace cooper::image {
 // Called for each piece of a blob with its size; an error ends the reading.
 using ReadStep = std::function<Status(std::uint64_t bytes)>;
 
+// The error says which blob it is about, once.
+Error of_blob(Error error, const std::string& what);
+
 // A blob as it is stored. The read that would say that the end is reached fails instead (Errc::kCorrupt) when digest or
 // size are wrong.
 class CheckedBlob final : public codec::ByteSource {

@@ -27,7 +27,8 @@ struct ImagePlan {
   std::string config_bytes;
   oci_image::ImageConfig config;
   Digest config_digest;
-  std::string manifest_bytes;  // empty: made when the layers are known
+  std::string manifest_bytes;                  // empty: made when the layers are known
+  std::optional<Digest> manifest_digest = {};  // by which it was named; none: its SHA-256
   std::optional<Digest> index_digest = {};
   std::vector<LayerPlan> layers;
   std::optional<Digest> id = {};  // of the image; none: that of its configuration

@@ -20,6 +20,7 @@ namespace cooper::image {
 class Records {
  public:
   explicit Records(BorrowedFd store) : store_(store) {}
+  BorrowedFd store() const { return store_; }
 
   // nullopt when there is none. A record that cannot be read (a power cut before it was flushed) counts as none.
   Result<std::optional<Image>> image(const Digest& id) const;

@@ -41,7 +41,8 @@ Status check_layer_media_type(std::string_view media_type) {
   if (media_type.find(".nondistributable.") != std::string_view::npos ||
       media_type.find(".foreign.") != std::string_view::npos) {
     return Error(Errc::kUnsupported,
-                 "layer of type " + quoted(media_type) + " is foreign: its bytes are not part of the image");
+                 "layer of type " + quoted(media_type) + " is foreign: its bytes are not part of the image")
+        .with_hint("only whoever made the layer gives it out: take an image without it, or build one anew");
   }
   return Error(Errc::kUnsupported, "layer of type " + quoted(media_type) + " is not a file system layer");
 }

@@ -1,6 +1,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "spec/oci_image/machine.h"
 #include "spec/oci_image/media_types.h"
 #include "spec/oci_image/parse.h"
 #include "spec/oci_image/platform.h"
@@ -64,6 +65,20 @@ TEST(Reference, RefusesBadNames) {
   EXPECT_EQ(name_of(std::string("a\0b", 3)), "error");
 }
 
+TEST(Reference, NoNameReadsAsAnId) {
+  for (const std::string& text :
+       {"sha256:" + kA, "sha512:" + kA + kB, std::string("sha256:abcdef"), std::string("sha256"),
+        "docker.io/library/sha256:" + kA, std::string("q.io/x/sha512:1"), kA + ":1", kA + kB, "sha512-" + kA + kB,
+        "localhost/sha512-" + kA + kB}) {
+    const auto reference = parse_reference(text);
+    ASSERT_FALSE(reference.ok()) << text;
+    EXPECT_THAT(reference.error().message(), HasSubstr("like the id of an image")) << text;
+  }
+  for (const std::string& text : {std::string("sha256/a:1"), std::string("q.io/a:sha256-" + kA + ".sig"), "q.io/" + kA,
+                                  std::string("sha512-abc"), std::string("sha1:1")})
+    EXPECT_TRUE(parse_reference(text).ok()) << text;
+}
+
 TEST(Reference, ShortNamesStandForLocalAndHubNames) {
   std::vector<std::string> names;
   for (const Reference& reference : candidates(*parse_reference("busybox"))) names.push_back(reference.name());
@@ -83,6 +98,35 @@ TEST(Platform, ParsesWordsOfAllWorlds) {
   EXPECT_FALSE(parse_platform("a/b/c/d").ok());
   EXPECT_FALSE(parse_platform("").ok());
   EXPECT_FALSE(parse_platform("arm64/").ok());
+}
+
+TEST(Platform, WhatAnImageDoesNotNameMayBeAny) {
+  const Platform wanted = *parse_platform("linux/arm64");
+  const auto offered = [](std::string_view os, std::string_view architecture) {
+    return Platform{.architecture = std::string(architecture), .os = std::string(os), .variant = ""};
+  };
+  for (const Platform& one : {offered("linux", ""), offered("", "arm64"), offered("", "")})
+    EXPECT_GE(match_platform(wanted, one).value_or(-1), 1000) << to_string(one);
+  for (const Platform& one : {offered("windows", ""), offered("", "amd64")})
+    EXPECT_EQ(match_platform(wanted, one), std::nullopt) << to_string(one);
+}
+
+TEST(Platform, LevelsOfAmd64) {
+  constexpr std::uint32_t kAll = 0xffffffff;
+  constexpr std::uint64_t kState = 0xe7;
+  EXPECT_EQ(amd64_level({}), 1);
+  EXPECT_EQ(amd64_level({.basic_ecx = kAll & ~(1U << 27U), .structured_ebx = kAll, .extended_ecx = kAll}), 2);
+  EXPECT_EQ(amd64_level({.basic_ecx = kAll, .structured_ebx = kAll, .extended_ecx = kAll}), 2) << "nobody saves AVX";
+  const CpuWords no_512{.basic_ecx = kAll, .structured_ebx = 0x128, .extended_ecx = kAll, .saved_state = kState};
+  EXPECT_EQ(amd64_level(no_512), 3);
+  CpuWords all{.basic_ecx = kAll, .structured_ebx = kAll, .extended_ecx = kAll, .saved_state = 7};
+  EXPECT_EQ(amd64_level(all), 3) << "nobody saves the masks";
+  all.saved_state = kState;
+  EXPECT_EQ(amd64_level(all), 4);
+  all.extended_ecx = 0;
+  EXPECT_EQ(amd64_level(all), 1);
+  const Platform machine = machine_platform();
+  EXPECT_TRUE(match_platform(machine, host_platform()));
 }
 
 TEST(Platform, NewerMachinesRunOlderImages) {

@@ -43,6 +43,9 @@ bool is_architecture(const std::string& word) {
          std::ranges::find(kAliases, word, &Alias::name) != kAliases.end();
 }
 
+// Worse than any variant.
+constexpr int kGuess = 1000;
+
 // "v7" -> 7; 0 when there is none or it is no number.
 int variant_number(std::string_view variant) {
   if (!variant.starts_with('v')) return 0;
@@ -101,7 +104,7 @@ Result<Platform> parse_platform(std::string_view text) {
   const Platform host = host_platform();
   Platform out;
   if (parts.size() == 1) {
-    if (parts[0] == "linux") return host;
+    if (parts[0] == "linux") return machine_platform();
     if (!is_architecture(to_lower(parts[0])))
       return Error(Errc::kInvalidArgument, "platform " + quoted(text) + " is no architecture that is known")
           .with_hint("amd64, arm64, arm, 386, riscv64, ppc64le, s390x are some; of another one write OS/ARCH");
@@ -114,9 +117,9 @@ Result<Platform> parse_platform(std::string_view text) {
   return normalize(std::move(out));
 }
 
-std::optional<int> match_platform(const Platform& wanted_raw, const Platform& offered_raw) {
-  const Platform wanted = normalize(wanted_raw);
-  const Platform offered = normalize(offered_raw);
+namespace {
+
+std::optional<int> match_named(const Platform& wanted, const Platform& offered) {
   if (wanted.os != offered.os || wanted.architecture != offered.architecture) return std::nullopt;
   if (wanted.variant == offered.variant) return 0;
   const int have = wanted.variant.empty() ? 1 : variant_number(wanted.variant);
@@ -131,6 +134,24 @@ std::optional<int> match_platform(const Platform& wanted_raw, const Platform& of
   if (offered.variant.empty()) return 1;
   if (wanted.variant.empty()) return 10 + need;
   return std::nullopt;
+}
+
+}  // namespace
+
+std::optional<int> match_platform(const Platform& wanted, const Platform& offered) {
+  Platform assumed = offered;
+  int guesses = 0;
+  if (assumed.os.empty()) {
+    assumed.os = wanted.os;
+    ++guesses;
+  }
+  if (assumed.architecture.empty()) {
+    assumed.architecture = wanted.architecture;
+    assumed.variant = wanted.variant;
+    ++guesses;
+  }
+  const auto score = match_named(normalize(wanted), normalize(std::move(assumed)));
+  return score ? std::optional(*score + guesses * kGuess) : score;
 }
 
 bool is_attestation(const Descriptor& descriptor) {

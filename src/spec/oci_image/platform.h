@@ -12,6 +12,8 @@ namespace cooper::spec::oci_image {
 
 // The platform this program was built for. ARM variants: the oldest the build supports.
 Platform host_platform();
+// The same with what this very processor adds: of amd64 the highest variant (v2 to v4) that it has. Asks the processor.
+Platform machine_platform();
 // "linux/arm64/v8", "arm64", "linux"; names of other worlds (x86_64, aarch64, armhf, i386) become GOARCH words, missing
 // parts those of the host.
 Result<Platform> parse_platform(std::string_view text);
@@ -19,6 +21,7 @@ Result<Platform> parse_platform(std::string_view text);
 Platform normalize(Platform platform);
 
 // How well an image for `offered` runs where `wanted` is asked for: 0 is exact, larger is worse; nullopt: not at all.
+// An operating system or architecture that an image does not name may be any.
 std::optional<int> match_platform(const Platform& wanted, const Platform& offered);
 
 // True for descriptors that are never an image to run: attestations, "unknown/unknown".

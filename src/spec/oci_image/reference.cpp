@@ -68,6 +68,16 @@ bool looks_like_registry(std::string_view component) {
          std::ranges::any_of(component, is_upper);
 }
 
+// What would be taken for the id of an image, or its beginning: "sha256:1234", "sha512-<128 digits>", "<64 digits>".
+bool reads_as_id(const Reference& reference, std::string_view repository) {
+  const std::size_t slash = repository.rfind('/');
+  const std::string_view last = slash == std::string_view::npos ? repository : repository.substr(slash + 1);
+  if (last == "sha256" || last == "sha512") return true;
+  const bool digits_alone = reference.registry.empty() && slash == std::string_view::npos;
+  if (digits_alone && (last.size() == 64 || last.size() == 128) && all_lower_hex(last)) return true;
+  return last.size() == 7 + 128 && last.starts_with("sha512-") && all_lower_hex(last.substr(7));
+}
+
 // What other things are written like, so that the message is about them and not about a bad registry.
 Status check_is_name(std::string_view text, std::string_view rest) {
   if (rest.empty()) return bad(text, "is empty");
@@ -129,8 +139,7 @@ Result<Reference> parse_reference(std::string_view text) {
     const bool upper = std::ranges::any_of(component, is_upper);
     return bad(text, upper ? "must be lower case" : "has a bad component " + quoted(component));
   }
-  if (out.registry.empty() && rest.size() == 64 && all_lower_hex(rest))
-    return bad(text, "cannot be 64 hexadecimal digits: that is an image id");
+  if (reads_as_id(out, rest)) return bad(text, "is written like the id of an image, which no name may be");
   out.repository = rest;
   if (out.registry == "index.docker.io") out.registry = kDockerHub;
   if (out.registry == kDockerHub && out.repository.find('/') == std::string::npos) out.repository.insert(0, "library/");

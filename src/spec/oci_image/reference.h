@@ -34,7 +34,7 @@ struct Reference {
 
 // The first component is the registry when it has a dot, a colon or an upper-case letter or is "localhost".
 // "docker.io/busybox" is "docker.io/library/busybox", "index.docker.io" is "docker.io". kDockerScheme before it says
-// nothing new.
+// nothing new. What reads as an image's id is no name: none can stand in the way of an id.
 // Errc::kInvalidArgument says which part is wrong.
 Result<Reference> parse_reference(std::string_view text);
 

@@ -277,6 +277,7 @@ def named(name, outcome, text):
 for title, text in {
     "dotdot": "../../../etc/passwd:1", "dots": "x/../../y:1", "absolute": "/etc/passwd:1", "control": "x\x1b[31m\n:1", "nul-like": "x%00y:1", "tag-dotdot": "x:../1", "long": "x" * 300 + ":1",
     "tag-long": "x:" + "y" * 200, "plus": "a+b+c:1", "space": "a b:1", "not-ascii": "caf\u00e9:1", "dash": "--force", "two-tags": "x:1:2", "only-tag": ":1",
+    "id": "sha256:" + "0" * 64, "id-begins": "sha256:abcdef", "id-of-hub": "docker.io/library/sha256:" + "0" * 64, "id-of-aci": "sha512-" + "0" * 128,
 }.items():  # fmt: skip
     named(title, refused("name"), text)
 

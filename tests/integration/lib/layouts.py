@@ -101,6 +101,7 @@ class Layout:
             "rootfs": {"type": "layers", "diff_ids": [digest(data) for data in layers]},
             **(config or {}),
         }
+        document = {key: value for key, value in document.items() if value is not None}
         body = {
             "schemaVersion": 2,
             "mediaType": MANIFEST,
