@@ -29,6 +29,7 @@ Result<std::string> without_layers(const std::string& config_bytes) {
     const auto [name, value] = document.root().member(i);
     if (name != "rootfs") out.key(name).value(value);
   }
+  out.key("rootfs").begin_object().field("type", "layers").key("diff_ids").begin_array().end_array().end_object();
   out.end_object();
   return out.take();
 }

@@ -88,7 +88,7 @@ std::vector<std::string> describe(const TransferProgress& layer, std::uint64_t r
 }
 
 std::string line_of(const TransferProgress& layer, std::uint64_t rate, std::size_t name_width, std::size_t columns) {
-  const std::string name = shorten(short_digest(layer.digest), std::max<std::size_t>(columns / 2, 8));
+  const std::string name = shorten(short_digest(layer.digest), std::max<std::size_t>(columns / 2, 12));
   const std::vector<std::string> texts = describe(layer, rate);
   const auto fits = [&](const std::string& text) { return name.size() + 2 + text.size() <= columns; };
   const auto found = std::ranges::find_if(texts, fits);
@@ -149,11 +149,10 @@ std::string LayerLines::clear(unsigned columns) {
 // The rate of the last seconds rather than of all the time: what has slowed down shows.
 void LayerLines::measure(const TransferProgress& layer, std::int64_t now_ms) {
   if (!is_working(layer)) return;
-  const auto [found, first] = seen_.try_emplace(layer.digest);
-  Seen& seen = found->second;
+  Seen& seen = seen_[layer.digest];
   if (seen.first_ms == 0 || layer.done_bytes < seen.mark_bytes) {
     seen.first_ms = seen.mark_ms = seen.told_ms = now_ms;
-    seen.mark_bytes = std::max(layer.had_bytes, first ? layer.had_bytes : layer.done_bytes);
+    seen.mark_bytes = layer.done_bytes;
     seen.rate = 0;
     return;
   }

@@ -41,9 +41,9 @@ std::string one_line(LayerLines& lines, const Item& item, std::int64_t now_ms, u
 TEST(ProgressLayout, HasABarRateAndTimeLeft) {
   LayerLines lines(Where::kTerminal);
   EXPECT_EQ(one_line(lines, running(0, 100 * kMiB), 1000, 80),
-            "0123456789ab  [>                    ]    0% of 100 MiB");
+            "0123456789ab  [>                    ]    0% of 100.0 MiB");
   EXPECT_EQ(one_line(lines, running(50 * kMiB, 100 * kMiB), 3000, 80),
-            "0123456789ab  [==========>          ]   50% of 100 MiB  25.0 MiB/s  3 s left");
+            "0123456789ab  [==========>          ]   50% of 100.0 MiB  25.0 MiB/s  3 s left");
   const std::string done =
       one_line(lines, {.digest = "0123456789ab", .state = State::kDone, .total_bytes = 7}, 4000, 80);
   EXPECT_EQ(done, "0123456789ab  complete, 7 B");
@@ -52,7 +52,7 @@ TEST(ProgressLayout, HasABarRateAndTimeLeft) {
 TEST(ProgressLayout, TheRateIsThatOfTheLastSeconds) {
   LayerLines lines(Where::kTerminal);
   (void)one_line(lines, running(0, 1000 * kMiB), 1000, 80);
-  EXPECT_THAT(one_line(lines, running(100 * kMiB, 1000 * kMiB), 2000, 80), HasSubstr("100 MiB/s"));
+  EXPECT_THAT(one_line(lines, running(100 * kMiB, 1000 * kMiB), 2000, 80), HasSubstr("100.0 MiB/s"));
   for (std::int64_t now = 3000; now <= 30'000; now += 1000)
     (void)one_line(lines, running(100 * kMiB + static_cast<std::uint64_t>(now) * 1024, 1000 * kMiB), now, 80);
   EXPECT_THAT(one_line(lines, running(131 * kMiB, 1000 * kMiB), 30'000, 80), Not(HasSubstr("0 MiB/s")));
@@ -109,8 +109,8 @@ TEST(ProgressLayout, PlainLinesComeOnlyOfWhatTakesLong) {
   for (std::int64_t now = 1000; now <= 12'000; now += 100)
     all += lines.work(std::array{running(static_cast<std::uint64_t>(now) * 1024, 100 * kMiB)}, now, 24, 80);
   EXPECT_EQ(all,
-            "0123456789ab  5% of 100 MiB  1000 KiB/s  1 min 37 s left\n"
-            "0123456789ab  10% of 100 MiB  1000 KiB/s  1 min 32 s left\n");
+            "0123456789ab  5% of 100.0 MiB  1000.0 KiB/s  1 min 37 s left\n"
+            "0123456789ab  10% of 100.0 MiB  1000.0 KiB/s  1 min 32 s left\n");
   EXPECT_EQ(lines.work(std::array{running(kMiB, kMiB)}, 12'100, 24, 80), "");
   LayerLines none(Where::kNowhere);
   EXPECT_EQ(none.work(std::array{running(kMiB, kMiB)}, 100'000, 24, 80), "");
