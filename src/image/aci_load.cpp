@@ -4,6 +4,7 @@
 #include "codec/compression.h"
 #include "codec/digest.h"
 #include "image/internal/aci.h"
+#include "image/internal/build_config.h"
 #include "image/internal/intake.h"
 #include "image/internal/layer_path.h"
 #include "image/internal/load.h"
@@ -295,13 +296,16 @@ Result<std::string> AciLoader::user() const {
 
 Result<ImagePlan> AciLoader::plan(const Digest& id, const std::vector<Image>& dependencies) {
   ASSIGN_OR_RETURN(const std::string user, this->user());
+  Noted noted = read_notes(manifest_);
   ImagePlan out{.names = {},
                 .config_bytes = {},
                 .config = config_of(manifest_, user),
                 .config_digest = id,
                 .manifest_bytes = {},
+                .annotations = std::move(noted.annotations),
                 .layers = {},
                 .id = id};
+  apply_notes(noted, manifest_, out.config);
   ASSIGN_OR_RETURN(out.names, names());
   for (const Layer& layer : layers_) {
     out.layers.push_back({blob_path(layer.digest), layer.diff_id, layer.digest, layer.size_bytes});
@@ -316,6 +320,9 @@ Result<ImagePlan> AciLoader::plan(const Digest& id, const std::vector<Image>& de
                                 .created_by = "ACI " + appc::print_image_name(manifest_.name, manifest_.labels),
                                 .comment = {}});
   out.config_bytes = oci_image::print(out.config);
+  if (!noted.config_bytes.empty()) {
+    ASSIGN_OR_RETURN(out.config_bytes, print_over_base(out.config, noted.config_bytes));
+  }
   out.config_digest = codec::digest_of(out.config_bytes);
   return out;
 }

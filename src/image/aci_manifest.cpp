@@ -89,14 +89,12 @@ void add_slots(const oci_image::ImageConfig& config, appc::App& app) {
   }
   Names ports;
   for (const std::string& text : config.exposed_ports) {
-    const auto parts = split_once(text, '/').value_or(std::pair(std::string_view(text), std::string_view("tcp")));
-    const auto number = parse_number<std::uint16_t>(parts.first);
-    if (!number || *number == 0 || (parts.second != "tcp" && parts.second != "udp")) continue;
-    const std::string protocol(parts.second);
-    app.ports.push_back({.name = ports.unique(std::to_string(*number) + "-" + protocol),
-                         .protocol = protocol,
-                         .port = *number,
-                         .count = 1,
+    const auto range = read_ports(text);
+    if (!range) continue;
+    app.ports.push_back({.name = ports.unique(std::to_string(range->first) + "-" + range->protocol),
+                         .protocol = range->protocol,
+                         .port = range->first,
+                         .count = range->count,
                          .socket_activated = false});
   }
 }

@@ -4,13 +4,18 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <map>
+#include <string>
+
 #include "codec/internal/tar_fixture.h"
 #include "image/internal/aci_export.h"
+#include "image/internal/build_config.h"
 #include "image/internal/test_fixture.h"
 #include "image/save.h"
 #include "spec/appc/names.h"
 #include "spec/appc/parse.h"
 #include "spec/appc/print.h"
+#include "spec/oci_image/print.h"
 
 namespace cooper::image {
 namespace {
@@ -188,6 +193,41 @@ TEST(Aci, ConfigurationsGoThereAndBack) {
   EXPECT_EQ(back.volumes, before.volumes);
   EXPECT_EQ(back.labels, before.labels);
   EXPECT_EQ(back.env, (std::vector<std::string>{"B=x=y", "A=2"}));
+}
+
+TEST(Aci, WhatItHasNoWordsForComesBackFromNotes) {
+  const Image image{.id = codec::digest_of("id"), .manifest_digest = codec::digest_of("manifest")};
+  oci_image::ImageConfig config = sample_config();
+  config.exposed_ports = {"8000-8010/tcp", "53/udp"};
+  config.platform.variant = "v6";
+  config.history = {{.created = {}, .created_by = "RUN x", .comment = {}},
+                    {.created = {}, .created_by = "CMD", .comment = {}, .empty_layer = true}};
+  std::string bytes = oci_image::print(config);
+  bytes.insert(bytes.find("\"config\":{") + 10, R"("Healthcheck":{"Test":["NONE"]},"Shell":["/bin/x"],)");
+  auto manifest = aci_manifest_of(image, config, "", {});
+  EXPECT_EQ(manifest.app->ports.at(0).count, 11);
+  add_notes(bytes, {{"some.note", "x"}}, manifest);
+  const auto parsed = appc::parse_image_manifest(appc::print(manifest), "manifest");
+  ASSERT_TRUE(parsed.ok()) << parsed.error().message();
+  const Noted noted = read_notes(*parsed);
+  EXPECT_EQ(noted.annotations, (std::map<std::string, std::string>{{"some.note", "x"}}));
+  auto back = config_of(*parsed, "7:8");
+  EXPECT_EQ(back.exposed_ports.size(), 12U);
+  apply_notes(noted, *parsed, back);
+  EXPECT_EQ(back.exposed_ports, config.exposed_ports);
+  EXPECT_EQ(back.platform, config.platform);
+  ASSERT_EQ(back.history.size(), 2U);
+  EXPECT_TRUE(back.history[0].empty_layer);
+  EXPECT_EQ(back.history[0].created_by, "RUN x");
+  const auto text = print_over_base(back, noted.config_bytes);
+  ASSERT_TRUE(text.ok());
+  EXPECT_THAT(*text, HasSubstr(R"("Healthcheck":{"Test":["NONE"]})"));
+  EXPECT_THAT(*text, HasSubstr(R"("Shell":["/bin/x"])"));
+  // A manifest that was changed afterwards counts.
+  manifest.app->ports.pop_back();
+  auto changed = config_of(manifest, "7:8");
+  apply_notes(noted, manifest, changed);
+  EXPECT_EQ(changed.exposed_ports.size(), 11U);
 }
 
 TEST(Aci, ALoneCommandStaysOne) {

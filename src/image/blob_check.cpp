@@ -55,11 +55,23 @@ class Witness final : public codec::ByteSource {
 
 BlobCheck::BlobCheck(BorrowedFd store, const ReadWatch& watch) : store_(store), watch_(watch) {
   step_ = [this](std::uint64_t bytes) -> Status {
-    done_bytes_ += bytes;
+    Amount& amount = amounts_[shown_];
+    amount.done += bytes;
     if (watch_.cancelled && watch_.cancelled()) return Error(Errc::kCancelled, "reading was cancelled", ECANCELED);
-    if (watch_.progress) watch_.progress(shown_, done_bytes_);
+    if (watch_.progress) watch_.progress(shown_, amount.done, std::max(amount.done, amount.likely));
     return {};
   };
+}
+
+void BlobCheck::announce(const std::string& what, std::uint64_t likely_bytes) {
+  Amount& amount = amounts_[what];
+  amount.likely = likely_bytes;
+  if (watch_.progress) watch_.progress(what, amount.done, std::max(amount.done, amount.likely));
+}
+
+void BlobCheck::end(const std::string& what) const {
+  const auto amount = amounts_.find(what);
+  if (watch_.progress && amount != amounts_.end()) watch_.progress(what, amount->second.done, amount->second.done);
 }
 
 Result<bool> BlobCheck::is_missing(VerifiedImage& report, const Digest& digest) {

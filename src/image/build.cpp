@@ -143,7 +143,7 @@ Result<Base> Builder::take_base() {
 
 Status Builder::step(std::uint64_t written) const {
   if (options_.cancelled && options_.cancelled()) return Error(Errc::kCancelled, "interrupted", ECANCELED);
-  if (options_.progress) options_.progress("layer", written, 0);
+  if (options_.progress) options_.progress("packing", written, 0);
   return {};
 }
 

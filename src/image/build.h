@@ -47,7 +47,7 @@ struct BuildOptions {
   // Asked about the open directory before anything in it is read; an error ends the work.
   std::function<Status(BorrowedFd directory)> admit = {};
   // Bytes of the directory read; total 0: not known. Called from one thread at a time.
-  std::function<void(std::string_view what, std::uint64_t done_bytes, std::uint64_t total_bytes)> progress = {};
+  Progress progress = {};
   // Files that are left out although nobody asked for it.
   std::function<void(const std::string& path, std::string_view why)> skipped = {};
   // Asked now and then; true ends it with Errc::kCancelled.

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <map>
 #include <vector>
 
 #include "codec/stream.h"
@@ -28,12 +29,15 @@ Result<std::vector<PathChange>> diff_images(BorrowedFd store, const Image& befor
   ASSIGN_OR_RETURN(const Pinned pinned, Pinned::take(store, references));
   const std::vector<PinnedLayer>& old = pinned.images().front().layers;
   const std::vector<PinnedLayer>& now = pinned.images().back().layers;
-  std::uint64_t done = 0;
+  std::map<const Image*, std::uint64_t> done;
+  std::map<const Image*, std::uint64_t> total;
   const Image* reading = &before;
   const ReadStep step = [&](std::uint64_t bytes) -> Status {
-    done += bytes;
+    done[reading] += bytes;
     if (watch.cancelled && watch.cancelled()) return Error(Errc::kCancelled, "reading was cancelled", ECANCELED);
-    if (watch.progress) watch.progress(reading->names.empty() ? reading->id.str() : reading->names.front(), done);
+    if (watch.progress)
+      watch.progress(reading->names.empty() ? reading->id.str() : reading->names.front(), done[reading],
+                     total[reading]);
     return {};
   };
   const auto add = [&](const Image& image, const PinnedLayer& layer, FileModel& model) -> Status {
@@ -45,6 +49,8 @@ Result<std::vector<PathChange>> diff_images(BorrowedFd store, const Image& befor
   std::size_t shared = 0;
   while (shared < std::min(old.size(), now.size()) && old[shared].diff_id == now[shared].diff_id) ++shared;
   if (shared == old.size() && shared == now.size()) return std::vector<PathChange>();
+  for (const PinnedLayer& layer : old) total[&before] += layer.blob.size_bytes;
+  for (std::size_t i = shared; i < now.size(); ++i) total[&after] += now[i].blob.size_bytes;
   FileModel base;
   for (std::size_t i = 0; i < shared; ++i) RETURN_IF_ERROR(add(before, old[i], base));
   FileModel other = base;

@@ -1,5 +1,6 @@
 #include "image/internal/erofs_tree.h"
 
+#include <poll.h>
 #include <signal.h>
 #include <sys/resource.h>
 
@@ -24,6 +25,7 @@
 #include "sys/lseek.h"
 #include "sys/mount.h"
 #include "sys/process.h"
+#include "sys/retry.h"
 
 namespace cooper::image {
 namespace {
@@ -67,8 +69,23 @@ Error failure(const sys::ExitStatus& status, const std::string& output) {
   return Error(full ? Errc::kNoSpace : Errc::kSystem, std::string(kProgram) + " " + how);
 }
 
+// Until the program ends, or cannot be watched.
+void show_growth(pid_t pid, BorrowedFd image, std::uint64_t likely_bytes, const Progress& progress) {
+  constexpr int kLookMs = 100;
+  if (!progress) return;
+  const auto pidfd = sys::pidfd_open(pid);
+  if (!pidfd.ok()) return;
+  while (true) {
+    const auto info = sys::fstat(image);
+    if (info.ok()) progress("making an erofs image", static_cast<std::uint64_t>(info->st_blocks) * 512, likely_bytes);
+    struct pollfd entry = {pidfd->get(), POLLIN, 0};
+    if (sys::retry([&] { return ::poll(&entry, 1, kLookMs); }) != 0) return;
+  }
+}
+
 // The program sees two descriptors and no path of the store.
-Status run_mkfs(BorrowedFd source, BorrowedFd image, std::uint64_t max_bytes) {
+Status run_mkfs(BorrowedFd source, BorrowedFd image, const Image& from, const Progress& progress) {
+  const std::uint64_t max_bytes = most_bytes(from);
   ASSIGN_OR_RETURN(const UniqueFd output, sys::memfd_create("mkfs-output", 0));
   ASSIGN_OR_RETURN(const UniqueFd nothing, sys::openat(sys::kCwd, "/dev/null", O_RDONLY));
   fetch::Spawn request;
@@ -86,6 +103,7 @@ Status run_mkfs(BorrowedFd source, BorrowedFd image, std::uint64_t max_bytes) {
   }
   Status bounded = sys::prlimit(*pid, RLIMIT_FSIZE, {max_bytes, max_bytes});
   if (!bounded.ok()) (void)::kill(*pid, SIGKILL);
+  show_growth(*pid, image, from.size_bytes, progress);
   ASSIGN_OR_RETURN(const sys::ExitStatus status, sys::waitpid(*pid));
   RETURN_IF_ERROR(std::move(bounded));
   if (status.signal == 0 && status.code == 0) return {};
@@ -137,9 +155,10 @@ class StoredSource {
   UniqueFd rootfs_;
 };
 
-Status make_from(BorrowedFd source, const Image& from, const Job& job, const std::string& name) {
+Status make_from(BorrowedFd source, const Image& from, const Job& job, const std::string& name,
+                 const Progress& progress) {
   ASSIGN_OR_RETURN(const UniqueFd image, Trees::begin_file(job, name));
-  RETURN_IF_ERROR(run_mkfs(source, image, most_bytes(from)));
+  RETURN_IF_ERROR(run_mkfs(source, image, from, progress));
   ASSIGN_OR_RETURN(const struct stat info, sys::fstat(image));
   const auto size = static_cast<std::uint64_t>(info.st_size);
   ASSIGN_OR_RETURN(const Digest digest, digest_of_file(image, size));
@@ -147,19 +166,19 @@ Status make_from(BorrowedFd source, const Image& from, const Job& job, const std
   return sys::fsync(image);
 }
 
-Status make_image(BorrowedFd store, const Image& image, std::string_view user, const Job& job,
-                  const std::string& name) {
+Status make_image(BorrowedFd store, const Image& image, std::string_view user, const Job& job, const std::string& name,
+                  const Progress& progress) {
   ASSIGN_OR_RETURN(const auto stored, StoredSource::find(store, image.chain, user));
-  if (stored) return make_from(stored->rootfs(), image, job, name);
+  if (stored) return make_from(stored->rootfs(), image, job, name, progress);
   RETURN_IF_ERROR(sys::mkdirat(job.fd(), kUnpacked, 0755));
   ASSIGN_OR_RETURN(const UniqueFd unpacked, sys::openat(job.fd(), kUnpacked, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
-  RETURN_IF_ERROR(unpack_stored_image(store, image, unpacked));
-  return make_from(unpacked, image, job, name);
+  RETURN_IF_ERROR(unpack_stored_image(store, image, unpacked, progress));
+  return make_from(unpacked, image, job, name, progress);
 }
 
 }  // namespace
 
-Status build_erofs_tree(BorrowedFd store, const Image& image, std::string_view user) {
+Status build_erofs_tree(BorrowedFd store, const Image& image, std::string_view user, const Progress& progress) {
   RETURN_IF_ERROR(check_kernel());
   const Trees trees(store);
   const std::string name = erofs_tree(image.chain);
@@ -169,7 +188,7 @@ Status build_erofs_tree(BorrowedFd store, const Image& image, std::string_view u
   if (there) return {};
   {
     ASSIGN_OR_RETURN(const Job job, Job::create(store));
-    Status made = make_image(store, image, user, job, name);
+    Status made = make_image(store, image, user, job, name, progress);
     if (!made.ok()) return std::move(made).error().with("make an erofs image of " + image.id.str());
     RETURN_IF_ERROR(trees.publish(job, name, user));
   }

@@ -96,8 +96,8 @@ Result<LayerOutput> unpack_input(Staging& staging, Input input, const LoadOption
   std::vector<LayerInput> inputs;
   inputs.push_back({.what = shown(options.path), .source = std::move(source), .copy = std::move(blob.file)});
   // Called while the source is read.
-  const LayerProgress progress = [&](std::uint64_t) {
-    if (options.progress) options.progress("import", archive.done(), input.size_bytes);
+  const LayerProgress progress = [&](std::size_t, std::uint64_t) {
+    if (options.progress) options.progress("reading", archive.done(), input.size_bytes);
   };
   const std::string what = inputs.front().what;
   auto outputs = process_layers(std::move(inputs), &builder, progress, staging.job().fd());

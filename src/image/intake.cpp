@@ -23,20 +23,15 @@ std::int64_t now_unix_ms() {
   return std::chrono::duration_cast<std::chrono::milliseconds>(now).count();
 }
 
-Result<std::vector<LayerOutput>> read_layers(BorrowedFd store, Staging& staging, const ImagePlan& plan,
-                                             const std::string& chain, const OpenLayers& open,
-                                             const IntakeProgress& progress) {
+Result<std::vector<LayerOutput>> read_layers(BorrowedFd store, Staging& staging, const std::string& chain,
+                                             const OpenLayers& open, const Progress& progress) {
   ASSIGN_OR_RETURN(auto layers, open());
-  std::uint64_t total = 0;
   std::vector<LayerInput> inputs;
   for (OpenLayer& layer : layers) {
-    total += layer.bytes;
     inputs.push_back(std::move(layer.input));
+    inputs.back().likely_bytes = layer.bytes;
   }
-  const std::string shown = plan.names.empty() ? plan.config_digest.str() : plan.names.front();
-  const LayerProgress show = [&](std::uint64_t done) {
-    if (progress) progress(shown, done, total);
-  };
+  const LayerProgress show = show_layers(progress, inputs);
   std::optional<TreeBuilder> builder;
   UniqueFd rootfs;
   if (!Trees(store).exists(chain) && !staging.has_tree(chain)) {
@@ -117,7 +112,7 @@ Result<bool> pin_image(BorrowedFd store, Staging& staging, const Image& image) {
 }
 
 Result<Image> take_in(BorrowedFd store, Staging& staging, const ImagePlan& plan, const OpenLayers& open,
-                      const IntakeProgress& progress) {
+                      const Progress& progress) {
   ASSIGN_OR_RETURN(auto known, already_there(store, plan));
   if (known) {
     ASSIGN_OR_RETURN(const bool pinned, pin_image(store, staging, *known));
@@ -127,7 +122,7 @@ Result<Image> take_in(BorrowedFd store, Staging& staging, const ImagePlan& plan,
     }
   }
   const std::string chain = chain_of(plan.config.diff_ids);
-  ASSIGN_OR_RETURN(const auto layers, read_layers(store, staging, plan, chain, open, progress));
+  ASSIGN_OR_RETURN(const auto layers, read_layers(store, staging, chain, open, progress));
   oci_image::Manifest made{.media_type = {},
                            .artifact_type = {},
                            .config = {.media_type = std::string(oci_image::kMediaTypeConfig),
@@ -136,7 +131,7 @@ Result<Image> take_in(BorrowedFd store, Staging& staging, const ImagePlan& plan,
                                       .annotations = {},
                                       .platform = {}},
                            .layers = {},
-                           .annotations = {}};
+                           .annotations = plan.annotations};
   Image image{.id = plan.image_id(), .manifest_digest = plan.config_digest};
   if (plan.id) image.config = plan.config_digest;
   for (const LayerOutput& layer : layers) {

@@ -42,11 +42,8 @@ std::unique_ptr<codec::ByteSource> inflate_elsewhere(codec::ByteSource& compress
 // Reads the stored bytes, hashing, copying and counting them on the way.
 class StoredBytes final : public codec::ByteSource {
  public:
-  StoredBytes(LayerInput& input, std::uint64_t done_before, const LayerProgress& progress)
-      : input_(input),
-        hasher_(input.digest ? Hasher(*input.digest) : Hasher()),
-        done_before_(done_before),
-        progress_(progress) {}
+  StoredBytes(LayerInput& input, std::size_t index, const LayerProgress& progress)
+      : input_(input), hasher_(input.digest ? Hasher(*input.digest) : Hasher()), index_(index), progress_(progress) {}
 
   Result<std::size_t> read(std::span<char> buffer) override {
     ASSIGN_OR_RETURN(const std::size_t n, input_.source->read(buffer));
@@ -61,7 +58,7 @@ class StoredBytes final : public codec::ByteSource {
         flushed_ = size_;
       }
     }
-    if (progress_) progress_(done_before_ + size_);
+    if (progress_) progress_(index_, size_);
     return n;
   }
 
@@ -95,7 +92,7 @@ class StoredBytes final : public codec::ByteSource {
   bool hashing_ = true;
   std::uint64_t size_ = 0;
   std::uint64_t flushed_ = 0;
-  std::uint64_t done_before_;
+  std::size_t index_;
   const LayerProgress& progress_;
 };
 
@@ -118,7 +115,7 @@ class Pipeline {
     std::uint64_t plain_bytes;
   };
   Status produce();
-  Result<Stored> produce_layer(LayerInput& input, std::uint64_t done_before);
+  Result<Stored> produce_layer(std::size_t index);
   Result<std::uint64_t> fill_ring(codec::ByteSource& plain);
   Status hash();
   Status unpack();
@@ -151,8 +148,9 @@ Result<std::uint64_t> Pipeline::fill_ring(codec::ByteSource& plain) {
   }
 }
 
-Result<Pipeline::Stored> Pipeline::produce_layer(LayerInput& input, std::uint64_t done_before) {
-  StoredBytes stored(input, done_before, progress_);
+Result<Pipeline::Stored> Pipeline::produce_layer(std::size_t index) {
+  LayerInput& input = inputs_[index];
+  StoredBytes stored(input, index, progress_);
   const bool large = !input.size_bytes || *input.size_bytes >= kMinInflateBytes;
   auto plain = Decompressor::create(stored, codec::Accept::kLayers, input.max_window_bytes,
                                     large ? inflate_elsewhere : codec::MakeGzipReader());
@@ -177,14 +175,12 @@ Result<Pipeline::Stored> Pipeline::produce_layer(LayerInput& input, std::uint64_
 }
 
 Status Pipeline::produce() {
-  std::uint64_t done = 0;
-  for (LayerInput& input : inputs_) {
-    ASSIGN_OR_RETURN(Stored stored, produce_layer(input, done));
+  for (std::size_t i = 0; i < inputs_.size(); ++i) {
+    ASSIGN_OR_RETURN(Stored stored, produce_layer(i));
     if (content_broken_.load()) return Error(Errc::kCancelled, "reading layers was cancelled", ECANCELED);
-    done += stored.size_bytes;
     stored_.push_back(std::move(stored));
-    input.copy.reset();
-    input.source.reset();
+    inputs_[i].copy.reset();
+    inputs_[i].source.reset();
   }
   return {};
 }
@@ -275,6 +271,26 @@ Result<std::vector<LayerOutput>> Pipeline::run() {
 }
 
 }  // namespace
+
+LayerProgress show_layers(const Progress& progress, std::span<const LayerInput> inputs) {
+  if (!progress) return {};
+  constexpr std::size_t kShownDigits = 12;
+  struct Line {
+    std::string what;
+    std::uint64_t bytes;
+  };
+  std::vector<Line> lines;
+  for (const LayerInput& input : inputs) {
+    const auto& digest = input.digest ? input.digest : input.diff_id;
+    lines.push_back({digest ? std::string(digest->hex().substr(0, kShownDigits))
+                            : "layer " + std::to_string(lines.size() + 1) + " of " + std::to_string(inputs.size()),
+                     input.size_bytes.value_or(input.likely_bytes)});
+    progress(lines.back().what, 0, lines.back().bytes);
+  }
+  return [&progress, lines = std::move(lines)](std::size_t input, std::uint64_t done) {
+    progress(lines[input].what, done, lines[input].bytes);
+  };
+}
 
 Result<std::vector<LayerOutput>> process_layers(std::vector<LayerInput> inputs, TreeBuilder* builder,
                                                 const LayerProgress& progress, BorrowedFd synced) {

@@ -59,6 +59,7 @@ Status Loader::open_archive(UniqueFd file, bool seekable, std::uint64_t size) {
     }
   }
   StreamSource stream(file, options_.cancel);
+  if (options_.progress) stream.show([&, size](std::uint64_t done) { options_.progress("reading", done, size); });
   ASSIGN_OR_RETURN(UniqueFd spool,
                    sys::openat(staging_->job().fd(), "spool", O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0600));
   ASSIGN_OR_RETURN(auto archive, ArchiveSource::spool(stream, std::move(spool)));
@@ -243,7 +244,7 @@ Result<std::string> read_stored_document(BorrowedFd store, const Digest& digest,
   return bytes;
 }
 
-Status unpack_stored_tree(BorrowedFd store, const Image& image, std::string_view user) {
+Status unpack_stored_tree(BorrowedFd store, const Image& image, std::string_view user, const Progress& progress) {
   const Trees trees(store);
   ASSIGN_OR_RETURN(const io::FileLock guard, trees.lock_unpacking(image.chain));
   // Somebody else may have done it while we waited.
@@ -254,18 +255,20 @@ Status unpack_stored_tree(BorrowedFd store, const Image& image, std::string_view
   TreeBuilder builder(rootfs);
   auto inputs = stored_inputs(store, image);
   if (!inputs.ok()) return reload_hint(std::move(inputs).error(), image);
-  auto done = process_layers(std::move(*inputs), &builder, {}, store);
+  const LayerProgress show = show_layers(progress, *inputs);
+  auto done = process_layers(std::move(*inputs), &builder, show, store);
   if (!done.ok()) return reload_hint(std::move(done).error(), image);
   RETURN_IF_ERROR(Trees::seal(job, image.chain, builder));
   RETURN_IF_ERROR(sys::syncfs(store));
   return trees.publish(job, image.chain, user);
 }
 
-Status unpack_stored_image(BorrowedFd store, const Image& image, BorrowedFd directory) {
+Status unpack_stored_image(BorrowedFd store, const Image& image, BorrowedFd directory, const Progress& progress) {
   TreeBuilder builder(directory);
   auto inputs = stored_inputs(store, image);
   if (!inputs.ok()) return reload_hint(std::move(inputs).error(), image);
-  auto done = process_layers(std::move(*inputs), &builder, {});
+  const LayerProgress show = show_layers(progress, *inputs);
+  auto done = process_layers(std::move(*inputs), &builder, show);
   if (!done.ok()) return reload_hint(std::move(done).error(), image);
   return {};
 }

@@ -294,7 +294,7 @@ Result<PullResult> Puller::run_whole() {
   ASSIGN_OR_RETURN(const auto known, already_there(store_, plan));
   result_.was_there = known.has_value();
   ASSIGN_OR_RETURN(Image image, take_in(
-                                    store_, *staging_, plan, [&] { return open_layers(plan); }, IntakeProgress()));
+                                    store_, *staging_, plan, [&] { return open_layers(plan); }, Progress()));
   if (by_digest && !options_.mend)
     image.digest_names = {reference.registry + "/" + reference.repository + "@" + reference.digest->str()};
   std::vector<Image> images = {std::move(image)};

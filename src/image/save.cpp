@@ -12,18 +12,9 @@
 namespace cooper::image {
 namespace {
 
-// Blobs that several images have are read once.
-std::uint64_t total_bytes(const Pinned& pinned) {
-  std::uint64_t total = 0;
-  std::set<Digest> seen;
-  const auto count = [&](const PinnedBlob& blob) {
-    if (seen.insert(blob.digest).second) total += blob.size_bytes;
-  };
-  for (const PinnedImage& image : pinned.images()) {
-    count(image.config);
-    for (const PinnedLayer& layer : image.layers) count(layer.blob);
-  }
-  return total;
+std::string shown(const PinnedBlob& blob) {
+  constexpr std::size_t kShownDigits = 12;
+  return std::string(blob.digest.hex().substr(0, kShownDigits));
 }
 
 class Saver {
@@ -36,9 +27,7 @@ class Saver {
     ASSIGN_OR_RETURN(const Pinned pinned, Pinned::take(store_, options_.references));
     if (options_.transport == Transport::kAci && pinned.images().size() != 1)
       return Error(Errc::kInvalidArgument, "an ACI holds one image, not " + std::to_string(pinned.images().size()));
-    total_ = total_bytes(pinned);
-    const PinnedImage& first = pinned.images().front();
-    shown_ = first.image.given_names.empty() ? first.image.id.str() : first.image.given_names.front();
+    if (options_.transport != Transport::kAci) announce(pinned);
     ASSIGN_OR_RETURN(const std::uint64_t written, write(pinned));
     SaveResult result{.images = {}, .size_bytes = written};
     for (const PinnedImage& image : pinned.images()) result.images.push_back(image.image);
@@ -57,14 +46,14 @@ class Saver {
       DirectoryPackage package(directory.fd());
       Status written = write_oci_layout(pinned, package, steps());
       // Who finds the index finds what it names.
-      if (written.ok()) written = directory.publish("index.json", [this] { return step(0); });
+      if (written.ok()) written = directory.publish("index.json", [this] { return go_on(); });
       return whole(std::move(written), package.written());
     }
     ASSIGN_OR_RETURN(io::NewFile file, io::NewFile::create(options_.path));
     codec::FdSink sink(file.fd());
     auto written = write_archive(pinned, sink);
     if (!written.ok()) return whole(std::move(written).error(), 0);
-    return whole(file.publish([this] { return step(0); }), *written);
+    return whole(file.publish([this] { return go_on(); }), *written);
   }
 
   Result<std::uint64_t> whole(Status written, std::uint64_t size) const {
@@ -82,23 +71,38 @@ class Saver {
     return package.written();
   }
 
-  SaveSteps steps() {
-    return {.counted = [this](std::uint64_t bytes) { return step(bytes); },
-            .only = [this](std::uint64_t) { return step(0); }};
+  // Blobs that several images have are read once.
+  void announce(const Pinned& pinned) {
+    if (!options_.progress) return;
+    std::set<Digest> seen;
+    for (const PinnedImage& image : pinned.images()) {
+      for (const PinnedLayer& layer : image.layers) {
+        if (seen.insert(layer.blob.digest).second) options_.progress(shown(layer.blob), 0, layer.blob.size_bytes);
+      }
+    }
   }
 
-  Status step(std::uint64_t bytes) {
-    done_ += bytes;
-    if (options_.progress) options_.progress(shown_, done_, total_);
+  SaveSteps steps() {
+    return {.counted =
+                [this](const PinnedBlob& blob) {
+                  return [this, what = shown(blob), done = std::uint64_t{0},
+                          total = blob.size_bytes](std::uint64_t bytes) mutable {
+                    done += bytes;
+                    if (options_.progress) options_.progress(what, done, total);
+                    return go_on();
+                  };
+                },
+            .only = [this](std::uint64_t) { return go_on(); },
+            .progress = options_.progress};
+  }
+
+  Status go_on() const {
     if (options_.cancelled && options_.cancelled()) return Error(Errc::kCancelled, "saving was cancelled", ECANCELED);
     return {};
   }
 
   BorrowedFd store_;
   const SaveOptions& options_;
-  std::string shown_;
-  std::uint64_t done_ = 0;
-  std::uint64_t total_ = 0;
 };
 
 }  // namespace

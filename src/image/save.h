@@ -21,8 +21,7 @@ struct SaveOptions {
   std::string path = {};
   // Instead of a path, for archives: takes the bytes as they come. What fails has been written in part.
   codec::ByteSink* stream = nullptr;
-  // Bytes of blobs read, as they are stored.
-  std::function<void(std::string_view what, std::uint64_t done_bytes, std::uint64_t total_bytes)> progress = {};
+  Progress progress = {};
   // Asked now and then; true ends it with Errc::kCancelled.
   std::function<bool()> cancelled = {};
 };

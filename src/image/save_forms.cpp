@@ -60,7 +60,7 @@ class DockerArchive {
       entry.layers.push_back(std::string(layer.diff_id.hex()) + ".tar");
       if (written_.insert(layer.diff_id).second) RETURN_IF_ERROR(add_layer(layer, entry.layers.back()));
     }
-    RETURN_IF_ERROR(add_blob(pinned_, image.config, entry.config, package_, steps_.counted));
+    RETURN_IF_ERROR(add_blob(pinned_, image.config, entry.config, package_, steps_.counted(image.config)));
     for (const std::string& name : entry.repo_tags) {
       const std::size_t colon = name.rfind(':');
       if (!image.layers.empty())
@@ -88,7 +88,7 @@ class DockerArchive {
 
   Status add_layer(const PinnedLayer& layer, const std::string& path) {
     ASSIGN_OR_RETURN(const std::uint64_t size, plain_size(layer));
-    ASSIGN_OR_RETURN(CheckedBlob stored, pinned_.open(layer.blob, steps_.counted));
+    ASSIGN_OR_RETURN(CheckedBlob stored, pinned_.open(layer.blob, steps_.counted(layer.blob)));
     ASSIGN_OR_RETURN(const auto plain, PlainLayer::open(std::move(stored), layer.diff_id));
     return package_.add_file(path, size, *plain);
   }
@@ -114,7 +114,7 @@ Status write_oci_layout(const Pinned& pinned, Package& package, const SaveSteps&
       if (!written.insert(blob->digest).second) continue;
       if (directories.insert(std::string(blob->digest.algorithm())).second)
         RETURN_IF_ERROR(package.add_directory(blob_dir(blob->digest.algorithm())));
-      RETURN_IF_ERROR(of_image(add_blob(pinned, *blob, blob_path(blob->digest), package, steps.counted), image));
+      RETURN_IF_ERROR(of_image(add_blob(pinned, *blob, blob_path(blob->digest), package, steps.counted(*blob)), image));
     }
   }
   return package.finish();

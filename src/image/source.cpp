@@ -69,6 +69,7 @@ Result<std::size_t> StreamSource::read(std::span<char> buffer) {
     auto n = sys::read(fd_, buffer);
     if (!n.ok() && n.error().errno_value() == EAGAIN) continue;
     if (n.ok()) done_ += *n;
+    if (n.ok() && progress_) progress_(done_);
     return n;
   }
 }

@@ -39,6 +39,10 @@ constexpr std::string_view kFullStoreHint =
 struct Store::Impl {
   std::string dir;
   UniqueFd fd;
+  Progress unpacking = {};
+  void end_of_unpacking() const {
+    if (unpacking) unpacking("", 0, 0);
+  }
   // Of what has written into the store.
   Error explain(Error error) const {
     return io::explain_full_disk(std::move(error), "the image store " + quoted(dir), std::string(kFullStoreHint));
@@ -251,7 +255,8 @@ Result<Store::Tree> Store::acquire_tree(const Image& image, std::string_view use
   ASSIGN_OR_RETURN(const bool there, Trees(impl_->fd).register_user(image.chain, user));
   const log::Stopwatch unpacking;
   if (!there) {
-    if (Status unpacked = unpack_stored_tree(impl_->fd, image, user); !unpacked.ok())
+    const ScopeExit ended([&] { impl_->end_of_unpacking(); });
+    if (Status unpacked = unpack_stored_tree(impl_->fd, image, user, impl_->unpacking); !unpacked.ok())
       return impl_->explain(std::move(unpacked).error());
   }
   Tree tree{.chain = image.chain, .rootfs = impl_->dir + "/" + tree_path(image.chain) + "/rootfs", .erofs = {}};
@@ -261,6 +266,10 @@ Result<Store::Tree> Store::acquire_tree(const Image& image, std::string_view use
   return tree;
 }
 
+void Store::watch_unpacking(Progress progress) {
+  impl_->unpacking = std::move(progress);
+}
+
 Result<Store::Tree> Store::acquire_erofs(const Image& image, std::string_view user) {
   RETURN_IF_ERROR(check_chain(image.chain));
   RETURN_IF_ERROR(check_tree_user(user));
@@ -268,7 +277,8 @@ Result<Store::Tree> Store::acquire_erofs(const Image& image, std::string_view us
   ASSIGN_OR_RETURN(const bool there, Trees(impl_->fd).register_user(name, user));
   const log::Stopwatch making;
   if (!there) {
-    if (Status made = build_erofs_tree(impl_->fd, image, user); !made.ok())
+    const ScopeExit ended([&] { impl_->end_of_unpacking(); });
+    if (Status made = build_erofs_tree(impl_->fd, image, user, impl_->unpacking); !made.ok())
       return impl_->explain(std::move(made).error());
   }
   Tree tree{.chain = name, .rootfs = {}, .erofs = io::FilesystemImage()};
@@ -313,13 +323,14 @@ Status Store::extract(const Image& image, const std::string& directory) {
     if (!names.empty())
       return Error(Errc::kAlreadyExists, "directory " + quoted(directory) + " is not empty", ENOTEMPTY);
   }
+  const ScopeExit ended([&] { impl_->end_of_unpacking(); });
   ScopeExit undo([&] {
     const auto names = sys::list_directory(fd);
     if (!names.ok()) return;
     for (const std::string& name : *names) (void)!io::remove_tree(fd, name).ok();
     if (created) (void)!sys::unlinkat(sys::kCwd, directory, AT_REMOVEDIR).ok();
   });
-  if (Status unpacked = unpack_stored_image(impl_->fd, image, fd); !unpacked.ok())
+  if (Status unpacked = unpack_stored_image(impl_->fd, image, fd, impl_->unpacking); !unpacked.ok())
     return io::explain_full_disk(std::move(unpacked).error(), "directory " + quoted(directory),
                                  "free some of it, or extract to another disk");
   undo.dismiss();

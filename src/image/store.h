@@ -27,6 +27,7 @@
 #include "base/fd.h"
 #include "base/ids.h"
 #include "fetch/client.h"
+#include "image/progress.h"
 #include "io/filesystem_image.h"
 #include "spec/appc/names.h"
 #include "spec/appc/types.h"
@@ -85,8 +86,7 @@ struct LoadOptions {
   std::function<Status(Transport transport)> admit = {};
   // Readable when the work shall end: Errc::kCancelled, and nothing is left of it. Not valid: nobody asks.
   BorrowedFd cancel = BorrowedFd(-1);
-  // Progress in bytes of input consumed; total 0 when unknown. Called from one thread at a time.
-  std::function<void(std::string_view what, std::uint64_t done_bytes, std::uint64_t total_bytes)> progress;
+  Progress progress = {};  // in bytes of the input
   // Of an ACI: asked for a dependency that the store lacks; true: it is there now. Who loads it passes on the images
   // that need it, outermost first, so that a circle is found.
   std::function<Result<bool>(const appc::Dependency& dependency, const std::vector<appc::ImageName>& needed_by)>
@@ -247,6 +247,8 @@ class Store {
     std::optional<io::FilesystemImage> erofs;
   };
   Result<Tree> acquire_tree(const Image& image, std::string_view user);
+  // Told of what acquire_tree(), acquire_erofs() and extract() unpack and make; with an empty name when that has ended.
+  void watch_unpacking(Progress progress);
   // The same as an erofs image, made now if it is missing; then the unpacked tree goes as soon as nobody uses it. Made
   // by mkfs.erofs. Errc::kUnsupported: there is none, or no erofs in the kernel.
   Result<Tree> acquire_erofs(const Image& image, std::string_view user);

@@ -34,6 +34,8 @@ struct Job {
   std::vector<std::optional<std::uint64_t>> layer_bytes;  // as they are stored; none: the manifest cannot say
   std::vector<Digest> diff_ids;                           // empty: the configuration cannot say
   bool comparable = false;
+  // All that may be read of it.
+  std::uint64_t likely_bytes(BorrowedFd store) const;
   std::string shown() const {
     const Image& image = report.image;
     if (!image.given_names.empty()) return image.given_names.front();
@@ -41,6 +43,16 @@ struct Job {
   }
   Digest layer(std::size_t index) const { return report.blobs[kFirstLayer + index].digest; }
 };
+
+std::uint64_t Job::likely_bytes(BorrowedFd store) const {
+  std::uint64_t sum = 0;
+  for (const auto& layer : layer_bytes) sum += layer.value_or(0);
+  const std::string& chain = report.image.chain;
+  if (!check_chain(chain).ok()) return sum;
+  if (sys::fstatat(store, tree_path(chain)).ok()) sum += report.image.size_bytes;
+  const auto erofs = sys::fstatat(store, tree_path(erofs_tree(chain)) + "/rootfs");
+  return erofs.ok() ? sum + static_cast<std::uint64_t>(erofs->st_size) : sum;
+}
 
 struct TreeFinding {
   TreeState state = TreeState::kNotUnpacked;
@@ -315,7 +327,7 @@ Status Verifier::repair_erofs(Job& job) {
   found->second.state = TreeState::kTakenAway;
   // A user as a container is one: were this to be killed, gc would find that there is no such container.
   const std::string user = PodUuid::random().str();
-  Status made = build_erofs_tree(store_, job.report.image, user);
+  Status made = build_erofs_tree(store_, job.report.image, user, options_.watch.progress);
   if (made.ok()) {
     found->second.state = TreeState::kMadeAnew;
     return trees.release_user(name, user);
@@ -326,11 +338,15 @@ Status Verifier::repair_erofs(Job& job) {
 
 Result<std::vector<VerifiedImage>> Verifier::run() {
   RETURN_IF_ERROR(choose_images());
-  for (Job& job : jobs_) RETURN_IF_ERROR(read_documents(job));
+  for (Job& job : jobs_) {
+    RETURN_IF_ERROR(read_documents(job));
+    blobs_.announce(job.shown(), job.likely_bytes(store_));
+  }
   RETURN_IF_ERROR(compare_trees());
   for (Job& job : jobs_) {
     RETURN_IF_ERROR(read_layers(job));
     RETURN_IF_ERROR(check_erofs(job));
+    blobs_.end(job.shown());
   }
   if (options_.repair) RETURN_IF_ERROR(repair());
   std::vector<VerifiedImage> out;

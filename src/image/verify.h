@@ -15,10 +15,10 @@
 
 namespace cooper::image {
 
-// How far it has come, in bytes read; what there is in all is not known before. Asked for `cancelled` now and then:
-// true ends the work with Errc::kCancelled.
+// How far it has come, in bytes read, image by image. Asked for `cancelled` now and then: true ends the work with
+// Errc::kCancelled.
 struct ReadWatch {
-  std::function<void(std::string_view what, std::uint64_t done_bytes)> progress = {};
+  Progress progress = {};
   std::function<bool()> cancelled = {};
 };
 

@@ -4,6 +4,9 @@
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 
+#include <map>
+#include <string>
+
 #include "codec/internal/tar_fixture.h"
 #include "image/internal/content_hash.h"
 #include "image/internal/test_fixture.h"
@@ -190,10 +193,17 @@ TEST_F(VerifyTest, LayersInCommonAreReadOnce) {
   const Image one = load({common, layer({{.path = "b", .data = "1"}})}, "one");
   const Image two = load({common, layer({{.path = "a", .data = "2"}})}, "two");
   const Image three = load({common}, "three");
-  std::uint64_t bytes = 0;
-  auto verified = store_.verify({.watch = {.progress = [&](std::string_view, std::uint64_t done) { bytes = done; }}});
+  std::map<std::string, std::uint64_t, std::less<>> read;
+  auto verified =
+      store_.verify({.watch = {.progress = [&](std::string_view what, std::uint64_t done, std::uint64_t total) {
+                       EXPECT_LE(done, total);
+                       read[std::string(what)] = done;
+                     }}});
   ASSERT_TRUE(verified.ok());
   for (const VerifiedImage& report : *verified) EXPECT_EQ(report.tree, TreeState::kGood);
+  EXPECT_EQ(read.size(), 3U);
+  std::uint64_t bytes = 0;
+  for (const auto& [what, done] : read) bytes += done;
   EXPECT_LT(bytes, 350'000U);  // the layer once, and the file of two trees
 }
 

@@ -98,7 +98,8 @@ Result<UniqueFd> mount_detached(const FilesystemImage& image) {
   Error error = std::move(mounted).error().with("mount the " + image.fstype + " in " + quoted(image.file));
   const int number = error.errno_value();
   // What drivers say to bytes that they do not like.
-  if (number == EINVAL || number == EIO || number == EUCLEAN) return std::move(error).with_code(Errc::kCorrupt);
+  if (number == EINVAL || number == EIO || number == EUCLEAN || number == EBADMSG)
+    return std::move(error).with_code(Errc::kCorrupt);
   return error;
 }
 

@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <limits>
 
+#include "base/strings.h"
 #include "spec/appc/isolators.h"
+#include "stage1/seccomp_set.h"
 
 namespace cooper::pod {
 namespace {
@@ -22,6 +24,40 @@ void apply_capabilities(const appc::CapabilitySet& set, const AppRequest& reques
   if (!request.cap_add.empty() || !request.cap_drop.empty() || request.privileged) return;
   (set.retain ? app.cap_add : app.cap_drop) = set.names;
   if (set.retain) app.cap_drop = {"ALL"};
+}
+
+bool is_asked_for(const AppRequest& request, std::string_view option) {
+  return std::ranges::any_of(request.security_opts, [&](const std::string& word) {
+    return word.starts_with(option) &&
+           (word.size() == option.size() || word[option.size()] == '=' || word[option.size()] == ':');
+  });
+}
+
+// A filter that the user has chosen wins.
+Status apply_seccomp(const appc::SeccompSet& set, const AppRequest& request, stage1::App& app) {
+  if (is_asked_for(request, "seccomp") || is_asked_for(request, "seccomp-set") || request.privileged) return {};
+  std::string word = set.retain ? "retain" : "remove";
+  if (!set.errno_name.empty()) word += ",errno=" + set.errno_name;
+  for (const std::string& name : set.names) {
+    if (name.find(',') != std::string::npos)
+      return Error(Errc::kInvalidArgument, quoted(name) + " is not the name of a system call");
+    word += "," + name;
+  }
+  if (auto parsed = stage1::parse_seccomp_set(word); !parsed.ok())
+    return std::move(parsed).error().with(std::string("os/linux/seccomp-") +
+                                          (set.retain ? "retain-set" : "remove-set"));
+  app.security_opts.push_back("seccomp-set=" + word);
+  return {};
+}
+
+// Without them the app would have more rights than its image says.
+Status refuse_confinement(const std::vector<std::string>& isolators) {
+  for (const std::string& name : isolators) {
+    if (name != "os/linux/apparmor-profile" && name != "os/linux/selinux-context") continue;
+    return Error(Errc::kUnsupported, "the image asks for the isolator " + quoted(name) + ", which is not supported")
+        .with_hint("leave it out of the image, and name a profile with --security-opt apparmor=PROFILE");
+  }
+  return {};
 }
 
 void apply_read_only(const appc::App& section, stage1::App& app) {
@@ -46,13 +82,21 @@ Result<std::vector<std::string>> apply_aci_app(const appc::App& section, const A
   }
   apply_limits(isolation, app);
   if (isolation.capabilities) apply_capabilities(*isolation.capabilities, request, app);
-  if (isolation.no_new_privileges == true && request.security_opts.empty())
+  if (isolation.no_new_privileges == true && !is_asked_for(request, "no-new-privileges"))
     app.security_opts.emplace_back("no-new-privileges");
+  if (isolation.seccomp) RETURN_IF_ERROR(apply_seccomp(*isolation.seccomp, request, app));
+  if (isolation.oom_score_adj) app.oom_score_adj = isolation.oom_score_adj;
   apply_read_only(section, app);
   std::vector<std::string> without_effect = isolation.others;
-  if (isolation.seccomp) without_effect.emplace_back("os/linux/seccomp");
-  if (isolation.oom_score_adj) without_effect.emplace_back("os/linux/oom-score-adj");
-  for (const appc::EventHandler& handler : section.event_handlers) without_effect.push_back(handler.name);
+  RETURN_IF_ERROR(refuse_confinement(isolation.others));
+  for (const appc::EventHandler& handler : section.event_handlers) {
+    const bool can_run = handler.name == "pre-start" && !handler.exec.empty() && handler.exec.front().starts_with('/');
+    if (can_run) {
+      app.pre_start = handler.exec;
+    } else {
+      without_effect.push_back("event handler " + handler.name);
+    }
+  }
   return without_effect;
 }
 

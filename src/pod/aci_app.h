@@ -11,8 +11,9 @@
 
 namespace cooper::pod {
 
-// Supplementary groups, isolators, read-only mount points; what the user asked for as well wins. Returns what of the
-// section has no effect here: names of isolators, events.
+// Supplementary groups, isolators, read-only mount points, what runs before the app; what the user asked for as well
+// wins. Returns what of the section has no effect here: names of isolators, events. An isolator that confines and
+// cannot be had is an error.
 Result<std::vector<std::string>> apply_aci_app(const appc::App& section, const AppRequest& request, stage1::App& app);
 
 }  // namespace cooper::pod

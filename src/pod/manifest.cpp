@@ -57,6 +57,7 @@ void write_limits(Writer& out, const stage1::App& app) {
   out.optional_field("cpuShares", app.cpu_shares);
   write_text(out, "cpusetCpus", app.cpuset_cpus);
   out.optional_field("pidsLimit", app.pids_limit);
+  out.optional_field("oomScoreAdj", app.oom_score_adj);
 }
 
 void write_user(Writer& out, const stage1::App& app) {
@@ -105,6 +106,7 @@ void write_app(Writer& out, const AppManifest& entry) {
   write_list(out, "capDrop", app.cap_drop);
   write_list(out, "securityOpts", app.security_opts);
   write_text(out, "seccompProfile", app.seccomp_profile);
+  write_list(out, "preStart", app.pre_start);
   write_flag(out, "privileged", app.privileged);
   write_flag(out, "readOnly", app.read_only);
   write_limits(out, app);
@@ -158,7 +160,8 @@ Status read_limits(const Cursor& object, stage1::App& app) {
   RETURN_IF_ERROR(read_cpus(object, app));
   RETURN_IF_ERROR(object.read("cpuShares", app.cpu_shares));
   RETURN_IF_ERROR(object.read("cpusetCpus", app.cpuset_cpus));
-  return object.read("pidsLimit", app.pids_limit);
+  RETURN_IF_ERROR(object.read("pidsLimit", app.pids_limit));
+  return object.read("oomScoreAdj", app.oom_score_adj);
 }
 
 Status read_volumes(const Cursor& object, stage1::App& app) {
@@ -229,6 +232,7 @@ Status read_app(const Cursor& item, PodManifest& out) {
   RETURN_IF_ERROR(item.read("capAdd", app.cap_add));
   RETURN_IF_ERROR(item.read("capDrop", app.cap_drop));
   RETURN_IF_ERROR(item.read("securityOpts", app.security_opts));
+  RETURN_IF_ERROR(item.read("preStart", app.pre_start));
   RETURN_IF_ERROR(item.read("seccompProfile", app.seccomp_profile));
   RETURN_IF_ERROR(item.read("privileged", app.privileged));
   RETURN_IF_ERROR(item.read("readOnly", app.read_only));

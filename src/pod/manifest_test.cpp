@@ -47,6 +47,8 @@ PodManifest full_manifest(const PodUuid& uuid) {
   app.memory_swap_bytes = -1;
   app.cpus = 0.25;
   app.cpu_shares = 512;
+  app.oom_score_adj = -5;
+  app.pre_start = {"/bin/prepare", "x"};
   app.cpuset_cpus = "0-1";
   app.pids_limit = 0;
   app.annotations = {{"x", "y"}};

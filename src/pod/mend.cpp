@@ -38,6 +38,11 @@ Status mend_image(image::Store& store, const image::Image& image, const FetchIma
   if (!fetch || !origin || why.code() != Errc::kCorrupt) return why;
   auto verified = store.verify({.references = {image.id.str()}, .repair = true});
   if (!verified.ok()) return std::move(verified).error().with(why.message());
+  if (verified->size() == 1 && verified->front().blobs_good() &&
+      verified->front().erofs == image::TreeState::kMadeAnew) {
+    log::warning(why.message() + ": it is made anew");
+    return {};
+  }
   // A layer that is whole and cannot be unpacked comes no better a second time.
   if (verified->size() != 1 || verified->front().removed || verified->front().blobs_good()) return why;
   std::vector<std::string> digests;

@@ -38,6 +38,8 @@ struct EngineOptions {
   std::string cgroup_parent = "/cooper";
   // Asked about an image that is a file before anything of it is mounted; an error refuses it. Empty: all may run.
   std::function<Status(const image::FileImage& file)> admit_file = {};
+  // Told of what is unpacked for a container; see image::Store::watch_unpacking().
+  image::Progress unpacking = {};
 };
 
 struct VolumeMount {
@@ -178,6 +180,8 @@ class Engine {
   // Creates the directories when missing. Errors name the directory.
   static Result<Engine> open(EngineOptions options);
   const EngineOptions& options() const { return options_; }
+  // See EngineOptions::unpacking.
+  void watch_unpacking(image::Progress progress) { options_.unpacking = std::move(progress); }
   Result<image::Store> images() const;
 
   // embryo -> prepare -> prepared: images found, or fetched as the request says and when there is a `fetch`; trees

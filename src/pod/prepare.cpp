@@ -400,6 +400,7 @@ Result<PreparedPod> make_pod(const EngineOptions& options, const PodRequest& req
 Result<PreparedPod> prepare_pod(const EngineOptions& options, const PodRequest& request, const FetchImage& fetch) {
   RETURN_IF_ERROR(check_request(request));
   ASSIGN_OR_RETURN(image::Store store, image::Store::open(Layout(options).images()));
+  store.watch_unpacking(options.unpacking);
   ASSIGN_OR_RETURN(const FoundImages images, find_images(store, request, fetch));
   std::set<std::size_t> mended;
   while (true) {

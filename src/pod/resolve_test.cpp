@@ -125,11 +125,15 @@ TEST(AciApp, AddsWhatTheConfigurationCannotSay) {
                        {"os/linux/cpu-shares", "99"},
                        {"os/linux/capabilities-retain-set", R"({"set":["CAP_KILL"]})"},
                        {"os/linux/no-new-privileges", "true"},
-                       {"os/linux/oom-score-adj", "5"}};
-  section.event_handlers = {{"pre-start", {"x"}}};
+                       {"os/linux/oom-score-adj", "5"},
+                       {"os/linux/seccomp-remove-set", R"({"set":["mkdir"],"errno":"EXFULL"})"},
+                       {"os/unix/sysctl", "{}"}};
+  section.event_handlers = {{"pre-start", {"/x", "y"}}, {"post-stop", {"/x"}}};
   const auto rest = apply_aci_app(section, AppRequest(), app);
   ASSERT_TRUE(rest.ok()) << rest.error().message();
-  EXPECT_EQ(*rest, (std::vector<std::string>{"os/linux/oom-score-adj", "pre-start"}));
+  EXPECT_EQ(*rest, (std::vector<std::string>{"os/unix/sysctl", "event handler post-stop"}));
+  EXPECT_EQ(app.oom_score_adj, 5);
+  EXPECT_EQ(app.pre_start, (std::vector<std::string>{"/x", "y"}));
   EXPECT_EQ(app.additional_gids, (std::vector<std::uint32_t>{5, 6}));
   EXPECT_EQ(app.volumes[0].options, std::vector<std::string>{"ro"});
   EXPECT_TRUE(app.volumes[1].options.empty());
@@ -138,7 +142,23 @@ TEST(AciApp, AddsWhatTheConfigurationCannotSay) {
   EXPECT_EQ(app.cpu_shares, 99);
   EXPECT_EQ(app.cap_drop, std::vector<std::string>{"ALL"});
   EXPECT_EQ(app.cap_add, std::vector<std::string>{"CAP_KILL"});
-  EXPECT_EQ(app.security_opts, std::vector<std::string>{"no-new-privileges"});
+  EXPECT_EQ(app.security_opts,
+            (std::vector<std::string>{"no-new-privileges", "seccomp-set=remove,errno=EXFULL,mkdir"}));
+}
+
+TEST(AciApp, WhatConfinesAndCannotBeHadIsAnError) {
+  for (const auto& [name, value] : std::vector<std::pair<std::string, std::string>>{
+           {"os/linux/seccomp-retain-set", R"({"set":["@systemd/clock"]})"},
+           {"os/linux/seccomp-retain-set", R"({"set":["read"],"errno":"EWRONG"})"},
+           {"os/linux/apparmor-profile", R"({"profile":"x"})"},
+           {"os/linux/selinux-context", "{}"}}) {
+    stage1::App app;
+    appc::App section;
+    section.isolators = {{name, value}};
+    const auto done = apply_aci_app(section, AppRequest(), app);
+    ASSERT_FALSE(done.ok()) << name;
+    EXPECT_NE(done.error().message().find(name), std::string::npos) << done.error().message();
+  }
 }
 
 TEST(AciApp, TheUserIsStronger) {
@@ -149,11 +169,15 @@ TEST(AciApp, TheUserIsStronger) {
   app.cap_add = request.cap_add;
   appc::App section;
   section.isolators = {{"resource/memory", R"({"limit":"1Mi"})"},
+                       {"os/linux/seccomp-retain-set", R"({"set":["read"]})"},
+                       {"os/linux/no-new-privileges", "true"},
                        {"os/linux/capabilities-remove-set", R"({"set":["CAP_KILL"]})"}};
+  request.security_opts = {"seccomp=unconfined"};
   ASSERT_TRUE(apply_aci_app(section, request, app).ok());
   EXPECT_EQ(app.memory_bytes, 5);
   EXPECT_EQ(app.cap_add, request.cap_add);
   EXPECT_TRUE(app.cap_drop.empty());
+  EXPECT_EQ(app.security_opts, std::vector<std::string>{"no-new-privileges"});
 }
 
 TEST(Resolve, ImageDefaults) {

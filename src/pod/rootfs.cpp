@@ -26,8 +26,13 @@ Result<Base> open_base(image::Store& store, const image::Image& image, image::Ba
                                                                               : store.acquire_tree(image, user));
   registered.insert(tree.chain);
   Base out;
-  ASSIGN_OR_RETURN(out.dir, tree.erofs ? io::mount_detached(*tree.erofs)
-                                       : sys::openat(sys::kCwd, tree.rootfs, O_PATH | O_DIRECTORY));
+  auto dir = tree.erofs ? io::mount_detached(*tree.erofs) : sys::openat(sys::kCwd, tree.rootfs, O_PATH | O_DIRECTORY);
+  if (!dir.ok() && dir.error().code() == Errc::kCorrupt) {
+    const std::string name = image.names.empty() ? std::string(image.id.hex()) : image.names.front();
+    return std::move(dir).error().with_hint("make it anew: cooper image verify --repair " + name);
+  }
+  if (!dir.ok()) return std::move(dir).error();
+  out.dir = std::move(*dir);
   out.chain = std::move(tree.chain);
   out.tree_rootfs = std::move(tree.rootfs);
   out.image = std::move(tree.erofs);

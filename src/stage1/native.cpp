@@ -57,6 +57,8 @@ Result<std::optional<oci::Seccomp>> seccomp_of(const App& app, const Security& s
     case Security::Seccomp::kUnconfined:
       return std::optional<oci::Seccomp>();
     case Security::Seccomp::kDefault:
+      if (security.seccomp_set)
+        return std::optional(apply_seccomp_set(seccomp::default_profile(capabilities), *security.seccomp_set));
       return std::optional<oci::Seccomp>(seccomp::default_profile(capabilities));
     case Security::Seccomp::kFile:
       break;
@@ -77,7 +79,9 @@ Result<oci::Process> app_process(const App& app, const Security& security, const
   process.args.insert(process.args.end(), app.args.begin(), app.args.end());
   process.env = app.env;
   process.cwd = app.working_dir;
-  process.no_new_privileges = security.no_new_privileges;
+  // With a set of its own the filter comes last: what the start needs is not in it.
+  process.no_new_privileges = security.no_new_privileges || security.seccomp_set.has_value();
+  process.oom_score_adj = app.oom_score_adj;
   process.apparmor_profile = security.apparmor_profile;
   ASSIGN_OR_RETURN(process.capabilities,
                    resolve_capabilities({app.cap_add, app.cap_drop, app.privileged, app.uid == 0}, host.capabilities));
@@ -105,6 +109,9 @@ Result<oci::Config> app_config(const Pod& pod, const App& app, const Host& host)
   linux.gid_mappings = pod.id_maps.gids;
   if (app.privileged) linux.devices = host.devices;
   linux.cgroups_path = cgroup_of(pod, app.name);
+  if (!app.pre_start.empty())
+    config.hooks.start_container.push_back(
+        {.path = app.pre_start.front(), .args = app.pre_start, .env = app.env, .timeout_s = {}});
   ASSIGN_OR_RETURN(linux.resources, app_resources(app));
   ASSIGN_OR_RETURN(linux.seccomp, seccomp_of(app, security, config.process->capabilities->bounding));
   ProtectedPaths paths = protected_paths(security, app.privileged);

@@ -33,6 +33,10 @@ Status apply_word(std::string_view key, std::string_view value, Security& out) {
     if (out.seccomp == Security::Seccomp::kFile) out.seccomp_file = value;
     return {};
   }
+  if (key == "seccomp-set") {
+    ASSIGN_OR_RETURN(out.seccomp_set, parse_seccomp_set(value));
+    return {};
+  }
   if (key == "no-new-privileges") {
     ASSIGN_OR_RETURN(out.no_new_privileges, parse_switch(key, value));
     return {};
@@ -59,7 +63,9 @@ Status apply_word(std::string_view key, std::string_view value, Security& out) {
         .with_hint("SELinux labels are not set; 'label=disable' is accepted");
   }
   return Error(Errc::kInvalidArgument, "unknown security option " + quoted(key))
-      .with_hint("known are seccomp, no-new-privileges, apparmor, mask, unmask, proc-opts, systempaths and label");
+      .with_hint(
+          "known are seccomp, seccomp-set, no-new-privileges, apparmor, mask, unmask, proc-opts, systempaths and "
+          "label");
 }
 
 bool unmasked(const std::string& path, const std::vector<std::string>& patterns) {

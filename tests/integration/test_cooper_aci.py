@@ -254,10 +254,52 @@ def test_isolators_and_groups(engine, load, base):
     assert "4242" in done.out.splitlines()[0]
     status = dict(line.split(":\t") for line in done.out.splitlines() if ":\t" in line)
     assert int(status["CapBnd"], 16) == 1 << 5 and status["NoNewPrivs"] == "1"
-    assert "os/linux/oom-score-adj" in done.err
+    assert done.err == ""
     plan = engine("run", "--dry-run", "--format", "json", "example.com/tight:1").check().out
     assert str(64 << 20) in plan
     assert int(dict(line.split(":\t") for line in engine("run", "--rm", "--cap-add", "CHOWN", "example.com/tight:1").check().out.splitlines() if ":\t" in line)["CapBnd"], 16) & 1
+
+
+def isolated(load, name, *isolators, command=("/bin/sh", "-c", "mkdir /new; echo made $?; cat /proc/self/oom_score_adj"), **section):
+    """An image with these isolators: (name, value)."""
+    load(manifest(f"example.com/{name}", **depends(BASE), app=app(*command, isolators=[{"name": n, "value": v} for n, v in isolators], **section)))
+    return f"example.com/{name}:1"
+
+
+def test_system_call_sets(engine, load, base):
+    """A set makes the default filter tighter, with its errno or by ending the process; an option of run is stronger."""
+    calls = ["mkdir", "mkdirat"]
+    name = isolated(load, "errno", ("os/linux/seccomp-remove-set", {"set": calls, "errno": "EXFULL"}), ("os/linux/oom-score-adj", 77))
+    done = engine("run", "--rm", name).check()
+    assert "Exchange full" in done.err and done.out == "made 1\n77\n"
+    assert "made 0" in engine("run", "--rm", "--security-opt", "seccomp=unconfined", name).check().out
+    name = isolated(load, "kill", ("os/linux/seccomp-remove-set", {"set": calls}), command=("/bin/busybox", "mkdir", "/new"))
+    assert engine("run", "--rm", name).rc == 128 + 31
+    name = isolated(load, "few", ("os/linux/seccomp-retain-set", {"set": ["read"], "errno": "EPERM"}), command=("/bin/busybox", "mkdir", "/new"))
+    assert engine("run", "--rm", name).rc != 0
+    name = isolated(load, "all", ("os/linux/seccomp-retain-set", {"set": ["@appc.io/all"]}), command=("/bin/busybox", "grep", "Seccomp:", "/proc/self/status"))
+    assert engine("run", "--rm", name).check().out == "Seccomp:\t2\n"
+
+
+def test_what_confines_and_cannot_be_had_is_refused(engine, load, base):
+    """By its name, and nothing runs; what does not confine is a warning."""
+    for number, (isolator, value) in enumerate([("os/linux/seccomp-retain-set", {"set": ["@systemd/clock"]}), ("os/linux/apparmor-profile", {"profile": "x"})]):
+        name = isolated(load, f"no{number}", (isolator, value))
+        engine("run", "--rm", name).fails(isolator, rc=125)
+    name = isolated(load, "odd", ("os/unix/sysctl", {"net.core.somaxconn": "1"}), command=("/bin/busybox", "true"), eventHandlers=[{"name": "post-stop", "exec": ["/bin/busybox", "true"]}])
+    err = engine("run", "--rm", name).check().err
+    assert "os/unix/sysctl" in err and "post-stop" in err
+
+
+def test_what_runs_before_the_app(engine, load, base):
+    """The pre-start handler, inside and as root whoever the app is; one that fails ends the start."""
+    handler = [{"name": "pre-start", "exec": ["/bin/sh", "-c", "id -u > /prepared"]}]
+    name = isolated(load, "ready", command=("/bin/busybox", "cat", "/prepared"), eventHandlers=handler, user="1234")
+    done = engine("run", "--rm", name).check()
+    assert (done.out, done.err) == ("0\n", "")
+    name = isolated(load, "unready", command=("/bin/busybox", "true"), eventHandlers=[{"name": "pre-start", "exec": ["/bin/busybox", "false"]}])
+    engine("run", "--rm", name).fails("startContainer")
+    assert not engine.json("ps", "-a")["containers"]
 
 
 def test_an_archive_comes_out_as_it_was(engine, load, base, workdir):
@@ -277,8 +319,8 @@ def test_there_and_back(engine, workdir):
     below = layer(directory("etc"), entry("etc/passwd", b"me:x:7:8::/:\n"), entry("etc/group", b"more:x:9:me\n"), entry("etc/gone", b"g"), entry("suid", b"s", mode=0o4711, uid=7, gid=8), hardlink("twin", "suid"), symlink("etc/link", "../suid"), entry("fifo", type=tarfile.FIFOTYPE), entry("zero", type=tarfile.CHRTYPE, devmajor=1, devminor=5), directory("sticky", mode=0o1777, uid=3), entry("n" * 150, b"long"), entry("attr", b"a", pax_headers={"SCHILY.xattr.user.note": "yes"}))
     above = layer(directory("etc"), entry("etc/.wh.gone"), entry("top", b"t" * 100_000, mtime=5))
     made = Layout(workdir / "layout")
-    config = {"created": "2024-01-02T03:04:05Z", "config": {"User": "me", "Env": ["A=b"], "Entrypoint": ["/bin/run"], "Cmd": ["--fast"], "WorkingDir": "/etc", "StopSignal": "SIGINT", "ExposedPorts": {"80/tcp": {}}, "Volumes": {"/sticky": {}}, "Labels": {"who": "me"}}, "rootfs": {"type": "layers", "diff_ids": [digest(below), digest(above)]}}
-    descriptor = made.image(below, above, config=config)
+    config = {"created": "2024-01-02T03:04:05Z", "config": {"User": "me", "Env": ["A=b"], "Entrypoint": ["/bin/run"], "Cmd": ["--fast"], "WorkingDir": "/etc", "StopSignal": "SIGINT", "ExposedPorts": {"80/tcp": {}, "8000-8010/tcp": {}}, "Volumes": {"/sticky": {}}, "Labels": {"who": "me"}, "Healthcheck": {"Test": ["CMD", "/bin/ok"], "Retries": 3}, "Shell": ["/bin/x", "-c"], "OnBuild": ["RUN y"]}, "history": [{"created_by": "one"}, {"created_by": "two"}, {"created_by": "three", "empty_layer": True}], "rootfs": {"type": "layers", "diff_ids": [digest(below), digest(above)]}}
+    descriptor = made.image(below, above, config=config, annotations={"org.example.note": "kept"})
     made.index(descriptor, name="example.com/there:2")
     engine("image", "load", made.path).check()
     engine("image", "extract", "example.com/there:2", workdir / "before").check()
@@ -295,8 +337,11 @@ def test_there_and_back(engine, workdir):
     engine("image", "load", workdir / "there.aci").check()
     engine("image", "extract", "example.com/there:2", workdir / "after").check()
     assert not trees.differences(trees.describe(workdir / "before"), trees.describe(workdir / "after"))
-    after = inspect(engine, "example.com/there:2")["config"]["config"]
-    assert after == {**config["config"], "User": "me:8"}
+    after = inspect(engine, "example.com/there:2")["config"]
+    assert after["config"] == {**config["config"], "User": "me:8"}
+    assert [step["created_by"] for step in after["history"]][:3] == ["one", "two", "three"]
+    assert [step for step in after["history"] if not step.get("empty_layer")] == after["history"][-1:]
+    assert json.loads(engine("image", "cat-manifest", "--oci", "example.com/there:2").check().out)["annotations"] == {"org.example.note": "kept"}
 
 
 def test_a_name_with_a_port_comes_back(engine, workdir):

@@ -7,7 +7,7 @@
 #include "base/strings.h"
 #include "cli/cooper/fetch.h"
 #include "cli/cooper/image_policy.h"
-#include "cli/cooper/progress_line.h"
+#include "cli/cooper/progress_display.h"
 #include "cli/cooper/relay.h"
 #include "cli/cooper/run_request.h"
 #include "cli/cooper/stop_signals.h"
@@ -144,10 +144,8 @@ Result<int> build_from_dir(const Context& context, const Args& args) {
   guard(options, gate);
   ASSIGN_OR_RETURN(StopSignals signals, StopSignals::open());
   const bool quiet = args.enabled("quiet");
-  ProgressLine progress(!quiet);
-  options.progress = [&](std::string_view what, std::uint64_t done, std::uint64_t total) {
-    progress.update(what, done, total);
-  };
+  ProgressDisplay progress(quiet);
+  options.progress = progress.callback();
   options.skipped = [&](const std::string& path, std::string_view why) {
     progress.clear();
     log::warning(quoted(path) + " is left out: it is " + std::string(why));

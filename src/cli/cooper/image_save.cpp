@@ -9,7 +9,7 @@
 
 #include "base/strings.h"
 #include "cli/cooper/output.h"
-#include "cli/cooper/progress_line.h"
+#include "cli/cooper/progress_display.h"
 #include "cli/cooper/relay.h"
 #include "cli/cooper/stop_signals.h"
 #include "cli/cooper/target.h"
@@ -154,13 +154,12 @@ Result<int> write_images(const Context& context, const std::vector<std::string>&
   ASSIGN_OR_RETURN(StopSignals signals, StopSignals::open());
   std::optional<StoppableOutput> sink;
   if (stream) sink.emplace(stream, signals, target.kind == Kind::kDevice ? quoted(target.path) : "standard output");
-  ProgressLine progress(!quiet);
+  ProgressDisplay progress(quiet);
   const image::SaveOptions options{.references = references,
                                    .transport = target.transport,
                                    .path = target.path,
                                    .stream = sink ? &*sink : nullptr,
-                                   .progress = [&](std::string_view what, std::uint64_t done,
-                                                   std::uint64_t total) { progress.update(what, done, total); },
+                                   .progress = progress.callback(),
                                    .cancelled = [&] { return signals.pending(); }};
   auto saved = store.save(options);
   progress.clear();

@@ -5,7 +5,7 @@
 
 #include "base/strings.h"
 #include "cli/cooper/output.h"
-#include "cli/cooper/progress_line.h"
+#include "cli/cooper/progress_display.h"
 #include "cli/cooper/relay.h"
 #include "cli/cooper/stop_signals.h"
 #include "cli/cooper/target.h"
@@ -231,9 +231,8 @@ void describe_verified(Writer& out, const VerifiedImage& image) {
 template <typename T>
 Result<T> watched(bool quiet, const std::function<Result<T>(const image::ReadWatch&)>& work) {
   ASSIGN_OR_RETURN(StopSignals signals, StopSignals::open());
-  ProgressLine progress(!quiet);
-  auto done = work({.progress = [&](std::string_view what, std::uint64_t bytes) { progress.update(what, bytes, 0); },
-                    .cancelled = [&] { return signals.pending(); }});
+  ProgressDisplay progress(quiet);
+  auto done = work({.progress = progress.callback(), .cancelled = [&] { return signals.pending(); }});
   progress.clear();
   if (!done.ok() && done.error().code() == Errc::kCancelled) die_by_signal(signals.taken());
   return done;

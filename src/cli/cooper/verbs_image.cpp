@@ -14,7 +14,7 @@
 #include "cli/cooper/image_usage.h"
 #include "cli/cooper/image_verify.h"
 #include "cli/cooper/insecure_options.h"
-#include "cli/cooper/progress_line.h"
+#include "cli/cooper/progress_display.h"
 #include "cli/cooper/pull.h"
 #include "cli/cooper/push.h"
 #include "cli/cooper/relay.h"
@@ -89,10 +89,8 @@ Result<int> load(const Context& context, const Args& args) {
   const bool quiet = args.enabled("quiet");
   ASSIGN_OR_RETURN(StopSignals signals, StopSignals::open());
   options.cancel = signals.fd();
-  ProgressLine progress(!quiet);
-  options.progress = [&](std::string_view what, std::uint64_t done, std::uint64_t total) {
-    progress.update(what, done, total);
-  };
+  ProgressDisplay progress(quiet);
+  options.progress = progress.callback();
   auto images = load_checked(context, args, store, options);
   progress.clear();
   // Not before everything was taken away that was begun.
@@ -120,10 +118,8 @@ Result<int> import(const Context& context, const Args& args) {
   const bool quiet = args.enabled("quiet");
   ASSIGN_OR_RETURN(StopSignals signals, StopSignals::open());
   options.source.cancel = signals.fd();
-  ProgressLine progress(!quiet);
-  options.source.progress = [&](std::string_view what, std::uint64_t done, std::uint64_t total) {
-    progress.update(what, done, total);
-  };
+  ProgressDisplay progress(quiet);
+  options.source.progress = progress.callback();
   auto image = store.import(options);
   progress.clear();
   if (!image.ok() && image.error().code() == Errc::kCancelled) die_by_signal(signals.taken());
@@ -234,6 +230,8 @@ Result<int> extract(const Context& context, const Args& args) {
   ASSIGN_OR_RETURN(again.access, registry_access(args));
   ASSIGN_OR_RETURN(image::Store store, open_store(context));
   ASSIGN_OR_RETURN(const image::Image image, store.find(args.positional().front()));
+  ProgressDisplay progress(again.access.quiet);
+  store.watch_unpacking(progress.callback());
   Status extracted = store.extract(image, args.positional()[1]);
   if (!extracted.ok() && extracted.error().code() == Errc::kCorrupt) {
     RETURN_IF_ERROR(

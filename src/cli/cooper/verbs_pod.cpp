@@ -11,6 +11,7 @@
 #include "cli/cooper/foreground.h"
 #include "cli/cooper/image_policy.h"
 #include "cli/cooper/pod_output.h"
+#include "cli/cooper/progress_display.h"
 #include "cli/cooper/pull.h"
 #include "cli/cooper/relay.h"
 #include "cli/cooper/run_request.h"
@@ -169,6 +170,8 @@ Result<int> run(const Context& context, const Args& args) {
   }
   if (!how.detach && how.one_app) warn_without_terminal(context, request.apps.front());
   ASSIGN_OR_RETURN(auto signals, SignalInbox::open_if(!how.detach));
+  ProgressDisplay progress(args.enabled("quiet"));
+  engine.watch_unpacking(progress.callback());
   auto started = engine.run(request, launch_options(how), image_fetcher(context, wanted_images(args)));
   if (!started.ok()) {
     const Error error = explain_image(std::move(started).error(), request);
@@ -182,6 +185,8 @@ Result<int> run(const Context& context, const Args& args) {
 Result<int> prepare(const Context& context, const Args& args) {
   ASSIGN_OR_RETURN(const pod::PodRequest request, pod_request(args, context.settings(), real_surroundings()));
   ASSIGN_OR_RETURN(pod::Engine engine, context.engine());
+  ProgressDisplay progress(args.enabled("quiet"));
+  engine.watch_unpacking(progress.callback());
   auto prepared = engine.prepare(request, image_fetcher(context, wanted_images(args)));
   if (!prepared.ok()) return explain_image(std::move(prepared).error(), request);
   const PodUuid uuid = std::move(prepared).value();

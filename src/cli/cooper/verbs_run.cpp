@@ -11,6 +11,7 @@
 #include "cli/cooper/command.h"
 #include "cli/cooper/foreground.h"
 #include "cli/cooper/image_policy.h"
+#include "cli/cooper/progress_display.h"
 #include "cli/cooper/pull.h"
 #include "cli/cooper/relay.h"
 #include "cli/cooper/run_request.h"
@@ -28,7 +29,7 @@ constexpr std::array<Flag, 6> kRunFlags = {{
     {"sig-proxy", 0, "", "pass signals on to the app (default true)"},
     {"cidfile", 0, "FILE", "write the id to this new file", Flag::Complete::kFile},
     {"dry-run", 0, "", "print the steps of the start and do nothing"},
-    {"quiet", 'q', "", "no progress of a pull"},
+    {"quiet", 'q', "", "no progress of a pull, or of what is unpacked"},
 }};
 
 // And those of image pull, for an image that is fetched.
@@ -108,6 +109,8 @@ Result<int> run(const Context& context, const Args& args) {
   if (!detach) warn_without_terminal(context, app);
   ASSIGN_OR_RETURN(auto signals, SignalInbox::open_if(!detach));
   wanted.before_end = [&] { id_file.discard(); };
+  ProgressDisplay progress(args.enabled("quiet"));
+  engine.watch_unpacking(progress.callback());
   auto started = engine.run(request, detach ? monitor::LaunchOptions() : attached_launch(app.terminal, app.stdin_open),
                             image_fetcher(context, std::move(wanted)));
   if (!started.ok()) {

@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <set>
@@ -30,11 +31,14 @@
 namespace cooper::image {
 
 // Notes of docker2aci on what an image was before: what of exec is its entrypoint, and what its command; its name. And
-// one of ours, for what an app section has no word for.
+// ours, for what an app section has no word for.
 inline constexpr std::string_view kEntrypointNote = "appc.io/docker/entrypoint";
 inline constexpr std::string_view kCommandNote = "appc.io/docker/cmd";
 inline constexpr std::string_view kOriginalNameNote = "appc.io/docker/originalname";
 inline constexpr std::string_view kStopSignalNote = "cooper.io/stop-signal";
+// The whole configuration, without its layers, and the annotations of the manifest, both as JSON objects.
+inline constexpr std::string_view kConfigNote = "cooper.io/image-config";
+inline constexpr std::string_view kAnnotationsNote = "cooper.io/manifest-annotations";
 
 // A fresh start at an uncompressed tar.
 using OpenTar = std::function<Result<std::unique_ptr<codec::BlockSource>>()>;
@@ -82,6 +86,27 @@ Result<std::string> reference_of(const appc::ImageManifest& manifest);
 oci_image::Platform platform_of(const std::vector<appc::NameValue>& labels);
 // The app section as the configuration of a container. User and group are those given; the layers are missing.
 oci_image::ImageConfig config_of(const appc::ImageManifest& manifest, const std::string& user);
+
+// "80", "80/udp", "8000-8010/tcp"; none for what an ACI cannot say.
+struct PortRange {
+  std::uint16_t first = 0;
+  std::uint16_t count = 1;
+  std::string protocol = {};
+};
+std::optional<PortRange> read_ports(std::string_view text);
+
+// Notes of what an OCI image was: for what a manifest of the App Container specification has no words.
+void add_notes(const std::string& config_bytes, const std::map<std::string, std::string>& annotations,
+               appc::ImageManifest& out);
+struct Noted {
+  std::string config_bytes = {};  // empty: there is no note, or none that can be read
+  oci_image::ImageConfig config = {};
+  std::map<std::string, std::string> annotations = {};
+};
+Noted read_notes(const appc::ImageManifest& manifest);
+// What the notes say more exactly than the manifest, as far as they do not contradict it: ports, the platform's
+// variant, the history, whose layers have become one.
+void apply_notes(const Noted& noted, const appc::ImageManifest& manifest, oci_image::ImageConfig& config);
 
 // The newest image that has this name and all these labels; of several machines those are preferred which `platform`
 // (if any) asks for.

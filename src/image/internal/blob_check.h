@@ -24,8 +24,10 @@ class BlobCheck {
  public:
   BlobCheck(BorrowedFd store, const ReadWatch& watch);
 
-  // What is being read, for the watch.
+  // For the watch: what will be read, what is being read, and what has been.
+  void announce(const std::string& what, std::uint64_t likely_bytes);
   void begin(std::string what) { shown_ = std::move(what); }
+  void end(const std::string& what) const;
   // Counts bytes and asks whether to go on.
   const ReadStep& step() const { return step_; }
 
@@ -52,7 +54,10 @@ class BlobCheck {
   const ReadWatch& watch_;
   ReadStep step_;
   std::string shown_;
-  std::uint64_t done_bytes_ = 0;
+  struct Amount {
+    std::uint64_t done = 0, likely = 0;
+  };
+  std::map<std::string, Amount> amounts_;  // by what is being read
   std::map<Digest, Known> known_;
 };
 

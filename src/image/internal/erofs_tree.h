@@ -18,7 +18,7 @@ namespace cooper::image {
 // Makes the erofs form of the image's tree and registers `user`. The unpacked tree is the store's when it has one,
 // which goes afterwards unless somebody uses it, else one that is unpacked for this alone. Errc::kUnsupported: there is
 // no mkfs.erofs, or no erofs in the kernel.
-Status build_erofs_tree(BorrowedFd store, const Image& image, std::string_view user);
+Status build_erofs_tree(BorrowedFd store, const Image& image, std::string_view user, const Progress& progress);
 
 struct ErofsCheck {
   TreeState state = TreeState::kNotUnpacked;  // kNotUnpacked: there is none; kDiffers: it is not what was made

@@ -26,7 +26,6 @@ struct OpenLayer {
 };
 // All layers of the plan; asked for when the image is not there yet.
 using OpenLayers = std::function<Result<std::vector<OpenLayer>>()>;
-using IntakeProgress = std::function<void(std::string_view what, std::uint64_t done_bytes, std::uint64_t total_bytes)>;
 
 // "layer 1 of 3 (sha256:...)"
 std::string layer_name(std::size_t index, std::size_t count, const LayerPlan& layer);
@@ -43,6 +42,6 @@ Result<bool> pin_image(BorrowedFd store, Staging& staging, const Image& image);
 
 // Reads, checks and unpacks what is missing; the image is there after staging.commit(). Its names are the plan's.
 Result<Image> take_in(BorrowedFd store, Staging& staging, const ImagePlan& plan, const OpenLayers& open,
-                      const IntakeProgress& progress);
+                      const Progress& progress);
 
 }  // namespace cooper::image

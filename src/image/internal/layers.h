@@ -7,6 +7,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -16,6 +17,7 @@
 #include "codec/compression.h"
 #include "codec/stream.h"
 #include "image/internal/tree_builder.h"
+#include "image/progress.h"
 
 namespace cooper::image {
 
@@ -24,6 +26,7 @@ struct LayerInput {
   std::unique_ptr<codec::ByteSource> source;  // the bytes as they are stored, compressed or not
   std::optional<Digest> digest = {};          // what they must be
   std::optional<std::uint64_t> size_bytes = {};
+  std::uint64_t likely_bytes = 0;                         // to show, where size_bytes does not say it
   std::optional<Digest> diff_id = {};                     // digest of the uncompressed tar
   UniqueFd copy = {};                                     // the stored bytes are written here; none: they are not kept
   std::size_t max_window_bytes = codec::kMaxWindowBytes;  // of zstd
@@ -37,8 +40,10 @@ struct LayerOutput {
   std::uint64_t plain_bytes = 0;  // of the uncompressed tar
 };
 
-// Bytes of all inputs read so far. Called on one thread at a time, not always the calling one.
-using LayerProgress = std::function<void(std::uint64_t done_bytes)>;
+// How much of an input was read. Called on one thread at a time, not always the calling one.
+using LayerProgress = std::function<void(std::size_t input, std::uint64_t done_bytes)>;
+// Tells `progress`, which must outlive it, of all inputs now, and of each while it is read.
+LayerProgress show_layers(const Progress& progress, std::span<const LayerInput> inputs);
 
 // `builder` may be null: digests are checked and copies made, nothing is unpacked. Its finish() is called at the end.
 // `synced` is a directory of the file system that the caller is going to sync at the end, where it does.

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -27,8 +28,9 @@ struct ImagePlan {
   std::string config_bytes;
   oci_image::ImageConfig config;
   Digest config_digest;
-  std::string manifest_bytes;                  // empty: made when the layers are known
-  std::optional<Digest> manifest_digest = {};  // by which it was named; none: its SHA-256
+  std::string manifest_bytes;                           // empty: made when the layers are known
+  std::optional<Digest> manifest_digest = {};           // by which it was named; none: its SHA-256
+  std::map<std::string, std::string> annotations = {};  // of a manifest that is made
   std::optional<Digest> index_digest = {};
   std::vector<LayerPlan> layers;
   std::optional<Digest> id = {};  // of the image; none: that of its configuration

@@ -10,8 +10,9 @@
 namespace cooper::image {
 
 struct SaveSteps {
-  ReadStep counted;  // of bytes that are progress
-  ReadStep only;     // of bytes that are read once more
+  std::function<ReadStep(const PinnedBlob& blob)> counted;  // of bytes that are progress
+  ReadStep only;                                            // of bytes that are read once more
+  Progress progress = {};                                   // of what else has to be done
 };
 
 // An OCI layout: manifests, configurations and layers byte for byte as they are stored, each once; index.json has one

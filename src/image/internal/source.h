@@ -49,11 +49,14 @@ class StreamSource final : public codec::ByteSource {
   StreamSource(BorrowedFd fd, BorrowedFd cancel) : fd_(fd), cancel_(cancel) {}
   Result<std::size_t> read(std::span<char> buffer) override;
   std::uint64_t done() const { return done_; }
+  // Called with that after each read.
+  void show(std::function<void(std::uint64_t done_bytes)> progress) { progress_ = std::move(progress); }
 
  private:
   BorrowedFd fd_;
   BorrowedFd cancel_;
   std::uint64_t done_ = 0;
+  std::function<void(std::uint64_t done_bytes)> progress_;
 };
 
 // A file, a directory or a pipe, whose writer is not waited for.
