@@ -7,7 +7,7 @@ foreach(program coop cooper)
   endif()
 endforeach()
 # Programs that people do not call themselves.
-foreach(program cooper-init cooper-fetch cooper-inflate)
+foreach(program cooper-init cooper-fetch cooper-inflate conmon)
   if(TARGET ${program})
     install(TARGETS ${program} RUNTIME DESTINATION ${CMAKE_INSTALL_LIBEXECDIR}/cooper)
   endif()

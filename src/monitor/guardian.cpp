@@ -7,7 +7,7 @@
 #include "io/event_loop.h"
 #include "io/file.h"
 #include "monitor/internal/pod_end.h"
-#include "monitor/internal/process_setup.h"
+#include "monitor/process_setup.h"
 #include "monitor/internal/sync.h"
 #include "monitor/internal/wall_clock.h"
 #include "sys/process.h"

@@ -14,7 +14,7 @@
 #include "log/steps.h"
 #include "monitor/internal/board.h"
 #include "monitor/internal/guardian.h"
-#include "monitor/internal/process_setup.h"
+#include "monitor/process_setup.h"
 #include "monitor/internal/supervisor.h"
 #include "monitor/internal/sync.h"
 #include "sys/cred.h"

@@ -1,15 +1,16 @@
-#include "monitor/internal/log_writer.h"
+#include "monitor/log_writer.h"
 
 #include <fcntl.h>
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <cstring>
 
 #include "base/strings.h"
 #include "sys/file.h"
 
-namespace cooper::monitor::internal {
+namespace cooper::monitor {
 namespace {
 
 constexpr std::size_t kBatch = std::size_t{128} << 10;  // written at once at the latest
@@ -30,18 +31,31 @@ std::string_view stream_word(protocol::Stream stream) {
 std::string_view TimeStamp::format(const struct timespec& now) {
   if (now.tv_sec != second_) {
     second_ = now.tv_sec;
-    struct tm utc = {};
-    (void)::gmtime_r(&second_, &utc);
-    std::memcpy(text_.data(), "0000-00-00T00:00:00.000000000Z", text_.size());
-    put_digits(text_.data(), 4, utc.tm_year + 1900L);
-    put_digits(text_.data() + 5, 2, utc.tm_mon + 1L);
-    put_digits(text_.data() + 8, 2, utc.tm_mday);
-    put_digits(text_.data() + 11, 2, utc.tm_hour);
-    put_digits(text_.data() + 14, 2, utc.tm_min);
-    put_digits(text_.data() + 17, 2, utc.tm_sec);
+    struct tm when = {};
+    (void)(zone_ == TimeZone::kUtc ? ::gmtime_r(&second_, &when) : ::localtime_r(&second_, &when));
+    std::memcpy(text_.data(), "0000-00-00T00:00:00.000000000Z", 30);
+    put_digits(text_.data(), 4, when.tm_year + 1900L);
+    put_digits(text_.data() + 5, 2, when.tm_mon + 1L);
+    put_digits(text_.data() + 8, 2, when.tm_mday);
+    put_digits(text_.data() + 11, 2, when.tm_hour);
+    put_digits(text_.data() + 14, 2, when.tm_min);
+    put_digits(text_.data() + 17, 2, when.tm_sec);
+    if (zone_ == TimeZone::kLocal) {
+      const long minutes = std::labs(when.tm_gmtoff) / 60;
+      text_[29] = when.tm_gmtoff < 0 ? '-' : '+';
+      put_digits(text_.data() + 30, 2, minutes / 60);
+      text_[32] = ':';
+      put_digits(text_.data() + 33, 2, minutes % 60);
+    }
   }
   put_digits(text_.data() + 20, 9, now.tv_nsec);
-  return {text_.data(), text_.size()};
+  return {text_.data(), zone_ == TimeZone::kUtc ? std::size_t{30} : text_.size()};
+}
+
+void TimeStamp::use(TimeZone zone) {
+  zone_ = zone;
+  second_ = -1;
+  if (zone == TimeZone::kLocal) ::tzset();
 }
 
 Result<LogWriter> LogWriter::open(BorrowedFd dir, const std::string& path, std::uint64_t max_bytes, int max_files) {
@@ -208,6 +222,11 @@ void LogWriter::rotate() {
   (void)ready();
 }
 
+Status LogWriter::sync() {
+  if (!fd_) return {};
+  return sys::fdatasync(fd_);
+}
+
 void LogWriter::release_memory() {
   out_ = std::string();
   for (std::string& partial : partial_) {
@@ -215,4 +234,4 @@ void LogWriter::release_memory() {
   }
 }
 
-}  // namespace cooper::monitor::internal
+}  // namespace cooper::monitor

@@ -1,4 +1,4 @@
-#include "monitor/internal/log_writer.h"
+#include "monitor/log_writer.h"
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
@@ -9,7 +9,7 @@
 #include "io/file.h"
 #include "sys/file.h"
 
-namespace cooper::monitor::internal {
+namespace cooper::monitor {
 namespace {
 
 using protocol::Stream;
@@ -213,5 +213,15 @@ TEST_F(LogWriterTest, WithoutAFileNothingHappens) {
   EXPECT_FALSE(log.has_partial());
 }
 
+TEST(TimeStampTest, LocalTimesSayTheirZone) {
+  TimeStamp stamp;
+  stamp.use(TimeZone::kLocal);
+  const std::string text(stamp.format({1767323045, 123456789}));
+  ASSERT_EQ(text.size(), 35U);
+  EXPECT_EQ(text.substr(13, 16), ":04:05.123456789") << "zones of whole hours";
+  EXPECT_TRUE(text[29] == '+' || text[29] == '-');
+  EXPECT_EQ(text[32], ':');
+}
+
 }  // namespace
-}  // namespace cooper::monitor::internal
+}  // namespace cooper::monitor

@@ -9,7 +9,7 @@
 
 #include "io/event_loop.h"
 #include "io/file.h"
-#include "monitor/internal/process_setup.h"
+#include "monitor/process_setup.h"
 #include "monitor/internal/supervisor.h"
 #include "sys/file.h"
 

@@ -1,4 +1,4 @@
-#include "monitor/internal/process_setup.h"
+#include "monitor/process_setup.h"
 
 #include <fcntl.h>
 #include <link.h>
@@ -19,9 +19,9 @@
 #include "sys/file.h"
 #include "sys/process.h"
 
-namespace cooper::monitor::internal {
+namespace cooper::monitor {
 
-Result<Board*> make_board() {
+Result<internal::Board*> internal::make_board() {
   void* memory = ::mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   if (memory == MAP_FAILED) return Error::from_errno(errno, "map shared memory");
   return static_cast<Board*>(memory);  // zeroed atomics of lock-free types are valid objects
@@ -203,4 +203,4 @@ void trim_memory() {
   (void)::dl_iterate_phdr(forget_constant_segments, nullptr);
 }
 
-}  // namespace cooper::monitor::internal
+}  // namespace cooper::monitor

@@ -7,7 +7,7 @@
 #include "base/strings.h"
 #include "log/steps.h"
 #include "monitor/internal/pod_end.h"
-#include "monitor/internal/process_setup.h"
+#include "monitor/process_setup.h"
 #include "monitor/internal/supervisor.h"
 #include "monitor/internal/wall_clock.h"
 #include "sys/file.h"

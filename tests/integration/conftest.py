@@ -14,7 +14,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 
 from lib import bundle as bundles  # noqa: E402
 from lib import cgroups, isolate, leaks, needs, paths, rootfs  # noqa: E402
-from lib.client_fixtures import buildah, busybox_tar, clients_dir, containerd, docker, docker_debian, podman, podman_debian  # noqa: E402, F401
+from lib.client_fixtures import buildah, busybox_tar, clients_dir, containerd, docker, docker_debian, monitored, podman, podman_debian  # noqa: E402, F401
 from lib.runtime import Runtime  # noqa: E402
 
 PREFIX = f"coopit{os.getpid()}x"

@@ -12,7 +12,7 @@
 #include "base/fd.h"
 #include "io/event_loop.h"
 #include "monitor/internal/hub.h"
-#include "monitor/internal/log_writer.h"
+#include "monitor/log_writer.h"
 #include "monitor/monitor.h"
 #include "monitor/protocol.h"
 

@@ -5,11 +5,12 @@ use exist before the leak check of the first test looks.
 """
 
 import pathlib
+import shutil
 import tempfile
 
 import pytest
 
-from lib import isolate, needs, rootfs
+from lib import isolate, needs, paths, rootfs
 from lib.clients import Buildah, Containerd, Docker, Podman
 
 
@@ -45,6 +46,21 @@ def podman(clients_dir, busybox_tar, prefix):
     """podman with the image 'busybox'."""
     _require("root", "podman", "runtime", "isolation")
     client = Podman(clients_dir / "p", f"/{prefix}")
+    client("import", busybox_tar, "localhost/busybox").check()
+    client.run("--rm", "localhost/busybox", "true").check()
+    yield client
+    client("rm", "--all", "--force", "--time", "0")
+
+
+@pytest.fixture(scope="session", params=["coop", "crun"])
+def monitored(request, clients_dir, busybox_tar, prefix):
+    """podman with the monitor of this project in place of its own, over two runtimes."""
+    _require("root", "podman", "runtime", "isolation", "conmon")
+    runtime = paths.runtime_binary()
+    if request.param == "crun":
+        _require("crun")
+        runtime = shutil.which("crun")
+    client = Podman(clients_dir / f"m-{request.param}", f"/{prefix}", runtime, paths.monitor_binary())
     client("import", busybox_tar, "localhost/busybox").check()
     client.run("--rm", "localhost/busybox", "true").check()
     yield client

@@ -61,10 +61,12 @@ class Client:
 class Podman(Client):
     """podman with its own storage. run(...) adds what every container here needs."""
 
-    def __init__(self, folder, cgroup_parent):
+    def __init__(self, folder, cgroup_parent, runtime=None, monitor=None):
         super().__init__(folder, cgroup_parent)
+        if runtime:
+            self.runtime = str(runtime)
         conf = self.folder / "containers.conf"
-        conf.write_text(CONTAINERS_CONF)
+        conf.write_text(CONTAINERS_CONF + (f'conmon_path = ["{monitor}"]\n' if monitor else ""))
         self.environ["CONTAINERS_CONF"] = str(conf)
 
     def argv(self, *args):

@@ -110,6 +110,7 @@ CHECKS = {
     "cap_sys_resource": _capability(24, "CAP_SYS_RESOURCE"),
     "uidmap": _program("newuidmap", "uidmap"),
     "podman": _program("podman"),
+    "crun": _program("crun"),
     "skopeo": _program("skopeo"),
     "umoci": _program("umoci"),
     "gpg": _program("gpg", "gnupg"),
@@ -122,6 +123,7 @@ CHECKS = {
     "gcc": _program("gcc"),
     "strace": _program("strace"),
     "runtime": lambda: None if paths.runtime_binary().exists() else f"no runtime at {paths.runtime_binary()} (build it, or set COOP_BINARY)",
+    "conmon": lambda: None if paths.monitor_binary().exists() else f"no monitor at {paths.monitor_binary()}",
     "cooper": lambda: None if (paths.bin_dir() / "cooper").exists() else f"no cooper in {paths.bin_dir()}",
 }
 CHECKS["memory-limits"] = lambda: None if cgroups.is_v1() or CHECKS["cgroup2"]() is None else "no cgroup hierarchy with the memory controller"

@@ -119,6 +119,10 @@ class OnTerminal:
         """Type something."""
         os.write(self.master, text.encode())
 
+    def resize(self, rows, columns):
+        """Change the terminal's size; the program's side is told by SIGWINCH."""
+        resize(self.master, rows, columns)
+
     def expect(self, text, timeout=15):
         """Read until this text has come; returns all that was read."""
         return read_all(self.master, timeout, until=text)

@@ -9,7 +9,7 @@
 #include "base/error.h"
 #include "base/fd.h"
 
-namespace cooper::monitor::internal {
+namespace cooper::monitor {
 
 enum class StdError { kNull, kKeep };
 // Standard input and output (and error) on /dev/null; kKeep leaves a standard error that is open.
@@ -36,4 +36,4 @@ void prepare_allocator();
 // come back at once.
 void trim_memory();
 
-}  // namespace cooper::monitor::internal
+}  // namespace cooper::monitor

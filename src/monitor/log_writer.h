@@ -1,4 +1,4 @@
-// The log file of one app in the CRI format: "<RFC3339 with 9 digits, UTC> stdout|stderr P|F <text>\n".
+// The log file of one app in the CRI format: "<RFC3339 with 9 digits> stdout|stderr P|F <text>\n".
 //
 // A line is one F record; the pieces of a line longer than 16 KiB, and what was there when the line was cut short (end
 // of the app, flush_partials()), are P records: joining texts, and adding a newline after each F, gives back the app's
@@ -19,16 +19,23 @@
 #include "base/fd.h"
 #include "monitor/protocol.h"
 
-namespace cooper::monitor::internal {
+namespace cooper::monitor {
 
-// "2026-01-02T03:04:05.123456789Z"; the calendar part is computed once a second.
+enum class TimeZone {
+  kUtc,    // "2026-01-02T03:04:05.123456789Z"
+  kLocal,  // "2026-01-02T04:04:05.123456789+01:00"
+};
+
+// The calendar part is computed once a second.
 class TimeStamp {
  public:
   std::string_view format(const struct timespec& now);
+  void use(TimeZone zone);
 
  private:
   time_t second_ = -1;
-  std::array<char, 30> text_{};
+  TimeZone zone_ = TimeZone::kUtc;
+  std::array<char, 35> text_{};
 };
 
 class LogWriter {
@@ -49,6 +56,10 @@ class LogWriter {
   // After somebody renamed or removed the file: continues in a new one of the same name.
   Status reopen();
   std::uint64_t lost_bytes() const { return lost_bytes_; }
+  // Of the stamps from here on; UTC otherwise.
+  void use(TimeZone zone) { stamp_.use(zone); }
+  // What was written is on the disk.
+  Status sync();
   // Gives the buffers back; the next append() takes them again.
   void release_memory();
 
@@ -78,4 +89,4 @@ class LogWriter {
   TimeStamp stamp_;
 };
 
-}  // namespace cooper::monitor::internal
+}  // namespace cooper::monitor

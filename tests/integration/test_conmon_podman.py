@@ -1,0 +1,278 @@
+"""podman with conmon_path set to the monitor under test, over coop and over crun."""
+
+import json
+import os
+import re
+import signal
+import time
+
+import pytest
+
+from lib import cgroups, paths, proc
+
+pytestmark = [
+    pytest.mark.needs("root", "isolation", "podman", "conmon"),
+    pytest.mark.may_leave("/conmon", "/st/overlay (root", "/dev/shm/libpod", "/run/containers", "/run/libpod", "/.seccomp/"),
+]
+
+IMAGE = "localhost/busybox"
+LOOP = "while :; do sleep 0.05; done"
+
+
+def inspect(podman, name, template):
+    """One value of podman inspect."""
+    return podman("inspect", "--format", template, name).check().out.strip()
+
+
+def monitor_of(podman, name):
+    """Process number of the monitor, which must be the one under test."""
+    with open(inspect(podman, name, "{{.ConmonPidFile}}"), encoding="ascii") as file:
+        pid = int(file.read())
+    assert os.path.samefile(f"/proc/{pid}/exe", paths.monitor_binary())
+    return pid
+
+
+def log_file(podman, name):
+    """The lines of the log file itself."""
+    with open(inspect(podman, name, "{{.HostConfig.LogConfig.Path}}"), "rb") as file:
+        return file.read().splitlines()
+
+
+@pytest.mark.parametrize("script,status", [("exit 0", 0), ("exit 7", 7)])
+def test_exit_status(monitored, script, status):
+    """podman run ends as the program did."""
+    assert monitored.run("--rm", IMAGE, "sh", "-c", script).rc == status
+
+
+def test_streams(monitored):
+    """Input, output and errors each reach their end, megabytes of them too."""
+    result = monitored.run("--rm", "-i", IMAGE, "sh", "-c", "cat; echo err >&2", stdin="a\nb\n").check()
+    assert (result.out, result.err) == ("a\nb\n", "err\n")
+    big = "0123456789abcde\n" * 200_000
+    assert monitored.run("--rm", "-i", IMAGE, "cat", stdin=big).check().out == big
+
+
+def test_detached(monitored, unique):
+    """run -d, wait, and what inspect says afterwards."""
+    with monitored.running(unique("m"), IMAGE, "sh", "-c", "sleep 0.5; exit 5") as name:
+        monitor_of(monitored, name)
+        assert monitored("wait", name).check().out == "5\n"
+        assert inspect(monitored, name, "{{.State.Status}} {{.State.ExitCode}} {{.State.OOMKilled}}") == "exited 5 false"
+
+
+def test_terminal(monitored):
+    """-t: the caller's size at the start, and its changes."""
+    script = f"sleep 0.5; stty size; trap 'stty size; exit 6' WINCH; echo ready; {LOOP}"
+    with monitored.on_terminal("run", *monitored.options(), "--rm", "-it", IMAGE, "sh", "-c", script) as run:
+        assert "33 77" in run.expect("ready")
+        run.resize(40, 100)
+        status, text = run.wait(60)
+    assert status == 6 and "40 100" in text
+
+
+def test_terminal_detach_and_attach(monitored, unique):
+    """The detach keys leave the container running; attach finds its terminal again."""
+    name = unique("m")
+    with monitored.on_terminal("run", *monitored.options(), "--name", name, "-it", IMAGE, "sh") as run:
+        run.write("echo $((40+2))\n")
+        run.expect("42")
+        for key in "\x10\x11":  # podman knows them one by one
+            time.sleep(0.3)
+            run.write(key)
+        run.wait(60)
+    assert inspect(monitored, name, "{{.State.Running}}") == "true"
+    with monitored.on_terminal("attach", name) as client:
+        time.sleep(0.5)
+        client.write("echo $((50+3)); exit 4\n")
+        assert "53" in client.wait(60)[1]
+    assert monitored("wait", name).check().out == "4\n"
+    monitored("rm", "--force", "--time", "0", name).check()
+
+
+def test_attach(monitored, unique):
+    """attach without a terminal: output from then on, input to the program, its exit status."""
+    with monitored.running(unique("m"), "-i", IMAGE, "sh", "-c", 'read line; echo "got $line"; exit 3') as name:
+        result = monitored("attach", name, stdin="word\n")
+        assert result.out.startswith("got word\n")
+        assert monitored("wait", name).check().out == "3\n"
+
+
+def test_create_start_attach(monitored, unique):
+    """create, then start --attach."""
+    name = unique("m")
+    monitored("create", *monitored.options(), "--name", name, IMAGE, "sh", "-c", "echo attached; exit 2").check()
+    result = monitored("start", "--attach", name)
+    assert (result.rc, result.out) == (2, "attached\n")
+    monitored("rm", name).check()
+
+
+def test_logs(monitored, unique):
+    """Lines, unfinished lines, long lines and bytes that are no text come back from the log."""
+    script = r"echo first; echo oops >&2; head -c 40000 /dev/zero | tr '\0' x; echo; printf '\001\377\n'; printf end"
+    with monitored.running(unique("m"), IMAGE, "sh", "-c", script) as name:
+        monitored("wait", name).check()
+        lines = log_file(monitored, name)
+        form = re.compile(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}[+-]\d\d:\d\d (stdout|stderr) [PF] ")
+        assert all(form.match(line) for line in lines)
+        assert any(line.endswith(b" stderr F oops") for line in lines)
+        assert lines[-1].endswith(b" stdout P end") and any(line.endswith(b" \x01\xff") for line in lines)
+        out = monitored("logs", name).check().out
+        assert out.startswith("first\n") and "x" * 40000 + "\n" in out
+        assert monitored("logs", "--tail", "1", name).check().out.rstrip("\n").endswith("end")
+
+
+def test_logs_follow_and_since(monitored, unique):
+    """logs -f ends with the container; --since leaves out what is older."""
+    with monitored.running(unique("m"), IMAGE, "sh", "-c", "echo one; sleep 1; echo two") as name:
+        assert monitored("logs", "-f", name).check().out == "one\ntwo\n"
+        assert monitored("logs", "--since", "2099-01-01T00:00:00Z", name).check().out == ""
+
+
+def test_prompt_is_logged_at_once(monitored, unique):
+    """What has no newline yet is in the log while the program waits."""
+    with monitored.running(unique("m"), IMAGE, "sh", "-c", "printf 'name? '; sleep 1000") as name:
+        proc.until(lambda: any(line.endswith(b" stdout P name? ") for line in log_file(monitored, name)), 10)
+
+
+@pytest.mark.parametrize("driver", ["none", "k8s-file", "json-file"])
+def test_log_drivers(monitored, unique, driver):
+    """Drivers that write files, and the one that does not."""
+    with monitored.running(unique("m"), "--log-driver", driver, IMAGE, "echo", "line") as name:
+        monitored("wait", name).check()
+        result = monitored("logs", name)
+        assert (result.rc != 0) if driver == "none" else (result.out == "line\n")
+
+
+def test_log_driver_passthrough(monitored):
+    """The program has podman's own streams."""
+    result = monitored.run("--rm", "--log-driver", "passthrough", IMAGE, "sh", "-c", "echo through; echo err >&2; exit 4")
+    assert result.rc == 4 and result.out == "through\n" and "err\n" in result.err
+
+
+@pytest.mark.skipif(os.path.exists("/run/systemd/journal/socket"), reason="a journal runs here")
+def test_log_driver_journald_without_journal(monitored):
+    """Without a journal podman's error says so."""
+    result = monitored.run("--rm", "--log-driver", "journald", IMAGE, "true")
+    assert result.rc != 0 and "journal" in result.err
+
+
+def test_log_size(monitored, unique):
+    """--log-opt max-size keeps the file small, and the last line in it."""
+    script = "i=0; while [ $i -lt 3000 ]; do echo line $i; i=$((i+1)); done; echo last"
+    with monitored.running(unique("m"), "--log-opt", "max-size=20k", IMAGE, "sh", "-c", script) as name:
+        monitored("wait", name).check()
+        lines = log_file(monitored, name)
+        assert sum(len(line) + 1 for line in lines) <= 20 * 1024 and lines[-1].endswith(b" last")
+
+
+def test_exec(monitored, unique):
+    """exec: output, status, input, words of a failure; detached; many of them."""
+    with monitored.running(unique("m"), IMAGE, "sleep", "1000") as name:
+        result = monitored("exec", name, "sh", "-c", "echo out; echo err >&2; exit 9")
+        assert (result.rc, result.out) == (9, "out\n") and "err\n" in result.err
+        assert monitored("exec", "-i", name, "cat", stdin="in").check().out == "in"
+        assert monitored("exec", name, "no-such-command").rc == 127
+        assert monitored("exec", name, "/etc").rc == 126
+        monitored("exec", "-d", name, "sleep", "777").check()
+        proc.until(lambda: "777" in monitored("top", name, "args").out, 10)
+        for i in range(15):
+            assert monitored("exec", name, "echo", str(i)).check().out == f"{i}\n"
+
+
+def test_exec_terminal(monitored, unique):
+    """exec -it: a terminal of its own, with the caller's size, and its status."""
+    with monitored.running(unique("m"), IMAGE, "sleep", "1000") as name:
+        with monitored.on_terminal("exec", "-it", name, "sh", "-c", "sleep 0.5; tty; stty size; read x; echo =$x; exit 5") as run:
+            before = run.expect("33 77")
+            run.write("typed\n")
+            status, text = run.wait(60)
+        assert status == 5 and "/dev/pts" in before and "=typed" in text
+
+
+def test_stop_kill_pause(monitored, unique):
+    """TERM and its handler, KILL after the time, pause."""
+    with monitored.running(unique("m"), IMAGE, "sh", "-c", f"trap 'echo bye; exit 3' TERM; echo up; {LOOP}") as name:
+        proc.until(lambda: "up" in monitored("logs", name).out, 10)
+        monitored("pause", name).check()
+        monitored("unpause", name).check()
+        monitored("stop", "--time", "10", name).check()
+        assert inspect(monitored, name, "{{.State.ExitCode}}") == "3"
+        assert monitored("logs", name).out == "up\nbye\n"
+        monitored("start", name).check()
+        monitored("kill", name).check()
+        assert monitored("wait", name).check().out == "137\n"
+
+
+def test_restart_policy(monitored, unique):
+    """The exit command starts the container again, under a new monitor."""
+    with monitored.running(unique("m"), "--restart", "on-failure:2", IMAGE, "sh", "-c", "echo run; sleep 0.2; exit 1") as name:
+        proc.until(lambda: monitored("logs", name).out == "run\n" * 3 and inspect(monitored, name, "{{.State.Running}}") == "false", 30)
+        assert inspect(monitored, name, "{{.RestartCount}}") == "2"
+
+
+def test_remove_after_end(monitored, unique):
+    """--rm of a detached container is the exit command's work."""
+    name = unique("m")
+    monitored.run("-d", "--rm", "--name", name, IMAGE, "sleep", "0.3").check()
+    proc.until(lambda: monitored("container", "exists", name).rc == 1, 20)
+
+
+def test_pod(monitored, unique):
+    """Containers of a pod, its infra container among them."""
+    pod, name = unique("pod"), unique("m")
+    try:
+        monitored("pod", "create", "--name", pod, "--cgroup-parent", monitored.cgroup_parent, "--network", "none", "--infra-image", IMAGE, "--infra-command", "sleep 1000").check()
+        monitored("run", "-d", "--pod", pod, "--name", name, IMAGE, "sleep", "1000").check()
+        assert monitored("exec", name, "hostname").check().out.strip() == pod
+    finally:
+        monitored("pod", "rm", "--force", "--time", "0", pod)
+        cgroups.remove(cgroups.named(monitored.cgroup_parent.strip("/")))  # podman leaves the pod's own
+
+
+@pytest.mark.needs("memory-limits")
+def test_oom(monitored, unique):
+    """inspect says OOMKilled."""
+    with monitored.running(unique("m"), "--memory", "16m", IMAGE, "sh", "-c", "sleep 0.5; tail /dev/zero") as name:
+        monitored("wait", name).check()
+        assert inspect(monitored, name, "{{.State.OOMKilled}}") == "true"
+
+
+@pytest.mark.parametrize("argv,status", [(["no-such-command"], 127), (["/etc"], 126)])
+def test_failed_start(monitored, argv, status):
+    """podman prints the runtime's own words and has its status."""
+    result = monitored.run("--rm", IMAGE, *argv)
+    assert result.rc == status
+    assert argv[0] in result.err or "permission denied" in result.err
+
+
+def test_signals_to_the_monitor(monitored, unique):
+    """SIGTERM goes on to the container; SIGKILL leaves it running."""
+    with monitored.running(unique("m"), IMAGE, "sh", "-c", f"trap 'exit 8' TERM; echo up; {LOOP}") as name:
+        proc.until(lambda: "up" in monitored("logs", name).out, 10)
+        os.kill(monitor_of(monitored, name), signal.SIGTERM)
+        assert monitored("wait", name).check().out == "8\n"
+    with monitored.running(unique("m"), IMAGE, "sleep", "1000") as name:
+        os.kill(monitor_of(monitored, name), signal.SIGKILL)
+        time.sleep(0.3)
+        assert os.path.exists(f"/proc/{inspect(monitored, name, '{{.State.Pid}}')}")
+        assert monitored("exec", name, "echo", "alive").check().out == "alive\n"
+
+
+def test_memory_of_the_idle_monitor(monitored, unique):
+    """Less than 400 KiB of its own, one thread, no descriptors of the caller."""
+    with monitored.running(unique("m"), IMAGE, "sh", "-c", "head -c 3000000 /dev/zero; sleep 1000") as name:
+        pid = monitor_of(monitored, name)
+
+        def private():
+            with open(f"/proc/{pid}/smaps_rollup", encoding="ascii") as file:
+                return sum(int(line.split()[1]) for line in file if line.startswith("Private"))
+
+        proc.until(lambda: private() < 400, 15)
+        with open(f"/proc/{pid}/status", encoding="ascii") as file:
+            assert "Threads:\t1\n" in file.read()
+
+
+def test_info_names_the_monitor(monitored):
+    """podman info finds it and its version."""
+    info = json.loads(monitored("info", "--format", "json").check().out)
+    assert info["host"]["conmon"]["path"].endswith("/bin/conmon") and "cooper" in info["host"]["conmon"]["version"]
