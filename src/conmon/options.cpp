@@ -9,8 +9,8 @@
 namespace cooper::conmon {
 namespace {
 
-using Field = std::variant<bool Options::*, std::int64_t Options::*, std::string Options::*,
-                           std::vector<std::string> Options::*>;
+using Field =
+    std::variant<bool Options::*, std::int64_t Options::*, std::string Options::*, std::vector<std::string> Options::*>;
 
 struct Flag {
   char letter;  // 0: none
@@ -161,27 +161,28 @@ Status check_logs(const Options& options) {
     }
   } else if (options.logs_to(LogTarget::Kind::kFile)) {
     if (!options.log_tag.empty())
-      return usage_error("k8s-file doesn't support --log-tag: lines of a log file have no place for it")
+      return usage_error("--log-tag: lines of a log file have no place for a tag")
           .with_hint("use the log driver journald, or leave the tag out");
     if (!options.log_labels.empty())
-      return usage_error("k8s-file doesn't support --log-label: lines of a log file have no place for it")
+      return usage_error("--log-label: lines of a log file have no place for labels")
           .with_hint("use the log driver journald, or leave the label out");
   }
   return {};
 }
 
 Status check(const Options& options) {
-  if (options.cid.empty()) return usage_error("Container ID not provided. Use --cid");
+  if (options.cid.empty()) return usage_error("--cid is missing: the identifier of the container");
   if (options.cid.find('/') != std::string::npos)
     return usage_error("--cid " + quoted(options.cid) + " would lead to another directory: it names files");
-  if (!options.exec && options.cuuid.empty()) return usage_error("Container UUID not provided. Use --cuuid");
-  if (options.runtime.empty()) return usage_error("Runtime path not provided. Use --runtime");
+  if (!options.exec && options.cuuid.empty())
+    return usage_error("--cuuid is missing: the unique identifier of the container");
+  if (options.runtime.empty()) return usage_error("--runtime is missing: the OCI runtime to be called");
   if (options.exec && options.exec_process_spec.empty())
-    return usage_error("Exec process spec path not provided. Use --exec-process-spec");
+    return usage_error("--exec needs --exec-process-spec, the file that describes the process");
   if (options.exec && !options.restore.empty()) return usage_error("--exec and --restore exclude each other");
-  if (options.log_paths.empty()) return usage_error("Log driver not provided. Use --log-path");
+  if (options.log_paths.empty()) return usage_error("--log-path is missing: where output goes, none for nowhere");
   if (!options.log_level.empty() && std::ranges::find(kLevels, options.log_level) == kLevels.end())
-    return usage_error("No such log level " + options.log_level);
+    return usage_error("--log-level: there is no level " + quoted(options.log_level));
   if (!options.seccomp_notify_socket.empty() || !options.seccomp_notify_plugins.empty())
     return Error(Errc::kUnsupported, "seccomp notification plugins cannot be loaded: this monitor is a static program")
         .with_hint("let the profile's listenerPath name the socket of an agent, which the runtime speaks to itself");
@@ -207,11 +208,11 @@ Result<LogTarget> parse_log_target(std::string_view text) {
   if (driver == "journald") return LogTarget{Kind::kJournal, {}};
   if (driver == "passthrough") return LogTarget{Kind::kPassthrough, {}};
   if (driver == "k8s-file" || driver == "json-file" || (pair && driver.empty())) {
-    if (path.empty()) return usage_error("k8s-file requires a filename");
+    if (path.empty()) return usage_error("--log-path " + quoted(text) + " names no file");
     return LogTarget{Kind::kFile, path};
   }
   if (!pair && !text.empty()) return LogTarget{Kind::kFile, std::string(text)};
-  return usage_error("No such log driver " + std::string(driver));
+  return usage_error("--log-path " + quoted(text) + ": there is no log driver " + quoted(driver));
 }
 
 Result<Options> parse_options(std::span<const std::string> words, const std::string& working_directory) {
@@ -230,7 +231,8 @@ Result<Options> parse_options(std::span<const std::string> words, const std::str
 
 std::string usage_text() {
   std::string out =
-      "Usage: conmon [OPTION...]\n\nMonitors one container (or one exec session) for podman, CRI-O and others: streams, "
+      "Usage: conmon [OPTION...]\n\nMonitors one container (or one exec session) for podman, CRI-O and others: "
+      "streams, "
       "log, attach, exit status.\n\n";
   for (const Flag& flag : kFlags) {
     if (flag.help.empty()) continue;
