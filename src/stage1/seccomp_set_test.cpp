@@ -33,14 +33,14 @@ oci::Seccomp with(std::string_view text) {
 }
 
 TEST(SeccompSet, RetainsTheseAndWhatAProgramNeedsToBegin) {
-  const oci::Seccomp profile = with("retain,errno=EXFULL,read,write,reboot");
+  const oci::Seccomp profile = with("retain,errno=EXFULL,read,write,bpf");
   EXPECT_EQ(profile.default_action, "SCMP_ACT_ERRNO");
   EXPECT_EQ(profile.default_errno_ret, static_cast<std::uint32_t>(EXFULL));
   for (const char* name : {"read", "write", "execve", "exit_group"})
     EXPECT_EQ(action_of(profile, name), "SCMP_ACT_ALLOW");
   EXPECT_EQ(action_of(profile, "openat"), "SCMP_ACT_ERRNO");
   // Of the default, which has it not.
-  EXPECT_EQ(action_of(profile, "reboot"), "SCMP_ACT_ERRNO");
+  EXPECT_EQ(action_of(profile, "bpf"), "SCMP_ACT_ERRNO");
   EXPECT_EQ(action_of(with("retain,read"), "openat"), "SCMP_ACT_KILL_PROCESS");
 }
 
