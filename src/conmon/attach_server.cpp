@@ -74,7 +74,8 @@ void AttachServer::on_event(Client& client, std::uint32_t events) {
 void AttachServer::read_input(Client& client) {
   std::array<char, kInput> buffer;
   while (client.reads && !paused_) {
-    const auto n = sys::retry_receive([&] { return ::recv(client.fd.get(), buffer.data(), buffer.size(), MSG_DONTWAIT); });
+    const auto n =
+        sys::retry_receive([&] { return ::recv(client.fd.get(), buffer.data(), buffer.size(), MSG_DONTWAIT); });
     if (n < 0 && errno == EAGAIN) return;
     if (n <= 0) {
       end_input(client);

@@ -152,9 +152,9 @@ int run_program(char** argv, char** environment) {
   const auto options = parse_options(words, working_directory());
   if (!options.ok()) return fail(options.error());
   if (options->help || options->version) {
-    const std::string text = options->help ? usage_text()
-                                           : "conmon version " + std::string(kCompatible) +
-                                                 "\ncommit: cooper " COOPER_VERSION "\n";
+    const std::string text =
+        options->help ? usage_text()
+                      : "conmon version " + std::string(kCompatible) + "\ncommit: cooper " COOPER_VERSION "\n";
     return sys::write_all(BorrowedFd(STDOUT_FILENO), text).ok() ? 0 : 1;
   }
   std::vector<std::string> env;

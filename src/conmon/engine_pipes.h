@@ -2,7 +2,8 @@
 //
 // _OCI_STARTPIPE   engine -> monitor: a byte when the monitor is in its control group; with --exec-attach another one
 //                  when the engine's client is attached
-// _OCI_SYNCPIPE    monitor -> engine: one JSON line for the start (process number, or negative with the runtime's words),
+// _OCI_SYNCPIPE    monitor -> engine: one JSON line for the start (process number, or negative with the runtime's
+// words),
 //                  one for the end of an exec session (its exit status)
 // _OCI_ATTACHPIPE  monitor -> engine: {"data": 0} when the attach socket of an exec session is there
 #pragma once

@@ -43,8 +43,11 @@ Result<Journal> Journal::open(const JournalTags& tags, const std::string& socket
   Journal out;
   auto connected = sys::unix_connect(socket, SOCK_DGRAM);
   if (!connected.ok()) {
-    return std::move(connected).error().with("log driver journald").with_code(Errc::kNotFound).with_hint(
-        "without systemd-journald, use the log driver k8s-file");
+    return std::move(connected)
+        .error()
+        .with("log driver journald")
+        .with_code(Errc::kNotFound)
+        .with_hint("without systemd-journald, use the log driver k8s-file");
   }
   out.socket_ = std::move(connected).value();
   out.mark_partial_ = tags.mark_partial;
@@ -53,7 +56,10 @@ Result<Journal> Journal::open(const JournalTags& tags, const std::string& socket
   append_field(out.constant_, "CONTAINER_ID", short_id);
   if (!tags.name.empty()) append_field(out.constant_, "CONTAINER_NAME", tags.name);
   if (!tags.tag.empty()) append_field(out.constant_, "CONTAINER_TAG", tags.tag);
-  append_field(out.constant_, "SYSLOG_IDENTIFIER", !tags.tag.empty() ? tags.tag : tags.name.empty() ? short_id : tags.name);
+  append_field(out.constant_, "SYSLOG_IDENTIFIER",
+               !tags.tag.empty()   ? tags.tag
+               : tags.name.empty() ? short_id
+                                   : tags.name);
   for (const std::string& label : tags.labels) {
     if (const auto pair = split_once(label, '=')) append_field(out.constant_, pair->first, pair->second);
   }
@@ -68,8 +74,7 @@ void Journal::send(Stream stream, std::string_view line, bool partial) {
   if (partial && mark_partial_) append_field(entry, "CONTAINER_PARTIAL_MESSAGE", "true");
   entry.append(constant_);
   append_field(entry, "MESSAGE", line);
-  const auto sent =
-      sys::retry([&] { return ::send(socket_.get(), entry.data(), entry.size(), MSG_NOSIGNAL); });
+  const auto sent = sys::retry([&] { return ::send(socket_.get(), entry.data(), entry.size(), MSG_NOSIGNAL); });
   if (sent < 0) ++lost_;  // the journal is being restarted, or gone: no reason to stop the container
 }
 

@@ -38,7 +38,8 @@ Status check_log_place(const std::string& path, const std::vector<std::string>& 
     if (!allowed.ok()) continue;
     if (place == *allowed || *allowed == "/" || place.starts_with(*allowed + "/")) return {};
   }
-  return Error(Errc::kPermission, "log file " + quoted(path) + " lies in none of the directories of --log-allowlist-dir");
+  return Error(Errc::kPermission,
+               "log file " + quoted(path) + " lies in none of the directories of --log-allowlist-dir");
 }
 
 Result<LogSinks> LogSinks::open(const Options& options) {

@@ -18,8 +18,8 @@
 namespace cooper::conmon {
 namespace {
 
-constexpr std::array<std::string_view, 7> kAllowed = {"READY=",  "RELOADING=", "STOPPING=",      "STATUS=",
-                                                      "ERRNO=", "BUSERROR=",  "MONOTONIC_USEC="};
+constexpr std::array<std::string_view, 7> kAllowed = {
+    "READY=", "RELOADING=", "STOPPING=", "STATUS=", "ERRNO=", "BUSERROR=", "MONOTONIC_USEC="};
 constexpr std::array<std::string_view, 2> kAllowedWhole = {"WATCHDOG=1", "WATCHDOG=trigger"};
 
 Result<UniqueFd> connect_to(const std::string& name) {
@@ -42,8 +42,9 @@ Result<UniqueFd> connect_to(const std::string& name) {
 std::string allowed_notifications(std::string_view message) {
   std::string out;
   for (const std::string_view line : split(message, '\n')) {
-    const bool allowed = std::ranges::any_of(kAllowed, [&](std::string_view start) { return line.starts_with(start); }) ||
-                         std::ranges::find(kAllowedWhole, line) != kAllowedWhole.end();
+    const bool allowed =
+        std::ranges::any_of(kAllowed, [&](std::string_view start) { return line.starts_with(start); }) ||
+        std::ranges::find(kAllowedWhole, line) != kAllowedWhole.end();
     if (allowed) out.append(line).append("\n");
   }
   return out;

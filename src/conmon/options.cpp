@@ -9,8 +9,8 @@
 namespace cooper::conmon {
 namespace {
 
-using Field = std::variant<bool Options::*, std::int64_t Options::*, std::string Options::*,
-                           std::vector<std::string> Options::*>;
+using Field =
+    std::variant<bool Options::*, std::int64_t Options::*, std::string Options::*, std::vector<std::string> Options::*>;
 
 struct Flag {
   char letter;  // 0: none
@@ -230,7 +230,8 @@ Result<Options> parse_options(std::span<const std::string> words, const std::str
 
 std::string usage_text() {
   std::string out =
-      "Usage: conmon [OPTION...]\n\nMonitors one container (or one exec session) for podman, CRI-O and others: streams, "
+      "Usage: conmon [OPTION...]\n\nMonitors one container (or one exec session) for podman, CRI-O and others: "
+      "streams, "
       "log, attach, exit status.\n\n";
   for (const Flag& flag : kFlags) {
     if (flag.help.empty()) continue;

@@ -37,7 +37,7 @@ struct Options {
   bool log_rotate = false, version = false, help = false;
   std::int64_t api_version = 0, exit_delay_s = 0, timeout_s = 0;
   std::int64_t log_size_max = 0, log_global_size_max = 0, log_max_files = 1;  // sizes: <= 0 is no limit
-  std::vector<LogTarget> logs;  // what log_paths say
+  std::vector<LogTarget> logs;                                                // what log_paths say
 
   bool passes_stdio_through() const;
   bool logs_to(LogTarget::Kind kind) const;

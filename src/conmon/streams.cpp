@@ -6,7 +6,6 @@
 
 #include <algorithm>
 
-#include "io/tty.h"
 #include "sys/file.h"
 
 namespace cooper::conmon {
@@ -58,6 +57,7 @@ Status Streams::take_terminal(UniqueFd terminal) {
   // The loop knows a descriptor once: input gets one of its own.
   ASSIGN_OR_RETURN(in_, sys::dup_cloexec(terminal));
   sources_[0].fd = std::move(terminal);
+  if (size_) (void)!io::set_window_size(sources_[0].fd, *size_).ok();
   RETURN_IF_ERROR(watch(sources_[0]));
   if (!in_buffer_.empty()) flush_input();
   return {};
@@ -205,7 +205,12 @@ void Streams::lose_input() {
 }
 
 void Streams::resize(std::uint16_t rows, std::uint16_t columns) {
-  if (terminal_ && sources_[0].fd) (void)!io::set_window_size(sources_[0].fd, {rows, columns}).ok();
+  if (!terminal_) return;
+  if (sources_[0].fd) {
+    (void)!io::set_window_size(sources_[0].fd, {rows, columns}).ok();
+  } else {
+    size_ = io::WindowSize{rows, columns};
+  }
 }
 
 }  // namespace cooper::conmon

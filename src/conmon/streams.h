@@ -4,6 +4,7 @@
 #include <array>
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -11,6 +12,7 @@
 #include "base/error.h"
 #include "base/fd.h"
 #include "io/event_loop.h"
+#include "io/tty.h"
 #include "monitor/protocol.h"
 
 namespace cooper::conmon {
@@ -46,6 +48,7 @@ class Streams {
   void write_input(std::string_view data);
   // A terminal has no end of input.
   void close_input();
+  // Before there is a terminal: of the one that comes.
   void resize(std::uint16_t rows, std::uint16_t columns);
   // Asks held() again.
   void update_flow();
@@ -73,6 +76,7 @@ class Streams {
   Hooks hooks_;
   std::array<Source, 2> sources_;
   bool terminal_ = false;
+  std::optional<io::WindowSize> size_;  // of a terminal that is not there yet
   bool keep_errors_ = false;
   std::string errors_;
 

@@ -74,9 +74,8 @@ Supervisor::Supervisor(const Options& options, EnginePipes pipes, Inherited inhe
                        },
                        [this] { inherited_.logs.flush_partials(); }, [this] { return attach_.holds_back(); },
                        [this](bool choked) { attach_.pause_input(choked); }}),
-      control_(loop_,
-               {[this](std::uint16_t rows, std::uint16_t columns) { streams_.resize(rows, columns); },
-                [this] { inherited_.logs.reopen(); }}),
+      control_(loop_, {[this](std::uint16_t rows, std::uint16_t columns) { streams_.resize(rows, columns); },
+                       [this] { inherited_.logs.reopen(); }}),
       notify_(loop_) {}
 
 // Old engines listen for other words.
@@ -211,7 +210,8 @@ Status Supervisor::wait_for_runtime() {
   // It has sent the terminal before it ended.
   if (console_listener_) RETURN_IF_ERROR(loop_.run_once(0));
   if (options_.terminal && !options_.passes_stdio_through() && !console_done_) {
-    return Error(Errc::kSystem, "runtime " + quoted(options_.runtime) + " has made the container, and sent no terminal");
+    return Error(Errc::kSystem,
+                 "runtime " + quoted(options_.runtime) + " has made the container, and sent no terminal");
   }
   return {};
 }
@@ -281,8 +281,7 @@ void Supervisor::note_oom() {
 void Supervisor::write_exit_files(int status) {
   const std::string text = std::to_string(status);
   if (!options_.persist_dir.empty()) (void)!io::write_file_atomic(options_.persist_dir + "/exit", text, 0644).ok();
-  if (!options_.exit_dir.empty())
-    (void)!io::write_file_atomic(options_.exit_dir + "/" + options_.cid, text, 0644).ok();
+  if (!options_.exit_dir.empty()) (void)!io::write_file_atomic(options_.exit_dir + "/" + options_.cid, text, 0644).ok();
 }
 
 void Supervisor::run_exit_command() {

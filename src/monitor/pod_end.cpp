@@ -9,8 +9,8 @@
 
 #include "io/event_loop.h"
 #include "io/file.h"
-#include "monitor/process_setup.h"
 #include "monitor/internal/supervisor.h"
+#include "monitor/process_setup.h"
 #include "sys/file.h"
 
 namespace cooper::monitor::internal {

@@ -60,7 +60,7 @@ def monitored(request, clients_dir, busybox_tar, prefix):
     if request.param == "crun":
         _require("crun")
         runtime = shutil.which("crun")
-    client = Podman(clients_dir / f"m-{request.param}", f"/{prefix}", runtime, paths.bin_dir() / "conmon")
+    client = Podman(clients_dir / f"m-{request.param}", f"/{prefix}", runtime, paths.monitor_binary())
     client("import", busybox_tar, "localhost/busybox").check()
     client.run("--rm", "localhost/busybox", "true").check()
     yield client

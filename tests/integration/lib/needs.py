@@ -122,7 +122,7 @@ CHECKS = {
     "gcc": _program("gcc"),
     "strace": _program("strace"),
     "runtime": lambda: None if paths.runtime_binary().exists() else f"no runtime at {paths.runtime_binary()} (build it, or set COOP_BINARY)",
-    "conmon": lambda: None if (paths.bin_dir() / "conmon").exists() else f"no conmon in {paths.bin_dir()}",
+    "conmon": lambda: None if paths.monitor_binary().exists() else f"no monitor at {paths.monitor_binary()}",
     "cooper": lambda: None if (paths.bin_dir() / "cooper").exists() else f"no cooper in {paths.bin_dir()}",
 }
 CHECKS["memory-limits"] = lambda: None if cgroups.is_v1() or CHECKS["cgroup2"]() is None else "no cgroup hierarchy with the memory controller"

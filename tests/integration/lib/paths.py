@@ -26,6 +26,12 @@ def runtime_binary():
     return pathlib.Path(override) if override else bin_dir() / "coop"
 
 
+def monitor_binary():
+    """The container monitor under test: CONMON_BINARY (for a stand-in), else conmon of COOPER_BIN_DIR."""
+    override = os.environ.get("CONMON_BINARY")
+    return pathlib.Path(override) if override else bin_dir() / "conmon"
+
+
 def runtime_kind():
     """'coop', or 'runc' / 'crun' when a stand-in is used to check the tests themselves."""
     name = runtime_binary().resolve().name
