@@ -160,10 +160,11 @@ Status ExecPreparation::open_labels(const Plan& plan) {
 Status ExecPreparation::find_executable(const Plan& plan, const io::RootDir& root) {
   const Exec* exec = find_step<Exec>(plan);
   const std::string& name = exec->args[0];
+  const std::string& cwd = chosen_cwd_.empty() ? exec->cwd : chosen_cwd_;
   if (name.empty()) return Error(Errc::kNotFound, "exec \"\": executable file not found in $PATH", ENOENT);
   if (name.find('/') != std::string::npos) {
     // Relative names are relative to the working directory.
-    const std::string path = name[0] == '/' ? name : exec->cwd + "/" + name;
+    const std::string path = name[0] == '/' ? name : cwd + "/" + name;
     if (const int error = check_executable(path, root); error != 0) return exec_error(name, error);
     executable_ = name;
     return {};
@@ -172,9 +173,9 @@ Status ExecPreparation::find_executable(const Plan& plan, const io::RootDir& roo
   if (search.empty()) search = kDefaultPath;
   int refused = 0;
   for (const std::string_view directory : split(search, ':')) {
-    std::string path = directory.empty()     ? exec->cwd
+    std::string path = directory.empty()     ? cwd
                        : directory[0] == '/' ? std::string(directory)
-                                             : exec->cwd + "/" + std::string(directory);
+                                             : cwd + "/" + std::string(directory);
     path += "/" + name;
     const int error = check_executable(path, root);
     if (error == 0) {
@@ -188,7 +189,20 @@ Status ExecPreparation::find_executable(const Plan& plan, const io::RootDir& roo
       .with_hint("PATH is " + quoted(search));
 }
 
+Status ExecPreparation::choose_cwd(const std::vector<std::string>& candidates, const io::RootDir& root) {
+  for (const std::string& candidate : candidates) {
+    const auto found = root.open_at(candidate, O_PATH | O_DIRECTORY);
+    if (!found.ok()) continue;
+    chosen_cwd_ = candidate;
+    return {};
+  }
+  return Error(Errc::kNotFound, "working directory " + quoted(candidates.front()) + ": no such directory", ENOENT)
+      .with_hint("name one that is in the root file system");
+}
+
 Status ExecPreparation::prepare_cwd(const Plan& plan, const io::RootDir& root) {
+  if (const auto* step = find_step<PrepareCwd>(plan); step != nullptr && !step->candidates.empty())
+    return choose_cwd(step->candidates, root);
   const Exec* exec = find_step<Exec>(plan);
   if (exec->cwd == "/" || exec->cwd.empty()) return {};
   // Only a missing directory is made; what is there but not reachable is for the last mile to judge as the user.
@@ -235,6 +249,11 @@ Result<ExecPlan> ExecPreparation::finish(const Exec& step, const io::RootDir& ro
   args_ = step.args;
   env_ = step.env;
   cwd_ = step.cwd.empty() ? "/" : step.cwd;
+  if (!chosen_cwd_.empty()) {
+    cwd_ = chosen_cwd_;
+    std::erase_if(env_, [](const std::string& entry) { return entry.starts_with("PWD="); });
+    env_.push_back("PWD=" + cwd_);
+  }
   if (environment_value(env_, "HOME").empty()) {
     ASSIGN_OR_RETURN(const std::string home, home_of(credentials_.uid, root));
     env_.push_back("HOME=" + home);
@@ -267,6 +286,7 @@ Result<ExecPlan> ExecPreparation::finish(const Exec& step, const io::RootDir& ro
   plan.inheritable = credentials_.inheritable;
   plan.ambient = credentials_.ambient;
   plan.no_new_privileges = credentials_.no_new_privileges;
+  plan.init = step.init;
   if (seccomp_ != nullptr && !seccomp_->instructions.empty()) {
     plan.filter = seccomp_->instructions.data();
     plan.filter_count = static_cast<unsigned short>(seccomp_->instructions.size());

@@ -34,6 +34,7 @@ class ExecPreparation {
   Result<ExecPlan> finish(const Exec& step, const io::RootDir& root);
 
  private:
+  Status choose_cwd(const std::vector<std::string>& candidates, const io::RootDir& root);
   UniqueFd label_fd_;
   UniqueFd key_label_fd_;
   UniqueFd landlock_;
@@ -46,6 +47,7 @@ class ExecPreparation {
   std::vector<std::string> args_, env_;
   std::vector<char*> argv_, envp_;
   std::string cwd_;
+  std::string chosen_cwd_;  // of several
 };
 
 }  // namespace cooper::container

@@ -13,6 +13,7 @@
 #include <optional>
 
 #include "base/strings.h"
+#include "container/child_entries.h"
 #include "io/file.h"
 #include "sys/file.h"
 #include "sys/mount.h"
@@ -252,7 +253,14 @@ Status proc_in_a_container(const Mount& mount, BorrowedFd target) {
 Status mount_filesystem(const Mount& mount, const MountEnvironment& environment) {
   const io::RootDir& root = *environment.root;
   // Before the mount point is made, where it is missing.
-  const std::string data = join_options(filesystem_data(mount, root));
+  std::vector<std::string> words = filesystem_data(mount, root);
+  std::optional<ScratchLayers> layers;
+  if (mount.scratch_layers) {
+    ASSIGN_OR_RETURN(ScratchLayers made, ScratchLayers::make());
+    made.add_to(words);
+    layers.emplace(std::move(made));
+  }
+  const std::string data = join_options(words);
   ASSIGN_OR_RETURN(const UniqueFd target,
                    is_trusted(mount) ? open_trusted_target(mount, root) : open_target(mount, root, true));
   RETURN_IF_ERROR(check_proc_target(mount, target, mount.fstype == "proc" ? PROC_SUPER_MAGIC : 0));
@@ -452,6 +460,11 @@ Result<MountedRoot> mount_root(const MountRoot& root, bool shared, BorrowedFd im
       RETURN_IF_ERROR(make_parent_private(root.path));
     }
     if (root.attributes != 0) RETURN_IF_ERROR(set_mount_attributes(tree, root.attributes, 0, false));
+  } else if (root.scratch_layers) {
+    ASSIGN_OR_RETURN(const ScratchLayers layers, ScratchLayers::make());
+    MountRoot with_layers = root;
+    layers.add_to(with_layers.options);
+    ASSIGN_OR_RETURN(tree, make_root_filesystem(with_layers));
   } else {
     ASSIGN_OR_RETURN(tree, make_root_filesystem(root));
   }
@@ -471,6 +484,9 @@ Status perform_mount(const Mount& mount, const MountEnvironment& environment) {
     done = mount_filesystem(mount, environment);
   }
   if (done.ok()) return done;
+  if (mount.remount && done.error().errno_value() == EINVAL) {
+    return Error(Errc::kInvalidArgument, "remount " + quoted(mount.destination) + ": it is not a mount point", EINVAL);
+  }
   if (mount.kind == MountKind::kFilesystem && !mount.remount) return done;
   return std::move(done).error().with("mount " + quoted(mount.source) + " on " + quoted(mount.destination));
 }

@@ -16,6 +16,7 @@
 #include <sys/types.h>
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
@@ -91,6 +92,14 @@ struct Stdio {
   int in = -1, out = -1, err = -1;
 };
 
+// A container whose program waits for its start.
+struct BeforeStart {
+  pid_t pid = 0;
+  BorrowedFd pidfd{-1};
+  // By the names in /proc/PID/ns ("mnt"): their numbers there.
+  const std::map<std::string, std::uint64_t>* namespaces = nullptr;
+};
+
 struct CreateOptions {
   std::string id;
   std::string bundle;          // absolute
@@ -116,7 +125,12 @@ struct CreateOptions {
   std::string config_text;  // raw bytes for config.json; empty: printed from the config
   std::string cgroup_default_parent = "/coop";
   std::optional<Extras> extras;
-  std::vector<int> extra_fds;     // appear after the preserved ones: 3, 4 ...
+  std::vector<int> extra_fds;  // appear after the preserved ones: 3, 4 ...
+  // Called when all is done but the start of the program (run), or the return (create); an error of it is one of the
+  // create.
+  std::function<Status(const BeforeStart&)> before_start;
+  bool require_limits = false;    // limits that cannot be set are an error, for users without privileges too
+  std::vector<int> private_fds;   // of the caller, which the container's init closes at once
   StartTiming* timing = nullptr;  // filled when given (timing.h)
 };
 

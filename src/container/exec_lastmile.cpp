@@ -10,6 +10,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -190,6 +191,37 @@ void raise_ambient(const ExecPlan& plan) {
   }
 }
 
+// ---- process 1 ----
+// It was started with every signal blocked, and keeps them so: none acts on it, each is asked for. What ends by itself
+// below it is its child in the end.
+[[noreturn]] void serve_as_init(long program) {
+  // Whoever reads what the program writes is told of its end by its end.
+  (void)raw(SYS_close_range, 0, long{~0U}, 0);
+  unsigned long long every = ~0ULL;
+  while (true) {
+    const long signal = raw(SYS_rt_sigtimedwait, ptr(&every), 0, 0, sizeof every);
+    if (signal < 0 && errno != EINTR && errno != EAGAIN) ::_exit(1);
+    if (signal > 0 && signal != SIGCHLD) (void)raw(SYS_kill, program, signal);
+    int status = 0;
+    long ended = 0;
+    while ((ended = raw(SYS_wait4, -1, ptr(&status), WNOHANG)) > 0) {
+      if (ended != program) continue;
+      // With process 1 the kernel ends everything that is left in the namespace.
+      ::_exit(WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status));
+    }
+    if (ended < 0 && errno != EINTR) ::_exit(1);
+  }
+}
+
+// Returns in the child. After the filter: what may not be done by the program may not be done by this process either.
+void become_init(const ExecPlan& plan) {
+  const long program = raw(SYS_clone, SIGCHLD);
+  if (program < 0) fail(plan, LastMileStage::kInit, errno);
+  if (program > 0) serve_as_init(program);
+  unsigned long long none = 0;
+  (void)raw(SYS_rt_sigprocmask, SIG_SETMASK, ptr(&none), 0, sizeof none);
+}
+
 }  // namespace
 
 const char* describe(LastMileStage stage) {
@@ -224,6 +256,8 @@ const char* describe(LastMileStage stage) {
       return "hand over the seccomp listener";
     case LastMileStage::kCloseFds:
       return "mark descriptors close-on-exec";
+    case LastMileStage::kInit:
+      return "start the child of process 1";
     case LastMileStage::kExec:
       return "exec";
   }
@@ -269,6 +303,7 @@ void run_lastmile(const ExecPlan& plan) {
     raise_ambient(plan);
   }
   if (plan.no_new_privileges) load_filter(plan);
+  if (plan.init) become_init(plan);
   (void)raw(SYS_execve, ptr(plan.path), ptr(plan.argv), ptr(plan.envp));
   fail(plan, LastMileStage::kExec, errno);
 }

@@ -29,6 +29,7 @@ enum class LastMileStage : std::uint8_t {
   kSeccomp,
   kSeccompListener,
   kCloseFds,
+  kInit,
   kExec,
 };
 const char* describe(LastMileStage stage);
@@ -70,6 +71,7 @@ struct ExecPlan {
   pid_t expected_parent;  // 0: not checked (another PID namespace)
   int status_fd;          // close-on-exec socket for the failure
   bool restore_dumpable;
+  bool init;  // the program is run by a child; this process stays as process 1
 };
 static_assert(std::is_trivially_destructible_v<ExecPlan> && std::is_trivially_copyable_v<ExecPlan>);
 

@@ -10,6 +10,7 @@
 
 #include "base/scope_exit.h"
 #include "base/strings.h"
+#include "container/child_identity.h"
 #include "container/child_mounts.h"
 #include "container/find_step.h"
 #include "container/hooks.h"
@@ -80,6 +81,10 @@ Status Executor::prepare() {
   }
   for (const Step& step : in_.plan->steps) {
     const auto* load = std::get_if<LoadSeccomp>(&step.body);
+    if (load != nullptr && !load->filter.empty()) {
+      ASSIGN_OR_RETURN(seccomp_, seccomp::from_instructions(load->filter));
+      continue;
+    }
     if (load == nullptr || !load->profile) continue;
     ASSIGN_OR_RETURN(seccomp_, seccomp::compile(*load->profile));
     profile_ = &*load->profile;
@@ -123,7 +128,7 @@ Status Executor::perform(const StartUnit& step) {
 }
 
 Status Executor::perform(const CgroupCreate& step) {
-  const auto policy = in_.rootless ? cgroup::Policy::kBestEffort : cgroup::Policy::kRequired;
+  const auto policy = in_.rootless && !in_.require_limits ? cgroup::Policy::kBestEffort : cgroup::Policy::kRequired;
   cgroup_path_ = unit_ ? unit_->cgroup_path() : step.path;
   own_group_ = true;
   return make_group(step, *layout_, policy, unit_ ? &*unit_ : nullptr, group_);
@@ -217,6 +222,8 @@ Status Executor::perform(const Clone& step) {
   context.stdio = in_.stdio;
   context.preserve_fds = in_.preserve_fds;
   context.extra_fds = in_.extra_fds;
+  context.private_fds = in_.private_fds;
+  context.report_namespaces = in_.report_namespaces;
   context.parent_death_signal = in_.parent_death_signal;
   context.block_signals = in_.block_signals;
   context.parent_pid = new_pid_namespace_ ? 0 : ::getpid();
@@ -341,6 +348,10 @@ Status Executor::wait_reached(std::string_view what) {
     if (message.eof) return child_died();
     if (message.type == MessageType::kConsole) {
       RETURN_IF_ERROR(take_over_console(std::move(message.fd)));
+      continue;
+    }
+    if (message.type == MessageType::kNamespaces) {
+      namespaces_ = parse_namespaces(message.text);
       continue;
     }
     if (message.type == MessageType::kReached && message.text == what) return {};

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <optional>
 #include <string>
 
@@ -36,10 +37,13 @@ class Executor {
     BorrowedFd lock{-1};
     oci::State state;
     bool rootless = false;
+    bool require_limits = false;  // of a group, also when rootless
     // Called while the child sets up, before the parent waits for it: what nobody needs before.
     std::function<Status(pid_t pid)> on_cloned;
     // Called once the child waits for the start: writes state and pid files.
     std::function<Status(pid_t pid, const std::string& cgroup_path)> on_prepared;
+    bool report_namespaces = false;  // into namespaces(), before on_prepared
+    std::vector<int> private_fds;    // closed by the child at once
     // exec: process whose namespaces are joined, its root, and the cgroup that is joined instead of created.
     int exec_pidfd = -1;
     int exec_root = -1;
@@ -60,6 +64,8 @@ class Executor {
   Status run();
 
   pid_t pid() const { return child_.pid; }
+  BorrowedFd pidfd() const { return child_.pidfd; }
+  const std::map<std::string, std::uint64_t>& namespaces() const { return namespaces_; }
   UniqueFd take_pidfd() { return std::move(child_.pidfd); }
   UniqueFd take_console() { return std::move(console_); }
   const std::vector<StateRecord::HostInterface>& interfaces() const { return interfaces_; }
@@ -131,6 +137,7 @@ class Executor {
   MovedNetDevices net_devices_;
   std::vector<std::pair<std::size_t, UniqueFd>> mount_fds_;
   std::vector<StateRecord::HostInterface> interfaces_;
+  std::map<std::string, std::uint64_t> namespaces_;
   sys::Cloned child_;
   bool new_pid_namespace_ = false;
 };

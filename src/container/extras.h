@@ -1,8 +1,12 @@
-// What the configuration of libcontainer asks for and the runtime specification has no words for: a value beside
-// oci::Config, for those who have one (convert/ makes it). A container without extras pays nothing for them.
+// What the configuration of libcontainer, or the words of a sandbox, ask for and the runtime specification has no words
+// for: a value beside oci::Config, for those who have one (convert/ and `coop sandbox` make it). A container without
+// extras pays nothing for them.
 #pragma once
 
+#include <sys/types.h>
+
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -20,6 +24,33 @@ struct MountExtras {
   std::size_t index = 0;  // in oci::Config::mounts
   std::vector<MountCommand> before, after;
   std::string relabel;  // "z": for several containers, "Z": for this one; the source of a bind mount
+  // Of an overlay: its upper and work directories lie in memory, where nobody else reaches them, and end with it.
+  bool scratch_layers = false;
+};
+
+// What is made in the root file system between its mounts and is none, or none of the specification's.
+struct RootEntry {
+  enum class Kind {
+    kDirectory,  // may be there already
+    kSymlink,    // may be there already with the same target
+    kFile,       // a new file
+    kData,       // a file in memory, bound on `path`
+    kMode,       // of what is there
+  };
+  Kind kind = Kind::kDirectory;
+  std::size_t before_mount = 0;  // index in oci::Config::mounts; their number: after all of them
+  std::string path;
+  std::string target;  // kSymlink
+  int fd = -1;         // kFile, kData: of the caller, who keeps it open; read to its end
+  mode_t mode = 0755;
+  bool readonly = false;  // kData
+};
+
+// A user namespace below the container's own, which maps one user and one group to root of that one: whoever may only
+// map themselves gets mounts that need root (devpts) and a program that is not root.
+struct InnerUser {
+  uid_t uid = 0;
+  gid_t gid = 0;
 };
 
 // One veth pair: the end with `name` in the container, the other on the host.
@@ -52,6 +83,14 @@ struct Extras {
   DeviceNodes device_nodes = DeviceNodes::kStandard;
   bool exact_device_rules = false;  // the rules of the config and no others
   std::string pivot_dir;            // must be a directory of the root file system
+  std::vector<RootEntry> entries;   // by ascending before_mount
+  // The first of them that is a directory there is the program's, and its PWD; none is made. Empty: process.cwd.
+  std::vector<std::string> working_directories;
+  std::optional<InnerUser> inner_user;
+  // Process 1 is the runtime's: it has the program as its child, passes signals on, collects orphans and ends with the
+  // program, with its status. Needs a new PID namespace.
+  bool init = false;
+  std::string seccomp_filter;  // a filter as the kernel takes it (struct sock_filter); beside none of the config
 };
 
 }  // namespace cooper::container

@@ -247,7 +247,10 @@ Result<Created> Factory::create(const oci::Config& config, const CreateOptions& 
   if (options.detach_start) inputs.start_socket = paths.start_socket();
   inputs.lock = file.fd();
   inputs.rootless = options_.rootless;
+  inputs.require_limits = options.require_limits;
   inputs.network = &network;
+  inputs.report_namespaces = static_cast<bool>(options.before_start);
+  inputs.private_fds = options.private_fds;
   inputs.timing = options.timing;
   inputs.state = {config.oci_version, id.str(), "creating", 0, options.bundle, config.annotations};
   const Executor* self = nullptr;
@@ -265,7 +268,8 @@ Result<Created> Factory::create(const oci::Config& config, const CreateOptions& 
     record.interfaces = self->interfaces();
     RETURN_IF_ERROR(file.append(RecordPart::kState, print_state_record(record)));
     if (!options.pidfd_socket.empty()) RETURN_IF_ERROR(send_pidfd(options.pidfd_socket, pid));
-    return options.pid_file.empty() ? Status() : write_pid_file(options.pid_file, pid);
+    if (!options.pid_file.empty()) RETURN_IF_ERROR(write_pid_file(options.pid_file, pid));
+    return options.before_start ? options.before_start({pid, self->pidfd(), &self->namespaces()}) : Status();
   };
   if (options.timing != nullptr) options.timing->mark("write the record");
   Executor executor(std::move(inputs));

@@ -82,6 +82,7 @@ class Builder {
   Status annotation_steps();
   Status landlock_step();
   Status mount_steps(const std::vector<oci::Mount>& mounts);
+  void entry_steps(std::size_t before_mount);
   void device_steps();
   bool has_interfaces() const { return options_.extras && !options_.extras->interfaces.empty(); }
   bool wants_loopback() const { return options_.extras ? options_.extras->loopback : is_new("network"); }
@@ -335,6 +336,7 @@ Status Builder::root_steps() {
     child(MountRoot{path[0] == '/' ? path : options_.bundle + "/" + path, {}, {}, {}});
   }
   RETURN_IF_ERROR(mount_steps(config_.mounts));
+  entry_steps(config_.mounts.size());
   RETURN_IF_ERROR(mount_steps(options_.extra_mounts));
   const DeviceNodes nodes = options_.extras ? options_.extras->device_nodes : DeviceNodes::kStandard;
   if (nodes != DeviceNodes::kNone && owns_dev(config_)) device_steps();
@@ -350,12 +352,22 @@ void Builder::console_step() {
     console.height = static_cast<std::uint16_t>(process_.console_size->height);
     console.width = static_cast<std::uint16_t>(process_.console_size->width);
   }
-  console.uid = process_.user.uid;
+  // It is made before the program's user is one.
+  console.uid = options_.extras && options_.extras->inner_user ? 0 : process_.user.uid;
   child(console);
+}
+
+// What stands between two mounts is made between them: it may be in the one and below the other.
+void Builder::entry_steps(std::size_t before_mount) {
+  if (!options_.extras) return;
+  for (const RootEntry& entry : options_.extras->entries) {
+    if (entry.before_mount == before_mount) child(MakeEntry{entry});
+  }
 }
 
 Status Builder::mount_steps(const std::vector<oci::Mount>& mounts) {
   for (const oci::Mount& entry : mounts) {
+    if (&mounts == &config_.mounts) entry_steps(static_cast<std::size_t>(&entry - mounts.data()));
     ASSIGN_OR_RETURN(Mount mount, plan_mount(entry, config_, options_));
     // Inside a cgroup namespace the mount shows the container's group as root, so the namespace comes first, and that
     // needs the join.
@@ -368,6 +380,7 @@ Status Builder::mount_steps(const std::vector<oci::Mount>& mounts) {
       child(std::move(mount));
       continue;
     }
+    mount.scratch_layers = extras->scratch_layers;
     const Mount done = mount;
     if (!extras->before.empty()) child(RunMountCommands{"before", done.destination, extras->before});
     child(std::move(mount));
@@ -432,7 +445,7 @@ void Builder::enter_root_steps() {
   }
   child(PivotRoot{options_.no_pivot, !is_new("mount"), options_.extras ? options_.extras->pivot_dir : std::string()});
   // Before the root is read-only: the directory may have to be made.
-  child(PrepareCwd{});
+  child(PrepareCwd{options_.extras ? options_.extras->working_directories : std::vector<std::string>()});
   // Read-only first: a masked path inside a read-only one stays masked, and binding a masked path again would unmask
   // nothing.
   for (const std::string& path : linux_.readonly_paths) child(ReadonlyPath{rules::clean_path(path)});
@@ -461,6 +474,9 @@ void Builder::program_steps() {
   if (linux_.memory_policy) child(plan_memory_policy(*linux_.memory_policy));
   // At create, not at start: callers learn of a missing program while they can still tell the user.
   child(FindExecutable{});
+  // All that takes rights over the mounts and groups is done; who waits for the start is told the final namespaces.
+  if (options_.extras && options_.extras->inner_user)
+    child(EnterInnerUserNamespace{options_.extras->inner_user->uid, options_.extras->inner_user->gid});
   child(WaitForParent{"start"});
 }
 

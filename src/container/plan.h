@@ -161,6 +161,7 @@ struct MountRoot {
   // root of a user namespace may not reach `path`.
   bool by_parent = false;
   std::optional<IdMappedLayer> id_mapped = {};  // by_parent only
+  bool scratch_layers = false;                  // an overlay whose upper directory is in memory
 };
 enum class MountKind { kBind, kFilesystem, kCgroup };
 struct Mount {
@@ -183,6 +184,10 @@ struct Mount {
   std::vector<oci::IdMapping> uid_mappings, gid_mappings;
   bool source_is_dev_fd =
       false;  // the source is reachable only by the parent: opened before the clone and inherited (user namespaces)
+  bool scratch_layers = false;  // an overlay whose upper directory is in memory
+};
+struct MakeEntry {  // a directory, file, link or mode that is no mount
+  RootEntry entry;
 };
 struct RunMountCommands {  // around one mount
   std::string when;        // before, after
@@ -259,7 +264,13 @@ struct SetLandlock {  // files that may be used; made after the pivot, in force 
   std::vector<LandlockRule> rules;
 };
 struct FindExecutable {};  // args[0] in the container's PATH: fails at create, with the words callers look for
-struct PrepareCwd {};      // created when missing, must be inside
+struct PrepareCwd {        // created when missing, must be inside
+  std::vector<std::string> candidates = {};  // the first that is there; none is made. Empty: that of the exec
+};
+struct EnterInnerUserNamespace {  // a new one, in which the ids stand for root of the container's
+  uid_t uid = 0;
+  gid_t gid = 0;
+};
 struct SetRlimits {
   std::vector<std::pair<int, std::pair<std::uint64_t, std::uint64_t>>>
       limits;  // resource -> (soft, hard); last before credentials
@@ -281,11 +292,13 @@ struct SetCredentials {  // umask, groups, gid, uid, capability sets, no_new_pri
 };
 struct LoadSeccomp {  // compiled before the clone; loaded last (before the credentials only without no_new_privs)
   std::optional<oci::Seccomp> profile;
+  std::string filter = {};  // instead of a profile: instructions of the caller
 };
 struct Exec {
   std::vector<std::string> args;
   std::vector<std::string> env;
   std::string cwd;
+  bool init = false;  // by a child of process 1, which stays
 };
 
 using StepBody =
@@ -293,11 +306,11 @@ using StepBody =
                  ResctrlCreate, ResctrlJoin, MoveNetDevices, CreateInterfaces, RunParentHooks, WaitForChild,
                  WaitForParent, CgroupJoin, EnterContainer, BecomeRoot, JoinNamespace, EnterNetworkNamespace,
                  NewCgroupNamespace, NewSession, NewKeyring, SetOomScoreAdj, LoopbackUp, ConfigureInterface, AddRoute,
-                 SetSysctl, SetHostname, SetDomainname, RootPropagation, MountRoot, Mount, RunMountCommands, Relabel,
-                 CreateDevice, CreateSymlink, SetupConsole, RunChildHooks, PivotRoot, FinalRootPropagation,
+                 SetSysctl, SetHostname, SetDomainname, RootPropagation, MountRoot, Mount, MakeEntry, RunMountCommands,
+                 Relabel, CreateDevice, CreateSymlink, SetupConsole, RunChildHooks, PivotRoot, FinalRootPropagation,
                  ReadonlyPath, MaskPath, ReadonlyRoot, SetScheduler, SetIoPriority, SetPersonality, SetMemoryPolicy,
-                 SetAffinity, SetCoreScheduling, SetLandlock, FindExecutable, PrepareCwd, SetRlimits, SetLabels,
-                 SetCredentials, LoadSeccomp, Exec>;
+                 SetAffinity, SetCoreScheduling, SetLandlock, FindExecutable, PrepareCwd, EnterInnerUserNamespace,
+                 SetRlimits, SetLabels, SetCredentials, LoadSeccomp, Exec>;
 
 struct Step {
   Actor actor = Actor::kChild;

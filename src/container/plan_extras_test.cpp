@@ -181,5 +181,58 @@ TEST(Relabel, PlacesOfTheHostAreRefused) {
   }
 }
 
+TEST(Entries, StandBetweenTheMountsTheyAreFor) {
+  Extras extras;
+  RootEntry first, last;
+  first.before_mount = 1;
+  first.path = "/first";
+  last.kind = RootEntry::Kind::kSymlink;
+  last.path = "/last";
+  last.target = "first";
+  oci::Config config = oci::default_config();
+  last.before_mount = config.mounts.size();
+  extras.entries = {first, last};
+  const Plan plan = plan_of(config, with(extras));
+  const auto all = words(plan);
+  const std::size_t at = place(all, "make-entry");
+  EXPECT_EQ(all[at - 1], "mount:/proc");
+  EXPECT_EQ(all[at + 1], "mount:/dev");
+  EXPECT_EQ(all[place(all, "mount:/sys/fs/cgroup") + 1], "make-entry");
+  EXPECT_THAT(print_text(plan), HasSubstr("make-entry path=/last kind=symlink target=first"));
+}
+
+TEST(InnerUser, ComesAfterAllThatNeedsRoot) {
+  Extras extras;
+  extras.inner_user = InnerUser{1000, 1001};
+  oci::Config config = oci::default_config();
+  config.linux->namespaces.push_back({"user", ""});
+  config.linux->uid_mappings = config.linux->gid_mappings = {{0, 1000, 1}};
+  config.process->terminal = true;
+  config.process->user.uid = 1000;
+  const Plan plan = plan_of(config, with(extras));
+  const auto all = words(plan);
+  const std::size_t at = place(all, "enter-inner-user-namespace");
+  EXPECT_EQ(all[at + 1], "wait-for-parent:start");
+  EXPECT_GT(at, place(all, "cgroup-join"));
+  for (const Step& step : plan.steps) {
+    // Its own root owns the terminal, and setgroups is given up.
+    if (const auto* console = std::get_if<SetupConsole>(&step.body)) EXPECT_EQ(console->uid, 0U);
+    if (const auto* credentials = std::get_if<SetCredentials>(&step.body)) EXPECT_FALSE(credentials->set_groups);
+  }
+}
+
+TEST(Extras, WorkingDirectoriesInitAndFilter) {
+  Extras extras;
+  extras.working_directories = {"/a", "/"};
+  extras.init = true;
+  extras.seccomp_filter = "12345678";
+  oci::Config config = oci::default_config();
+  config.linux->seccomp.reset();
+  const std::string text = print_text(plan_of(config, with(extras)));
+  EXPECT_THAT(text, HasSubstr("prepare-cwd first_of=/a,/"));
+  EXPECT_THAT(text, HasSubstr("load-seccomp filter_bytes=8"));
+  EXPECT_THAT(text, HasSubstr("init=true"));
+}
+
 }  // namespace
 }  // namespace cooper::container

@@ -211,6 +211,7 @@ void fields(const MountRoot& s, F& f) {
   if (!options.empty()) f("options", options);
   if (!s.wishes.empty()) f("wishes", s.wishes);
   if (s.attributes != 0) f("set", attribute_words(s.attributes));
+  if (s.scratch_layers) f("scratch_layers", true);
   if (s.by_parent) f("by", std::string("parent"));
   if (s.id_mapped) {
     f("idmap", s.id_mapped->path);
@@ -260,6 +261,34 @@ void fields(const Mount& s, F& f) {
     f("gid", mapping_words(s.gid_mappings));
   }
   if (s.source_is_dev_fd) f("source_from_parent", true);
+  if (s.scratch_layers) f("scratch_layers", true);
+}
+std::string entry_kind(RootEntry::Kind kind) {
+  switch (kind) {
+    case RootEntry::Kind::kDirectory:
+      return "directory";
+    case RootEntry::Kind::kSymlink:
+      return "symlink";
+    case RootEntry::Kind::kFile:
+      return "file";
+    case RootEntry::Kind::kData:
+      return "data";
+    case RootEntry::Kind::kMode:
+      break;
+  }
+  return "mode";
+}
+template <typename F>
+void fields(const MakeEntry& s, F& f) {
+  f("path", s.entry.path);
+  f("kind", entry_kind(s.entry.kind));
+  if (s.entry.kind == RootEntry::Kind::kSymlink) {
+    f("target", s.entry.target);
+  } else {
+    f("mode", octal(s.entry.mode));
+  }
+  if (s.entry.fd >= 0) f("from_fd", std::int64_t{s.entry.fd});
+  if (s.entry.readonly) f("readonly", true);
 }
 template <typename F>
 void fields(const RunMountCommands& s, F& f) {
@@ -364,7 +393,14 @@ void fields(const SetLandlock& s, F& f) {
 template <typename F>
 void fields(const FindExecutable&, F&) {}
 template <typename F>
-void fields(const PrepareCwd&, F&) {}
+void fields(const PrepareCwd& s, F& f) {
+  if (!s.candidates.empty()) f("first_of", s.candidates);
+}
+template <typename F>
+void fields(const EnterInnerUserNamespace& s, F& f) {
+  f("uid", std::int64_t{s.uid});
+  f("gid", std::int64_t{s.gid});
+}
 template <typename F>
 void fields(const SetRlimits& s, F& f) {
   Words limits;
@@ -410,6 +446,7 @@ void fields(const SetCredentials& s, F& f) {
 }
 template <typename F>
 void fields(const LoadSeccomp& s, F& f) {
+  if (!s.filter.empty()) f("filter_bytes", std::uint64_t{s.filter.size()});
   if (!s.profile) return;
   f("default_action", s.profile->default_action);
   std::size_t names = 0;
@@ -425,6 +462,7 @@ void fields(const Exec& s, F& f) {
   f("args", s.args);
   f("env", s.env);
   f("cwd", s.cwd);
+  if (s.init) f("init", true);
 }
 
 // ---- the two printers ----
@@ -512,6 +550,7 @@ constexpr std::string_view kNames[] = {"start-unit",
                                        "root-propagation",
                                        "mount-root",
                                        "mount",
+                                       "make-entry",
                                        "run-mount-commands",
                                        "relabel",
                                        "create-device",
@@ -532,6 +571,7 @@ constexpr std::string_view kNames[] = {"start-unit",
                                        "set-landlock",
                                        "find-executable",
                                        "prepare-cwd",
+                                       "enter-inner-user-namespace",
                                        "set-rlimits",
                                        "set-labels",
                                        "set-credentials",

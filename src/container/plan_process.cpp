@@ -76,6 +76,7 @@ SetCredentials plan_credentials(const oci::Process& process, const oci::Config& 
   out.umask = process.user.umask.value_or(0022);
   // A user's own group alone is only accepted as mapping with setgroups switched off.
   out.set_groups = (!options.rootless || maps_groups(config)) && !annotated(config, "run.oci.keep_original_groups");
+  if (options.extras && options.extras->inner_user) out.set_groups = false;
   if (!out.set_groups && !out.groups.empty())
     warnings.emplace_back("supplementary groups cannot be set and are ignored");
   out.no_new_privileges = process.no_new_privileges;
@@ -145,13 +146,18 @@ void add_last_mile(Plan& plan, const oci::Process& process, const oci::Config& c
   // The kernel takes a filter from a thread with no_new_privs or CAP_SYS_ADMIN only. Whenever the final credentials
   // allow it, the filter is loaded last, so that it need not permit the calls that set them.
   const bool last = credentials.no_new_privileges || (credentials.effective & kSysAdmin) != 0;
-  const bool filtered = config.linux && config.linux->seccomp.has_value();
+  LoadSeccomp filter;
+  if (config.linux) filter.profile = config.linux->seccomp;
+  if (options.extras) filter.filter = options.extras->seccomp_filter;
+  const bool filtered = filter.profile || !filter.filter.empty();
   // The label applies at the exec; writing it needs /proc and may need privileges the credentials drop.
   if (!labels.apparmor.empty() || !labels.selinux.empty()) add(std::move(labels));
-  if (filtered && !last) add(LoadSeccomp{config.linux->seccomp});
+  if (filtered && !last) add(filter);
   add(std::move(credentials));
-  if (filtered && last) add(LoadSeccomp{config.linux->seccomp});
-  add(plan_exec(process, options));
+  if (filtered && last) add(filter);
+  Exec exec = plan_exec(process, options);
+  exec.init = options.extras && options.extras->init;
+  add(std::move(exec));
 }
 
 }  // namespace cooper::container

@@ -14,7 +14,9 @@
 #include <set>
 
 #include "base/strings.h"
+#include "container/child_entries.h"
 #include "container/child_exec.h"
+#include "container/child_identity.h"
 #include "container/child_mounts.h"
 #include "container/core_scheduling.h"
 #include "container/find_step.h"
@@ -74,6 +76,9 @@ class Child {
     if (c_.lock.valid()) (void)::close(c_.lock.get());
     // The parent lets go of it last, and waits.
     if (c_.sealed_clone >= 0) (void)::close(c_.sealed_clone);
+    for (const int fd : c_.private_fds) (void)::close(fd);
+    if (c_.report_namespaces || find_step<EnterInnerUserNamespace>(*c_.plan) != nullptr)
+      RETURN_IF_ERROR(identity_.open());
     for (int signal = 1; signal <= SIGRTMAX; ++signal)
       (void)::signal(signal, SIG_DFL);  // NOLINT(bugprone-signal-handler): resets only
     if (!c_.block_signals) {
@@ -138,6 +143,10 @@ class Child {
   }
 
   Status wait_for_start() {
+    if (c_.report_namespaces) {
+      ASSIGN_OR_RETURN(const std::string namespaces, identity_.namespaces());
+      RETURN_IF_ERROR(send_message(c_.sync, MessageType::kNamespaces, namespaces));
+    }
     RETURN_IF_ERROR(send_message(c_.sync, MessageType::kReached, "start"));
     if (!c_.start_listener.valid()) return wait_continue("start");
     (void)::close(c_.sync.get());  // end of file tells the creator that nothing more will come
@@ -277,6 +286,7 @@ class Child {
     environment.source_fd = inherited_mount().get();
     return perform_mount(step, environment);
   }
+  Status perform(const MakeEntry& step) { return make_entry(step.entry, *root_); }
   Status perform(const RunMountCommands& step) {
     return run_mount_commands(step.when + " the mount on " + quoted(step.destination), step.commands);
   }
@@ -329,6 +339,7 @@ class Child {
   Status perform(const SetAffinity& step) { return apply_affinity(step); }
   Status perform(const FindExecutable&) { return exec_.find_executable(*c_.plan, *root_); }
   Status perform(const PrepareCwd&) { return exec_.prepare_cwd(*c_.plan, *root_); }
+  Status perform(const EnterInnerUserNamespace& step) { return identity_.enter_inner(step.uid, step.gid); }
   Status perform(const SetRlimits& step) { return exec_.set_rlimits(step); }
   Status perform(const LoadSeccomp&) {
     exec_.set_seccomp(c_.seccomp);
@@ -384,6 +395,7 @@ class Child {
   NodePlaces places_;
   UniqueFd shared_peer_;
   ExecPreparation exec_;
+  OwnIdentity identity_;
   UniqueFd starter_;
   std::vector<UniqueFd> moved_;
   bool private_cgroup_namespace_ = false;

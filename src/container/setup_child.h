@@ -25,7 +25,9 @@ struct ChildContext {
   int sealed_clone = -1;          // seal_exe.h; closed by the child at once
   Stdio stdio;
   int preserve_fds = 0;
-  std::vector<int> extra_fds;  // of the caller; they follow the preserved ones
+  std::vector<int> extra_fds;      // of the caller; they follow the preserved ones
+  std::vector<int> private_fds;    // of the caller, closed by the child at once
+  bool report_namespaces = false;  // before it waits for the start
   int parent_death_signal = 0;
   bool block_signals = false;                 // leave them blocked, as they are since before the clone
   pid_t parent_pid = 0;                       // 0: the child is in another PID namespace and cannot see it

@@ -5,6 +5,7 @@
 //                                     ◀───  Continue "create-runtime-hooks"
 //                                     ◀───  Continue "id-maps"                 (as soon as done; may come early)
 //     Console + pty master            ───▶    (hands it on)
+//     Namespaces                      ───▶    (when asked for: their numbers)
 //     Reached "start"                 ───▶    (state is written: created)
 //                                             after the start, from the last mile:
 //     Listener + descriptor           ───▶    (hands it to the seccomp agent)
@@ -25,7 +26,14 @@
 
 namespace cooper::container {
 
-enum class MessageType : std::uint8_t { kReached = 1, kFailure = 2, kConsole = 3, kContinue = 4, kListener = 5 };
+enum class MessageType : std::uint8_t {
+  kReached = 1,
+  kFailure = 2,
+  kConsole = 3,
+  kContinue = 4,
+  kListener = 5,
+  kNamespaces = 6
+};
 
 struct SyncMessage {
   MessageType type = MessageType::kReached;

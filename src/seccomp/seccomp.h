@@ -29,6 +29,10 @@ struct Program {
 // BPF_MAXINSNS.
 Result<Program> compile(const oci::Seccomp& profile);
 
+// A filter that somebody else compiled: struct sock_filter one after the other, as seccomp_export_bpf(3) writes them.
+// Errc::kInvalidArgument for what cannot be one; the kernel checks the instructions when it is loaded.
+Result<Program> from_instructions(std::string_view bytes);
+
 // Zone X (no allocation, async-signal-safe): loads the filter into the calling thread. Returns 0 or -errno; with a
 // listener the notify fd (>= 0).
 int load(const struct sock_filter* instructions, unsigned short count, std::uint32_t flags);

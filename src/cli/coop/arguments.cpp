@@ -26,16 +26,50 @@ std::string_view without_dashes(std::string_view word) {
   return word.substr(word.starts_with("--") ? 2 : 1);
 }
 
-bool has_value(const Flag& flag) {
-  return flag.type == FlagType::kValue || flag.type == FlagType::kList;
+std::size_t value_count(const Flag& flag) {
+  switch (flag.type) {
+    case FlagType::kValue:
+    case FlagType::kList:
+      return 1;
+    case FlagType::kTwoValues:
+      return 2;
+    case FlagType::kThreeValues:
+      return 3;
+    case FlagType::kBool:
+    case FlagType::kOptionalValue:
+      break;
+  }
+  return 0;
+}
+
+// The values of a flag: what is behind its "=", or the words after it, which `i` passes.
+Result<std::vector<std::string>> take_values(const Flag& flag, const std::optional<std::string_view>& attached,
+                                             std::span<char* const> words, std::size_t& i) {
+  const std::size_t wanted = value_count(flag);
+  if (attached) {
+    if (wanted <= 1) return std::vector<std::string>{std::string(*attached)};
+    return Error(Errc::kInvalidArgument, "flag --" + std::string(flag.name) + " takes " + std::to_string(wanted) +
+                                             " arguments, as words of their own");
+  }
+  std::vector<std::string> out;
+  for (std::size_t n = 0; n < wanted; ++n) {
+    if (++i >= words.size()) {
+      return Error(Errc::kInvalidArgument, (wanted == 1 ? "flag needs an argument: --"
+                                                        : "flag needs " + std::to_string(wanted) + " arguments: --") +
+                                               std::string(flag.name));
+    }
+    out.emplace_back(words[i]);
+  }
+  if (wanted == 0) out.emplace_back(flag.type == FlagType::kBool ? "true" : "");
+  return out;
 }
 
 }  // namespace
 
-bool takes_next_word(std::span<const Flag> flags, std::string_view word) {
-  if (word.size() < 2 || word[0] != '-') return false;
+std::size_t values_after(std::span<const Flag> flags, std::string_view word) {
+  if (word.size() < 2 || word[0] != '-') return 0;
   const Flag* flag = find_flag(flags, without_dashes(word));
-  return flag != nullptr && has_value(*flag);
+  return flag != nullptr ? value_count(*flag) : 0;
 }
 
 Result<Arguments> Arguments::parse(std::span<char* const> words, std::span<const Flag> flags, Stop stop) {
@@ -61,28 +95,19 @@ Result<Arguments> Arguments::parse(std::span<char* const> words, std::span<const
     const Flag* flag = find_flag(flags, name);
     if (flag == nullptr)
       return Error(Errc::kInvalidArgument, "flag provided but not defined: " + quoted(word.substr(0, word.find('='))));
-    std::string value;
-    if (pair) {
-      value = std::string(pair->second);
-    } else if (has_value(*flag)) {
-      if (++i >= words.size())
-        return Error(Errc::kInvalidArgument, "flag needs an argument: --" + std::string(flag->name));
-      value = words[i];
-    } else if (flag->type == FlagType::kBool) {
-      value = "true";
-    }
-    if (flag->type == FlagType::kBool && !parse_bool(value)) {
-      return Error(Errc::kInvalidArgument, "invalid value " + quoted(value) + " for the flag --" +
+    ASSIGN_OR_RETURN(auto values, take_values(*flag, pair ? std::optional(pair->second) : std::nullopt, words, i));
+    if (flag->type == FlagType::kBool && !parse_bool(values[0])) {
+      return Error(Errc::kInvalidArgument, "invalid value " + quoted(values[0]) + " for the flag --" +
                                                std::string(flag->name) + ": not true or false");
     }
-    out.values_.emplace_back(flag->name, std::move(value));
+    out.values_.push_back({flag->name, std::move(values)});
   }
   return out;
 }
 
 const std::string* Arguments::find(std::string_view name) const {
   for (auto it = values_.rbegin(); it != values_.rend(); ++it) {
-    if (it->first == name) return &it->second;
+    if (it->name == name) return it->values.data();
   }
   return nullptr;
 }
@@ -99,8 +124,8 @@ std::string Arguments::value(std::string_view name, std::string_view fallback) c
 
 std::vector<std::string> Arguments::list(std::string_view name) const {
   std::vector<std::string> out;
-  for (const auto& [have, value] : values_) {
-    if (have == name) out.push_back(value);
+  for (const Given& given : values_) {
+    if (given.name == name) out.push_back(given.values[0]);
   }
   return out;
 }

@@ -7,7 +7,6 @@
 #include <span>
 #include <string>
 #include <string_view>
-#include <utility>
 #include <vector>
 
 #include "base/error.h"
@@ -19,6 +18,8 @@ enum class FlagType {
   kValue,          // the last one counts
   kList,           // may be repeated
   kOptionalValue,  // --flag or --flag=value
+  kTwoValues,      // --flag value value; in order with the others
+  kThreeValues,
 };
 
 struct Flag {
@@ -30,8 +31,8 @@ struct Flag {
   bool hidden = false;  // accepted for old callers, not shown
 };
 
-// Whether the word is one of the flags, and the next word its value.
-bool takes_next_word(std::span<const Flag> flags, std::string_view word);
+// How many words after this one are values of it, when it is one of the flags.
+std::size_t values_after(std::span<const Flag> flags, std::string_view word);
 
 // What a command line holds, checked against a list of flags.
 class Arguments {
@@ -52,13 +53,20 @@ class Arguments {
   template <typename T>
   Result<std::optional<T>> number(std::string_view name) const;
 
+  // Every flag given, in order: its name without dashes and its values (one, empty, for a flag without).
+  struct Given {
+    std::string_view name;
+    std::vector<std::string> values;
+  };
+  const std::vector<Given>& given() const { return values_; }
+
   const std::vector<std::string>& positional() const { return positional_; }
   // Words not looked at (kFirstArgument): everything after the first argument.
   std::size_t consumed() const { return consumed_; }
 
  private:
   const std::string* find(std::string_view name) const;
-  std::vector<std::pair<std::string_view, std::string>> values_;  // canonical name -> value, in order
+  std::vector<Given> values_;
   std::vector<std::string> positional_;
   std::size_t consumed_ = 0;
 };

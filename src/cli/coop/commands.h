@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "cli/coop/arguments.h"
+#include "cli/coop/control.h"
 #include "container/container.h"
 
 namespace cooper::cli::coop {
@@ -50,6 +51,9 @@ inline constexpr std::size_t kAnyNumber = static_cast<std::size_t>(-1);
 
 std::span<const Command> commands();
 
+// sandbox.cpp
+Result<int> run_sandbox(const Call& call);
+std::span<const Flag> sandbox_flags();
 // start.cpp
 Result<int> run_create(const Call& call);
 Result<int> run_run(const Call& call);
@@ -91,6 +95,21 @@ struct Bundle {
 Result<Bundle> read_bundle(const std::string& path);
 // In whatever state it is; failure is logged. For containers whose process was in the foreground.
 void delete_container(const Call& call, const std::string& id);
+// A container of this process' own, until it has ended and is removed.
+struct Foreground {
+  bool keep = false;             // do not remove it
+  bool subreaper = true;         // adopt its orphans
+  bool die_with_parent = false;  // end it when this process' parent ends
+  std::optional<TimeLimit> limit;
+  ControlFds control;
+};
+// The exit status for the shell: the program's, or kTimedOutStatus.
+Result<int> run_in_foreground(const Call& call, oci::Config& config, container::CreateOptions options,
+                              Foreground foreground);
+// What every start takes from the command line, for a container of that id.
+Result<container::CreateOptions> create_options(const Call& call, const std::string& id, const std::string& bundle);
+Result<int> print_plan(const Call& call, const oci::Config& config, const container::CreateOptions& options,
+                       const std::string& format);
 // A detached terminal needs somebody to take its master, and nobody else does (runc's rules for --console-socket).
 Status check_console(bool terminal, bool detached, bool has_socket);
 // A process of another user must be able to reopen its standard streams by name (/dev/stdout): pipes are given to it.

@@ -173,7 +173,7 @@ bool wants_help(const Command& command, std::span<char* const> words) {
     if (text == "--help" || text == "-h" || text == "-help") return true;
     // Behind the first argument of exec and ps the flags are somebody else's.
     if (text == "--" || (command.stop == Arguments::Stop::kFirstArgument && !text.starts_with('-'))) return false;
-    if (takes_next_word(command.flags, text)) ++i;
+    i += values_after(command.flags, text);
   }
   return false;
 }

@@ -10,6 +10,8 @@
 #include "base/strings.h"
 #include "cli/coop/arguments.h"
 #include "cli/coop/commands.h"
+#include "cli/coop/sandbox_config.h"
+#include "cli/coop/sandbox_options.h"
 #include "cli/coop/usage_json.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
@@ -30,6 +32,19 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   if (const auto groups = parse_sub_cgroups(lines); groups.ok()) {
     for (const auto& [controller, path] : *groups) {
       if (path.empty() || ("/" + path + "/").find("/../") != std::string::npos) std::abort();
+    }
+  }
+  if (const auto limit = parse_seconds(text, "time-limit"); limit.ok() && limit->count() < 0) std::abort();
+  SandboxQuestions questions;
+  questions.read = [&](int) { return std::string(text); };
+  questions.is_open = [](int fd) { return fd < 16; };
+  if (const auto given = Arguments::parse(words, sandbox_flags(), Arguments::Stop::kFirstArgument); given.ok()) {
+    if (const auto options = parse_sandbox(*given, sandbox_flags(), questions); options.ok()) {
+      SandboxHost host;
+      host.working_directory = "/";
+      host.look = [](const std::string&) { return 0; };
+      host.resolve = [](const std::string& path) { return path; };
+      (void)make_sandbox(*options, given->positional(), host).ok();
     }
   }
   for (const Command& command : commands()) {

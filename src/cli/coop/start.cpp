@@ -34,10 +34,12 @@ int listen_fds() {
   return static_cast<int>(std::min(parse_number<unsigned>(count).value_or(0), 1024U));
 }
 
-Result<container::CreateOptions> create_options(const Call& call, const std::string& bundle) {
+}  // namespace
+
+Result<container::CreateOptions> create_options(const Call& call, const std::string& id, const std::string& bundle) {
   const Arguments& arguments = call.arguments;
   container::CreateOptions out;
-  out.id = call.id();
+  out.id = id;
   out.bundle = bundle;
   ASSIGN_OR_RETURN(out.console_socket, absolute_path(arguments.value("console-socket")));
   ASSIGN_OR_RETURN(out.pidfd_socket, absolute_path(arguments.value("pidfd-socket")));
@@ -57,9 +59,11 @@ Result<container::CreateOptions> create_options(const Call& call, const std::str
   return out;
 }
 
+namespace {
+
 Result<std::optional<NotifyProxy>> add_notify(const Call& call, container::CreateOptions& options) {
   // The directory of a container that exists is its own; the create that follows reports the id.
-  if (!NotifyProxy::wanted() || call.load().ok()) return std::optional<NotifyProxy>();
+  if (!NotifyProxy::wanted() || call.factory().load(options.id).ok()) return std::optional<NotifyProxy>();
   ASSIGN_OR_RETURN(auto notify, NotifyProxy::prepare(call.globals.root, options.id));
   if (notify) {
     options.extra_mounts.push_back(notify->mount());
@@ -68,15 +72,19 @@ Result<std::optional<NotifyProxy>> add_notify(const Call& call, container::Creat
   return notify;
 }
 
-Result<int> print_plan(const Call& call, const Bundle& bundle, const container::CreateOptions& options,
+}  // namespace
+
+Result<int> print_plan(const Call& call, const oci::Config& config, const container::CreateOptions& options,
                        const std::string& format) {
   if (!format.empty() && format != "text" && format != "json") {
     return Error(Errc::kInvalidArgument, "--dry-run prints text or json, not " + quoted(format));
   }
-  ASSIGN_OR_RETURN(const container::Plan plan, call.factory().plan(bundle.config, options));
+  ASSIGN_OR_RETURN(const container::Plan plan, call.factory().plan(config, options));
   RETURN_IF_ERROR(print(format == "json" ? container::print_json(plan) : container::print_text(plan)));
   return 0;
 }
+
+namespace {
 
 // Where --trace-timing draws; "" is standard error. What cannot be drawn is a warning: the container has run.
 void draw(const container::StartTiming& timing, const std::string& file) {
@@ -94,47 +102,86 @@ void draw(const container::StartTiming& timing, const std::string& file) {
 // The record of a container that outlives its process (--keep).
 void keep_exit_status(const Call& call, const std::string& id, const Result<sys::ExitStatus>& status) {
   NotifyProxy::remove(call.globals.root, id);
-  const auto container = call.load();
+  const auto container = call.factory().load(id);
   if (!container.ok() || !status.ok()) return;  // deleted by somebody else meanwhile
   if (Status kept = container->record_exit(*status); !kept.ok())
     log::error(std::move(kept).error().with("keep the exit status of container " + quoted(id)));
 }
 
 // Of a container whose init this process has collected.
-void remove_container(const Call& call, const oci::Config& config, container::Removal removal) {
+void remove_container(const std::string& id, const oci::Config& config, container::Removal removal) {
   Status done = std::move(removal).remove(config);
   if (!done.ok() && done.error().code() != Errc::kNotFound)
-    log::error(std::move(done).error().with("delete container " + quoted(call.id())));
+    log::error(std::move(done).error().with("delete container " + quoted(id)));
 }
 
-Result<int> run_detached(const Call& call, const Bundle& bundle, container::CreateOptions options) {
+// A start that nobody waits for afterwards: with descriptors to tell and to wait for, signals end the wait alone.
+Result<container::Created> create_for_others(const Call& call, const Bundle& bundle, container::CreateOptions options,
+                                             ControlFds& control) {
+  std::optional<Supervisor> supervisor;
+  if (control.any()) {
+    ASSIGN_OR_RETURN(auto made, Supervisor::create());
+    supervisor.emplace(std::move(made));
+    options.private_fds = control.numbers();
+    options.before_start = [&](const container::BeforeStart& container) {
+      return control.before_start(container, *supervisor);
+    };
+  }
+  return call.factory().create(bundle.config, options);
+}
+
+// What the program ends with when a start came to nothing.
+Result<int> failed(Error error, const ControlFds& control) {
+  if (control.cancelled_by() == 0) return error;
+  log::error(error);
+  return 128 + control.cancelled_by();
+}
+
+Result<int> run_detached(const Call& call, const Bundle& bundle, container::CreateOptions options, ControlFds control) {
   ASSIGN_OR_RETURN(auto notify, add_notify(call, options));
   ScopeExit undo([&] {
     if (notify) NotifyProxy::remove(call.globals.root, options.id);
   });
   if (notify) RETURN_IF_ERROR(notify->listen());
-  auto factory = call.factory();
-  ASSIGN_OR_RETURN(const auto created, factory.create(bundle.config, options));
+  auto created = create_for_others(call, bundle, options, control);
+  if (!created.ok()) return failed(std::move(created).error(), control);
   undo.dismiss();
-  if (notify) RETURN_IF_ERROR(notify->wait_ready(created.pid, created.pidfd));
+  if (notify) RETURN_IF_ERROR(notify->wait_ready(created->pid, created->pidfd));
   return 0;
 }
 
-Result<int> run_foreground(const Call& call, Bundle& bundle, container::CreateOptions options, bool keep) {
-  if (!call.arguments.flag("no-subreaper")) RETURN_IF_ERROR(sys::set_child_subreaper(true));
+}  // namespace
+
+Result<int> run_in_foreground(const Call& call, oci::Config& config, container::CreateOptions options,
+                              Foreground foreground) {
+  ControlFds& control = foreground.control;
+  // Before the start: its end is seen however early it comes.
+  UniqueFd parent;
+  if (foreground.die_with_parent) {
+    ASSIGN_OR_RETURN(parent, sys::pidfd_open(::getppid()));
+    options.parent_death_signal = SIGKILL;
+  }
+  if (foreground.subreaper) RETURN_IF_ERROR(sys::set_child_subreaper(true));
   // Before the start: no signal may be lost, and none may end us while a container is half made.
   ASSIGN_OR_RETURN(auto supervisor, Supervisor::create());
-  const bool terminal = bundle.config.process->terminal;
-  if (terminal && !bundle.config.process->console_size) bundle.config.process->console_size = caller_terminal_size();
+  const bool terminal = config.process->terminal;
+  if (terminal && !config.process->console_size) config.process->console_size = caller_terminal_size();
   options.keep_console = terminal;
-  options.keep_removal = !keep;
+  options.keep_removal = !foreground.keep;
+  if (control.any()) {
+    options.private_fds = control.numbers();
+    options.before_start = [&](const container::BeforeStart& container) {
+      return control.before_start(container, supervisor);
+    };
+  }
   ASSIGN_OR_RETURN(auto notify, add_notify(call, options));
   ScopeExit remove_notify([&] {
     if (notify) NotifyProxy::remove(call.globals.root, options.id);
   });
   if (notify) RETURN_IF_ERROR(notify->listen());
-  auto factory = call.factory();
-  ASSIGN_OR_RETURN(auto created, factory.create(bundle.config, options));
+  auto started = call.factory().create(config, options);
+  if (!started.ok()) return failed(std::move(started).error(), control);
+  container::Created created = std::move(started).value();
   remove_notify.dismiss();
   if (terminal) {
     if (Status taken = supervisor.take_terminal(); !taken.ok()) log::warning(taken.error().message());
@@ -142,21 +189,33 @@ Result<int> run_foreground(const Call& call, Bundle& bundle, container::CreateOp
   if (notify) {
     supervisor.watch(notify->socket(), [&notify, pid = created.pid] {
       if (const auto ready = notify->forward(pid); !ready.ok()) log::warning(ready.error().message());
+      return true;
+    });
+  }
+  if (foreground.limit) supervisor.limit_time(*foreground.limit);
+  if (parent) {
+    supervisor.watch(parent, [pidfd = created.pidfd.get()] {
+      (void)!sys::pidfd_send_signal(BorrowedFd(pidfd), SIGKILL).ok();
+      return false;
     });
   }
   auto removal = std::move(created.removal);
   auto status = supervisor.wait_for(std::move(created));
-  if (keep) {
+  if (foreground.keep) {
     keep_exit_status(call, options.id, status);
   } else if (removal && status.ok()) {
-    remove_container(call, bundle.config, *std::move(removal));
+    remove_container(options.id, config, *std::move(removal));
     if (notify) NotifyProxy::remove(call.globals.root, options.id);
   } else {
     delete_container(call, options.id);
   }
   if (!status.ok()) return std::move(status).error();
-  return status->shell_code();
+  const int code = supervisor.timed_out() ? kTimedOutStatus : status->shell_code();
+  control.ended(code, supervisor.timed_out());
+  return code;
 }
+
+namespace {
 
 Result<std::string> bundle_path(const Arguments& arguments) {
   return absolute_path(arguments.value("bundle", "."));
@@ -183,7 +242,7 @@ Result<Bundle> read_bundle(const std::string& path) {
 }
 
 void delete_container(const Call& call, const std::string& id) {
-  auto container = call.load();
+  auto container = call.factory().load(id);
   Status done = container.ok() ? container->destroy(true) : Status(std::move(container).error());
   if (!done.ok() && done.error().code() != Errc::kNotFound)
     log::error(std::move(done).error().with("delete container " + quoted(id)));
@@ -193,7 +252,8 @@ void delete_container(const Call& call, const std::string& id) {
 Result<int> run_create(const Call& call) {
   ASSIGN_OR_RETURN(const std::string path, bundle_path(call.arguments));
   ASSIGN_OR_RETURN(Bundle bundle, read_bundle(path));
-  ASSIGN_OR_RETURN(auto options, create_options(call, path));
+  ASSIGN_OR_RETURN(auto options, create_options(call, call.id(), path));
+  ASSIGN_OR_RETURN(ControlFds control, ControlFds::open(call.arguments, options.preserve_fds));
   if (!bundle.config.process) return Error(Errc::kInvalidArgument, "config.json: /process: required member is missing");
   RETURN_IF_ERROR(check_console(bundle.config.process->terminal, true, !options.console_socket.empty()));
   options.config_text = std::move(bundle.text);
@@ -202,8 +262,8 @@ Result<int> run_create(const Call& call) {
   ScopeExit undo([&] {
     if (notify) NotifyProxy::remove(call.globals.root, options.id);
   });
-  auto factory = call.factory();
-  ASSIGN_OR_RETURN(const auto created, factory.create(bundle.config, options));
+  auto created = create_for_others(call, bundle, options, control);
+  if (!created.ok()) return failed(std::move(created).error(), control);
   undo.dismiss();
   return 0;
 }
@@ -216,17 +276,26 @@ Result<int> run_run(const Call& call) {
   ASSIGN_OR_RETURN(const std::string path, bundle_path(call.arguments));
   ASSIGN_OR_RETURN(Bundle bundle, read_bundle(path));
   if (timed) timing.mark("read config.json");
-  ASSIGN_OR_RETURN(auto options, create_options(call, path));
+  ASSIGN_OR_RETURN(auto options, create_options(call, call.id(), path));
   if (timed) options.timing = &timing;
   options.detach_start = false;
-  if (call.arguments.has("dry-run")) return print_plan(call, bundle, options, call.arguments.value("dry-run"));
+  if (call.arguments.has("dry-run")) return print_plan(call, bundle.config, options, call.arguments.value("dry-run"));
   if (!bundle.config.process) return Error(Errc::kInvalidArgument, "config.json: /process: required member is missing");
   const bool detach = call.arguments.flag("detach");
+  Foreground foreground;
+  foreground.keep = call.arguments.flag("keep");
+  foreground.subreaper = !call.arguments.flag("no-subreaper");
+  ASSIGN_OR_RETURN(foreground.limit, time_limit(call.arguments));
+  if (detach && foreground.limit) {
+    return Error(Errc::kInvalidArgument, "--time-limit cannot be used with --detach: nobody would watch the time")
+        .with_hint("run it in the foreground, or end it with 'coop kill'");
+  }
+  ASSIGN_OR_RETURN(foreground.control, ControlFds::open(call.arguments, options.preserve_fds));
   RETURN_IF_ERROR(check_console(bundle.config.process->terminal, detach, !options.console_socket.empty()));
   options.config_text = std::move(bundle.text);
   give_pipes_to(*bundle.config.process, bundle.config);
-  auto status = detach ? run_detached(call, bundle, std::move(options))
-                       : run_foreground(call, bundle, std::move(options), call.arguments.flag("keep"));
+  auto status = detach ? run_detached(call, bundle, std::move(options), std::move(foreground.control))
+                       : run_in_foreground(call, bundle.config, std::move(options), std::move(foreground));
   if (timed && status.ok()) {
     if (!detach) timing.mark("wait for the program, delete the container");
     draw(timing, picture);

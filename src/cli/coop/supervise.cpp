@@ -7,7 +7,9 @@
 #include <termios.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
+#include <limits>
 
 #include "log/log.h"
 #include "sys/file.h"
@@ -161,9 +163,52 @@ Status Supervisor::take_terminal() {
   return {};
 }
 
-void Supervisor::watch(BorrowedFd fd, std::function<void()> ready) {
-  watched_ = fd.get();
-  ready_ = std::move(ready);
+void Supervisor::watch(BorrowedFd fd, std::function<bool()> ready) {
+  watched_.emplace_back(fd.get(), std::move(ready));
+}
+
+// For poll(2), rounded up: who wakes up early would go to sleep for nothing.
+int Supervisor::time_left() const {
+  if (!due_) return -1;
+  const auto left = std::chrono::ceil<std::chrono::milliseconds>(*due_ - std::chrono::steady_clock::now()).count();
+  return static_cast<int>(std::clamp<std::int64_t>(left, 0, std::numeric_limits<int>::max()));
+}
+
+void Supervisor::end_when_due(const container::Created& process) {
+  if (!due_ || std::chrono::steady_clock::now() < *due_) return;
+  if (timed_out_ || limit_->grace.count() == 0) {
+    (void)!sys::pidfd_send_signal(process.pidfd, SIGKILL).ok();
+    due_.reset();
+  } else {
+    (void)!sys::pidfd_send_signal(process.pidfd, SIGTERM).ok();
+    (void)!sys::pidfd_send_signal(process.pidfd, SIGCONT).ok();
+    due_ = std::chrono::steady_clock::now() + limit_->grace;
+  }
+  timed_out_ = true;
+}
+
+Result<int> Supervisor::wait_readable(BorrowedFd fd, BorrowedFd pidfd) {
+  constexpr std::array kIgnored{SIGCHLD, SIGURG, SIGWINCH, SIGCONT, SIGTSTP, SIGTTIN, SIGTTOU};
+  while (true) {
+    std::array<pollfd, 3> fds{{{signals_.get(), POLLIN, 0}, {fd.get(), POLLIN, 0}, {pidfd.get(), POLLIN, 0}}};
+    if (::poll(fds.data(), fds.size(), -1) < 0) {
+      if (errno == EINTR) continue;
+      return Error::from_errno(errno, "poll");
+    }
+    if (fds[0].revents != 0) {
+      struct signalfd_siginfo info = {};
+      if (::read(signals_.get(), &info, sizeof info) == static_cast<ssize_t>(sizeof info) &&
+          std::ranges::find(kIgnored, static_cast<int>(info.ssi_signo)) == kIgnored.end())
+        return static_cast<int>(info.ssi_signo);
+      continue;
+    }
+    if (fds[2].revents != 0) return 0;
+    if (fds[1].revents == 0) continue;
+    char byte = 0;
+    auto n = sys::read(fd, std::span(&byte, 1));
+    if (n.ok()) return 0;
+    if (n.error().errno_value() != EAGAIN) return std::move(n).error().with("wait for a descriptor");
+  }
 }
 
 Status Supervisor::handle_signals(const container::Created& process, Relay* relay,
@@ -206,13 +251,23 @@ Result<sys::ExitStatus> Supervisor::follow(const container::Created& process) {
   std::optional<Relay> relay;
   if (process.console.valid()) relay.emplace(process.console);
   std::optional<sys::ExitStatus> status;
+  if (limit_) due_ = std::chrono::steady_clock::now() + limit_->limit;
+  std::vector<pollfd> fds;
   while (!status) {
     std::array<pollfd, 3> streams{{{-1, 0, 0}, {-1, 0, 0}, {-1, 0, 0}}};
     if (relay) relay->prepare(streams);
-    std::array<pollfd, 5> fds{{{signals_.get(), POLLIN, 0}, {watched_, POLLIN, 0}, streams[0], streams[1], streams[2]}};
-    if (::poll(fds.data(), fds.size(), -1) < 0 && errno != EINTR) return Error::from_errno(errno, "poll");
-    if (fds[1].revents != 0) ready_();
-    if (relay) relay->handle({fds[2], fds[3], fds[4]});
+    fds.assign({{signals_.get(), POLLIN, 0}, streams[0], streams[1], streams[2]});
+    for (const auto& watched : watched_) fds.push_back({watched.first, POLLIN, 0});
+    if (::poll(fds.data(), fds.size(), time_left()) < 0) {
+      if (errno != EINTR) return Error::from_errno(errno, "poll");
+      continue;
+    }
+    end_when_due(process);
+    for (std::size_t i = 0; i < watched_.size(); ++i) {
+      if (fds[4 + i].revents == 0) continue;
+      if (!watched_[i].second()) watched_[i].first = -1;  // poll(2) passes it over
+    }
+    if (relay) relay->handle({fds[1], fds[2], fds[3]});
     if (fds[0].revents != 0) RETURN_IF_ERROR(handle_signals(process, relay ? &*relay : nullptr, status));
   }
   if (relay) relay->drain();

@@ -19,7 +19,16 @@ constexpr Flag kPreserveFds{"preserve-fds", "", FlagType::kValue, "N",
                             "pass N descriptors after standard error (and $LISTEN_FDS)"};
 constexpr Flag kFormat{"format", "f", FlagType::kValue, "FORMAT", "table or json (default: table)"};
 
-constexpr std::array kCreateFlags{kBundle, kConsoleSocket, kPidfdSocket, kPidFile, kNoPivot, kNoKeyring, kPreserveFds};
+constexpr Flag kInfoFd{"info-fd", "", FlagType::kValue, "FD",
+                       "write pid and namespaces there as JSON before the start"};
+constexpr Flag kStatusFd{"json-status-fd", "", FlagType::kValue, "FD", "the same, and the exit status at the end"};
+constexpr Flag kBlockFd{"block-fd", "", FlagType::kValue, "FD", "start when there is something to read, or its end"};
+constexpr Flag kTimeLimit{"time-limit", "", FlagType::kValue, "SECONDS", "end the program then; exit status 124"};
+constexpr Flag kKillAfter{"kill-after", "", FlagType::kValue, "SECONDS",
+                          "kill what SIGTERM has not ended (default: 10)"};
+
+constexpr std::array kCreateFlags{kBundle,    kConsoleSocket, kPidfdSocket, kPidFile,  kNoPivot,
+                                  kNoKeyring, kPreserveFds,   kInfoFd,      kStatusFd, kBlockFd};
 constexpr std::array kRunFlags{
     kBundle,
     kConsoleSocket,
@@ -28,6 +37,11 @@ constexpr std::array kRunFlags{
     kNoPivot,
     kNoKeyring,
     kPreserveFds,
+    kInfoFd,
+    kStatusFd,
+    kBlockFd,
+    kTimeLimit,
+    kKillAfter,
     Flag{"detach", "d", FlagType::kBool, "", "return once the process runs"},
     Flag{"keep", "", FlagType::kBool, "", "do not delete the container after it has ended"},
     Flag{"no-subreaper", "", FlagType::kBool, "", "do not adopt the container's orphans"},
@@ -55,6 +69,71 @@ constexpr std::array kExecFlags{
     Flag{"cgroup", "", FlagType::kList, "[CONTROLLER,...:]PATH",
          "place below the container's cgroup, which must exist; with controllers (cgroup v1): in theirs only"},
     Flag{"ignore-paused", "", FlagType::kBool, "", "allow exec in a paused container"},
+};
+// Files, in order; then namespaces, the process, limits, and who watches.
+constexpr std::array kSandboxFlags{
+    Flag{"bind", "", FlagType::kTwoValues, "SRC DEST", "bind a file or directory of the host"},
+    Flag{"bind-try", "", FlagType::kTwoValues, "SRC DEST", "the same, if it is there"},
+    Flag{"dev-bind", "", FlagType::kTwoValues, "SRC DEST", "bind with its device nodes"},
+    Flag{"dev-bind-try", "", FlagType::kTwoValues, "SRC DEST", "the same, if it is there"},
+    Flag{"ro-bind", "", FlagType::kTwoValues, "SRC DEST", "bind read-only"},
+    Flag{"ro-bind-try", "", FlagType::kTwoValues, "SRC DEST", "the same, if it is there"},
+    Flag{"tmpfs", "", FlagType::kValue, "DEST", "mount a tmpfs"},
+    Flag{"proc", "", FlagType::kValue, "DEST", "mount a proc file system"},
+    Flag{"dev", "", FlagType::kValue, "DEST", "make a /dev with the standard devices"},
+    Flag{"mqueue", "", FlagType::kValue, "DEST", "mount a message queue file system"},
+    Flag{"dir", "", FlagType::kValue, "DEST", "make a directory"},
+    Flag{"symlink", "", FlagType::kTwoValues, "TARGET DEST", "make a symbolic link"},
+    Flag{"file", "", FlagType::kTwoValues, "FD DEST", "make a file of what the descriptor holds"},
+    Flag{"bind-data", "", FlagType::kTwoValues, "FD DEST", "the same, bound on DEST"},
+    Flag{"ro-bind-data", "", FlagType::kTwoValues, "FD DEST", "the same, read-only"},
+    Flag{"chmod", "", FlagType::kTwoValues, "MODE PATH", "change a mode"},
+    Flag{"remount-ro", "", FlagType::kValue, "DEST", "make a mount read-only"},
+    Flag{"overlay-src", "", FlagType::kValue, "SRC", "a layer of the next overlay, the lowest first"},
+    Flag{"overlay", "", FlagType::kThreeValues, "RWSRC WORKDIR DEST", "mount an overlay that writes to RWSRC"},
+    Flag{"tmp-overlay", "", FlagType::kValue, "DEST", "mount an overlay that writes to memory"},
+    Flag{"ro-overlay", "", FlagType::kValue, "DEST", "mount a read-only overlay"},
+    Flag{"perms", "", FlagType::kValue, "MODE", "mode of what the next option makes, in octal"},
+    Flag{"size", "", FlagType::kValue, "SIZE", "size of the next --tmpfs"},
+    Flag{"args", "", FlagType::kValue, "FD", "take options from there, each with a NUL behind it"},
+    Flag{"unshare-user", "", FlagType::kBool, "", "a user namespace (always, without privileges)"},
+    Flag{"unshare-user-try", "", FlagType::kBool, "", "the same, if the kernel has them"},
+    Flag{"unshare-ipc", "", FlagType::kBool, "", "an IPC namespace"},
+    Flag{"unshare-pid", "", FlagType::kBool, "", "a PID namespace"},
+    Flag{"unshare-net", "", FlagType::kBool, "", "a network namespace"},
+    Flag{"unshare-uts", "", FlagType::kBool, "", "a UTS namespace"},
+    Flag{"unshare-cgroup", "", FlagType::kBool, "", "a cgroup namespace"},
+    Flag{"unshare-cgroup-try", "", FlagType::kBool, "", "the same, if the kernel has them"},
+    Flag{"unshare-all", "", FlagType::kBool, "", "all of these"},
+    Flag{"share-net", "", FlagType::kBool, "", "the caller's network all the same"},
+    Flag{"uid", "", FlagType::kValue, "UID", "user in the sandbox (default: the caller)"},
+    Flag{"gid", "", FlagType::kValue, "GID", "group in the sandbox (default: the caller's)"},
+    Flag{"hostname", "", FlagType::kValue, "NAME", "host name, with --unshare-uts"},
+    Flag{"chdir", "", FlagType::kValue, "DIR", "working directory (default: the caller's, or $HOME, or /)"},
+    Flag{"setenv", "", FlagType::kTwoValues, "NAME VALUE", "set a variable of the environment"},
+    Flag{"unsetenv", "", FlagType::kValue, "NAME", "remove a variable"},
+    Flag{"clearenv", "", FlagType::kBool, "", "remove all of them but PWD"},
+    Flag{"cap-add", "", FlagType::kList, "CAP", "add a capability, or ALL"},
+    Flag{"cap-drop", "", FlagType::kList, "CAP", "drop a capability, or ALL"},
+    Flag{"seccomp", "", FlagType::kValue, "FD", "load the compiled seccomp filter there"},
+    Flag{"as-pid-1", "", FlagType::kBool, "", "no process of coop as process 1 of the PID namespace"},
+    Flag{"new-session", "", FlagType::kBool, "", "accepted; there always is one"},
+    Flag{"die-with-parent", "", FlagType::kBool, "", "end with the process that started coop"},
+    Flag{"tty", "t", FlagType::kBool, "", "a terminal of its own (needs --dev /dev)"},
+    Flag{"memory", "", FlagType::kValue, "SIZE", "memory limit"},
+    Flag{"cpus", "", FlagType::kValue, "N", "limit of processor time, in processors"},
+    Flag{"pids-limit", "", FlagType::kValue, "N", "number of processes"},
+    Flag{"rlimit", "", FlagType::kList, "NAME=SOFT[:HARD]", "resource limit of the process"},
+    Flag{"id", "", FlagType::kValue, "ID", "id for other commands (default: a random one)"},
+    kPidFile,
+    kPreserveFds,
+    kInfoFd,
+    kStatusFd,
+    kBlockFd,
+    kTimeLimit,
+    kKillAfter,
+    Flag{"dry-run", "", FlagType::kOptionalValue, "text|json",
+         "print the ordered kernel steps of the start and do nothing"},
 };
 constexpr std::array kListFlags{kFormat, Flag{"quiet", "q", FlagType::kBool, "", "ids only"}};
 constexpr std::array kPsFlags{kFormat};
@@ -160,6 +239,12 @@ constexpr std::array kCommands = std::to_array<Command>({
      "   Without --detach it passes signals on, waits for the program, deletes the container and ends with the "
      "program's status.",
      kRunFlags, 1, 1, kNever, 1, true, run_run},
+    {"sandbox", "[options] [--] COMMAND [ARG...]",
+     "run a command in a root file system made of options, without a bundle",
+     "   The options are those of bwrap(1), applied in their order; what is not shown is not there. It passes signals "
+     "on,\n"
+     "   waits for the command and ends with its status. Nothing of the sandbox outlives it.",
+     kSandboxFlags, 1, kAnyNumber, kFirst, 1, true, run_sandbox},
     {"exec", "[options] ID COMMAND [ARG...]  |  exec [options] --process FILE ID", "run another process in a container",
      "   The process is like the container's own, with what the flags change. Own errors end with status 255.",
      kExecFlags, 1, kAnyNumber, kFirst, 255, true, run_exec},
@@ -200,6 +285,10 @@ constexpr std::array kCommands = std::to_array<Command>({
 });
 
 }  // namespace
+
+std::span<const Flag> sandbox_flags() {
+  return kSandboxFlags;
+}
 
 std::span<const Command> commands() {
   return kCommands;
