@@ -180,7 +180,7 @@ def test_tmpfs_size_and_mode(box):
     """--perms and --size are about the next tmpfs."""
     words = ("--perms", "0711", "--size", "65536", "--tmpfs", "/tmp", "--tmpfs", "/var")
     assert box.output(*words, "sh", "-c", "stat -c %a /tmp /var; stat -f -c '%b*%S' /tmp").split()[:2] == ["711", "755"]
-    assert box.output(*words, "sh", "-c", "head -c 200000 /bin/busybox > /tmp/x || stat -c %s /tmp/x").strip() == "65536"
+    box.sandbox(*words, "dd", "if=/bin/busybox", "of=/tmp/x", "bs=4096", "count=50").fails("no space")
 
 
 def test_data(box):
@@ -236,8 +236,8 @@ class TestOverlay:
         for name in ("low", "high"):
             (out[name] / "both").write_text(name)
             (out[name] / name).write_text(name)
-            for path in out[name].iterdir():
-                os.chown(path, box.user or 0, box.user or 0)
+            for file in out[name].iterdir():
+                os.chown(file, box.user or 0, box.user or 0)
         return out
 
     def test_read_only(self, box, layers):
@@ -325,7 +325,7 @@ def test_environment_and_directory(box):
     env = {"A": "1", "B": "2"}
     out = box.output("--unsetenv", "A", "--setenv", "C", "3", "env", env=env).split()
     assert {"B=2", "C=3"} <= set(out) and "A=1" not in out
-    assert set(box.output("--clearenv", "--setenv", "PATH", "/bin:/usr/bin", "--setenv", "HOME", "/tmp", "env").split()) == {"PATH=/bin:/usr/bin", "HOME=/tmp", "PWD=/"}
+    assert set(box.output("--clearenv", "--setenv", "PATH", "/usr/bin", "--setenv", "HOME", "/tmp", "env").split()) == {"PATH=/usr/bin", "HOME=/tmp", "PWD=/"}
     assert box.output("--chdir", "/usr/bin", "sh", "-c", "pwd; echo $PWD").split() == ["/usr/bin", "/usr/bin"]
     assert box.output("pwd", cwd="/usr") == "/usr\n"
     assert box.output("--setenv", "HOME", "/home/user", "pwd", cwd=box.workdir) == "/home/user\n"
