@@ -99,7 +99,7 @@ TEST(JournalTest, WritesFields) {
   std::string out;
   append_field(out, "A", "x");
   append_field(out, "B", "y\nz");
-  EXPECT_EQ(out, std::string("A=x\nB\n\x03\0\0\0\0\0\0\0y\nz\n", 19));
+  EXPECT_EQ(out, std::string("A=x\nB\n\x03\0\0\0\0\0\0\0y\nz\n", 18));
   std::string_view line = "<4>warn";
   EXPECT_EQ(take_priority(line, Stream::kStdout), 4);
   EXPECT_EQ(line, "warn");
