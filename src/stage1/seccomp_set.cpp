@@ -13,7 +13,6 @@
 namespace cooper::stage1 {
 namespace {
 
-constexpr std::string_view kAllow = "SCMP_ACT_ALLOW";
 constexpr std::string_view kErrno = "SCMP_ACT_ERRNO";
 constexpr std::string_view kKill = "SCMP_ACT_KILL_PROCESS";
 constexpr int kLastErrno = 133;

@@ -127,7 +127,7 @@ TEST(SandboxWords, UnshareAllAndShareNet) {
 }
 
 TEST(SandboxWords, WordsFromADescriptor) {
-  const std::string words("--dir\0/a\0--setenv\0X\0--y\0", 25);
+  const std::string words("--dir\0/a\0--setenv\0X\0--y\0", 24);
   const auto options = options_of({"--tmpfs", "/t", "--args", "3", "--dir", "/z"}, words);
   ASSERT_EQ(options.operations.size(), 3U);
   EXPECT_EQ(options.operations[1].destination, "/a");
