@@ -178,7 +178,7 @@ def test_no_inherited_descriptors(runtime, bundle, log, kind):
     read, write = os.pipe()
     try:
         bundle.save()
-        runtime("run", "--bundle", bundle.path, "--preserve-fds", "1", bundle.id, pass_fds=(read, write), preexec=lambda: os.dup2(read, 3)).check()
+        runtime("run", "--bundle", bundle.path, "--preserve-fds", "1", bundle.id, pass_fds=(3, read, write), preexec=lambda: os.dup2(read, 3)).check()
     finally:
         os.close(read)
         os.close(write)

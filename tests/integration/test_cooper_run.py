@@ -253,7 +253,7 @@ def test_hostname(cooper):
 
 def test_network_none(cooper):
     """The default: a loopback that is up, and nothing else."""
-    out = cooper.sh("ls /sys/class/net; ip -4 addr show lo; (echo over | nc -l -p 99 &); until nc 127.0.0.1 99 </dev/null 2>/dev/null; do usleep 10000; done").check().out
+    out = cooper.sh("ls /sys/class/net; ip -4 addr show lo; (echo over | nc -l -p 99 &); until sleep 0.2 | nc 127.0.0.1 99 2>/dev/null; do usleep 10000; done").check().out
     assert out.split("\n")[0] == "lo" and "127.0.0.1" in out and "UP" in out and "over" in out
 
 
