@@ -207,6 +207,9 @@ void Builder::parent_steps() {
   if (linux_.intel_rdt) parent(plan_resctrl(*linux_.intel_rdt, options_.id));
   if (const auto ahead = plan_network_ahead(config_, options_.extras, options_.rootless)) parent(*ahead);
   Clone clone;
+  // On cgroup v2 device rules hold for making nodes, too: where they are exactly the configuration's, its nodes come
+  // first.
+  clone.into_cgroup = !(options_.extras && options_.extras->exact_device_rules);
   for (const oci::Namespace& entry : linux_.namespaces) {
     // A cgroup namespace takes the group of its maker as root, so it must follow the join; time was made above.
     if (!entry.path.empty() || entry.type == "cgroup" || entry.type == "time") continue;
