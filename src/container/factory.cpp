@@ -197,6 +197,26 @@ Status check_host(const oci::Config& config, const CreateOptions& options) {
 
 }  // namespace
 
+namespace {
+
+// What the caller's options say, and nothing of the container.
+Executor::Inputs inputs_of(const CreateOptions& options) {
+  Executor::Inputs out;
+  out.stdio = options.stdio;
+  out.preserve_fds = options.preserve_fds;
+  out.extra_fds = options.extra_fds;
+  out.parent_death_signal = options.parent_death_signal;
+  out.block_signals = options.block_signals;
+  out.console_socket = options.console_socket;
+  out.require_limits = options.require_limits;
+  out.report_namespaces = static_cast<bool>(options.before_start);
+  out.private_fds = options.private_fds;
+  out.timing = options.timing;
+  return out;
+}
+
+}  // namespace
+
 Result<Plan> Factory::plan(const oci::Config& config, const CreateOptions& options) {
   ASSIGN_OR_RETURN(const cgroup::Layout layout, cgroup::probe_layout());
   PlanOptions plan = plan_options(options, options_, layout);
@@ -236,22 +256,12 @@ Result<Created> Factory::create(const oci::Config& config, const CreateOptions& 
   record.oci_version = config.oci_version;
   RETURN_IF_ERROR(file.append(RecordPart::kState, print_state_record(record)));
 
-  Executor::Inputs inputs;
+  Executor::Inputs inputs = inputs_of(options);
   inputs.plan = &plan;
-  inputs.stdio = options.stdio;
-  inputs.preserve_fds = options.preserve_fds;
-  inputs.extra_fds = options.extra_fds;
-  inputs.parent_death_signal = options.parent_death_signal;
-  inputs.block_signals = options.block_signals;
-  inputs.console_socket = options.console_socket;
   if (options.detach_start) inputs.start_socket = paths.start_socket();
   inputs.lock = file.fd();
   inputs.rootless = options_.rootless;
-  inputs.require_limits = options.require_limits;
   inputs.network = &network;
-  inputs.report_namespaces = static_cast<bool>(options.before_start);
-  inputs.private_fds = options.private_fds;
-  inputs.timing = options.timing;
   inputs.state = {config.oci_version, id.str(), "creating", 0, options.bundle, config.annotations};
   const Executor* self = nullptr;
   inputs.on_cloned = [&](pid_t pid) -> Status {

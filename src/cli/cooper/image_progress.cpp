@@ -141,7 +141,7 @@ std::string LayerLines::work(std::span<const TransferProgress> items, std::int64
 std::string LayerLines::clear(unsigned columns) {
   seen_.clear();
   if (drawn_.empty()) return {};
-  const std::string out = up(columns) + "\r\x1b[J";
+  std::string out = up(columns) + "\r\x1b[J";
   drawn_.clear();
   return out;
 }
