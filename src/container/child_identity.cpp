@@ -5,6 +5,7 @@
 
 #include "base/strings.h"
 #include "io/file.h"
+#include "spec/oci_runtime/id_maps.h"
 #include "sys/cred.h"
 #include "sys/file.h"
 #include "sys/mount.h"
@@ -42,8 +43,8 @@ Status OwnIdentity::enter_inner(uid_t uid, gid_t gid) const {
   };
   // One's own group may be mapped only after giving up setgroups (user_namespaces(7)).
   RETURN_IF_ERROR(write("setgroups", "deny"));
-  RETURN_IF_ERROR(write("uid_map", std::to_string(uid) + " 0 1\n"));
-  RETURN_IF_ERROR(write("gid_map", std::to_string(gid) + " 0 1\n"));
+  RETURN_IF_ERROR(write("uid_map", oci::id_map_text({{uid, 0, 1}})));
+  RETURN_IF_ERROR(write("gid_map", oci::id_map_text({{gid, 0, 1}})));
   return sys::set_dumpable(false);
 }
 

@@ -317,8 +317,6 @@ Result<cgroup::Stats> Container::stats() const {
 }
 
 Result<cgroup::Group> Container::group() const {
-  if (record_.cgroup_path.empty())
-    return Error(Errc::kUnsupported, "container " + quoted(record_.id) + " has no cgroup");
   return open_group(record_);
 }
 

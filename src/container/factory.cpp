@@ -195,10 +195,6 @@ Status check_host(const oci::Config& config, const CreateOptions& options) {
   return options.systemd_cgroup ? dbus::Systemd::available() : Status();
 }
 
-}  // namespace
-
-namespace {
-
 // What the caller's options say, and nothing of the container.
 Executor::Inputs inputs_of(const CreateOptions& options) {
   Executor::Inputs out;

@@ -28,10 +28,6 @@ Status ask_lookaside(RegistrySession& session, const policy::Gate& gate, const o
   return {};
 }
 
-}  // namespace
-
-namespace {
-
 Result<image::PullResult> pull_one(const Context& context, image::Store& store, const WantedImage& request,
                                    const oci_image::Reference& reference) {
   ASSIGN_OR_RETURN(const policy::Gate gate, open_gate(context, request.signature_policy));
