@@ -399,10 +399,7 @@ Status Container::remove_under_lock(const oci::Config* spec, const RecordFile& f
 }
 
 void run_poststop(const oci::Config& spec, const oci::State& state) {
-  for (const oci::Hook& hook : spec.hooks.poststop) {
-    if (Status done = run_hooks("poststop", {hook}, hook_input(state)); !done.ok())
-      log::warning(done.error().message());
-  }
+  run_each_hook("poststop", spec.hooks.poststop, hook_input(state));
 }
 
 }  // namespace cooper::container

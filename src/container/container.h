@@ -122,7 +122,8 @@ struct CreateOptions {
   std::optional<MountRoot> root_override;
   std::vector<oci::Mount> extra_mounts;
   std::vector<std::string> extra_env;
-  std::string config_text;  // raw bytes for config.json; empty: printed from the config
+  std::string config_text;         // raw bytes for config.json; empty: printed from the config
+  std::vector<std::string> notes;  // about the configuration, for the plan
   std::string cgroup_default_parent = "/coop";
   std::optional<Extras> extras;
   std::vector<int> extra_fds;  // appear after the preserved ones: 3, 4 ...

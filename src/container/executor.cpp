@@ -73,9 +73,10 @@ Status Executor::walk() {
 
 Status Executor::prepare() {
   for (const std::string& warning : in_.plan->warnings) log::warning(warning);
+  for (const std::string& note : in_.plan->notes) log::info(note);
   if (log::enabled(log::Level::kDebug)) {
     for (const std::string_view line : split(print_text(*in_.plan), '\n')) {
-      if (line.empty() || line.starts_with("warning: ")) continue;
+      if (line.empty() || line.starts_with("warning: ") || line.starts_with("note: ")) continue;
       log::write_step("planned", {{"step", std::string(line)}});
     }
   }

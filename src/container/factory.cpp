@@ -22,6 +22,7 @@
 #include "spec/oci_runtime/defaults.h"
 #include "spec/oci_runtime/parse.h"
 #include "spec/oci_runtime/print.h"
+#include "spec/oci_runtime/versions.h"
 #include "sys/cred.h"
 #include "sys/file.h"
 #include "sys/socket.h"
@@ -54,6 +55,7 @@ PlanOptions plan_options(const CreateOptions& options, const FactoryOptions& fac
   out.extra_mounts = options.extra_mounts;
   out.extra_env = options.extra_env;
   out.extras = options.extras;
+  out.notes = options.notes;
   return out;
 }
 
@@ -316,7 +318,11 @@ Result<Created> Factory::create(const oci::Config& config, const CreateOptions& 
 
 Status run_poststart(const oci::Config& config, const StateRecord& record) {
   const oci::State state{record.oci_version, record.id, "running", record.pid, record.bundle, record.annotations};
-  return run_hooks("poststart", config.hooks.poststart, hook_input(state));
+  const std::string input = hook_input(state);
+  if (oci::holds(oci::Rule::kPoststartMustSucceed, config.oci_version))
+    return run_hooks("poststart", config.hooks.poststart, input);
+  run_each_hook("poststart", config.hooks.poststart, input);
+  return {};
 }
 
 Status check_rootfs(const std::string& rootfs) {

@@ -7,6 +7,7 @@
 
 #include "base/strings.h"
 #include "container/child_program.h"
+#include "log/log.h"
 #include "spec/libcontainer/print.h"
 #include "spec/oci_runtime/print.h"
 #include "sys/file.h"
@@ -78,13 +79,29 @@ bool is_hook_failure(const Error& error, std::string_view kind) {
   return error.message().starts_with(std::string(kind) + " hook #");
 }
 
+namespace {
+
+Status run_numbered(std::string_view kind, const std::vector<oci::Hook>& hooks, std::size_t number,
+                    std::string_view state_json, const std::vector<std::string>* env) {
+  Status done = run_hook(hooks[number], state_json, env);
+  if (done.ok()) return done;
+  return std::move(done).error().with(std::string(kind) + " hook #" + std::to_string(number) + " " +
+                                      quoted(hooks[number].path));
+}
+
+}  // namespace
+
+void run_each_hook(std::string_view kind, const std::vector<oci::Hook>& hooks, std::string_view state_json) {
+  for (std::size_t i = 0; i < hooks.size(); ++i) {
+    if (Status done = run_numbered(kind, hooks, i, state_json, nullptr); !done.ok())
+      log::warning(done.error().message());
+  }
+}
+
 Status run_hooks(std::string_view kind, const std::vector<oci::Hook>& hooks, std::string_view state_json,
                  const std::vector<std::string>* env) {
   for (std::size_t i = 0; i < hooks.size(); ++i) {
-    if (Status done = run_hook(hooks[i], state_json, env); !done.ok()) {
-      return std::move(done).error().with(std::string(kind) + " hook #" + std::to_string(i) + " " +
-                                          quoted(hooks[i].path));
-    }
+    RETURN_IF_ERROR(run_numbered(kind, hooks, i, state_json, env));
   }
   return {};
 }

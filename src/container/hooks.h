@@ -23,6 +23,8 @@ std::string hook_input(const oci::State& state);
 // of it. Those without an environment of their own have `env`; nullptr: ours.
 Status run_hooks(std::string_view kind, const std::vector<oci::Hook>& hooks, std::string_view state_json,
                  const std::vector<std::string>* env = nullptr);
+// Each, whatever the others did; failures are warnings.
+void run_each_hook(std::string_view kind, const std::vector<oci::Hook>& hooks, std::string_view state_json);
 // True for an error of run_hooks(kind, ...), also when it comes from the container's init.
 bool is_hook_failure(const Error& error, std::string_view kind);
 

@@ -41,8 +41,9 @@ Status remove_state(const StatePaths& paths, const RecordFile& file);
 // What only somebody with the init's pid, or time to spare, can say.
 Status complete_record(const oci::Config& config, pid_t pid, StateRecord& record);
 Status check_rootfs(const std::string& rootfs);
+// Whether a failure is one of the start depends on the version of the configuration.
 Status run_poststart(const oci::Config& config, const StateRecord& record);
-// After everything is gone; each runs whatever the others did (runtime specification: failures are warned about).
+// After everything is gone.
 void run_poststop(const oci::Config& spec, const oci::State& state);
 
 }  // namespace cooper::container

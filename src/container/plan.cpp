@@ -11,7 +11,9 @@
 #include "container/plan_parts.h"
 #include "container/resctrl.h"
 #include "container/validate_rules.h"
+#include "seccomp/seccomp.h"
 #include "spec/oci_runtime/id_maps.h"
+#include "spec/oci_runtime/versions.h"
 #include "sys/mount.h"
 #include "sys/tables.h"
 
@@ -29,6 +31,7 @@ class Builder {
   }
 
   Result<Plan> build() {
+    RETURN_IF_ERROR(notes());
     RETURN_IF_ERROR(cgroup_steps());
     parent_steps();
     namespace_steps();
@@ -100,6 +103,8 @@ class Builder {
   std::string cgroup_path() const;
   std::optional<uid_t> cgroup_owner() const;
   oci::Resources resources() const;
+  bool zero_is_no_pids_limit() const;
+  Status notes();
 
   const oci::Config& config_;
   const oci::Linux& linux_;
@@ -139,10 +144,27 @@ std::optional<uid_t> Builder::cgroup_owner() const {
   return oci::host_id(linux_.uid_mappings, user);
 }
 
+bool Builder::zero_is_no_pids_limit() const {
+  return linux_.resources && linux_.resources->pids_limit == 0 &&
+         !oci::holds(oci::Rule::kPidsLimitZeroIsALimit, config_.oci_version);
+}
+
+Status Builder::notes() {
+  plan_.notes = options_.notes;
+  if (zero_is_no_pids_limit())
+    plan_.notes.push_back("config.json: /linux/resources/pids/limit: 0 is no limit, because ociVersion is " +
+                          quoted(config_.oci_version) + "; from 1.3.0 on it is one");
+  if (!linux_.seccomp) return {};
+  ASSIGN_OR_RETURN(const auto elsewhere, seccomp::architectures_elsewhere(*linux_.seccomp));
+  if (!elsewhere.empty())
+    plan_.notes.push_back("config.json: /linux/seccomp/architectures: " + join(elsewhere, ", ") +
+                          " cannot occur on this machine, and get no part of the filter");
+  return {};
+}
+
 oci::Resources Builder::resources() const {
   oci::Resources out = linux_.resources.value_or(oci::Resources{});
-  // Before 1.3 the specification left open what 0 is, and callers (podman) write it where they mean no limit.
-  if (out.pids_limit == 0 && rules::version_before(config_.oci_version, 1, 3)) out.pids_limit = -1;
+  if (zero_is_no_pids_limit()) out.pids_limit = -1;
   if (options_.extras && options_.extras->exact_device_rules) return out;
   complete_device_rules(out.devices);
   return out;

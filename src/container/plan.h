@@ -322,6 +322,8 @@ struct Plan {
   std::vector<Step> steps;
   std::vector<std::string>
       warnings;  // ungrantable or unknown requests that do not fail a start (unknown capability ...)
+  // What is worth knowing and nothing is wrong with: log level info.
+  std::vector<std::string> notes;
 };
 
 // What is not in the spec.
@@ -358,6 +360,7 @@ struct PlanOptions {
   std::vector<std::string> extra_env;
   std::optional<Extras> extras;
   NameProcessMember name_process_member;
+  std::vector<std::string> notes;  // the first ones of the plan
 };
 
 // Validation of everything that needs no kernel: Errc::kInvalidArgument with the JSON pointer of the offending member,

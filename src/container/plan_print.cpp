@@ -601,6 +601,7 @@ std::string print_text(const Plan& plan) {
     out += '\n';
   }
   for (const std::string& warning : plan.warnings) out += "warning: " + warning + "\n";
+  for (const std::string& note : plan.notes) out += "note: " + note + "\n";
   return out;
 }
 
@@ -616,6 +617,7 @@ std::string print_json(const Plan& plan) {
   }
   out.end_array();
   out.field("warnings", plan.warnings);
+  out.field("notes", plan.notes);
   return out.end_object().take() + "\n";
 }
 

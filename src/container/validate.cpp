@@ -46,14 +46,6 @@ const oci::Namespace* find_namespace(const oci::Config& config, std::string_view
   return nullptr;
 }
 
-bool version_before(std::string_view version, int major, int minor) {
-  const auto parts = split(version, '.');
-  if (parts.size() < 2) return false;
-  const int have_major = parse_number<int>(parts[0]).value_or(0);
-  const int have_minor = parse_number<int>(parts[1]).value_or(0);
-  return have_major < major || (have_major == major && have_minor < minor);
-}
-
 }  // namespace rules
 
 namespace {

@@ -20,9 +20,6 @@ bool has_dotdot(std::string_view path);
 // The namespace of that type, or nullptr when the container shares the caller's.
 const oci::Namespace* find_namespace(const oci::Config& config, std::string_view type);
 
-// Of an ociVersion, which validate() has taken: "1.0.2-dev".
-bool version_before(std::string_view version, int major, int minor);
-
 Status check_mounts(const std::vector<oci::Mount>& mounts, const oci::Config& config);
 Status check_sysctl(const oci::Config& config);
 // Asks the kernel: none is set in a namespace that is joined and is the caller's.

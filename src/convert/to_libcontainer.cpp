@@ -3,11 +3,11 @@
 #include <algorithm>
 
 #include "base/strings.h"
-#include "container/validate_rules.h"
 #include "convert/convert.h"
 #include "convert/internal/seccomp.h"
 #include "convert/internal/words.h"
 #include "spec/libcontainer/print.h"
+#include "spec/oci_runtime/versions.h"
 #include "sys/tables.h"
 
 namespace cooper::convert {
@@ -225,9 +225,8 @@ void ToLibcontainer::cgroup() {
   libcontainer::Cgroup& cgroup = out_.config.cgroups.emplace();
   cgroup_path(cgroup);
   read_resources(linux_.resources.value_or(oci::Resources{}), cgroup, out_.lost);
-  // Before 1.3 it was no limit.
   if (linux_.resources && linux_.resources->pids_limit == 0 &&
-      !container::rules::version_before(source_.oci_version, 1, 3))
+      oci::holds(oci::Rule::kPidsLimitZeroIsALimit, source_.oci_version))
     lose("/linux/resources/pids/limit", "0 is no limit in a container.json, and here no process");
 }
 

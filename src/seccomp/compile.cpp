@@ -152,8 +152,17 @@ class Numbered {
   std::int32_t highest_ = -1;
 };
 
+Result<const ArchName*> parse_architecture(const std::vector<std::string>& names, std::size_t index) {
+  const ArchName* found = find_arch(names[index]);
+  if (found == nullptr)
+    return below("/architectures", index, invalid("", "unknown architecture " + quoted(names[index])));
+  return found;
+}
+
 class Compiler {
  public:
+  explicit Compiler(Sections sections) : sections_(sections) {}
+
   Status read(const oci::Seccomp& profile) {
     ASSIGN_OR_RETURN(default_action_, parse_action(profile.default_action, profile.default_errno_ret,
                                                    {"/defaultAction", "/defaultErrnoRet"}));
@@ -187,9 +196,8 @@ class Compiler {
   Status read_architectures(const std::vector<std::string>& names) {
     enable(native_arch());
     for (std::size_t i = 0; i < names.size(); ++i) {
-      const ArchName* found = find_arch(names[i]);
-      if (found == nullptr) return below("/architectures", i, invalid("", "unknown architecture " + quoted(names[i])));
-      if (found->arch) enable(*found->arch);
+      ASSIGN_OR_RETURN(const ArchName* found, parse_architecture(names, i));
+      if (found->arch && (sections_ == Sections::kAll || runs_here(*found->arch))) enable(*found->arch);
     }
     return {};
   }
@@ -320,6 +328,7 @@ class Compiler {
   bool is_enabled(Arch arch) const { return enabled_[static_cast<std::size_t>(arch)]; }
   Numbered& numbered(std::size_t index) { return *numbered_[index]; }
 
+  Sections sections_;
   std::uint32_t default_action_ = 0;
   std::array<bool, kArchCount> enabled_{}, emitted_{};
   std::array<std::unique_ptr<Numbered>, kArchCount> numbered_;
@@ -329,8 +338,18 @@ class Compiler {
 
 }  // namespace
 
-Result<Program> compile(const oci::Seccomp& profile) {
-  Compiler compiler;
+Result<std::vector<std::string>> architectures_elsewhere(const oci::Seccomp& profile) {
+  std::vector<std::string> out;
+  for (std::size_t i = 0; i < profile.architectures.size(); ++i) {
+    const auto found = parse_architecture(profile.architectures, i);
+    if (!found.ok()) return below("/linux/seccomp", found.error());
+    if (!(*found)->arch || !runs_here(*(*found)->arch)) out.push_back(profile.architectures[i]);
+  }
+  return out;
+}
+
+Result<Program> compile(const oci::Seccomp& profile, Sections sections) {
+  Compiler compiler(sections);
   if (const Status read = compiler.read(profile); !read.ok()) return below("/linux/seccomp", read.error());
   return compiler.emit();
 }

@@ -146,6 +146,36 @@ TEST(Compile, IgnoresUnknownCallsAndForeignMachines) {
   EXPECT_EQ(ask_on(AUDIT_ARCH_S390X, p, 0), static_cast<std::uint32_t>(SECCOMP_RET_KILL_THREAD));
 }
 
+TEST(Compile, GivesNoPartToMachinesThatCannotOccur) {
+  const auto x86 =
+      profile("SCMP_ACT_ALLOW", {entry({"read"}, "SCMP_ACT_ERRNO")}, {"SCMP_ARCH_X86", "SCMP_ARCH_X86_64"});
+  const auto arm =
+      profile("SCMP_ACT_ALLOW", {entry({"read"}, "SCMP_ACT_ERRNO")}, {"SCMP_ARCH_ARM", "SCMP_ARCH_AARCH64"});
+  const bool on_arm = native_arch() == Arch::kArm || native_arch() == Arch::kAarch64;
+  const auto& here = on_arm ? arm : x86;
+  const auto& elsewhere = on_arm ? x86 : arm;
+  EXPECT_EQ(ask_on(on_arm ? AUDIT_ARCH_ARM : AUDIT_ARCH_I386, here, 3), kEperm);
+  EXPECT_EQ(ask_on(on_arm ? AUDIT_ARCH_I386 : AUDIT_ARCH_ARM, elsewhere, 3),
+            static_cast<std::uint32_t>(SECCOMP_RET_KILL_THREAD));
+  EXPECT_EQ(*architectures_elsewhere(elsewhere), elsewhere.architectures);
+  EXPECT_TRUE(architectures_elsewhere(here)->empty());
+  EXPECT_THAT(supported_architectures(), ::testing::IsSupersetOf(here.architectures));
+  EXPECT_THAT(supported_architectures(), ::testing::Not(::testing::Contains(elsewhere.architectures[0])));
+}
+
+// Every name of the specification's page (1.3), so that profiles of other machines are taken.
+TEST(Compile, KnowsTheArchitecturesOfTheSpecification) {
+  const auto p = profile(
+      "SCMP_ACT_ALLOW", {},
+      {"SCMP_ARCH_X86",         "SCMP_ARCH_X86_64", "SCMP_ARCH_X32",       "SCMP_ARCH_ARM",     "SCMP_ARCH_AARCH64",
+       "SCMP_ARCH_MIPS",        "SCMP_ARCH_MIPS64", "SCMP_ARCH_MIPS64N32", "SCMP_ARCH_MIPSEL",  "SCMP_ARCH_MIPSEL64",
+       "SCMP_ARCH_MIPSEL64N32", "SCMP_ARCH_PPC",    "SCMP_ARCH_PPC64",     "SCMP_ARCH_PPC64LE", "SCMP_ARCH_S390",
+       "SCMP_ARCH_S390X",       "SCMP_ARCH_PARISC", "SCMP_ARCH_PARISC64",  "SCMP_ARCH_RISCV64", "SCMP_ARCH_LOONGARCH64",
+       "SCMP_ARCH_M68K",        "SCMP_ARCH_SH",     "SCMP_ARCH_SHEB"});
+  EXPECT_TRUE(compile(p).ok());
+  EXPECT_EQ(arch_names().size(), p.architectures.size());
+}
+
 TEST(Compile, Flags) {
   oci::Seccomp p = profile("SCMP_ACT_ALLOW", {});
   p.flags = {"SECCOMP_FILTER_FLAG_LOG", "SECCOMP_FILTER_FLAG_SPEC_ALLOW", "SECCOMP_FILTER_FLAG_TSYNC",
@@ -241,7 +271,7 @@ TEST(Compile, RandomProfilesMeanWhatTheySay) {
         p.syscalls.push_back(entry({std::string(row.name)}, actions[below(actions.size())], std::move(args)));
       }
     }
-    const auto program = compile(p);
+    const auto program = compile(p, Sections::kAll);
     ASSERT_TRUE(program.ok()) << program.error().message();
     for (std::size_t a = 0; a < kArchCount; ++a) {
       const Arch arch = static_cast<Arch>(a);

@@ -33,7 +33,7 @@ std::vector<std::string> supported_operators() {
 std::vector<std::string> supported_architectures() {
   std::vector<std::string> out;
   for (const ArchName& arch : arch_names()) {
-    if (arch.arch) out.emplace_back(arch.name);
+    if (arch.arch && runs_here(*arch.arch)) out.emplace_back(arch.name);
   }
   return out;
 }

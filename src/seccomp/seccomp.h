@@ -25,9 +25,15 @@ struct Program {
   bool needs_listener = false;                   // an SCMP_ACT_NOTIFY rule exists
 };
 
+// Which of a profile's architectures get a part of the filter: those whose programs can run here, or (to look at and
+// to compare) each that has a table of numbers.
+enum class Sections { kOfThisMachine, kAll };
 // Pure. Errc::kInvalidArgument for unknown actions, operators, architectures, argument indexes; Errc::kLimit beyond
 // BPF_MAXINSNS.
-Result<Program> compile(const oci::Seccomp& profile);
+Result<Program> compile(const oci::Seccomp& profile, Sections sections = Sections::kOfThisMachine);
+// Names in the profile of architectures whose programs cannot run here: the kernel reports none of them, so the filter
+// says nothing about them. Errc::kInvalidArgument as compile().
+Result<std::vector<std::string>> architectures_elsewhere(const oci::Seccomp& profile);
 
 // A filter that somebody else compiled: struct sock_filter one after the other, as seccomp_export_bpf(3) writes them.
 // Errc::kInvalidArgument for what cannot be one; the kernel checks the instructions when it is loaded.
@@ -41,7 +47,7 @@ int load(const struct sock_filter* instructions, unsigned short count, std::uint
 std::string_view syscall_name(std::uint32_t number);
 std::optional<std::uint32_t> syscall_number(std::string_view name);
 
-// What `features` reports: names this build and kernel support.
+// What `features` reports: names this build and kernel support; architectures are those that can occur.
 std::vector<std::string> supported_actions();
 std::vector<std::string> supported_operators();
 std::vector<std::string> supported_architectures();

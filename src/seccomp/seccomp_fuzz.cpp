@@ -63,7 +63,7 @@ oci::Seccomp read_profile(Bytes& in) {
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   Bytes in(data, size);
-  const auto program = cooper::seccomp::compile(read_profile(in));
+  const auto program = cooper::seccomp::compile(read_profile(in), cooper::seccomp::Sections::kAll);
   if (!program.ok()) return 0;
   for (const std::uint32_t arch :
        {std::uint32_t{AUDIT_ARCH_X86_64}, std::uint32_t{AUDIT_ARCH_I386}, std::uint32_t{AUDIT_ARCH_ARM},

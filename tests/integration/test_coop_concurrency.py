@@ -164,6 +164,7 @@ def test_pause_against_the_end(runtime, bundle, words):
 @pytest.mark.parametrize("kind", ["createRuntime", "poststart"])
 def test_made_anew_during_poststop(runtime, bundle, make_bundle, workdir, kind):
     """A start fails and its poststop hooks run; a container that takes the id meanwhile keeps its record."""
+    bundle.config["ociVersion"] = "1.3.0"
     bundle.sh("sleep 1000").hook(kind, "/bin/false").hook("poststop", "/bin/sh", "-c", f"touch {workdir}/here; sleep 0.5").save()
     other = make_bundle("other", tree=bundle.rootfs).sh("sleep 1000")
     other.id = bundle.id

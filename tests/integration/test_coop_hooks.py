@@ -152,6 +152,7 @@ def test_failure_before_start(runtime, bundle, log, kind):
 @pytest.mark.differs(runc="1.1 goes on to the process", crun="1.8 only warns")
 def test_failure_at_start(runtime, bundle, log, kind):
     """A failing hook of the start fails it; the container is ended and deleted, and poststop hooks run."""
+    bundle.config["ociVersion"] = "1.3.0"
     bundle.hook(kind, "/bin/false").sh("sleep 1000")
     note(bundle, "poststop", log)
     with runtime.created(bundle) as state:
@@ -160,6 +161,18 @@ def test_failure_at_start(runtime, bundle, log, kind):
         assert not os.path.exists(f"/proc/{state['pid']}")
         assert order(log) == ["poststop"]
         assert cgroups.named(bundle.id) == []
+
+
+@pytest.mark.differs(runc="1.1 ends the container")
+def test_poststart_failure_before_1_3(runtime, bundle, log):
+    """Below version 1.3 of the specification a failing poststart hook is a warning: the others run, the container goes on."""
+    bundle.config["ociVersion"] = "1.2.1"
+    bundle.hook("poststart", "/bin/false").sh("exit 3")
+    note(bundle, "poststart", log)
+    result = runtime.run(bundle)
+    assert result.rc == 3
+    assert "poststart hook #0 '/bin/false'" in result.err
+    assert order(log) == ["poststart"]
 
 
 @pytest.mark.parametrize("kind", ["createContainer", "startContainer"])

@@ -362,6 +362,22 @@ def test_oci_versions(runtime, bundle, version):
     runtime.run(bundle).check()
 
 
+@pytest.mark.differs(runc="applies them in silence", crun="applies them in silence")
+def test_members_newer_than_the_version(runtime, bundle):
+    """Members that came after the ociVersion count, and are named once: at log level info, and by --dry-run; no warning."""
+    bundle.config.update(ociVersion="1.0.0", domainname="cask.example")
+    bundle.process["user"]["umask"] = 0o27
+    bundle.sh("umask; cat /proc/sys/kernel/domainname")
+    quiet = runtime.run(bundle).check()
+    assert quiet.out == "0027\ncask.example\n" and quiet.err == ""
+    words = "newer than its ociVersion '1.0.0', and applied all the same: /process/user/umask (1.0.2), /domainname (1.1.0)"
+    assert runtime.run(bundle, flags=("--log-level", "info")).check().err.count(words) == 1
+    assert f"note: config.json: {words}\n" in runtime.run(bundle, "--dry-run").check().out
+    bundle.config.update(ociVersion="1.9.0", later={"unknown": 1})
+    assert "'1.9.0' is newer than" in runtime.run(bundle, "--dry-run").check().out
+    assert runtime.run(bundle).check().err == ""
+
+
 @pytest.mark.differs(crun="named after the id only")
 def test_session_keyring(runtime, bundle):
     """The process has a session keyring of its own, named _ses.ID; --no-new-keyring keeps the caller's."""

@@ -90,9 +90,12 @@ Result<std::map<std::string, std::string>> parse_sub_cgroups(const std::vector<s
 struct Bundle {
   oci::Config config;
   std::string text;  // of config.json
+  std::vector<std::string> notes;
 };
+// Looking for notes takes as long as reading: only when somebody will see them.
+enum class Notes { kIfLogged, kAlways };
 // `path` is absolute.
-Result<Bundle> read_bundle(const std::string& path);
+Result<Bundle> read_bundle(const std::string& path, Notes notes = Notes::kIfLogged);
 // In whatever state it is; failure is logged. For containers whose process was in the foreground.
 void delete_container(const Call& call, const std::string& id);
 // A container of this process' own, until it has ended and is removed.

@@ -18,6 +18,7 @@
 #include "io/file.h"
 #include "log/log.h"
 #include "spec/oci_runtime/parse.h"
+#include "spec/oci_runtime/versions.h"
 #include "sys/cred.h"
 #include "sys/file.h"
 #include "sys/process.h"
@@ -223,7 +224,7 @@ Result<std::string> bundle_path(const Arguments& arguments) {
 
 }  // namespace
 
-Result<Bundle> read_bundle(const std::string& path) {
+Result<Bundle> read_bundle(const std::string& path, Notes notes) {
   struct stat info = {};
   if (::stat(path.c_str(), &info) != 0) return Error::from_errno(errno, "bundle " + quoted(path));
   auto text = read_input(path + "/config.json", oci::kMaxConfigBytes);
@@ -235,6 +236,10 @@ Result<Bundle> read_bundle(const std::string& path) {
   Bundle out;
   out.text = *text;
   ASSIGN_OR_RETURN(out.config, oci::parse_config(std::move(text).value(), "config.json"));
+  if (notes == Notes::kAlways || log::enabled(log::Level::kInfo)) {
+    ASSIGN_OR_RETURN(std::string newer, oci::describe_newer_members(out.text, "config.json"));
+    if (!newer.empty()) out.notes.push_back(std::move(newer));
+  }
   // The text is what is kept of a configuration as it was given.
   if (container::fill_id_maps(out.config)) out.text.clear();
   if (container::may_open_executables(out.config)) RETURN_IF_ERROR(container::seal_executable_copy());
@@ -257,6 +262,7 @@ Result<int> run_create(const Call& call) {
   if (!bundle.config.process) return Error(Errc::kInvalidArgument, "config.json: /process: required member is missing");
   RETURN_IF_ERROR(check_console(bundle.config.process->terminal, true, !options.console_socket.empty()));
   options.config_text = std::move(bundle.text);
+  options.notes = std::move(bundle.notes);
   give_pipes_to(*bundle.config.process, bundle.config);
   ASSIGN_OR_RETURN(const auto notify, add_notify(call, options));
   ScopeExit undo([&] {
@@ -274,12 +280,14 @@ Result<int> run_run(const Call& call) {
   container::StartTiming timing;
   if (timed) timing.mark("begin");
   ASSIGN_OR_RETURN(const std::string path, bundle_path(call.arguments));
-  ASSIGN_OR_RETURN(Bundle bundle, read_bundle(path));
+  const bool dry = call.arguments.has("dry-run");
+  ASSIGN_OR_RETURN(Bundle bundle, read_bundle(path, dry ? Notes::kAlways : Notes::kIfLogged));
   if (timed) timing.mark("read config.json");
   ASSIGN_OR_RETURN(auto options, create_options(call, call.id(), path));
   if (timed) options.timing = &timing;
   options.detach_start = false;
-  if (call.arguments.has("dry-run")) return print_plan(call, bundle.config, options, call.arguments.value("dry-run"));
+  options.notes = std::move(bundle.notes);
+  if (dry) return print_plan(call, bundle.config, options, call.arguments.value("dry-run"));
   if (!bundle.config.process) return Error(Errc::kInvalidArgument, "config.json: /process: required member is missing");
   const bool detach = call.arguments.flag("detach");
   Foreground foreground;

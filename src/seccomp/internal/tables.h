@@ -28,7 +28,7 @@ const OperatorName* find_operator(std::string_view name);
 
 struct ArchName {
   std::string_view name;     // SCMP_ARCH_X86_64
-  std::optional<Arch> arch;  // empty: a machine this build never runs on, whose calls can never arrive
+  std::optional<Arch> arch;  // empty: there is no table of numbers, and no build for such a machine
 };
 std::span<const ArchName> arch_names();
 const ArchName* find_arch(std::string_view name);
@@ -38,6 +38,8 @@ std::uint32_t audit_arch(Arch arch);
 bool compares_64_bits(Arch arch);
 // The architecture this program was built for.
 Arch native_arch();
+// Whether a kernel that runs this program may run programs of that one: 32 and 64 bits of one family.
+bool runs_here(Arch arch);
 
 struct FlagName {
   std::string_view name;

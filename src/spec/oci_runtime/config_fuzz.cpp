@@ -5,6 +5,7 @@
 
 #include "spec/oci_runtime/parse.h"
 #include "spec/oci_runtime/print.h"
+#include "spec/oci_runtime/versions.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   using namespace cooper;  // NOLINT(google-build-using-namespace)
@@ -14,6 +15,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     const auto again = oci::parse_config(once);
     if (!again.ok() || oci::print_config(*again) != once) std::abort();
   }
+  (void)oci::describe_newer_members(text).ok();
   (void)oci::parse_process(text).ok();
   (void)oci::parse_resources(text).ok();
   (void)oci::parse_state(text).ok();
