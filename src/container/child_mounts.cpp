@@ -14,19 +14,14 @@
 
 #include "base/strings.h"
 #include "container/child_entries.h"
+#include "container/child_mount_parts.h"
 #include "io/file.h"
 #include "sys/file.h"
 #include "sys/mount.h"
 
 namespace cooper::container {
-namespace {
-
 std::string fd_path(BorrowedFd fd) {
   return "/proc/self/fd/" + std::to_string(fd.get());
-}
-
-std::string join_options(const std::vector<std::string>& data) {
-  return join(data, ",");
 }
 
 unsigned long flags_from_attributes(std::uint64_t set) {
@@ -51,6 +46,25 @@ unsigned long flags_from_attributes(std::uint64_t set) {
   return flags;
 }
 
+Status apply_propagation(BorrowedFd mount, const std::vector<std::uint64_t>& propagation) {
+  for (const std::uint64_t flags : propagation) {
+    const bool recursive = (flags & MS_REC) != 0;
+    Status done = sys::mount_setattr(mount, "", AT_EMPTY_PATH | (recursive ? AT_RECURSIVE : 0U), 0, 0,
+                                     flags & ~std::uint64_t{MS_REC});
+    if (done.ok()) continue;
+    if (done.error().errno_value() != ENOSYS) return done;
+    // COMPAT(kernel 5.12)
+    RETURN_IF_ERROR(sys::mount("none", fd_path(mount), "", static_cast<unsigned long>(flags), ""));
+  }
+  return {};
+}
+
+namespace {
+
+std::string join_options(const std::vector<std::string>& data) {
+  return join(data, ",");
+}
+
 // The flags a mount has now, as MS_ words: a remount must repeat what it does not want to change.
 Result<unsigned long> current_flags(BorrowedFd mount) {
   struct statvfs info = {};
@@ -67,19 +81,6 @@ Result<unsigned long> current_flags(BorrowedFd mount) {
 }
 
 constexpr std::uint64_t kLockable = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
-
-Status apply_propagation(BorrowedFd mount, const std::vector<std::uint64_t>& propagation) {
-  for (const std::uint64_t flags : propagation) {
-    const bool recursive = (flags & MS_REC) != 0;
-    Status done = sys::mount_setattr(mount, "", AT_EMPTY_PATH | (recursive ? AT_RECURSIVE : 0U), 0, 0,
-                                     flags & ~std::uint64_t{MS_REC});
-    if (done.ok()) continue;
-    if (done.error().errno_value() != ENOSYS) return done;
-    // COMPAT(kernel 5.12)
-    RETURN_IF_ERROR(sys::mount("none", fd_path(mount), "", static_cast<unsigned long>(flags), ""));
-  }
-  return {};
-}
 
 // The kernel's procfs and sysfs mounts are trusted later on, so their place may not be chosen by the image
 // (CVE-2019-19921), nor by another container that shares the root and exchanges what has just been looked at.
@@ -130,6 +131,8 @@ Result<UniqueFd> open_target(const Mount& mount, const io::RootDir& root, bool d
   return target;
 }
 
+}  // namespace
+
 Status mount_bind(const Mount& mount, const MountEnvironment& environment) {
   ASSIGN_OR_RETURN(const UniqueFd tree, open_bind_source(mount, environment));
   if (mount.idmap && environment.source_fd < 0)
@@ -147,6 +150,8 @@ Status mount_bind(const Mount& mount, const MountEnvironment& environment) {
   RETURN_IF_ERROR(sys::move_mount(tree, target));
   return apply_propagation(tree, mount.propagation);
 }
+
+namespace {
 
 Status mount_remount(const Mount& mount, const MountEnvironment& environment) {
   ASSIGN_OR_RETURN(const UniqueFd target, environment.root->open_at(mount.destination, O_PATH));
@@ -250,6 +255,8 @@ Status proc_in_a_container(const Mount& mount, BorrowedFd target) {
           "the pid namespace");
 }
 
+}  // namespace
+
 Status mount_filesystem(const Mount& mount, const MountEnvironment& environment) {
   const io::RootDir& root = *environment.root;
   // Before the mount point is made, where it is missing.
@@ -296,102 +303,7 @@ Status mount_filesystem(const Mount& mount, const MountEnvironment& environment)
   return apply_propagation(mounted_fd, mount.propagation);
 }
 
-// The directory that the hierarchies are mounted in, opened once: what is above it is a file system whose look-ups wait
-// for network namespaces (cgroup/internal/files.h).
-class MountParents {
- public:
-  Result<BorrowedFd> of(const std::string& mount_point) {
-    std::string parent = mount_point.substr(0, mount_point.rfind('/') + 1);
-    if (!fd_ || parent != path_) {
-      ASSIGN_OR_RETURN(fd_, sys::openat(sys::kCwd, parent, O_PATH | O_DIRECTORY));
-      path_ = std::move(parent);
-    }
-    return fd_.borrow();
-  }
-
- private:
-  std::string path_;
-  UniqueFd fd_;
-};
-
-// cgroup v1 and hybrid: a tmpfs with one mount per hierarchy, and links for co-mounted controllers.
-Status mount_cgroup_v1(const Mount& mount, const MountEnvironment& environment) {
-  Mount base = mount;
-  base.kind = MountKind::kFilesystem;
-  base.fstype = "tmpfs";
-  base.source = "tmpfs";
-  base.attr_set =
-      (mount.attr_set & ~std::uint64_t{MOUNT_ATTR_RDONLY}) | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
-  base.superblock_flags = 0;
-  base.propagation.clear();
-  base.data = {"mode=755"};
-  RETURN_IF_ERROR(mount_filesystem(base, environment));
-  ASSIGN_OR_RETURN(const UniqueFd top, environment.root->open_at(mount.destination, O_PATH | O_DIRECTORY));
-  const unsigned long flags =
-      flags_from_attributes(mount.attr_set | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
-  MountParents parents;
-  for (const auto& hierarchy : environment.cgroup_layout->hierarchies) {
-    if (hierarchy.v2) continue;  // membership only: v1 hosts show v1
-    const std::string name = hierarchy.mount_point.substr(hierarchy.mount_point.rfind('/') + 1);
-    RETURN_IF_ERROR(sys::mkdirat(top, name, 0755));
-    if (environment.private_cgroup_namespace) {
-      ASSIGN_OR_RETURN(const UniqueFd place, sys::openat(top, name, O_PATH | O_DIRECTORY | O_NOFOLLOW));
-      const std::string data = join(hierarchy.controllers, ",");
-      RETURN_IF_ERROR(
-          sys::mount("cgroup", fd_path(place), "cgroup", flags, data.starts_with("name=") ? "none," + data : data));
-    } else {
-      ASSIGN_OR_RETURN(const BorrowedFd above, parents.of(hierarchy.mount_point));
-      const auto tree = sys::open_tree(above, name + environment.cgroup_path, OPEN_TREE_CLONE);
-      if (!tree.ok() && tree.error().errno_value() == ENOENT && environment.user_namespace) {
-        // A user without privileges has no group here, and nothing of others is shown.
-        RETURN_IF_ERROR(sys::unlinkat(top, name, AT_REMOVEDIR));
-        continue;
-      }
-      if (!tree.ok()) {
-        return Error::from_errno(tree.error().errno_value(),
-                                 "clone mount " + quoted(hierarchy.mount_point + environment.cgroup_path));
-      }
-      RETURN_IF_ERROR(set_mount_attributes(
-          *tree, mount.attr_set | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC, 0, false));
-      RETURN_IF_ERROR(sys::move_mount(*tree, top, name));
-    }
-    for (const std::string& controller : hierarchy.controllers) {
-      if (controller == name || controller.starts_with("name=")) continue;
-      (void)!sys::symlinkat(name, top, controller).ok();
-    }
-  }
-  if ((mount.attr_set & MOUNT_ATTR_RDONLY) != 0)
-    RETURN_IF_ERROR(set_mount_attributes(top, MOUNT_ATTR_RDONLY, 0, false));
-  return apply_propagation(top, mount.propagation);
-}
-
-Status mount_cgroup_v2(const Mount& mount, const MountEnvironment& environment, const cgroup::Hierarchy& hierarchy) {
-  Mount fs = mount;
-  fs.kind = MountKind::kFilesystem;
-  fs.fstype = "cgroup2";
-  fs.source = "cgroup";
-  if (environment.private_cgroup_namespace) {
-    Status mounted = mount_filesystem(fs, environment);
-    if (mounted.ok() || (mounted.error().errno_value() != EPERM && mounted.error().errno_value() != EBUSY))
-      return mounted;
-  }
-  fs.kind = MountKind::kBind;
-  fs.source = hierarchy.mount_point + (environment.private_cgroup_namespace ? "" : environment.cgroup_path);
-  Status bound = mount_bind(fs, environment);
-  // A user without privileges has no group to show.
-  if (!bound.ok() && environment.user_namespace && bound.error().errno_value() == ENOENT) return {};
-  return bound;
-}
-
-Status mount_cgroup(const Mount& mount, const MountEnvironment& environment) {
-  if (environment.cgroup_layout == nullptr || environment.cgroup_layout->mode == cgroup::Mode::kNone) {
-    return Error(Errc::kUnsupported,
-                 "mount cgroup on " + quoted(mount.destination) + ": this host has no cgroup file system mounted");
-  }
-  if (environment.cgroup_layout->mode == cgroup::Mode::kV2)
-    return mount_cgroup_v2(mount, environment, *environment.cgroup_layout->v2());
-  return mount_cgroup_v1(mount, environment);
-}
+namespace {
 
 // The mount that holds `path`: what is attached below a shared mount would show on the host too.
 Status make_parent_private(const std::string& path) {
