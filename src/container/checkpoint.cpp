@@ -217,6 +217,9 @@ Error cannot_checkpoint(const std::string& id, Error error) {
 }  // namespace
 
 Status Container::check_checkpoint() {
+  if (record_.sandbox)
+    return Error(Errc::kUnsupported, "it is a sandbox, and has no bundle to be restored from")
+        .with_hint("start the program from a bundle, with 'coop run'");
   if (options_.rootless)
     return Error(Errc::kUnsupported, "CRIU needs root, and containers of users without privileges cannot be saved",
                  EPERM);

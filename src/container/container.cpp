@@ -118,6 +118,10 @@ Error does_not_exist(const std::string& id) {
 
 }  // namespace
 
+Error stopped_meanwhile(const StateRecord& record) {
+  return Error(Errc::kWrongState, "container not running: " + quoted(record.id) + " has stopped meanwhile");
+}
+
 Error not_running(const StateRecord& record, RunStatus status) {
   return Error(Errc::kWrongState,
                "container not running: " + quoted(record.id) + " is " + std::string(to_string(status)));
@@ -272,17 +276,29 @@ Status Container::kill(int signal, bool all) {
   return signal == SIGKILL ? thaw_if_frozen(record_) : Status();
 }
 
+Status Container::unless_stopped(Status done) const {
+  if (done.ok()) return done;
+  const auto alive = init_alive(record_);
+  if (!alive.ok() || *alive) return done;
+  return stopped_meanwhile(record_);
+}
+
+Status Container::freeze() const {
+  ASSIGN_OR_RETURN(auto group, open_group(record_));
+  RETURN_IF_ERROR(group.freeze());
+  ASSIGN_OR_RETURN(const bool alive, init_alive(record_));
+  if (alive && !is_being_killed(record_.pid)) return {};
+  // Frozen it would never end.
+  RETURN_IF_ERROR(group.thaw());
+  return stopped_meanwhile(record_);
+}
+
 Status Container::pause() {
   ASSIGN_OR_RETURN(const RunStatus now, status());
   if (now != RunStatus::kRunning && now != RunStatus::kCreated) return not_running(record_, now);
   if (record_.cgroup_path.empty())
     return Error(Errc::kUnsupported, "cannot pause container " + quoted(record_.id) + ": it has no cgroup");
-  ASSIGN_OR_RETURN(auto group, open_group(record_));
-  RETURN_IF_ERROR(group.freeze());
-  if (!is_being_killed(record_.pid)) return {};
-  // Frozen it would never end.
-  RETURN_IF_ERROR(group.thaw());
-  return not_running(record_, RunStatus::kStopped);
+  return unless_stopped(freeze());
 }
 
 Status Container::resume() {
@@ -323,6 +339,10 @@ Result<cgroup::Group> Container::group() const {
 Status Container::update(const oci::Resources& resources, const std::vector<std::string>& schemata) {
   ASSIGN_OR_RETURN(const RunStatus now, status());
   if (now == RunStatus::kStopped) return not_running(record_, now);
+  return unless_stopped(change_limits(resources, schemata));
+}
+
+Status Container::change_limits(const oci::Resources& resources, const std::vector<std::string>& schemata) const {
   ASSIGN_OR_RETURN(auto group, open_group(record_));
   if (!group.exists()) {
     return Error(Errc::kUnsupported, "container " + quoted(record_.id) + " has no cgroup that could be updated")

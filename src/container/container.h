@@ -63,6 +63,7 @@ struct StateRecord {
   bool has_terminal = false;
   bool poststop_hooks = true;   // false: config.json has none
   bool no_new_keyring = false;  // its processes keep the session keyring of whoever starts them
+  bool sandbox = false;         // there is no bundle of it
   ResctrlGroups resctrl;
   SharedMounts mounts;
   // The host's ends of the container's interfaces.
@@ -130,6 +131,7 @@ struct CreateOptions {
   // Called when all is done but the start of the program (run), or the return (create); an error of it is one of the
   // create.
   std::function<Status(const BeforeStart&)> before_start;
+  bool sandbox = false;           // there is no bundle
   bool require_limits = false;    // limits that cannot be set are an error, for users without privileges too
   std::vector<int> private_fds;   // of the caller, which the container's init closes at once
   StartTiming* timing = nullptr;  // filled when given (timing.h)
@@ -155,6 +157,7 @@ struct Created {
   pid_t pid = 0;
   UniqueFd pidfd;
   UniqueFd console;                // pty master when asked for
+  std::vector<UniqueFd> locks;     // of Extras::lock_files: each lasts until all of its descriptors are closed
   std::optional<Removal> removal;  // when asked for
 };
 
@@ -253,12 +256,17 @@ class Container {
   Result<RunStatus> status_under_lock();
   Status remove_under_lock(const oci::Config* spec, const RecordFile& file);
   Status take_over_listener(const oci::Config& spec, BorrowedFd socket, BorrowedFd listener) const;
+  // What somebody is told whose work came to nothing because the container has ended since he looked.
+  Status unless_stopped(Status done) const;
+  Status freeze() const;
+  Status change_limits(const oci::Resources& resources, const std::vector<std::string>& schemata) const;
   Status end_init();
   Status check_checkpoint();
   Status dump(const CheckpointOptions& options);
   Status dump_into(const CriuDirectories& directories, const CheckpointOptions& options);
   Result<criu::Request> dump_request(const CheckpointOptions& options, const CriuDirectories& directories) const;
   Status change_mounts(const Mount* added, const std::string& removed) const;
+  Status change_mounts_now(const Mount* added, const std::string& removed) const;
   Container(FactoryOptions options, StateRecord record, std::string config_text)
       : options_(std::move(options)), record_(std::move(record)), config_text_(std::move(config_text)) {}
   FactoryOptions options_;

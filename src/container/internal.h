@@ -28,6 +28,7 @@ std::string joined_user_namespace(const Plan& plan);
 // Its number in the /proc in view, whatever PID namespace the caller is in.
 Result<pid_t> pid_in_proc(BorrowedFd pidfd);
 Error not_running(const StateRecord& record, RunStatus status);
+Error stopped_meanwhile(const StateRecord& record);
 // Parts of a create.
 std::string absolute_rootfs(const oci::Config& config, const std::string& bundle);
 std::string planned_cgroup(const Plan& plan);

@@ -10,6 +10,7 @@
 
 #include "base/strings.h"
 #include "container/container.h"
+#include "container/internal.h"
 #include "container/live_mount_child.h"
 #include "container/plan_parts.h"
 #include "container/sync.h"
@@ -62,10 +63,11 @@ Result<bool> other_user_namespace(pid_t pid) {
 
 Status Container::change_mounts(const Mount* added, const std::string& removed) const {
   ASSIGN_OR_RETURN(const RunStatus now, status());
-  if (now == RunStatus::kStopped || now == RunStatus::kCreating) {
-    return Error(Errc::kWrongState,
-                 "container not running: " + quoted(record_.id) + " is " + std::string(to_string(now)));
-  }
+  if (now == RunStatus::kStopped || now == RunStatus::kCreating) return not_running(record_, now);
+  return unless_stopped(change_mounts_now(added, removed));
+}
+
+Status Container::change_mounts_now(const Mount* added, const std::string& removed) const {
   ASSIGN_OR_RETURN(const UniqueFd init, init_pidfd());
   ASSIGN_OR_RETURN(const oci::Config spec, config());
   if (rules::find_namespace(spec, "mount") == nullptr) {

@@ -199,6 +199,25 @@ def test_made_anew_before_delete(runtime, bundle, workdir):
     runtime("delete", "--force", bundle.id).check()
 
 
+@pytest.mark.parametrize("before, after", [(("pause",), ()), (("update", "--memory", "64M"), ()), (("mount", "add"), ("/etc", "/mnt")), (("mount", "rm"), ("/mnt",))])
+@pytest.mark.differs(runc="other words", crun="other words")
+def test_ends_meanwhile(runtime, bundle, workdir, before, after):
+    """Who has looked at a running container, and then finds nothing to act on, says that it has stopped meanwhile."""
+    argv = runtime.argv(*before, bundle.id, *after)
+    trace = ("strace", "-o", workdir / "trace", "-e", "trace=openat")
+    with runtime.running(bundle.sh("sleep 1000")) as state:
+        proc.run(*trace, *argv, env=runtime.environ)
+        runtime("resume", bundle.id)
+        opened = [line for line in (workdir / "trace").read_text().splitlines() if "openat(" in line]
+        looked = 1 + next(i for i, line in enumerate(opened) if f"/proc/{state['pid']}/stat" in line)
+        # What it looked at is open; what it looks for next is gone.
+        held = (*trace, "-e", f"inject=openat:delay_enter=500000:when={looked + 1}")
+        with proc.Background(*held, *argv, env=runtime.environ) as late:
+            time.sleep(0.2)
+            runtime("delete", "--force", bundle.id).check()
+            late.wait().fails("has stopped meanwhile", rc=1)
+
+
 @pytest.mark.differs(runc="walks through /sys", crun="walks through /sys")
 def test_start_looks_nothing_up_below_sys(runtime, bundle, workdir):
     """Network namespaces that come and go hold the lock of sysfs: starts that walk through /sys meanwhile wait for each other."""
