@@ -222,22 +222,34 @@ Status ExecPreparation::set_rlimits(const SetRlimits& step) {
   rlimit_texts_.reserve(step.limits.size());  // pointed into
   for (const auto& [resource, values] : step.limits) {
     const auto& [soft, hard] = values;
-    // A raise of the hard limit is the usual failure; say so before the point of no return.
     ASSIGN_OR_RETURN(const struct rlimit64 now, sys::get_rlimit(resource));
     std::string what = std::string(sys::rlimit_name(resource)) + " to " + std::to_string(hard) +
                        ": the hard limit here is " + std::to_string(now.rlim_max);
-    if (hard > now.rlim_max) {
-      ASSIGN_OR_RETURN(const sys::CapSets caps, sys::capget());
-      constexpr int kCapSysResource = 24;
-      if ((caps.effective >> kCapSysResource & 1) == 0) {
-        return Error(Errc::kPermission, "set " + what + " and raising it needs CAP_SYS_RESOURCE", EPERM)
-            .with_hint("lower the limit in the configuration");
-      }
-    }
     rlimit_texts_.push_back(std::move(what));
     rlimits_.push_back({resource, {soft, hard}, rlimit_texts_.back().c_str()});
   }
   return {};
+}
+
+Result<BorrowedFd> ExecPreparation::lock_file(const std::string& path, const io::RootDir& root) {
+  auto file = root.open_at(path, O_RDONLY | O_NONBLOCK | O_NOCTTY);
+  if (!file.ok()) return std::move(file).error().with("lock " + quoted(path));
+  struct flock lock = {};
+  lock.l_type = F_RDLCK;
+  lock.l_whence = SEEK_SET;
+  if (::fcntl(file->get(), F_OFD_SETLK, &lock) != 0) {
+    const int saved = errno;
+    if (saved == EAGAIN || saved == EACCES)
+      return Error(Errc::kBusy, "lock " + quoted(path) + ": another process has it locked for writing", saved);
+    return Error::from_errno(saved, "lock " + quoted(path));
+  }
+  locks_.push_back(std::move(file).value());
+  return locks_.back().borrow();
+}
+
+std::vector<int> ExecPreparation::held(std::vector<int> more) const {
+  for (const UniqueFd& lock : locks_) more.push_back(lock.get());
+  return more;
 }
 
 Status ExecPreparation::set_credentials(const SetCredentials& step) {

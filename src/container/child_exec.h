@@ -26,6 +26,10 @@ class ExecPreparation {
   Status find_executable(const Plan& plan, const io::RootDir& root);
   // Makes the working directory when it is missing.
   Status prepare_cwd(const Plan& plan, const io::RootDir& root);
+  // Locks a file of the container for reading; it stays open.
+  Result<BorrowedFd> lock_file(const std::string& path, const io::RootDir& root);
+  // What process 1 holds: `more`, and the locks.
+  std::vector<int> held(std::vector<int> more) const;
   Status set_rlimits(const SetRlimits& step);
   void set_seccomp(const seccomp::Program* program) { seccomp_ = program; }
   void set_landlock(UniqueFd ruleset) { landlock_ = std::move(ruleset); }
@@ -38,6 +42,7 @@ class ExecPreparation {
   UniqueFd label_fd_;
   UniqueFd key_label_fd_;
   UniqueFd landlock_;
+  std::vector<UniqueFd> locks_;
   std::string label_;
   std::string executable_;
   std::vector<LastMileRlimit> rlimits_;

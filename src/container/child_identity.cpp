@@ -3,6 +3,9 @@
 #include <fcntl.h>
 #include <sched.h>
 
+#include <algorithm>
+#include <array>
+
 #include "base/strings.h"
 #include "io/file.h"
 #include "spec/oci_runtime/id_maps.h"
@@ -45,6 +48,45 @@ Status OwnIdentity::enter_inner(uid_t uid, gid_t gid) const {
   RETURN_IF_ERROR(write("setgroups", "deny"));
   RETURN_IF_ERROR(write("uid_map", oci::id_map_text({{uid, 0, 1}})));
   RETURN_IF_ERROR(write("gid_map", oci::id_map_text({{gid, 0, 1}})));
+  return sys::set_dumpable(false);
+}
+
+namespace {
+
+Status check_mapped_in(const char* file, const char* what, const std::vector<std::uint32_t>& ids) {
+  constexpr std::size_t kMost = 65536;  // 340 lines (user_namespaces(7))
+  ASSIGN_OR_RETURN(const std::string text, io::read_file(file, kMost));
+  const auto maps = [&](std::uint32_t id) {
+    return std::ranges::any_of(split(text, '\n'), [&](std::string_view line) {
+      std::array<std::uint64_t, 3> numbers{};
+      std::size_t count = 0;
+      for (const std::string_view word : split(line, ' ')) {
+        if (!word.empty() && count < numbers.size()) numbers[count++] = parse_number<std::uint64_t>(word).value_or(0);
+      }
+      return count == numbers.size() && id >= numbers[0] && id - numbers[0] < numbers[2];
+    });
+  };
+  for (const std::uint32_t id : ids) {
+    if (!maps(id))
+      return Error(Errc::kInvalidArgument,
+                   "the user namespace that is joined maps no " + std::string(what) + " " + std::to_string(id), EINVAL)
+          .with_hint("its maps say who there is");
+  }
+  return {};
+}
+
+}  // namespace
+
+Status OwnIdentity::check_mapped(const SetCredentials& wanted) {
+  RETURN_IF_ERROR(check_mapped_in("/proc/self/uid_map", "user", {wanted.uid}));
+  std::vector<std::uint32_t> groups{wanted.gid};
+  if (wanted.set_groups) groups.insert(groups.end(), wanted.groups.begin(), wanted.groups.end());
+  return check_mapped_in("/proc/self/gid_map", "group", groups);
+}
+
+Status OwnIdentity::go_to_inner(BorrowedFd user_namespace) {
+  Status joined = sys::setns(user_namespace, CLONE_NEWUSER);
+  if (!joined.ok()) return std::move(joined).error().with("inner user namespace");
   return sys::set_dumpable(false);
 }
 

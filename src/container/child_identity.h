@@ -11,6 +11,7 @@
 
 #include "base/error.h"
 #include "base/fd.h"
+#include "container/plan.h"
 
 namespace cooper::container {
 
@@ -21,6 +22,10 @@ class OwnIdentity {
   Result<std::string> namespaces() const;
   // A user namespace in which uid and gid stand for root of the one the caller is in, whose root the caller is.
   Status enter_inner(uid_t uid, gid_t gid) const;
+  // Whether the user namespace that the caller is in maps these ids; in view is the host's /proc.
+  static Status check_mapped(const SetCredentials& wanted);
+  // One that is there, below the one the caller is in.
+  static Status go_to_inner(BorrowedFd user_namespace);
 
  private:
   UniqueFd self_;

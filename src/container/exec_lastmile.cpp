@@ -142,8 +142,9 @@ void apply_rlimits(const ExecPlan& plan) {
 // /proc/self/fd/N. The status socket alone stays until the exec closes it.
 void close_descriptors(const ExecPlan& plan) {
   const auto status = static_cast<unsigned>(plan.status_fd);
-  const bool below = status > plan.first_cloexec_fd;
-  if ((below && raw(SYS_close_range, static_cast<long>(plan.first_cloexec_fd), long{status} - 1, 0) != 0) ||
+  const unsigned first = plan.first_cloexec_fd + plan.held_count;
+  const bool below = status > first;
+  if ((below && raw(SYS_close_range, static_cast<long>(first), long{status} - 1, 0) != 0) ||
       raw(SYS_close_range, long{status} + 1, long{~0U}, 0) != 0) {
     fail(plan, LastMileStage::kCloseFds, errno);
   }
@@ -194,9 +195,10 @@ void raise_ambient(const ExecPlan& plan) {
 // ---- process 1 ----
 // It was started with every signal blocked, and keeps them so: none acts on it, each is asked for. What ends by itself
 // below it is its child in the end.
-[[noreturn]] void serve_as_init(long program) {
+[[noreturn]] void serve_as_init(const ExecPlan& plan, long program) {
   // Whoever reads what the program writes is told of its end by its end.
-  (void)raw(SYS_close_range, 0, long{~0U}, 0);
+  (void)raw(SYS_close_range, 0, long{plan.first_cloexec_fd} - 1, 0);
+  (void)raw(SYS_close_range, long{plan.first_cloexec_fd} + long{plan.held_count}, long{~0U}, 0);
   unsigned long long every = ~0ULL;
   while (true) {
     const long signal = raw(SYS_rt_sigtimedwait, ptr(&every), 0, 0, sizeof every);
@@ -217,7 +219,7 @@ void raise_ambient(const ExecPlan& plan) {
 void become_init(const ExecPlan& plan) {
   const long program = raw(SYS_clone, SIGCHLD);
   if (program < 0) fail(plan, LastMileStage::kInit, errno);
-  if (program > 0) serve_as_init(program);
+  if (program > 0) serve_as_init(plan, program);
   unsigned long long none = 0;
   (void)raw(SYS_rt_sigprocmask, SIG_SETMASK, ptr(&none), 0, sizeof none);
 }

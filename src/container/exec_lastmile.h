@@ -67,6 +67,7 @@ struct ExecPlan {
   std::uint32_t filter_flags;
   bool filter_listener;       // hand its listener to whoever reads status_fd, and go on when that has answered
   unsigned first_cloexec_fd;  // descriptors from here on do not survive the exec
+  unsigned held_count;        // so many of them, the first, stay with process 1
   int parent_death_signal;
   pid_t expected_parent;  // 0: not checked (another PID namespace)
   int status_fd;          // close-on-exec socket for the failure

@@ -42,6 +42,25 @@ bool child_waits_for_hooks(const Plan& plan) {
   return false;
 }
 
+Error rlimit_refused(Error error, int resource, std::uint64_t hard, std::uint64_t now) {
+  if (error.errno_value() != EPERM) return error;
+  const std::string wish = "set " + std::string(sys::rlimit_name(resource)) + " to " + std::to_string(hard);
+  if (resource == RLIMIT_NOFILE) {
+    const auto most = io::read_file("/proc/sys/fs/nr_open", 64);
+    const auto number = most.ok() ? parse_number<std::uint64_t>(trim(*most)) : std::nullopt;
+    if (number && hard > *number)
+      return Error(Errc::kPermission,
+                   wish + ": the hard limit here is " + std::to_string(now) + ", and the most of any process " +
+                       std::to_string(*number),
+                   EPERM)
+          .with_hint("lower the limit in the configuration, or raise fs.nr_open by sysctl");
+  }
+  return Error(Errc::kPermission,
+               wish + ": the hard limit here is " + std::to_string(now) + " and raising it needs CAP_SYS_RESOURCE",
+               EPERM)
+      .with_hint("lower the limit in the configuration");
+}
+
 bool mounts_cgroups(const Plan& plan) {
   return std::any_of(plan.steps.begin(), plan.steps.end(), [](const Step& step) {
     const auto* mount = std::get_if<Mount>(&step.body);
@@ -137,11 +156,19 @@ Status Executor::perform(const CgroupCreate& step) {
 
 Status Executor::perform(const JoinPidNamespace& step) {
   ASSIGN_OR_RETURN(own_pid_namespace_, sys::openat(sys::kCwd, "/proc/self/ns/pid", O_RDONLY));
-  ASSIGN_OR_RETURN(const UniqueFd target, sys::openat(sys::kCwd, step.path, O_RDONLY));
+  ASSIGN_OR_RETURN(UniqueFd target, sys::openat(sys::kCwd, step.path, O_RDONLY));
   Status joined = sys::setns(target, CLONE_NEWPID);
-  if (!joined.ok()) return std::move(joined).error().with("pid namespace " + quoted(step.path));
   new_pid_namespace_ = true;
-  return {};
+  // The right to it may come with the user namespace that is joined.
+  const bool later = !joined.ok() && joined.error().errno_value() == EPERM && !step.parent &&
+                     !joined_user_namespace(*in_.plan).empty();
+  if (joined.ok() || later) {
+    if (!later) return {};
+    late_pid_namespace_ = std::move(target);
+    own_pid_namespace_.reset();  // never left
+    return {};
+  }
+  return std::move(joined).error().with("pid namespace " + quoted(step.path));
 }
 
 Status Executor::perform(const NewTimeNamespace& step) {
@@ -199,7 +226,30 @@ Status Executor::open_mount_sources(bool user_namespace) {
   return {};
 }
 
+// Who may not raise a limit is told before anything starts; and the child inherits what it may not do itself in a user
+// namespace. It sets the limits late, because a small one must not hit its set-up.
+Status Executor::raise_hard_limits() {
+  const auto* step = find_step<SetRlimits>(*in_.plan);
+  if (step == nullptr) return {};
+  for (const auto& [resource, values] : step->limits) {
+    const std::uint64_t hard = values.second;
+    ASSIGN_OR_RETURN(const struct rlimit64 now, sys::get_rlimit(resource));
+    if (hard <= now.rlim_max) continue;
+    Status raised = sys::prlimit(0, resource, {now.rlim_cur, hard});
+    if (!raised.ok()) return rlimit_refused(std::move(raised).error(), resource, hard, now.rlim_max);
+    raised_.emplace_back(resource, now);
+  }
+  return {};
+}
+
+void Executor::restore_hard_limits() {
+  for (const auto& [resource, limit] : raised_) (void)!sys::prlimit(0, resource, limit).ok();
+  raised_.clear();
+}
+
 Status Executor::perform(const Clone& step) {
+  RETURN_IF_ERROR(raise_hard_limits());
+  const ScopeExit restore([&] { restore_hard_limits(); });
   ASSIGN_OR_RETURN(const int threads, sys::thread_count());
   if (threads != 1)
     return Error(Errc::kInternal, "the process that starts a container has " + std::to_string(threads) + " threads");
@@ -349,6 +399,10 @@ Status Executor::wait_reached(std::string_view what) {
     if (message.eof) return child_died();
     if (message.type == MessageType::kConsole) {
       RETURN_IF_ERROR(take_over_console(std::move(message.fd)));
+      continue;
+    }
+    if (message.type == MessageType::kLock) {
+      locks_.push_back(std::move(message.fd));
       continue;
     }
     if (message.type == MessageType::kNamespaces) {

@@ -2,6 +2,8 @@
 // step fails.
 #pragma once
 
+#include <sys/resource.h>
+
 #include <functional>
 #include <map>
 #include <optional>
@@ -68,6 +70,7 @@ class Executor {
   const std::map<std::string, std::uint64_t>& namespaces() const { return namespaces_; }
   UniqueFd take_pidfd() { return std::move(child_.pidfd); }
   UniqueFd take_console() { return std::move(console_); }
+  std::vector<UniqueFd> take_locks() { return std::move(locks_); }
   const std::vector<StateRecord::HostInterface>& interfaces() const { return interfaces_; }
   const std::string& cgroup_path() const { return cgroup_path_; }
   const ResctrlGroups& resctrl() const { return in_.resctrl; }
@@ -96,6 +99,8 @@ class Executor {
   Result<bool> choose_group_of_init(ChildContext& context);
   Result<sys::Cloned> clone_child(std::uint64_t flags, ChildContext& context, CloneCall call);
   Status open_mount_sources(bool user_namespace);
+  Status raise_hard_limits();
+  void restore_hard_limits();
   Status clone_init(const Clone& step, ChildContext& context);
   Status clone_here(const Clone& step, ChildContext& context);
   // Where a helper must be before it clones the child: a user namespace, a unit's group, or both.
@@ -131,7 +136,10 @@ class Executor {
   UniqueFd start_listener_;
   UniqueFd console_target_;
   UniqueFd console_;
+  std::vector<UniqueFd> locks_;
+  std::vector<std::pair<int, struct rlimit64>> raised_;  // our own limits, as they were
   UniqueFd own_pid_namespace_;
+  UniqueFd late_pid_namespace_;  // joined by the helper, once it is in the user namespace
   UniqueFd own_time_namespace_;
   UniqueFd network_;
   MovedNetDevices net_devices_;

@@ -6,6 +6,7 @@
 
 #include "base/strings.h"
 #include "container/executor.h"
+#include "container/find_step.h"
 #include "container/internal.h"
 #include "container/sync.h"
 #include "sys/file.h"
@@ -101,8 +102,11 @@ Status Executor::clone_here(const Clone& step, ChildContext& context) {
 Status Executor::clone_init(const Clone& step, ChildContext& context) {
   const std::string user = joined_user_namespace(*in_.plan);
   const bool in_unit = context.born == cgroup::Group::Born::kInV2 && (unit_ || !in_.join_unit.empty());
+  // A PID namespace can be made by who is in the one above it, which only a child of this process can be.
+  const auto* pid = find_step<JoinPidNamespace>(*in_.plan);
+  const bool from_helper = !user.empty() || (pid != nullptr && pid->parent);
   Status done =
-      user.empty() ? clone_here(step, context) : clone_from({.user_namespace = user, .unit = false}, step, context);
+      from_helper ? clone_from({.user_namespace = user, .unit = false}, step, context) : clone_here(step, context);
   if (done.ok() || !in_unit) return done;
   if (const int e = done.error().errno_value(); e != EACCES && e != EPERM) return done;
   // We are in a part of the tree we may not leave by ourselves (a login session); the user's manager can do it.
@@ -129,6 +133,7 @@ void Executor::help(const Place& place, BorrowedFd target, BorrowedFd socket, co
       Status joined = sys::setns(target, CLONE_NEWUSER);
       // exec: born in the container's PID namespace too.
       if (joined.ok() && in_.exec_pidfd >= 0) joined = sys::setns(BorrowedFd(in_.exec_pidfd), CLONE_NEWPID);
+      if (joined.ok() && late_pid_namespace_) joined = sys::setns(late_pid_namespace_, CLONE_NEWPID);
       if (!joined.ok())
         return Error(Errc::kPermission, joined.error().message(), joined.error().errno_value())
             .with("user namespace " + quoted(place.user_namespace));

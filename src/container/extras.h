@@ -90,7 +90,13 @@ struct Extras {
   // Process 1 is the runtime's: it has the program as its child, passes signals on, collects orphans and ends with the
   // program, with its status. Needs a new PID namespace.
   bool init = false;
-  std::string seccomp_filter;  // a filter as the kernel takes it (struct sock_filter); beside none of the config
+  // Of the caller, and open while process 1 of `init` is there; neither it nor the program uses them.
+  std::vector<int> held_fds;
+  // Each gets a lock for reading while the container runs; held by whoever creates it, and by process 1 of `init`.
+  std::vector<std::string> lock_files;
+  std::string parent_pid_namespace;  // the new PID namespace is one below it
+  int inner_user_fd = -1;            // instead of inner_user: a user namespace of the caller's to go to
+  std::string seccomp_filter;        // a filter as the kernel takes it (struct sock_filter); beside none of the config
 };
 
 }  // namespace cooper::container

@@ -249,6 +249,7 @@ Result<Created> Factory::create(const oci::Config& config, const CreateOptions& 
   record.rootfs = rootfs;
   record.cgroup_path = planned_cgroup(plan);
   record.no_new_keyring = options.no_new_keyring;
+  record.sandbox = options.sandbox;
   ASSIGN_OR_RETURN(record.mounts, look_at_shared_mounts(config, rootfs));
   record.annotations = config.annotations;
   record.oci_version = config.oci_version;
@@ -299,6 +300,7 @@ Result<Created> Factory::create(const oci::Config& config, const CreateOptions& 
   created.pid = executor.pid();
   created.pidfd = executor.take_pidfd();
   created.console = executor.take_console();
+  created.locks = executor.take_locks();
   if (!options.detach_start && !config.hooks.poststart.empty()) {
     if (Status hooks = run_poststart(config, record); !hooks.ok()) {
       (void)!sys::pidfd_send_signal(created.pidfd, SIGKILL).ok();

@@ -5,6 +5,7 @@
 #include "base/strings.h"
 #include "cgroup/cgroup.h"
 #include "container/core_scheduling.h"
+#include "container/find_step.h"
 #include "container/landlock.h"
 #include "container/memory_policy.h"
 #include "container/mount_options.h"
@@ -45,6 +46,7 @@ class Builder {
                                " is ignored: SELinux is not enabled on this host");
     }
     add_last_mile(plan_, process_, config_, options_);
+    RETURN_IF_ERROR(check_ids_are_mapped());
     // Last in the list although it is the parent's: it runs after the exec, on `start`.
     if (!config_.hooks.poststart.empty()) parent(RunParentHooks{"poststart", config_.hooks.poststart});
     return std::move(plan_);
@@ -98,6 +100,7 @@ class Builder {
   void join_cgroup();
   void enter_root_steps();
   void scheduling_steps();
+  void inner_steps(const Extras& extras);
   void program_steps();
   void process_steps();
   std::string cgroup_path() const;
@@ -105,6 +108,7 @@ class Builder {
   oci::Resources resources() const;
   bool zero_is_no_pids_limit() const;
   Status notes();
+  Status check_ids_are_mapped() const;
 
   const oci::Config& config_;
   const oci::Linux& linux_;
@@ -159,6 +163,24 @@ Status Builder::notes() {
   if (!elsewhere.empty())
     plan_.notes.push_back("config.json: /linux/seccomp/architectures: " + join(elsewhere, ", ") +
                           " cannot occur on this machine, and get no part of the filter");
+  return {};
+}
+
+// Of a user namespace that is joined the child asks.
+Status Builder::check_ids_are_mapped() const {
+  const auto* wanted = find_step<SetCredentials>(plan_);
+  if (!new_user_ || wanted == nullptr || (options_.extras && options_.extras->inner_user)) return {};
+  const auto check = [](const std::vector<oci::IdMapping>& mappings, std::uint32_t id, const std::string& pointer,
+                        const char* list) -> Status {
+    if (oci::host_id(mappings, id)) return {};
+    return rules::fail(pointer, std::to_string(id) + " is not among the ids that /linux/" + list + " maps");
+  };
+  RETURN_IF_ERROR(check(linux_.uid_mappings, wanted->uid, "/process/user/uid", "uidMappings"));
+  RETURN_IF_ERROR(check(linux_.gid_mappings, wanted->gid, "/process/user/gid", "gidMappings"));
+  if (!wanted->set_groups) return {};
+  for (std::size_t i = 0; i < wanted->groups.size(); ++i)
+    RETURN_IF_ERROR(
+        check(linux_.gid_mappings, wanted->groups[i], rules::at("/process/user/additionalGids", i, ""), "gidMappings"));
   return {};
 }
 
@@ -223,6 +245,8 @@ Status Builder::cgroup_steps() {
 void Builder::parent_steps() {
   // A process never changes its own PID namespace: only children of the caller are born in the other one.
   if (is_joined("pid")) parent(JoinPidNamespace{ns("pid")->path});
+  if (options_.extras && !options_.extras->parent_pid_namespace.empty())
+    parent(JoinPidNamespace{options_.extras->parent_pid_namespace, true});
   // Offsets of a time namespace can be written only while nobody is in it.
   if (is_new("time")) parent(NewTimeNamespace{linux_.time_offsets});
   // Like the cgroup: what cannot be had must fail before anything else is done.
@@ -494,14 +518,19 @@ void Builder::scheduling_steps() {
   }
 }
 
+void Builder::inner_steps(const Extras& extras) {
+  for (const std::string& path : extras.lock_files) child(LockFile{path});
+  if (extras.inner_user) child(EnterInnerUserNamespace{extras.inner_user->uid, extras.inner_user->gid});
+  if (extras.inner_user_fd >= 0) child(EnterInnerUserNamespace{0, 0, extras.inner_user_fd});
+}
+
 void Builder::program_steps() {
   // The nodes must be in the cpuset of the cgroup.
   if (linux_.memory_policy) child(plan_memory_policy(*linux_.memory_policy));
   // At create, not at start: callers learn of a missing program while they can still tell the user.
   child(FindExecutable{});
   // All that takes rights over the mounts and groups is done; who waits for the start is told the final namespaces.
-  if (options_.extras && options_.extras->inner_user)
-    child(EnterInnerUserNamespace{options_.extras->inner_user->uid, options_.extras->inner_user->gid});
+  if (options_.extras) inner_steps(*options_.extras);
   child(WaitForParent{"start"});
 }
 

@@ -48,6 +48,7 @@ struct CgroupCreate {  // make the group and write its limits before any task is
 };
 struct JoinPidNamespace {  // setns(CLONE_NEWPID) before the clone: children are born inside; undone after it
   std::string path;
+  bool parent = false;  // the container has a new one below it
 };
 struct NewTimeNamespace {  // unshare(CLONE_NEWTIME) + offsets before the clone; undone after it
   std::map<std::string, oci::TimeOffset> offsets;
@@ -270,6 +271,10 @@ struct PrepareCwd {        // created when missing, must be inside
 struct EnterInnerUserNamespace {  // a new one, in which the ids stand for root of the container's
   uid_t uid = 0;
   gid_t gid = 0;
+  int fd = -1;  // one that is there, instead
+};
+struct LockFile {  // for reading, as fcntl(2) with F_OFD_SETLK does; the parent gets the descriptor, too
+  std::string path;
 };
 struct SetRlimits {
   std::vector<std::pair<int, std::pair<std::uint64_t, std::uint64_t>>>
@@ -298,7 +303,8 @@ struct Exec {
   std::vector<std::string> args;
   std::vector<std::string> env;
   std::string cwd;
-  bool init = false;  // by a child of process 1, which stays
+  bool init = false;           // by a child of process 1, which stays
+  std::vector<int> held = {};  // descriptors of the caller that process 1 keeps
 };
 
 using StepBody =
@@ -309,8 +315,8 @@ using StepBody =
                  SetSysctl, SetHostname, SetDomainname, RootPropagation, MountRoot, Mount, MakeEntry, RunMountCommands,
                  Relabel, CreateDevice, CreateSymlink, SetupConsole, RunChildHooks, PivotRoot, FinalRootPropagation,
                  ReadonlyPath, MaskPath, ReadonlyRoot, SetScheduler, SetIoPriority, SetPersonality, SetMemoryPolicy,
-                 SetAffinity, SetCoreScheduling, SetLandlock, FindExecutable, PrepareCwd, EnterInnerUserNamespace,
-                 SetRlimits, SetLabels, SetCredentials, LoadSeccomp, Exec>;
+                 SetAffinity, SetCoreScheduling, SetLandlock, FindExecutable, PrepareCwd, LockFile,
+                 EnterInnerUserNamespace, SetRlimits, SetLabels, SetCredentials, LoadSeccomp, Exec>;
 
 struct Step {
   Actor actor = Actor::kChild;

@@ -57,6 +57,7 @@ void fields(const CgroupCreate& s, F& f) {
 template <typename F>
 void fields(const JoinPidNamespace& s, F& f) {
   f("path", s.path);
+  if (s.parent) f("parent", true);
 }
 template <typename F>
 void fields(const NewTimeNamespace& s, F& f) {
@@ -397,7 +398,12 @@ void fields(const PrepareCwd& s, F& f) {
   if (!s.candidates.empty()) f("first_of", s.candidates);
 }
 template <typename F>
+void fields(const LockFile& s, F& f) {
+  f("path", s.path);
+}
+template <typename F>
 void fields(const EnterInnerUserNamespace& s, F& f) {
+  if (s.fd >= 0) return f("fd", std::int64_t{s.fd});
   f("uid", std::int64_t{s.uid});
   f("gid", std::int64_t{s.gid});
 }
@@ -571,6 +577,7 @@ constexpr std::string_view kNames[] = {"start-unit",
                                        "set-landlock",
                                        "find-executable",
                                        "prepare-cwd",
+                                       "lock-file",
                                        "enter-inner-user-namespace",
                                        "set-rlimits",
                                        "set-labels",

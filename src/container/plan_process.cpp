@@ -77,6 +77,9 @@ SetCredentials plan_credentials(const oci::Process& process, const oci::Config& 
   // A user's own group alone is only accepted as mapping with setgroups switched off.
   out.set_groups = (!options.rootless || maps_groups(config)) && !annotated(config, "run.oci.keep_original_groups");
   if (options.extras && options.extras->inner_user) out.set_groups = false;
+  // The one that is joined may forbid it; who joined it has none any more.
+  const oci::Namespace* user = rules::find_namespace(config, "user");
+  if (user != nullptr && !user->path.empty() && out.groups.empty()) out.set_groups = false;
   if (!out.set_groups && !out.groups.empty())
     warnings.emplace_back("supplementary groups cannot be set and are ignored");
   out.no_new_privileges = process.no_new_privileges;
@@ -91,8 +94,7 @@ SetCredentials plan_credentials(const oci::Process& process, const oci::Config& 
   const std::uint64_t effective = mask_of(caps.effective, options.kernel_last_cap, warnings);
   out.effective = effective & out.permitted;
   out.ambient = mask_of(caps.ambient, options.kernel_last_cap, warnings) & out.permitted & out.inheritable;
-  const bool all = rules::find_namespace(config, "user") != nullptr;
-  warn_of_refused(out, effective, all ? ~std::uint64_t{0} : options.own_capabilities, warnings);
+  warn_of_refused(out, effective, user != nullptr ? ~std::uint64_t{0} : options.own_capabilities, warnings);
   return out;
 }
 
@@ -157,6 +159,7 @@ void add_last_mile(Plan& plan, const oci::Process& process, const oci::Config& c
   if (filtered && last) add(filter);
   Exec exec = plan_exec(process, options);
   exec.init = options.extras && options.extras->init;
+  if (exec.init) exec.held = options.extras->held_fds;
   add(std::move(exec));
 }
 

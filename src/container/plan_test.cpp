@@ -496,6 +496,28 @@ TEST(Plan, CredentialsAndWarnings) {
   EXPECT_THAT(plan_of(config, with).warnings, ElementsAre(HasSubstr("not known to this kernel")));
 }
 
+// What differs by version, and what cannot occur here, is said without being a warning.
+TEST(Plan, Notes) {
+  oci::Config config = oci::default_config();
+  config.oci_version = "1.2.1";
+  config.linux->resources.emplace().pids_limit = 0;
+  config.linux->seccomp.emplace().default_action = "SCMP_ACT_ALLOW";
+  config.linux->seccomp->architectures = {"SCMP_ARCH_X86_64", "SCMP_ARCH_S390X", "SCMP_ARCH_AARCH64"};
+  auto with = options();
+  with.notes = {"of the caller"};
+  const Plan plan = plan_of(config, with);
+  EXPECT_THAT(plan.notes, ElementsAre("of the caller", HasSubstr("/linux/resources/pids/limit: 0 is no limit"),
+                                      HasSubstr("SCMP_ARCH_S390X")));
+  EXPECT_THAT(plan.warnings, IsEmpty());
+  EXPECT_THAT(print_text(plan), HasSubstr("note: of the caller\n"));
+  EXPECT_EQ(only<CgroupCreate>(plan).resources.pids_limit, -1);
+  config.oci_version = "1.3.0";
+  EXPECT_EQ(only<CgroupCreate>(plan_of(config)).resources.pids_limit, 0);
+  config.linux->seccomp->architectures = {"SCMP_ARCH_VAX"};
+  EXPECT_THAT(make_plan(config, options()).error().message(),
+              HasSubstr("/linux/seccomp/architectures/0: unknown architecture 'SCMP_ARCH_VAX'"));
+}
+
 TEST(Plan, Labels) {
   oci::Config config = oci::default_config();
   config.process->selinux_label = "label";

@@ -200,13 +200,22 @@ class Child {
     return sys::set_dumpable(false);
   }
   Status perform(const JoinNamespace& join) {
-    if (join.type == "user" && c_.user_namespace_joined) return perform(BecomeRoot{});
+    if (join.type == "user" && c_.user_namespace_joined) {
+      RETURN_IF_ERROR(check_ids_are_mapped());
+      return perform(BecomeRoot{});
+    }
     const sys::NamespaceInfo* info = sys::namespace_by_oci_name(join.type);
     if (info == nullptr) return Error(Errc::kInternal, "unknown namespace " + quoted(join.type));
     ASSIGN_OR_RETURN(const UniqueFd fd, sys::openat(sys::kCwd, join.path, O_RDONLY));
     Status joined = sys::setns(fd, info->clone_flag);
     if (joined.ok()) return joined;
     return std::move(joined).error().with(join.type + " namespace " + quoted(join.path));
+  }
+  // Now, and not at the start, which may be much later.
+  Status check_ids_are_mapped() const {
+    const auto* wanted = find_step<SetCredentials>(*c_.plan);
+    const auto* inner = find_step<EnterInnerUserNamespace>(*c_.plan);
+    return wanted == nullptr || inner != nullptr ? Status() : OwnIdentity::check_mapped(*wanted);
   }
   Status perform(const EnterNetworkNamespace&) {
     RETURN_IF_ERROR(sys::setns(c_.network, CLONE_NEWNET));
@@ -339,7 +348,13 @@ class Child {
   Status perform(const SetAffinity& step) { return apply_affinity(step); }
   Status perform(const FindExecutable&) { return exec_.find_executable(*c_.plan, *root_); }
   Status perform(const PrepareCwd&) { return exec_.prepare_cwd(*c_.plan, *root_); }
-  Status perform(const EnterInnerUserNamespace& step) { return identity_.enter_inner(step.uid, step.gid); }
+  Status perform(const LockFile& step) {
+    ASSIGN_OR_RETURN(const BorrowedFd file, exec_.lock_file(step.path, *root_));
+    return send_message(c_.sync, MessageType::kLock, step.path, file.get());
+  }
+  Status perform(const EnterInnerUserNamespace& step) {
+    return step.fd < 0 ? identity_.enter_inner(step.uid, step.gid) : OwnIdentity::go_to_inner(BorrowedFd(step.fd));
+  }
   Status perform(const SetRlimits& step) { return exec_.set_rlimits(step); }
   Status perform(const LoadSeccomp&) {
     exec_.set_seccomp(c_.seccomp);
@@ -351,18 +366,20 @@ class Child {
     ASSIGN_OR_RETURN(ExecPlan plan, exec_.finish(step, *root_));
     const int kept = c_.preserve_fds + static_cast<int>(c_.extra_fds.size());
     plan.first_cloexec_fd = static_cast<unsigned>(3 + kept);
+    const std::vector<int> held = step.init ? exec_.held(step.held) : std::vector<int>();
+    plan.held_count = static_cast<unsigned>(held.size());
     plan.parent_death_signal = c_.parent_death_signal;
     plan.expected_parent = c_.parent_pid;
     plan.status_fd = failure_fd().get();
-    if (!c_.extra_fds.empty()) RETURN_IF_ERROR(place_extra_fds(plan));
+    if (!c_.extra_fds.empty() || !held.empty()) RETURN_IF_ERROR(place_fds(plan, held));
     run_lastmile(plan);
   }
 
-  // The caller's descriptors get the numbers after the preserved ones. Whatever of ours has such a number is no longer
-  // needed, but for those that the last mile uses.
-  Status place_extra_fds(ExecPlan& plan) {
+  // The caller's descriptors get the numbers after the preserved ones, and those that process 1 holds the next.
+  // Whatever of ours has such a number is no longer needed, but for those that the last mile uses.
+  Status place_fds(ExecPlan& plan, const std::vector<int>& held) {
     const int first = 3 + c_.preserve_fds;
-    const int above = static_cast<int>(plan.first_cloexec_fd);
+    const int above = static_cast<int>(plan.first_cloexec_fd + plan.held_count);
     for (int* own : {&plan.status_fd, &plan.label_fd, &plan.landlock_fd}) {
       if (*own < 0 || *own >= above) continue;
       ASSIGN_OR_RETURN(UniqueFd moved, sys::dup_cloexec(BorrowedFd(*own), above));
@@ -370,13 +387,16 @@ class Child {
       moved_.push_back(std::move(moved));
     }
     std::vector<UniqueFd> safe;
-    for (const int fd : c_.extra_fds) {
-      ASSIGN_OR_RETURN(UniqueFd copy, sys::dup_cloexec(BorrowedFd(fd), above));
-      safe.push_back(std::move(copy));
+    for (const std::vector<int>* fds : {&c_.extra_fds, &held}) {
+      for (const int fd : *fds) {
+        ASSIGN_OR_RETURN(UniqueFd copy, sys::dup_cloexec(BorrowedFd(fd), above));
+        safe.push_back(std::move(copy));
+      }
     }
     for (std::size_t i = 0; i < safe.size(); ++i) {
       const int wanted = first + static_cast<int>(i);
-      if (::dup2(safe[i].get(), wanted) < 0) return errno_status("pass descriptor " + std::to_string(wanted));
+      const int flags = i < c_.extra_fds.size() ? 0 : O_CLOEXEC;
+      if (::dup3(safe[i].get(), wanted, flags) < 0) return errno_status("pass descriptor " + std::to_string(wanted));
     }
     return {};
   }

@@ -5,6 +5,7 @@
 //                                     ◀───  Continue "create-runtime-hooks"
 //                                     ◀───  Continue "id-maps"                 (as soon as done; may come early)
 //     Console + pty master            ───▶    (hands it on)
+//     Lock + descriptor               ───▶    (keeps it)
 //     Namespaces                      ───▶    (when asked for: their numbers)
 //     Reached "start"                 ───▶    (state is written: created)
 //                                             after the start, from the last mile:
@@ -32,13 +33,14 @@ enum class MessageType : std::uint8_t {
   kConsole = 3,
   kContinue = 4,
   kListener = 5,
-  kNamespaces = 6
+  kNamespaces = 6,
+  kLock = 7
 };
 
 struct SyncMessage {
   MessageType type = MessageType::kReached;
   std::string text;  // name of the step
-  UniqueFd fd;       // kConsole, kListener
+  UniqueFd fd;       // kConsole, kListener, kLock
   bool eof = false;
 };
 

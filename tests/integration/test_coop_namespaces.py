@@ -268,11 +268,13 @@ class TestUser:
         bundle.linux["devices"] = [{"path": "/dev/none", "type": "b", "major": 399, "minor": 7}]
         runtime.run(bundle).fails("/dev/none", "399:7", rc=1)
 
-    def test_user_that_is_not_mapped(self, runtime, bundle):
-        """The error says what is the matter with the id."""
+    @pytest.mark.parametrize("user, pointer", [({"uid": 5000, "gid": 0}, "/process/user/uid"), ({"uid": 0, "gid": 5000}, "/process/user/gid"), ({"uid": 0, "gid": 0, "additionalGids": [5, 5000]}, "/process/user/additionalGids/1")])  # fmt: skip
+    def test_user_that_is_not_mapped(self, runtime, bundle, user, pointer):
+        """create says what is the matter with the id."""
         bundle.userns(100000, 1000)
-        bundle.process["user"] = {"uid": 5000, "gid": 0}
-        runtime.run(bundle).fails("set the user", "maps", rc=1)
+        bundle.process["user"] = user
+        runtime.create(bundle).fails(pointer, "5000 is not among the ids", "Mappings maps", rc=1)
+        assert not runtime.has_state(bundle.id)
 
     def test_setgroups_works(self, runtime, bundle):
         """additionalGids are set in a privileged user namespace."""
@@ -331,6 +333,8 @@ class TestUser:
             bundle.userns().namespace("user", f"/proc/{state['pid']}/ns/user")
             del bundle.linux["uidMappings"], bundle.linux["gidMappings"]
             assert inside(runtime, bundle, "user") == os.readlink(f"/proc/{state['pid']}/ns/user")
+            bundle.process["user"] = {"uid": 3_000_000_000, "gid": 0}
+            runtime.create(bundle).fails("maps no user 3000000000", rc=1)
 
 
 @pytest.mark.needs("timens")

@@ -1,6 +1,7 @@
 """coop sandbox: a program in a root file system made of options; descriptors that drive a start; time limits."""
 
 import contextlib
+import fcntl
 import json
 import os
 import pathlib
@@ -479,6 +480,9 @@ def test_dry_run(box):
         (("--info-fd", "99", "true"), "--info-fd 99: the descriptor is not open"),
         (("--json-status-fd", "99", "true"), "--json-status-fd 99: the descriptor is not open"),
         (("--block-fd", "99", "true"), "--block-fd 99: the descriptor is not open"),
+        (("--sync-fd", "99", "true"), "--sync-fd 99: the descriptor is not open"),
+        (("--userns", "99", "true"), "--userns: descriptor 99 is not open"),
+        (("--lock-file", "/no/such", "true"), "lock '/no/such'"),
         (("--uid", "x", "true"), "--uid: 'x'"),
         (("--tmpfs", "/tmp", "--ro-bind", "/", "/", "true"), "would cover"),
         (("--unshare-pid", "--proc", "/proc", "--tmpfs", "/proc/x", "true"), "--tmpfs '/proc/x'"),
@@ -504,6 +508,137 @@ def test_proc_without_pid_namespace(user):
 def test_root_must_come_first(box):
     """A root behind other options is refused."""
     box("sandbox", "--dir", "/x", "--ro-bind", box.tree, "/", "true", cwd="/").fails("would cover", rc=1)
+
+
+# --- namespaces, locks and descriptors of the caller ----------------------------------
+
+
+@contextlib.contextmanager
+def holder(box, *unshare, kind):
+    """A descriptor for the namespace that a process of the box's user keeps, made by unshare(1)."""
+    as_user = [] if box.user is None else ["setpriv", "--reuid", str(box.user), "--regid", str(box.user), "--clear-groups"]
+    with proc.Background(*as_user, "unshare", *unshare, "sh", "-c", "echo up; exec sleep 1000") as child:
+        child.readline()
+        inside = [child.pid, *proc.children(child.pid)][-1]
+        fd = os.open(f"/proc/{inside}/ns/{kind}", os.O_RDONLY)
+        try:
+            yield fd, inside
+        finally:
+            os.close(fd)
+
+
+def test_userns(box):
+    """--userns: the command is in the namespace of the descriptor, as whoever the caller is there; --uid names another."""
+    with holder(box, "-U", "-r", kind="user") as (fd, _):
+        words = ("--userns", fd, "--unshare-pid", "--proc", "/proc", "sh", "-c", "id -u; readlink /proc/self/ns/user")
+        assert box.output(*words, pass_fds=(fd,)).split() == ["0", f"user:[{os.fstat(fd).st_ino}]"]
+        box.sandbox("--userns", fd, "--uid", "77", "true", pass_fds=(fd,)).fails("maps no user 77", rc=1)
+        box.sandbox("--userns", fd, "--unshare-user", "true", pass_fds=(fd,)).fails("leave out --unshare-user", rc=1)
+    with data("x") as fd:
+        box.sandbox("--userns", fd, "true", pass_fds=(fd,)).fails(f"--userns {fd}", "must be a user namespace", rc=1)
+
+
+def test_userns2(box):
+    """--userns2: the mounts belong to the one, the command is in the other one below it."""
+    with holder(box, "-U", "-r", "unshare", "-U", "--map-user=1234", "--map-group=1234", kind="user") as (below, pid):
+        above = os.open(f"/proc/{pid}/ns/user", os.O_RDONLY)
+        parent = fcntl.ioctl(above, 0xB702)  # NS_GET_PARENT
+        os.close(above)
+        try:
+            words = ("--userns", parent, "--userns2", below, "--unshare-pid", "--proc", "/proc", "--tmpfs", "/tmp", "sh", "-c", "id -u; readlink /proc/self/ns/user; umount /tmp")
+            result = box.sandbox(*words, pass_fds=(parent, below)).fails("ermitted", rc=1)
+            assert result.out.split() == ["1234", f"user:[{os.fstat(below).st_ino}]"]
+        finally:
+            os.close(parent)
+        box.sandbox("--unshare-user", "--userns2", below, "true", pass_fds=(below,)).fails("--userns2", rc=1)
+
+
+def test_pidns(box):
+    """--pidns: the command is among the processes of that namespace."""
+    with holder(box, "-U", "-r", "-p", "-f", kind="pid") as (fd, pid):
+        user = os.open(f"/proc/{pid}/ns/user", os.O_RDONLY)
+        try:
+            out = box.output("--userns", user, "--pidns", fd, "--proc", "/proc", "sh", "-c", "readlink /proc/self/ns/pid; cat /proc/1/comm", pass_fds=(user, fd))
+        finally:
+            os.close(user)
+        assert out.split() == [f"pid:[{os.fstat(fd).st_ino}]", "sleep"]
+
+
+def test_pidns_above(root):
+    """--pidns with --unshare-pid: a new namespace below that one."""
+    with holder(root, "-p", "-f", kind="pid") as (fd, _), pipe() as (info, info_write), pipe() as (block, block_write):
+        words = ("--pidns", fd, "--unshare-pid", "--info-fd", info_write, "--block-fd", block, "true")
+        with root.background(*root.words(*words), cwd="/", pass_fds=(fd, info_write, block)) as child:
+            os.close(info_write)
+            pid = read_line(info)["child-pid"]
+            status = pathlib.Path(f"/proc/{pid}/status").read_text()
+            assert len(status.split("NSpid:")[1].split("\n")[0].split()) == len(pathlib.Path("/proc/self/status").read_text().split("NSpid:")[1].split("\n")[0].split()) + 2
+            os.close(block_write)
+            child.wait().check()
+
+
+def locked(path):
+    """Whether somebody else has a lock on the file."""
+    with open(path, "r+b") as file:
+        try:
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        return False
+
+
+@pytest.mark.parametrize("more", [(), ("--unshare-pid",)], ids=["shared", "own"])
+def test_lock_file_and_sync_fd(box, more):
+    """--lock-file locks a file of the sandbox for reading, and --sync-fd stays open, as long as it runs; the command has neither."""
+    file = box.workdir / "lock"
+    file.touch(mode=0o666)
+    with pipe() as (gate, gate_write), pipe() as (sync, sync_write):
+        words = ("--bind", file, "/tmp/lock", *more, "--dev-bind", "/proc", "/proc", "--lock-file", "/tmp/lock", "--sync-fd", sync_write, "sh", "-c", "ls /proc/self/fd; cat")
+        with proc.Background(*box.argv(*box.words("--tmpfs", "/tmp", *words)), env=box.environ, cwd="/", stdin=gate, pass_fds=(sync_write,)) as child:
+            os.close(sync_write)
+            for number in (b"0", b"1", b"2", b"3"):  # 3: of ls
+                assert child.readline().strip() == number.decode()
+            assert locked(file)
+            os.set_blocking(sync, False)
+            with pytest.raises(BlockingIOError):
+                os.read(sync, 1)
+            os.close(gate_write)
+            child.wait().check()
+        assert os.read(sync, 1) == b"" and not locked(file)
+    with open(file, "r+b") as mine:
+        fcntl.lockf(mine, fcntl.LOCK_EX)
+        box.sandbox("--tmpfs", "/tmp", "--bind", file, "/tmp/lock", "--lock-file", "/tmp/lock", "true").fails("lock '/tmp/lock'", "locked for writing", rc=1)
+
+
+def test_lock_outlives_coop(root):
+    """Process 1 holds locks and the descriptor when coop is killed and the sandbox goes on."""
+    file = root.workdir / "lock"
+    file.touch()
+    with pipe() as (sync, sync_write), pipe() as (info, info_write):
+        words = ("--tmpfs", "/tmp", "--bind", file, "/tmp/lock", "--unshare-pid", "--lock-file", "/tmp/lock", "--sync-fd", sync_write, "--info-fd", info_write, "sleep", "1000")
+        with root.background(*root.words(*words), cwd="/", pass_fds=(sync_write, info_write)) as child:
+            os.close(sync_write)
+            os.close(info_write)
+            read_line(info)
+            proc.until(lambda: root.ids() and root.status(root.ids()[0]) == "running", what="the sandbox")
+            os.set_blocking(sync, False)
+            child.signal(signal.SIGKILL)
+            child.child.wait()
+            with pytest.raises(BlockingIOError):
+                os.read(sync, 1)
+            assert locked(file)
+            root("delete", "--force", root.ids()[0]).check()
+            assert os.read(sync, 1) == b"" and not locked(file)
+
+
+def test_no_checkpoint(root):
+    """A sandbox has no bundle that it could be restored from, and says so."""
+    with root.background(*root.words("--id", "sand", "sh", "-c", "echo up; sleep 1000"), cwd="/") as child:
+        child.readline()
+        root("checkpoint", "--image-path", root.workdir / "images", "sand").fails("it is a sandbox, and has no bundle", rc=1)
+        assert root.status("sand") == "running" and not (root.workdir / "images").exists()
+        root("kill", "sand", "KILL").check()
+        child.wait()
 
 
 # --- control descriptors -------------------------------------------------------------

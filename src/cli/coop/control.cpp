@@ -19,10 +19,14 @@ namespace {
 constexpr const char* kInfo = "info-fd";
 constexpr const char* kStatus = "json-status-fd";
 constexpr const char* kBlock = "block-fd";
+constexpr const char* kSync = "sync-fd";
 constexpr std::chrono::milliseconds kDefaultGrace{10'000};
 
+enum class Use { kRead, kWrite, kNone };
+
 // -1: not given.
-Result<int> check(const Arguments& arguments, const char* flag, int preserved, bool write) {
+Result<int> check(const Arguments& arguments, const char* flag, int preserved, Use use) {
+  const bool write = use == Use::kWrite;
   ASSIGN_OR_RETURN(const auto number, arguments.number<int>(flag));
   if (!number) return -1;
   const std::string name = "--" + std::string(flag) + " " + std::to_string(*number);
@@ -32,7 +36,7 @@ Result<int> check(const Arguments& arguments, const char* flag, int preserved, b
         .with_hint("whoever starts coop has to open it, in a shell by a redirection like " + std::to_string(*number) +
                    (write ? ">FILE" : "<FILE"));
   }
-  if ((mode & O_ACCMODE) == (write ? O_RDONLY : O_WRONLY)) {
+  if (use != Use::kNone && (mode & O_ACCMODE) == (write ? O_RDONLY : O_WRONLY)) {
     return Error(Errc::kInvalidArgument, name + ": the descriptor is not open for " + (write ? "writing" : "reading"),
                  EBADF);
   }
@@ -61,15 +65,17 @@ Status tell(const UniqueFd& fd, const char* flag, const std::string& line) {
 
 Result<ControlFds> ControlFds::open(const Arguments& arguments, int preserved) {
   // All are looked at before there are copies, which would be found open.
-  ASSIGN_OR_RETURN(const int info, check(arguments, kInfo, preserved, true));
-  ASSIGN_OR_RETURN(const int status, check(arguments, kStatus, preserved, true));
-  ASSIGN_OR_RETURN(const int block, check(arguments, kBlock, preserved, false));
+  ASSIGN_OR_RETURN(const int info, check(arguments, kInfo, preserved, Use::kWrite));
+  ASSIGN_OR_RETURN(const int status, check(arguments, kStatus, preserved, Use::kWrite));
+  ASSIGN_OR_RETURN(const int block, check(arguments, kBlock, preserved, Use::kRead));
+  ASSIGN_OR_RETURN(const int sync, check(arguments, kSync, preserved, Use::kNone));
   ControlFds out;
   RETURN_IF_ERROR(take(info, preserved, out.info_));
   RETURN_IF_ERROR(take(status, preserved, out.status_));
   RETURN_IF_ERROR(take(block, preserved, out.block_));
+  RETURN_IF_ERROR(take(sync, preserved, out.sync_));
   // Readers wait for the end of what is written, so nothing but our copies may stay. Standard streams do.
-  for (const int number : {info, status, block}) {
+  for (const int number : {info, status, block, sync}) {
     if (number >= 3) (void)::close(number);
   }
   return out;

@@ -18,8 +18,8 @@
 
 namespace cooper::cli::coop {
 
-// --info-fd, --json-status-fd, --block-fd. Each is an open descriptor of the caller; it is ours from here on and the
-// container does not get it.
+// --info-fd, --json-status-fd, --block-fd, --sync-fd. Each is an open descriptor of the caller; it is ours from here on
+// and the container does not get it.
 class ControlFds {
  public:
   // `preserved` descriptors after standard error go to the container: none of them can be one of these.
@@ -28,6 +28,8 @@ class ControlFds {
   bool any() const { return info_ || status_ || block_; }
   // For container::CreateOptions::private_fds.
   std::vector<int> numbers() const;
+  // --sync-fd is open while this is there, and may be in other processes; -1: not given. Not one of numbers().
+  int sync() const { return sync_ ? sync_.get() : -1; }
   // For container::CreateOptions::before_start: tells, then waits. A signal that would have ended this process ends the
   // wait (Errc::kCancelled) and is kept in cancelled_by().
   Status before_start(const container::BeforeStart& container, Supervisor& supervisor);
@@ -36,7 +38,7 @@ class ControlFds {
   void ended(int status, bool timed_out);
 
  private:
-  UniqueFd info_, status_, block_;
+  UniqueFd info_, status_, block_, sync_;
   int cancelled_by_ = 0;
 };
 

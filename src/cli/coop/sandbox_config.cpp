@@ -26,6 +26,10 @@ std::string below(const std::string& directory, std::string_view name) {
   return (directory == "/" ? "" : directory) + "/" + std::string(name);
 }
 
+std::string descriptor_path(int fd) {
+  return "/proc/self/fd/" + std::to_string(fd);
+}
+
 class Builder {
  public:
   Builder(const SandboxOptions& options, const SandboxHost& host) : options_(options), host_(host) {}
@@ -79,14 +83,23 @@ class Builder {
 
 Status Builder::namespaces() {
   oci::Linux& linux = *out_.config.linux;
-  new_user_ = options_.user == Wish::kYes || !host_.privileged ||
-              (options_.user == Wish::kIfPossible && host_.has_user_namespaces);
+  new_user_ = !options_.userns_fd && (options_.user == Wish::kYes || !host_.privileged ||
+                                      (options_.user == Wish::kIfPossible && host_.has_user_namespaces));
+  if (options_.userns2_fd && new_user_) {
+    return Error(Errc::kInvalidArgument, "--userns2: it cannot be below a user namespace that is made now")
+        .with_hint("give the one above it by --userns");
+  }
   const bool cgroup =
       options_.cgroup == Wish::kYes || (options_.cgroup == Wish::kIfPossible && host_.has_cgroup_namespaces);
   linux.namespaces.push_back({"mount", ""});
   if (new_user_) linux.namespaces.push_back({"user", ""});
+  if (options_.userns_fd) linux.namespaces.push_back({"user", descriptor_path(*options_.userns_fd)});
   if (options_.ipc) linux.namespaces.push_back({"ipc", ""});
   if (options_.pid) linux.namespaces.push_back({"pid", ""});
+  if (options_.pidns_fd && options_.pid) out_.extras.parent_pid_namespace = descriptor_path(*options_.pidns_fd);
+  if (options_.pidns_fd && !options_.pid) linux.namespaces.push_back({"pid", descriptor_path(*options_.pidns_fd)});
+  if (options_.userns2_fd) out_.extras.inner_user_fd = *options_.userns2_fd;
+  out_.extras.lock_files = options_.lock_files;
   if (options_.net) linux.namespaces.push_back({"network", ""});
   if (options_.uts) linux.namespaces.push_back({"uts", ""});
   if (cgroup) linux.namespaces.push_back({"cgroup", ""});

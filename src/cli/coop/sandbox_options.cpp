@@ -61,6 +61,8 @@ class Reader {
       return wrong("hostname", "needs a UTS namespace of the sandbox's own: add --unshare-uts");
     if (out_.as_pid_1 && !out_.pid)
       return wrong("as-pid-1", "needs a PID namespace of the sandbox's own: add --unshare-pid");
+    if (out_.userns_fd && out_.user == Wish::kYes)
+      return wrong("userns", "the user namespace is there: leave out --unshare-user");
     return std::move(out_);
   }
 
@@ -220,6 +222,19 @@ class Reader {
     ASSIGN_OR_RETURN(out_.seccomp_fd, descriptor(one));
     return {};
   }
+  Status namespace_of(const Arguments::Given& one) {
+    std::optional<int>& fd = one.name == "userns"    ? out_.userns_fd
+                             : one.name == "userns2" ? out_.userns2_fd
+                                                     : out_.pidns_fd;
+    ASSIGN_OR_RETURN(fd, descriptor(one));
+    return {};
+  }
+  Status lock_file(const Arguments::Given& one) {
+    if (!one.values[0].starts_with('/'))
+      return wrong(one.name, quoted(one.values[0]) + " is no path in the sandbox: it must begin with /");
+    out_.lock_files.push_back(one.values[0]);
+    return {};
+  }
 
   // ---- limits ----
   Status memory(const Arguments::Given& one) {
@@ -331,7 +346,7 @@ class Reader {
   }
 
   using Handler = std::pair<std::string_view, Status (Reader::*)(const Arguments::Given&)>;
-  static const Handler kHandlers[30];
+  static const Handler kHandlers[34];
 
   std::span<const Flag> flags_;
   const SandboxQuestions& questions_;
@@ -342,7 +357,7 @@ class Reader {
   std::vector<int> used_;
 };
 
-const Reader::Handler Reader::kHandlers[30] = {
+const Reader::Handler Reader::kHandlers[34] = {
     {"args", &Reader::more_words},
     {"perms", &Reader::perms},
     {"size", &Reader::size},
@@ -367,6 +382,10 @@ const Reader::Handler Reader::kHandlers[30] = {
     {"cap-add", &Reader::capability},
     {"cap-drop", &Reader::capability},
     {"seccomp", &Reader::seccomp},
+    {"userns", &Reader::namespace_of},
+    {"userns2", &Reader::namespace_of},
+    {"pidns", &Reader::namespace_of},
+    {"lock-file", &Reader::lock_file},
     {"as-pid-1", &Reader::switches},
     {"die-with-parent", &Reader::switches},
     {"memory", &Reader::memory},

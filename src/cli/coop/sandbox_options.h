@@ -71,6 +71,8 @@ struct SandboxOptions {
   std::vector<EnvironmentChange> environment;
   std::vector<CapabilityChange> capabilities;
   std::optional<int> seccomp_fd;
+  std::optional<int> userns_fd, userns2_fd, pidns_fd;
+  std::vector<std::string> lock_files;
   std::optional<std::int64_t> memory_bytes, pids, cpu_quota_us;  // the quota is of kCpuPeriodUs
   std::vector<oci::Rlimit> rlimits;
   bool as_pid_1 = false, die_with_parent = false, terminal = false;

@@ -256,6 +256,22 @@ TEST(SandboxConfig, RootNeedsNoUserNamespace) {
   EXPECT_THAT(namespaces(*try_make({"--unshare-all"}, old)), Not(Contains("user")));
 }
 
+TEST(SandboxConfig, NamespacesOfTheCaller) {
+  const Sandbox joined = make({"--userns", "5", "--userns2", "6", "--pidns", "7", "--unshare-all", "--share-net"});
+  EXPECT_THAT(namespaces(joined), ElementsAre("mount", "user", "ipc", "pid", "uts", "cgroup"));
+  EXPECT_EQ(joined.config.linux->namespaces[1].path, "/proc/self/fd/5");
+  EXPECT_EQ(joined.config.linux->namespaces[3].path, "");
+  EXPECT_EQ(joined.extras.parent_pid_namespace, "/proc/self/fd/7");
+  EXPECT_EQ(joined.extras.inner_user_fd, 6);
+  EXPECT_FALSE(joined.extras.inner_user);
+  EXPECT_TRUE(joined.config.linux->uid_mappings.empty());
+  EXPECT_EQ(make({"--pidns", "7"}, true).config.linux->namespaces[1].path, "/proc/self/fd/7");
+  EXPECT_THAT(make({"--lock-file", "/a", "--lock-file", "/b"}).extras.lock_files, ElementsAre("/a", "/b"));
+  EXPECT_THAT(wrong({"--userns2", "6"}), HasSubstr("--userns2: it cannot be below"));
+  EXPECT_THAT(refusal({"--userns", "5", "--unshare-user"}), HasSubstr("leave out --unshare-user"));
+  EXPECT_THAT(refusal({"--lock-file", "a"}), HasSubstr("--lock-file: 'a' is no path in the sandbox"));
+}
+
 TEST(SandboxConfig, Capabilities) {
   const auto granted = [](const Words& words, bool privileged) {
     return make(words, privileged).config.process->capabilities->effective;

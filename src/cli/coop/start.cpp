@@ -170,7 +170,7 @@ Result<int> run_in_foreground(const Call& call, oci::Config& config, container::
   options.keep_console = terminal;
   options.keep_removal = !foreground.keep;
   if (control.any()) {
-    options.private_fds = control.numbers();
+    for (const int fd : control.numbers()) options.private_fds.push_back(fd);
     options.before_start = [&](const container::BeforeStart& container) {
       return control.before_start(container, supervisor);
     };
@@ -183,6 +183,7 @@ Result<int> run_in_foreground(const Call& call, oci::Config& config, container::
   auto started = call.factory().create(config, options);
   if (!started.ok()) return failed(std::move(started).error(), control);
   container::Created created = std::move(started).value();
+  const std::vector<UniqueFd> locks = std::move(created.locks);
   remove_notify.dismiss();
   if (terminal) {
     if (Status taken = supervisor.take_terminal(); !taken.ok()) log::warning(taken.error().message());
