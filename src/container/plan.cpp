@@ -2,6 +2,8 @@
 // best.
 #include "container/plan.h"
 
+#include <algorithm>
+
 #include "base/strings.h"
 #include "cgroup/cgroup.h"
 #include "container/core_scheduling.h"
@@ -98,6 +100,7 @@ class Builder {
   void add_readonly_tmpfs();
   void cgroup_namespace();
   void join_cgroup();
+  bool may_replace_root() const;
   void enter_root_steps();
   void scheduling_steps();
   void inner_steps(const Extras& extras);
@@ -483,6 +486,21 @@ void Builder::add_readonly_tmpfs() {
   for (Mount& mount : remounts) child(std::move(mount));
 }
 
+// Whether a copy of the finished tree is the same as the tree. An unbindable mount is in no copy, and hooks and
+// commands mount what they like. Mounts that came with another user namespace cannot be taken away, shared ones shall
+// not.
+bool Builder::may_replace_root() const {
+  if (!is_new("mount") || new_user_ || is_joined("user")) return false;
+  if (parent_hooks_ || !config_.hooks.create_container.empty()) return false;
+  if ((propagation_from_word(linux_.rootfs_propagation) & (MS_SHARED | MS_UNBINDABLE)) != 0) return false;
+  return std::ranges::none_of(plan_.steps, [](const Step& step) {
+    const Mount* mount = std::get_if<Mount>(&step.body);
+    return std::holds_alternative<RunMountCommands>(step.body) ||
+           (mount != nullptr &&
+            std::ranges::any_of(mount->propagation, [](std::uint64_t flags) { return (flags & MS_UNBINDABLE) != 0; }));
+  });
+}
+
 void Builder::enter_root_steps() {
   cgroup_namespace();
   // Hooks of the host see the finished tree and may still change it: after the mounts, before the switch.
@@ -492,7 +510,8 @@ void Builder::enter_root_steps() {
   if (!config_.hooks.create_container.empty()) {
     child(RunChildHooks{"createContainer", config_.hooks.create_container});
   }
-  child(PivotRoot{options_.no_pivot, !is_new("mount"), options_.extras ? options_.extras->pivot_dir : std::string()});
+  child(PivotRoot{options_.no_pivot, !is_new("mount"), options_.extras ? options_.extras->pivot_dir : std::string(),
+                  may_replace_root()});
   // Before the root is read-only: the directory may have to be made.
   child(PrepareCwd{options_.extras ? options_.extras->working_directories : std::vector<std::string>()});
   // Read-only first: a masked path inside a read-only one stays masked, and binding a masked path again would unmask

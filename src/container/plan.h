@@ -221,6 +221,7 @@ struct PivotRoot {
   bool no_pivot = false;          // MS_MOVE + chroot (--no-pivot)
   bool shared_namespace = false;  // of mounts: nothing outside the root may change, so chroot alone
   std::string pivot_dir = {};     // must be a directory there
+  bool may_replace = false;       // a copy of the tree is the same: none of its mounts is unbindable
 };
 // ---- child, inside the root
 // ----------------------------------------------------------------------------------------------

@@ -467,6 +467,27 @@ TEST(Plan, RootPropagation) {
   EXPECT_EQ(flags("runbindable"), pair(MS_PRIVATE | MS_REC, MS_UNBINDABLE | MS_REC));
 }
 
+TEST(Plan, ACopyMayReplaceTheRoot) {
+  const auto may = [](auto change) {
+    oci::Config config = oci::default_config();
+    change(config);
+    return only<PivotRoot>(plan_of(config)).may_replace;
+  };
+  EXPECT_TRUE(may([](oci::Config&) {}));
+  EXPECT_TRUE(may([](oci::Config& c) { c.linux->rootfs_propagation = "rprivate"; }));
+  EXPECT_TRUE(may([](oci::Config& c) { c.mounts.back().options.emplace_back("rshared"); }));
+  EXPECT_FALSE(may([](oci::Config& c) { c.linux->rootfs_propagation = "shared"; }));
+  EXPECT_FALSE(may([](oci::Config& c) { c.linux->rootfs_propagation = "runbindable"; }));
+  EXPECT_FALSE(may([](oci::Config& c) { c.mounts.back().options.emplace_back("unbindable"); }));
+  EXPECT_FALSE(may([](oci::Config& c) { c.hooks.create_container.push_back({"/bin/true", {}, {}, {}}); }));
+  EXPECT_FALSE(may([](oci::Config& c) { c.hooks.create_runtime.push_back({"/bin/true", {}, {}, {}}); }));
+  EXPECT_FALSE(may([](oci::Config& c) {
+    c.linux->namespaces.push_back({"user", {}});
+    c.linux->uid_mappings = {{0, 100000, 65536}};
+    c.linux->gid_mappings = {{0, 100000, 65536}};
+  }));
+}
+
 TEST(Plan, CredentialsAndWarnings) {
   oci::Config config = oci::default_config();
   config.process->capabilities = oci::Capabilities{{"CAP_KILL", "CAP_NOSUCH", "kill"},
