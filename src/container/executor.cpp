@@ -135,8 +135,14 @@ Status Executor::perform(const CgroupCreate& step) {
 }
 
 Status Executor::perform(const JoinPidNamespace& step) {
+  ASSIGN_OR_RETURN(UniqueFd target, sys::openat(sys::kCwd, step.path, O_RDONLY));
+  if (in_.rootless) {
+    // Coming back takes privileges over the namespace of here, so that somebody else goes.
+    helper_pid_namespace_ = std::move(target);
+    new_pid_namespace_ = true;
+    return {};
+  }
   ASSIGN_OR_RETURN(own_pid_namespace_, sys::openat(sys::kCwd, "/proc/self/ns/pid", O_RDONLY));
-  ASSIGN_OR_RETURN(const UniqueFd target, sys::openat(sys::kCwd, step.path, O_RDONLY));
   Status joined = sys::setns(target, CLONE_NEWPID);
   if (!joined.ok()) return std::move(joined).error().with("pid namespace " + quoted(step.path));
   new_pid_namespace_ = true;
@@ -238,7 +244,8 @@ Status Executor::perform(const Clone& step) {
   context.cgroup_layout = layout_ ? &*layout_ : nullptr;
   context.cgroup_path = cgroup_path_;
   context.state = in_.state;
-  context.user_namespace = new_or_joined;
+  // Who has no privileges may be in a user namespace already, and the container with them.
+  context.user_namespace = new_or_joined || in_.rootless;
   for (const auto& [index, fd] : mount_fds_) context.mount_fds.emplace_back(index, fd.get());
   context.exec_pidfd = in_.exec_pidfd;
   context.exec_root = in_.exec_root;

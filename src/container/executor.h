@@ -132,6 +132,7 @@ class Executor {
   UniqueFd console_target_;
   UniqueFd console_;
   UniqueFd own_pid_namespace_;
+  UniqueFd helper_pid_namespace_;  // for the helper that clones to join
   UniqueFd own_time_namespace_;
   UniqueFd network_;
   MovedNetDevices net_devices_;

@@ -101,8 +101,9 @@ Status Executor::clone_here(const Clone& step, ChildContext& context) {
 Status Executor::clone_init(const Clone& step, ChildContext& context) {
   const std::string user = joined_user_namespace(*in_.plan);
   const bool in_unit = context.born == cgroup::Group::Born::kInV2 && (unit_ || !in_.join_unit.empty());
-  Status done =
-      user.empty() ? clone_here(step, context) : clone_from({.user_namespace = user, .unit = false}, step, context);
+  Status done = user.empty() && !helper_pid_namespace_
+                    ? clone_here(step, context)
+                    : clone_from({.user_namespace = user, .unit = false}, step, context);
   if (done.ok() || !in_unit) return done;
   if (const int e = done.error().errno_value(); e != EACCES && e != EPERM) return done;
   // We are in a part of the tree we may not leave by ourselves (a login session); the user's manager can do it.
@@ -133,6 +134,10 @@ void Executor::help(const Place& place, BorrowedFd target, BorrowedFd socket, co
         return Error(Errc::kPermission, joined.error().message(), joined.error().errno_value())
             .with("user namespace " + quoted(place.user_namespace));
     }
+    if (helper_pid_namespace_) {
+      Status joined = sys::setns(helper_pid_namespace_, CLONE_NEWPID);
+      if (!joined.ok()) return std::move(joined).error().with("pid namespace");
+    }
     auto made = place.unit ? sys::clone3_sibling(step.flags) : clone_child(step.flags, context, sys::clone3_sibling);
     if (made.ok() || !target.valid()) return made;
     return clone_error(std::move(made).error(), step.flags).with("user namespace " + quoted(place.user_namespace));
@@ -145,8 +150,9 @@ void Executor::help(const Place& place, BorrowedFd target, BorrowedFd socket, co
 }
 
 // The new namespaces must belong to the user namespace that is joined, so somebody has to enter it first and clone
-// there; a group that we may not move processes into takes those whose parent is inside. That somebody is a short-lived
-// child; CLONE_PARENT makes the container's init our own child all the same.
+// there, as into a PID namespace from which there is no way back; a group that we may not move processes into takes
+// those whose parent is inside. That somebody is a short-lived child; CLONE_PARENT makes the container's init our own
+// child all the same.
 Status Executor::clone_from(const Place& place, const Clone& step, ChildContext& context) {
   UniqueFd target;
   if (!place.user_namespace.empty()) {
