@@ -151,7 +151,15 @@ Status Executor::perform(const JoinPidNamespace& step) {
 
 Status Executor::perform(const NewTimeNamespace& step) {
   ASSIGN_OR_RETURN(own_time_namespace_, sys::openat(sys::kCwd, "/proc/self/ns/time", O_RDONLY));
-  RETURN_IF_ERROR(sys::unshare(CLONE_NEWTIME));
+  Status made = sys::unshare(CLONE_NEWTIME);
+  // There must be a way back as well.
+  if (made.ok() && in_.rootless) made = sys::setns(own_time_namespace_, CLONE_NEWTIME);
+  if (made.ok() && in_.rootless) made = sys::unshare(CLONE_NEWTIME);
+  if (!made.ok() && made.error().errno_value() == EPERM) {
+    return Error(Errc::kPermission, "time namespace: making one takes privileges outside of user namespaces", EPERM)
+        .with_hint("leave the time namespace out, or let root start the container");
+  }
+  RETURN_IF_ERROR(std::move(made));
   std::string text;
   for (const auto& [clock, offset] : step.offsets) {
     text += clock + " " + std::to_string(offset.secs) + " " + std::to_string(offset.nanosecs) + "\n";

@@ -250,6 +250,12 @@ def test_namespaces_need_a_user_namespace(user, box):
     user.run(box.sh("true")).fails("coop spec --rootless", rc=1)
 
 
+def test_time_namespace(user, box):
+    """Who cannot make one is told so."""
+    box.namespace("time")
+    user.run(box.sh("true")).fails("time namespace", "let root start", rc=1)
+
+
 class Engine(Unprivileged):
     """The runtime as podman calls it without privileges: as root of a user namespace that the engine has made."""
 
@@ -311,6 +317,11 @@ class TestCallersNamespace:
         with engine.running(plain.sh("sleep 1000")) as state:
             assert os.stat(f"/proc/{state['pid']}").st_uid == UID
             assert engine("exec", plain.id, "id", "-u").check().out == "7\n"
+
+    def test_time_namespace(self, engine, plain):
+        """There would be no way back from one."""
+        plain.namespace("time")
+        engine.run(plain.sh("true")).fails("time namespace", "let root start", rc=1)
 
     def test_state_is_the_users(self, engine, user, plain):
         """Outside of the namespace the user's commands find the container; root by name has the state of root."""
