@@ -101,6 +101,7 @@ TEST(Strings, ParseBytes) {
   EXPECT_EQ(*parse_bytes("1.5g"), 1610612736U);
   EXPECT_EQ(*parse_bytes("2GiB"), 2147483648U);
   EXPECT_EQ(*parse_bytes("10mb"), 10485760U);
+  EXPECT_EQ(*parse_bytes("32Mi"), 33554432U);
   for (const char* bad : {"", "-1", "k", "1x", "1 k", "99999999999999999999", "20000000t", "."})
     EXPECT_FALSE(parse_bytes(bad)) << bad;
 }

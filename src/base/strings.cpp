@@ -52,7 +52,7 @@ std::string join(const std::vector<std::string>& parts, std::string_view separat
 Result<std::uint64_t> parse_bytes(std::string_view text) {
   const auto bad = [&] {
     return Error(Errc::kInvalidArgument,
-                 "size " + quoted(text) + " is not a number with an optional unit (b, k, m, g, t)");
+                 "size " + quoted(text) + " is not a number with an optional unit (b, k, m, g, t, p; or as Mi, MiB)");
   };
   std::size_t digits = 0;
   bool dot = false;
@@ -63,9 +63,9 @@ Result<std::uint64_t> parse_bytes(std::string_view text) {
   const std::string_view number = text.substr(0, digits);
   std::string unit = to_lower(text.substr(digits));
   if (number.empty() || number == ".") return bad();
-  if (unit.ends_with("ib")) {
-    unit.resize(unit.size() - 2);
-    if (unit.empty()) return bad();
+  if (unit.ends_with("ib") || unit.ends_with("i")) {
+    unit.resize(unit.rfind('i'));
+    if (unit.empty() || unit == "b") return bad();
   } else if (unit.size() > 1 && unit.ends_with('b')) {
     unit.resize(unit.size() - 1);
   }

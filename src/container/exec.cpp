@@ -52,6 +52,7 @@ Result<Plan> exec_plan(const StateRecord& record, oci::Config config, const Exec
   plan_options.id = record.id;
   plan_options.bundle = record.bundle;
   plan_options.rootless = factory.rootless;
+  plan_options.sets_groups = factory.rootless && may_set_groups();
   plan_options.no_new_keyring = record.no_new_keyring;
   plan_options.detach_start = false;
   plan_options.name_process_member = options.name_process_member;

@@ -155,16 +155,22 @@ Status Executor::perform(const CgroupCreate& step) {
 }
 
 Status Executor::perform(const JoinPidNamespace& step) {
-  ASSIGN_OR_RETURN(own_pid_namespace_, sys::openat(sys::kCwd, "/proc/self/ns/pid", O_RDONLY));
   ASSIGN_OR_RETURN(UniqueFd target, sys::openat(sys::kCwd, step.path, O_RDONLY));
+  if (in_.rootless) {
+    // Coming back takes privileges over the namespace of here, so that somebody else goes.
+    helper_pid_namespace_ = std::move(target);
+    new_pid_namespace_ = true;
+    return {};
+  }
+  ASSIGN_OR_RETURN(own_pid_namespace_, sys::openat(sys::kCwd, "/proc/self/ns/pid", O_RDONLY));
   Status joined = sys::setns(target, CLONE_NEWPID);
   new_pid_namespace_ = true;
   // The right to it may come with the user namespace that is joined.
   const bool later = !joined.ok() && joined.error().errno_value() == EPERM && !step.parent &&
                      !joined_user_namespace(*in_.plan).empty();
-  if (joined.ok() || later) {
-    if (!later) return {};
-    late_pid_namespace_ = std::move(target);
+  if (joined.ok()) return {};
+  if (later) {
+    helper_pid_namespace_ = std::move(target);
     own_pid_namespace_.reset();  // never left
     return {};
   }
@@ -173,7 +179,15 @@ Status Executor::perform(const JoinPidNamespace& step) {
 
 Status Executor::perform(const NewTimeNamespace& step) {
   ASSIGN_OR_RETURN(own_time_namespace_, sys::openat(sys::kCwd, "/proc/self/ns/time", O_RDONLY));
-  RETURN_IF_ERROR(sys::unshare(CLONE_NEWTIME));
+  Status made = sys::unshare(CLONE_NEWTIME);
+  // There must be a way back as well.
+  if (made.ok() && in_.rootless) made = sys::setns(own_time_namespace_, CLONE_NEWTIME);
+  if (made.ok() && in_.rootless) made = sys::unshare(CLONE_NEWTIME);
+  if (!made.ok() && made.error().errno_value() == EPERM) {
+    return Error(Errc::kPermission, "time namespace: making one takes privileges outside of user namespaces", EPERM)
+        .with_hint("leave the time namespace out, or let root start the container");
+  }
+  RETURN_IF_ERROR(std::move(made));
   std::string text;
   for (const auto& [clock, offset] : step.offsets) {
     text += clock + " " + std::to_string(offset.secs) + " " + std::to_string(offset.nanosecs) + "\n";
@@ -289,7 +303,8 @@ Status Executor::perform(const Clone& step) {
   context.cgroup_layout = layout_ ? &*layout_ : nullptr;
   context.cgroup_path = cgroup_path_;
   context.state = in_.state;
-  context.user_namespace = new_or_joined;
+  // Who has no privileges may be in a user namespace already, and the container with them.
+  context.user_namespace = new_or_joined || in_.rootless;
   for (const auto& [index, fd] : mount_fds_) context.mount_fds.emplace_back(index, fd.get());
   context.exec_pidfd = in_.exec_pidfd;
   context.exec_root = in_.exec_root;

@@ -139,7 +139,7 @@ class Executor {
   std::vector<UniqueFd> locks_;
   std::vector<std::pair<int, struct rlimit64>> raised_;  // our own limits, as they were
   UniqueFd own_pid_namespace_;
-  UniqueFd late_pid_namespace_;  // joined by the helper, once it is in the user namespace
+  UniqueFd helper_pid_namespace_;  // for the helper that clones to join, once it is in the user namespace
   UniqueFd own_time_namespace_;
   UniqueFd network_;
   MovedNetDevices net_devices_;

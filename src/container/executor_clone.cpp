@@ -104,7 +104,7 @@ Status Executor::clone_init(const Clone& step, ChildContext& context) {
   const bool in_unit = context.born == cgroup::Group::Born::kInV2 && (unit_ || !in_.join_unit.empty());
   // A PID namespace can be made by who is in the one above it, which only a child of this process can be.
   const auto* pid = find_step<JoinPidNamespace>(*in_.plan);
-  const bool from_helper = !user.empty() || (pid != nullptr && pid->parent);
+  const bool from_helper = !user.empty() || helper_pid_namespace_ || (pid != nullptr && pid->parent);
   Status done =
       from_helper ? clone_from({.user_namespace = user, .unit = false}, step, context) : clone_here(step, context);
   if (done.ok() || !in_unit) return done;
@@ -133,10 +133,13 @@ void Executor::help(const Place& place, BorrowedFd target, BorrowedFd socket, co
       Status joined = sys::setns(target, CLONE_NEWUSER);
       // exec: born in the container's PID namespace too.
       if (joined.ok() && in_.exec_pidfd >= 0) joined = sys::setns(BorrowedFd(in_.exec_pidfd), CLONE_NEWPID);
-      if (joined.ok() && late_pid_namespace_) joined = sys::setns(late_pid_namespace_, CLONE_NEWPID);
       if (!joined.ok())
         return Error(Errc::kPermission, joined.error().message(), joined.error().errno_value())
             .with("user namespace " + quoted(place.user_namespace));
+    }
+    if (helper_pid_namespace_) {
+      Status joined = sys::setns(helper_pid_namespace_, CLONE_NEWPID);
+      if (!joined.ok()) return std::move(joined).error().with("pid namespace");
     }
     auto made = place.unit ? sys::clone3_sibling(step.flags) : clone_child(step.flags, context, sys::clone3_sibling);
     if (made.ok() || !target.valid()) return made;
@@ -150,8 +153,9 @@ void Executor::help(const Place& place, BorrowedFd target, BorrowedFd socket, co
 }
 
 // The new namespaces must belong to the user namespace that is joined, so somebody has to enter it first and clone
-// there; a group that we may not move processes into takes those whose parent is inside. That somebody is a short-lived
-// child; CLONE_PARENT makes the container's init our own child all the same.
+// there, as into a PID namespace from which there is no way back; a group that we may not move processes into takes
+// those whose parent is inside. That somebody is a short-lived child; CLONE_PARENT makes the container's init our own
+// child all the same.
 Status Executor::clone_from(const Place& place, const Clone& step, ChildContext& context) {
   UniqueFd target;
   if (!place.user_namespace.empty()) {

@@ -48,6 +48,7 @@ PlanOptions plan_options(const CreateOptions& options, const FactoryOptions& fac
   out.cgroup_v2_only = layout.mode == cgroup::Mode::kV2;
   out.hybrid_or_v1 = !out.cgroup_v2_only;
   out.rootless = factory.rootless;
+  out.sets_groups = factory.rootless && may_set_groups();
   out.detach_start = options.detach_start;
   out.kernel_last_cap = sys::last_cap();
   out.own_capabilities = sys::permitted_caps().value_or(out.own_capabilities);

@@ -95,6 +95,12 @@ Status become_zero() {
   return unmapped(user) ? Status() : std::move(user);
 }
 
+bool may_set_groups() {
+  if (::geteuid() != 0) return false;
+  const auto word = io::read_file("/proc/self/setgroups", 64);
+  return word.ok() && trim(*word) == "allow";
+}
+
 Status write_id_maps(pid_t pid, const std::vector<oci::IdMapping>& uid, const std::vector<oci::IdMapping>& gid) {
   if (::geteuid() != 0 && only_own(gid, ::getegid())) {
     // One's own group may be mapped only after giving up setgroups (user_namespaces(7)).

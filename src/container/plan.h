@@ -353,6 +353,7 @@ struct PlanOptions {
   bool hybrid_or_v1 = true;  // shape of cgroup mounts
   bool cgroup_v2_only = false;
   bool rootless = false;     // no cgroup permission demanded, devices are bound
+  bool sets_groups = false;  // rootless all the same: as root of a user namespace that lets groups be set
   bool detach_start = true;  // create: wait for `start` before the exec; false: `run`
   int kernel_last_cap = 40;
   std::uint64_t own_capabilities = ~std::uint64_t{0};  // what can be granted where no user namespace is made or joined

@@ -75,7 +75,9 @@ SetCredentials plan_credentials(const oci::Process& process, const oci::Config& 
   out.groups.assign(process.user.additional_gids.begin(), process.user.additional_gids.end());
   out.umask = process.user.umask.value_or(0022);
   // A user's own group alone is only accepted as mapping with setgroups switched off.
-  out.set_groups = (!options.rootless || maps_groups(config)) && !annotated(config, "run.oci.keep_original_groups");
+  const bool callers_namespace = rules::find_namespace(config, "user") == nullptr;
+  const bool may_set = !options.rootless || (callers_namespace ? options.sets_groups : maps_groups(config));
+  out.set_groups = may_set && !annotated(config, "run.oci.keep_original_groups");
   if (options.extras && options.extras->inner_user) out.set_groups = false;
   // The one that is joined may forbid it; who joined it has none any more.
   const oci::Namespace* user = rules::find_namespace(config, "user");

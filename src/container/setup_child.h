@@ -37,7 +37,7 @@ struct ChildContext {
   const cgroup::Layout* cgroup_layout = nullptr;
   std::string cgroup_path;
   oci::State state;                    // for the child's hooks; the pid is filled in by the child
-  bool user_namespace = false;         // new, or joined
+  bool user_namespace = false;         // new, joined, or the caller's
   bool user_namespace_joined = false;  // by the process that cloned this one
   // Bind sources opened by the parent, by index of the step (user namespaces).
   std::vector<std::pair<std::size_t, int>> mount_fds;

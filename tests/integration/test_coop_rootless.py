@@ -250,6 +250,87 @@ def test_namespaces_need_a_user_namespace(user, box):
     user.run(box.sh("true")).fails("coop spec --rootless", rc=1)
 
 
+def test_time_namespace(user, box):
+    """Who cannot make one is told so."""
+    box.namespace("time")
+    user.run(box.sh("true")).fails("time namespace", "let root start", rc=1)
+
+
+class Engine(Unprivileged):
+    """The runtime as podman calls it without privileges: as root of a user namespace that the engine has made."""
+
+    namespace = 0  # a process in it
+
+    def argv(self, *args, flags=()):
+        """Without --root, as podman does."""
+        words = Unprivileged.argv(self, *args, flags=flags)
+        at = words.index(self.binary)
+        enter = ("nsenter", "--target", str(self.namespace), "--user", "--mount", "--preserve-credentials")
+        return [*words[:at], *enter, self.binary, *words[at + 3 :]]
+
+
+@pytest.mark.needs("uidmap")
+@pytest.mark.differs(crun="its state is elsewhere", runc="its state is elsewhere")
+class TestCallersNamespace:
+    """In the user namespace of an engine the container makes none."""
+
+    @pytest.fixture
+    def engine(self, user, workdir):
+        """State is where the user's own commands look for it."""
+        value = Engine(workdir / "home/run/cooper/coop", workdir / "home")
+        value.environ["XDG_RUNTIME_DIR"] = str(workdir / "home/run")
+        (workdir / "home/run").mkdir()
+        os.chown(workdir / "home/run", UID, UID)
+        become = Unprivileged.argv(user)
+        make = (*become[: become.index(user.binary)], "unshare", "--user", "--map-root-user", "--map-auto", "--mount", "sleep", "1000")
+        with proc.Background(*make) as holder:
+            value.namespace = holder.pid
+            proc.until(lambda: pathlib.Path(f"/proc/{holder.pid}/comm").read_text() == "sleep\n", 10, 0.01, "the user namespace")
+            yield value
+
+    @pytest.fixture
+    def plain(self, bundle):
+        """A bundle as engines write it for root, with a mount of the control groups; the files are the user's."""
+        own(bundle.path, UID)
+        return bundle
+
+    def test_run(self, engine, plain):
+        """Nothing is asked of the host's directories and control groups, and nothing of the latter is shown."""
+        lines = engine.output(plain.sh("id -u; cat /proc/self/uid_map; find /sys/fs/cgroup -type d | wc -l")).splitlines()
+        assert lines[0] == "0" and lines[1].split() == ["0", str(UID), "1"] and lines[-1] == "1"
+
+    def test_groups(self, engine, plain):
+        """Supplementary groups are those of the configuration, as the namespace lets them be set."""
+        plain.process["user"]["additionalGids"] = [29]
+        with engine.running(plain.sh("id -G; sleep 1000")) as state:
+            assert os.stat(f"/proc/{state['pid']}").st_uid == UID
+            groups = pathlib.Path(f"/proc/{state['pid']}/status").read_text().split("Groups:")[1].splitlines()[0]
+            assert groups.split() == [str(RANGE + 28)]
+            assert engine("exec", "--additional-gids", "31", plain.id, "id", "-G").check().out.split() == ["0", "29", "31"]
+
+    def test_namespace_of_its_own(self, engine, plain):
+        """A user namespace in that of the engine, as podman's --userns=keep-id makes it."""
+        mapping = [{"containerID": 0, "hostID": 1, "size": 7}, {"containerID": 7, "hostID": 0, "size": 1}]
+        plain.namespace("user").linux.update(uidMappings=mapping, gidMappings=mapping)
+        plain.process["user"] = {"uid": 7, "gid": 7}
+        plain.mount_for("/dev/pts")["options"] = ["newinstance", "ptmxmode=0666"]
+        with engine.running(plain.sh("sleep 1000")) as state:
+            assert os.stat(f"/proc/{state['pid']}").st_uid == UID
+            assert engine("exec", plain.id, "id", "-u").check().out == "7\n"
+
+    def test_time_namespace(self, engine, plain):
+        """There would be no way back from one."""
+        plain.namespace("time")
+        engine.run(plain.sh("true")).fails("time namespace", "let root start", rc=1)
+
+    def test_state_is_the_users(self, engine, user, plain):
+        """Outside of the namespace the user's commands find the container; root by name has the state of root."""
+        with engine.running(plain.sh("sleep 1000")):
+            listed = proc.run(*[w for w in user.argv("list", "-q") if w not in ("--root", str(user.root))], env=engine.environ).check()
+            assert listed.out.split() == [plain.id]
+            engine("state", plain.id, env={"USER": "root"}).fails("does not exist", rc=1)
+
+
 class TestNested:
     """coop as root in a container of coop."""
 

@@ -110,17 +110,24 @@ Status resolve_manager(const Arguments& arguments, Globals& out) {
   return {};
 }
 
+// Engines of users without privileges (podman) are root of a user namespace when they call, and /run is not theirs; the
+// root of a system container, who is so too, is named as such.
+std::string default_root(bool unprivileged) {
+  const char* directory = ::secure_getenv("XDG_RUNTIME_DIR");
+  const char* user = ::secure_getenv("USER");
+  const bool named_root = ::geteuid() == 0 && user != nullptr && std::string_view(user) == "root";
+  if (directory == nullptr || directory[0] != '/' || !unprivileged || named_root) return "/run/cooper/coop";
+  return std::string(directory) + "/cooper/coop";
+}
+
 Result<Globals> resolve_globals(const Arguments& arguments) {
   Globals out;
   RETURN_IF_ERROR(resolve_manager(arguments, out));
-  const bool root_user = ::geteuid() == 0;
+  const bool unprivileged = ::geteuid() != 0 || in_user_namespace();
   if (arguments.has("root")) {
     ASSIGN_OR_RETURN(out.root, absolute_path(arguments.value("root")));
-  } else if (const char* runtime_dir = root_user ? nullptr : ::secure_getenv("XDG_RUNTIME_DIR");
-             runtime_dir != nullptr && runtime_dir[0] == '/') {
-    out.root = std::string(runtime_dir) + "/cooper/coop";
   } else {
-    out.root = "/run/cooper/coop";
+    out.root = default_root(unprivileged);
   }
   if (out.root.empty() || out.root.find_first_not_of('/') == std::string::npos) {
     return Error(Errc::kInvalidArgument,
@@ -128,7 +135,7 @@ Result<Globals> resolve_globals(const Arguments& arguments) {
   }
   const std::string rootless = arguments.value("rootless", "auto");
   if (rootless == "auto") {
-    out.rootless = !root_user || in_user_namespace();
+    out.rootless = unprivileged;
   } else if (const auto value = parse_bool(rootless)) {
     out.rootless = *value;
   } else {
