@@ -167,6 +167,7 @@ std::string print(const Setup& setup) {
       .end_object()
       .field("parallel", setup.parallel)
       .field("attempts", setup.attempts)
+      .field("pause_ms", setup.pause_ms)
       .field("stall_timeout_s", setup.stall_timeout_s)
       .field("max_wait_s", setup.max_wait_s)
       .field("push", setup.push)
@@ -203,13 +204,16 @@ Result<Setup> parse_setup(std::string text) {
   }
   RETURN_IF_ERROR(root.read("parallel", out.parallel));
   RETURN_IF_ERROR(root.read("attempts", out.attempts));
+  RETURN_IF_ERROR(root.read("pause_ms", out.pause_ms));
   RETURN_IF_ERROR(root.read("stall_timeout_s", out.stall_timeout_s));
   RETURN_IF_ERROR(root.read("max_wait_s", out.max_wait_s));
   RETURN_IF_ERROR(root.read("push", out.push));
   if (out.push && out.endpoints.size() != 1) return endpoints.error("a push goes to one endpoint");
   if (out.web && (out.push || out.endpoints.size() != 1))
     return endpoints.error("the web is one endpoint, and no push");
-  if (out.parallel == 0 || out.parallel > kMaxParallel || out.attempts == 0) return root.error("number out of range");
+  if (out.parallel == 0 || out.parallel > kMaxParallel || out.attempts == 0 || out.attempts > kMaxAttempts ||
+      out.pause_ms > kMaxPauseMs)
+    return root.error("number out of range");
   return out;
 }
 

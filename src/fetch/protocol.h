@@ -33,6 +33,8 @@ inline constexpr int kSetupFd = 4;
 inline constexpr std::size_t kMaxSetupBytes = std::size_t{8} << 20;
 inline constexpr std::size_t kMaxMessageBytes = std::size_t{32} << 10;
 inline constexpr unsigned kMaxParallel = 16;
+inline constexpr unsigned kMaxAttempts = 50;
+inline constexpr std::uint64_t kMaxPauseMs = 3600 * 1000;
 // Of a page; servers that say more are taken to mean this.
 inline constexpr std::uint64_t kMaxAgeS = 24 * 3600;
 
@@ -73,7 +75,8 @@ struct Setup {
   std::optional<Lookaside> lookaside = {};
   Proxies proxies = {};
   unsigned parallel = 3;
-  unsigned attempts = 5;          // of a request without any progress
+  unsigned attempts = 5;          // of a request without any progress; at most kMaxAttempts
+  std::uint64_t pause_ms = 0;     // before each of them but the first; 0: it grows
   unsigned stall_timeout_s = 60;  // a connection that brings nothing for so long is given up
   unsigned max_wait_s = 60;       // a registry that asks for a longer pause is not waited for
   bool push = false;              // to the one endpoint: no mirrors

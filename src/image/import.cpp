@@ -67,9 +67,8 @@ Result<Input> open_archive(const LoadOptions& options) {
   if (S_ISDIR(info.st_mode)) {
     DirectorySource directory(io::RootDir::adopt(std::move(file)));
     ASSIGN_OR_RETURN(const bool is_image, looks_like_image(directory));
-    if (is_image) return is_image_error(path);
     ASSIGN_OR_RETURN(const bool is_skopeo_dir, looks_like_skopeo_dir(directory));
-    if (is_skopeo_dir) return skopeo_dir_error(path).with(quoted(path));
+    if (is_image || is_skopeo_dir) return is_image_error(path);
     return Error(Errc::kInvalidArgument, quoted(path) + " is a directory")
         .with_hint("pack it first: tar -C DIR -c . | cooper image import -");
   }

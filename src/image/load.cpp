@@ -88,7 +88,9 @@ Status Loader::open_source() {
 
 Result<Transport> Loader::detect() {
   if (options_.transport != Transport::kAuto) {
-    if ((options_.transport == Transport::kOciDirectory) != is_directory_) {
+    const bool wants_directory =
+        options_.transport == Transport::kOciDirectory || options_.transport == Transport::kSkopeoDirectory;
+    if (wants_directory != is_directory_) {
       return Error(Errc::kInvalidArgument, is_directory_ ? "is a directory, not an archive" : "is not a directory");
     }
     return options_.transport;
@@ -100,7 +102,7 @@ Result<Transport> Loader::detect() {
   if (archive_ != nullptr && archive_->has_member("manifest")) return Transport::kAci;
   if (is_directory_) {
     ASSIGN_OR_RETURN(const bool is_skopeo_dir, looks_like_skopeo_dir(*source_));
-    if (is_skopeo_dir) return skopeo_dir_error(options_.path);
+    if (is_skopeo_dir) return Transport::kSkopeoDirectory;
   }
   Error error(Errc::kInvalidArgument,
               is_directory_
@@ -113,7 +115,9 @@ Result<Transport> Loader::detect() {
 
 Result<std::vector<ImagePlan>> Loader::plan(Transport transport) const {
   const PlanOptions options{.platform = options_.platform.value_or(oci_image::machine_platform()),
-                            .name = options_.name};
+                            .name = options_.name,
+                            .only = options_.only};
+  if (transport == Transport::kSkopeoDirectory) return plan_skopeo_directory(*source_, options);
   return transport == Transport::kDockerArchive ? plan_docker_archive(*source_, options)
                                                 : plan_oci_layout(*source_, options);
 }
@@ -146,6 +150,7 @@ Result<std::vector<OpenLayer>> Loader::open_layers(const ImagePlan& plan) {
 Result<std::vector<Image>> Loader::take_in_all(Transport transport) {
   std::vector<Image> images;
   if (transport == Transport::kAci) {
+    if (!options_.only.empty()) return Error(Errc::kInvalidArgument, "is one image, of which none can be chosen");
     ASSIGN_OR_RETURN(const struct stat info, sys::fstat(archive_->file()));
     ASSIGN_OR_RETURN(Image image,
                      load_aci(store_, *staging_, archive_->file(), static_cast<std::uint64_t>(info.st_size), options_));

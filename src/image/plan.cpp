@@ -8,6 +8,7 @@
 #include "codec/digest.h"
 #include "image/internal/layer_path.h"
 #include "image/internal/paths.h"
+#include "image/internal/select.h"
 #include "spec/oci_image/media_types.h"
 #include "spec/oci_image/parse.h"
 #include "spec/oci_image/platform.h"
@@ -139,17 +140,21 @@ Result<ImagePlan> plan_manifest(const ReadDocument& read, Chosen chosen, const o
                    .layers = std::move(layers)};
 }
 
+constexpr std::string_view kSkopeoManifest = "manifest.json";
+
+// SHA-256 needs no mark.
+std::string skopeo_file(const Digest& digest) {
+  const std::string hex(digest.hex());
+  return digest.algorithm() == "sha256" ? hex : std::string(digest.algorithm()) + "-" + hex;
+}
+
 // The name an entry of index.json carries; empty for none.
 Result<std::string> name_of(const Descriptor& descriptor, const std::string& wanted_name, bool& used) {
-  const auto annotation = [&](std::string_view key) -> std::string {
-    const auto found = descriptor.annotations.find(std::string(key));
-    return found == descriptor.annotations.end() ? std::string() : found->second;
-  };
   // containerd and docker write the whole name apart; ref.name is then the tag alone.
-  if (const std::string name = annotation(oci_image::kAnnotationContainerdName); !name.empty()) {
+  if (const std::string name = annotation_of(descriptor, oci_image::kAnnotationContainerdName); !name.empty()) {
     return full_name(name, oci_image::kDockerHub);
   }
-  const std::string ref = annotation(oci_image::kAnnotationRefName);
+  const std::string ref = annotation_of(descriptor, oci_image::kAnnotationRefName);
   if (ref.empty() || ref.find_first_of("/:@") != std::string::npos) {
     return ref.empty() ? Result<std::string>(std::string()) : full_name(ref, oci_image::kLocalRegistry);
   }
@@ -303,7 +308,8 @@ Result<std::vector<ImagePlan>> plan_oci_layout(Source& source, const PlanOptions
     RETURN_IF_ERROR(oci_image::check_layout_file(std::move(layout), "oci-layout"));
   }
   ASSIGN_OR_RETURN(std::string bytes, source.read("index.json", kMaxDocumentBytes));
-  ASSIGN_OR_RETURN(const Index index, oci_image::parse_index(std::move(bytes), "index.json"));
+  ASSIGN_OR_RETURN(Index listed, oci_image::parse_index(std::move(bytes), "index.json"));
+  ASSIGN_OR_RETURN(const Index index, select_image(std::move(listed), options.only));
   bool used = false;
   ASSIGN_OR_RETURN(const auto groups, group_by_name(index, options.name, used));
   if (groups.empty()) return Error(Errc::kNotFound, "index.json lists no image");
@@ -331,9 +337,10 @@ Result<std::vector<ImagePlan>> plan_oci_layout(Source& source, const PlanOptions
 
 Result<std::vector<ImagePlan>> plan_docker_archive(Source& source, const PlanOptions& options) {
   ASSIGN_OR_RETURN(std::string bytes, source.read("manifest.json", kMaxDocumentBytes));
-  ASSIGN_OR_RETURN(const auto entries, oci_image::parse_docker_archive_manifest(std::move(bytes), "manifest.json"));
+  ASSIGN_OR_RETURN(auto entries, oci_image::parse_docker_archive_manifest(std::move(bytes), "manifest.json"));
   if (entries.size() > kMaxImages)
     return Error(Errc::kLimit, "manifest.json has more than " + std::to_string(kMaxImages) + " images");
+  RETURN_IF_ERROR(select_image(entries, options.only));
   std::size_t names = 0;
   for (const auto& entry : entries) names += entry.repo_tags.size();
   if (names > kMaxNames)
@@ -344,6 +351,32 @@ Result<std::vector<ImagePlan>> plan_docker_archive(Source& source, const PlanOpt
     ASSIGN_OR_RETURN(ImagePlan plan, plan_docker_image(documents, entry, options.platform));
     merge_into(plans, std::move(plan));
   }
+  RETURN_IF_ERROR(add_wanted_name(plans, options.name));
+  return plans;
+}
+
+Result<std::vector<ImagePlan>> plan_skopeo_directory(Source& source, const PlanOptions& options) {
+  if (!options.only.empty()) return Error(Errc::kInvalidArgument, "is one image, of which none can be chosen");
+  Documents documents(source);
+  ASSIGN_OR_RETURN(const std::string manifest, documents.read(std::string(kSkopeoManifest)));
+  const Digest digest = codec::digest_of(manifest);
+  const ReadDocument read = [&](const Descriptor& descriptor, DocumentRole role,
+                                const std::string& what) -> Result<std::string> {
+    if (descriptor.digest == digest) return manifest;
+    // Of several platforms each manifest has a file of its own.
+    const bool nested = role == DocumentRole::kManifest;
+    auto text = documents.read(skopeo_file(descriptor.digest) + (nested ? ".manifest.json" : ""));
+    if (text.ok()) return text;
+    if (text.error().code() == Errc::kNotFound)
+      return Error(Errc::kNotFound, what + " is missing: no file " + skopeo_file(descriptor.digest), ENOENT);
+    return std::move(text).error().with(what);
+  };
+  const Descriptor top{
+      .media_type = {}, .digest = digest, .size_bytes = manifest.size(), .annotations = {}, .platform = {}};
+  ASSIGN_OR_RETURN(ImagePlan plan, plan_image(read, top, options.platform, "image"));
+  for (LayerPlan& layer : plan.layers) layer.file = skopeo_file(*layer.digest);
+  std::vector<ImagePlan> plans;
+  plans.push_back(std::move(plan));
   RETURN_IF_ERROR(add_wanted_name(plans, options.name));
   return plans;
 }

@@ -119,11 +119,6 @@ Result<bool> looks_like_skopeo_dir(Source& source) {
   return version.ok() && version->starts_with(kSkopeoDirMark);
 }
 
-Error skopeo_dir_error(const std::string& path) {
-  return Error(Errc::kUnsupported, "is an image as skopeo's dir: transport keeps it, which cannot be read")
-      .with_hint("convert it: skopeo copy dir:" + path + " oci:NEW-DIR:NAME, then cooper image load NEW-DIR");
-}
-
 Result<std::optional<SourceFile>> DirectorySource::open(const std::string& path) {
   auto fd = io::open_regular(root_, path);
   if (!fd.ok()) {

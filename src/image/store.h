@@ -71,13 +71,16 @@ struct Image {
   std::vector<std::string> given_names = {};
 };
 
-enum class Transport { kAuto, kOciDirectory, kOciArchive, kDockerArchive, kRootfsTar, kAci };
+// kSkopeoDirectory: the files of one image as skopeo keeps them for "dir:".
+enum class Transport { kAuto, kOciDirectory, kOciArchive, kDockerArchive, kRootfsTar, kAci, kSkopeoDirectory };
 
 struct LoadOptions {
   std::string path;  // directory or file; "-" = standard input (archives only)
   // What is there, open already, from its beginning; `path` is then only what errors call it.
   BorrowedFd file = BorrowedFd(-1);
   Transport transport = Transport::kAuto;
+  // The one image of several: its name there, its tag, or @N, its place in the list of images, from @0. Empty: all.
+  std::string only = {};
   std::string name;                             // beside the name that a single image brings
   std::optional<oci_image::Platform> platform;  // default: this host's
   bool all_platforms_ok = false;                // reserved for index handling by the store; false: pick one platform

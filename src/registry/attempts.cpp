@@ -37,8 +37,8 @@ Attempts::Attempts(const fetch::Setup& setup, std::uint32_t id, const Report& re
       id_(id),
       report_(report),
       patience_(patience),
-      backoff_(patience == Patience::kAll ? setup.attempts : std::min(setup.attempts, kLittleAttempts),
-               random_share()) {}
+      backoff_(patience == Patience::kAll ? setup.attempts : std::min(setup.attempts, kLittleAttempts), random_share(),
+               patience == Patience::kAll ? setup.pause_ms : 0) {}
 
 Status Attempts::wait(const std::string& why, std::optional<std::uint64_t> asked_s, Error otherwise) {
   const auto own_ms = backoff_.next();

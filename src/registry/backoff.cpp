@@ -14,7 +14,7 @@ namespace {
 constexpr std::uint64_t kFirstMs = 500;
 constexpr std::uint64_t kMaxMs = 30'000;
 // However much progress there is between them.
-constexpr unsigned kMaxTotal = 50;
+constexpr unsigned kMaxTotal = fetch::kMaxAttempts;
 
 }  // namespace
 
@@ -50,6 +50,7 @@ void Backoff::made_progress() {
 
 std::optional<std::uint64_t> Backoff::next() {
   if (++failures_ >= attempts_ || ++total_ >= kMaxTotal) return std::nullopt;
+  if (pause_ms_ != 0) return pause_ms_;
   const std::uint64_t base = std::min(kMaxMs, kFirstMs << std::min(failures_ - 1, 8U));
   return base * 3 / 4 + static_cast<std::uint64_t>(static_cast<double>(base) / 2 * random_);
 }

@@ -16,8 +16,10 @@ std::uint64_t parse_max_age(std::string_view cache_control);
 // Counts failures of one request. A request that brought something begins anew, but not for ever.
 class Backoff {
  public:
-  // `random` in [0, 1) spreads the clients of a registry that comes back.
-  Backoff(unsigned attempts, double random) : attempts_(attempts), random_(random) {}
+  // `random` in [0, 1) spreads the clients of a registry that comes back. A `pause_ms` is the same each time, and
+  // exact; 0: it grows.
+  Backoff(unsigned attempts, double random, std::uint64_t pause_ms = 0)
+      : attempts_(attempts), random_(random), pause_ms_(pause_ms) {}
 
   void made_progress();
   // Milliseconds to wait before the next try; nullopt: no more.
@@ -26,6 +28,7 @@ class Backoff {
  private:
   unsigned attempts_;
   double random_;
+  std::uint64_t pause_ms_;
   unsigned failures_ = 0;
   unsigned total_ = 0;
 };

@@ -180,6 +180,13 @@ TEST(BackoffTest, PausesDoubleAndEnd) {
   EXPECT_EQ(backoff.next(), std::nullopt);
 }
 
+TEST(BackoffTest, APauseThatIsGivenIsExact) {
+  Backoff backoff(3, 0.5, 70);
+  EXPECT_EQ(backoff.next(), 70U);
+  EXPECT_EQ(backoff.next(), 70U);
+  EXPECT_EQ(backoff.next(), std::nullopt);
+}
+
 TEST(BackoffTest, ProgressBeginsAnewButNotForEver) {
   Backoff backoff(2, 0);
   unsigned tries = 0;

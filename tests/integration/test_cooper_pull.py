@@ -65,6 +65,12 @@ def test_pull_and_run(engine, plain):
     assert in_progress(engine) == []
 
 
+def test_docker_scheme(engine, plain):
+    """docker://NAME, as other tools write it, is NAME."""
+    name = f"{plain.host}/library/busybox:1"
+    assert engine("image", "pull", f"docker://{name}", timeout=60).check().out == f"Pulled image: {name}\n"
+
+
 def test_second_pull_fetches_nothing(engine, plain):
     """Of what is there the registry is asked what the tag names, and sends nothing; by digest it is not asked."""
     name = f"{plain.host}/library/busybox:1"

@@ -334,6 +334,27 @@ def test_server_errors_pass(engine, registry, layout):
     assert len(registry.paths(layout.small)) == 3
 
 
+@pytest.mark.parametrize("retries", [0, 2])
+def test_retry(engine, registry, layout, retries):
+    """--retry says how often, --retry-delay after which pause."""
+    times = []
+
+    def rule(handler, _):
+        times.append(time.monotonic())
+        handler.reply(503, b"oops")
+
+    registry.rules[layout.small] = rule
+    pull(engine, registry, "--retry", str(retries), "--retry-delay", "50ms").fails("503", rc=1)
+    assert len(times) == retries + 1
+    assert all(0.05 <= b - a < 0.4 for a, b in zip(times, times[1:]))
+
+
+@pytest.mark.parametrize("flag, value", [("--retry", "-1"), ("--retry", "50"), ("--retry", "x"), ("--retry-delay", "2h"), ("--retry-delay", "-5s"), ("--retry-delay", "soon")])
+def test_retry_words(engine, registry, flag, value):
+    """What is no number of times or no pause is a wrong command line."""
+    pull(engine, registry, f"{flag}={value}").fails(flag, value, rc=125)
+
+
 def test_rate_limit(engine, registry, layout):
     """429 is waited for as long as the registry asks, when that is bearable; else the error says how long."""
     times = []

@@ -30,7 +30,7 @@ constexpr std::array<TransportWord, 9> kTransports = {{{"oci", image::Transport:
                                                        {"docker-archive", image::Transport::kDockerArchive},
                                                        {"tarball", image::Transport::kRootfsTar},
                                                        {kAciWord, image::Transport::kAci},
-                                                       {kDirectoryWord},
+                                                       {kDirectoryWord, image::Transport::kSkopeoDirectory},
                                                        {"sif"},
                                                        {"squashfs"},
                                                        {"erofs"}}};

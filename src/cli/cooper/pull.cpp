@@ -5,8 +5,12 @@
 #include "base/strings.h"
 #include "cli/cooper/command.h"
 #include "cli/cooper/describe.h"
+#include "cli/cooper/image_place.h"
 #include "cli/cooper/image_policy.h"
 #include "cli/cooper/output.h"
+#include "cli/cooper/progress_display.h"
+#include "cli/cooper/relay.h"
+#include "cli/cooper/stop_signals.h"
 #include "cli/cooper/target.h"
 #include "spec/oci_image/platform.h"
 
@@ -50,9 +54,52 @@ Result<image::PullResult> pull_one(const Context& context, image::Store& store, 
 }
 
 struct Pulled {
-  oci_image::Reference name;
+  std::string name;
   image::PullResult result;
 };
+
+// What one argument asks for: an image of a registry, whose short name may stand for several, or what lies here.
+struct Asked {
+  std::vector<oci_image::Reference> names = {};
+  std::optional<ImagePlace> place = {};
+};
+
+Result<Asked> ask_for(const std::string& text) {
+  constexpr std::string_view kRegistryScheme = "docker://";
+  Asked out{.names = {}, .place = place_not_name(text)};
+  if (out.place && out.place->transport == image::Transport::kAci)
+    return Error(Errc::kUnsupported, quoted(text) + " is of the App Container kind, which has signatures of its own")
+        .with_hint("use cooper image fetch, or cooper image load");
+  if (out.place) return out;
+  const bool has_scheme = text.starts_with(kRegistryScheme);
+  ASSIGN_OR_RETURN(out.names, registry_names(has_scheme ? text.substr(kRegistryScheme.size()) : text));
+  return out;
+}
+
+Result<std::vector<Pulled>> load_place(const Context& context, image::Store& store, const WantedImage& request,
+                                       const ImagePlace& place) {
+  image::LoadOptions options;
+  options.transport = place.transport;
+  options.path = place.path;
+  options.only = place.only;
+  options.platform = request.platform;
+  ASSIGN_OR_RETURN(const policy::Gate gate, open_gate(context, request.signature_policy));
+  ASSIGN_OR_RETURN(const UniqueFd file, guard(options, gate));
+  ASSIGN_OR_RETURN(StopSignals signals, StopSignals::open());
+  options.cancel = signals.fd();
+  ProgressDisplay progress(request.access.quiet);
+  options.progress = progress.callback();
+  auto images = store.load(options);
+  progress.clear();
+  if (!images.ok() && images.error().code() == Errc::kCancelled) die_by_signal(signals.taken());
+  if (!images.ok()) return std::move(images).error();
+  std::vector<Pulled> out;
+  for (image::Image& image : *images) {
+    std::string name = image.given_names.empty() ? image.id.str() : image.given_names.front();
+    out.push_back({.name = std::move(name), .result = {.image = std::move(image)}});
+  }
+  return out;
+}
 
 // Of what a short name may stand for the first that can be had.
 Result<Pulled> pull_first(const Context& context, image::Store& store, const WantedImage& request,
@@ -60,7 +107,7 @@ Result<Pulled> pull_first(const Context& context, image::Store& store, const Wan
   std::string before;
   for (std::size_t i = 0;; ++i) {
     auto pulled = pull_one(context, store, request, names[i]);
-    if (pulled.ok()) return Pulled{names[i], std::move(*pulled)};
+    if (pulled.ok()) return Pulled{names[i].str(), std::move(*pulled)};
     const Error& error = pulled.error();
     if (i + 1 == names.size() || error.code() == Errc::kNoSpace) {
       if (before.empty()) return std::move(pulled).error();
@@ -114,11 +161,34 @@ void describe_pull(codec::json::Writer& out, const image::PullResult& pulled) {
 
 }  // namespace
 
+namespace {
+
+Result<std::vector<Pulled>> pull_asked(const Context& context, image::Store& store, const WantedImage& request,
+                                       const Asked& asked) {
+  if (asked.place) return load_place(context, store, request, *asked.place);
+  ASSIGN_OR_RETURN(Pulled pulled, pull_first(context, store, request, asked.names));
+  std::vector<Pulled> out;
+  out.push_back(std::move(pulled));
+  return out;
+}
+
+Status show_pulled(codec::json::Writer& out, const Context& context, const Pulled& pulled, bool quiet) {
+  if (context.json()) {
+    describe_pull(out, pulled.result);
+    return {};
+  }
+  if (quiet) return print(pulled.result.image.id.str() + "\n");
+  return print((pulled.result.was_there ? "Image is up to date: " : "Pulled image: ") + pulled.name + "\n");
+}
+
+}  // namespace
+
 Result<int> pull(const Context& context, const Args& args) {
-  std::vector<std::vector<oci_image::Reference>> wanted;  // a short name may stand for several
+  std::vector<Asked> wanted;
+  bool several = args.positional().size() > 1;
   for (const std::string& name : args.positional()) {
-    ASSIGN_OR_RETURN(auto names, registry_names(name));
-    wanted.push_back(std::move(names));
+    ASSIGN_OR_RETURN(wanted.emplace_back(), ask_for(name));
+    several = several || wanted.back().place;
   }
   WantedImage request;
   ASSIGN_OR_RETURN(request.platform, platform_flags(args));
@@ -126,25 +196,19 @@ Result<int> pull(const Context& context, const Args& args) {
   request.signature_policy = args.last("signature-policy").value_or("");
   ASSIGN_OR_RETURN(const pod::Engine engine, context.engine());
   ASSIGN_OR_RETURN(image::Store store, engine.images());
-  const bool several = wanted.size() > 1;
   codec::json::Writer out;
   if (several) out.begin_object().key("pulled").begin_array();
   int status = 0;
   for (std::size_t i = 0; i < wanted.size(); ++i) {
     request.image = args.positional()[i];
-    auto pulled = pull_first(context, store, request, wanted[i]);
+    auto pulled = pull_asked(context, store, request, wanted[i]);
+    if (!pulled.ok() && wanted.size() == 1) return std::move(pulled).error();
     if (!pulled.ok()) {
-      if (!several) return std::move(pulled).error();
       report(context, pulled.error());
       status = kExitFailure;
-    } else if (context.json()) {
-      describe_pull(out, pulled->result);
-    } else if (request.access.quiet) {
-      RETURN_IF_ERROR(print(pulled->result.image.id.str() + "\n"));
-    } else {
-      const std::string head = pulled->result.was_there ? "Image is up to date: " : "Pulled image: ";
-      RETURN_IF_ERROR(print(head + pulled->name.str() + "\n"));
+      continue;
     }
+    for (const Pulled& one : *pulled) RETURN_IF_ERROR(show_pulled(out, context, one, request.access.quiet));
   }
   if (several) out.end_array().end_object();
   if (context.json()) RETURN_IF_ERROR(print_json(out));

@@ -6,6 +6,7 @@
 
 #include "base/strings.h"
 #include "cli/cooper/relay.h"
+#include "cli/cooper/time_text.h"
 #include "fetch/sources.h"
 #include "image/short_names.h"
 #include "io/event_loop.h"
@@ -16,12 +17,14 @@
 
 namespace cooper::cli {
 
-constexpr std::array<Flag, 5> kRegistryFlags = {{
+constexpr std::array<Flag, 7> kRegistryFlags = {{
     {"creds", 0, "USER:PASSWORD", "for the registry; others may see it in the list of processes"},
     {"authfile", 0, "FILE", "credentials as podman login and docker login write them", Flag::Complete::kFile},
     {"cert-dir", 0, "DIR", "*.crt: authorities to trust; NAME.cert and NAME.key: what the registry asks for",
      Flag::Complete::kDirectory},
     {"tls-verify", 0, "", "false: plain http and unknown certificates are good enough for this registry"},
+    {"retry", 0, "N", "how often a request that failed in a way that passes is sent again (default 4)"},
+    {"retry-delay", 0, "DURATION", "the pause before each (default: half a second, and twice as long each time)"},
     {"quiet", 'q', "", "no progress, and no more than the id or the digest"},
 }};
 
@@ -83,7 +86,7 @@ Result<fetch::Setup> setup_for(const RegistrySettings& settings, const oci_image
   options.mirrors_too = from == image::FetchFrom::kMirrorsToo;
   options.push = purpose == RegistrySession::For::kPush;
   ASSIGN_OR_RETURN(options.containers, read_registries_conf());
-  fetch::Setup setup = session_setup(settings);
+  fetch::Setup setup = session_setup(settings, access);
   ASSIGN_OR_RETURN(setup.endpoints, fetch::endpoints_of(reference, options));
   if (!lookaside.empty()) {
     ASSIGN_OR_RETURN(setup.lookaside, fetch::lookaside_of(lookaside, options));
@@ -105,13 +108,28 @@ Result<fetch::SourceOptions> source_options(const RegistryAccess& access) {
   return options;
 }
 
-fetch::Setup session_setup(const RegistrySettings& settings) {
+fetch::Setup session_setup(const RegistrySettings& settings, const RegistryAccess& access) {
   fetch::Setup setup{.endpoints = {}};
   setup.proxies = proxies();
   setup.parallel = settings.parallel;
   setup.stall_timeout_s = settings.stall_timeout_s;
+  if (access.retries) setup.attempts = *access.retries + 1;
+  setup.pause_ms = access.retry_delay_ms;
   return setup;
 }
+
+namespace {
+
+Result<std::uint64_t> retry_delay(const std::string& text) {
+  constexpr std::int64_t kNsInMs = 1'000'000;
+  const auto ns = parse_seconds_ns(text);
+  if (ns.ok() && *ns >= 0 && *ns / kNsInMs <= static_cast<std::int64_t>(fetch::kMaxPauseMs))
+    return static_cast<std::uint64_t>(*ns / kNsInMs);
+  return Error(Errc::kInvalidArgument, "--retry-delay: " + quoted(text) + " is no duration up to an hour")
+      .with_hint("for example 500ms, 5s or 2m");
+}
+
+}  // namespace
 
 Result<RegistryAccess> registry_access(const Args& args) {
   RegistryAccess out;
@@ -124,6 +142,15 @@ Result<RegistryAccess> registry_access(const Args& args) {
   out.certificate_directory = args.last("cert-dir").value_or("");
   if (args.has("tls-verify")) out.verify_tls = args.enabled("tls-verify");
   out.quiet = args.enabled("quiet");
+  if (const auto text = args.last("retry")) {
+    out.retries = parse_number<unsigned>(*text);
+    if (!out.retries || *out.retries >= fetch::kMaxAttempts)
+      return Error(Errc::kInvalidArgument,
+                   "--retry: " + quoted(*text) + " is no number from 0 to " + std::to_string(fetch::kMaxAttempts - 1));
+  }
+  if (const auto text = args.last("retry-delay")) {
+    ASSIGN_OR_RETURN(out.retry_delay_ms, retry_delay(*text));
+  }
   return out;
 }
 

@@ -20,14 +20,16 @@
 
 namespace cooper::cli {
 
-// --creds --authfile --cert-dir --tls-verify --quiet
-extern const std::array<Flag, 5> kRegistryFlags;
+// --creds --authfile --cert-dir --tls-verify --retry --retry-delay --quiet
+extern const std::array<Flag, 7> kRegistryFlags;
 
 struct RegistryAccess {
   std::string credentials = {};  // USER:PASSWORD
   std::string auth_file = {};
   std::string certificate_directory = {};
   std::optional<bool> verify_tls = {};
+  std::optional<unsigned> retries = {};
+  std::uint64_t retry_delay_ms = 0;  // 0: it grows
   bool quiet = false;
 };
 Result<RegistryAccess> registry_access(const Args& args);
@@ -35,7 +37,7 @@ Result<RegistryAccess> registry_access(const Args& args);
 // Credentials and certificates of whoever is asked; where those are searched for.
 Result<fetch::SourceOptions> source_options(const RegistryAccess& access);
 // Proxies, limits, and no endpoint yet.
-fetch::Setup session_setup(const RegistrySettings& settings);
+fetch::Setup session_setup(const RegistrySettings& settings, const RegistryAccess& access);
 // Writes what there is to see of transfers to standard error.
 void show_transfers(LayerLines& lines, std::span<const fetch::TransferProgress> transfers);
 

@@ -9,6 +9,7 @@
 #include "cli/cooper/image_gc.h"
 #include "cli/cooper/image_history.h"
 #include "cli/cooper/image_list.h"
+#include "cli/cooper/image_place.h"
 #include "cli/cooper/image_policy.h"
 #include "cli/cooper/image_save.h"
 #include "cli/cooper/image_usage.h"
@@ -75,8 +76,17 @@ Result<image::LoadOptions> load_options(const Args& args) {
   if (const auto text = args.last("platform")) {
     ASSIGN_OR_RETURN(options.platform, oci_image::parse_platform(*text));
   }
+  if (options.path != "-") {
+    ImagePlace place = image_place(options.path);
+    options.transport = place.transport;
+    options.path = std::move(place.path);
+    options.only = std::move(place.only);
+  }
   if (const auto word = args.last("transport")) {
-    ASSIGN_OR_RETURN(options.transport, parse_transport(*word));
+    ASSIGN_OR_RETURN(const image::Transport wanted, parse_transport(*word));
+    if (options.transport != image::Transport::kAuto && options.transport != wanted)
+      return Error(Errc::kInvalidArgument, "--transport and the path name different kinds");
+    options.transport = wanted;
   }
   return options;
 }
@@ -315,11 +325,14 @@ const Command& save_command() {
 std::span<const Command> transfer_commands() {
   static const std::array<Command, 10> kCommands = {
       {{.path = "image load",
-        .usage = "[PATH]",
+        .usage = "[PATH[:IMAGE]]",
         .summary = "put images of an archive or a directory into the store",
         .description =
-            "PATH is an OCI layout (directory or tar), an archive of docker save, podman save or skopeo, or an ACI "
-            "(an App Container image), whose dependencies must be in the store; none or - is standard input. "
+            "PATH is an OCI layout (directory or tar), an archive of docker save, podman save or skopeo, a directory "
+            "of skopeo's, or an ACI (an App Container image), whose dependencies must be in the store; none or - is "
+            "standard input. IMAGE is one of several, by name or tag, or by place (@0 is the first); without it all "
+            "are loaded. Containers' words are understood, too: oci:DIR[:IMAGE], oci-archive:FILE[:IMAGE], "
+            "docker-archive:FILE[:IMAGE], dir:DIR. "
             "Archives may be compressed with gzip, zstd, bzip2 or xz. Every digest is checked. An ACI for whose name "
             "keys are trusted (cooper trust) must be signed by one of them.",
         .flags = {kLoadFlags, kPolicyFlags},
@@ -356,7 +369,9 @@ std::span<const Command> transfer_commands() {
             "NAME is registry[:port]/name; without a registry it is one of docker.io. What the store has is not "
             "fetched again. https is spoken, and plain http only with a registry on this machine, one that the "
             "configuration calls insecure, or with --tls-verify=false. Credentials come from --creds, "
-            "--authfile, /etc/cooper/auth.d, and the files of podman login and docker login.",
+            "--authfile, /etc/cooper/auth.d, and the files of podman login and docker login. docker://NAME is NAME; "
+            "oci:DIR[:IMAGE], oci-archive:FILE[:IMAGE], docker-archive:FILE[:IMAGE] and dir:DIR are loaded, as by "
+            "image load.",
         .flags = {kPullFlags, kRegistryFlags, kPolicyFlags},
         .min_args = 1,
         .handler = pull},

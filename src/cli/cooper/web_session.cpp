@@ -52,7 +52,7 @@ Result<std::unique_ptr<fetch::Client>> WebSession::start(const std::string& url,
   if (host != access_.credentials_for) options.credentials.reset();
   // Unencrypted only what was given for this very address.
   const bool in_clear = !options.credentials && split_address(url).value_or({}).first != "https";
-  fetch::Setup setup = session_setup(settings);
+  fetch::Setup setup = session_setup(settings, access_.registry);
   setup.web = true;
   ASSIGN_OR_RETURN(fetch::Endpoint endpoint, fetch::web_endpoint(host, options));
   if (in_clear) endpoint.username = endpoint.password = "";

@@ -39,7 +39,8 @@ struct ImagePlan {
 
 struct PlanOptions {
   oci_image::Platform platform;
-  std::string name;  // see LoadOptions
+  std::string name;       // see LoadOptions
+  std::string only = {};  // as well
 };
 
 // An OCI layout. Every top-level name is one image; of several manifests with one name (or none), and of every index,
@@ -47,6 +48,8 @@ struct PlanOptions {
 Result<std::vector<ImagePlan>> plan_oci_layout(Source& source, const PlanOptions& options);
 // docker-archive: all its images.
 Result<std::vector<ImagePlan>> plan_docker_archive(Source& source, const PlanOptions& options);
+// skopeo's dir: files named by the hexadecimal digits of their digest beside one manifest; it brings no name.
+Result<std::vector<ImagePlan>> plan_skopeo_directory(Source& source, const PlanOptions& options);
 
 // Where documents come from. Their size and digest are checked by who asks.
 enum class DocumentRole { kManifest, kConfiguration };  // a manifest or an index; an image's configuration

@@ -85,9 +85,8 @@ class DirectorySource final : public Source {
 // An OCI layout, or what docker and podman save: known by more than one mark, as a root file system may have files of
 // any name.
 Result<bool> looks_like_image(Source& source);
-// What skopeo makes for "dir:": neither is it a layout, nor can it be read as one.
+// What skopeo makes for "dir:", which has a mark of its own.
 Result<bool> looks_like_skopeo_dir(Source& source);
-Error skopeo_dir_error(const std::string& path);
 
 // An archive whose members lie uncompressed in one seekable file.
 class ArchiveSource final : public Source {

@@ -1,0 +1,61 @@
+#include "cli/cooper/image_place.h"
+
+#include <algorithm>
+#include <array>
+
+#include "cli/cooper/transport_words.h"
+#include "sys/file.h"
+
+namespace cooper::cli {
+namespace {
+
+// What is read and never written.
+constexpr TransportWord kSkopeoWord{"dir", image::Transport::kSkopeoDirectory};
+
+bool is_there(const std::string& path) {
+  return !path.empty() && sys::fstatat(sys::kCwd, path).ok();
+}
+
+struct Kind {
+  image::Transport transport;
+  std::string rest;
+};
+
+std::optional<Kind> kind_of(const std::string& text) {
+  const auto behind = [&](const TransportWord& word) {
+    return text.size() > word.word.size() && text.starts_with(word.word) && text[word.word.size()] == ':';
+  };
+  const auto cut = [&](const TransportWord& word) { return Kind{word.transport, text.substr(word.word.size() + 1)}; };
+  if (behind(kSkopeoWord)) return cut(kSkopeoWord);
+  const auto found = std::ranges::find_if(kTransportWords, behind);
+  return found == kTransportWords.end() ? std::nullopt : std::optional(cut(*found));
+}
+
+ImagePlace split(image::Transport transport, const std::string& text) {
+  ImagePlace place{.transport = transport, .path = text};
+  if (is_there(text)) return place;
+  for (std::size_t colon = text.find(':'); colon != std::string::npos; colon = text.find(':', colon + 1)) {
+    const std::string path = text.substr(0, colon);
+    if (is_there(path)) return {.transport = transport, .path = path, .only = text.substr(colon + 1)};
+  }
+  return place;
+}
+
+}  // namespace
+
+ImagePlace image_place(const std::string& text) {
+  if (text.find(':') == std::string::npos || is_there(text)) return {.path = text};
+  if (const auto kind = kind_of(text)) return split(kind->transport, kind->rest);
+  return split(image::Transport::kAuto, text);
+}
+
+std::optional<ImagePlace> place_not_name(const std::string& text) {
+  const auto kind = kind_of(text);
+  if (!kind) return std::nullopt;
+  ImagePlace place = split(kind->transport, kind->rest);
+  const bool looks_like_path = kind->rest.starts_with('/') || kind->rest.starts_with('.');
+  if (!looks_like_path && !is_there(place.path)) return std::nullopt;
+  return place;
+}
+
+}  // namespace cooper::cli

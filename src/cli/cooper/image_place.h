@@ -1,0 +1,29 @@
+// Where images lie on this machine, in the words of containers' tools: oci:DIR[:IMAGE], oci-archive:FILE[:IMAGE],
+// docker-archive:FILE[:IMAGE], dir:DIR, or a path alone.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "image/store.h"
+
+namespace cooper::cli {
+
+struct ImagePlace {
+  image::Transport transport = image::Transport::kAuto;
+  std::string path;
+  std::string only = {};  // as image::LoadOptions has it
+};
+
+// PATH, PATH:IMAGE or KIND:PATH[:IMAGE]. What is there under the whole text, or behind KIND, is a path, whatever colons
+// it has; else it ends before the first colon behind which nothing of it is.
+ImagePlace image_place(const std::string& text);
+// The same of a text that may as well be an image's name: only with a KIND, and where a path is, or begins with a slash
+// or a dot.
+std::optional<ImagePlace> place_not_name(const std::string& text);
+// For people: the kinds, and what follows them.
+inline constexpr std::string_view kPlaceWords =
+    "oci:DIR[:IMAGE], oci-archive:FILE[:IMAGE], docker-archive:FILE[:IMAGE] or dir:DIR (skopeo's)";
+
+}  // namespace cooper::cli
