@@ -65,7 +65,7 @@ TEST_F(PartialTest, DownloadsKeepWhatTheirServerSaid) {
     auto download = open("https://h/a");
     ASSERT_TRUE(download.ok());
     ASSERT_TRUE(download->note(validator).ok());
-    ASSERT_TRUE(sys::write_all(download->file(), "abc").ok());
+    ASSERT_TRUE(sys::write_all(download->file(), "abcdef").ok());
   };
   leave("");
   EXPECT_TRUE(list_partials(store_)->empty()) << "nobody could go on with it";
@@ -74,7 +74,7 @@ TEST_F(PartialTest, DownloadsKeepWhatTheirServerSaid) {
     auto other = open("https://h/b");
     EXPECT_EQ(other->had_bytes(), 0U);
     auto download = open("https://h/a", true);
-    EXPECT_EQ(download->had_bytes(), 2U);
+    EXPECT_EQ(download->had_bytes(), 5U) << "there is always something to ask for";
     EXPECT_EQ(download->validator(), "\"one\"");
     auto second = open("https://h/a");
     ASSERT_TRUE(second.ok()) << "one of its own while the first is open";
@@ -82,9 +82,10 @@ TEST_F(PartialTest, DownloadsKeepWhatTheirServerSaid) {
   }
   const std::string note = partial_path(codec::digest_of("https://h/a")) + kPartialNote;
   ASSERT_TRUE(io::write_file_atomic(store_, note, "\"one\"\nanother boot\n", 0600).ok());
-  EXPECT_EQ(open("https://h/a")->had_bytes(), 1U);
+  EXPECT_EQ(open("https://h/a", true)->had_bytes(), 0U);
+  leave("\"one\"");
   ASSERT_TRUE(sys::fstatat(store_, note).ok());
-  EXPECT_EQ(*remove_old_partials(store_, kEver, false) > 0, true);
+  ASSERT_TRUE(remove_old_partials(store_, kEver, false).ok());
   EXPECT_FALSE(sys::fstatat(store_, note).ok());
 }
 
