@@ -11,6 +11,7 @@
 #include <condition_variable>
 #include <mutex>
 #include <optional>
+#include <utility>
 
 #include "base/strings.h"
 #include "fetch/spawn.h"
@@ -49,6 +50,9 @@ struct Transfer {
   std::uint64_t received = 0;
   std::uint64_t flushed = 0;
   bool sent = false, drained = false, finished = false;
+  // Of a page that goes into a file: its bytes wait in the pipe until it is known what they belong to.
+  bool waits_for_head = false;
+  std::function<Status(const std::string& validator)> note = {};
   std::optional<Event> last;
   std::optional<Error> error;
   TransferProgress progress;
@@ -95,7 +99,7 @@ struct Client::Impl {
   std::optional<Thread> receiver;  // last: joined before the rest goes
 
   Status launch();
-  std::size_t add(Request request, UniqueFd file);
+  std::size_t add(Request request, UniqueFd file, std::function<Status(const std::string&)> note = {});
   Result<Document> wait(std::size_t number);
   void wake_receiver() const;
 
@@ -105,6 +109,7 @@ struct Client::Impl {
   Status send_one(Transfer& transfer);
   void drain(Transfer& transfer);
   void take_event();
+  Status take_head(Transfer& transfer, const Event& head);
   void settle(Transfer& transfer);
   void fail(Transfer& transfer, Error error);
   void break_all(const Error& error);
@@ -145,12 +150,14 @@ void Client::Impl::wake_receiver() const {
   (void)!::write(wake.get(), &one, sizeof one);
 }
 
-std::size_t Client::Impl::add(Request request, UniqueFd file) {
+std::size_t Client::Impl::add(Request request, UniqueFd file, std::function<Status(const std::string&)> note) {
   auto transfer = std::make_unique<Transfer>();
+  transfer->note = std::move(note);
   transfer->progress = {.digest = request.reference, .total_bytes = request.bytes};
   if (request.kind == Request::Kind::kPage) transfer->progress = {.digest = name_in(request.reference)};
   transfer->received = transfer->flushed = request.had_bytes;
   transfer->progress.had_bytes = transfer->progress.done_bytes = request.had_bytes;
+  transfer->waits_for_head = request.kind == Request::Kind::kPage && file.valid();
   transfer->request = std::move(request);
   transfer->file = std::move(file);
   const std::lock_guard guard(mutex);
@@ -305,6 +312,17 @@ Error Client::Impl::end_of_program() {
   return Error(Errc::kSystem, "cooper-fetch " + how).with_hint("try again");
 }
 
+// What comes goes on with what is there, or begins anew.
+Status Client::Impl::take_head(Transfer& transfer, const Event& head) {
+  if (head.restart) {
+    RETURN_IF_ERROR(sys::ftruncate(transfer.file, 0));
+    transfer.received = transfer.flushed = transfer.progress.had_bytes = 0;
+  }
+  if (head.bytes != transfer.received)
+    return Error(Errc::kCorrupt, "cooper-fetch begins with other bytes than it says");
+  return transfer.note ? transfer.note(head.validator) : Status();
+}
+
 void Client::Impl::take_event() {
   auto message = sys::recv_message(socket, kMaxMessageBytes);
   if (!message.ok() || message->eof) {
@@ -326,6 +344,9 @@ void Client::Impl::take_event() {
       transfer.progress.done_bytes = std::min(event->bytes, transfer.request.bytes);
       if (transfer.request.kind == Request::Kind::kPage)
         transfer.progress.total_bytes = std::min(event->total, transfer.request.bytes);
+      if (!std::exchange(transfer.waits_for_head, false)) return;
+      if (Status taken = take_head(transfer, *event); !taken.ok())
+        return fail(transfer, std::move(taken).error().with("keep " + transfer.request.reference));
       return;
     case Event::Kind::kRetry:
       transfer.progress.state = TransferProgress::State::kPausing;
@@ -339,6 +360,7 @@ void Client::Impl::take_event() {
       return fail(transfer, std::move(error));
     }
     case Event::Kind::kDone:
+      transfer.waits_for_head = false;
       transfer.last = std::move(*event);
       return settle(transfer);
   }
@@ -370,7 +392,7 @@ bool Client::Impl::receive_once() {
     // A broken one is only there to be told to stop.
     fds.push_back({broken ? -1 : socket.get(), POLLIN, 0});
     for (const auto& transfer : transfers) {
-      if (!transfer->pipe.valid()) continue;
+      if (!transfer->pipe.valid() || transfer->waits_for_head) continue;
       active.push_back(transfer.get());
       fds.push_back({transfer->pipe.get(), POLLIN, 0});
     }
@@ -509,8 +531,13 @@ Result<Client::Document> Client::page(const std::string& url, std::uint64_t max_
       {.kind = Request::Kind::kPage, .reference = url, .bytes = max_bytes, .if_changed = if_changed}, UniqueFd()));
 }
 
-std::size_t Client::begin_page(const std::string& url, std::uint64_t max_bytes, UniqueFd file) {
-  return impl_->add({.kind = Request::Kind::kPage, .reference = url, .bytes = max_bytes}, std::move(file));
+std::size_t Client::begin_page(const std::string& url, std::uint64_t max_bytes, UniqueFd file, Resumption from) {
+  return impl_->add({.kind = Request::Kind::kPage,
+                     .reference = url,
+                     .bytes = max_bytes,
+                     .had_bytes = from.had_bytes,
+                     .validator = std::move(from.validator)},
+                    std::move(file), std::move(from.note));
 }
 
 Result<Client::Document> Client::wait_page(std::size_t transfer) {

@@ -40,6 +40,15 @@ struct ClientOptions {
   std::function<void(std::span<const TransferProgress>)> progress = {};
 };
 
+// What an earlier fetch of a file of the web has left of it.
+struct Resumption {
+  std::uint64_t had_bytes = 0;
+  std::string validator = {};  // as `note` was told it then
+  // Called by the client's thread before anything is written: what the rest of the file can be asked for by, if that
+  // becomes necessary; empty: nothing.
+  std::function<Status(const std::string& validator)> note = {};
+};
+
 class Client {
  public:
   static Result<std::unique_ptr<Client>> start(ClientOptions options);
@@ -88,8 +97,10 @@ class Client {
   // Of a setup for the web. A small file by its address; blocks. One that has the ETag `if_changed` still does not
   // come.
   Result<Document> page(const std::string& url, std::uint64_t max_bytes, const std::string& if_changed = {});
-  // Begins to write one to `file`, which must be empty; then blocks until all of it is there, and tells all but bytes.
-  std::size_t begin_page(const std::string& url, std::uint64_t max_bytes, UniqueFd file);
+  // Begins to write one to `file`, which is open for writing at its end and holds what `from` says, or nothing; when
+  // that is not of the same file any more it is taken away first. Then blocks until all of it is there, and tells all
+  // but bytes.
+  std::size_t begin_page(const std::string& url, std::uint64_t max_bytes, UniqueFd file, Resumption from = {});
   Result<Document> wait_page(std::size_t transfer);
   // Errc::kCancelled when the caller's descriptor says so; for work that reads no transfer.
   Status check_cancelled() const;

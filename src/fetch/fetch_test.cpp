@@ -170,6 +170,27 @@ TEST(ProtocolTest, EventsOfAPush) {
   EXPECT_EQ(*parse_event(print(progress)), progress);
 }
 
+TEST(ProtocolTest, WhatTheRestOfAPageIsAskedForBy) {
+  for (const char* good : {"\"a\"", "\"\"", "Sun, 06 Nov 1994 08:49:37 GMT"}) EXPECT_TRUE(is_validator(good)) << good;
+  for (const char* bad :
+       {"", "a", "W/\"a\"", "\"a", "Sun, 06 Nov 1994 08:49:37 CET", "Sun, 06 Nov 1994 08:49\r\nX GMT"})
+    EXPECT_FALSE(is_validator(bad)) << bad;
+  Request request{
+      .kind = Request::Kind::kPage, .reference = "https://h/a", .bytes = 9, .had_bytes = 8, .validator = "\"a\""};
+  EXPECT_EQ(*parse_request(print(request)), request);
+  request.validator = "";
+  EXPECT_FALSE(parse_request(print(request)).ok());
+  request.validator = "\"a\"";
+  request.had_bytes = 9;
+  EXPECT_FALSE(parse_request(print(request)).ok());
+  request.had_bytes = 0;
+  EXPECT_FALSE(parse_request(print(request)).ok());
+  Event event{.kind = Event::Kind::kProgress, .bytes = 8, .total = 9, .validator = "\"a\"", .restart = true};
+  EXPECT_EQ(*parse_event(print(event)), event);
+  event.validator = "a\r\nb";
+  EXPECT_FALSE(parse_event(print(event)).ok());
+}
+
 TEST(ProtocolTest, PagesOfTheWeb) {
   const fetch::Setup setup{.endpoints = {{.host = "h", .repository = ""}}, .web = true};
   EXPECT_EQ(*parse_setup(print(setup)), setup);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cctype>
 
 #include "base/chars.h"
 #include "base/ids.h"
@@ -232,6 +233,14 @@ bool is_etag(std::string_view text) {
   return std::ranges::all_of(text.substr(1, text.size() - 2), [](char c) { return c > ' ' && c < '\x7f' && c != '"'; });
 }
 
+bool is_validator(std::string_view text) {
+  constexpr std::size_t kDateBytes = std::string_view("Sun, 06 Nov 1994 08:49:37 GMT").size();
+  if (text.starts_with('"')) return is_etag(text);
+  return text.size() == kDateBytes && text.ends_with(" GMT") && std::ranges::all_of(text, [](unsigned char c) {
+           return std::isalnum(c) != 0 || c == ' ' || c == ',' || c == ':';
+         });
+}
+
 std::string print(const Request& request) {
   Writer out;
   out.begin_object()
@@ -243,6 +252,7 @@ std::string print(const Request& request) {
   if (!request.from.empty()) out.field("from", request.from);
   if (!request.if_changed.empty()) out.field("if_changed", request.if_changed);
   if (request.had_bytes != 0) out.field("had_bytes", request.had_bytes);
+  if (!request.validator.empty()) out.field("validator", request.validator);
   if (request.number != 0) out.field("number", request.number);
   out.end_object();
   return out.take();
@@ -265,8 +275,12 @@ Result<Request> parse_request(std::string text) {
   if (!out.if_changed.empty() && (out.kind != Request::Kind::kPage || !is_etag(out.if_changed)))
     return root.error("bad ETag " + quoted(out.if_changed));
   RETURN_IF_ERROR(root.read("had_bytes", out.had_bytes));
-  if (out.had_bytes != 0 && (out.kind != Request::Kind::kBlob || out.had_bytes >= out.bytes))
+  const bool page = out.kind == Request::Kind::kPage;
+  if (out.had_bytes != 0 && ((out.kind != Request::Kind::kBlob && !page) || out.had_bytes >= out.bytes))
     return root.error("bad number of bytes that are there");
+  RETURN_IF_ERROR(root.read("validator", out.validator));
+  if (page && out.had_bytes != 0 ? !is_validator(out.validator) : !out.validator.empty())
+    return root.error("bad validator " + quoted(out.validator));
   RETURN_IF_ERROR(root.read("number", out.number));
   if ((out.number != 0) != (out.kind == Request::Kind::kSignature)) return root.error("bad number");
   const bool tag = out.kind == Request::Kind::kManifest || out.kind == Request::Kind::kSendManifest ||
@@ -287,6 +301,8 @@ std::string print(const Event& event) {
   out.begin_object().field("id", event.id).field("kind", word_of(kEventKinds, event.kind));
   if (event.kind == Event::Kind::kProgress) {
     out.field("bytes", event.bytes).field("total", event.total);
+    if (!event.validator.empty()) out.field("validator", event.validator);
+    if (event.restart) out.field("restart", true);
   } else if (event.kind == Event::Kind::kDone) {
     out.field("bytes", event.bytes)
         .field("present", event.present)
@@ -315,6 +331,9 @@ Result<Event> parse_event(std::string text) {
   ASSIGN_OR_RETURN(out.kind, kind_of(kEventKinds, root));
   RETURN_IF_ERROR(root.read("bytes", out.bytes));
   RETURN_IF_ERROR(root.read("total", out.total));
+  RETURN_IF_ERROR(root.read("validator", out.validator));
+  if (!out.validator.empty() && !is_validator(out.validator)) return root.error("bad validator");
+  RETURN_IF_ERROR(root.read("restart", out.restart));
   RETURN_IF_ERROR(root.read("present", out.present));
   RETURN_IF_ERROR(root.read("wait_ms", out.wait_ms));
   RETURN_IF_ERROR(root.read("etag", out.etag));

@@ -96,11 +96,12 @@ struct Request {
   std::string reference;
   // Its size; of a manifest or a signature that is fetched, or a page: the largest that is taken.
   std::uint64_t bytes = 0;
-  std::uint64_t had_bytes = 0;  // of a blob: so many of its first bytes are not wanted any more
+  std::uint64_t had_bytes = 0;  // of a blob or a page: so many of its first bytes are not wanted any more
   std::uint32_t number = 0;     // of a signature: from 1
   std::string media_type = {};  // of a manifest that is sent
   std::string from = {};        // of a blob that is sent: a repository of the registry that may have it; empty: unknown
   std::string if_changed = {};  // of a page: its ETag as it was; nothing comes of one that has it still
+  std::string validator = {};   // of a page of which bytes are there: what the server said of it when they came
   bool operator==(const Request&) const = default;
 };
 
@@ -117,7 +118,11 @@ struct Event {
   Kind kind = Kind::kDone;
   // done: how many went through the pipe, with those a request did not want, or to the registry; progress: so far
   std::uint64_t bytes = 0;
-  std::uint64_t total = 0;  // progress, of a page: its size
+  std::uint64_t total = 0;  // progress, of a page: its size; 0: unknown
+  // progress, of a page, once before the first of its bytes: what the rest of it can be asked for by; empty: nothing
+  std::string validator = {};
+  // progress, of a page: the bytes that were there are not of it (any more), all of it comes
+  bool restart = false;
   // done, of a push: the registry has it without them; of a signature: there is one; of a page: it is as it was
   bool present = false;
   std::string etag = {};        // done, of a page; empty: it has none
@@ -137,6 +142,9 @@ Result<Event> parse_event(std::string text);
 
 // A validator of HTTP: a quoted word, with W/ before it when it is a weak one; at most 512 bytes of it.
 bool is_etag(std::string_view text);
+
+// What can be asked by for the rest of a file: a strong ETag, or a date of HTTP.
+bool is_validator(std::string_view text);
 
 // Printable, and at most `max_bytes` of it.
 std::string for_people(std::string_view text, std::size_t max_bytes);

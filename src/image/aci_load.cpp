@@ -122,6 +122,8 @@ class AciLoader {
   Status check_circle(const appc::Dependency& dependency) const;
   Result<std::optional<Image>> lookup(const appc::Dependency& dependency) const;
   Result<Image> resolve(const appc::Dependency& dependency) const;
+  Error missing(const appc::Dependency& dependency, bool supplied) const;
+  Status check_stored_size(const appc::Dependency& dependency, const Image& image) const;
   Result<std::optional<Image>> known(const Digest& id, const std::vector<Image>& dependencies) const;
   Status add_dependency(const Image& image, const PathFilter& filter);
   Status add_stored(const Image& image, const PinnedLayer& layer, const PathFilter& filter);
@@ -209,21 +211,45 @@ Result<std::optional<Image>> AciLoader::lookup(const appc::Dependency& dependenc
   return std::optional<Image>();
 }
 
+Error AciLoader::missing(const appc::Dependency& dependency, bool supplied) const {
+  if (supplied && !dependency.image_id.empty()) {
+    const auto other =
+        find_aci(Records(store_), dependency.image_name, dependency.labels, platform_of(manifest_.labels));
+    if (other.ok() && *other)
+      return Error(Errc::kCorrupt, "needs image " + shown(dependency) + ", and what came under that name is sha512-" +
+                                       std::string((*other)->id.hex()))
+          .with_hint("ask whoever publishes it, or load the one that is meant: cooper image load FILE.aci");
+  }
+  return Error(Errc::kNotFound, "needs image " + shown(dependency) + ", which is not in the store")
+      .with_hint("load that one first: cooper image load FILE.aci");
+}
+
+// Of what is here only the archive's size is known: a smaller one may be that of the file it came in, compressed.
+Status AciLoader::check_stored_size(const appc::Dependency& dependency, const Image& image) const {
+  if (!dependency.size_bytes) return {};
+  const auto info = sys::fstatat(store_, blob_path(image.id));
+  if (!info.ok() || *dependency.size_bytes <= static_cast<std::uint64_t>(info->st_size)) return {};
+  return Error(Errc::kCorrupt, "image " + shown(dependency) + " has " + std::to_string(info->st_size) +
+                                   " bytes, and what needs it says that it has " +
+                                   std::to_string(*dependency.size_bytes));
+}
+
 Result<Image> AciLoader::resolve(const appc::Dependency& dependency) const {
   ASSIGN_OR_RETURN(auto found, lookup(dependency));
+  bool supplied = false;
   // What is there under an id is made of other bytes: no circle.
   if (!found || dependency.image_id.empty()) RETURN_IF_ERROR(check_circle(dependency));
   if (!found && options_.supply) {
     std::vector<appc::ImageName> needed_by = options_.needed_by;
     needed_by.push_back({manifest_.name, manifest_.labels});
-    ASSIGN_OR_RETURN(const bool supplied, options_.supply(dependency, needed_by));
+    ASSIGN_OR_RETURN(supplied, options_.supply(dependency, needed_by));
     if (supplied) {
       ASSIGN_OR_RETURN(found, lookup(dependency));
     }
   }
-  if (found) return std::move(*found);
-  return Error(Errc::kNotFound, "needs image " + shown(dependency) + ", which is not in the store")
-      .with_hint("load that one first: cooper image load FILE.aci");
+  if (!found) return missing(dependency, supplied);
+  if (!supplied) RETURN_IF_ERROR(check_stored_size(dependency, *found));
+  return std::move(*found);
 }
 
 // The same image, made of the same layers, with all its bytes.

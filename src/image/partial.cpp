@@ -98,6 +98,7 @@ Status for_each_partial(BorrowedFd store, F found) {
   if (!dir.ok()) return std::move(dir).error();
   ASSIGN_OR_RETURN(const auto names, sys::list_directory(*dir));
   for (const std::string& name : names) {
+    if (name.ends_with(kPartialNote)) continue;
     const auto file = sys::openat(*dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
     if (!file.ok()) continue;
     ASSIGN_OR_RETURN(const bool locked, try_lock(*file));
@@ -108,6 +109,18 @@ Status for_each_partial(BorrowedFd store, F found) {
     RETURN_IF_ERROR(found(dir->borrow(), name, KeptPartial{bytes, !locked, changed_unix_ms(info)}));
   }
   return {};
+}
+
+// Of what is gone. Of what another process has just made nothing has come yet that could be gone on with.
+void remove_lone_notes(BorrowedFd store) {
+  const auto dir = sys::openat(store, kPartialDir, O_RDONLY | O_DIRECTORY);
+  if (!dir.ok()) return;
+  const auto names = sys::list_directory(*dir);
+  for (const std::string& name : names.ok() ? *names : std::vector<std::string>()) {
+    if (!name.ends_with(kPartialNote)) continue;
+    const std::string partial = name.substr(0, name.size() - std::string_view(kPartialNote).size());
+    if (!sys::fstatat(*dir, partial).ok()) (void)!sys::unlinkat(*dir, name).ok();
+  }
 }
 
 }  // namespace
@@ -129,6 +142,7 @@ Result<std::uint64_t> remove_old_partials(BorrowedFd store, std::int64_t before_
     return dry_run ? ok_status() : sys::unlinkat(dir, name);
   };
   RETURN_IF_ERROR(for_each_partial(store, remove));
+  if (!dry_run) remove_lone_notes(store);
   return freed;
 }
 

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "image/download.h"
 #include "image/internal/paths.h"
 #include "image/internal/staging.h"
 #include "image/internal/test_fixture.h"
@@ -54,6 +55,38 @@ TEST_F(PartialTest, OneAtATime) {
   EXPECT_FALSE(open());
   copy.reset();
   EXPECT_TRUE(open());
+}
+
+TEST_F(PartialTest, DownloadsKeepWhatTheirServerSaid) {
+  const auto open = [&](const char* key, bool of_this_boot = false) {
+    return Download::open(store_, key, 100, of_this_boot);
+  };
+  const auto leave = [&](const char* validator) {
+    auto download = open("https://h/a");
+    ASSERT_TRUE(download.ok());
+    ASSERT_TRUE(download->note(validator).ok());
+    ASSERT_TRUE(sys::write_all(download->file(), "abcdef").ok());
+  };
+  leave("");
+  EXPECT_TRUE(list_partials(store_)->empty()) << "nobody could go on with it";
+  leave("\"one\"");
+  {
+    auto other = open("https://h/b");
+    EXPECT_EQ(other->had_bytes(), 0U);
+    auto download = open("https://h/a", true);
+    EXPECT_EQ(download->had_bytes(), 5U) << "there is always something to ask for";
+    EXPECT_EQ(download->validator(), "\"one\"");
+    auto second = open("https://h/a");
+    ASSERT_TRUE(second.ok()) << "one of its own while the first is open";
+    EXPECT_EQ(second->had_bytes(), 0U);
+  }
+  const std::string note = partial_path(codec::digest_of("https://h/a")) + kPartialNote;
+  ASSERT_TRUE(io::write_file_atomic(store_, note, "\"one\"\nanother boot\n", 0600).ok());
+  EXPECT_EQ(open("https://h/a", true)->had_bytes(), 0U);
+  leave("\"one\"");
+  ASSERT_TRUE(sys::fstatat(store_, note).ok());
+  ASSERT_TRUE(remove_old_partials(store_, kEver, false).ok());
+  EXPECT_FALSE(sys::fstatat(store_, note).ok());
 }
 
 TEST_F(PartialTest, EmptyOnesAreNotLeft) {

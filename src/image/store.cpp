@@ -156,6 +156,10 @@ Status Store::remember(const Origin& origin) {
   return write_origin(impl_->fd, origin);
 }
 
+Result<Download> Store::download(const std::string& key, std::uint64_t max_bytes, bool of_this_boot) const {
+  return Download::open(impl_->fd, key, max_bytes, of_this_boot);
+}
+
 Result<PushResult> Store::push(const PushOptions& options, const StartFetch& start) const {
   const log::Stopwatch pushing;
   auto pushed = push_image(impl_->fd, options, start);

@@ -27,6 +27,7 @@
 #include "base/fd.h"
 #include "base/ids.h"
 #include "fetch/client.h"
+#include "image/download.h"
 #include "image/progress.h"
 #include "io/filesystem_image.h"
 #include "spec/appc/names.h"
@@ -206,6 +207,8 @@ class Store {
   // What came from an address, as long as the image is here whole. The last word of an address counts.
   Result<std::optional<Origin>> origin(const std::string& address) const;
   Status remember(const Origin& origin);
+  // A file that something of the web is fetched into, with what an interrupted fetch has left.
+  Result<Download> download(const std::string& key, std::uint64_t max_bytes, bool of_this_boot) const;
   // To a registry: what it lacks of the image's blobs, and then the manifest as it is stored. A blob whose digest is
   // wrong is not sent, and no manifest after it. Blobs that are removed meanwhile are sent all the same.
   Result<PushResult> push(const PushOptions& options, const StartFetch& start) const;

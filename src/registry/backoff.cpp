@@ -18,16 +18,21 @@ constexpr unsigned kMaxTotal = fetch::kMaxAttempts;
 
 }  // namespace
 
-std::optional<std::uint64_t> parse_retry_after(std::string_view text, std::int64_t now_unix_s) {
-  text = trim(text);
-  if (const auto seconds = parse_number<std::uint64_t>(text)) return seconds;
+std::optional<std::int64_t> parse_http_date(std::string_view text) {
   const std::string copy(text);
   std::tm parts{};
   // RFC 9110, 5.6.7: the preferred form; the program runs in the C locale.
   const char* const end = ::strptime(copy.c_str(), "%a, %d %b %Y %H:%M:%S GMT", &parts);
   if (end == nullptr || *end != '\0') return std::nullopt;
-  const std::int64_t then = ::timegm(&parts);
-  return static_cast<std::uint64_t>(std::max<std::int64_t>(then - now_unix_s, 0));
+  return ::timegm(&parts);
+}
+
+std::optional<std::uint64_t> parse_retry_after(std::string_view text, std::int64_t now_unix_s) {
+  text = trim(text);
+  if (const auto seconds = parse_number<std::uint64_t>(text)) return seconds;
+  const auto then = parse_http_date(text);
+  if (!then) return std::nullopt;
+  return static_cast<std::uint64_t>(std::max<std::int64_t>(*then - now_unix_s, 0));
 }
 
 std::uint64_t parse_max_age(std::string_view cache_control) {

@@ -7,6 +7,9 @@
 
 namespace cooper::registry {
 
+// A date of HTTP in the form that RFC 9110 prefers, as Unix seconds.
+std::optional<std::int64_t> parse_http_date(std::string_view text);
+
 // Seconds from `now_unix_s` on that a Retry-After header asks for: a number, or a date of HTTP (0 when it has passed).
 std::optional<std::uint64_t> parse_retry_after(std::string_view text, std::int64_t now_unix_s);
 

@@ -19,37 +19,67 @@ using fetch::Event;
 constexpr long kAccepted = 202;
 constexpr long kPartial = 206;
 constexpr long kNotModified = 304;
+constexpr long kNotSatisfiable = 416;
+// A date says nothing of what is written in the second it names; whose clock it is of nobody knows.
+constexpr std::int64_t kStrongDateAgeS = 60;
+
+// What If-Range takes and the rest of a file can be joined by, RFC 9110 8.8: a weak ETag promises nothing about bytes.
+std::string validator_of(const HttpHead& head) {
+  const std::string tag = head.header("etag");
+  if (tag.starts_with('"')) return fetch::is_etag(tag) ? tag : std::string();
+  const std::string modified = head.header("last-modified");
+  const auto then = parse_http_date(modified);
+  const auto now = parse_http_date(head.header("date"));
+  return then && now && *now - *then >= kStrongDateAgeS && fetch::is_validator(modified) ? modified : std::string();
+}
 
 // Bytes as they come, from whatever connection. What was received before a connection broke is kept, if the server can
-// tell that the rest belongs to it.
+// tell that the rest belongs to it; so is what an earlier fetch has left, and otherwise all comes again.
 class PageSink final : public BodySink {
  public:
-  PageSink(std::uint64_t max_bytes, BorrowedFd pipe, std::function<void(std::uint64_t)> total)
-      : max_bytes_(max_bytes), pipe_(pipe), total_(std::move(total)) {}
+  // `begun`: an answer begins, `restart` says with what was there already.
+  struct Begun {
+    std::uint64_t bytes;
+    std::uint64_t total;
+    bool restart;
+  };
+  PageSink(const fetch::Request& request, BorrowedFd pipe, std::function<void(const Begun&)> begun)
+      : max_bytes_(request.bytes),
+        pipe_(pipe),
+        begun_(std::move(begun)),
+        validator_(request.validator),
+        had_(request.had_bytes),
+        received_(request.had_bytes) {}
 
   Status begin(const HttpHead& head) override {
     skip_ = 0;
     // Rkt's servers say so of a signature that is made while the image is fetched.
     if (head.status == kAccepted) return Error(Errc::kBusy, "is not there yet: the server answers 202 Accepted");
     const std::string validator = validator_of(head);
-    if (received_ != 0) {
+    bool restart = false;
+    if (had_ != 0 && (head.status != kPartial || !goes_on(head, validator))) {
+      if (head.status == kPartial) return Error(Errc::kCorrupt, "the server answers with a part of something else");
+      restart = true;
+      received_ = 0;
+    } else if (received_ != 0) {
       if (validator.empty() || validator != validator_)
         return Error(Errc::kCorrupt, "was changed while it was fetched").with_hint("try again");
       if (head.status != kPartial) {
         skip_ = received_;
-      } else if (!head.header("content-range").starts_with("bytes " + std::to_string(received_) + "-")) {
+      } else if (!goes_on(head, validator)) {
         return Error(Errc::kCorrupt, "the server answers with another part than it was asked for");
       }
     } else if (head.status == kPartial) {
       return Error(Errc::kCorrupt, "the server answers with a part, and was asked for all");
     }
     validator_ = validator;
-    const auto length = parse_number<std::uint64_t>(head.header("content-length"));
-    if (!length) return {};
-    const std::uint64_t whole = head.status == kPartial ? received_ + *length : *length;
-    if (whole > max_bytes_ || whole < received_) return too_large();
-    total_(whole);
-    expected_ = whole;
+    if (const auto length = parse_number<std::uint64_t>(head.header("content-length"))) {
+      const std::uint64_t whole = head.status == kPartial ? received_ + *length : *length;
+      if (whole > max_bytes_ || whole < received_) return too_large();
+      expected_ = whole;
+    }
+    had_ = 0;
+    begun_({received_, expected_.value_or(0), restart});
     return {};
   }
   Status write(std::string_view bytes) override {
@@ -69,21 +99,30 @@ class PageSink final : public BodySink {
   // What the rest of it must agree with; empty: nothing, there is no rest to ask for.
   const std::string& validator() const { return validator_; }
   bool made_progress() { return std::exchange(progress_, false); }
+  // Nothing has come yet that is joined to what was there, and the server has another part of it than was asked for:
+  // the next answer is all of it, if true.
+  bool give_up_what_was_there() {
+    if (had_ == 0) return false;
+    asks_for_all_ = true;
+    return true;
+  }
+  std::uint64_t from_byte() const { return asks_for_all_ && had_ != 0 ? 0 : received_; }
 
  private:
-  // As If-Range takes it: a weak one promises nothing about bytes.
-  static std::string validator_of(const HttpHead& head) {
-    const std::string tag = head.header("etag");
-    return tag.starts_with('"') ? tag : head.header("last-modified");
+  bool goes_on(const HttpHead& head, const std::string& validator) const {
+    return validator == validator_ &&
+           head.header("content-range").starts_with("bytes " + std::to_string(received_) + "-");
   }
   Error too_large() const { return {Errc::kLimit, "is larger than " + format_bytes(max_bytes_)}; }
 
   std::uint64_t max_bytes_;
   BorrowedFd pipe_;
-  std::function<void(std::uint64_t)> total_;
+  std::function<void(const Begun&)> begun_;
   std::string validator_;
   std::optional<std::uint64_t> expected_;
-  std::uint64_t received_ = 0;
+  std::uint64_t had_;  // of an earlier fetch, until an answer says whether it is of the same file
+  std::uint64_t received_;
+  bool asks_for_all_ = false;
   std::uint64_t skip_ = 0;
   bool progress_ = false;
 };
@@ -145,9 +184,14 @@ class Page {
        const Report& report)
       : endpoint_(endpoint),
         request_(request),
-        sink_(request.bytes, pipe,
-              [&](std::uint64_t total) {
-                report({.id = request.id, .kind = Event::Kind::kProgress, .bytes = sink_.received(), .total = total});
+        sink_(request, pipe,
+              [&](const PageSink::Begun& begun) {
+                report({.id = request.id,
+                        .kind = Event::Kind::kProgress,
+                        .bytes = begun.bytes,
+                        .total = begun.total,
+                        .validator = sink_.validator(),
+                        .restart = begun.restart});
               }),
         attempts_(setup, request.id, report) {}
 
@@ -176,8 +220,8 @@ HttpRequest Page::next_request(const Url& url) const {
   }
   if (sink_.received() == 0 && !request_.if_changed.empty())
     out.headers.push_back("If-None-Match: " + request_.if_changed);
-  if (sink_.received() != 0) {
-    out.from_byte = sink_.received();
+  if (sink_.from_byte() != 0) {
+    out.from_byte = sink_.from_byte();
     out.headers.push_back("If-Range: " + sink_.validator());
   }
   return out;
@@ -195,7 +239,7 @@ Status Page::after(const HttpResult& result) {
   if (sink_.received() != 0 && sink_.validator().empty()) {
     return of_trouble(endpoint_, result)
         .with_hint(
-            "the server gives neither ETag nor Last-Modified, so it cannot be taken up: "
+            "the server gives no strong ETag and no date that is old enough, so it cannot be taken up: "
             "try again");
   }
   return attempts_.wait(fetch::for_people(result.message, 500), {}, of_trouble(endpoint_, result));
@@ -221,8 +265,11 @@ Result<Event> Page::run(HttpClient& client) {
   }
   while (true) {
     HttpResult result = client.run(next_request(url), sink_);
-    if (result.trouble == Trouble::kSink) return std::move(result.sink).error();
     const bool answered = result.trouble == Trouble::kNone;
+    const bool another_part = (result.trouble == Trouble::kSink && result.head.status == kPartial) ||
+                              (answered && result.head.status == kNotSatisfiable);
+    if (another_part && sink_.from_byte() != 0 && sink_.give_up_what_was_there()) continue;
+    if (result.trouble == Trouble::kSink) return std::move(result.sink).error();
     if (answered && result.head.status == kNotModified && sink_.received() == 0 && !request_.if_changed.empty())
       return done(result.head, true);
     if (answered && result.head.status >= 200 && result.head.status < 300) {

@@ -161,6 +161,12 @@ TEST(BackoffTest, RetryAfter) {
   EXPECT_EQ(parse_retry_after("-1", 0), std::nullopt);
 }
 
+TEST(BackoffTest, DatesOfHttp) {
+  EXPECT_EQ(parse_http_date("Sun, 06 Nov 1994 08:49:37 GMT"), 784111777);
+  for (const char* bad : {"", "Sun, 06 Nov 1994 08:49:37", "Sunday, 06-Nov-94 08:49:37 GMT", "784111777"})
+    EXPECT_EQ(parse_http_date(bad), std::nullopt) << bad;
+}
+
 TEST(BackoffTest, MaxAge) {
   EXPECT_EQ(parse_max_age(""), 0U);
   EXPECT_EQ(parse_max_age("max-age=60"), 60U);

@@ -110,6 +110,25 @@ def test_user_and_volume(cooper, files):
     assert "not in the image's /etc/passwd" in cooper("run", "--rm", "--user", "nix", files / "image.sqfs", "true").check(125).err
 
 
+def test_mounts_of_apptainer(cooper, files, tmp_path):
+    """What Apptainer shows of the host by itself is not there: /tmp, the home, the caller's directory, users; /proc and /sys are the container's. Its words show it."""
+    home = tmp_path / "me"
+    home.mkdir()
+    (home / "mark").write_text("of the host\n")
+    passwd = (files / "tree/etc/passwd").read_text()
+    script = (f"ls {tmp_path}; ls -A /tmp; pwd; echo $HOME; echo $MARK; echo $$; ls /proc | grep -c '^[0-9]'; touch /sys/x; "
+              "grep -c 'host-only-name' /etc/hosts; cat /etc/passwd")  # fmt: skip
+    environ = {"MARK": "of the caller", "HOME": str(home)}
+    out = cooper("run", "--rm", files / "image.sif", "sh", "-c", script, cwd=home, env=environ)
+    assert out.lines[:3] == ["/", "/root", ""] and out.out.endswith(passwd) and int(out.lines[4]) < 9, out
+    assert "No such file" in out.err and "Read-only file system" in out.err
+    binds = ("--bind", f"{home}:/data:ro,{tmp_path}", "--home", f"{home}:/home/me", "--pwd", "/data", "--contain", "--cleanenv", "--env", "MARK=x")
+    script = f"pwd; cat mark {home}/mark $HOME/mark; echo $HOME $MARK; touch /data/x; touch /home/me/new"
+    out = cooper("run", "--rm", *binds, "--mount", f"type=bind,source={home},destination=/m,ro", files / "image.sif", "sh", "-c", script + "; cat /m/mark")
+    assert out.lines == ["/data", *["of the host"] * 3, "/home/me x", "of the host"] and "Read-only" in out.err, out
+    assert (home / "new").exists() and not (home / "x").exists()
+
+
 def test_two_at_once(cooper, files):
     """Two containers of one file write apart."""
     with cooper.running("a", image=files / "image.sif"), cooper.running("b", image=files / "image.sif"):

@@ -14,6 +14,7 @@
 #include "codec/stream.h"
 #include "fetch/protocol.h"
 #include "io/file.h"
+#include "log/log.h"
 #include "spec/appc/discovery.h"
 #include "spec/appc/image_paths.h"
 #include "spec/appc/parse.h"
@@ -23,9 +24,6 @@
 
 namespace cooper::cli {
 namespace {
-
-// Larger images are refused.
-constexpr std::uint64_t kMaxImageBytes = std::uint64_t{64} << 30;
 
 bool is_address(std::string_view word) {
   return word.starts_with("https://") || word.starts_with("http://");
@@ -285,12 +283,48 @@ Result<std::optional<image::Origin>> unchanged_origin(const Context& context, We
   return origin;
 }
 
-Result<UniqueFd> get_file(const Context& context, WebSession& web, const AciRequest& request, const std::string& place,
-                          WebSession::Note& note) {
-  ASSIGN_OR_RETURN(UniqueFd file, spool(context));
+// What came is right as far as anybody knows.
+bool is_worth_keeping(Errc code) {
+  return code != Errc::kCorrupt && code != Errc::kNoSpace && code != Errc::kLimit;
+}
+
+struct Got {
+  UniqueFd file;
+  WebSession::Note note = {};
+  bool resumed = false;  // its beginning is what an earlier fetch has left
+};
+
+// What an interrupted fetch of the address has left is gone on with. Who asks for TLS goes on with nothing that came
+// without it.
+Result<Got> get_address(WebSession& web, const AciRequest& request, const std::string& address) {
+  const std::string key = address + (is_over_tls(request) ? "" : " of anybody");
+  ASSIGN_OR_RETURN(image::Download download, request.store->download(key, request.max_bytes, request.insecure.image));
+  const std::string before = download.validator();
+  Got out;
+  auto note =
+      web.file(address, request.max_bytes, download.file(), over_of(request.insecure.http),
+               {.had_bytes = download.had_bytes(), .validator = before, .note = [&](const std::string& validator) {
+                  return download.note(validator);
+                }});
+  if (!note.ok()) {
+    if (!is_worth_keeping(note.error().code())) download.remove();
+    return std::move(note).error();
+  }
+  out.note = std::move(*note);
+  out.resumed = !before.empty() && download.validator() == before;
+  ASSIGN_OR_RETURN(out.file, sys::dup_cloexec(download.file()));
+  // Whatever becomes of it: nothing is kept of what is refused.
+  download.remove();
+  return out;
+}
+
+Result<Got> get_file(const Context& context, WebSession& web, const AciRequest& request, const std::string& place) {
+  if (is_address(place) && request.store != nullptr) return get_address(web, request, place);
+  Got out;
+  ASSIGN_OR_RETURN(out.file, spool(context));
   if (is_address(place)) {
-    ASSIGN_OR_RETURN(note, web.file(place, kMaxImageBytes, file, over_of(request.insecure.http)));
-    return file;
+    ASSIGN_OR_RETURN(out.note, web.file(place, request.max_bytes, out.file, over_of(request.insecure.http)));
+    return out;
   }
   // A copy: whoever may write to the file must not change it between the check and its use.
   UniqueFd own;
@@ -301,9 +335,28 @@ Result<UniqueFd> get_file(const Context& context, WebSession& web, const AciRequ
   }
   ASSIGN_OR_RETURN(const struct stat info, sys::fstat(source));
   codec::RangeSource bytes(source, 0, static_cast<std::uint64_t>(info.st_size));
-  codec::FdSink copy(file);
+  codec::FdSink copy(out.file);
   RETURN_IF_ERROR(codec::copy_exactly(bytes, static_cast<std::uint64_t>(info.st_size), copy, quoted(place)));
-  return file;
+  return out;
+}
+
+// The image, until it is known who has made it. `signature`: none is asked for, or what came of it, which is asked for
+// again when there was none yet.
+Status take_image(const Context& context, WebSession& web, const AciRequest& request, const Place& place,
+                  std::optional<Result<std::string>>& signature, Got& got, FetchedAci& out) {
+  auto file = get_file(context, web, request, place.image);
+  if (!file.ok() && file.error().code() == Errc::kNotFound && is_address(place.image))
+    return no_image(std::move(file).error(), request, place.image);
+  if (!file.ok()) return std::move(file).error();
+  got = std::move(*file);
+  ASSIGN_OR_RETURN(out.manifest, read_aci_manifest(got.file, quoted(place.image)));
+  if (!signature) return {};
+  if (!signature->ok()) signature.emplace(read_signature(web, place.signature, over_of(request.insecure.http)));
+  if (!signature->ok()) return no_signature(Error(std::move(*signature).error()), place.image);
+  ASSIGN_OR_RETURN(const BorrowedFd cancel, web.cancel());
+  ASSIGN_OR_RETURN(out.signatures,
+                   check_aci(context, {got.file, quoted(place.image), out.manifest.name, **signature}, cancel));
+  return {};
 }
 
 }  // namespace
@@ -340,6 +393,21 @@ ImageWord classify_image_word(const std::string& word) {
   // A file that is not there: no domain ends so.
   if (word.ends_with(".aci") && (!domain || host == word)) return ImageWord::kFile;
   return domain ? ImageWord::kName : ImageWord::kRegistry;
+}
+
+Result<bool> means_aci(const Context& context, const std::string& word, bool speaks_of_acis) {
+  const ImageWord kind = classify_image_word(word);
+  if (kind == ImageWord::kAddress) return true;
+  if (kind == ImageWord::kFile) return word.ends_with(".aci") && is_regular_file(file_of(word));
+  if (kind != ImageWord::kName) return false;
+  if (speaks_of_acis || word.find(',') != std::string::npos) return true;
+  ASSIGN_OR_RETURN(const appc::ImageName name, appc::parse_image_name(word));
+  ASSIGN_OR_RETURN(const auto paths, read_image_paths(context.settings().paths_directories));
+  if (!appc::paths_about(paths, name.name).empty()) return true;
+  ASSIGN_OR_RETURN(const auto keys, trust::KeyStore(context.settings().trust.directories).list());
+  return std::ranges::any_of(keys, [&](const trust::TrustedKey& key) {
+    return !key.prefix.empty() && !key.masked && trust::is_meant(key.prefix, name.name);
+  });
 }
 
 Result<std::vector<KeyFile>> discover_keys(WebSession& web, const std::string& name, WebSession::Over over) {
@@ -384,21 +452,16 @@ Result<FetchedAci> fetch_aci(const Context& context, WebSession& web, const AciR
     if (kind == ImageWord::kName && !place.configured)
       RETURN_IF_ERROR(ask_for_keys(context, web, request, wanted.name));
   }
-  WebSession::Note note;
-  auto file = get_file(context, web, request, place.image, note);
-  if (!file.ok() && file.error().code() == Errc::kNotFound && is_address(place.image))
-    return no_image(std::move(file).error(), request, place.image);
-  if (!file.ok()) return std::move(file).error();
-  out.file = std::move(*file);
-  ASSIGN_OR_RETURN(out.manifest, read_aci_manifest(out.file, quoted(place.image)));
-  if (signature) {
-    if (!signature->ok()) signature.emplace(read_signature(web, place.signature, over));
-    if (!signature->ok()) return no_signature(std::move(*signature).error(), place.image);
-    ASSIGN_OR_RETURN(const BorrowedFd cancel, web.cancel());
-    ASSIGN_OR_RETURN(
-        out.signatures,
-        check_aci(context, {out.file, quoted(place.image), out.manifest.name, std::move(**signature)}, cancel));
+  Got got;
+  Status taken = take_image(context, web, request, place, signature, got, out);
+  if (!taken.ok() && got.resumed && taken.error().code() != Errc::kCancelled) {
+    log::warning(taken.error().message() + "; once more, without what an earlier fetch had left");
+    got.resumed = false;
+    taken = take_image(context, web, request, place, signature, got, out);
   }
+  RETURN_IF_ERROR(std::move(taken));
+  out.file = std::move(got.file);
+  WebSession::Note& note = got.note;
   if (kind == ImageWord::kName) RETURN_IF_ERROR(check_labels(wanted, out.manifest));
   if (!note.etag.empty() || note.max_age_s != 0) {
     out.origin = {.address = place.image,

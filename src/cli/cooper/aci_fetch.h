@@ -25,6 +25,11 @@ enum class ImageWord {
 // What a person means by the name of an image that is to be fetched.
 ImageWord classify_image_word(const std::string& word);
 
+// Where images of all kinds may be meant: an address, a file that is called .aci, and a name with labels behind commas
+// are ACIs'. So is a name with a domain when keys are trusted for a prefix of it, when paths.d says where it is, or
+// when the command line speaks of ACIs; all others are for image pull.
+Result<bool> means_aci(const Context& context, const std::string& word, bool speaks_of_acis);
+
 // The path of a file.
 std::string file_of(const std::string& word);
 
@@ -37,6 +42,8 @@ struct AciRequest {
   const image::Store* store = nullptr;
   // Of a file: the one that a policy has been asked about; none: whatever has that name.
   BorrowedFd file{-1};
+  // More does not come.
+  std::uint64_t max_bytes = std::uint64_t{64} << 30;
 };
 
 struct FetchedAci {

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/strings.h"
+#include "cli/cooper/apptainer_words.h"
 #include "cli/cooper/args.h"
 #include "cli/cooper/detach_keys.h"
 #include "cli/cooper/log_file.h"
@@ -37,6 +38,7 @@ void read_words(const std::string& text) {
   (void)check_processors(text, "0-3").ok();
   (void)check_processors("0", text).ok();
   (void)parse_volume(text, "/work").ok();
+  (void)parse_binds(text, "/work").ok();
   (void)parse_mount(text, "/work").ok();
   (void)parse_tmpfs(text).ok();
   (void)parse_ulimit(text).ok();

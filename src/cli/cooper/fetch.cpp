@@ -6,6 +6,8 @@
 
 #include "base/strings.h"
 #include "cli/cooper/aci_fetch.h"
+#include "cli/cooper/aci_intake.h"
+#include "cli/cooper/aci_run.h"
 #include "cli/cooper/image_policy.h"
 #include "cli/cooper/output.h"
 #include "cli/cooper/pull.h"
@@ -15,89 +17,18 @@
 
 namespace cooper::cli {
 
-constexpr std::array<Flag, 4> kFetchFlags = {{
+constexpr std::array<Flag, 6> kFetchFlags = {{
     kSignatureFlag,
     {"trust-keys-from-https", 0, "", "when no key is trusted for the name yet: trust those its domain names, unseen"},
     kInsecureFlag,
     kPolicyFlags[0],
+    {"pull-policy", 0, "POLICY",
+     "update: the server is asked (default); new: only for what the store lacks; never: the store only",
+     Flag::Complete::kWords, "update new never"},
+    {"full", 0, "", "print ids in full, one a line, and nothing else"},
 }};
 
 namespace {
-
-Status print_signatures(const FetchedAci& fetched) {
-  if (fetched.signatures.empty()) return {};
-  return sys::write_all(BorrowedFd(STDERR_FILENO), describe_signatures(fetched.signatures));
-}
-
-// Verified bytes become an image of the store, and so does what it depends on and the store lacks.
-class Intake {
- public:
-  Intake(const Context& context, const policy::Gate& gate, WebSession& web, const AciRequest& request,
-         image::Store& store, bool quiet)
-      : context_(context), gate_(gate), web_(web), request_(request), store_(store), quiet_(quiet) {}
-
-  Result<std::vector<image::Image>> fetch(const std::string& word, const std::string& signature,
-                                          std::vector<appc::ImageName> needed_by) {
-    AciRequest wanted = request_;
-    wanted.word = word;
-    wanted.signature = signature;
-    wanted.store = &store_;
-    UniqueFd file;
-    if (classify_image_word(word) == ImageWord::kFile) {
-      ASSIGN_OR_RETURN(file, open_image_file(file_of(word)));
-      wanted.file = file;
-    }
-    if (Status admitted = admit_aci(gate_, file); !admitted.ok())
-      return std::move(admitted).error().with("image " + quoted(word));
-    ASSIGN_OR_RETURN(FetchedAci fetched, fetch_aci(context_, web_, wanted));
-    if (fetched.unchanged) return known(*fetched.origin);
-    if (!quiet_) RETURN_IF_ERROR(print_signatures(fetched));
-    image::LoadOptions options;
-    options.path = fetched.from;
-    options.file = fetched.file;
-    options.transport = image::Transport::kAci;
-    options.needed_by = std::move(needed_by);
-    ASSIGN_OR_RETURN(options.cancel, web_.cancel());
-    options.supply = [&](const appc::Dependency& dependency,
-                         const std::vector<appc::ImageName>& dependents) -> Result<bool> {
-      ASSIGN_OR_RETURN(const auto images,
-                       fetch(appc::print_image_name(dependency.image_name, dependency.labels), "", dependents));
-      return !images.empty();
-    };
-    ASSIGN_OR_RETURN(auto images, store_.load(options));
-    if (fetched.origin && images.size() == 1) {
-      fetched.origin->image = images.front().id;
-      remember(*fetched.origin);
-    }
-    return images;
-  }
-
- private:
-  Result<std::vector<image::Image>> known(const image::Origin& origin) {
-    remember(origin);
-    ASSIGN_OR_RETURN(image::Image image, store_.find(origin.image.str()));
-    image.given_names = image.names;
-    if (!quiet_) {
-      const std::string line = quoted(origin.address) + " is unchanged: nothing is fetched\n";
-      RETURN_IF_ERROR(sys::write_all(BorrowedFd(STDERR_FILENO), line));
-    }
-    std::vector<image::Image> out;
-    out.push_back(std::move(image));
-    return out;
-  }
-  // Without it the next fetch is a whole one.
-  void remember(const image::Origin& origin) {
-    if (Status done = store_.remember(origin); !done.ok())
-      log::debug("remember " + quoted(origin.address) + ": " + done.error().message());
-  }
-
-  const Context& context_;
-  const policy::Gate& gate_;
-  WebSession& web_;
-  const AciRequest& request_;
-  image::Store& store_;
-  bool quiet_;
-};
 
 // rkt's way to say that a name is one of a registry, with or without slashes.
 std::string without_docker(std::string_view word) {
@@ -122,7 +53,12 @@ std::string no_aci(const std::string& word) {
 
 Result<int> elsewhere(const Context& context, const Args& args, const std::string& word,
                       Result<int> (*verb)(const Context&, const Args&)) {
-  if (args.has("signature") || args.has("trust-keys-from-https")) return Error(Errc::kInvalidArgument, no_aci(word));
+  for (const char* flag : {"signature", "trust-keys-from-https"}) {
+    if (args.has(flag)) return Error(Errc::kInvalidArgument, no_aci(word));
+  }
+  if (args.enabled("full"))
+    return Error(Errc::kInvalidArgument, "--full is for ACIs, and " + quoted(word) + " is none")
+        .with_hint("--quiet prints the id");
   Args plain = args;
   plain.positional().front() = word;
   return verb(context, plain);
@@ -156,6 +92,14 @@ Status check_signature_flag(const std::string& path, const InsecureOptions& inse
   return {};
 }
 
+Status print_fetched(const Context& context, const Args& args, const std::vector<image::Image>& images) {
+  if (!args.enabled("full") || context.json()) return print_loaded(context, images, args.enabled("quiet"));
+  std::string out;
+  for (const image::Image& image : images)
+    out.append(image.id.algorithm()).append("-").append(image.id.hex()).append("\n");
+  return print(out);
+}
+
 // Nobody can be asked for an id; what is here of that id is there already.
 Result<int> fetch_id(const Context& context, const Args& args) {
   const std::string& word = args.positional().front();
@@ -166,8 +110,25 @@ Result<int> fetch_id(const Context& context, const Args& args) {
     return std::move(image).error().with_hint("an id cannot be fetched: give the name of the image, or its address");
   if (!image.ok()) return std::move(image).error();
   image->given_names = image->names;
-  RETURN_IF_ERROR(print_loaded(context, {std::move(*image)}, args.enabled("quiet")));
+  RETURN_IF_ERROR(print_fetched(context, args, {std::move(*image)}));
   return 0;
+}
+
+// What the store has, when the policy lets that do.
+Result<std::optional<image::Image>> fetched_before(const Context& context, const Args& args, const std::string& word,
+                                                   ImageWord kind) {
+  const std::optional<image::Image> none;
+  ASSIGN_OR_RETURN(const auto policy, pull_policy_flags(args));
+  if (!policy || *policy == pod::Pull::kAlways || kind == ImageWord::kFile) return none;
+  // Whether it is what is there now its server says in a word.
+  if (*policy == pod::Pull::kMissing && kind == ImageWord::kAddress) return none;
+  ASSIGN_OR_RETURN(const pod::Engine engine, context.engine());
+  ASSIGN_OR_RETURN(const image::Store store, engine.images());
+  ASSIGN_OR_RETURN(auto known, known_image(store, kind == ImageWord::kRegistry ? without_docker(word) : word));
+  if (known) known->given_names = known->names;
+  if (known || *policy == pod::Pull::kMissing) return known;
+  return Error(Errc::kNotFound, "the store has no image " + quoted(word) + ", and nothing may be fetched")
+      .with_hint("--pull-policy=new fetches it");
 }
 
 }  // namespace
@@ -209,35 +170,27 @@ Result<int> fetch_one(const Context& context, const Args& args) {
   ASSIGN_OR_RETURN(request.insecure, insecure_options(args));
   if (image::Store::names_an_id(request.word)) return fetch_id(context, args);
   const ImageWord kind = classify_image_word(request.word);
+  ASSIGN_OR_RETURN(auto before, fetched_before(context, args, request.word, kind));
+  if (before) {
+    RETURN_IF_ERROR(print_fetched(context, args, {std::move(*before)}));
+    return 0;
+  }
   if (kind == ImageWord::kRegistry) return elsewhere(context, args, without_docker(request.word), pull);
   if (kind == ImageWord::kFile) {
     const std::string path = file_of(request.word);
     ASSIGN_OR_RETURN(const bool for_load, is_for_load(path));
     if (for_load) return elsewhere(context, args, path, load_image);
   }
-  WebAccess access;
-  ASSIGN_OR_RETURN(access.registry, registry_access(args));
-  if (kind == ImageWord::kAddress) {
-    ASSIGN_OR_RETURN(access.credentials_for, server_of(request.word));
-  } else if (args.has("creds")) {
+  ASSIGN_OR_RETURN(const RegistryAccess registry, registry_access(args));
+  if (kind != ImageWord::kAddress && args.has("creds")) {
     return Error(Errc::kInvalidArgument, "--creds are for one server, and " + quoted(request.word) + " names none")
         .with_hint("put them into a file of /etc/cooper/auth.d, by the name of the server");
   }
-  const bool anything = access.registry.verify_tls == false;
-  access.any_certificate = request.insecure.tls || anything;
-  request.insecure.http = request.insecure.http || anything;
-  const bool quiet = access.registry.quiet;
   ASSIGN_OR_RETURN(const pod::Engine engine, context.engine());
   ASSIGN_OR_RETURN(image::Store store, engine.images());
-  ASSIGN_OR_RETURN(const policy::Gate gate, open_gate(context, args.last("signature-policy").value_or("")));
-  WebSession web(context, std::move(access));
-  auto images = Intake(context, gate, web, request, store, quiet).fetch(request.word, request.signature, {});
-  if (!images.ok()) {
-    // Not before everything was taken away that was begun.
-    web.end_if_cancelled(images.error());
-    return std::move(images).error();
-  }
-  RETURN_IF_ERROR(print_loaded(context, *images, quiet));
+  ASSIGN_OR_RETURN(const auto images,
+                   bring_aci(context, store, {request, registry, args.last("signature-policy").value_or(""), {}}));
+  RETURN_IF_ERROR(print_fetched(context, args, images));
   return 0;
 }
 

@@ -7,7 +7,7 @@
 
 namespace cooper::cli {
 
-extern const std::array<Flag, 4> kFetchFlags;
+extern const std::array<Flag, 6> kFetchFlags;
 inline constexpr Flag kSignatureFlag = {
     "signature", 0, "FILE|URL", "where the signature of an ACI is (default: beside it, with .asc behind its name)",
     Flag::Complete::kFile};

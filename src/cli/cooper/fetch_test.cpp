@@ -44,6 +44,21 @@ TEST(InsecureOptionsTest, Words) {
     EXPECT_FALSE(parse_insecure_options(word).ok()) << word;
 }
 
+TEST(InsecureOptionsTest, WordsOfARun) {
+  const auto run = [](const char* text) { return parse_insecure_options(text, Doing::kRun); };
+  const auto some = run("seccomp,image,ondisk");
+  ASSERT_TRUE(some.ok());
+  EXPECT_TRUE(some->seccomp && some->image && !some->paths && !some->capabilities && !some->tls);
+  const auto of_run = run("all-run");
+  EXPECT_TRUE(of_run->seccomp && of_run->paths && of_run->capabilities && !of_run->image);
+  const auto all = run("all");
+  EXPECT_TRUE(all->seccomp && all->paths && all->capabilities && all->image && all->tls && all->http && all->pubkey);
+  EXPECT_THAT(run("seccom").error().hint(), HasSubstr("all-run"));
+  EXPECT_FALSE(parse_insecure_options("all")->seccomp);
+  for (const char* word : {"capabilities", "paths", "seccomp", "all-run"})
+    EXPECT_THAT(parse_insecure_options(word).error().message(), HasSubstr("for what is run")) << word;
+}
+
 TEST(KeyReviewTest, WithoutATerminal) {
   const auto key = [](char digit) { return trust::Key{.fingerprint = std::string(40, digit)}; };
   const auto review = [&](std::vector<trust::Key> keys, const KeyReview& how) {

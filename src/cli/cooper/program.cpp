@@ -104,7 +104,9 @@ constexpr std::string_view kBuildElsewhere =
 constexpr std::string_view kNotSearched = "registries are not searched: podman search and skopeo list-tags do that";
 constexpr std::string_view kNotMounted =
     "cooper image extract unpacks an image into a directory, cooper run IMAGE COMMAND looks into it";
-constexpr std::array<OtherWay, 22> kOtherWays = {{
+constexpr std::array<OtherWay, 24> kOtherWays = {{
+    {"trust --prefix", "cooper trust add --prefix NAME [KEY...] trusts keys, --all-names for every image"},
+    {"trust --skip-fingerprint-review", "cooper trust add trusts keys"},
     {"create", "make it with cooper pod prepare, start it with cooper pod run-prepared"},
     {"start", kRunsOnce},
     {"restart", kRunsOnce},

@@ -1,6 +1,7 @@
 // The flag tables of `run` and `pod run`.
 #include "cli/cooper/run_request.h"
 
+#include "cli/cooper/aci_run.h"
 #include "image/backend.h"
 
 namespace cooper::cli {
@@ -71,7 +72,7 @@ constexpr std::array<Flag, 12> kSandboxFlags = {{
     {"log-max-size", 0, "SIZE", "size at which a log file is rotated"},
 }};
 
-constexpr std::array<Flag, 15> kRktAppFlags = {{
+constexpr std::array<Flag, 16> kRktAppFlags = {{
     {"name", 0, "NAME", "name of the app (default: from the image)"},
     {"exec", 0, "PATH", "program instead of the image's entrypoint"},
     {"working-dir", 0, "PATH", "as --workdir"},
@@ -87,9 +88,10 @@ constexpr std::array<Flag, 15> kRktAppFlags = {{
     {"caps-remove", 0, "LIST", "without these capabilities, separated by commas"},
     {"cap-retain", 0, "LIST", "as --caps-retain"},
     {"cap-remove", 0, "LIST", "as --caps-remove"},
+    kRunSignatureFlag,
 }};
 
-constexpr std::array<Flag, 7> kRktPodFlags = {{
+constexpr std::array<Flag, 12> kRktPodFlags = {{
     {"private-users", 0, "", "as --userns auto"},
     {"label", 0, "NAME[=VALUE]", "label of the pod"},
     {"annotation", 0, "NAME=VALUE", "annotation of the pod"},
@@ -98,6 +100,11 @@ constexpr std::array<Flag, 7> kRktPodFlags = {{
     {"mount", 0, "volume=NAME,target=PATH", "mount a volume into every app; after an image: into that app"},
     {"set-env", 0, "NAME=VALUE", "environment variable of every app"},
     {"set-env-file", 0, "FILE", "environment variables of every app, one NAME=VALUE a line", kFile},
+    kPullPolicyFlags[0],
+    kPullPolicyFlags[1],
+    kPullPolicyFlags[2],
+    kInsecureRunFlag,
+    kTrustFlag,
 }};
 
 }  // namespace

@@ -9,6 +9,9 @@
 #include <cstdlib>
 
 #include "base/strings.h"
+#include "cli/cooper/aci_run.h"
+#include "cli/cooper/apptainer_words.h"
+#include "cli/cooper/insecure_options.h"
 #include "cli/cooper/time_text.h"
 #include "cli/cooper/userns_words.h"
 #include "container/lsm.h"
@@ -169,11 +172,23 @@ Status add_capability_list(const Args& args, std::string_view flag, std::vector<
   return {};
 }
 
+// --insecure-options of rkt: what they name is left out. What flags of ours say comes later, and is stronger.
+Status waive_confinement(const Args& args, pod::AppRequest& app) {
+  ASSIGN_OR_RETURN(const InsecureOptions insecure, insecure_options(args, Doing::kRun));
+  if (insecure.capabilities && app.cap_add.empty() && app.cap_drop.empty()) app.cap_add.emplace_back("ALL");
+  std::vector<std::string> words;
+  if (insecure.seccomp) words.emplace_back("seccomp=unconfined");
+  if (insecure.paths) words.emplace_back("unmask=ALL");
+  app.security_opts.insert(app.security_opts.begin(), words.begin(), words.end());
+  return {};
+}
+
 Status set_privileges(const Args& args, const Surroundings& around, pod::AppRequest& app) {
   app.privileged = args.enabled("privileged");
   RETURN_IF_ERROR(add_capability_list(args, "cap-add", app.cap_add));
   RETURN_IF_ERROR(add_capability_list(args, "cap-drop", app.cap_drop));
   app.security_opts = args.all("security-opt");
+  RETURN_IF_ERROR(waive_confinement(args, app));
   for (const std::string& word : app.security_opts) {
     const bool profile = (word.starts_with("apparmor=") || word.starts_with("apparmor:")) && word.size() > 9 &&
                          word.substr(9) != "unconfined";
@@ -209,6 +224,8 @@ Status set_process(const Args& args, const Surroundings& around, pod::AppRequest
 }
 
 Result<pod::Pull> pull_policy(const Args& args, pod::Pull otherwise) {
+  ASSIGN_OR_RETURN(const auto by_rkt, pull_policy_flags(args));
+  if (by_rkt) return *by_rkt;
   const auto text = args.last("pull");
   if (!text) return otherwise;
   const auto policy = parse_pull(*text);
@@ -363,11 +380,12 @@ struct PodWide {
   RktVolumes volumes;
   std::vector<std::string> env;
   const Args& args;
+  pod::Pull pull;
 };
 
 // One stretch between "---": IMAGE flags [IMAGE flags ...] [-- ARG...]
 Status add_apps(std::span<const std::string> words, const PodWide& wide, const Settings& settings,
-                const Surroundings& around, pod::PodRequest& request) {
+                const Surroundings& around, pod::PodRequest& request, std::vector<std::string>& signatures) {
   const std::array<std::span<const Flag>, 2> tables = {rkt_app_flags(), app_flags()};
   std::vector<std::string> rest(words.begin(), words.end());
   while (!rest.empty()) {
@@ -384,17 +402,19 @@ Status add_apps(std::span<const std::string> words, const PodWide& wide, const S
     if (!app.ok()) return std::move(app).error().with("image " + quoted(image));
     app->image = image;
     // Here every word names an image: a command that stands where it must not would be fetched and run.
-    ASSIGN_OR_RETURN(app->pull, pull_policy(*parsed, settings.pull.value_or(pod::Pull::kNever)));
+    ASSIGN_OR_RETURN(app->pull, pull_policy(*parsed, wide.pull));
     app->env.insert(app->env.begin(), wide.env.begin(), wide.env.end());
     RETURN_IF_ERROR(add_rkt_mounts(wide.args, wide.volumes, *app));
     RETURN_IF_ERROR(add_rkt_mounts(*parsed, wide.volumes, *app));
     RETURN_IF_ERROR(apply_rkt_flags(*parsed, around, *app));
+    RETURN_IF_ERROR(waive_confinement(wide.args, *app));
     rest = parsed->positional();
     if (parsed->ended_by_dashes()) {
       app->args = std::move(rest);
       rest.clear();
     }
     request.apps.push_back(std::move(app).value());
+    signatures.push_back(parsed->last("signature").value_or(""));
   }
   return {};
 }
@@ -431,6 +451,7 @@ Result<pod::PodRequest> run_request(const Args& args, const Settings& settings, 
   ASSIGN_OR_RETURN(pod::AppRequest app, app_request(args, settings, around));
   request.single = true;
   app.image = args.positional().front();
+  RETURN_IF_ERROR(add_apptainer_words(args, around.working_directory, app));
   ASSIGN_OR_RETURN(app.pull, pull_policy(args, settings.pull.value_or(pod::Pull::kMissing)));
   if (const auto text = args.last("platform")) {
     auto platform = oci_image::parse_platform(*text);
@@ -444,11 +465,15 @@ Result<pod::PodRequest> run_request(const Args& args, const Settings& settings, 
   return request;
 }
 
-Result<pod::PodRequest> pod_request(const Args& args, const Settings& settings, const Surroundings& around) {
+Result<pod::PodRequest> pod_request(const Args& args, const Settings& settings, const Surroundings& around,
+                                    std::vector<std::string>* signatures) {
+  std::vector<std::string> unheard;
+  if (signatures == nullptr) signatures = &unheard;
   ASSIGN_OR_RETURN(pod::PodRequest request, sandbox_request(args, settings));
   RETURN_IF_ERROR(add_pairs(args, "label", PairValue::kOptional, request.labels));
   RETURN_IF_ERROR(add_pairs(args, "annotation", PairValue::kRequired, request.annotations));
-  PodWide wide{{}, {}, args};
+  PodWide wide{{}, {}, args, settings.pull.value_or(pod::Pull::kNever)};
+  ASSIGN_OR_RETURN(wide.pull, pull_policy(args, wide.pull));
   ASSIGN_OR_RETURN(wide.volumes, rkt_volumes(args));
   RETURN_IF_ERROR(add_env_files(args, "set-env-file", around, wide.env));
   RETURN_IF_ERROR(add_env(args, "set-env", around, wide.env));
@@ -461,7 +486,7 @@ Result<pod::PodRequest> pod_request(const Args& args, const Settings& settings, 
       return Error(Errc::kInvalidArgument, "there is no image " + where + " '---'")
           .with_hint("--- stands between an app and the image of the next");
     }
-    RETURN_IF_ERROR(add_apps(words.subspan(start, i - start), wide, settings, around, request));
+    RETURN_IF_ERROR(add_apps(words.subspan(start, i - start), wide, settings, around, request, *signatures));
     start = i + 1;
   }
   return request;

@@ -38,8 +38,9 @@ Surroundings real_surroundings();
 
 // words: IMAGE [COMMAND [ARG...]]
 Result<pod::PodRequest> run_request(const Args& args, const Settings& settings, const Surroundings& around);
-// words: IMAGE [app flags] [IMAGE ...] [-- ARG...] [--- IMAGE ...]
-Result<pod::PodRequest> pod_request(const Args& args, const Settings& settings, const Surroundings& around);
+// words: IMAGE [app flags] [IMAGE ...] [-- ARG...] [--- IMAGE ...]. `signatures`: what --signature says of each app.
+Result<pod::PodRequest> pod_request(const Args& args, const Settings& settings, const Surroundings& around,
+                                    std::vector<std::string>* signatures = nullptr);
 // "pod run busybox true" asks for two images: when the second is not there, the hint says where a command goes.
 Error explain_image(Error error, const pod::PodRequest& request);
 

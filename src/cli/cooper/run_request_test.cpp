@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "cli/cooper/aci_run.h"
+#include "cli/cooper/apptainer_words.h"
 #include "cli/cooper/exec_request.h"
 
 namespace cooper::cli {
@@ -21,7 +23,9 @@ Surroundings around() {
 }
 
 Result<pod::PodRequest> run(std::vector<std::string> words, const Settings& settings = {}) {
-  const std::array<std::span<const Flag>, 2> tables = {sandbox_flags(), app_flags()};
+  static const std::array<Flag, 1> kInsecure = {kInsecureRunFlag};
+  const std::array<std::span<const Flag>, 5> tables = {sandbox_flags(), app_flags(), kApptainerFlags, kPullPolicyFlags,
+                                                       kInsecure};
   ASSIGN_OR_RETURN(const Args args, parse_args(tables, words, Order::kBeforeArguments));
   return run_request(args, settings, around());
 }
@@ -195,6 +199,64 @@ TEST(RunRequest, WhenImagesAreFetched) {
   EXPECT_EQ(run({"busybox"}, settings)->apps[0].pull, pod::Pull::kAlways);
   EXPECT_EQ(pod({"busybox"}, settings)->apps[0].pull, pod::Pull::kAlways);
   EXPECT_EQ(run({"--pull=never", "busybox"}, settings)->apps[0].pull, pod::Pull::kNever);
+}
+
+TEST(RunRequest, PoliciesInTheWordsOfRkt) {
+  using enum pod::Pull;
+  EXPECT_EQ(run({"--pull-policy=update", "busybox"})->apps[0].pull, kAlways);
+  EXPECT_EQ(run({"--pull-policy=never", "busybox"})->apps[0].pull, kNever);
+  EXPECT_EQ(run({"--no-store", "busybox"})->apps[0].pull, kAlways);
+  EXPECT_EQ(run({"--store-only", "busybox"})->apps[0].pull, kNever);
+  const auto pods = pod({"--pull-policy", "new", "one", "two", "--pull", "never"});
+  EXPECT_EQ(pods->apps[0].pull, kMissing);
+  EXPECT_EQ(pods->apps[1].pull, kNever);
+  for (const auto& words : std::vector<std::vector<std::string>>{{"--no-store", "--store-only"},
+                                                                 {"--no-store", "--pull-policy=new"},
+                                                                 {"--pull=always", "--store-only"},
+                                                                 {"--pull=always", "--pull-policy=update"},
+                                                                 {"--pull-policy=newer"}}) {
+    std::vector<std::string> all = words;
+    all.emplace_back("busybox");
+    EXPECT_FALSE(run(all).ok()) << words.back();
+  }
+}
+
+TEST(RunRequest, InsecureOptions) {
+  const auto all = run({"--insecure-options=all-run", "busybox"});
+  EXPECT_THAT(all->apps[0].cap_add, ElementsAre("ALL"));
+  EXPECT_THAT(all->apps[0].security_opts, ElementsAre("seccomp=unconfined", "unmask=ALL"));
+  EXPECT_THAT(run({"--insecure-options=image", "busybox"})->apps[0].security_opts, IsEmpty());
+  const auto two = pod({"--insecure-options=capabilities,seccomp", "one", "--caps-retain", "CAP_KILL", "two"});
+  EXPECT_THAT(two->apps[0].cap_add, ElementsAre("CAP_KILL"));
+  EXPECT_THAT(two->apps[1].cap_add, ElementsAre("ALL"));
+  EXPECT_THAT(two->apps[1].security_opts, ElementsAre("seccomp=unconfined"));
+  EXPECT_FALSE(run({"--insecure-options=everything", "busybox"}).ok());
+}
+
+TEST(RunRequest, WordsOfApptainer) {
+  const auto request = run({"-B", "/data,/a:/b:ro,rel:/c,/x\\,y:/z", "--pwd", "/w", "--home=/h:/home/me",
+                            "--containall", "--cleanenv", "--no-init", "--writable-tmpfs", "-e", "A=1", "./image.sif"});
+  ASSERT_TRUE(request.ok()) << request.error().message();
+  const pod::AppRequest& app = request->apps[0];
+  std::vector<std::string> mounts;
+  for (const pod::VolumeMount& one : app.mounts) mounts.push_back(one.source + ">" + one.destination);
+  EXPECT_THAT(mounts, ElementsAre("/data>/data", "/a>/b", "/here/rel>/c", "/x,y>/z", "/h>/home/me"));
+  EXPECT_THAT(app.mounts[1].options, ElementsAre("ro"));
+  EXPECT_THAT(app.env, ElementsAre("HOME=/home/me", "A=1"));
+  EXPECT_EQ(app.working_dir, "/w");
+  const auto why = [](std::vector<std::string> words) {
+    words.emplace_back("./image.sif");
+    const auto refused = run(std::move(words));
+    return refused.ok() ? std::string() : refused.error().message();
+  };
+  EXPECT_THAT(why({"--bind", "/a:/b:image-src=/"}), HasSubstr("neither ro nor rw"));
+  EXPECT_THAT(why({"--bind", "/a:/b:ro:x"}), HasSubstr("two colons"));
+  EXPECT_THAT(why({"--bind", ":/b"}), HasSubstr("source is empty"));
+  EXPECT_THAT(why({"--bind", "/a:b"}), HasSubstr("--bind '/a:b'"));
+  EXPECT_THAT(why({"--pwd", "x"}), HasSubstr("absolute"));
+  EXPECT_THAT(why({"--pwd", "/x", "-w", "/y"}), HasSubstr("another working directory"));
+  EXPECT_THAT(why({"--home", "/h", "--no-home"}), HasSubstr("contradict"));
+  EXPECT_THAT(why({"--writable-tmpfs", "--read-only"}), HasSubstr("contradict"));
 }
 
 TEST(RunRequest, Entrypoints) {

@@ -6,6 +6,7 @@
 #include <climits>
 
 #include "base/strings.h"
+#include "cli/cooper/aci_run.h"
 #include "cli/cooper/command.h"
 #include "cli/cooper/describe.h"
 #include "cli/cooper/foreground.h"
@@ -147,7 +148,8 @@ WantedImage wanted_images(const Args& args) {
 }
 
 Result<int> run(const Context& context, const Args& args) {
-  ASSIGN_OR_RETURN(pod::PodRequest request, pod_request(args, context.settings(), real_surroundings()));
+  std::vector<std::string> signatures;
+  ASSIGN_OR_RETURN(pod::PodRequest request, pod_request(args, context.settings(), real_surroundings(), &signatures));
   ASSIGN_OR_RETURN(pod::Engine engine, context.engine());
   if (args.enabled("dry-run")) {
     auto printed = print_plans(context, engine, request);
@@ -168,6 +170,7 @@ Result<int> run(const Context& context, const Args& args) {
     request.remove_failed_start = how.remove;
     request.remove_on_exit = false;
   }
+  RETURN_IF_ERROR(bring_acis(context, engine, args, {.quiet = args.enabled("quiet")}, request.apps, signatures));
   if (!how.detach && how.one_app) warn_without_terminal(context, request.apps.front());
   ASSIGN_OR_RETURN(auto signals, SignalInbox::open_if(!how.detach));
   ProgressDisplay progress(args.enabled("quiet"));
@@ -183,8 +186,10 @@ Result<int> run(const Context& context, const Args& args) {
 }
 
 Result<int> prepare(const Context& context, const Args& args) {
-  ASSIGN_OR_RETURN(const pod::PodRequest request, pod_request(args, context.settings(), real_surroundings()));
+  std::vector<std::string> signatures;
+  ASSIGN_OR_RETURN(pod::PodRequest request, pod_request(args, context.settings(), real_surroundings(), &signatures));
   ASSIGN_OR_RETURN(pod::Engine engine, context.engine());
+  RETURN_IF_ERROR(bring_acis(context, engine, args, {.quiet = args.enabled("quiet")}, request.apps, signatures));
   ProgressDisplay progress(args.enabled("quiet"));
   engine.watch_unpacking(progress.callback());
   auto prepared = engine.prepare(request, image_fetcher(context, wanted_images(args)));

@@ -8,6 +8,8 @@
 
 #include "base/scope_exit.h"
 #include "base/strings.h"
+#include "cli/cooper/aci_run.h"
+#include "cli/cooper/apptainer_words.h"
 #include "cli/cooper/command.h"
 #include "cli/cooper/foreground.h"
 #include "cli/cooper/image_policy.h"
@@ -38,6 +40,9 @@ std::span<const Flag> run_flags() {
     std::vector<Flag> out(kRunFlags.begin(), kRunFlags.end());
     out.insert(out.end(), kPullFlags.begin(), kPullFlags.end());
     out.insert(out.end(), kPolicyFlags.begin(), kPolicyFlags.end());
+    out.insert(out.end(), kPullPolicyFlags.begin(), kPullPolicyFlags.end());
+    out.insert(out.end(), kApptainerFlags.begin(), kApptainerFlags.end());
+    out.insert(out.end(), {kInsecureRunFlag, kRunSignatureFlag, kTrustFlag});
     const auto own = [](const Flag& flag) { return flag.name == "quiet"; };
     std::ranges::remove_copy_if(kRegistryFlags, std::back_inserter(out), own);
     return out;
@@ -57,6 +62,9 @@ Result<WantedImage> wanted_image(const Args& args, const pod::AppRequest& app) {
 constexpr std::string_view kRunDescription =
     "An image that is not in the store is fetched from its registry, unless --pull or the configuration says "
     "otherwise; a path (it begins with '/', './' or '../') of a squashfs, erofs or SIF file is run where it lies. "
+    "An address, a file FILE.aci, NAME,LABEL=VALUE, a name that cooper trust or paths.d knows, and with --signature, "
+    "--trust-keys-from-https or --insecure-options for a fetch any name with a domain is an ACI, and is fetched as "
+    "image fetch does; docker://NAME is always one of a registry. "
     "COMMAND replaces the image's own; flags after IMAGE belong to the command.\n"
     "In the foreground, output and signals are passed on, and the exit status is the app's. With -it the app has a "
     "terminal; ctrl-p ctrl-q leaves it running.";
@@ -98,12 +106,14 @@ class IdFile {
 };
 
 Result<int> run(const Context& context, const Args& args) {
-  ASSIGN_OR_RETURN(const pod::PodRequest request, run_request(args, context.settings(), real_surroundings()));
+  ASSIGN_OR_RETURN(pod::PodRequest request, run_request(args, context.settings(), real_surroundings()));
   ASSIGN_OR_RETURN(WantedImage wanted, wanted_image(args, request.apps.front()));
   ASSIGN_OR_RETURN(ForegroundOptions foreground, foreground_options(args, context.settings()));
   ASSIGN_OR_RETURN(pod::Engine engine, context.engine());
   if (args.enabled("dry-run")) return print_plans(context, engine, request);
   ASSIGN_OR_RETURN(IdFile id_file, IdFile::create(args.last("cidfile")));
+  RETURN_IF_ERROR(bring_acis(context, engine, args, wanted.access, request.apps, {args.last("signature").value_or("")},
+                             [&] { id_file.discard(); }));
   const bool detach = args.enabled("detach");
   const pod::AppRequest& app = request.apps.front();
   if (!detach) warn_without_terminal(context, app);

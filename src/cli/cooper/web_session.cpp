@@ -92,12 +92,13 @@ Result<std::optional<WebSession::Note>> WebSession::unchanged(const std::string&
   return std::optional(Note{answer->etag.empty() ? etag : answer->etag, answer->max_age_s});
 }
 
-Result<WebSession::Note> WebSession::file(const std::string& url, std::uint64_t max_bytes, BorrowedFd file, Over over) {
+Result<WebSession::Note> WebSession::file(const std::string& url, std::uint64_t max_bytes, BorrowedFd file, Over over,
+                                          fetch::Resumption from) {
   // One of its own: what is drawn of it is whole when it has ended, and nothing is drawn after that.
   LayerLines lines(LayerLines::place(access_.registry.quiet));
   ASSIGN_OR_RETURN(const std::unique_ptr<fetch::Client> client, start(url, over, &lines));
   ASSIGN_OR_RETURN(UniqueFd own, sys::dup_cloexec(file));
-  const auto page = client->wait_page(client->begin_page(url, max_bytes, std::move(own)));
+  const auto page = client->wait_page(client->begin_page(url, max_bytes, std::move(own), std::move(from)));
   if (!page.ok()) {
     Error failed(page.error().code(), page.error().message(), page.error().errno_value());
     return io::explain_full_disk(std::move(failed).with_hint(page.error().hint()),

@@ -42,8 +42,9 @@ class WebSession {
     std::string etag = {};
     std::uint64_t max_age_s = 0;
   };
-  // Into `file`, which must be empty. Shows progress on standard error.
-  Result<Note> file(const std::string& url, std::uint64_t max_bytes, BorrowedFd file, Over over);
+  // Into a file that is open for writing at its end, and holds what `from` says. Shows progress on standard error.
+  Result<Note> file(const std::string& url, std::uint64_t max_bytes, BorrowedFd file, Over over,
+                    fetch::Resumption from = {});
   // Of a file that has this ETag still. Nothing: it has another one, or that cannot be found out.
   Result<std::optional<Note>> unchanged(const std::string& url, const std::string& etag, Over over);
 

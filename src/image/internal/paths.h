@@ -9,7 +9,7 @@
 //   locks/unpack-<chain>      exclusive: unpacking that tree
 //   tmp/<random>/             one job; the directory itself is locked by the process that works in it
 //   web/<hex>                 where an image of the web came from (origins.h); named by the address's SHA-256
-//   partial/<alg>-<hex>       what interrupted pulls have got of a blob (partial.h)
+//   partial/<alg>-<hex>       what interrupted pulls have got of a blob (partial.h), or fetches of a file (download.h)
 //   trees/<chain>.erofs/      the same tree as an erofs image: rootfs is a file; tree.json has its digest
 //   trees/<chain>/orphan      empty file: no image has this tree any more, or trees/<chain>.erofs stands in for it; the
 //                             last user takes it along
@@ -32,6 +32,7 @@ inline constexpr const char* kListingFile = "refs/listing";
 inline constexpr const char* kTreesDir = "trees";
 inline constexpr const char* kTmpDir = "tmp";
 inline constexpr const char* kPartialDir = "partial";
+inline constexpr const char* kPartialNote = ".validator";  // behind the name of one, beside it
 inline constexpr const char* kStoreLock = "locks/store";
 inline constexpr const char* kTreesLock = "locks/trees";
 
