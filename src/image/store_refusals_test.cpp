@@ -180,18 +180,17 @@ TEST_F(StoreTest, ImagesAreNotImportedAsRootFileSystems) {
   EXPECT_EQ(import(scratch_ / "other.tar").message(), "imported");
 }
 
-TEST_F(StoreTest, DirectoriesOfSkopeoAreToBeConverted) {
+TEST_F(StoreTest, DirectoriesOfSkopeoAreImages) {
   write_test_file(scratch_ / "dir/manifest.json", "{}");
   write_test_file(scratch_ / "dir/version", "Directory Transport Version: 1.1\n");
   const auto loaded = load("", scratch_ / "dir");
   ASSERT_FALSE(loaded.ok());
-  EXPECT_EQ(loaded.error().code(), Errc::kUnsupported);
-  EXPECT_THAT(loaded.error().message(), HasSubstr("skopeo"));
-  EXPECT_THAT(loaded.error().hint(), HasSubstr("skopeo copy dir:" + (scratch_ / "dir") + " oci:"));
+  EXPECT_EQ(loaded.error().code(), Errc::kInvalidArgument) << loaded.error().message();
+  EXPECT_THAT(loaded.error().message(), HasSubstr("manifest sha256:"));
   const auto imported = store_.import(
       {.source = {.path = scratch_ / "dir", .name = {}, .platform = {}, .progress = {}}, .changes = {}, .message = {}});
   ASSERT_FALSE(imported.ok());
-  EXPECT_THAT(imported.error().hint(), HasSubstr("skopeo copy dir:"));
+  EXPECT_THAT(imported.error().hint(), HasSubstr("cooper image load"));
 }
 
 }  // namespace
