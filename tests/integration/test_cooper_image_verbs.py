@@ -365,7 +365,7 @@ def test_what_a_word_of_fetch_and_run_means(new_engine, workdir):
     plain_layout(workdir / "lbare")
     assert "test:1" in engine("image", "fetch", "lbare", cwd=workdir).check().out
     (workdir / "w.aci").write_text("w")
-    engine("run", "--rm", "w.aci", "true", cwd=workdir).fails("is not in the store", "cooper image load w.aci", rc=125)
+    engine("run", "--rm", "w.aci", "true", cwd=workdir).fails("w.aci", "without a signature is refused", rc=125)
 
 
 def test_texts_of_image_verbs(new_engine, workdir):
