@@ -155,6 +155,8 @@ TEST(RegistriesTest, ErrorsNameTheLine) {
   EXPECT_THAT(refusal("\n\n[[registry]]\nlocation = 3"), HasSubstr("a.conf: line 4: 'location' must be text"));
   EXPECT_THAT(refusal("\nx = ["), HasSubstr("a.conf: line 2"));
   EXPECT_THAT(refusal("\n[(aliases]"), HasSubstr("a.conf: line 2"));
+  EXPECT_THAT(refusal("\nsearch\u0250 = 1"), HasSubstr("a.conf: line 2"));
+  EXPECT_EQ(refusal("# f\u00fcr \u0250lle\nx = \"\u0250\""), "");
   EXPECT_THAT(refusal("[[registry]]\nlocation = \"https://r.example\""), HasSubstr("line 2"));
   EXPECT_THAT(refusal("[[registry]]\nlocation = \"word\""), HasSubstr("a dot or a port"));
   EXPECT_THAT(refusal("[[registry]]\nprefix = \"a.*.example\""), HasSubstr("prefix"));
