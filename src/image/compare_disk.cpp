@@ -1,5 +1,4 @@
 #include <sys/stat.h>
-#include <sys/sysmacros.h>
 
 #include <algorithm>
 #include <array>
@@ -7,11 +6,10 @@
 
 #include "base/strings.h"
 #include "image/internal/compare.h"
-#include "image/internal/content_hash.h"
+#include "image/internal/disk_file.h"
 #include "image/internal/layer_path.h"
 #include "image/internal/tree_builder.h"
 #include "sys/file.h"
-#include "sys/lseek.h"
 #include "sys/xattr.h"
 
 namespace cooper::image {
@@ -21,36 +19,16 @@ using codec::tar::EntryType;
 using Kind = PathChange::Kind;
 
 constexpr std::size_t kReadBytes = std::size_t{256} << 10;
-// Labels that the host gives its files. The other names an image cannot set (tree_builder.h) speak to overlayfs, and
-// are nothing a tree may have.
-constexpr std::array<std::string_view, 4> kHostLabels = {"security.selinux", "security.ima", "security.evm",
-                                                         "security.apparmor"};
-
 constexpr const char* kAccessList = "system.posix_acl_access";
 
-// What a disk that is failing says: a finding, not the end of the search for others.
-bool is_damage(const Error& error) {
+// What a disk that is failing says, and a driver to a file system that it cannot read: a finding, not the end of the
+// search for others.
+bool is_damage(const Error& error, Medium medium) {
   constexpr std::array<int, 5> kDamage = {EIO, EUCLEAN, EBADMSG, ENXIO, EOVERFLOW};
-  return std::ranges::find(kDamage, error.errno_value()) != kDamage.end();
-}
-
-std::optional<EntryType> type_of(mode_t mode) {
-  switch (mode & S_IFMT) {
-    case S_IFREG:
-      return EntryType::kFile;
-    case S_IFDIR:
-      return EntryType::kDirectory;
-    case S_IFLNK:
-      return EntryType::kSymlink;
-    case S_IFCHR:
-      return EntryType::kCharDevice;
-    case S_IFBLK:
-      return EntryType::kBlockDevice;
-    case S_IFIFO:
-      return EntryType::kFifo;
-    default:
-      return std::nullopt;
-  }
+  constexpr std::array<int, 4> kLackOfSense = {EOPNOTSUPP, EINVAL, ENAMETOOLONG, ELOOP};
+  const int number = error.errno_value();
+  return std::ranges::find(kDamage, number) != kDamage.end() ||
+         (medium == Medium::kImage && std::ranges::find(kLackOfSense, number) != kLackOfSense.end());
 }
 
 // Learns by trying what the file system makes of a time or an attribute.
@@ -99,8 +77,8 @@ class Keeper {
 
 class DiskWalk {
  public:
-  DiskWalk(const FileModel& model, BorrowedFd tmp, const CheckStep& step)
-      : model_(model), keeper_(tmp), step_(step), buffer_(kReadBytes) {}
+  DiskWalk(const FileModel& model, BorrowedFd tmp, Medium medium, const CheckStep& step)
+      : model_(model), keeper_(tmp), medium_(medium), step_(step), buffer_(kReadBytes) {}
 
   Result<TreeCheck> run(BorrowedFd rootfs) {
     RETURN_IF_ERROR(compare_entry("", FileModel::kRoot, rootfs, "."));
@@ -109,11 +87,6 @@ class DiskWalk {
   }
 
  private:
-  struct Found {
-    FileFacts facts;
-    std::pair<dev_t, ino_t> file;
-    bool is_socket = false;  // which no layer can bring
-  };
   void add(Kind kind, const std::string& path, std::string_view type, std::vector<AspectChange> aspects = {}) {
     out_.changes.push_back({.kind = kind, .path = path, .type = type, .aspects = std::move(aspects)});
   }
@@ -121,11 +94,6 @@ class DiskWalk {
     add(Kind::kChanged, path, type, {{Aspect::kUnreadable, std::nullopt, error.message()}});
   }
 
-  // nullopt: not there.
-  static Result<std::optional<Found>> look(BorrowedFd dir, const std::string& name);
-  static Status read_xattrs(BorrowedFd dir, const std::string& name, FileFacts& facts);
-  Result<std::string> hash_content(BorrowedFd dir, const std::string& name);
-  Status hash_range(BorrowedFd file, std::uint64_t from, std::uint64_t to, ContentHash& hash);
   Status compare_entry(const std::string& path, FileModel::Index index, BorrowedFd dir, const std::string& name);
   Status compare_children(const std::string& path, FileModel::Index index, BorrowedFd dir, std::size_t depth);
   Status compare_child(const std::string& path, FileModel::Index index, BorrowedFd dir, const std::string& name,
@@ -137,81 +105,12 @@ class DiskWalk {
 
   const FileModel& model_;
   Keeper keeper_;
+  Medium medium_;
   const CheckStep& step_;
   std::vector<char> buffer_;
   LinkGroups<FileModel::Index, std::pair<dev_t, ino_t>> links_;
   TreeCheck out_;
 };
-
-Status DiskWalk::read_xattrs(BorrowedFd dir, const std::string& name, FileFacts& facts) {
-  ASSIGN_OR_RETURN(auto names, sys::llistxattr_at(dir, name));
-  std::ranges::sort(names);
-  for (const std::string& xattr : names) {
-    if (std::ranges::find(kHostLabels, xattr) != kHostLabels.end()) continue;
-    ASSIGN_OR_RETURN(std::string value, sys::lgetxattr_at(dir, name, xattr));
-    facts.xattrs.emplace_back(xattr, std::move(value));
-  }
-  return {};
-}
-
-Result<std::optional<DiskWalk::Found>> DiskWalk::look(BorrowedFd dir, const std::string& name) {
-  auto info = sys::fstatat(dir, name);
-  if (!info.ok() && info.error().errno_value() == ENOENT) return std::optional<Found>();
-  if (!info.ok()) return std::move(info).error();
-  const auto type = type_of(info->st_mode);
-  Found found{.facts = {.type = type.value_or(EntryType::kFile),
-                        .mode = info->st_mode & 07777,
-                        .uid = info->st_uid,
-                        .gid = info->st_gid,
-                        .mtime_s = info->st_mtim.tv_sec,
-                        .mtime_ns = static_cast<std::uint32_t>(info->st_mtim.tv_nsec)},
-              .file = {info->st_dev, info->st_ino},
-              .is_socket = !type};
-  FileFacts& facts = found.facts;
-  if (facts.type == EntryType::kFile) facts.size_bytes = static_cast<std::uint64_t>(info->st_size);
-  if (facts.type == EntryType::kCharDevice || facts.type == EntryType::kBlockDevice) {
-    facts.device_major = major(info->st_rdev);
-    facts.device_minor = minor(info->st_rdev);
-  }
-  if (facts.type != EntryType::kDirectory) facts.links = info->st_nlink;
-  if (facts.type == EntryType::kSymlink) {
-    ASSIGN_OR_RETURN(facts.text, sys::readlinkat(dir, name));
-  }
-  RETURN_IF_ERROR(read_xattrs(dir, name, facts));
-  return std::optional(std::move(found));
-}
-
-Status DiskWalk::hash_range(BorrowedFd file, std::uint64_t from, std::uint64_t to, ContentHash& hash) {
-  while (from < to) {
-    const std::size_t wanted = static_cast<std::size_t>(std::min<std::uint64_t>(buffer_.size(), to - from));
-    ASSIGN_OR_RETURN(const std::size_t n, sys::pread(file, std::span(buffer_).first(wanted), static_cast<off_t>(from)));
-    if (n == 0) return {};
-    hash.update(from, {buffer_.data(), n});
-    from += n;
-    RETURN_IF_ERROR(step_(n));
-  }
-  return {};
-}
-
-Result<std::string> DiskWalk::hash_content(BorrowedFd dir, const std::string& name) {
-  // Whatever it is by now, opening it waits for nobody.
-  ASSIGN_OR_RETURN(const UniqueFd file, sys::openat(dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY));
-  ASSIGN_OR_RETURN(const struct stat info, sys::fstat(file));
-  const auto size = static_cast<std::uint64_t>(info.st_size);
-  ContentHash hash;
-  if (static_cast<std::uint64_t>(info.st_blocks) * 512 >= size) {
-    RETURN_IF_ERROR(hash_range(file, 0, size, hash));
-    return hash.finish();
-  }
-  off_t at = 0;
-  while (true) {
-    auto data = sys::lseek(file, at, SEEK_DATA);
-    if (!data.ok() && data.error().errno_value() == ENXIO) return hash.finish();
-    if (!data.ok()) return std::move(data).error();
-    ASSIGN_OR_RETURN(at, sys::lseek(file, *data, SEEK_HOLE));
-    RETURN_IF_ERROR(hash_range(file, static_cast<std::uint64_t>(*data), static_cast<std::uint64_t>(at), hash));
-  }
-}
 
 void DiskWalk::pass_over_lost(const FileFacts& wanted, const FileFacts& found, std::vector<AspectChange>& changes) {
   const auto value = [](const FileFacts& facts, const std::string& name) -> std::optional<std::string> {
@@ -237,9 +136,9 @@ Status DiskWalk::compare_entry(const std::string& path, FileModel::Index index, 
   const std::string shown = path.empty() ? "/" : path;
   ++out_.entries;
   RETURN_IF_ERROR(step_(0));
-  auto found = look(dir, name);
+  auto found = look_at(dir, name);
   if (!found.ok()) {
-    if (!is_damage(found.error())) return std::move(found).error().with(quoted(shown));
+    if (!is_damage(found.error(), medium_)) return std::move(found).error().with(quoted(shown));
     add_unreadable(shown, codec::tar::to_string(wanted.type), found.error());
     return {};
   }
@@ -254,10 +153,10 @@ Status DiskWalk::compare_entry(const std::string& path, FileModel::Index index, 
   FileFacts& there = (*found)->facts;
   std::optional<AspectChange> unreadable;
   if (wanted.type == EntryType::kFile && there.type == EntryType::kFile && wanted.size_bytes == there.size_bytes) {
-    auto hash = hash_content(dir, name);
+    auto hash = content_of(dir, name, buffer_, step_);
     if (hash.ok()) {
       there.text = std::move(*hash);
-    } else if (is_damage(hash.error())) {
+    } else if (is_damage(hash.error(), medium_)) {
       there.text = wanted.text;
       unreadable = AspectChange{Aspect::kUnreadable, std::nullopt, hash.error().message()};
     } else {
@@ -308,7 +207,7 @@ Status DiskWalk::compare_child(const std::string& path, FileModel::Index index, 
     case ENOENT:
       return {};
     default:
-      if (!is_damage(inside.error())) return std::move(inside).error().with(quoted(path));
+      if (!is_damage(inside.error(), medium_)) return std::move(inside).error().with(quoted(path));
       add_unreadable(path, "directory", inside.error());
       return {};
   }
@@ -317,7 +216,7 @@ Status DiskWalk::compare_child(const std::string& path, FileModel::Index index, 
 Status DiskWalk::compare_children(const std::string& path, FileModel::Index index, BorrowedFd dir, std::size_t depth) {
   auto listed = sys::list_directory(dir);
   if (!listed.ok()) {
-    if (!is_damage(listed.error())) return std::move(listed).error().with(quoted(path.empty() ? "/" : path));
+    if (!is_damage(listed.error(), medium_)) return std::move(listed).error().with(quoted(path.empty() ? "/" : path));
     add_unreadable(path.empty() ? "/" : path, "directory", listed.error());
     return {};
   }
@@ -343,8 +242,9 @@ Status DiskWalk::compare_children(const std::string& path, FileModel::Index inde
 
 }  // namespace
 
-Result<TreeCheck> compare_with_disk(const FileModel& model, BorrowedFd rootfs, BorrowedFd tmp, const CheckStep& step) {
-  return DiskWalk(model, tmp, step).run(rootfs);
+Result<TreeCheck> compare_with_disk(const FileModel& model, BorrowedFd rootfs, BorrowedFd tmp, Medium medium,
+                                    const CheckStep& step) {
+  return DiskWalk(model, tmp, medium, step).run(rootfs);
 }
 
 }  // namespace cooper::image

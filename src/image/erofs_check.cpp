@@ -4,6 +4,7 @@
 #include "base/strings.h"
 #include "codec/digest.h"
 #include "codec/json.h"
+#include "image/internal/compare.h"
 #include "image/internal/erofs_tree.h"
 #include "image/internal/paths.h"
 #include "image/internal/trees.h"
@@ -86,6 +87,29 @@ Result<ErofsCheck> check_erofs_tree(BorrowedFd store, const std::string& chain, 
   ASSIGN_OR_RETURN(out.users, Trees(store).users(name));
   std::ranges::sort(out.users);
   return out;
+}
+
+Status compare_erofs_tree(BorrowedFd store, const std::string& chain, const FileModel& model, const ReadStep& step,
+                          ErofsCheck& found) {
+  const auto unreadable = [&](const Error& why) {
+    found.message += "; its structure is too damaged to be read: " + why.message();
+    return ok_status();
+  };
+  auto file = sys::openat(store, tree_path(erofs_tree(chain)) + "/rootfs", O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+  if (!file.ok()) return unreadable(file.error());
+  const auto mounted = mount_erofs_file(*file);
+  if (!mounted.ok() && mounted.error().code() == Errc::kCorrupt) return unreadable(mounted.error());
+  if (!mounted.ok()) {
+    found.message += "; its files cannot be compared: " + mounted.error().message();
+    return {};
+  }
+  ASSIGN_OR_RETURN(const UniqueFd tmp, sys::openat(store, kTmpDir, O_RDONLY | O_DIRECTORY));
+  auto check = compare_with_disk(model, *mounted, tmp, Medium::kImage, step);
+  if (!check.ok() && check.error().code() == Errc::kCancelled) return std::move(check).error();
+  if (!check.ok()) return unreadable(check.error());
+  found.paths = std::move(check->changes);
+  if (found.paths.empty()) found.message += "; no file in it differs";
+  return {};
 }
 
 }  // namespace cooper::image

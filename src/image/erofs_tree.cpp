@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <sys/resource.h>
 
+#include <algorithm>
 #include <array>
 #include <limits>
 #include <optional>
@@ -15,12 +16,15 @@
 #include "base/strings.h"
 #include "codec/digest.h"
 #include "fetch/spawn.h"
+#include "image/internal/compare.h"
 #include "image/internal/job.h"
 #include "image/internal/load.h"
 #include "image/internal/paths.h"
 #include "image/internal/trees.h"
 #include "io/file.h"
+#include "io/filesystem_image.h"
 #include "sys/copy.h"
+#include "sys/fallocate.h"
 #include "sys/file.h"
 #include "sys/lseek.h"
 #include "sys/mount.h"
@@ -63,10 +67,10 @@ Error failure(const sys::ExitStatus& status, const std::string& output) {
   if (status.signal == SIGXFSZ)
     return Error(Errc::kLimit, "a file of it has holes, and is too large without them")
         .with_hint("use another backend");
+  if (output.find("No space left") != std::string::npos) return Error::from_errno(ENOSPC, kProgram);
   const std::string how =
       status.signal != 0 ? "was ended by signal " + std::to_string(status.signal) : "failed: " + last_line(output);
-  const bool full = output.find("No space left") != std::string::npos;
-  return Error(full ? Errc::kNoSpace : Errc::kSystem, std::string(kProgram) + " " + how);
+  return Error(Errc::kSystem, std::string(kProgram) + " " + how);
 }
 
 // Until the program ends, or cannot be watched.
@@ -155,12 +159,38 @@ class StoredSource {
   UniqueFd rootfs_;
 };
 
+// The program passes over writes that fail, as they do on a full disk, and is successful then.
+Status check_whole(BorrowedFd source, BorrowedFd image, std::uint64_t size, const Progress& progress) {
+  std::uint64_t done = 0;
+  const CheckStep step = [&](std::uint64_t bytes) {
+    done += bytes;
+    if (progress) progress("checking the erofs image", std::min(done, size), size);
+    return ok_status();
+  };
+  auto mounted = mount_erofs_file(image);
+  if (!mounted.ok() && mounted.error().code() != Errc::kCorrupt) return std::move(mounted).error();
+  std::string why;
+  if (mounted.ok()) {
+    ASSIGN_OR_RETURN(const auto difference, first_difference(source, *mounted, step));
+    if (!difference) return {};
+    why = "differs at " + *difference + " from what it was made of";
+  } else {
+    why = "cannot be mounted: " + mounted.error().message();
+  }
+  // Room for what was not written.
+  if (Status room = sys::fallocate(image, static_cast<off_t>(size));
+      !room.ok() && room.error().code() == Errc::kNoSpace)
+    return room;
+  return Error(Errc::kSystem, "what mkfs.erofs has made " + why).with_hint("try again, or use another backend");
+}
+
 Status make_from(BorrowedFd source, const Image& from, const Job& job, const std::string& name,
                  const Progress& progress) {
   ASSIGN_OR_RETURN(const UniqueFd image, Trees::begin_file(job, name));
   RETURN_IF_ERROR(run_mkfs(source, image, from, progress));
   ASSIGN_OR_RETURN(const struct stat info, sys::fstat(image));
   const auto size = static_cast<std::uint64_t>(info.st_size);
+  RETURN_IF_ERROR(check_whole(source, image, size, progress));
   ASSIGN_OR_RETURN(const Digest digest, digest_of_file(image, size));
   RETURN_IF_ERROR(Trees::seal_file(job, name, digest, size));
   return sys::fsync(image);
@@ -177,6 +207,16 @@ Status make_image(BorrowedFd store, const Image& image, std::string_view user, c
 }
 
 }  // namespace
+
+Result<UniqueFd> mount_erofs_file(BorrowedFd file) {
+  ASSIGN_OR_RETURN(const struct stat info, sys::fstat(file));
+  io::FilesystemImage image{.file = "/proc/self/fd/" + std::to_string(file.get()),
+                            .fstype = "erofs",
+                            .size = static_cast<std::uint64_t>(info.st_size),
+                            .untrusted = true};
+  io::remember_file(info, image);
+  return io::mount_detached(image);
+}
 
 Status build_erofs_tree(BorrowedFd store, const Image& image, std::string_view user, const Progress& progress) {
   RETURN_IF_ERROR(check_kernel());

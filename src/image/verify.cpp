@@ -93,6 +93,7 @@ class Verifier {
   const VerifyOptions& options_;
   BlobCheck blobs_;
   std::vector<Job> jobs_;
+  std::set<std::string> compared_;                 // chains
   std::map<std::string, TreeFinding> trees_;       // by chain
   std::map<std::string, ErofsCheck> erofs_trees_;  // by chain
   // Models of the first layers of the image at hand, which further images begin with, too: how many layers, and which.
@@ -216,7 +217,8 @@ Result<TreeFinding> Verifier::compare_one(const FileModel& model, const Image& i
   ASSIGN_OR_RETURN(const UniqueFd tmp, sys::openat(store_, kTmpDir, O_RDONLY | O_DIRECTORY));
   auto rootfs = sys::openat(*tree, "rootfs", O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
   const bool has_rootfs = rootfs.ok();
-  auto check = has_rootfs ? compare_with_disk(model, *rootfs, tmp, blobs_.step()) : std::move(rootfs).error();
+  auto check =
+      has_rootfs ? compare_with_disk(model, *rootfs, tmp, Medium::kDisk, blobs_.step()) : std::move(rootfs).error();
   if (!check.ok() && check.error().code() == Errc::kCancelled) return std::move(check).error();
   // A tree is moved away before anything of it is removed: what is in its place has been whole.
   const auto there = sys::fstatat(store_, tree_path(image.chain));
@@ -238,9 +240,11 @@ Result<TreeFinding> Verifier::compare_one(const FileModel& model, const Image& i
 
 Status Verifier::compare_tree(Job& job, std::size_t shared_with_next) {
   const Image& image = job.report.image;
-  if (trees_.contains(image.chain)) return {};
+  if (!compared_.insert(image.chain).second) return {};
   ASSIGN_OR_RETURN(const bool unpacked, is_there(store_, tree_path(image.chain)));
-  if (!unpacked) return {};
+  const auto erofs = erofs_trees_.find(image.chain);
+  const bool damaged = erofs != erofs_trees_.end() && erofs->second.state == TreeState::kDiffers;
+  if (!unpacked && !damaged) return {};
   blobs_.begin(job.shown());
   while (!kept_.empty() && common_prefix(kept_.back().diff_ids, job.diff_ids) < kept_.back().diff_ids.size())
     kept_.pop_back();
@@ -248,12 +252,15 @@ Status Verifier::compare_tree(Job& job, std::size_t shared_with_next) {
   FileModel model = kept_.empty() ? FileModel() : kept_.back().model;
   ASSIGN_OR_RETURN(const bool whole, add_layers(job, model, from, shared_with_next));
   if (job.report.removed) return {};
+  if (!whole && !unpacked) return {};
   if (!whole) {
     TreeFinding& finding = trees_[image.chain];
     finding.state = TreeState::kNotCompared;
     finding.message = job.report.tree_message;
     return {};
   }
+  if (damaged) RETURN_IF_ERROR(compare_erofs_tree(store_, image.chain, model, blobs_.step(), erofs->second));
+  if (!unpacked) return {};
   ASSIGN_OR_RETURN(trees_[image.chain], compare_one(model, image));
   return {};
 }
@@ -342,10 +349,10 @@ Result<std::vector<VerifiedImage>> Verifier::run() {
     RETURN_IF_ERROR(read_documents(job));
     blobs_.announce(job.shown(), job.likely_bytes(store_));
   }
+  for (Job& job : jobs_) RETURN_IF_ERROR(check_erofs(job));
   RETURN_IF_ERROR(compare_trees());
   for (Job& job : jobs_) {
     RETURN_IF_ERROR(read_layers(job));
-    RETURN_IF_ERROR(check_erofs(job));
     blobs_.end(job.shown());
   }
   if (options_.repair) RETURN_IF_ERROR(repair());
@@ -365,6 +372,7 @@ Result<std::vector<VerifiedImage>> Verifier::run() {
     if (const auto erofs = erofs_trees_.find(report.image.chain); erofs != erofs_trees_.end()) {
       report.erofs = erofs->second.state;
       report.erofs_message = erofs->second.message;
+      report.erofs_paths = erofs->second.paths;
       report.erofs_users = erofs->second.users;
     }
     out.push_back(std::move(report));

@@ -63,6 +63,7 @@ struct VerifiedImage {
   // The same tree as an erofs image, by the digest that was noted when it was made.
   TreeState erofs = TreeState::kNotUnpacked;
   std::string erofs_message = {};             // what is wrong with it, or why it was not made anew
+  std::vector<PathChange> erofs_paths = {};   // that differ, as far as its layers and its structure can be read
   std::vector<std::string> erofs_users = {};  // when it differs
 
   bool blobs_good() const;

@@ -19,7 +19,7 @@ class StoreView:
         self.records = {p.name: p for p in self._list("refs/images") if not p.name.startswith(".")}
         self.names = {p.name.replace("+", "/"): p for p in self._list("refs/names") if not p.name.startswith(".")}
         self.blobs = {f"{a}:{p.name}": p for a in ALGORITHMS for p in self._list(f"blobs/{a}")}
-        self.trees = {p.name: p for p in self._list("trees") if len(p.name) in (64, 128)}
+        self.trees = {p.name: p for p in self._list("trees") if len(p.name.removesuffix(".erofs")) in (64, 128)}
         self.needed, self.images = set(), {}
         for name in self.records:
             self._check_image(name)
@@ -44,12 +44,14 @@ class StoreView:
         if hashlib.new(algorithm, path.read_bytes()).hexdigest() != value:
             self.complaints.append(f"blob {digest} has other bytes")
 
-    def _document(self, digest, what):
+    def _needs(self, digest, what):
         self.needed.add(digest)
         if digest not in self.blobs:
-            self.complaints.append(f"{what} {digest} is missing")
-            return None
-        return self._json(self.blobs[digest], f"{what} {digest}")
+            self.complaints.append(f"{what} is missing")
+        return digest in self.blobs
+
+    def _document(self, digest, what):
+        return self._json(self.blobs[digest], f"{what} {digest}") if self._needs(digest, f"{what} {digest}") else None
 
     def _check_image(self, identity):
         record = self._json(self.records[identity], f"record {identity}")
@@ -57,19 +59,22 @@ class StoreView:
             return
         self.images[identity] = record
         manifest = self._document(record["manifest"], f"manifest of {identity}")
-        config = self._document(identity, "configuration")
+        # The id of an ACI is the digest of its archive, not of a configuration.
+        config_digest = record.get("config", identity)
+        config = self._document(config_digest, "configuration")
+        if aci := record.get("aci"):
+            self._document(aci["manifest"], "manifest of the ACI")
+            self._needs(identity, f"archive of {identity}")
         if record["id"] != identity or manifest is None or config is None:
             self.complaints.append(f"record {identity} is not whole")
             return
         layers = [layer["digest"] for layer in manifest["layers"]]
-        if manifest["config"]["digest"] != identity or layers != record["layers"]:
+        if manifest["config"]["digest"] != config_digest or layers != record["layers"]:
             self.complaints.append(f"record {identity} differs from its manifest")
         if len(config["rootfs"]["diff_ids"]) != len(layers):
             self.complaints.append(f"configuration {identity} differs from its manifest in layers")
         for layer in layers:
-            self.needed.add(layer)
-            if layer not in self.blobs:
-                self.complaints.append(f"layer {layer} of {identity} is missing")
+            self._needs(layer, f"layer {layer} of {identity}")
 
     def _check_name(self, name, path):
         record = self._json(path, f"name {name}")
@@ -79,17 +84,25 @@ class StoreView:
     def check_trees(self, known):
         """known: {chain: what its tree must hold}; chains not seen before are learnt."""
         for chain, path in self.trees.items():
+            if chain.endswith(".erofs"):
+                self._check_erofs(chain, path)
+                continue
             found = trees.describe(path / "rootfs") if (path / "rootfs").is_dir() and (path / "tree.json").is_file() else None
             if found is None:
                 self.complaints.append(f"tree {chain} is not complete")
             elif known.setdefault(chain, found) != found:
                 self.complaints.append(f"tree {chain} differs: " + "; ".join(trees.differences(known[chain], found)[:3])[:300])
 
+    def _check_erofs(self, name, path):
+        note = self._json(path / "tree.json", f"tree {name}")
+        if note is not None and note["erofs_digest"] != "sha256:" + hashlib.sha256((path / "rootfs").read_bytes()).hexdigest():
+            self.complaints.append(f"tree {name} has other bytes than were noted")
+
     def leftovers(self):
         """What nothing refers to."""
         chains = {record["chain"] for record in self.images.values()}
-        users = {p.parent.parent.name for p in self.top.glob("trees/*/users/*")}
-        found = [str(p.relative_to(self.top)) for folder in ("tmp", "refs/images", "refs/names") for p in self._list(folder) if folder == "tmp" or p.name.startswith(".")]
+        users = {p.parent.parent.name.split(".")[0] for p in self.top.glob("trees/*/users/*")}
+        found = [str(p.relative_to(self.top)) for folder in ("tmp", "refs", "refs/images", "refs/names", "web", "partial", ".") for p in self._list(folder) if folder == "tmp" or p.name.startswith(".")]
         found += [f"blob {digest}" for digest in self.blobs if digest not in self.needed]
         return found + [str(p.relative_to(self.top)) for p in self._list("trees") if p.name.split(".")[0] not in chains | users]
 

@@ -20,6 +20,7 @@ sys.path[:0] = [str(HERE), str(HERE.parent / "integration")]
 
 import cases  # noqa: E402
 import engine  # noqa: E402
+import image_forms  # noqa: E402
 import images  # noqa: E402
 import report  # noqa: E402
 import scenarios  # noqa: E402
@@ -31,7 +32,8 @@ SHARE = {"cooper": 5, "images": 8}  # their part of a sample is so many times sm
 PREFIX = f"coopit{os.getpid()}x"  # before the session enters its own PID namespace; as the integration tests name theirs
 
 
-NAMES = [*scenarios.ALL, *engine.ALL, *images.ALL]
+IMAGES = images.ALL | image_forms.ALL
+NAMES = [*scenarios.ALL, *engine.ALL, *IMAGES]
 
 
 class CannotLearn(Exception):
@@ -80,7 +82,7 @@ def judge(stage, scenario, outcome, fault, baseline):
     # The command itself, or a thread of it: of ours only the verbs of images have some.
     if outcome.rc == 137 and fault.kind == "kill" and (fault.process == 0 or stage.kind in ("runc", "images")):
         return "killed", []
-    if outcome.rc != 0:
+    if outcome.rc not in scenario.success:
         return "failure", judge_failure(scenario, outcome, fault)
     if fault.kind == "kill":
         # Its init died just before the program, as it may die in the program.
@@ -127,7 +129,7 @@ def learn(stage, scenario):
         stage.save(scenario.config(stage))
         scenario.prepare(stage)
         outcome = stage.inject(["--trace"], scenario.argv(stage), scenario.attach(stage))
-        if outcome.rc != 0 or outcome.hung:
+        if outcome.rc not in scenario.success or outcome.hung:
             raise CannotLearn(f"{scenario.name} fails without a fault: {outcome.rc} {outcome.err}")
         facts = scenario.facts(stage, outcome)
         if stage.exists():
@@ -170,7 +172,7 @@ def plan(stage, options, known):
 def run_runtime(kind, binary, top, options):
     """All cases of one runtime, or of the engine; returns the verdicts."""
     prefix = PREFIX + kind
-    known, make = {"cooper": (engine.ALL, engine.EngineStage), "images": (images.ALL, images.ImageStage)}.get(kind, (scenarios.ALL, stages.Stage))
+    known, make = {"cooper": (engine.ALL, engine.EngineStage), "images": (IMAGES, images.ImageStage)}.get(kind, (scenarios.ALL, stages.Stage))
     if not asked_for(options, known):
         return []
     stage = make(binary, kind, top / kind, prefix, paths.cache_dir())

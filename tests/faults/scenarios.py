@@ -9,6 +9,7 @@ class Scenario:
     """A command of the runtime on a container in a certain state."""
 
     name = ""
+    success = (0,)  # exit statuses of a command that did what it should
     failure = (1,)  # exit statuses that mean "the runtime could not"
     records = (1,)  # how many error records tell of a failure
     payload_status = ()  # exit statuses that may be the container's own

@@ -80,6 +80,19 @@ def test_run_unpacks(engine):
     engine("run", "--rm", NAME, "true").check()
 
 
+@pytest.mark.needs("mkfs.erofs", "erofs")
+def test_run_makes_an_erofs_image(engine):
+    """mkfs.erofs passes over writes that fail: half an image is none."""
+    store = engine.root / "images"
+    run = ("run", "--rm", "--rootfs-backend", "erofs", NAME, "true")
+    engine("run", "--rm", NAME, "true").check()
+    with full(store):
+        check(engine(*run), f"the image store '{store}'", 125)
+        assert not list(store.glob("trees/*.erofs")) and os.listdir(store / "tmp") == [] and engine.pods() == []
+    engine(*run).check()
+    engine("image", "verify").check()
+
+
 def test_convert_unpacks_in_the_store(engine, workdir):
     """An ACI of another image is packed from files in the store."""
     store = engine.root / "images"

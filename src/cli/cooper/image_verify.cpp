@@ -81,12 +81,12 @@ std::string print_path(const PathChange& change) {
   return line + print_aspects(change.aspects);
 }
 
-std::string print_paths(const VerifiedImage& image, std::size_t lines) {
-  const std::size_t shown = lines == 0 ? image.paths.size() : std::min(lines, image.paths.size());
+std::string print_paths(const std::vector<PathChange>& paths, std::size_t lines) {
+  const std::size_t shown = lines == 0 ? paths.size() : std::min(lines, paths.size());
   std::string text;
-  for (std::size_t i = 0; i < shown; ++i) text += "  " + print_path(image.paths[i]) + "\n";
-  if (shown < image.paths.size()) {
-    text += "  and " + std::to_string(image.paths.size() - shown) +
+  for (std::size_t i = 0; i < shown; ++i) text += "  " + print_path(paths[i]) + "\n";
+  if (shown < paths.size()) {
+    text += "  and " + std::to_string(paths.size() - shown) +
             " more paths (--lines 0 shows them, --format json lists them)\n";
   }
   return text;
@@ -121,7 +121,7 @@ std::string print_advice(const VerifiedImage& image) {
 }
 
 // What is wrong with the erofs image, and what to do about it.
-std::string print_erofs(const VerifiedImage& image) {
+std::string print_erofs(const VerifiedImage& image, std::size_t lines) {
   const std::string why = image.erofs_message.empty() ? std::string() : ": " + printable(image.erofs_message);
   switch (image.erofs) {
     case TreeState::kMadeAnew:
@@ -133,7 +133,7 @@ std::string print_erofs(const VerifiedImage& image) {
     default:
       return {};
   }
-  const std::string text = "  its erofs image is damaged" + why + "\n";
+  const std::string text = "  its erofs image is damaged" + why + "\n" + print_paths(image.erofs_paths, lines);
   const std::string repair = "cooper image verify --repair " + argument_of(image.image);
   if (!image.erofs_users.empty()) {
     return text + "  the erofs image is used by " + plural(image.erofs_users.size(), "container") + " (" +
@@ -224,7 +224,9 @@ void describe_verified(Writer& out, const VerifiedImage& image) {
   for (const PathChange& path : image.paths) describe_path(out, path, kVerifyWords);
   out.end_array().end_object().key("erofs").begin_object().field("state", to_string(image.erofs)).key("message");
   image.erofs_message.empty() ? out.null() : out.string(image.erofs_message);
-  out.field("used_by", image.erofs_users).end_object().end_object();
+  out.field("used_by", image.erofs_users).key("paths").begin_array();
+  for (const PathChange& path : image.erofs_paths) describe_path(out, path, kVerifyWords);
+  out.end_array().end_object().end_object();
 }
 
 // What reads for long: a line that says how far it is, and an end by a signal. `work` gets what to watch with.
@@ -270,9 +272,9 @@ std::string print_verified(const VerifiedImage& image, std::size_t lines, bool q
     text += "  its unpacked tree was not compared" +
             (image.tree_message.empty() ? std::string() : ": " + printable(image.tree_message)) + "\n";
   }
-  text += print_paths(image, lines);
+  text += print_paths(image.paths, lines);
   if (image.tree == TreeState::kTakenAway) text += "  the tree is taken away; the next container unpacks it anew\n";
-  return text + print_erofs(image) + print_advice(image);
+  return text + print_erofs(image, lines) + print_advice(image);
 }
 
 std::string print_change(const PathChange& change) {

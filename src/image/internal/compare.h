@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <map>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -53,8 +54,16 @@ struct TreeCheck {
 };
 // Asked now and then; an error ends the work.
 using CheckStep = std::function<Status(std::uint64_t bytes)>;
-// `tmp` is a directory on the same file system: files without a name are made there, to learn what it cannot keep
-// (times, attributes), which is no difference then.
-Result<TreeCheck> compare_with_disk(const FileModel& model, BorrowedFd rootfs, BorrowedFd tmp, const CheckStep& step);
+enum class Medium {
+  kDisk,
+  kImage,  // a mounted file, whose bytes may be any
+};
+// `tmp` is a directory on the file system of the tree, or of what the image was made of: files without a name are made
+// there, to learn what it cannot keep (times, attributes), which is no difference then.
+Result<TreeCheck> compare_with_disk(const FileModel& model, BorrowedFd rootfs, BorrowedFd tmp, Medium medium,
+                                    const CheckStep& step);
+// The first path, quoted, at which a copy is not what it was made of (names, types, contents, modes, owners, targets,
+// devices), and why it could not be read where that is known; nullopt: it is.
+Result<std::optional<std::string>> first_difference(BorrowedFd source, BorrowedFd copy, const CheckStep& step);
 
 }  // namespace cooper::image
