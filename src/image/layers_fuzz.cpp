@@ -59,8 +59,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
       if (!whole) break;
     }
     whole = builder.finish().ok() && whole;
-    const auto check =
-        cooper::image::compare_with_disk(model, *root, *root, [](std::uint64_t) { return cooper::ok_status(); });
+    const auto check = cooper::image::compare_with_disk(model, *root, *root, cooper::image::Medium::kDisk,
+                                                        [](std::uint64_t) { return cooper::ok_status(); });
     COOPER_ASSERT(!whole || check->changes.empty());
   }
   COOPER_ASSERT(*cooper::io::read_file(scratch / "outside/secret") == "secret");

@@ -60,7 +60,8 @@ class TreeTest : public ::testing::Test {
   void finish() {
     const Status finished = builder_->finish();
     ASSERT_TRUE(finished.ok()) << finished.error().message();
-    const auto check = compare_with_disk(model_, root_, root_, [](std::uint64_t) { return ok_status(); });
+    const auto check =
+        compare_with_disk(model_, root_, root_, Medium::kDisk, [](std::uint64_t) { return ok_status(); });
     ASSERT_TRUE(check.ok()) << check.error().message();
     for (const PathChange& change : check->changes) ADD_FAILURE() << change.path << " differs from its model";
   }
