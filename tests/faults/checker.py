@@ -58,6 +58,7 @@ class StoreView:
         if record is None:
             return
         self.images[identity] = record
+        self.needed |= {record.get("config", identity), *record["layers"]}
         manifest = self._document(record["manifest"], f"manifest of {identity}")
         # The id of an ACI is the digest of its archive, not of a configuration.
         config_digest = record.get("config", identity)

@@ -200,13 +200,6 @@ class Erofs(Render):
         return {**meaning, "trees": [name for name in meaning["trees"] if f"{name}.erofs" not in meaning["trees"]]}
 
 
-    def tidy(self, stage, works):
-        super().tidy(stage, works)
-        # Where nobody could note that it is superseded, the unpacked tree stays with its image.
-        works("pod", "prepare", "test:1", "--rootfs-backend=erofs")
-        super().tidy(stage, works)
-
-
 class ErofsAnew(Erofs):
     """The same where nothing is unpacked."""
 
@@ -220,7 +213,8 @@ class Repair(LoadOver):
 
     name = "image-repair"
     template = "damaged"
-    forgiven = (" differs: ", "has other bytes than were noted")
+    success = (0, 2)  # 2: a blob that could not be read was taken away
+    forgiven = (" differs: ", "has other bytes than were noted", " is missing", " is not whole")
 
     def make(self, stage):
         stage.must("image", "load", stage.layouts["other"].path)
@@ -238,8 +232,13 @@ class Repair(LoadOver):
     def words(self, stage):
         return ("image", "verify", "--quiet", "--repair")
 
+    def judge(self, stage, outcome, baseline):
+        return super().judge(stage, outcome, baseline) if outcome.rc == 0 else self.unforgiven(stage.look())
+
     def tidy(self, stage, works):
         Erofs.tidy(self, stage, works)
+        for name in ("first", "other"):
+            works("image", "load", stage.layouts[name].path)
 
     def sense(self, meaning):
         # An erofs image that could not be made anew is made by the next container.
@@ -252,7 +251,7 @@ class RepairBlob(LoadOver):
     name = "image-repair-blob"
     template = "damaged-blob"
     success = (2,)
-    forgiven = ("has other bytes", " is missing")
+    forgiven = ("has other bytes", " is missing", " is not whole")
 
     def make(self, stage):
         super().make(stage)
