@@ -76,7 +76,8 @@ Result<ErofsCheck> check_erofs_tree(BorrowedFd store, const std::string& chain, 
   auto checked = check_file(*tree, step);
   if (!checked.ok() && checked.error().code() == Errc::kCancelled) return std::move(checked).error();
   // It is moved away before anything of it is removed: what is in its place has been whole.
-  const auto there = sys::fstatat(store, tree_path(name));
+  auto there = sys::fstatat(store, tree_path(name));
+  if (!there.ok() && there.error().errno_value() != ENOENT) return std::move(there).error();
   if (!there.ok() || there->st_ino != out.directory.st_ino || there->st_dev != out.directory.st_dev) return out;
   if (checked.ok()) {
     out.state = TreeState::kGood;

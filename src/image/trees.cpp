@@ -179,7 +179,8 @@ Result<std::uint64_t> Trees::remove_or_orphan(std::string_view chain) const {
 Result<bool> Trees::remove_unused(std::string_view chain, const struct stat& directory) const {
   std::optional<Job> trash;
   ASSIGN_OR_RETURN(const io::FileLock guard, lock(io::FileLock::Mode::kExclusive));
-  const auto there = sys::fstatat(store_, tree_path(chain));
+  auto there = sys::fstatat(store_, tree_path(chain));
+  if (!there.ok() && !is_missing(there.error())) return std::move(there).error();
   if (!there.ok() || there->st_ino != directory.st_ino || there->st_dev != directory.st_dev) return true;
   ASSIGN_OR_RETURN(const auto users_left, users(chain));
   if (!users_left.empty()) return false;

@@ -221,7 +221,8 @@ Result<TreeFinding> Verifier::compare_one(const FileModel& model, const Image& i
       has_rootfs ? compare_with_disk(model, *rootfs, tmp, Medium::kDisk, blobs_.step()) : std::move(rootfs).error();
   if (!check.ok() && check.error().code() == Errc::kCancelled) return std::move(check).error();
   // A tree is moved away before anything of it is removed: what is in its place has been whole.
-  const auto there = sys::fstatat(store_, tree_path(image.chain));
+  auto there = sys::fstatat(store_, tree_path(image.chain));
+  if (!there.ok() && there.error().errno_value() != ENOENT) return std::move(there).error();
   if (!there.ok() || there->st_ino != out.directory.st_ino || there->st_dev != out.directory.st_dev) return out;
   if (check.ok()) {
     out.check = std::move(*check);

@@ -239,10 +239,11 @@ class Repair(LoadOver):
         Erofs.tidy(self, stage, works)
         for name in ("first", "other"):
             works("image", "load", stage.layouts[name].path)
+        works(*self.words(stage))  # with all layers there
 
     def sense(self, meaning):
-        # An erofs image that could not be made anew is made by the next container.
-        return {**meaning, "trees": [name for name in meaning["trees"] if not name.endswith(".erofs")]}
+        # A tree that could not be made anew, in whichever form, is made by the next container.
+        return {**meaning, "trees": []}
 
 
 class RepairBlob(LoadOver):
