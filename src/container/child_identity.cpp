@@ -3,9 +3,6 @@
 #include <fcntl.h>
 #include <sched.h>
 
-#include <algorithm>
-#include <array>
-
 #include "base/strings.h"
 #include "io/file.h"
 #include "spec/oci_runtime/id_maps.h"
@@ -56,18 +53,9 @@ namespace {
 Status check_mapped_in(const char* file, const char* what, const std::vector<std::uint32_t>& ids) {
   constexpr std::size_t kMost = 65536;  // 340 lines (user_namespaces(7))
   ASSIGN_OR_RETURN(const std::string text, io::read_file(file, kMost));
-  const auto maps = [&](std::uint32_t id) {
-    return std::ranges::any_of(split(text, '\n'), [&](std::string_view line) {
-      std::array<std::uint64_t, 3> numbers{};
-      std::size_t count = 0;
-      for (const std::string_view word : split(line, ' ')) {
-        if (!word.empty() && count < numbers.size()) numbers[count++] = parse_number<std::uint64_t>(word).value_or(0);
-      }
-      return count == numbers.size() && id >= numbers[0] && id - numbers[0] < numbers[2];
-    });
-  };
+  const auto mappings = oci::parse_id_map(text);
   for (const std::uint32_t id : ids) {
-    if (!maps(id))
+    if (!oci::host_id(mappings, id))
       return Error(Errc::kInvalidArgument,
                    "the user namespace that is joined maps no " + std::string(what) + " " + std::to_string(id), EINVAL)
           .with_hint("its maps say who there is");

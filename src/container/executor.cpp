@@ -165,16 +165,13 @@ Status Executor::perform(const JoinPidNamespace& step) {
   ASSIGN_OR_RETURN(own_pid_namespace_, sys::openat(sys::kCwd, "/proc/self/ns/pid", O_RDONLY));
   Status joined = sys::setns(target, CLONE_NEWPID);
   new_pid_namespace_ = true;
-  // The right to it may come with the user namespace that is joined.
-  const bool later = !joined.ok() && joined.error().errno_value() == EPERM && !step.parent &&
-                     !joined_user_namespace(*in_.plan).empty();
   if (joined.ok()) return {};
-  if (later) {
-    helper_pid_namespace_ = std::move(target);
-    own_pid_namespace_.reset();  // never left
-    return {};
-  }
-  return std::move(joined).error().with("pid namespace " + quoted(step.path));
+  // The right to it may come with the user namespace that is joined.
+  if (joined.error().errno_value() != EPERM || step.parent || joined_user_namespace(*in_.plan).empty())
+    return std::move(joined).error().with("pid namespace " + quoted(step.path));
+  helper_pid_namespace_ = std::move(target);
+  own_pid_namespace_.reset();  // never left
+  return {};
 }
 
 Status Executor::perform(const NewTimeNamespace& step) {

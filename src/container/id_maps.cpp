@@ -64,8 +64,7 @@ bool only_own(const std::vector<oci::IdMapping>& mappings, std::uint32_t id) {
 // The first id of a map of the caller's own.
 Result<std::uint32_t> first_mapped(const std::string& file) {
   ASSIGN_OR_RETURN(const std::string text, io::read_file(file, kMaxHelperOutput));
-  const std::string_view line = trim(text);
-  if (const auto id = parse_number<std::uint32_t>(line.substr(0, line.find(' ')))) return *id;
+  if (const auto mappings = oci::parse_id_map(text); !mappings.empty()) return mappings.front().container_id;
   return Error(Errc::kSystem, quoted(file) + " maps nothing", EINVAL);
 }
 

@@ -48,7 +48,10 @@ class Builder {
                                " is ignored: SELinux is not enabled on this host");
     }
     add_last_mile(plan_, process_, config_, options_);
-    RETURN_IF_ERROR(check_ids_are_mapped());
+    // Of a user namespace that is joined the child asks.
+    const auto* credentials = find_step<SetCredentials>(plan_);
+    if (new_user_ && credentials != nullptr && !(options_.extras && options_.extras->inner_user))
+      RETURN_IF_ERROR(check_ids_are_mapped(*credentials, linux_));
     // Last in the list although it is the parent's: it runs after the exec, on `start`.
     if (!config_.hooks.poststart.empty()) parent(RunParentHooks{"poststart", config_.hooks.poststart});
     return std::move(plan_);
@@ -111,7 +114,6 @@ class Builder {
   oci::Resources resources() const;
   bool zero_is_no_pids_limit() const;
   Status notes();
-  Status check_ids_are_mapped() const;
 
   const oci::Config& config_;
   const oci::Linux& linux_;
@@ -166,24 +168,6 @@ Status Builder::notes() {
   if (!elsewhere.empty())
     plan_.notes.push_back("config.json: /linux/seccomp/architectures: " + join(elsewhere, ", ") +
                           " cannot occur on this machine, and get no part of the filter");
-  return {};
-}
-
-// Of a user namespace that is joined the child asks.
-Status Builder::check_ids_are_mapped() const {
-  const auto* wanted = find_step<SetCredentials>(plan_);
-  if (!new_user_ || wanted == nullptr || (options_.extras && options_.extras->inner_user)) return {};
-  const auto check = [](const std::vector<oci::IdMapping>& mappings, std::uint32_t id, const std::string& pointer,
-                        const char* list) -> Status {
-    if (oci::host_id(mappings, id)) return {};
-    return rules::fail(pointer, std::to_string(id) + " is not among the ids that /linux/" + list + " maps");
-  };
-  RETURN_IF_ERROR(check(linux_.uid_mappings, wanted->uid, "/process/user/uid", "uidMappings"));
-  RETURN_IF_ERROR(check(linux_.gid_mappings, wanted->gid, "/process/user/gid", "gidMappings"));
-  if (!wanted->set_groups) return {};
-  for (std::size_t i = 0; i < wanted->groups.size(); ++i)
-    RETURN_IF_ERROR(
-        check(linux_.gid_mappings, wanted->groups[i], rules::at("/process/user/additionalGids", i, ""), "gidMappings"));
   return {};
 }
 

@@ -34,6 +34,8 @@ void complete_device_rules(std::vector<oci::DeviceRule>& rules);
 SetRlimits plan_rlimits(const oci::Process& process);
 SetCredentials plan_credentials(const oci::Process& process, const oci::Config& config, const PlanOptions& options,
                                 std::vector<std::string>& warnings);
+// Of a new user namespace: whether it maps them.
+Status check_ids_are_mapped(const SetCredentials& wanted, const oci::Linux& linux);
 SetLabels plan_labels(const oci::Process& process, const PlanOptions& options, std::vector<std::string>& warnings);
 Exec plan_exec(const oci::Process& process, const PlanOptions& options);
 SetIoPriority plan_io_priority(const oci::IoPriority& io);

@@ -5,6 +5,7 @@
 #include "base/strings.h"
 #include "container/plan_parts.h"
 #include "container/validate_rules.h"
+#include "spec/oci_runtime/id_maps.h"
 #include "sys/tables.h"
 
 namespace cooper::container {
@@ -98,6 +99,21 @@ SetCredentials plan_credentials(const oci::Process& process, const oci::Config& 
   out.ambient = mask_of(caps.ambient, options.kernel_last_cap, warnings) & out.permitted & out.inheritable;
   warn_of_refused(out, effective, user != nullptr ? ~std::uint64_t{0} : options.own_capabilities, warnings);
   return out;
+}
+
+Status check_ids_are_mapped(const SetCredentials& wanted, const oci::Linux& linux) {
+  const auto check = [](const std::vector<oci::IdMapping>& mappings, std::uint32_t id, const std::string& pointer,
+                        const char* list) -> Status {
+    if (oci::host_id(mappings, id)) return {};
+    return rules::fail(pointer, std::to_string(id) + " is not among the ids that /linux/" + list + " maps");
+  };
+  RETURN_IF_ERROR(check(linux.uid_mappings, wanted.uid, "/process/user/uid", "uidMappings"));
+  RETURN_IF_ERROR(check(linux.gid_mappings, wanted.gid, "/process/user/gid", "gidMappings"));
+  if (!wanted.set_groups) return {};
+  for (std::size_t i = 0; i < wanted.groups.size(); ++i)
+    RETURN_IF_ERROR(
+        check(linux.gid_mappings, wanted.groups[i], rules::at("/process/user/additionalGids", i, ""), "gidMappings"));
+  return {};
 }
 
 SetLabels plan_labels(const oci::Process& process, const PlanOptions& options, std::vector<std::string>& warnings) {

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <array>
+#include <limits>
 
 #include "base/strings.h"
 #include "cli/coop/commands.h"
@@ -13,6 +14,7 @@
 #include "container/seal_exe.h"
 #include "io/file.h"
 #include "log/log.h"
+#include "spec/oci_runtime/id_maps.h"
 #include "sys/file.h"
 
 namespace cooper::cli::coop {
@@ -89,11 +91,9 @@ bool in_user_namespace() {
   if (const auto own = sys::readlinkat(sys::kCwd, "/proc/self/ns/user"); own.ok() && *own == kInitial) return false;
   const auto map = io::read_file("/proc/self/uid_map", 4096);
   if (!map.ok()) return false;
-  std::vector<std::string_view> words;
-  for (const std::string_view word : split(trim(*map), ' ')) {
-    if (!word.empty()) words.push_back(word);
-  }
-  return !(words.size() == 3 && words[0] == "0" && words[1] == "0" && words[2] == "4294967295");
+  const auto mappings = oci::parse_id_map(*map);
+  return mappings.size() != 1 || mappings[0].container_id != 0 || mappings[0].host_id != 0 ||
+         mappings[0].size != std::numeric_limits<std::uint32_t>::max();
 }
 
 Status resolve_manager(const Arguments& arguments, Globals& out) {

@@ -7,10 +7,8 @@
 #include "cli/cooper/describe.h"
 #include "cli/cooper/image_place.h"
 #include "cli/cooper/image_policy.h"
+#include "cli/cooper/load_watch.h"
 #include "cli/cooper/output.h"
-#include "cli/cooper/progress_display.h"
-#include "cli/cooper/relay.h"
-#include "cli/cooper/stop_signals.h"
 #include "cli/cooper/target.h"
 #include "spec/oci_image/platform.h"
 
@@ -85,13 +83,10 @@ Result<std::vector<Pulled>> load_place(const Context& context, image::Store& sto
   options.platform = request.platform;
   ASSIGN_OR_RETURN(const policy::Gate gate, open_gate(context, request.signature_policy));
   ASSIGN_OR_RETURN(const UniqueFd file, guard(options, gate));
-  ASSIGN_OR_RETURN(StopSignals signals, StopSignals::open());
-  options.cancel = signals.fd();
-  ProgressDisplay progress(request.access.quiet);
-  options.progress = progress.callback();
+  LoadWatch watch(request.access.quiet);
+  RETURN_IF_ERROR(watch.begin(options));
   auto images = store.load(options);
-  progress.clear();
-  if (!images.ok() && images.error().code() == Errc::kCancelled) die_by_signal(signals.taken());
+  watch.end(images);
   if (!images.ok()) return std::move(images).error();
   std::vector<Pulled> out;
   for (image::Image& image : *images) {

@@ -15,11 +15,10 @@
 #include "cli/cooper/image_usage.h"
 #include "cli/cooper/image_verify.h"
 #include "cli/cooper/insecure_options.h"
+#include "cli/cooper/load_watch.h"
 #include "cli/cooper/progress_display.h"
 #include "cli/cooper/pull.h"
 #include "cli/cooper/push.h"
-#include "cli/cooper/relay.h"
-#include "cli/cooper/stop_signals.h"
 #include "cli/cooper/target.h"
 #include "cli/cooper/transport_words.h"
 #include "image/store.h"
@@ -97,14 +96,10 @@ Result<int> load(const Context& context, const Args& args) {
   ASSIGN_OR_RETURN(const policy::Gate gate, open_gate(context, args.last("signature-policy").value_or("")));
   ASSIGN_OR_RETURN(const UniqueFd file, guard(options, gate));
   const bool quiet = args.enabled("quiet");
-  ASSIGN_OR_RETURN(StopSignals signals, StopSignals::open());
-  options.cancel = signals.fd();
-  ProgressDisplay progress(quiet);
-  options.progress = progress.callback();
+  LoadWatch watch(quiet);
+  RETURN_IF_ERROR(watch.begin(options));
   auto images = load_checked(context, args, store, options);
-  progress.clear();
-  // Not before everything was taken away that was begun.
-  if (!images.ok() && images.error().code() == Errc::kCancelled) die_by_signal(signals.taken());
+  watch.end(images);
   if (!images.ok()) return std::move(images).error();
   RETURN_IF_ERROR(print_loaded(context, *images, quiet));
   return 0;
@@ -126,13 +121,10 @@ Result<int> import(const Context& context, const Args& args) {
   ASSIGN_OR_RETURN(const policy::Gate gate, open_gate(context, args.last("signature-policy").value_or("")));
   ASSIGN_OR_RETURN(const UniqueFd file, guard(options.source, gate));
   const bool quiet = args.enabled("quiet");
-  ASSIGN_OR_RETURN(StopSignals signals, StopSignals::open());
-  options.source.cancel = signals.fd();
-  ProgressDisplay progress(quiet);
-  options.source.progress = progress.callback();
+  LoadWatch watch(quiet);
+  RETURN_IF_ERROR(watch.begin(options.source));
   auto image = store.import(options);
-  progress.clear();
-  if (!image.ok() && image.error().code() == Errc::kCancelled) die_by_signal(signals.taken());
+  watch.end(image);
   if (!image.ok()) return std::move(image).error();
   const std::vector<image::Image> images = {*image};
   RETURN_IF_ERROR(print_loaded(context, images, quiet));

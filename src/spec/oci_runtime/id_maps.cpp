@@ -26,6 +26,18 @@ std::vector<IdRange> parse_subids(std::string_view text, std::optional<std::stri
   return out;
 }
 
+std::vector<IdMapping> parse_id_map(std::string_view text) {
+  std::vector<IdMapping> out;
+  for (const std::string_view line : split(text, '\n')) {
+    std::vector<std::uint32_t> numbers;
+    for (const std::string_view word : split(line, ' ')) {
+      if (const auto number = parse_number<std::uint32_t>(word)) numbers.push_back(*number);
+    }
+    if (numbers.size() == 3) out.push_back({numbers[0], numbers[1], numbers[2]});
+  }
+  return out;
+}
+
 std::string id_map_text(const std::vector<IdMapping>& mappings) {
   std::string out;
   for (const IdMapping& m : mappings) {

@@ -25,6 +25,9 @@ struct IdRange {
 // left out, as newuidmap does.
 std::vector<IdRange> parse_subids(std::string_view text, std::optional<std::string_view> owner);
 
+// The lines of /proc/PID/uid_map, as the kernel shows them to who reads; what is no such line is left out.
+std::vector<IdMapping> parse_id_map(std::string_view text);
+
 // As /proc/PID/uid_map takes them: "INSIDE OUTSIDE COUNT" lines.
 std::string id_map_text(const std::vector<IdMapping>& mappings);
 

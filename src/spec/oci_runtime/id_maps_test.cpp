@@ -17,6 +17,9 @@ TEST(IdMaps, FindsTheIdOutside) {
 }
 
 TEST(IdMaps, PrintsWhatTheKernelTakes) {
+  const auto read = parse_id_map("         0     100000      65536\n     65536          1          2\n\nodd 1\n");
+  EXPECT_EQ(id_map_text(read), "0 100000 65536\n65536 1 2\n");
+  EXPECT_TRUE(parse_id_map("").empty());
   EXPECT_EQ(id_map_text({{0, 100000, 65536}, {65536, 1, 2}}), "0 100000 65536\n65536 1 2\n");
   EXPECT_EQ(id_map_text({}), "");
 }
