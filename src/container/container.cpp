@@ -129,12 +129,16 @@ Error not_running(const StateRecord& record, RunStatus status) {
 
 Result<RunStatus> Container::status() const {
   const StatePaths paths = state_paths(options_.root, record_.id);
-  if (record_.created.empty()) {
-    // Not all of the state yet: the creator holds the lock, or it was killed.
+  const bool complete = !record_.created.empty();
+  if (!complete || record_.starting) {
+    // The creator holds the lock, or it was killed.
     const auto locked = RecordFile::is_locked(paths.record());
     if (!locked.ok() && !is_missing(locked.error()))
       return Error(locked.error().code(), locked.error().message(), locked.error().errno_value());
-    return locked.ok() && *locked ? RunStatus::kCreating : RunStatus::kStopped;
+    const bool creating = locked.ok() && *locked;
+    if (!complete) return creating ? RunStatus::kCreating : RunStatus::kStopped;
+    ASSIGN_OR_RETURN(const bool alive, init_alive(record_));
+    if (creating && alive) return RunStatus::kCreating;
   }
   ASSIGN_OR_RETURN(const bool alive, init_alive(record_));
   if (!alive) return RunStatus::kStopped;
@@ -153,6 +157,7 @@ Result<RunStatus> Container::status_under_lock() {
   // It may have been deleted and made anew since it was read. Damaged is how it may stay; load() has said so already.
   if (auto again = Factory(options_).load(record_.id); again.ok()) *this = std::move(*again);
   if (record_.created.empty()) return RunStatus::kStopped;
+  record_.starting = false;
   return status();
 }
 
