@@ -94,6 +94,13 @@ class TestJournal:
         assert "".join(e["MESSAGE"] for e in found) == "x" * 40000
         assert [e.get("CONTAINER_PARTIAL_MESSAGE") for e in found] == ["true"] * (len(found) - 1) + [None]
 
+    def test_line_in_pieces(self, monitor, journal):
+        """A line that is written piece by piece is one entry."""
+        monitor.bundle.sh("printf a; sleep 0.2; printf b; sleep 0.2; echo c; echo d")
+        with monitor.running(log="journald"):
+            found = entries(journal, 2)
+        assert [e["MESSAGE"] for e in found] == ["abc", "d"] and "CONTAINER_PARTIAL_MESSAGE" not in found[0]
+
     def test_priority_of_a_line(self, monitor, journal):
         """A line may carry its own priority, as services of systemd have it."""
         ours_only(monitor)
