@@ -380,6 +380,21 @@ def test_time_offsets(runtime, bundle):
 
 
 @pytest.mark.needs("timens")
+@pytest.mark.differs(runc="1.1: no time namespaces", crun="the kernel's words")
+def test_time_before_zero(runtime, bundle):
+    """A clock that would stand before zero is called that."""
+    bundle.namespace("time").linux["timeOffsets"] = {"boottime": {"secs": -(10**9)}}
+    runtime.run(bundle).fails("time offsets: a clock would stand before zero", rc=1)
+
+
+@pytest.mark.differs(crun="the kernel's words")
+def test_path_that_is_not_there(runtime, bundle):
+    """The error names the namespace and the path."""
+    bundle.namespace("uts", "/proc/1/ns/no-such")
+    runtime.run(bundle).fails("namespace", "/proc/1/ns/no-such", "no such file", rc=1)
+
+
+@pytest.mark.needs("timens")
 @pytest.mark.differs(runc="1.1 has no time namespaces", crun="1.8: the offsets stay unused")
 def test_time_offsets_need_namespace(runtime, bundle):
     """timeOffsets without a new time namespace are refused."""
