@@ -45,6 +45,38 @@ bool same_memory(const Setting& setting, std::string_view text) {
   return *old_bytes == (*new_bytes < 0 ? unlimited : *new_bytes / page * page);
 }
 
+std::string amount(std::uint64_t bytes) {
+  return format_bytes(bytes) + " (" + std::to_string(bytes) + " bytes)";
+}
+
+// The kernel does not say what it compared a limit of memory with.
+Error explain_memory_v1(Error refused, const Setting& setting, const std::string& directory) {
+  const bool sum = setting.file == "memory.memsw.limit_in_bytes";
+  const auto wanted = parse_number<std::uint64_t>(setting.value);
+  if ((!sum && setting.file != "memory.limit_in_bytes") || !wanted) return refused;
+  const auto number = [&](const std::string& file) {
+    const auto text = read_value(directory + "/" + file);
+    return text.ok() ? parse_number<std::uint64_t>(*text) : std::nullopt;
+  };
+  const std::string limit = std::string(sum ? "limit of memory and swap" : "memory limit") + " of " + amount(*wanted);
+  if (refused.errno_value() == EBUSY) {
+    const auto used = number(sum ? "memory.memsw.usage_in_bytes" : "memory.usage_in_bytes");
+    if (!used) return refused;
+    return Error(Errc::kBusy,
+                 "cannot set a " + limit + ": " + amount(*used) +
+                     " are in use, and the kernel could not free enough of it",
+                 EBUSY)
+        .with_hint("choose a limit above what is used, or end processes of the container first");
+  }
+  const auto other = number(sum ? "memory.limit_in_bytes" : "memory.memsw.limit_in_bytes");
+  if (refused.errno_value() != EINVAL || !other || (sum ? *wanted >= *other : *wanted <= *other)) return refused;
+  return Error(Errc::kInvalidArgument,
+               "cannot set a " + limit + ": the " + (sum ? "memory limit" : "limit of memory and swap") + " is " +
+                   amount(*other) + ", and memory and swap together cannot have less than memory",
+               EINVAL)
+      .with_hint("change both limits in one call");
+}
+
 // Those systemd does not hand out.
 bool needs_other_controllers(const oci::Resources& resources) {
   if (!resources.hugepage_limits.empty() || !resources.rdma.empty()) return true;
@@ -86,7 +118,9 @@ Status Group::write_setting(const Setting& setting, std::vector<Undo>* undo) {
       give_rt_to_parents(dir->hierarchy.mount_point, dir->directory, setting.value).ok()) {
     written = write_control(path, setting.value);
   }
-  if (written.ok() || written.error().errno_value() != ENOENT) return written;
+  if (written.ok()) return written;
+  if (written.error().errno_value() != ENOENT)
+    return explain_memory_v1(std::move(written).error(), setting, dir->directory);
   if (!setting.other_file.empty()) {
     Setting other = setting;
     other.file = setting.other_file;

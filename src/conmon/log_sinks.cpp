@@ -73,8 +73,8 @@ void LogSinks::append(Stream stream, std::string_view data) {
   for (const auto& file : files_) file->append(stream, data, now);
 }
 
+// The journal shows an entry a line: pieces of one wait there for its end.
 void LogSinks::flush_partials() {
-  if (journal_) journal_->flush_partials();
   for (const auto& file : files_) {
     if (file->has_partial()) file->flush_partials(wall_clock());
   }
@@ -87,6 +87,7 @@ void LogSinks::reopen() {
 
 void LogSinks::finish() {
   flush_partials();
+  if (journal_) journal_->flush_partials();
   if (!sync_) return;
   for (const auto& file : files_) (void)!file->sync().ok();
 }

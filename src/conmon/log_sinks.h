@@ -20,7 +20,7 @@ class LogSinks {
   static Result<LogSinks> open(const Options& options);
 
   void append(monitor::protocol::Stream stream, std::string_view data);
-  // Ends lines that have no newline yet: readers see what there is.
+  // Ends lines of files that have no newline yet: readers see what there is.
   void flush_partials();
   // The files were renamed by somebody else.
   void reopen();

@@ -269,6 +269,8 @@ Result<criu::Request> Container::dump_request(const CheckpointOptions& options,
 Status Container::dump(const CheckpointOptions& options) {
   RETURN_IF_ERROR(check_checkpoint());
   ASSIGN_OR_RETURN(const RunStatus before, status());
+  // Before directories are made.
+  if (auto program = criu::find_program(); !program.ok()) return std::move(program).error();
   ASSIGN_OR_RETURN(const CriuDirectories directories,
                    open_criu_directories(options, "dump.log", ImagesDirectory::kMake));
   Status done = dump_into(directories, options);

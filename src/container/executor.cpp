@@ -190,7 +190,10 @@ Status Executor::perform(const NewTimeNamespace& step) {
     text += clock + " " + std::to_string(offset.secs) + " " + std::to_string(offset.nanosecs) + "\n";
   }
   if (text.empty()) return {};
-  return io::write_existing(sys::kCwd, "/proc/self/timens_offsets", text);
+  Status written = io::write_existing(sys::kCwd, "/proc/self/timens_offsets", text);
+  if (written.ok() || written.error().errno_value() != ERANGE) return written;
+  return Error(Errc::kInvalidArgument, "time offsets: a clock would stand before zero or beyond 146 years", ERANGE)
+      .with_hint("change linux.timeOffsets; the machine's own clocks count from its start");
 }
 
 Status Executor::perform(const NewNetworkNamespace& step) {

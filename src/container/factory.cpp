@@ -277,6 +277,7 @@ Result<Created> Factory::create(const oci::Config& config, const CreateOptions& 
     record.starting = self->starts_at_once();
     record.resctrl = self->resctrl();
     record.interfaces = self->interfaces();
+    note_shared_mount(record.mounts);
     RETURN_IF_ERROR(file.append(RecordPart::kState, print_state_record(record)));
     if (!options.pidfd_socket.empty()) RETURN_IF_ERROR(send_pidfd(options.pidfd_socket, pid));
     if (!options.pid_file.empty()) RETURN_IF_ERROR(write_pid_file(options.pid_file, pid));

@@ -206,8 +206,9 @@ class Child {
     }
     const sys::NamespaceInfo* info = sys::namespace_by_oci_name(join.type);
     if (info == nullptr) return Error(Errc::kInternal, "unknown namespace " + quoted(join.type));
-    ASSIGN_OR_RETURN(const UniqueFd fd, sys::openat(sys::kCwd, join.path, O_RDONLY));
-    Status joined = sys::setns(fd, info->clone_flag);
+    auto fd = sys::openat(sys::kCwd, join.path, O_RDONLY);
+    if (!fd.ok()) return std::move(fd).error().with(join.type + " namespace");
+    Status joined = sys::setns(*fd, info->clone_flag);
     if (joined.ok()) return joined;
     return std::move(joined).error().with(join.type + " namespace " + quoted(join.path));
   }

@@ -66,6 +66,7 @@ std::string print_state_record(const StateRecord& record) {
   }
   if (record.mounts.shared) {
     w.key("sharedMounts").begin_object().field("path", record.mounts.path).field("before", record.mounts.before);
+    w.field("namespace", record.mounts.space).field("id", record.mounts.id).field("inode", record.mounts.inode);
     w.end_object();
   }
   w.key("annotations").begin_object();
@@ -119,6 +120,9 @@ Result<StateRecord> parse_state_record(std::string text, std::string_view what) 
     out.mounts.rootfs = out.rootfs;
     RETURN_IF_ERROR(mounts->read("path", out.mounts.path));
     RETURN_IF_ERROR(mounts->read("before", out.mounts.before));
+    RETURN_IF_ERROR(mounts->read("namespace", out.mounts.space));
+    RETURN_IF_ERROR(mounts->read("id", out.mounts.id));
+    RETURN_IF_ERROR(mounts->read("inode", out.mounts.inode));
   }
   if (const auto resctrl = root.get("resctrl")) {
     RETURN_IF_ERROR(resctrl->expect_object());

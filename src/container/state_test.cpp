@@ -71,6 +71,9 @@ TEST(StateRecord, SaysWhatAKilledCreatorMayHaveMade) {
   full.mounts.shared = true;
   full.mounts.path = "/proc/1/ns/mnt";
   full.mounts.before = 7;
+  full.mounts.space = 4026531840;
+  full.mounts.id = 99;
+  full.mounts.inode = 12345;
   full.resctrl = {"/sys/fs/resctrl/box", "/sys/fs/resctrl/box/mon_groups/box", true, true};
   StateRecord classed = plain;
   classed.resctrl = {"/sys/fs/resctrl/box", "", true, false};
@@ -89,6 +92,9 @@ TEST(StateRecord, SaysWhatAKilledCreatorMayHaveMade) {
     EXPECT_EQ(again.systemd_user, record.systemd_user);
     EXPECT_EQ(again.mounts.shared, record.mounts.shared);
     EXPECT_EQ(again.mounts.path, record.mounts.path);
+    EXPECT_EQ(again.mounts.space, record.mounts.space);
+    EXPECT_EQ(again.mounts.id, record.mounts.id);
+    EXPECT_EQ(again.mounts.inode, record.mounts.inode);
     EXPECT_EQ(again.resctrl.made_class, record.resctrl.made_class);
     EXPECT_EQ(again.resctrl.made_monitor, record.resctrl.made_monitor);
     EXPECT_EQ(again.resctrl.class_path, record.resctrl.class_path);

@@ -86,6 +86,13 @@ Status check_mapping_list(const std::vector<oci::IdMapping>& mappings, std::stri
     if (std::uint64_t{m.container_id} + m.size > top || std::uint64_t{m.host_id} + m.size > top) {
       return fail(at(pointer, i, ""), "the mapping goes beyond the largest id");
     }
+    const auto overlaps = [&m](std::uint32_t oci::IdMapping::*first, const oci::IdMapping& other) {
+      return m.*first < std::uint64_t{other.*first} + other.size && other.*first < std::uint64_t{m.*first} + m.size;
+    };
+    for (std::size_t j = 0; j < i; ++j) {
+      if (overlaps(&oci::IdMapping::container_id, mappings[j]) || overlaps(&oci::IdMapping::host_id, mappings[j]))
+        return fail(at(pointer, i, ""), "the mapping overlaps that of index " + std::to_string(j));
+    }
   }
   return {};
 }

@@ -91,6 +91,14 @@ const std::vector<Case>& cases() {
        [](C& c) {
          c.linux->gid_mappings = {{0, 0, 1}};
        }},
+      {"/linux/uidMappings/1: the mapping overlaps that of index 0",
+       [](C& c) {
+         c.linux->uid_mappings = {{0, 0, 10}, {9, 100, 10}};
+       }},
+      {"/linux/gidMappings/2: the mapping overlaps that of index 1",
+       [](C& c) {
+         c.linux->gid_mappings = {{0, 0, 10}, {10, 100, 10}, {20, 109, 4294967187}};
+       }},
       {"/linux/uidMappings: a new user namespace needs",
        [](C& c) {
          c.linux->namespaces.push_back({"user", ""});

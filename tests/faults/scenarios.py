@@ -110,6 +110,21 @@ class RunHooks(Run):
         return made
 
 
+def without_mount_namespace(made):
+    """The same configuration for a container whose mounts are the caller's."""
+    made["linux"]["namespaces"] = [n for n in made["linux"]["namespaces"] if n["type"] != "mount"]
+    return made
+
+
+class RunShared(Run):
+    """run without a mount namespace: what is mounted is mounted for everybody, and must go."""
+
+    name = "run-shared"
+
+    def config(self, stage):
+        return without_mount_namespace(super().config(stage))
+
+
 class Detached(Scenario):
     """run --detach."""
 
@@ -254,4 +269,13 @@ class DeleteForce(Delete):
         return stage.argv("delete", "--force", stage.id)
 
 
-ALL = {s.name: s for s in (Create, Start, Run, RunUserns, RunHooks, Detached, Exec, Delete, DeleteForce, Update)}
+class DeleteShared(DeleteForce):
+    """delete --force of a running container without a mount namespace."""
+
+    name = "delete-shared"
+
+    def config(self, stage):
+        return without_mount_namespace(super().config(stage))
+
+
+ALL = {s.name: s for s in (Create, Start, Run, RunUserns, RunShared, RunHooks, Detached, Exec, Delete, DeleteForce, DeleteShared, Update)}

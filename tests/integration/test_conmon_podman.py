@@ -2,13 +2,16 @@
 
 import json
 import os
+import pathlib
 import re
+import shutil
 import signal
 import time
 
 import pytest
 
-from lib import cgroups, paths, proc
+from lib import cgroups, isolate, paths, probes, proc
+from lib.monitors import Datagrams
 
 pytestmark = [
     pytest.mark.needs("root", "isolation", "podman", "conmon"),
@@ -155,6 +158,84 @@ def test_log_driver_journald_without_journal(monitored):
     """Without a journal podman's error says so."""
     result = monitored.run("--rm", "--log-driver", "journald", IMAGE, "true")
     assert result.rc != 0 and "journal" in result.err
+
+
+@pytest.fixture
+def journald():
+    """A journal of the session's own, in memory, which neither reads the kernel's audit nor tells anybody."""
+    program = "/usr/lib/systemd/systemd-journald"
+    if os.path.exists("/run/systemd/journal/socket") or not os.path.exists(program):
+        pytest.skip("a journal runs here, or there is none to run")
+    for folder in ("systemd/journal", "systemd/journald.conf.d", "log"):
+        os.makedirs(f"/run/{folder}", exist_ok=True)
+    with open("/run/systemd/journald.conf.d/test.conf", "w", encoding="ascii") as file:
+        file.write("[Journal]\nStorage=volatile\nAudit=no\nForwardToWall=no\nForwardToConsole=no\nForwardToKMsg=no\nForwardToSyslog=no\nRuntimeMaxUse=16M\n")
+    with proc.Background(program, stdout=None, stderr=None) as server:
+        proc.until(lambda: os.path.exists("/run/systemd/journal/socket"), 10, what="journal")
+        yield server
+    for folder in ("systemd", "log"):
+        isolate.remove_tree(pathlib.Path("/run") / folder)
+
+
+@pytest.mark.may_leave("/run/systemd", "/run/log", "systemd-journal")
+def test_log_driver_journald(monitored, unique, journald):
+    """podman logs reads what the journal was told: whole lines, pieces of one, what is followed; the tag is there."""
+    script = r"echo one; head -c 20000 /dev/zero | tr '\0' x; echo; sleep 0.5; echo two >&2; printf end"
+    name, journal_events = unique("m"), ("--events-backend", "journald")  # logs -f wants both in one place
+    options = ("--detach", "--name", name, "--log-driver", "journald", "--log-opt", "tag={{.ImageName}}")
+    try:
+        monitored(*journal_events, "run", *monitored.options(), *options, IMAGE, "sh", "-c", script).check()
+        followed = monitored(*journal_events, "logs", "-f", name).check()
+        shown = monitored("logs", name).check()
+        ident = inspect(monitored, name, "{{.Id}}")
+    finally:
+        monitored(*journal_events, "rm", "--force", "--time", "0", name)
+    for result in (shown, followed):
+        assert result.out.rstrip("\n") == f"one\n{'x' * 20000}\nend" and result.err == "two\n"
+    found = [json.loads(l) for l in proc.run("journalctl", "--all", "-o", "json", f"CONTAINER_ID_FULL={ident}").check().lines]
+    assert {(e["CONTAINER_TAG"], e["CONTAINER_NAME"], e["CONTAINER_ID"]) for e in found} == {("localhost/busybox:latest", name, ident[:12])}
+    told = [(e["PRIORITY"], len(e["MESSAGE"]), "CONTAINER_PARTIAL_MESSAGE" in e) for e in found]
+    assert told == [("6", 3, False), ("6", 16 << 10, True), ("6", 20000 - (16 << 10), False), ("3", 3, False), ("6", 3, True)]
+
+
+@pytest.mark.parametrize("mode", ["conmon", "container", "ignore"])
+def test_sdnotify(monitored, unique, workdir, mode):
+    """Who is ready is said once, by podman or by the container, and the process to watch is the monitor."""
+    name = unique("m")
+    notify = pathlib.Path(shutil.copy2(probes.path("notify"), workdir / "notify"))
+    options = ["-d", "--sdnotify", mode, "--name", name, "-v", f"{notify}:/notify", IMAGE, "/notify" if mode == "container" else "sleep", "1000"]
+    with Datagrams(workdir / "manager") as manager:
+        try:
+            monitored.environ["NOTIFY_SOCKET"] = str(manager.path)
+            monitored.run(*options).check()
+            pid = monitor_of(monitored, name)
+            if mode != "ignore":
+                proc.until(lambda: b"READY=1" in b"\n".join(manager.messages), 10, what="READY")
+        finally:
+            del monitored.environ["NOTIFY_SOCKET"]
+            monitored("rm", "--force", "--time", "0", name)
+    said = b"\n".join(manager.messages).decode().split("\n")
+    assert said.count("READY=1") == (0 if mode == "ignore" else 1)
+    assert {w for w in said if w.startswith("MAINPID")} == (set() if mode == "ignore" else {f"MAINPID={pid}"})
+
+
+def test_restart(monitored, unique):
+    """restart: the old monitor ends, a new one has the same log."""
+    with monitored.running(unique("m"), IMAGE, "sh", "-c", f"trap 'exit 0' TERM; echo up; {LOOP}") as name:
+        old = monitor_of(monitored, name)
+        proc.until(lambda: monitored("logs", name).out == "up\n", 10)
+        monitored("restart", name).check()
+        new = monitor_of(monitored, name)
+        assert new != old and not os.path.exists(f"/proc/{old}/exe")
+        proc.until(lambda: monitored("logs", name).out == "up\nup\n", 10)
+        assert inspect(monitored, name, "{{.State.Running}}") == "true"
+
+
+def test_timeout(monitored, unique):
+    """--timeout ends the container from outside."""
+    with monitored.running(unique("m"), "--timeout", "1", IMAGE, "sleep", "1000") as name:
+        monitored("wait", name).check()
+        assert inspect(monitored, name, "{{.State.Status}} {{.State.ExitCode}}") in ("exited 255", "exited -1", "exited 137")
 
 
 def test_log_size(monitored, unique):

@@ -203,7 +203,9 @@ def test_failures_of_criu(runtime, bundle, workdir):
     images = workdir / "images"
     with runtime.running(bundle.sh("sleep 1000")):
         refused = lambda *flags, env: runtime("checkpoint", "--image-path", images, *flags, bundle.id, env=env)
-        refused(env={"PATH": "/nowhere"}).fails("'criu'", "$PATH", "install CRIU", rc=1)
+        beside = workdir / "new/images"
+        runtime("checkpoint", "--image-path", beside, bundle.id, env={"PATH": "/nowhere"}).fails("'criu'", "$PATH", "install CRIU", rc=1)
+        assert not beside.parent.exists()
         refused(env=fake_criu(workdir, version=(3, 9))).fails("is CRIU 3.9", "3.16", rc=1)
         refused("--lazy-pages", "--page-server", "127.0.0.1:9", env=fake_criu(workdir)).fails("lazily", rc=1)
         refused("--pre-dump", env=fake_criu(workdir)).fails("which pages have changed", rc=1)

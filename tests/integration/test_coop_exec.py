@@ -318,7 +318,7 @@ def test_sub_cgroup_of_controllers(runtime, box):
     assert {c: seen[c] for c in ("pids", "memory", "freezer", "devices")} == {"pids": f"{path}/a", "memory": f"{path}/a", "freezer": f"{path}/b", "devices": path}
 
 
-@pytest.mark.parametrize("flags", [["pids:a:b"], ["a", "b"], ["pids:x", "pids:y"], ["no-such:x"], ["pids:no-such-sub"], ["pids:../.."], [",:x"], [":x"]])
+@pytest.mark.parametrize("flags", [["pids:a:b"], ["a", "b"], ["pids:x", "pids:y"], ["no-such:x"], ["no-such:/"], ["pids:no-such-sub"], ["pids:../.."], [",:x"], [":x"]])
 @pytest.mark.needs("cgroup1-pids")
 @pytest.mark.differs(crun="exits 1", runc="cleans '..' instead")
 def test_sub_cgroup_bad(runtime, box, flags):

@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import signal
 
 import pytest
 
@@ -99,6 +100,35 @@ class TestSharedMounts:
         bundle.hook(kind, "/bin/false")
         runtime.run(bundle).fails("hook", rc=1)
         assert not [m for m in mountinfo.read() if m.point.startswith(str(bundle.rootfs))]
+
+    def test_directory_moved(self, runtime, bundle, workdir):
+        """The bundle has another name at the end: its mounts go all the same."""
+        bundle.namespace("mount", absent=True)
+        with runtime.created(bundle.sh("sleep 1000")):
+            bundle.path.rename(workdir / "moved")
+            assert [m for m in mountinfo.read() if m.point == str(workdir / "moved/rootfs")]
+        assert not [m for m in mountinfo.read() if m.point.startswith(str(workdir / "moved"))]
+        (workdir / "moved").rename(bundle.path)
+
+    def test_covered(self, runtime, bundle):
+        """What others mounted over the root goes with it."""
+        bundle.namespace("mount", absent=True)
+        with runtime.created(bundle.sh("sleep 1000")):
+            for _ in range(2):
+                proc.run("mount", "-t", "tmpfs", "over", bundle.rootfs).check()
+        assert not [m for m in mountinfo.read() if m.point.startswith(str(bundle.rootfs))]
+
+    @pytest.mark.parametrize("how", ["alive", "killed"])
+    def test_deleted_from_elsewhere(self, runtime, bundle, how):
+        """A delete in another mount namespace unmounts where the mounts are, whether the init still lives or not."""
+        bundle.namespace("mount", absent=True)
+        with runtime.created(bundle.sh("sleep 1000")) as state:
+            if how == "killed":
+                os.kill(state["pid"], signal.SIGKILL)
+                runtime.wait_status(bundle.id, "stopped")
+            proc.run("unshare", "--mount", "--propagation", "private", *runtime.argv("delete", "--force", bundle.id)).check()
+            assert not runtime.ids()
+            assert not [m for m in mountinfo.read() if m.point.startswith(str(bundle.rootfs))]
 
     def test_mount_of_somebody_else_stays(self, runtime, bundle):
         """What was mounted on the root's directory before is still there afterwards."""
@@ -347,6 +377,21 @@ def test_time_offsets(runtime, bundle):
     seen = [int(w) for w in runtime.output(bundle.args("/probe/clock")).split()]
     assert 100000 <= seen[0] - own[0] < 100060
     assert 200000 <= seen[1] - own[1] < 200060
+
+
+@pytest.mark.needs("timens")
+@pytest.mark.differs(runc="1.1: no time namespaces", crun="the kernel's words")
+def test_time_before_zero(runtime, bundle):
+    """A clock that would stand before zero is called that."""
+    bundle.namespace("time").linux["timeOffsets"] = {"boottime": {"secs": -(10**9)}}
+    runtime.run(bundle).fails("time offsets: a clock would stand before zero", rc=1)
+
+
+@pytest.mark.differs(crun="the kernel's words")
+def test_path_that_is_not_there(runtime, bundle):
+    """The error names the namespace and the path."""
+    bundle.namespace("uts", "/proc/1/ns/no-such")
+    runtime.run(bundle).fails("namespace", "/proc/1/ns/no-such", "no such file", rc=1)
 
 
 @pytest.mark.needs("timens")

@@ -58,6 +58,23 @@ def test_memory_order(runtime, box, steps):
         assert box.file("memory", "memory.memsw.limit_in_bytes") == str(swap * MIB)
 
 
+@pytest.mark.differs(runc="1.1: the kernel's words", crun="the kernel's words")
+def test_memory_limit_below_what_is_used(runtime, box):
+    """The error says what is used and what was wanted; the old limit stays."""
+    runtime("exec", box.id, "sh", "-c", "head -c 20000000 /dev/zero > /dev/shm/x").check()
+    used = int(box.file("memory", "memory.usage_in_bytes"))
+    refused = runtime("update", "--memory", "4M", box.id).fails("cannot set a memory limit of 4.00 MiB (4194304 bytes): ", " are in use", "choose a limit", rc=1)
+    said = int(refused.err.split(" bytes) are in use")[0].rsplit("(", 1)[1])
+    assert 20000000 < said <= used + (2 << 20) and box.file("memory", "memory.limit_in_bytes") == str(64 * MIB)
+
+
+@pytest.mark.differs(runc="1.1: the kernel's words", crun="the kernel's words")
+def test_memory_limit_above_that_of_memory_and_swap(runtime, box):
+    """The error names both limits, whichever was to change."""
+    runtime("update", "--memory", "80M", box.id).fails("memory limit of 80.0 MiB", "limit of memory and swap is 64.0 MiB", "both", rc=1)
+    runtime("update", "--memory-swap", "48M", box.id).fails("limit of memory and swap of 48.0 MiB", "memory limit is 64.0 MiB", "both", rc=1)
+
+
 def test_same_values_again(runtime, box):
     """docker sends what is already set along with a change: that is no error."""
     for _ in range(2):

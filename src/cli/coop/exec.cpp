@@ -128,7 +128,8 @@ Result<std::map<std::string, std::string>> parse_sub_cgroups(const std::vector<s
         return bad("controller " + quoted(controller) + " is named twice");
     }
   }
-  std::erase_if(out, [](const auto& entry) { return entry.second.empty(); });
+  // The container's own, where every process goes; named controllers are still looked for.
+  if (const auto own = out.find(""); own != out.end() && own->second.empty()) out.erase(own);
   return out;
 }
 
