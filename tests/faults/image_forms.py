@@ -213,7 +213,7 @@ class Repair(LoadOver):
 
     name = "image-repair"
     template = "damaged"
-    success = (0, 2)  # 2: a blob that could not be read was taken away
+    success = (0, 2)  # 2: a blob could not be read, and stays
     forgiven = (" differs: ", "has other bytes than were noted", " is missing", " is not whole")
 
     def make(self, stage):
