@@ -87,14 +87,15 @@ Status BlobCheck::look_at(VerifiedImage& report, std::size_t index, const Read& 
   Known known{.blob = blob};
   for (int attempt = 0; attempt < 3; ++attempt) {
     auto file = sys::openat(store_, blob_path(blob.digest), O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
-    if (file.ok()) {
+    const bool opened = file.ok();
+    if (opened) {
       ASSIGN_OR_RETURN(known.file, sys::fstat(*file));
     }
-    Status done = file.ok() ? read(std::move(*file)) : Status(std::move(file).error());
+    Status done = opened ? read(std::move(*file)) : Status(std::move(file).error());
     if (!done.ok() && is_failure(done.error())) return done;
     known.blob.state = done.ok() ? State::kGood : state_of(done.error());
     known.blob.message = done.ok() ? "" : done.error().message();
-    if (known.blob.state == State::kUnreadable && file.ok() && may_reread) {
+    if (known.blob.state == State::kUnreadable && opened && may_reread) {
       may_reread = false;
       continue;
     }
