@@ -82,18 +82,23 @@ Result<bool> BlobCheck::is_missing(VerifiedImage& report, const Digest& digest) 
   return !back;
 }
 
-Status BlobCheck::look_at(VerifiedImage& report, std::size_t index, const Read& read) {
+Status BlobCheck::look_at(VerifiedImage& report, std::size_t index, const Read& read, bool may_reread) {
   VerifiedBlob& blob = report.blobs[index];
   Known known{.blob = blob};
   for (int attempt = 0; attempt < 3; ++attempt) {
     auto file = sys::openat(store_, blob_path(blob.digest), O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
-    if (file.ok()) {
+    const bool opened = file.ok();
+    if (opened) {
       ASSIGN_OR_RETURN(known.file, sys::fstat(*file));
     }
-    Status done = file.ok() ? read(std::move(*file)) : Status(std::move(file).error());
+    Status done = opened ? read(std::move(*file)) : Status(std::move(file).error());
     if (!done.ok() && is_failure(done.error())) return done;
     known.blob.state = done.ok() ? State::kGood : state_of(done.error());
     known.blob.message = done.ok() ? "" : done.error().message();
+    if (known.blob.state == State::kUnreadable && opened && may_reread) {
+      may_reread = false;
+      continue;
+    }
     if (known.blob.state != State::kMissing) break;
     known.blob.message = blob.what + " is missing";
     ASSIGN_OR_RETURN(const bool missing, is_missing(report, blob.digest));
@@ -140,7 +145,7 @@ Result<std::optional<std::string>> BlobCheck::read_layer(VerifiedImage& report, 
                                                          FileModel& model) {
   const VerifiedBlob& blob = report.blobs[index];
   std::optional<std::string> refused;
-  Status looked = look_at(report, index, [&](UniqueFd file) -> Status {
+  const Read read = [&](UniqueFd file) -> Status {
     ASSIGN_OR_RETURN(
         const auto plain,
         PlainLayer::open(CheckedBlob(std::move(file), blob.digest, size_bytes, blob.what, step_), diff_id));
@@ -150,14 +155,15 @@ Result<std::optional<std::string>> BlobCheck::read_layer(VerifiedImage& report, 
     RETURN_IF_ERROR(witness.drain());
     if (!applied.ok()) refused = applied.error().message();
     return {};
-  });
-  RETURN_IF_ERROR(std::move(looked));
+  };
+  RETURN_IF_ERROR(look_at(report, index, read, false));
   return refused;
 }
 
 Status BlobCheck::take_away(VerifiedImage& report) {
   for (VerifiedBlob& blob : report.blobs) {
-    if (blob.state != State::kCorrupt && blob.state != State::kUnreadable) continue;
+    // Of one that cannot be read nobody knows that it is wrong.
+    if (blob.state != State::kCorrupt) continue;
     Known& known = known_.at(blob.digest);
     if (!known.blob.taken_away && known.file) {
       // Nobody puts another one in its place meanwhile.

@@ -32,8 +32,9 @@ namespace {
 using oci_image::Descriptor;
 
 constexpr int kTurnMs = 100;
-// A pull shall do with 64 MiB in all its processes. Compressors take 8 MiB unless they are told otherwise.
-constexpr std::size_t kMaxPullWindowBytes = std::size_t{16} << 20;
+// A pull shall do with 64 MiB in all its processes. Compressors take 8 MiB unless they are told otherwise, and those of
+// zstd:chunked layers name 32 MiB.
+constexpr std::size_t kMaxPullWindowBytes = std::size_t{32} << 20;
 
 // A layer while it arrives.
 class ArrivingLayer final : public codec::ByteSource {

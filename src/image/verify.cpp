@@ -83,6 +83,7 @@ class Verifier {
   Result<TreeFinding> compare_one(const FileModel& model, const Image& image);
   // Keeps a copy of the model when it has `keep_at` layers. False: one of the layers is damaged, or cannot be unpacked.
   Result<bool> add_layers(Job& job, FileModel& model, std::size_t from, std::size_t keep_at);
+  Result<std::optional<FileModel>> model_of(Job& job, std::size_t keep_at);
   Status read_layers(Job& job);
   Status repair();
   Status repair_tree(Job& job);
@@ -208,6 +209,20 @@ Result<bool> Verifier::add_layers(Job& job, FileModel& model, std::size_t from, 
   }
 }
 
+// Nothing when a layer is damaged. One that cannot be read is read once more, as disks fail now and then: from a model
+// without it on.
+Result<std::optional<FileModel>> Verifier::model_of(Job& job, std::size_t keep_at) {
+  for (int attempt = 0;; ++attempt) {
+    const std::size_t from = kept_.empty() ? 0 : kept_.back().diff_ids.size();
+    std::optional<FileModel> model = kept_.empty() ? FileModel() : kept_.back().model;
+    ASSIGN_OR_RETURN(const bool whole, add_layers(job, *model, from, keep_at));
+    if (whole) return model;
+    const bool unreadable = std::ranges::any_of(
+        job.report.blobs, [](const VerifiedBlob& blob) { return blob.state == State::kUnreadable; });
+    if (!unreadable || job.report.removed || attempt != 0) return std::optional<FileModel>();
+  }
+}
+
 Result<TreeFinding> Verifier::compare_one(const FileModel& model, const Image& image) {
   TreeFinding out;
   auto tree = sys::openat(store_, tree_path(image.chain), O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
@@ -249,20 +264,18 @@ Status Verifier::compare_tree(Job& job, std::size_t shared_with_next) {
   blobs_.begin(job.shown());
   while (!kept_.empty() && common_prefix(kept_.back().diff_ids, job.diff_ids) < kept_.back().diff_ids.size())
     kept_.pop_back();
-  const std::size_t from = kept_.empty() ? 0 : kept_.back().diff_ids.size();
-  FileModel model = kept_.empty() ? FileModel() : kept_.back().model;
-  ASSIGN_OR_RETURN(const bool whole, add_layers(job, model, from, shared_with_next));
+  ASSIGN_OR_RETURN(const auto model, model_of(job, shared_with_next));
   if (job.report.removed) return {};
-  if (!whole && !unpacked) return {};
-  if (!whole) {
+  if (!model && !unpacked) return {};
+  if (!model) {
     TreeFinding& finding = trees_[image.chain];
     finding.state = TreeState::kNotCompared;
     finding.message = job.report.tree_message;
     return {};
   }
-  if (damaged) RETURN_IF_ERROR(compare_erofs_tree(store_, image.chain, model, blobs_.step(), erofs->second));
+  if (damaged) RETURN_IF_ERROR(compare_erofs_tree(store_, image.chain, *model, blobs_.step(), erofs->second));
   if (!unpacked) return {};
-  ASSIGN_OR_RETURN(trees_[image.chain], compare_one(model, image));
+  ASSIGN_OR_RETURN(trees_[image.chain], compare_one(*model, image));
   return {};
 }
 

@@ -24,8 +24,8 @@ struct ReadWatch {
 
 struct VerifyOptions {
   std::vector<std::string> references = {};  // none: all images
-  // Takes away damaged blobs, so that a load or a pull brings them anew, and damaged trees that nobody uses, so that
-  // the next container unpacks them anew; erofs images are made anew.
+  // Takes away blobs that were read and are damaged, so that a load or a pull brings them anew, and damaged trees that
+  // nobody uses, so that the next container unpacks them anew; erofs images are made anew.
   bool repair = false;
   ReadWatch watch = {};
 };

@@ -172,6 +172,20 @@ TEST_F(VerifyTest, RepairTakesAwayWhatCanBeMadeAnew) {
   EXPECT_TRUE(verify_one().good());
 }
 
+TEST_F(VerifyTest, WhatCannotBeReadIsNotTakenAway) {
+  const Image image = base();
+  const std::string kept = scratch_ / "kept";
+  ASSERT_EQ(::rename(blob(image.layers[0]).c_str(), kept.c_str()), 0);
+  ASSERT_EQ(::mkdir(blob(image.layers[0]).c_str(), 0700), 0);  // which opens, and cannot be read
+  const VerifiedImage report = verify_one(true);
+  EXPECT_EQ(report.blobs[2].state, State::kUnreadable);
+  EXPECT_FALSE(report.blobs[2].taken_away);
+  EXPECT_EQ(report.tree, TreeState::kNotCompared);
+  ASSERT_EQ(::rmdir(blob(image.layers[0]).c_str()), 0);
+  ASSERT_EQ(::rename(kept.c_str(), blob(image.layers[0]).c_str()), 0);
+  EXPECT_TRUE(verify_one().good());
+}
+
 TEST_F(VerifyTest, ATreeIsNotTakenWhenItsLayersAreNotThere) {
   const Image image = base();
   ASSERT_EQ(::unlink(tree(image, "sh").c_str()), 0);

@@ -103,6 +103,8 @@ class BlobUpload {
   Status take_location(const HttpHead& head, bool required);
   // After any other. True: it was an answer to what this step asks, and the next one is set.
   Result<bool> take_refusal(const HttpResult& result);
+  // A step that was never reached before is one that has not failed yet.
+  void note_progress();
   Status begin_anew(const std::string& why);
   bool is_small() const { return request_.bytes <= kWholeBytes; }
   std::string host() const { return quoted(line_.registry.endpoint().host); }
@@ -115,6 +117,7 @@ class BlobUpload {
   Digest digest_;
   std::string from_;  // empty when it is of no use
   Step step_ = Step::kCheck;
+  Step furthest_ = Step::kCheck;
   std::optional<Url> location_;
   std::uint64_t offset_ = 0;     // of what the registry has
   std::uint64_t confirmed_ = 0;  // the largest offset_ so far
@@ -173,7 +176,9 @@ Status BlobUpload::begin_anew(const std::string& why) {
   location_.reset();
   offset_ = 0;
   // It may have come whole: then it is the word about it that was lost.
-  step_ = Step::kCheck;
+  const Step before = std::exchange(step_, Step::kCheck);
+  // The failure after which it was asked has been counted, and waited for.
+  if (before == Step::kAsk) return {};
   return attempts_.wait(said, {}, Error(Errc::kSystem, said).with_hint("try again later"));
 }
 
@@ -277,6 +282,12 @@ Result<bool> BlobUpload::take_refusal(const HttpResult& result) {
   return true;
 }
 
+void BlobUpload::note_progress() {
+  if (step_ <= furthest_) return;
+  furthest_ = step_;
+  attempts_.made_progress();
+}
+
 Status BlobUpload::run() {
   step_ = request_.kind == Request::Kind::kHasBlob ? Step::kCheck : Step::kStart;
   while (step_ != Step::kDone) {
@@ -287,11 +298,15 @@ Status BlobUpload::run() {
     HttpResult result = Answer().run(line_, request);
     if (is_success(result)) {
       RETURN_IF_ERROR(take(result.head));
+      note_progress();
       continue;
     }
     if (result.trouble == Trouble::kNone) {
       ASSIGN_OR_RETURN(const bool taken, take_refusal(result));
-      if (taken) continue;
+      if (taken) {
+        note_progress();
+        continue;
+      }
     }
     Status status = attempts_.after(line_, result, request.authorization, !location_);
     if (!status.ok()) {
@@ -321,6 +336,7 @@ Status send_manifest(const fetch::Setup& setup, Line& line, const Request& reque
   Attempts attempts(setup, request.id, report);
   const fetch::Endpoint& endpoint = line.registry.endpoint();
   bool asking = true;
+  bool asked = false;
   while (true) {
     FileBody body(file, 0, request.bytes);
     HttpRequest http{.url = manifest_url(line.registry.scheme(), endpoint, request.reference),
@@ -334,6 +350,7 @@ Status send_manifest(const fetch::Setup& setup, Line& line, const Request& reque
     if (present) return {};
     if (is_success(result) || (asking && result.trouble == Trouble::kNone && result.head.status == 404)) {
       asking = false;
+      if (!std::exchange(asked, true)) attempts.made_progress();
       continue;
     }
     RETURN_IF_ERROR(attempts.after(line, result, http.authorization, asking));

@@ -6,11 +6,11 @@ import shutil
 import tarfile
 
 import cases
-from checker import StoreView
 from engine import EngineStage
 from lib import proc
 from lib.layouts import Layout, directory, entry, hardlink, layer, symlink
 from lib.registries import Hostile
+from lib.store_view import StoreView
 from scenarios import Scenario
 
 SHARED = layer(directory("etc"), entry("etc/passwd", b"root:x:0:0::/:/bin/sh\n", mode=0o4755, uid=7), entry("gone"), symlink("link", "etc"))
@@ -45,7 +45,7 @@ class ImageStage(EngineStage):
         self.out.mkdir()
 
     def until_options(self):
-        return []
+        return ["--until-name", "payload"]
 
     def must(self, *words):
         """A command without a fault."""

@@ -6,6 +6,7 @@ import os
 import pathlib
 import re
 import shutil
+import signal
 import subprocess
 import time
 
@@ -122,7 +123,8 @@ class Stage:
                 rc, hung = child.wait(LIMIT), False
             except subprocess.TimeoutExpired:
                 proc.kill_group(child.pid)
-                rc, hung = child.wait(), True
+                rc = child.wait()
+                hung = rc == -signal.SIGKILL  # or it has ended meanwhile
         text = lambda path: path.read_text(errors="replace") if path.exists() else ""
         lines = [line.split() for line in text(self.report).splitlines()] if report else []
         calls = [tuple(map(int, words[1:])) for words in lines if words[0] == "call"]

@@ -6,7 +6,7 @@ import shutil
 
 import pytest
 
-from lib import isolate, proc
+from lib import hostile, isolate, proc
 from lib.cooper import busybox_layout, engine_dir, new_engine  # noqa: F401
 from lib.layouts import Layout, directory, entry, layer
 from lib.registries import Hostile
@@ -126,6 +126,60 @@ def test_save(engine, workdir, words):
         proc.run("mount", "-o", "remount,size=20000k", disk).check()
         engine(*argv).check()
         assert os.listdir(disk) == [out.name]
+
+
+def filled(place, left):
+    """Write until so many bytes are left; the file. fallocate(2) of an ext4 takes what its own metadata needs later."""
+    filler = place / "filler"
+    with open(filler, "wb", buffering=0) as file, contextlib.suppress(OSError):
+        while (room := (info := os.statvfs(place)).f_bfree * info.f_frsize - left) > 0:
+            file.write(bytes(min(room, 1 << 20)))
+            os.fsync(file.fileno())
+    return filler
+
+
+def store_contents(store):
+    """Blobs, records, trees and what is unfinished."""
+    return sorted(str(path.relative_to(store)) for folder in ("blobs/sha256", "refs/images", "refs/names", "trees", "tmp", "partial") for path in (store / folder).glob("*"))
+
+
+@pytest.mark.parametrize("kind", ["ext4", "tmpfs"])
+def test_store_on_a_full_disk(new_engine, layout, workdir, kind):  # noqa: F811
+    """load, pull and save of a store whose disk fills up, from nothing left to nearly enough; rm and gc, which make room, work on a full one."""
+    if kind == "ext4" and not os.path.exists("/dev/loop-control"):
+        pytest.skip("no loop devices")
+    made = new_engine(load=False)
+    store = made.root / "images"
+    made.root.mkdir()
+    small = Layout(workdir / "small")
+    small.index(small.image(layer(entry("small", b"s" * 10_000))), name="apps.example.com/small:1")
+    with hostile.small_disk(store, kind, 24), Hostile(layout) as registry:
+        made("image", "load", small.path).check()
+        before = store_contents(store)
+        archive = layout.archive(workdir / "a.tar")
+        for left in (0, 5_000_000):
+            filler = filled(store, left)
+            for words in (("load", archive), ("load", layout.path), ("pull", "--quiet", registry.name)):
+                check(made("image", *words, timeout=60), f"the image store '{store}'", 1)
+                found = [name for name in store_contents(store) if words[0] != "pull" or not name.startswith("partial/")]
+                assert found == before, words
+            made("image", "ls").check()
+            made("image", "gc", "--older", "0s").check()
+            assert store_contents(store) == before
+            filler.unlink()
+        made("image", "verify").check()
+        made("image", "load", archive).check()
+        made("image", "pull", "--quiet", registry.name, timeout=60).check()
+        filled(store, 0)
+        check(made("image", "save", "-o", store / "out.tar", NAME), f"'{store}/out.tar'", 1)
+        assert not list(store.glob("*out.tar*")) and os.listdir(store / "tmp") == []
+        made("image", "verify").check()
+        made("image", "save", "-o", workdir / "out.tar", NAME).check()
+        made("image", "rm", NAME, registry.name).check()
+        made("image", "gc").check()
+        assert store_contents(store) == before
+        made("image", "load", workdir / "out.tar").check()
+        made("image", "verify").check()
 
 
 def test_fetch(new_engine):  # noqa: F811

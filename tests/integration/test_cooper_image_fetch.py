@@ -426,6 +426,27 @@ def test_broken_connection_is_taken_up(engine, publish, keys, web, workdir):
     refused(engine.fetch(f"{NAME}:1.0"), "was changed while it was fetched")
 
 
+@pytest.mark.parametrize("status", [429, 503])
+def test_retry(engine, publish, keys, web, workdir, status):
+    """Servers that fail at first: --retry says how often they are asked again, --retry-delay after which pause, and Retry-After is obeyed."""
+    publish()
+    trust(engine, keys, keys.maker, workdir)
+    whole, tries = web.pages[PLACE], []
+
+    def failing(handler):
+        tries.append(time.monotonic())
+        if len(tries) < 3:
+            return handler.answer(status, headers=[("Retry-After", "1")] if status == 429 and len(tries) == 2 else ())
+        return handler.answer(200, whole)
+
+    web.pages[PLACE] = failing
+    refused(engine.fetch("--retry", "1", "--retry-delay", "10ms", f"{NAME}:1.0"), str(status))
+    assert len(tries) == 2
+    tries.clear()
+    taken(engine.fetch("--retry", "2", "--retry-delay", "10ms", f"{NAME}:1.0"))
+    assert len(tries) == 3 and (tries[2] - tries[1] >= 0.9) == (status == 429)
+
+
 def test_a_server_that_says_nothing(engine, publish, keys, web, workdir):
     """It is tried again after the time of the configuration, and what was waited for is said in our words."""
     image = aci()

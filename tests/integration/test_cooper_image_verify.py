@@ -195,6 +195,20 @@ def test_repair(engine):
     assert tmp_files(engine) == []
 
 
+@pytest.mark.needs("strace")
+def test_failing_disk(engine):
+    """A blob whose reading fails once is read again; one that cannot be read at all is told, and stays where it is: nobody knows that it is wrong."""
+    one = image(engine, TWO)
+    for digest in (one["manifest_digest"], one["id"], one["layers"][1]):
+        for when, rc in (("1", 0), ("1+", DAMAGED)):
+            fault = ("strace", "-f", "-o", "/dev/null", "-P", blob(engine, digest), "-e", "trace=read", "-e", f"inject=read:error=EIO:when={when}")
+            done = proc.run(*fault, *engine.argv("image", "verify", "--repair", TWO), env=engine.environ, timeout=60)
+            assert done.rc == rc and blob(engine, digest).exists(), (digest, when, done.out, done.err)
+            if rc:
+                assert f"({digest})" in done.out and "EIO" in done.out and "is left as it is" in done.out and "--repair" not in done.out
+    assert {r["tree"]["state"] for r in verify(engine, rc=0).values()} == {"good"}
+
+
 def test_images_come_and_go_meanwhile(engine):
     """What is removed while it is read is not damaged: nothing but 'good' and 'removed' is ever said."""
     stop = threading.Event()

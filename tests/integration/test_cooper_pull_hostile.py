@@ -11,6 +11,7 @@ import os
 import pathlib
 import re
 import signal
+import struct
 import subprocess
 import threading
 import time
@@ -20,7 +21,7 @@ import pytest
 from lib import proc, ptys
 from lib.cooper import busybox_layout, engine_dir, new_engine  # noqa: F401
 from lib.layouts import CONFIG, INDEX, MANIFEST, Layout, digest, entry, layer
-from lib.registries import Hostile, make_certificate, once
+from lib.registries import Hostile, failing, make_certificate, once
 
 pytestmark = pytest.mark.needs("root", "cooper", "isolation")
 
@@ -184,17 +185,47 @@ def test_nonsense_manifest(engine, registry, document):
 
 
 def test_artifact_and_foreign_layer(engine, registry, layout):
-    """What is no image to run, and layers that lie elsewhere, are refused clearly."""
+    """What is no image to run, and layers that lie elsewhere, are refused clearly, and before a layer is asked for."""
     descriptor = layout.image(layout.layers[0])
     body = json.loads(layout.file(descriptor).read_text())
     chart = {**body, "config": layout.blob({}, "application/vnd.example.chart")}
-    layout.index(layout.blob(chart, MANIFEST))
+    empty = {**body, "config": layout.blob({}, "application/vnd.oci.empty.v1+json"), "artifactType": "application/vnd.example.sbom"}
+    for artifact, words in ((chart, "application/vnd.example.chart"), (empty, "application/vnd.example.sbom")):
+        layout.index(layout.blob(artifact, MANIFEST))
+        registry.serve(layout)
+        refused(engine, registry, "artifact", words)
+    for kind in ("docker.image.rootfs.foreign.diff.tar.gzip", "oci.image.layer.nondistributable.v1.tar+gzip", "oci.image.layer.nondistributable.v1.tar+zstd"):
+        body["layers"][0].update(mediaType=f"application/vnd.{kind}", urls=["http://localhost:1/x"])
+        layout.index(layout.blob(body, MANIFEST))
+        registry.serve(layout)
+        refused(engine, registry, "foreign")
+    assert registry.paths(layout.small) == []
+
+
+def test_variants(engine, registry, layout):
+    """Of an index the best comes that the processor asked for runs: an older one of arm and amd64, none that is newer; statements about images are none."""
+    known = ("arm/v5", "arm/v6", "arm/v7", "arm64/v8", "amd64", "amd64/v2", "amd64/v3", "s390x")
+    digests, manifests = {}, []
+    for name in known:
+        architecture, _, variant = name.partition("/")
+        config = {"variant": variant} if variant else {}
+        manifest = layout.image(layout.layers[0], platform=("linux", architecture), config=config)
+        digests[name] = json.loads(layout.file(manifest).read_text())["config"]["digest"]
+        manifests.append({**manifest, "platform": {**manifest["platform"], **config}})
+        statement = layout.image(platform=("unknown", "unknown"), config={"author": name})
+        manifests.append({**statement, "annotations": {"vnd.docker.reference.type": "attestation-manifest", "vnd.docker.reference.digest": manifest["digest"]}})
+    layout.index(layout.blob({"schemaVersion": 2, "mediaType": INDEX, "manifests": manifests[::-1]}, INDEX))
     registry.serve(layout)
-    refused(engine, registry, "artifact", "application/vnd.example.chart")
-    body["layers"][0].update(mediaType="application/vnd.docker.image.rootfs.foreign.diff.tar.gzip", urls=["http://localhost:1/x"])
-    layout.index(layout.blob(body, MANIFEST))
-    registry.serve(layout)
-    refused(engine, registry, "foreign")
+    asked = {
+        "linux/arm": "arm/v7", "linux/arm/v6": "arm/v6", "linux/arm/v8": "arm/v7", "linux/arm/v4": None, "linux/arm64": "arm64/v8",
+        "linux/amd64": "amd64", "linux/amd64/v2": "amd64/v2", "linux/amd64/v4": "amd64/v3", "linux/riscv64": None,
+    }  # fmt: skip
+    for platform, expected in asked.items():
+        done = pull(engine, registry, "--format", "json", "--platform", platform)
+        if expected is None:
+            done.fails(platform, "only for", "linux/arm64/v8", rc=1)
+        else:
+            assert json.loads(done.check().out)["image"]["id"] == digests[expected], platform
 
 
 def test_index_of_itself(engine, registry, layout):
@@ -347,6 +378,31 @@ def test_retry(engine, registry, layout, retries):
     pull(engine, registry, "--retry", str(retries), "--retry-delay", "50ms").fails("503", rc=1)
     assert len(times) == retries + 1
     assert all(0.05 <= b - a < 0.4 for a, b in zip(times, times[1:]))
+
+
+@pytest.mark.parametrize("how", ["429", "503", "reset"])
+def test_retry_until_it_works(engine, registry, layout, how):
+    """A registry that fails every request twice: with --retry 2 a pull and a push work, with --retry 1 neither does, and nothing is left."""
+    flags = ("--retry-delay", "1ms", "--retry")
+    registry.rules["/"] = failing(registry, 2, how)
+    word = {"reset": "onnection"}.get(how, how)
+    engine("image", "ls").check()
+    pull(engine, registry, *flags, "1").fails(registry.host, word, rc=1)
+    assert store_contents(engine) == []
+    registry.rules["/"] = failing(registry, 2, how)
+    pull(engine, registry, *flags, "2").check()
+    engine("image", "verify").check()
+    with Hostile() as shelf:
+
+        def fail():
+            shelf.rules = {f"{method} /v2/": failing(shelf, 2, how) for method in ("HEAD", "POST", "PATCH", "PUT")}
+
+        fail()
+        engine("image", "push", *flags, "1", registry.name, shelf.name, timeout=60).fails(shelf.host, word, rc=1)
+        assert "1" not in shelf.documents
+        fail()
+        engine("image", "push", *flags, "2", registry.name, shelf.name, timeout=60).check()
+        assert {layout.small, layout.large, "1"} <= set(shelf.documents)
 
 
 @pytest.mark.parametrize("flag, value", [("--retry", "-1"), ("--retry", "50"), ("--retry", "x"), ("--retry-delay", "2h"), ("--retry-delay", "-5s"), ("--retry-delay", "soon")])
@@ -642,7 +698,7 @@ def test_memory(engine, workdir, form):
     if form == "plain":
         layout.index(layout.image(layer(entry("zeros", bytes(100_000_000))), layer(entry("more", os.urandom(30_000_000)))))
     else:
-        layout.index(zstd_image(layout, 24))
+        layout.index(zstd_image(layout, 25))
     with Hostile(layout) as registry, engine.background("image", "pull", registry.name) as running:
         peak = peak_kib(running.child)
         assert running.child.returncode == 0
@@ -673,12 +729,44 @@ def zstd_image(layout, window_log):
     return layout.blob({"schemaVersion": 2, "mediaType": MANIFEST, "config": config, "layers": layers}, MANIFEST)
 
 
+def chunked(layout, data):
+    """A layer as zstd:chunked of podman, buildah and skopeo: a frame for each part, of the window that they name, then frames to be skipped that say where files lie. Its descriptor."""
+
+    def frame(part):
+        return subprocess.run(["zstd", "-q", "-1", "--zstd=wlog=25"], input=part, stdout=subprocess.PIPE, check=True).stdout
+
+    def skipped(part):
+        return struct.pack("<II", 0x184D2A50, len(part)) + part
+
+    contents = b"".join(frame(data[at : at + 300_000]) for at in range(0, len(data), 300_000))
+    entries = json.dumps({"version": 1, "entries": [{"type": "reg", "name": "large", "size": 600_000, "offset": 0, "endOffset": len(contents)}]}).encode()
+    packed = frame(entries)
+    footer = struct.pack("<QQQQ", len(contents) + 8, len(packed), len(entries), 1) + bytes(24) + b"GNUlInUx"
+    position = f"{len(contents) + 8}:{len(packed)}:{len(entries)}:1"
+    notes = {"io.containers.zstd-chunked.manifest-checksum": digest(packed), "io.containers.zstd-chunked.manifest-position": position}
+    return {**layout.blob(contents + skipped(packed) + skipped(footer), "application/vnd.oci.image.layer.v1.tar+zstd"), "annotations": notes}
+
+
+def test_zstd_chunked(engine, layout, registry, workdir):
+    """It is zstd: the frames to be skipped are, whatever they and the annotations say."""
+    manifest = layout.image(*layout.layers)
+    body = json.loads(layout.file(manifest).read_text())
+    body["layers"] = [chunked(layout, data) for data in layout.layers]
+    body["layers"][0]["annotations"]["io.containers.zstd-chunked.manifest-checksum"] = "sha256:" + "0" * 64
+    layout.index({**manifest, **layout.blob(body, MANIFEST)})
+    registry.serve(layout)
+    pull(engine, registry).check()
+    engine("image", "verify").check()
+    engine("image", "extract", registry.name, workdir / "out").check()
+    assert (workdir / "out/large").stat().st_size == 600_000 and (workdir / "out/small").read_bytes() == b"s"
+
+
 def test_window_of_zstd(engine, workdir):
     """A layer that needs more memory than a pull may have is refused with what to do; from an archive it is taken."""
     layout = Layout(workdir / "wide")
-    layout.index(zstd_image(layout, 25), name="wide:1")
+    layout.index(zstd_image(layout, 26), name="wide:1")
     with Hostile(layout) as registry:
-        refused(engine, registry, "window of more than 16 MiB", "recompress")
+        refused(engine, registry, "window of more than 32 MiB", "recompress")
     engine("image", "load", layout.path).check()
 
 

@@ -181,6 +181,12 @@ TEST(ImageVerifyTest, SaysWhatIsWrongAndWhatToDo) {
   EXPECT_THAT(broken, HasSubstr("  layer 1 of 1 (sha256:"));
   EXPECT_THAT(broken, HasSubstr(") is corrupt: it has only 1 bytes, not 2\n"));
   EXPECT_THAT(broken, HasSubstr("then pull or load the image again"));
+  report.blobs[0].state = VerifiedBlob::State::kUnreadable;
+  report.blobs[0].message = "layer 1 of 1: read: input/output error (EIO)";
+  const std::string unreadable = print_verified(report, 5, false);
+  EXPECT_THAT(unreadable, HasSubstr("): read: input/output error (EIO)\n"));
+  EXPECT_THAT(unreadable, HasSubstr("cannot be read is left as it is"));
+  EXPECT_THAT(unreadable, ::testing::Not(HasSubstr("load the image again")));
   report.removed = true;
   EXPECT_THAT(print_verified(report, 5, false), HasSubstr("removed meanwhile"));
 }

@@ -97,13 +97,14 @@ std::string print_advice(const VerifiedImage& image) {
   const std::string name = argument_of(image.image);
   std::string text;
   const auto has = [&](auto wanted) { return std::ranges::any_of(image.blobs, wanted); };
-  const bool broken = has([](const VerifiedBlob& blob) {
-    return blob.state != VerifiedBlob::State::kGood && blob.state != VerifiedBlob::State::kMissing && !blob.taken_away;
-  });
-  if (broken) {
+  using State = VerifiedBlob::State;
+  if (has([](const VerifiedBlob& blob) { return blob.state == State::kUnreadable; })) {
+    text += "  what cannot be read is left as it is: look for the disk in the kernel's log (dmesg), and verify again\n";
+  }
+  if (has([](const VerifiedBlob& blob) { return blob.state == State::kCorrupt && !blob.taken_away; })) {
     text += "  to repair: cooper image verify --repair " + name +
             " takes the damaged blobs away; then pull or load the image again\n";
-  } else if (!image.blobs_good()) {
+  } else if (has([](const VerifiedBlob& blob) { return blob.state == State::kMissing || blob.taken_away; })) {
     text += "  to repair: pull or load the image again, which brings what is missing\n";
   } else if (!image.record.empty()) {
     text += "  to repair: cooper image rm --force " + std::string(image.image.id.hex().substr(0, 12)) +

@@ -34,10 +34,11 @@ class BlobCheck {
   // The bytes; nullopt when they are not good.
   Result<std::optional<std::string>> read_document(VerifiedImage& report, std::size_t index);
   Status read(VerifiedImage& report, std::size_t index, std::optional<std::uint64_t> size_bytes);
-  // The layer goes into the model, too. What is said when its content cannot be unpacked, good as its bytes are.
+  // The layer goes into the model, too, of which nothing can be used when the blob is not good.
+  // What is said when its content cannot be unpacked, good as its bytes are.
   Result<std::optional<std::string>> read_layer(VerifiedImage& report, std::size_t index, std::uint64_t size_bytes,
                                                 const Digest& diff_id, FileModel& model);
-  // Removes what is corrupt or unreadable, unless it is another file by now.
+  // Removes what was read and is corrupt, unless it is another file by now. What cannot be read stays.
   Status take_away(VerifiedImage& report);
 
  private:
@@ -46,7 +47,8 @@ class BlobCheck {
     std::optional<struct stat> file = {};
   };
   using Read = std::function<Status(UniqueFd file)>;
-  Status look_at(VerifiedImage& report, std::size_t index, const Read& read);
+  // What cannot be read is read once more, as disks fail now and then, unless `read` cannot begin again.
+  Status look_at(VerifiedImage& report, std::size_t index, const Read& read, bool may_reread = true);
   // Under the lock of the store; the image's record, and the blob, as they are now.
   Result<bool> is_missing(VerifiedImage& report, const Digest& digest);
 

@@ -12,7 +12,8 @@
 namespace appc = cooper::spec::appc;
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  const std::string text(reinterpret_cast<const char*>(data), size);
+  std::string text(reinterpret_cast<const char*>(data), size);
+  if (text.ends_with('\n')) text.pop_back();  // seeds are files of text
   (void)appc::parse_quantity(text).ok();
   (void)appc::parse_image_id(text).ok();
   if (const auto name = appc::parse_image_name(text); name.ok()) {

@@ -10,7 +10,8 @@
 namespace oci = cooper::spec::oci_image;
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  const std::string_view text(reinterpret_cast<const char*>(data), size);
+  std::string_view text(reinterpret_cast<const char*>(data), size);
+  if (text.ends_with('\n')) text.remove_suffix(1);  // seeds are files of text
   (void)oci::parse_platform(text).ok();
   const auto reference = oci::parse_reference(text);
   if (!reference.ok()) return 0;

@@ -11,6 +11,7 @@ import shutil
 import signal
 import socket
 import ssl
+import struct
 import subprocess
 import threading
 import urllib.parse
@@ -323,5 +324,23 @@ def once(rule):
             start = int(found.removeprefix("bytes=").removesuffix("-"))
             return handler.reply(206, data[start:], content_range=f"bytes {start}-{len(data) - 1}/{len(data)}")
         return handler.reply(200, data)
+
+    return apply
+
+
+def failing(registry, times, how):
+    """A rule under which a registry fails each request so many times before it answers: by a status, 429 with a Retry-After, or "reset", an RST instead of an answer."""
+    left = {}
+
+    def apply(handler, data):
+        key = handler.command + handler.path.partition("/uploads/")[0]  # each upload is another path
+        left[key] = left.get(key, times) - 1
+        if left[key] < 0:
+            return registry.honest(handler, data)
+        if how != "reset":
+            return handler.reply(int(how), b"", retry_after=0 if how == "429" else None)
+        handler.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        handler.close_connection, handler.unread = True, 0
+        handler.connection.close()
 
     return apply
