@@ -283,9 +283,10 @@ Result<Created> Factory::create(const oci::Config& config, const CreateOptions& 
     if (!options.pid_file.empty()) RETURN_IF_ERROR(write_pid_file(options.pid_file, pid));
     return options.before_start ? options.before_start({pid, self->pidfd(), &self->namespaces()}) : Status();
   };
-  // Whoever reads a pid file, gets a descriptor or is a hook may expect a container that is complete.
+  // Whoever reads a pid file, gets a descriptor or is a hook may expect a container that is complete; and mounts in the
+  // namespace of others are noted when they are there.
   inputs.prepared_ahead = options.pid_file.empty() && options.pidfd_socket.empty() && !options.before_start &&
-                          config.hooks.start_container.empty();
+                          config.hooks.start_container.empty() && !record.mounts.shared;
   inputs.on_started = [&] {
     record.starting = false;
     // Without it, it passes for one being created whenever somebody holds its lock.
