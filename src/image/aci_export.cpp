@@ -63,6 +63,19 @@ Status write_manifest(const appc::ImageManifest& manifest, codec::tar::Writer& w
 
 }  // namespace
 
+Result<appc::ImageManifest> aci_manifest_of_stored(BorrowedFd store, const Image& image, const std::string& name,
+                                                   BorrowedFd rootfs) {
+  ASSIGN_OR_RETURN(const std::string config_bytes, read_stored_document(store, image.config_digest(), "configuration"));
+  ASSIGN_OR_RETURN(const auto config, oci_image::parse_config(config_bytes, "configuration"));
+  ASSIGN_OR_RETURN(std::string manifest_bytes, read_stored_document(store, image.manifest_digest, "manifest"));
+  ASSIGN_OR_RETURN(const auto stored, oci_image::parse_manifest(std::move(manifest_bytes), "manifest"));
+  ASSIGN_OR_RETURN(const ResolvedUser user, resolve_user(rootfs, config.user));
+  appc::ImageManifest manifest = aci_manifest_of(image, config, name, user);
+  add_notes(config_bytes, stored.annotations, manifest);
+  warn_of_losses(config, name.empty() ? image.id.str() : name);
+  return manifest;
+}
+
 Result<std::uint64_t> write_aci(BorrowedFd store, const PinnedImage& pinned, codec::ByteSink& sink,
                                 const SaveSteps& steps) {
   const Image& image = pinned.image;
@@ -71,10 +84,6 @@ Result<std::uint64_t> write_aci(BorrowedFd store, const PinnedImage& pinned, cod
     if (!copied.ok()) return reload_hint(std::move(copied).error(), image);
     return copied;
   }
-  ASSIGN_OR_RETURN(const std::string config_bytes, read_stored_document(store, image.config_digest(), "configuration"));
-  ASSIGN_OR_RETURN(const auto config, oci_image::parse_config(config_bytes, "configuration"));
-  ASSIGN_OR_RETURN(std::string manifest_bytes, read_stored_document(store, image.manifest_digest, "manifest"));
-  ASSIGN_OR_RETURN(const auto stored, oci_image::parse_manifest(std::move(manifest_bytes), "manifest"));
   // Not the shared tree: nobody may take that away meanwhile, or wait for us.
   ASSIGN_OR_RETURN(const Job job, Job::create(store));
   RETURN_IF_ERROR(sys::mkdirat(job.fd(), "rootfs", 0755));
@@ -84,16 +93,13 @@ Result<std::uint64_t> write_aci(BorrowedFd store, const PinnedImage& pinned, cod
                                  "the files are unpacked there before they are packed: cooper image gc and image rm "
                                  "make room");
   }
-  ASSIGN_OR_RETURN(const ResolvedUser user, resolve_user(rootfs, config.user));
   const std::string name = image.given_names.empty() ? std::string() : image.given_names.front();
+  ASSIGN_OR_RETURN(const auto manifest, aci_manifest_of_stored(store, image, name, rootfs));
   CountedSink counted(sink, [&](std::uint64_t) {
     if (steps.progress) steps.progress("packing", counted.written(), image.size_bytes);
     return steps.only(0);
   });
   codec::tar::Writer writer(counted);
-  appc::ImageManifest manifest = aci_manifest_of(image, config, name, user);
-  add_notes(config_bytes, stored.annotations, manifest);
-  warn_of_losses(config, name.empty() ? image.id.str() : name);
   RETURN_IF_ERROR(write_manifest(manifest, writer));
   RETURN_IF_ERROR(write_tree(rootfs, {.prefix = "rootfs"}, writer));
   RETURN_IF_ERROR(writer.finish());

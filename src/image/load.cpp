@@ -1,5 +1,7 @@
 #include "image/internal/load.h"
 
+#include <set>
+
 #include "base/strings.h"
 #include "codec/digest.h"
 #include "image/file_image.h"
@@ -10,6 +12,7 @@
 #include "image/internal/paths.h"
 #include "image/internal/plan.h"
 #include "image/internal/records.h"
+#include "image/internal/select.h"
 #include "image/internal/source.h"
 #include "image/internal/staging.h"
 #include "image/internal/trees.h"
@@ -113,13 +116,30 @@ Result<Transport> Loader::detect() {
                     : "use cooper image import to make an image of a root file system");
 }
 
+namespace {
+
+Status check_single(const std::vector<ImagePlan>& plans) {
+  std::set<Digest> ids;
+  std::vector<std::string> names;
+  for (const ImagePlan& plan : plans) {
+    ids.insert(plan.image_id());
+    names.insert(names.end(), plan.names.begin(), plan.names.end());
+  }
+  if (ids.size() <= 1) return {};
+  return several_images(names, ids.size());
+}
+
+}  // namespace
+
 Result<std::vector<ImagePlan>> Loader::plan(Transport transport) const {
   const PlanOptions options{.platform = options_.platform.value_or(oci_image::machine_platform()),
                             .name = options_.name,
                             .only = options_.only};
-  if (transport == Transport::kSkopeoDirectory) return plan_skopeo_directory(*source_, options);
-  return transport == Transport::kDockerArchive ? plan_docker_archive(*source_, options)
-                                                : plan_oci_layout(*source_, options);
+  ASSIGN_OR_RETURN(auto plans, transport == Transport::kSkopeoDirectory ? plan_skopeo_directory(*source_, options)
+                               : transport == Transport::kDockerArchive ? plan_docker_archive(*source_, options)
+                                                                        : plan_oci_layout(*source_, options));
+  if (options_.single) RETURN_IF_ERROR(check_single(plans));
+  return plans;
 }
 
 Result<std::vector<OpenLayer>> Loader::open_layers(const ImagePlan& plan) {
@@ -196,7 +216,8 @@ Result<std::vector<Image>> Loader::run() {
 }
 
 // Layers of a stored image as inputs; their descriptors are opened now, so that a removal meanwhile does no harm.
-Result<std::vector<LayerInput>> stored_inputs(BorrowedFd store, const Image& image) {
+Result<std::vector<LayerInput>> stored_inputs(BorrowedFd store, const Image& image,
+                                              BorrowedFd cancel = BorrowedFd(-1)) {
   ASSIGN_OR_RETURN(std::string manifest_bytes, read_stored_document(store, image.manifest_digest, "manifest"));
   ASSIGN_OR_RETURN(const auto manifest, oci_image::parse_manifest(std::move(manifest_bytes), "manifest"));
   ASSIGN_OR_RETURN(std::string config_bytes, read_stored_document(store, image.config_digest(), "configuration"));
@@ -212,11 +233,12 @@ Result<std::vector<LayerInput>> stored_inputs(BorrowedFd store, const Image& ima
     if (!file.ok() && file.error().errno_value() == ENOENT) return Error(Errc::kCorrupt, what + " is missing");
     if (!file.ok()) return std::move(file).error().with(what);
     const BorrowedFd fd = file->borrow();
-    inputs.push_back({.what = what,
-                      .source = std::make_unique<FileRange>(SourceFile{std::move(*file), fd, 0, layer.size_bytes}),
-                      .digest = layer.digest,
-                      .size_bytes = layer.size_bytes,
-                      .diff_id = config.diff_ids[i]});
+    inputs.push_back(
+        {.what = what,
+         .source = std::make_unique<FileRange>(SourceFile{std::move(*file), fd, 0, layer.size_bytes}, cancel),
+         .digest = layer.digest,
+         .size_bytes = layer.size_bytes,
+         .diff_id = config.diff_ids[i]});
   }
   return inputs;
 }
@@ -268,9 +290,10 @@ Status unpack_stored_tree(BorrowedFd store, const Image& image, std::string_view
   return trees.publish(job, image.chain, user);
 }
 
-Status unpack_stored_image(BorrowedFd store, const Image& image, BorrowedFd directory, const Progress& progress) {
+Status unpack_stored_image(BorrowedFd store, const Image& image, BorrowedFd directory, const Progress& progress,
+                           BorrowedFd cancel) {
   TreeBuilder builder(directory);
-  auto inputs = stored_inputs(store, image);
+  auto inputs = stored_inputs(store, image, cancel);
   if (!inputs.ok()) return reload_hint(std::move(inputs).error(), image);
   const LayerProgress show = show_layers(progress, *inputs);
   auto done = process_layers(std::move(*inputs), &builder, show);

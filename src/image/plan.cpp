@@ -140,14 +140,6 @@ Result<ImagePlan> plan_manifest(const ReadDocument& read, Chosen chosen, const o
                    .layers = std::move(layers)};
 }
 
-constexpr std::string_view kSkopeoManifest = "manifest.json";
-
-// SHA-256 needs no mark.
-std::string skopeo_file(const Digest& digest) {
-  const std::string hex(digest.hex());
-  return digest.algorithm() == "sha256" ? hex : std::string(digest.algorithm()) + "-" + hex;
-}
-
 // The name an entry of index.json carries; empty for none.
 Result<std::string> name_of(const Descriptor& descriptor, const std::string& wanted_name, bool& used) {
   // containerd and docker write the whole name apart; ref.name is then the tag alone.
@@ -353,6 +345,12 @@ Result<std::vector<ImagePlan>> plan_docker_archive(Source& source, const PlanOpt
   }
   RETURN_IF_ERROR(add_wanted_name(plans, options.name));
   return plans;
+}
+
+// SHA-256 needs no mark.
+std::string skopeo_file(const Digest& digest) {
+  const std::string hex(digest.hex());
+  return digest.algorithm() == "sha256" ? hex : std::string(digest.algorithm()) + "-" + hex;
 }
 
 Result<std::vector<ImagePlan>> plan_skopeo_directory(Source& source, const PlanOptions& options) {

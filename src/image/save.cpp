@@ -1,10 +1,13 @@
 #include "image/save.h"
 
+#include <optional>
 #include <set>
 
 #include "base/strings.h"
 #include "image/internal/aci_export.h"
 #include "image/internal/job.h"
+#include "image/internal/layout_update.h"
+#include "image/internal/plan.h"
 #include "image/internal/save.h"
 #include "io/full_disk.h"
 #include "io/new_file.h"
@@ -24,9 +27,9 @@ class Saver {
   Result<SaveResult> run() {
     // What killed saves and loads left behind; not to find it is no reason to fail.
     (void)!remove_stale_jobs(store_).ok();
-    ASSIGN_OR_RETURN(const Pinned pinned, Pinned::take(store_, options_.references));
-    if (options_.transport == Transport::kAci && pinned.images().size() != 1)
-      return Error(Errc::kInvalidArgument, "an ACI holds one image, not " + std::to_string(pinned.images().size()));
+    ASSIGN_OR_RETURN(Pinned pinned, Pinned::take(store_, options_.references));
+    RETURN_IF_ERROR(check_count(pinned.images().size()));
+    if (!options_.as.empty()) pinned.call_it(options_.as);
     if (options_.transport != Transport::kAci) announce(pinned);
     ASSIGN_OR_RETURN(const std::uint64_t written, write(pinned));
     SaveResult result{.images = {}, .size_bytes = written};
@@ -35,19 +38,63 @@ class Saver {
   }
 
  private:
+  Status check_count(std::size_t images) const {
+    if (images == 1) return {};
+    const std::string many = "one image, not " + std::to_string(images);
+    if (options_.transport == Transport::kAci) return Error(Errc::kInvalidArgument, "an ACI holds " + many);
+    if (options_.transport == Transport::kSkopeoDirectory)
+      return Error(Errc::kInvalidArgument, "a directory of skopeo's holds " + many)
+          .with_hint("use oci-dir for several");
+    if (options_.as.empty()) return {};
+    return Error(Errc::kInvalidArgument, "the name " + quoted(options_.as) + " is for " + many);
+  }
+
+  Result<std::uint64_t> write_new_directory(const Pinned& pinned) {
+    const bool layout = options_.transport == Transport::kOciDirectory;
+    ASSIGN_OR_RETURN(io::NewDirectory directory, io::NewDirectory::create(options_.path));
+    DirectoryPackage package(directory.fd());
+    RETURN_IF_ERROR(layout ? write_oci_layout(pinned, package, steps())
+                           : write_skopeo_directory(pinned, package, steps()));
+    // Who finds the last document finds what it names.
+    const std::string last = layout ? "index.json" : std::string(kSkopeoManifest);
+    RETURN_IF_ERROR(directory.publish(last, [this] { return go_on(); }));
+    return package.written();
+  }
+
+  // Nothing, when there is no layout to add to.
+  Result<std::optional<std::uint64_t>> write_into_layout(const Pinned& pinned, BorrowedFd there) {
+    ASSIGN_OR_RETURN(const bool layout, holds_layout(there));
+    if (!layout) return std::optional<std::uint64_t>();
+    LayoutUpdate update(there, [this] { return go_on(); });
+    RETURN_IF_ERROR(write_oci_layout(pinned, update, steps()));
+    RETURN_IF_ERROR(update.publish());
+    return std::optional(update.written());
+  }
+
+  Result<std::uint64_t> write_directory(const Pinned& pinned) {
+    if (options_.transport != Transport::kOciDirectory || !options_.add) return write_new_directory(pinned);
+    for (bool again = false;; again = true) {
+      ASSIGN_OR_RETURN(const UniqueFd there, lock_directory(options_.path, [this] { return go_on(); }));
+      if (there) {
+        ASSIGN_OR_RETURN(const auto written, write_into_layout(pinned, there));
+        if (written) return *written;
+      }
+      auto written = write_new_directory(pinned);
+      // Somebody else has made it meanwhile.
+      const bool made = !written.ok() && written.error().code() == Errc::kAlreadyExists && !there;
+      if (!made || again) return written;
+    }
+  }
+
   Result<std::uint64_t> write(const Pinned& pinned) {
     if (options_.stream != nullptr) {
       auto written = write_archive(pinned, *options_.stream);
       if (written.ok()) return written;
       return io::explain_full_disk(std::move(written).error(), "the output", "free some of it");
     }
-    if (options_.transport == Transport::kOciDirectory) {
-      ASSIGN_OR_RETURN(io::NewDirectory directory, io::NewDirectory::create(options_.path));
-      DirectoryPackage package(directory.fd());
-      Status written = write_oci_layout(pinned, package, steps());
-      // Who finds the index finds what it names.
-      if (written.ok()) written = directory.publish("index.json", [this] { return go_on(); });
-      return whole(std::move(written), package.written());
+    if (is_directory(options_.transport)) {
+      auto written = write_directory(pinned);
+      return written.ok() ? *written : whole(std::move(written).error(), 0);
     }
     ASSIGN_OR_RETURN(io::NewFile file, io::NewFile::create(options_.path));
     codec::FdSink sink(file.fd());

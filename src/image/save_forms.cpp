@@ -4,7 +4,9 @@
 #include "base/strings.h"
 #include "image/internal/load.h"
 #include "image/internal/paths.h"
+#include "image/internal/plan.h"
 #include "image/internal/save.h"
+#include "image/internal/source.h"
 #include "spec/oci_image/media_types.h"
 #include "spec/oci_image/print.h"
 
@@ -27,8 +29,9 @@ oci_image::Index index_of(const Pinned& pinned) {
                                      .platform = {}};
     for (const std::string& name : one.image.given_names) {
       // The whole name twice: podman, skopeo and umoci look for the first, containerd for the second.
-      descriptor.annotations = {{std::string(oci_image::kAnnotationRefName), name},
-                                {std::string(oci_image::kAnnotationContainerdName), name}};
+      descriptor.annotations = {{std::string(oci_image::kAnnotationRefName), name}};
+      if (name.find('/') != std::string::npos)
+        descriptor.annotations.emplace(std::string(oci_image::kAnnotationContainerdName), name);
       index.manifests.push_back(descriptor);
     }
     if (one.image.given_names.empty()) index.manifests.push_back(std::move(descriptor));
@@ -116,6 +119,18 @@ Status write_oci_layout(const Pinned& pinned, Package& package, const SaveSteps&
         RETURN_IF_ERROR(package.add_directory(blob_dir(blob->digest.algorithm())));
       RETURN_IF_ERROR(of_image(add_blob(pinned, *blob, blob_path(blob->digest), package, steps.counted(*blob)), image));
     }
+  }
+  return package.finish();
+}
+
+Status write_skopeo_directory(const Pinned& pinned, Package& package, const SaveSteps& steps) {
+  const PinnedImage& image = pinned.images().front();
+  RETURN_IF_ERROR(package.add_text(std::string(kSkopeoVersionFile), std::string(kSkopeoDirMark) + ": 1.1\n"));
+  std::set<Digest> written;
+  for (const PinnedBlob* blob : blobs_of(image)) {
+    if (!written.insert(blob->digest).second) continue;
+    const std::string name = blob == &image.manifest ? std::string(kSkopeoManifest) : skopeo_file(blob->digest);
+    RETURN_IF_ERROR(of_image(add_blob(pinned, *blob, name, package, steps.counted(*blob)), image));
   }
   return package.finish();
 }

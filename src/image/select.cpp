@@ -36,17 +36,27 @@ bool names_same(const std::string& text, const std::string& only, std::string_vi
          });
 }
 
-Error no_such_image(const std::string& only, const std::vector<std::string>& names, std::size_t images) {
+std::string list_names(const std::vector<std::string>& names, std::size_t images) {
   std::string there;
   for (std::size_t i = 0; i < std::min(names.size(), kMaxShownNames); ++i)
     there += (i == 0 ? "" : ", ") + quoted(names[i]);
   if (names.size() > kMaxShownNames) there += " and " + std::to_string(names.size() - kMaxShownNames) + " more";
   if (names.empty()) there = std::to_string(images) + (images == 1 ? " image" : " images") + " without a name";
-  return Error(Errc::kNotFound, "has no image " + quoted(only) + "; it has " + there)
-      .with_hint("name one of them, or choose by place: @0 is the first");
+  return there;
+}
+
+constexpr const char* kChoose = "name one of them, or choose by place: @0 is the first";
+
+Error no_such_image(const std::string& only, const std::vector<std::string>& names, std::size_t images) {
+  return Error(Errc::kNotFound, "has no image " + quoted(only) + "; it has " + list_names(names, images))
+      .with_hint(kChoose);
 }
 
 }  // namespace
+
+Error several_images(const std::vector<std::string>& names, std::size_t images) {
+  return Error(Errc::kInvalidArgument, "has several images: " + list_names(names, images)).with_hint(kChoose);
+}
 
 std::string annotation_of(const Descriptor& descriptor, std::string_view key) {
   const auto found = descriptor.annotations.find(std::string(key));

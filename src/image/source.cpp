@@ -20,7 +20,6 @@ constexpr std::size_t kMaxMembers = 200'000;
 constexpr std::uint64_t kMaxMemberNameBytes = std::uint64_t{16} << 20;  // kept in memory
 constexpr int kMaxLinks = 8;
 constexpr std::string_view kAciFiles = "rootfs/";
-constexpr std::string_view kSkopeoDirMark = "Directory Transport Version";
 
 // Copies everything that passes into a file.
 class TeeBlocks final : public codec::BlockSource {
@@ -115,7 +114,7 @@ Result<bool> looks_like_image(Source& source) {
 Result<bool> looks_like_skopeo_dir(Source& source) {
   ASSIGN_OR_RETURN(const bool listed, source.has("manifest.json"));
   if (!listed) return false;
-  const auto version = source.read("version", 256);
+  const auto version = source.read(std::string(kSkopeoVersionFile), 256);
   return version.ok() && version->starts_with(kSkopeoDirMark);
 }
 

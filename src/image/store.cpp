@@ -4,6 +4,7 @@
 
 #include "base/scope_exit.h"
 #include "base/strings.h"
+#include "image/internal/aci_export.h"
 #include "image/internal/cleanup.h"
 #include "image/internal/erofs_tree.h"
 #include "image/internal/find.h"
@@ -23,6 +24,7 @@
 #include "io/file.h"
 #include "io/full_disk.h"
 #include "log/steps.h"
+#include "spec/appc/print.h"
 #include "spec/oci_image/parse.h"
 #include "spec/oci_image/reference.h"
 #include "sys/file.h"
@@ -216,6 +218,24 @@ Status Store::tag(std::string_view reference, std::span<const std::string> names
   return {};
 }
 
+Result<std::vector<std::string>> Store::untag(std::string_view reference, std::span<const std::string> names) {
+  ASSIGN_OR_RETURN(const io::FileLock guard, impl_->lock());
+  Records records(impl_->fd);
+  ASSIGN_OR_RETURN(const Image image, find_image(records, reference));
+  std::vector<std::string> taken;
+  if (names.empty()) taken = image.names;
+  for (const std::string& name : names) {
+    ASSIGN_OR_RETURN(const FoundImage named, find_image_and_name(records, name));
+    if (named.image.id != image.id || !named.name)
+      return Error(Errc::kNotFound, "image " + quoted(reference) + " has no name " + quoted(name))
+          .with_hint(image.names.empty() ? "it has none" : "it has " + join(image.names, ", "));
+    if (std::ranges::find(taken, *named.name) == taken.end()) taken.push_back(*named.name);
+  }
+  for (const std::string& name : taken) RETURN_IF_ERROR(records.remove_name(name));
+  RETURN_IF_ERROR(records.flush());
+  return taken;
+}
+
 Result<RemoveResult> Store::remove(std::string_view reference, bool force) {
   ASSIGN_OR_RETURN(auto removed, remove_all(std::vector{std::string(reference)}, force));
   return std::move(removed.front());
@@ -235,6 +255,14 @@ Result<std::string> Store::manifest_bytes(const Image& image) const {
 Result<std::string> Store::aci_manifest_bytes(const Image& image) const {
   if (!image.aci) return Error(Errc::kInvalidArgument, "image " + image.id.str() + " is no ACI");
   return read_stored_document(impl_->fd, image.aci->manifest, "manifest of image " + image.id.str());
+}
+
+Result<std::string> Store::aci_manifest_bytes(const Image& image, const std::string& rootfs) const {
+  if (image.aci) return aci_manifest_bytes(image);
+  ASSIGN_OR_RETURN(const UniqueFd files, sys::openat(sys::kCwd, rootfs, O_RDONLY | O_DIRECTORY));
+  auto manifest = aci_manifest_of_stored(impl_->fd, image, image.names.empty() ? "" : image.names.front(), files);
+  if (!manifest.ok()) return reload_hint(std::move(manifest).error(), image);
+  return appc::print(*manifest);
 }
 
 Result<std::string> Store::config_bytes(const Image& image) const {
@@ -317,10 +345,13 @@ Result<std::vector<std::pair<std::string, std::string>>> Store::tree_users() con
   return out;
 }
 
-Status Store::extract(const Image& image, const std::string& directory) {
+Status Store::extract(const Image& image, const std::string& directory, BorrowedFd cancel) {
   Status made = sys::mkdirat(sys::kCwd, directory, 0755);
   const bool created = made.ok();
   if (!created && made.error().errno_value() != EEXIST) return made;
+  ScopeExit undo([&] {
+    if (created) (void)!sys::unlinkat(sys::kCwd, directory, AT_REMOVEDIR).ok();
+  });
   ASSIGN_OR_RETURN(const UniqueFd fd, sys::openat(sys::kCwd, directory, O_RDONLY | O_DIRECTORY));
   if (!created) {
     ASSIGN_OR_RETURN(const auto names, sys::list_directory(fd));
@@ -328,15 +359,15 @@ Status Store::extract(const Image& image, const std::string& directory) {
       return Error(Errc::kAlreadyExists, "directory " + quoted(directory) + " is not empty", ENOTEMPTY);
   }
   const ScopeExit ended([&] { impl_->end_of_unpacking(); });
-  ScopeExit undo([&] {
+  ScopeExit empty([&] {
     const auto names = sys::list_directory(fd);
     if (!names.ok()) return;
     for (const std::string& name : *names) (void)!io::remove_tree(fd, name).ok();
-    if (created) (void)!sys::unlinkat(sys::kCwd, directory, AT_REMOVEDIR).ok();
   });
-  if (Status unpacked = unpack_stored_image(impl_->fd, image, fd, impl_->unpacking); !unpacked.ok())
+  if (Status unpacked = unpack_stored_image(impl_->fd, image, fd, impl_->unpacking, cancel); !unpacked.ok())
     return io::explain_full_disk(std::move(unpacked).error(), "directory " + quoted(directory),
                                  "free some of it, or extract to another disk");
+  empty.dismiss();
   undo.dismiss();
   return {};
 }

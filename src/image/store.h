@@ -82,6 +82,8 @@ struct LoadOptions {
   Transport transport = Transport::kAuto;
   // The one image of several: its name there, its tag, or @N, its place in the list of images, from @0. Empty: all.
   std::string only = {};
+  // Several images, of which `only` takes none, are refused.
+  bool single = false;
   std::string name;                             // beside the name that a single image brings
   std::optional<oci_image::Platform> platform;  // default: this host's
   bool all_platforms_ok = false;                // reserved for index handling by the store; false: pick one platform
@@ -219,6 +221,9 @@ class Store {
   static Status check(const ImportOptions& options);
   static Status check(const BuildOptions& options);
   Status tag(std::string_view reference, std::span<const std::string> names);
+  // Takes these names away, or all when none is given, and leaves the image. Errc::kNotFound for a name that is not
+  // its own; then none is taken. What was taken away.
+  Result<std::vector<std::string>> untag(std::string_view reference, std::span<const std::string> names);
   // A name is untagged; the image goes with its last name, an id removes all its names (several names need force). What
   // containers use goes only with force; they keep its tree. What is not there is no error then.
   Result<RemoveResult> remove(std::string_view reference, bool force);
@@ -231,6 +236,8 @@ class Store {
   Result<oci_image::ImageConfig> config(const Image& image) const;
   // The exact stored bytes (digest re-checked). Of an ACI its own manifest, and that of its layers.
   Result<std::string> aci_manifest_bytes(const Image& image) const;
+  // Of any image: the one that it would have as an ACI. `rootfs` is where its files are, among which its user is.
+  Result<std::string> aci_manifest_bytes(const Image& image, const std::string& rootfs) const;
   Result<std::string> manifest_bytes(const Image& image) const;
   Result<std::string> config_bytes(const Image& image) const;
 
@@ -262,8 +269,9 @@ class Store {
   Status release_tree(std::string_view chain, std::string_view user);
   Result<std::vector<std::pair<std::string, std::string>>> tree_users() const;  // (chain, user)
 
-  // Unpacks the image into a new or empty directory.
-  Status extract(const Image& image, const std::string& directory);
+  // Unpacks the image into a new or empty directory. Errc::kCancelled when `cancel` is readable. A failure leaves the
+  // directory as it was.
+  Status extract(const Image& image, const std::string& directory, BorrowedFd cancel = BorrowedFd(-1));
   struct Collected {
     std::vector<std::string> untagged;
     std::vector<Digest> deleted;

@@ -14,12 +14,6 @@
 namespace cooper::io {
 namespace {
 
-std::string hidden_name() {
-  std::array<char, 8> bytes{};
-  (void)!::getrandom(bytes.data(), bytes.size(), 0);
-  return ".cooper-new-" + hex_encode({bytes.data(), bytes.size()});
-}
-
 struct Place {
   std::string directory;
   std::string name;
@@ -68,31 +62,44 @@ Status rename_new(BorrowedFd from, BorrowedFd to, const std::string& name) {
 
 }  // namespace
 
+std::string hidden_name() {
+  std::array<char, 8> bytes{};
+  (void)!::getrandom(bytes.data(), bytes.size(), 0);
+  return ".cooper-new-" + hex_encode({bytes.data(), bytes.size()});
+}
+
 Result<NewFile> NewFile::create(const std::string& path, mode_t mode) {
   ASSIGN_OR_RETURN(Place place, place_of(path));
   if (place.there && S_ISDIR(place.there->st_mode))
     return Error(Errc::kInvalidArgument, quoted(path) + " is a directory", EISDIR);
   if (place.there && !S_ISREG(place.there->st_mode))
     return Error(Errc::kInvalidArgument, quoted(path) + " is not a regular file");
+  ASSIGN_OR_RETURN(UniqueFd directory, sys::openat(sys::kCwd, place.directory, O_RDONLY | O_DIRECTORY));
+  auto created = create_in(std::move(directory), std::move(place.name), mode);
+  if (!created.ok()) return std::move(created).error().with(quoted(path));
+  return created;
+}
+
+Result<NewFile> NewFile::create_in(UniqueFd directory, std::string name, mode_t mode) {
+  const auto there = sys::fstatat(directory, name, AT_SYMLINK_NOFOLLOW);
+  if (there.ok() && !S_ISREG(there->st_mode)) return Error(Errc::kInvalidArgument, "it is not a regular file");
   // Not open to more people while it is written either.
-  if (place.there) mode = place.there->st_mode & 0777;
+  if (there.ok()) mode = there->st_mode & 0777;
   NewFile out;
-  out.name_ = std::move(place.name);
-  ASSIGN_OR_RETURN(out.directory_, sys::openat(sys::kCwd, place.directory, O_RDONLY | O_DIRECTORY));
+  out.directory_ = std::move(directory);
+  out.name_ = std::move(name);
   auto file = sys::openat(out.directory_, ".", O_WRONLY | O_TMPFILE, mode);
   if (file.ok()) {
     out.file_ = std::move(*file);
   } else {
-    if (!has_no_unnamed_files(file.error())) return std::move(file).error().with(quoted(path));
+    if (!has_no_unnamed_files(file.error())) return std::move(file).error();
     std::string hidden = hidden_name();
-    auto named = sys::openat(out.directory_, hidden, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, mode);
-    if (!named.ok()) return std::move(named).error().with(quoted(path));
-    out.file_ = std::move(*named);
+    ASSIGN_OR_RETURN(out.file_, sys::openat(out.directory_, hidden, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, mode));
     out.hidden_ = std::move(hidden);
   }
-  if (place.there) {
-    if (Status kept = keep_mode_and_owner(out.file_, *place.there); !kept.ok())
-      return std::move(kept).error().with("keep mode and owner of " + quoted(path));
+  if (there.ok()) {
+    if (Status kept = keep_mode_and_owner(out.file_, *there); !kept.ok())
+      return std::move(kept).error().with("keep mode and owner");
   }
   return out;
 }

@@ -15,11 +15,16 @@ namespace cooper::io {
 // Asked when all is on the disk and nothing is left that takes long: an error ends it there.
 using LastWord = std::function<Status()>;
 
+// Of what is not complete: ".cooper-new-" and random digits.
+std::string hidden_name();
+
 class NewFile {
  public:
   // What is at `path` is replaced by publish() and must be a regular file (Errc::kInvalidArgument), whose mode and
   // owner are kept; links are followed and must lead somewhere.
   static Result<NewFile> create(const std::string& path, mode_t mode = 0644);
+  // The same for an entry of a directory that is open. A link there is no file.
+  static Result<NewFile> create_in(UniqueFd directory, std::string name, mode_t mode = 0644);
   NewFile(NewFile&& other) noexcept = default;
   NewFile& operator=(NewFile&&) = delete;
   ~NewFile();

@@ -136,6 +136,50 @@ class SaveLayout(Save):
         return super().clean_up(stage)
 
 
+class PushLayout(Save):
+    """image push into a layout that has another image: what is killed may leave blobs there, and never an index without its blobs."""
+
+    name, leaf, old = "image-push-layout", "layout", {}
+
+    def words(self, stage):
+        return ("image", "push", "--quiet", "test:1", f"oci:{stage.out / self.leaf}:new")
+
+    def clear(self, stage):
+        stage.clear_out()
+        made = Layout(stage.out / self.leaf)
+        made.index(made.image(layer(entry("theirs", b"x"))), name="old")
+        self.old = self.written(stage)
+
+    def after(self, stage, outcome, fault):
+        found, whole, index = self.written(stage), stage.wholes[self.name], f"{self.leaf}/index.json"
+        killed = outcome.rc == 137 and fault.kind == "kill"
+        if killed:
+            found = {name: digest for name, digest in found.items() if not name.split("/")[-1].startswith(".cooper-new-")}
+        if killed and found.get(index) == self.old[index]:
+            found = {name: digest for name, digest in found.items() if name in self.old or digest != whole.get(name)}
+        wrong = [] if found in (self.old, whole) else [f"written is {found}"]
+        return ImageScenario.after(self, stage, outcome, fault) + wrong
+
+
+class ExtractOver(Save):
+    """image extract in the place of a tree that is there."""
+
+    name, leaf = "image-extract-over", "tree"
+    old = {"tree/sub/theirs": hashlib.sha256(b"old").hexdigest()}
+
+    def words(self, stage):
+        return ("image", "extract", "--quiet", "--overwrite", "test:1", stage.out / self.leaf)
+
+    def clear(self, stage):
+        stage.clear_out()
+        (stage.out / "tree/sub").mkdir(parents=True)
+        put(stage.out / "tree/sub/theirs", b"old")
+
+    def clean_up(self, stage):
+        self.clear(stage)  # also of what a kill has left beside it
+        return super().clean_up(stage)
+
+
 class ToAci(Save):
     """image convert of an OCI image to an ACI: it is unpacked for that."""
 
@@ -304,4 +348,4 @@ class RepairBlob(LoadOver):
         works("image", "load", stage.layouts["first"].path)
 
 
-ALL = {kind.name: kind for kind in (LoadAci, Fetch, Build, Save, SaveLayout, ToAci, FromAci, Push, Erofs, ErofsAnew, ErofsRun, Repair, RepairBlob)}
+ALL = {kind.name: kind for kind in (LoadAci, Fetch, Build, Save, SaveLayout, PushLayout, ExtractOver, ToAci, FromAci, Push, Erofs, ErofsAnew, ErofsRun, Repair, RepairBlob)}

@@ -483,7 +483,7 @@ def test_unknown_commands_and_flags(cooper):
 OTHER_WORDS = [
     ("pull", "image pull"), ("push", "image push"), ("load", "image load"), ("rmi", "image rm"), ("images", "image ls"), ("image prune", "image gc"), ("pod ps", "pod ls"), ("pod create", "pod prepare"), ("pod start", "pod run-prepared"),
     ("create", "pod prepare"), ("start", "runs once"), ("restart", "runs once"), ("cp", "cooper exec NAME tar"), ("build", "buildah"), ("search", "skopeo"), ("save", "image save"), ("commit", "image load"), ("info", "help lists"),
-    ("logout", "podman logout"), ("trust list", "trust ls"), ("image remove", "image rm"), ("image search", "skopeo"), ("image mount", "image extract"), ("image untag", "image rm NAME"), ("image sign", "cosign"), ("image scp", "ssh HOST"),
+    ("logout", "podman logout"), ("trust list", "trust ls"), ("image remove", "image rm"), ("image search", "skopeo"), ("image mount", "image extract"), ("untag", "image untag"), ("image sign", "cosign"), ("image scp", "ssh HOST"),
 ]
 
 

@@ -82,6 +82,7 @@ struct Command {
   Seals seals = Seals::kNot;
   // Words of --format that the handler understands, besides those of everybody.
   std::span<const std::string_view> own_formats = {};
+  bool templates = false;  // and templates (format_template.h)
 };
 
 // One function per group; each group is one file.

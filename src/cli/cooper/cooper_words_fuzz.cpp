@@ -10,6 +10,7 @@
 #include "cli/cooper/apptainer_words.h"
 #include "cli/cooper/args.h"
 #include "cli/cooper/detach_keys.h"
+#include "cli/cooper/format_template.h"
 #include "cli/cooper/log_file.h"
 #include "cli/cooper/process_list.h"
 #include "cli/cooper/run_request.h"
@@ -48,6 +49,16 @@ void read_words(const std::string& text) {
   if (const auto keys = parse_detach_keys(text); keys.ok()) (void)DetachWatch(*keys).feed(text);
 }
 
+void read_template(const std::string& text) {
+  static constexpr std::array kFields = std::to_array<TemplateField>({{"ID", ""}, {"Names", "NAMES"}});
+  const auto parsed = FormatTemplate::parse(text, kFields);
+  std::vector<cooper::codec::json::Document> records;
+  auto record = cooper::codec::json::Document::parse(R"({"ID":"x","Names":["a",{"b":null}]})", "record");
+  if (!parsed.ok() || !record.ok()) return;
+  records.push_back(std::move(*record));
+  (void)parsed->text(records, text.size() % 2 == 0);
+}
+
 void read_times(std::string_view text) {
   (void)parse_duration_ns(text).ok();
   (void)parse_seconds_ns(text).ok();
@@ -62,6 +73,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const std::string text(reinterpret_cast<const char*>(data), size);
   read_words(text);
   read_times(text);
+  read_template(text);
   if (const auto record = parse_log_line(text); record && record->text.size() > text.size()) std::abort();
   const std::size_t half = size / 2;
   (void)parse_process(std::string_view(text).substr(0, half), std::string_view(text).substr(half), 4096);

@@ -1,6 +1,7 @@
 #include "cli/cooper/describe.h"
 
 #include "base/strings.h"
+#include "cli/cooper/image_fields.h"
 #include "cli/cooper/target.h"
 #include "spec/oci_runtime/print.h"
 
@@ -155,10 +156,41 @@ void describe_image(Writer& out, const image::Image& image) {
   out.end_array().end_object();
 }
 
+Status print_image(const image::Image& image, const std::string& directory) {
+  Writer out;
+  out.begin_object().key("image");
+  describe_image(out, image);
+  if (!directory.empty()) out.field("directory", directory);
+  out.end_object();
+  return print_json(out);
+}
+
+namespace {
+
+Result<int> print_by_template(const Context& context, const image::Store& store, const Args& args,
+                              const FormatTemplate& format) {
+  int status = 0;
+  for (const std::string& text : args.positional()) {
+    auto image = store.find(text);
+    auto record = image.ok() ? inspect_record(store, *image) : Result<codec::json::Document>(std::move(image).error());
+    if (record.ok()) {
+      RETURN_IF_ERROR(print(format.ended_line(record->root())));
+      continue;
+    }
+    report(context, record.error());
+    status = kExitFailure;
+  }
+  return status;
+}
+
+}  // namespace
+
 Result<int> inspect_images(const Context& context, const Args& args) {
   RETURN_IF_ERROR(check_images(args.positional()));
+  ASSIGN_OR_RETURN(const auto format, FormatTemplate::of(args, inspect_fields()));
   ASSIGN_OR_RETURN(const pod::Engine engine, context.engine());
   ASSIGN_OR_RETURN(const image::Store store, engine.images());
+  if (format) return print_by_template(context, store, args, *format);
   Writer out(Writer::Style::kPretty);
   out.begin_object().key("images").begin_array();
   int status = 0;

@@ -7,10 +7,11 @@
 
 namespace cooper::cli {
 
-constexpr std::array<Flag, 5> kGcFlags = {{
+constexpr std::array<Flag, 6> kGcFlags = {{
     {"all", 'a', "", "images with a name, too, when no container uses them"},
     {"older", 0, "DURATION",
      "only images that came here longer ago: 90m, 12h, 30d; parts of images that pulls have left, too"},
+    {"grace-period", 0, "DURATION", "as --older"},
     {"keep", 0, "N", "of the images that would go, keep the N that came last"},
     {"dry-run", 0, "", "remove nothing, and tell what would go"},
     {"force", 'f', "", "as without it: nobody is asked"},
@@ -18,10 +19,14 @@ constexpr std::array<Flag, 5> kGcFlags = {{
 
 Result<image::GcOptions> gc_options(const Args& args, std::int64_t now_unix_ms) {
   image::GcOptions options{.named = args.enabled("all"), .dry_run = args.enabled("dry-run")};
-  if (const auto text = args.last("older")) {
+  const bool in_rkts_words = args.has("grace-period");
+  if (in_rkts_words && args.has("older"))
+    return Error(Errc::kInvalidArgument, "--older and --grace-period say the same: give one of them");
+  if (const auto text = args.last(in_rkts_words ? "grace-period" : "older")) {
     auto duration = parse_duration_ns(*text);
     if (!duration.ok() || *duration < 0) {
-      return Error(Errc::kInvalidArgument, "--older: " + quoted(*text) + " is not a duration")
+      return Error(Errc::kInvalidArgument,
+                   std::string(in_rkts_words ? "--grace-period: " : "--older: ") + quoted(*text) + " is not a duration")
           .with_hint("90m, 12h or 30d, for example");
     }
     options.loaded_before_unix_ms = now_unix_ms - *duration / 1'000'000;

@@ -10,8 +10,8 @@
 
 namespace cooper::cli {
 
-// --all --older --keep --dry-run
-extern const std::array<Flag, 5> kGcFlags;
+// --all --older --grace-period --keep --dry-run
+extern const std::array<Flag, 6> kGcFlags;
 
 Result<image::GcOptions> gc_options(const Args& args, std::int64_t now_unix_ms);
 Result<int> image_gc(const Context& context, const Args& args);

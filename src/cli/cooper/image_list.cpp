@@ -9,37 +9,39 @@
 
 #include "base/strings.h"
 #include "cli/cooper/describe.h"
+#include "cli/cooper/image_fields.h"
 #include "cli/cooper/output.h"
 #include "cli/cooper/time_text.h"
 #include "codec/json.h"
+#include "log/log.h"
 #include "spec/oci_image/reference.h"
 
 namespace cooper::cli {
 
-constexpr std::array<Flag, 7> kLsFlags = {{
+constexpr std::array<Flag, 12> kLsFlags = {{
     {"all", 'a', "", "as without it: there are no images between the steps of a build"},
     {"quiet", 'q', "", "ids only"},
     {"digests", 0, "", "digests of the manifests, too"},
     {"size", 0, "", "how much of the size other images share, too"},
     {"no-trunc", 0, "", "ids in full"},
+    {"full", 0, "", "as --no-trunc"},
+    {"noheading", 'n', "", "no line with the names of the columns"},
+    {"no-legend", 0, "", "as --noheading"},
+    {"fields", 0, "FIELD[,...]", "these columns of id, name, size and importtime"},
     {"filter", 'f', "KEY=VALUE",
-     "dangling=true (images without a name) or false, reference=PATTERN, id=ID, until=TIME, before=IMAGE, since=IMAGE",
-     Flag::Complete::kWords, "dangling=true dangling=false reference= id= until= before= since="},
-    {"sort", 0, "KEY", "created, id, loaded, name or size (default: loaded, the newest first)", Flag::Complete::kWords,
-     "created id loaded name size"},
+     "dangling=true (images without a name) or false, reference=PATTERN, id=ID, label=KEY[=VALUE], until=TIME, "
+     "before=IMAGE, since=IMAGE (after=IMAGE)",
+     Flag::Complete::kWords, "dangling=true dangling=false reference= id= label= until= before= since="},
+    {"sort", 0, "KEY[,KEY...]", "created, id, loaded (importtime), name or size (default: loaded, the newest first)",
+     Flag::Complete::kWords, "created id loaded name size"},
+    {"order", 0, "asc|desc", "smallest and oldest first, or last (default: as fits the key)", Flag::Complete::kWords,
+     "asc desc"},
 }};
 
 namespace {
 
 using image::Image;
 using oci_image::Reference;
-
-// "registry/name" and "tag" of a full name.
-std::pair<std::string_view, std::string_view> split_name(std::string_view name) {
-  const std::size_t colon = name.rfind(':');
-  if (colon == std::string_view::npos || name.find('/', colon) != std::string_view::npos) return {name, ""};
-  return {name.substr(0, colon), name.substr(colon + 1)};
-}
 
 bool is_pattern(std::string_view text) {
   return text.find_first_of("*?[") != std::string_view::npos;
@@ -76,15 +78,6 @@ bool is_meant(const std::vector<Reference>& candidates, bool any_tag, const std:
          });
 }
 
-// Pulled by a digest, an image has no name, but it has a repository.
-std::string repository_of(const std::string& digest_name) {
-  return digest_name.substr(0, digest_name.find('@'));
-}
-
-bool is_nameless(const Image& image) {
-  return image.names.empty() && image.digest_names.empty();
-}
-
 void keep_names(std::vector<Image>& images, const auto& meant) {
   for (Image& image : images) {
     std::erase_if(image.names, [&](const std::string& name) { return !meant(name); });
@@ -93,22 +86,13 @@ void keep_names(std::vector<Image>& images, const auto& meant) {
   std::erase_if(images, is_nameless);
 }
 
-// What stands in the list for an image without names: its repositories without a tag.
-std::vector<std::string> in_place_of_names(const Image& image) {
-  if (is_nameless(image)) return {"<none>:<none>"};
-  std::vector<std::string> shown;
-  for (const std::string& name : image.digest_names) shown.push_back(repository_of(name) + ":<none>");
-  shown.erase(std::ranges::unique(shown).begin(), shown.end());
-  return shown;
-}
-
 std::string short_id(const Digest& digest) {
   return std::string(digest.hex().substr(0, 12));
 }
 
-std::string print_table(const std::vector<Image>& images, const std::map<Digest, SizeShare>* shares, const Args& args) {
+std::string print_table(const std::vector<Image>& images, const std::map<Digest, SizeShare>* shares, const Args& args,
+                        bool full) {
   const bool digests = args.enabled("digests");
-  const bool full = args.enabled("no-trunc");
   std::vector<std::string> header = {"REPOSITORY", "TAG", "IMAGE ID", "CREATED", "SIZE"};
   if (digests) header.insert(header.begin() + 2, "DIGEST");
   if (shares != nullptr) header.insert(header.end(), {"SHARED SIZE", "UNIQUE SIZE"});
@@ -206,7 +190,7 @@ Result<std::optional<std::int64_t>> moment_of(const std::vector<Image>& all, std
 
 }  // namespace
 
-Status filter_images(std::vector<Image>& images, const std::vector<std::string>& filters) {
+Status filter_images(std::vector<Image>& images, const std::vector<std::string>& filters, const LabelsOf& labels_of) {
   const std::vector<Image> all = filters.empty() ? std::vector<Image>() : images;
   std::vector<std::string> references;
   for (const std::string& filter : filters) {
@@ -222,16 +206,25 @@ Status filter_images(std::vector<Image>& images, const std::vector<std::string>&
       std::string_view digits = value;
       if (digits.starts_with("sha256:")) digits.remove_prefix(std::string_view("sha256:").size());
       std::erase_if(images, [&](const Image& image) { return !image.id.hex().starts_with(digits); });
-    } else if (key == "until" || key == "before" || key == "since") {
+    } else if (key == "label") {
+      const auto wanted = split_once(value, '=');
+      const std::string name(wanted ? wanted->first : value);
+      std::erase_if(images, [&](const Image& image) {
+        const auto labels = labels_of(image);
+        const auto label = labels.find(name);
+        return label == labels.end() || (wanted && label->second != wanted->second);
+      });
+    } else if (key == "until" || key == "before" || key == "since" || key == "after") {
       ASSIGN_OR_RETURN(const auto moment, moment_of(all, key, std::string(value)));
       std::erase_if(images, [&](const Image& image) {
         const auto created = parse_rfc3339_ns(image.created);
-        return !created || !moment || (key == "since" ? *created <= *moment : *created >= *moment);
+        return !created || !moment || (key == "since" || key == "after" ? *created <= *moment : *created >= *moment);
       });
     } else {
       return Error(Errc::kInvalidArgument, "unknown filter " + quoted(filter))
           .with_hint(
-              "dangling=true, dangling=false, reference=PATTERN, id=ID, until=TIME, before=IMAGE or since=IMAGE");
+              "dangling=true, dangling=false, reference=PATTERN, id=ID, label=KEY[=VALUE], until=TIME, before=IMAGE or "
+              "since=IMAGE");
     }
   }
   if (references.empty()) return {};
@@ -256,7 +249,9 @@ Status filter_images(std::vector<Image>& images, const std::vector<std::string>&
   return {};
 }
 
-Status sort_images(std::vector<Image>& images, const std::string& key) {
+namespace {
+
+Status sort_by(std::vector<Image>& images, std::string_view key) {
   const auto by = [&](const auto& key_of) {
     std::vector<std::pair<decltype(key_of(images.front())), std::size_t>> order;
     order.reserve(images.size());
@@ -268,7 +263,7 @@ Status sort_images(std::vector<Image>& images, const std::string& key) {
     for (const auto& [value, index] : order) sorted.push_back(std::move(images[index]));
     images = std::move(sorted);
   };
-  if (key == "loaded") {
+  if (key == "loaded" || key == "importtime") {
     by([](const Image& image) { return -image.loaded_unix_ms; });
   } else if (key == "created") {
     by([](const Image& image) { return -parse_rfc3339_ns(image.created).value_or(0); });
@@ -282,6 +277,20 @@ Status sort_images(std::vector<Image>& images, const std::string& key) {
     return Error(Errc::kInvalidArgument, "images cannot be sorted by " + quoted(key))
         .with_hint("created, id, loaded, name or size");
   }
+  return {};
+}
+
+}  // namespace
+
+Status sort_images(std::vector<Image>& images, const std::string& keys, const std::string& order) {
+  if (!order.empty() && order != "asc" && order != "desc")
+    return Error(Errc::kInvalidArgument, "--order: " + quoted(order) + " is neither asc nor desc");
+  // The first counts most, so it sorts last.
+  auto words = split(keys, ',');
+  std::ranges::reverse(words);
+  for (const std::string_view key : words) RETURN_IF_ERROR(sort_by(images, key));
+  const bool ascending = words.back() == "id" || words.back() == "name";
+  if (!order.empty() && (order == "asc") != ascending) std::ranges::reverse(images);
   return {};
 }
 
@@ -308,15 +317,68 @@ std::map<Digest, SizeShare> size_shares(const std::vector<Image>& all) {
   return out;
 }
 
-Result<int> list_images(const Context& context, const Args& args) {
-  const std::string key = args.last("sort").value_or("loaded");
-  {
-    // What is wrong with the words is said before anything is opened.
-    std::vector<Image> none;
-    RETURN_IF_ERROR(sort_images(none, key));
-    RETURN_IF_ERROR(filter_images(none, args.all("filter")));
-    if (!args.positional().empty()) RETURN_IF_ERROR(keep_named(none, args.positional().front()));
+namespace {
+
+// Of an image whose configuration cannot be read nobody knows them: other images are listed all the same.
+std::map<std::string, std::string> labels_of(const image::Store& store, const Image& image) {
+  auto config = store.config(image);
+  if (!config.ok()) {
+    log::warning("labels of image " + short_id(image.id) + ": " + config.error().message());
+    return {};
   }
+  return std::move(config->labels);
+}
+
+struct ListWords {
+  std::string sort, order;
+  std::optional<FormatTemplate> format = {};
+  bool full = false;
+  bool heading = true;
+};
+
+// What is wrong with the words is said before anything is opened.
+Result<ListWords> list_words(const Args& args) {
+  ListWords out{.sort = args.last("sort").value_or("loaded"), .order = args.last("order").value_or("")};
+  std::vector<Image> none;
+  RETURN_IF_ERROR(sort_images(none, out.sort, out.order));
+  RETURN_IF_ERROR(filter_images(none, args.all("filter"), {}));
+  if (!args.positional().empty()) RETURN_IF_ERROR(keep_named(none, args.positional().front()));
+  out.full = args.enabled("no-trunc") || args.enabled("full");
+  out.heading = !args.enabled("noheading") && !args.enabled("no-legend");
+  ASSIGN_OR_RETURN(out.format, FormatTemplate::of(args, list_fields()));
+  if (const auto fields = args.last("fields")) {
+    if (args.has("format"))
+      return Error(Errc::kInvalidArgument, "--fields and --format say the same in other words: give one of them");
+    ASSIGN_OR_RETURN(const std::string text, template_of_fields(*fields));
+    ASSIGN_OR_RETURN(out.format, FormatTemplate::parse(text, list_fields()));
+  }
+  if (out.format && args.enabled("quiet"))
+    return Error(Errc::kInvalidArgument, "--quiet and a template contradict each other");
+  return out;
+}
+
+Status print_list(const Context& context, const Args& args, const ListWords& words, const std::vector<Image>& images,
+                  const std::map<Digest, SizeShare>* shares) {
+  if (words.format) {
+    ASSIGN_OR_RETURN(const auto records, list_records(images, words.full));
+    return print(words.format->text(records, words.heading));
+  }
+  if (args.enabled("quiet")) {
+    if (context.json()) return print_ids(images);
+    std::string text;
+    for (const Image& image : images) text += (words.full ? image.id.str() : short_id(image.id)) + "\n";
+    return print(text);
+  }
+  if (context.json()) return print_records(images, shares);
+  std::string text = print_table(images, shares, args, words.full);
+  if (!words.heading) text.erase(0, text.find('\n') + 1);
+  return print(text);
+}
+
+}  // namespace
+
+Result<int> list_images(const Context& context, const Args& args) {
+  ASSIGN_OR_RETURN(const ListWords words, list_words(args));
   ASSIGN_OR_RETURN(const pod::Engine engine, context.engine());
   ASSIGN_OR_RETURN(const image::Store store, engine.images());
   const bool sizes = args.enabled("size");
@@ -329,23 +391,10 @@ Result<int> list_images(const Context& context, const Args& args) {
   std::map<Digest, SizeShare> shares;
   if (sizes) shares = size_shares(images);
   if (!args.positional().empty()) RETURN_IF_ERROR(keep_named(images, args.positional().front()));
-  RETURN_IF_ERROR(filter_images(images, args.all("filter")));
-  RETURN_IF_ERROR(sort_images(images, key));
-  if (args.enabled("quiet")) {
-    if (context.json()) {
-      RETURN_IF_ERROR(print_ids(images));
-      return 0;
-    }
-    std::string text;
-    for (const Image& image : images) text += (args.enabled("no-trunc") ? image.id.str() : short_id(image.id)) + "\n";
-    RETURN_IF_ERROR(print(text));
-    return 0;
-  }
-  if (context.json()) {
-    RETURN_IF_ERROR(print_records(images, sizes ? &shares : nullptr));
-    return 0;
-  }
-  RETURN_IF_ERROR(print(print_table(images, sizes ? &shares : nullptr, args)));
+  RETURN_IF_ERROR(
+      filter_images(images, args.all("filter"), [&](const Image& image) { return labels_of(store, image); }));
+  RETURN_IF_ERROR(sort_images(images, words.sort, words.order));
+  RETURN_IF_ERROR(print_list(context, args, words, images, sizes ? &shares : nullptr));
   return 0;
 }
 

@@ -111,6 +111,39 @@ TEST(ImageListTest, Filters) {
   }
 }
 
+TEST(ImageListTest, Labels) {
+  const auto labelled = [](const Image& image) {
+    using Labels = std::map<std::string, std::string>;
+    return image.id == codec::digest_of("a") ? Labels{{"team", "x"}, {"empty", ""}} : Labels{{"team", "y=z"}};
+  };
+  const auto filtered = [&](const std::vector<std::string>& filters) {
+    std::vector<Image> images = some_images();
+    EXPECT_TRUE(filter_images(images, filters, labelled).ok());
+    return images.size();
+  };
+  EXPECT_EQ(filtered({"label=team"}), 3U);
+  EXPECT_EQ(filtered({"label=team=x"}), 1U);
+  EXPECT_EQ(filtered({"label=team=y=z"}), 2U);
+  EXPECT_EQ(filtered({"label=team", "label=empty="}), 1U);
+  EXPECT_EQ(filtered({"label=tea"}), 0U);
+}
+
+TEST(ImageListTest, OrdersOfRkt) {
+  const auto sorted = [](const std::string& keys, const std::string& order) {
+    std::vector<Image> images = some_images();
+    EXPECT_TRUE(sort_images(images, keys, order).ok());
+    return names_of(images).front();
+  };
+  EXPECT_EQ(sorted("importtime", ""), "-");
+  EXPECT_EQ(sorted("importtime", "asc"), "docker.io/library/busybox:1");
+  EXPECT_EQ(sorted("size", "asc"), "docker.io/library/busybox:1");
+  EXPECT_EQ(sorted("size,name", "desc"), "-");
+  EXPECT_EQ(sorted("name", "desc"), "quay.io/team/app:1.2");
+  std::vector<Image> none;
+  EXPECT_FALSE(sort_images(none, "name", "up").ok());
+  EXPECT_FALSE(sort_images(none, "name,lastused").ok());
+}
+
 TEST(ImageListTest, Orders) {
   const auto first = [](const std::string& key) {
     std::vector<Image> images = some_images();

@@ -9,9 +9,6 @@
 namespace cooper::cli {
 namespace {
 
-// What is read and never written.
-constexpr TransportWord kSkopeoWord{"dir", image::Transport::kSkopeoDirectory};
-
 bool is_there(const std::string& path) {
   return !path.empty() && sys::fstatat(sys::kCwd, path).ok();
 }
@@ -26,7 +23,6 @@ std::optional<Kind> kind_of(const std::string& text) {
     return text.size() > word.word.size() && text.starts_with(word.word) && text[word.word.size()] == ':';
   };
   const auto cut = [&](const TransportWord& word) { return Kind{word.transport, text.substr(word.word.size() + 1)}; };
-  if (behind(kSkopeoWord)) return cut(kSkopeoWord);
   const auto found = std::ranges::find_if(kTransportWords, behind);
   return found == kTransportWords.end() ? std::nullopt : std::optional(cut(*found));
 }
@@ -47,6 +43,17 @@ ImagePlace image_place(const std::string& text) {
   if (text.find(':') == std::string::npos || is_there(text)) return {.path = text};
   if (const auto kind = kind_of(text)) return split(kind->transport, kind->rest);
   return split(image::Transport::kAuto, text);
+}
+
+std::optional<ImagePlace> place_to_write(const std::string& text) {
+  if (is_there(text)) return std::nullopt;
+  const auto kind = kind_of(text);
+  if (!kind) return std::nullopt;
+  ImagePlace place = split(kind->transport, kind->rest);
+  const std::size_t colon = is_there(place.path) ? std::string::npos : place.path.find(':');
+  if (colon == std::string::npos) return place;
+  return ImagePlace{
+      .transport = kind->transport, .path = place.path.substr(0, colon), .only = place.path.substr(colon + 1)};
 }
 
 std::optional<ImagePlace> place_not_name(const std::string& text) {

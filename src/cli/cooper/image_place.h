@@ -21,5 +21,11 @@ ImagePlace image_place(const std::string& text);
 // The same of a text that may as well be an image's name: only with a KIND, and where a path is, or begins with a slash
 // or a dot.
 std::optional<ImagePlace> place_not_name(const std::string& text);
+// The same for what is to be written: only with a KIND, and its path may be of nothing yet. Then it ends before its
+// first colon.
+std::optional<ImagePlace> place_to_write(const std::string& text);
+// For people: the kinds, and what follows them.
+inline constexpr std::string_view kPlaceWords =
+    "oci:DIR[:IMAGE], oci-archive:FILE[:IMAGE], docker-archive:FILE[:IMAGE] or dir:DIR (skopeo's)";
 
 }  // namespace cooper::cli

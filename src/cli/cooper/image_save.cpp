@@ -4,18 +4,20 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cctype>
 #include <cerrno>
 #include <optional>
 
 #include "base/strings.h"
+#include "cli/cooper/image_place.h"
 #include "cli/cooper/output.h"
 #include "cli/cooper/progress_display.h"
 #include "cli/cooper/relay.h"
 #include "cli/cooper/stop_signals.h"
 #include "cli/cooper/target.h"
 #include "codec/json.h"
-#include "image/save.h"
 #include "io/tty.h"
+#include "spec/oci_image/reference.h"
 #include "sys/file.h"
 #include "sys/retry.h"
 
@@ -23,22 +25,20 @@ namespace cooper::cli {
 
 namespace {
 
-constexpr std::string_view kDockerDir = "docker-dir";
 constexpr TransportText kTransportHelp =
     transport_help("; --format takes these words too (default: oci-dir into a directory, else docker-archive)");
 constexpr TransportText kConvertHelp = transport_help(" (default: by the end of the name)");
 
-constexpr std::array<std::string_view, kTransportWords.size() + 1> save_formats() {
-  std::array<std::string_view, kTransportWords.size() + 1> out = {};
+constexpr std::array<std::string_view, kTransportWords.size()> save_formats() {
+  std::array<std::string_view, kTransportWords.size()> out = {};
   std::ranges::transform(kTransportWords, out.begin(), &TransportWord::word);
-  out.back() = kDockerDir;
   return out;
 }
 
 }  // namespace
 
 constexpr std::array<Flag, 3> kSaveFlags = {{
-    {"output", 'o', "FILE|DIR", "where to write (default: standard output)", Flag::Complete::kFile},
+    {"output", 'o', "PLACE", "file, directory or KIND:PATH[:NAME] (default: standard output)", Flag::Complete::kFile},
     {"transport", 0, "KIND", kTransportHelp.view(), Flag::Complete::kWords, kTransportCompletion.view()},
     {"quiet", 'q', "", "no progress, no names"},
 }};
@@ -46,18 +46,12 @@ constexpr std::array<Flag, 2> kConvertFlags = {{
     {"to", 0, "KIND", kConvertHelp.view(), Flag::Complete::kWords, kTransportCompletion.view()},
     {"quiet", 'q', "", "no progress, no names"},
 }};
-constexpr std::array<std::string_view, kTransportWords.size() + 1> kSaveFormats = save_formats();
+constexpr std::array<std::string_view, kTransportWords.size()> kSaveFormats = save_formats();
 
 namespace {
 
 using image::Transport;
 using Kind = SaveTarget::Kind;
-
-Result<Transport> written_transport(const std::string& word) {
-  if (word != kDockerDir) return parse_transport(word);
-  return Error(Errc::kUnsupported, "transport " + quoted(word) + " is not written")
-      .with_hint("skopeo copy makes it of one of the others: skopeo copy oci:DIR:NAME dir:OTHER-DIR");
-}
 
 // A descriptor whose reader may let us wait: a signal ends that.
 class StoppableOutput final : public codec::ByteSink {
@@ -100,8 +94,8 @@ Result<std::string> transport_word(const Args& args) {
     if (std::ranges::find(kSaveFormats, one) != kSaveFormats.end()) format = one;
   }
   if (word.empty() || format.empty()) return word.empty() ? format : word;
-  ASSIGN_OR_RETURN(const Transport transport, written_transport(word));
-  ASSIGN_OR_RETURN(const Transport other, written_transport(format));
+  ASSIGN_OR_RETURN(const Transport transport, parse_transport(word));
+  ASSIGN_OR_RETURN(const Transport other, parse_transport(format));
   if (transport == other) return word;
   return Error(Errc::kInvalidArgument, "--transport " + word + " and --format " + format + " contradict each other");
 }
@@ -144,8 +138,35 @@ Status print_saved(const Context& context, const SaveTarget& target, const image
   return print(text);
 }
 
-Result<int> write_images(const Context& context, const std::vector<std::string>& references, const SaveTarget& target,
-                         bool quiet) {
+// Of a name in an OCI layout: containers' tools take no other characters (image-spec, "pre-defined annotation keys").
+Status check_layout_name(const std::string& name) {
+  const auto plain = [](char c) { return std::isalnum(static_cast<unsigned char>(c)) != 0; };
+  const auto fits = [&](char c) { return plain(c) || std::string_view("._-+:@/").find(c) != std::string_view::npos; };
+  if (plain(name.front()) && plain(name.back()) && std::ranges::all_of(name, fits)) return {};
+  return Error(Errc::kInvalidArgument, "name " + quoted(name) + " is none that a layout can have")
+      .with_hint("letters, digits and . _ - + : @ / between them: v1.2, for example");
+}
+
+// The image's name in the place, as it is written there.
+Result<std::string> name_there(Transport transport, const std::string& name) {
+  if (name.empty()) return name;
+  if (transport == Transport::kAci || transport == Transport::kSkopeoDirectory)
+    return Error(Errc::kInvalidArgument, "the path is followed by " + quoted(name) + ", and " +
+                                             std::string(word_of(transport)) + " has no names");
+  if (transport != Transport::kDockerArchive) {
+    RETURN_IF_ERROR(check_layout_name(name));
+    return name;
+  }
+  ASSIGN_OR_RETURN(oci_image::Reference reference, oci_image::parse_reference(name));
+  if (reference.digest)
+    return Error(Errc::kInvalidArgument, "name " + quoted(name) + " has a digest, and docker-archive has tags only");
+  return oci_image::qualify(std::move(reference), oci_image::kDockerHub).name();
+}
+
+}  // namespace
+
+Result<image::SaveResult> write_to(const Context& context, const std::vector<std::string>& references,
+                                   const SaveTarget& target, bool quiet) {
   RETURN_IF_ERROR(check_images(references));
   ASSIGN_OR_RETURN(const UniqueFd stream, open_stream(target));
   ASSIGN_OR_RETURN(const pod::Engine engine, context.engine());
@@ -158,28 +179,55 @@ Result<int> write_images(const Context& context, const std::vector<std::string>&
   const image::SaveOptions options{.references = references,
                                    .transport = target.transport,
                                    .path = target.path,
+                                   .as = target.as,
+                                   .add = target.add,
                                    .stream = sink ? &*sink : nullptr,
                                    .progress = progress.callback(),
                                    .cancelled = [&] { return signals.pending(); }};
   auto saved = store.save(options);
   progress.clear();
   if (!saved.ok() && saved.error().code() == Errc::kCancelled) die_by_signal(signals.taken());
-  if (!saved.ok()) return std::move(saved).error();
-  RETURN_IF_ERROR(print_saved(context, target, *saved, quiet));
+  return saved;
+}
+
+namespace {
+
+Result<int> write_images(const Context& context, const std::vector<std::string>& references, const SaveTarget& target,
+                         bool quiet) {
+  ASSIGN_OR_RETURN(const image::SaveResult saved, write_to(context, references, target, quiet));
+  RETURN_IF_ERROR(print_saved(context, target, saved, quiet));
   return 0;
 }
 
 }  // namespace
 
+Result<std::optional<SaveTarget>> written_place(const std::string& text) {
+  const auto place = place_to_write(text);
+  if (!place) return std::optional<SaveTarget>();
+  if (place->path.empty())
+    return Error(Errc::kInvalidArgument, quoted(text) + " names no path").with_hint("use " + std::string(kPlaceWords));
+  auto name = name_there(place->transport, place->only);
+  if (!name.ok()) return std::move(name).error().with(quoted(text));
+  ASSIGN_OR_RETURN(SaveTarget target, save_target(place->path, std::string(word_of(place->transport))));
+  target.as = std::move(*name);
+  target.add = true;
+  return std::optional(std::move(target));
+}
+
 Result<SaveTarget> save_target(const std::string& output, const std::string& transport) {
+  if (transport.empty()) {
+    ASSIGN_OR_RETURN(auto place, written_place(output));
+    if (place) return std::move(*place);
+  }
   SaveTarget target;
   std::optional<Transport> wanted;
   if (!transport.empty()) {
-    ASSIGN_OR_RETURN(wanted, written_transport(transport));
+    ASSIGN_OR_RETURN(wanted, parse_transport(transport));
   }
+  target.told = wanted.has_value();
   target.transport = wanted.value_or(Transport::kDockerArchive);
   if (output.empty() || output == "-" || output == "/dev/stdout") {
-    if (target.transport != Transport::kOciDirectory) return target;
+    if (!image::is_directory(target.transport)) return target;
     return Error(Errc::kInvalidArgument, "a directory cannot be written to standard output")
         .with_hint("name it with --output");
   }
@@ -188,7 +236,7 @@ Result<SaveTarget> save_target(const std::string& output, const std::string& tra
   const auto there = sys::fstatat(sys::kCwd, output, 0);
   const bool directory = (there.ok() && S_ISDIR(there->st_mode)) || output.ends_with('/');
   if (!wanted && directory) target.transport = Transport::kOciDirectory;
-  const bool archive = target.transport != Transport::kOciDirectory;
+  const bool archive = !image::is_directory(target.transport);
   if (directory && archive) {
     return Error(Errc::kInvalidArgument,
                  quoted(output) + " is a directory, and a " + std::string(word_of(target.transport)) + " is a file")
@@ -204,13 +252,23 @@ Result<int> save(const Context& context, const Args& args) {
   return write_images(context, args.positional(), target, args.enabled("quiet"));
 }
 
+Result<int> export_image(const Context& context, const Args& args) {
+  const std::string& output = args.positional()[1];
+  ASSIGN_OR_RETURN(const SaveTarget target, save_target(output, "aci"));
+  if (target.kind == Kind::kPath && !args.enabled("overwrite") &&
+      sys::fstatat(sys::kCwd, output, AT_SYMLINK_NOFOLLOW).ok())
+    return Error(Errc::kAlreadyExists, "file " + quoted(output) + " is there already", EEXIST)
+        .with_hint("name another, or use --overwrite");
+  return write_images(context, {args.positional().front()}, target, args.enabled("quiet"));
+}
+
 Result<int> convert_image(const Context& context, const Args& args) {
   const std::string& output = args.positional()[1];
   std::string word = args.last("to").value_or("");
   if (word.empty() && output.ends_with(".aci")) word = "aci";
   if (word.empty() && output.ends_with(".tar")) word = "oci-archive";
   ASSIGN_OR_RETURN(const SaveTarget target, save_target(output, word));
-  if (word.empty() && target.transport != Transport::kOciDirectory)
+  if (!target.told && target.transport != Transport::kOciDirectory)
     return Error(Errc::kInvalidArgument, "the name " + quoted(output) + " does not tell what to convert to")
         .with_hint("end it in .aci, .tar or a slash, or use --to " + std::string(kTransportList.view()));
   const std::string& source = args.positional().front();

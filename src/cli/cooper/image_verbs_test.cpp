@@ -102,18 +102,43 @@ TEST(SaveTargetTest, WhatDoesNotGoTogether) {
   EXPECT_EQ(save_target("/tmp", "docker-archive").error().code(), Errc::kInvalidArgument);
   EXPECT_EQ(save_target("x/", "oci-archive").error().code(), Errc::kInvalidArgument);
   EXPECT_EQ(save_target("x", "zip").error().code(), Errc::kInvalidArgument);
-  EXPECT_EQ(save_target("x", "docker-dir").error().code(), Errc::kUnsupported);
+  EXPECT_EQ(save_target("", "docker-dir").error().code(), Errc::kInvalidArgument);
+  for (const char* text : {"dir:/no/such:name", "aci:x:name", "oci:/no/such:-name", "oci:/no/such:a name",
+                           "oci:", "oci::x", "docker-archive:/no/such:Bad Name", "oci-archive:/tmp:x"}) {
+    EXPECT_EQ(save_target(text, "").error().code(), Errc::kInvalidArgument) << text;
+  }
+}
+
+TEST(SaveTargetTest, WordsOfContainers) {
+  const auto target = [](const std::string& text) {
+    auto found = save_target(text, "");
+    EXPECT_TRUE(found.ok()) << found.error().message();
+    return *found;
+  };
+  EXPECT_EQ(target("oci:/no/such:v1.2").path, "/no/such");
+  EXPECT_EQ(target("oci:/no/such:v1.2").as, "v1.2");
+  EXPECT_TRUE(target("oci:/no/such:v1.2").add);
+  EXPECT_EQ(target("oci-archive:/no/such").as, "");
+  EXPECT_EQ(target("docker-archive:/no/such:localhost:5000/x/y").as, "localhost:5000/x/y:latest");
+  EXPECT_EQ(target("docker-archive:/no/such:web").as, "docker.io/library/web:latest");
+  EXPECT_EQ(target("dir:/no/such").transport, Transport::kSkopeoDirectory);
+  EXPECT_EQ(target("dir:/no/such").kind, Kind::kPath);
+  // A path is one as soon as it does not begin with a kind.
+  EXPECT_EQ(target("./oci:x").path, "./oci:x");
+  EXPECT_FALSE(target("./oci:x").told);
 }
 
 TEST(TransportWordsTest, OneTableForAllVerbs) {
-  EXPECT_EQ(kTransportList.view(), "docker-archive, oci-archive, oci-dir or aci");
-  EXPECT_EQ(kTransportCompletion.view(), "docker-archive oci-archive oci-dir aci");
+  EXPECT_EQ(kTransportList.view(), "docker-archive, oci-archive, oci-dir, aci or dir");
+  EXPECT_EQ(kTransportCompletion.view(), "docker-archive oci-archive oci-dir aci dir");
+  EXPECT_EQ(*parse_transport("docker-dir"), Transport::kSkopeoDirectory);
   EXPECT_EQ(*parse_transport("oci"), Transport::kOciDirectory);
   EXPECT_EQ(word_of(Transport::kOciDirectory), "oci-dir");
-  EXPECT_THAT(parse_transport("zip").error().message(), HasSubstr("oci-archive, oci-dir or aci"));
+  EXPECT_THAT(parse_transport("zip").error().message(), HasSubstr("oci-archive, oci-dir, aci or dir"));
+  constexpr auto kHelp = transport_help("");
+  EXPECT_EQ(kHelp.view(), "docker-archive, oci-archive, oci-dir, aci or dir; oci is oci-dir; docker-dir is dir");
   for (const char* verb : {"image load", "image save"})
-    EXPECT_THAT(command_help(*find_command(verb)),
-                HasSubstr("docker-archive, oci-archive, oci-dir or aci; oci is oci-dir"));
+    EXPECT_THAT(command_help(*find_command(verb)), HasSubstr("docker-archive, oci-archive, oci-dir, aci or dir; oci"));
 }
 
 oci_image::History step(const std::string& by, bool empty) {

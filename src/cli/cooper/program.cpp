@@ -71,7 +71,7 @@ struct OtherName {
 struct OtherWay {
   std::string_view theirs, hint;
 };
-constexpr std::array<OtherName, 24> kOtherNames = {{{"pull", "image pull"},
+constexpr std::array<OtherName, 25> kOtherNames = {{{"pull", "image pull"},
                                                     {"fetch", "image fetch"},
                                                     {"push", "image push"},
                                                     {"load", "image load"},
@@ -81,6 +81,7 @@ constexpr std::array<OtherName, 24> kOtherNames = {{{"pull", "image pull"},
                                                     {"images", "image ls"},
                                                     {"rmi", "image rm"},
                                                     {"tag", "image tag"},
+                                                    {"untag", "image untag"},
                                                     {"list", "ps"},
                                                     {"ls", "ps"},
                                                     {"image list", "image ls"},
@@ -104,7 +105,7 @@ constexpr std::string_view kBuildElsewhere =
 constexpr std::string_view kNotSearched = "registries are not searched: podman search and skopeo list-tags do that";
 constexpr std::string_view kNotMounted =
     "cooper image extract unpacks an image into a directory, cooper run IMAGE COMMAND looks into it";
-constexpr std::array<OtherWay, 24> kOtherWays = {{
+constexpr std::array<OtherWay, 20> kOtherWays = {{
     {"trust --prefix", "cooper trust add --prefix NAME [KEY...] trusts keys, --all-names for every image"},
     {"trust --skip-fingerprint-review", "cooper trust add trusts keys"},
     {"create", "make it with cooper pod prepare, start it with cooper pod run-prepared"},
@@ -122,14 +123,10 @@ constexpr std::array<OtherWay, 24> kOtherWays = {{
     {"image mount", kNotMounted},
     {"image umount", kNotMounted},
     {"image unmount", kNotMounted},
-    {"image untag", "cooper image rm NAME takes the name away; the image goes with its last one"},
-    {"untag", "cooper image rm NAME takes the name away; the image goes with its last one"},
     {"image sign",
      "skopeo standalone-sign, podman image sign and cosign make signatures; cooper trust and image policy "
      "say which are asked for"},
     {"image scp", "cooper image save NAME | ssh HOST cooper image load"},
-    {"image export", "cooper image extract unpacks the root file system, cooper image save writes the image"},
-    {"image render", "the first container unpacks an image, cooper image extract does into a directory"},
     {"update", "limits are set at the start: cooper help run"},
 }};
 
@@ -195,7 +192,7 @@ Status check_count(const Command& command, const Args& args) {
 }
 
 int run_command(const Command& command, const Args& args) {
-  auto settings = load_settings(args, command.own_formats);
+  auto settings = load_settings(args, command.own_formats, command.templates);
   if (!settings.ok()) return usage_error(settings.error());
   const log::Format log_format = settings->log.format;
   if (auto configured = log::configure(settings->log); !configured.ok()) return usage_error(configured.error());

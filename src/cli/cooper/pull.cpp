@@ -75,8 +75,9 @@ Result<Asked> ask_for(const std::string& text) {
 }
 
 Result<std::vector<Pulled>> load_place(const Context& context, image::Store& store, const WantedImage& request,
-                                       const ImagePlace& place) {
+                                       const ImagePlace& place, bool single) {
   image::LoadOptions options;
+  options.single = single;
   options.transport = place.transport;
   options.path = place.path;
   options.only = place.only;
@@ -86,6 +87,7 @@ Result<std::vector<Pulled>> load_place(const Context& context, image::Store& sto
   LoadWatch watch(request.access.quiet);
   RETURN_IF_ERROR(watch.begin(options));
   auto images = store.load(options);
+  if (!images.ok() && images.error().code() == Errc::kCancelled && request.before_end) request.before_end();
   watch.end(images);
   if (!images.ok()) return std::move(images).error();
   std::vector<Pulled> out;
@@ -160,7 +162,7 @@ namespace {
 
 Result<std::vector<Pulled>> pull_asked(const Context& context, image::Store& store, const WantedImage& request,
                                        const Asked& asked) {
-  if (asked.place) return load_place(context, store, request, *asked.place);
+  if (asked.place) return load_place(context, store, request, *asked.place, false);
   ASSIGN_OR_RETURN(Pulled pulled, pull_first(context, store, request, asked.names));
   std::vector<Pulled> out;
   out.push_back(std::move(pulled));
@@ -177,6 +179,22 @@ Status show_pulled(codec::json::Writer& out, const Context& context, const Pulle
 }
 
 }  // namespace
+
+Status bring_places(const Context& context, const pod::Engine& engine, WantedImage wanted,
+                    std::vector<pod::AppRequest>& apps) {
+  for (pod::AppRequest& app : apps) {
+    const auto place = place_not_name(app.image);
+    if (!place || place->transport == image::Transport::kAci) continue;
+    ASSIGN_OR_RETURN(image::Store store, engine.images());
+    wanted.platform = app.platform;
+    auto loaded = load_place(context, store, wanted, *place, true);
+    if (!loaded.ok()) return std::move(loaded).error().with("image " + quoted(app.image));
+    // Under its name, if it has brought one.
+    app.image = loaded->front().name;
+    app.pull = pod::Pull::kNever;
+  }
+  return {};
+}
 
 Result<int> pull(const Context& context, const Args& args) {
   std::vector<Asked> wanted;

@@ -35,6 +35,11 @@ Result<image::PullResult> pull_image(const Context& context, image::Store& store
 // What fetches the images of pods, each as `wanted` says but for its name. `context` must outlive it.
 pod::FetchImage image_fetcher(const Context& context, WantedImage wanted = {});
 
+// Loads what oci:DIR[:IMAGE] and the like name, as pull() does, one image for each app, which is then called by its own
+// name.
+Status bring_places(const Context& context, const pod::Engine& engine, WantedImage wanted,
+                    std::vector<pod::AppRequest>& apps);
+
 // cooper image pull
 Result<int> pull(const Context& context, const Args& args);
 

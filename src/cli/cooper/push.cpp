@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/strings.h"
+#include "cli/cooper/image_save.h"
 #include "cli/cooper/output.h"
 #include "cli/cooper/registry_session.h"
 #include "codec/json.h"
@@ -22,8 +23,7 @@ constexpr std::array<Flag, 1> kPushFlags = {{
 namespace {
 
 // Other places that podman and skopeo push to. As names they would be images of docker.io.
-constexpr std::array<std::string_view, 6> kOtherTransports = {
-    "oci:", "oci-archive:", "docker-archive:", "dir:", "docker-daemon:", "containers-storage:"};
+constexpr std::array<std::string_view, 2> kOtherTransports = {"docker-daemon:", "containers-storage:"};
 
 // Made before anything is sent: a place that cannot be written to is a wrong command line.
 Result<std::optional<io::NewFile>> open_digest_file(const Args& args) {
@@ -51,12 +51,11 @@ Result<oci_image::Reference> own_destination(const std::string& image, const std
   return Error(Errc::kInvalidArgument, "image " + quoted(*name) + " has a name of this machine only").with_hint(hint);
 }
 
-Status report(const Context& context, const oci_image::Reference& destination, const image::PushResult& pushed,
-              bool quiet) {
+Status report(const Context& context, const std::string& destination, const image::PushResult& pushed, bool quiet) {
   if (context.json()) {
     codec::json::Writer out;
     out.begin_object()
-        .field("destination", destination.str())
+        .field("destination", destination)
         .field("manifest_digest", pushed.manifest_digest.str())
         .field("was_there", pushed.was_there)
         .field("sent_blobs", static_cast<std::uint64_t>(pushed.sent_blobs))
@@ -65,23 +64,48 @@ Status report(const Context& context, const oci_image::Reference& destination, c
     return print_json(out);
   }
   if (quiet) return print(pushed.manifest_digest.str() + "\n");
-  return print((pushed.was_there ? "Image is up to date: " : "Pushed image: ") + destination.str() + "\n");
+  return print((pushed.was_there ? "Image is up to date: " : "Pushed image: ") + destination + "\n");
 }
 
 }  // namespace
 
 Result<oci_image::Reference> push_destination(const std::string& text) {
   if (std::ranges::any_of(kOtherTransports, [&](std::string_view other) { return text.starts_with(other); })) {
-    return Error(Errc::kInvalidArgument, "destination " + quoted(text) + " is no registry")
-        .with_hint(
-            "images are pushed to registries only: REGISTRY/NAME:TAG; cooper image save writes files and directories");
+    return Error(Errc::kInvalidArgument, "destination " + quoted(text) + " is of another program's store")
+        .with_hint("that program takes it from a pipe: cooper image save IMAGE | podman load, or docker load");
   }
   return full_reference(text);
 }
 
+namespace {
+
+// What lies here, instead of a registry.
+Result<int> push_to_place(const Context& context, const Args& args, const SaveTarget& target) {
+  const bool has_manifest =
+      target.transport != image::Transport::kDockerArchive && target.transport != image::Transport::kAci;
+  if (args.has("digestfile") && !has_manifest)
+    return Error(Errc::kInvalidArgument,
+                 "--digestfile: there is no manifest in " + std::string(word_of(target.transport)));
+  ASSIGN_OR_RETURN(auto digest_file, open_digest_file(args));
+  const bool quiet = args.enabled("quiet");
+  ASSIGN_OR_RETURN(const image::SaveResult saved, write_to(context, {args.positional().front()}, target, quiet));
+  const std::string& destination = args.positional()[1];
+  image::PushResult pushed{.manifest_digest = saved.images.front().manifest_digest};
+  pushed.sent_bytes = saved.size_bytes;
+  if (digest_file) RETURN_IF_ERROR(write_digest_file(*digest_file, pushed.manifest_digest));
+  RETURN_IF_ERROR(report(context, destination, pushed, quiet));
+  return 0;
+}
+
+}  // namespace
+
 Result<int> push(const Context& context, const Args& args) {
   const std::string& image = args.positional().front();
   RETURN_IF_ERROR(image::Store::check_reference(image));
+  if (args.positional().size() > 1) {
+    ASSIGN_OR_RETURN(const auto place, written_place(args.positional()[1]));
+    if (place) return push_to_place(context, args, *place);
+  }
   std::optional<oci_image::Reference> destination;
   if (args.positional().size() > 1) {
     ASSIGN_OR_RETURN(destination, push_destination(args.positional()[1]));
@@ -103,7 +127,7 @@ Result<int> push(const Context& context, const Args& args) {
     return std::move(pushed).error();
   }
   if (digest_file) RETURN_IF_ERROR(write_digest_file(*digest_file, pushed->manifest_digest));
-  RETURN_IF_ERROR(report(context, *destination, *pushed, access.quiet));
+  RETURN_IF_ERROR(report(context, destination->str(), *pushed, access.quiet));
   return 0;
 }
 

@@ -9,6 +9,7 @@
 
 #include "base/strings.h"
 #include "cli/cooper/detach_keys.h"
+#include "cli/cooper/format_template.h"
 #include "cli/cooper/time_text.h"
 #include "cli/cooper/toml.h"
 #include "cli/cooper/userns_words.h"
@@ -354,7 +355,7 @@ Status apply_config(std::string_view text, std::string_view what, Settings& sett
   return {};
 }
 
-Result<Settings> load_settings(const Args& args, std::span<const std::string_view> own_formats) {
+Result<Settings> load_settings(const Args& args, std::span<const std::string_view> own_formats, bool templates) {
   Settings settings;
   settings.detach_keys = kDefaultDetachKeys;
   apply_user_directories(settings);
@@ -373,6 +374,11 @@ Result<Settings> load_settings(const Args& args, std::span<const std::string_vie
   }
   for (const std::string& format : args.all("format")) {
     if (std::ranges::find(own_formats, format) != own_formats.end()) continue;
+    if (FormatTemplate::is_one(format)) {
+      if (templates) continue;
+      return Error(Errc::kInvalidArgument, "--format: templates are for image ls, image inspect and ps")
+          .with_hint("--format json has everything, for jq");
+    }
     ASSIGN_OR_RETURN(settings.format, output_format_from_string(format));
   }
   return settings;

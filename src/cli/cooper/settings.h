@@ -67,7 +67,8 @@ Status apply_config(std::string_view text, std::string_view what, Settings& sett
 
 // Built-in values, then the file (--config, else /etc/cooper/cooper.toml, else /usr/lib/cooper/cooper.toml), then
 // flags.
-// Values of --format among `own_formats` are the verb's.
-Result<Settings> load_settings(const Args& args, std::span<const std::string_view> own_formats = {});
+// Values of --format among `own_formats` are the verb's, and so are templates for a verb that takes them.
+Result<Settings> load_settings(const Args& args, std::span<const std::string_view> own_formats = {},
+                               bool templates = false);
 
 }  // namespace cooper::cli

@@ -20,12 +20,14 @@ struct TransportWord {
 };
 
 // Of one transport its own word comes first.
-inline constexpr std::array<TransportWord, 5> kTransportWords = {{
+inline constexpr std::array<TransportWord, 7> kTransportWords = {{
     {"docker-archive", image::Transport::kDockerArchive},
     {"oci-archive", image::Transport::kOciArchive},
     {"oci-dir", image::Transport::kOciDirectory},
     {"aci", image::Transport::kAci},
+    {"dir", image::Transport::kSkopeoDirectory},
     {"oci", image::Transport::kOciDirectory, true},
+    {"docker-dir", image::Transport::kSkopeoDirectory, true},
 }};
 
 // A text that is put together by the compiler.

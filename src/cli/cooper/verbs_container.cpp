@@ -6,6 +6,7 @@
 
 #include "base/strings.h"
 #include "cli/cooper/command.h"
+#include "cli/cooper/container_fields.h"
 #include "cli/cooper/describe.h"
 #include "cli/cooper/foreground.h"
 #include "cli/cooper/list_filter.h"
@@ -17,12 +18,13 @@
 namespace cooper::cli {
 namespace {
 
-constexpr std::array<Flag, 4> kPsFlags = {{
+constexpr std::array<Flag, 5> kPsFlags = {{
     {"all", 'a', "", "also those that do not run"},
     {"quiet", 'q', "", "ids only"},
     {"filter", 'f', "KEY=VALUE", "only those with id=, name=, pod=, status=, label=, ancestor= or exited=",
      Flag::Complete::kWords, "id= name= pod= status= label= ancestor= exited="},
     {"no-trunc", 0, "", "long ids and commands in full"},
+    {"noheading", 0, "", "no line with the names of the columns"},
 }};
 constexpr std::array<Flag, 3> kAttachFlags = {{
     {"no-stdin", 0, "", "do not connect standard input"},
@@ -38,27 +40,15 @@ constexpr std::array<Flag, 3> kRmFlags = {
      {"time", 't', "SECONDS", "with --force: time between the stop signal and KILL (default 0)"}}};
 
 // ---- ps
-std::string status_text(const Row& row, std::int64_t now_ms) {
-  const pod::AppInfo& app = *row.app;
-  if (app.state == "running" || app.state == "paused") {
-    return "Up " + print_age(now_ms - row.pod->started_unix_ms) + (app.state == "paused" ? " (paused)" : "");
-  }
-  if (app.exit) {
-    if (!app.exit->unknown && !app.exit->error.empty() && app.exit->started_unix_ms == 0 && app.exit->signal == 0)
-      return "Not started";
-    if (app.exit->unknown) return "Exited (unknown)";
-    return "Exited (" + std::to_string(app.exit->exit_code) + ") " + print_age(now_ms - app.exit->finished_unix_ms) +
-           " ago";
-  }
-  return app.state == "created" ? "Created" : std::string(pod::to_string(row.pod->state));
-}
-
 bool runs(const Row& row) {
   return row.app->state == "running" || row.app->state == "paused";
 }
 
 Result<int> ps(const Context& context, const Args& args) {
   ASSIGN_OR_RETURN(const ListFilter filter, ListFilter::parse(args.all("filter")));
+  ASSIGN_OR_RETURN(const auto format, FormatTemplate::of(args, container_fields()));
+  if (format && args.enabled("quiet"))
+    return Error(Errc::kInvalidArgument, "--quiet and a template contradict each other");
   ASSIGN_OR_RETURN(const pod::Engine engine, context.engine());
   ASSIGN_OR_RETURN(const std::vector<pod::PodInfo> pods, engine.list());
   const bool all = args.enabled("all") || filter.names_state();
@@ -69,6 +59,12 @@ Result<int> ps(const Context& context, const Args& args) {
   std::ranges::stable_sort(shown,
                            [](const Row& a, const Row& b) { return a.pod->created_unix_ms > b.pod->created_unix_ms; });
   const bool full = args.enabled("no-trunc");
+  const bool heading = !args.enabled("noheading");
+  if (format) {
+    ASSIGN_OR_RETURN(const auto records, container_records(shown, full));
+    RETURN_IF_ERROR(print(format->text(records, heading)));
+    return 0;
+  }
   if (args.enabled("quiet")) {
     // Each pod once: what is printed is what other verbs take.
     std::string ids;
@@ -96,7 +92,9 @@ Result<int> ps(const Context& context, const Args& args) {
                full ? command : shorten(command, 30), print_age(now_ms - row.pod->created_unix_ms) + " ago",
                status_text(row, now_ms), row.name()});
   }
-  RETURN_IF_ERROR(print(table.text()));
+  std::string text = table.text();
+  if (!heading) text.erase(0, text.find('\n') + 1);
+  RETURN_IF_ERROR(print(text));
   return 0;
 }
 
@@ -253,7 +251,13 @@ Result<int> unpause(const Context& context, const Args& args) {
 
 std::span<const Command> container_commands() {
   static const std::array<Command, 9> kCommands = {{
-      {.path = "ps", .summary = "list containers", .flags = {kPsFlags}, .max_args = 0, .handler = ps},
+      {.path = "ps",
+       .summary = "list containers",
+       .description = kTemplatesHelp,
+       .flags = {kPsFlags},
+       .max_args = 0,
+       .handler = ps,
+       .templates = true},
       {.path = "attach",
        .usage = "CONTAINER",
        .summary = "connect to a running container",

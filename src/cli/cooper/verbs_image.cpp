@@ -12,6 +12,7 @@
 #include "cli/cooper/image_place.h"
 #include "cli/cooper/image_policy.h"
 #include "cli/cooper/image_save.h"
+#include "cli/cooper/image_unpack.h"
 #include "cli/cooper/image_usage.h"
 #include "cli/cooper/image_verify.h"
 #include "cli/cooper/insecure_options.h"
@@ -23,7 +24,6 @@
 #include "cli/cooper/transport_words.h"
 #include "image/store.h"
 #include "io/tty.h"
-#include "pod/mend.h"
 #include "spec/oci_image/platform.h"
 
 namespace cooper::cli {
@@ -51,9 +51,10 @@ constexpr std::array<Flag, 6> kImportFlags = {{
 constexpr std::array<Flag, 2> kRmFlags = {
     {{"all", 'a', "", "all images"},
      {"force", 'f', "", "also an id that has several names; what is not there is no failure"}}};
-constexpr std::array<Flag, 2> kCatFlags = {
+constexpr std::array<Flag, 3> kCatFlags = {
     {{"image-config", 0, "", "the image's configuration instead of its manifest"},
-     {"oci", 0, "", "of an ACI the manifest of its layers"}}};
+     {"oci", 0, "", "of an ACI the manifest of its layers"},
+     {"pretty-print", 0, "", "with line breaks, for people: these are not the bytes of the digest"}}};
 
 Result<image::Store> open_store(const Context& context) {
   ASSIGN_OR_RETURN(const pod::Engine engine, context.engine());
@@ -182,16 +183,6 @@ Result<int> rm(const Context& context, const Args& args) {
   return status;
 }
 
-// {"image": ...}, and where it was put.
-Status print_one(const image::Image& image, const std::string& directory = {}) {
-  codec::json::Writer out;
-  out.begin_object().key("image");
-  describe_image(out, image);
-  if (!directory.empty()) out.field("directory", directory);
-  out.end_object();
-  return print_json(out);
-}
-
 Result<int> tag(const Context& context, const Args& args) {
   RETURN_IF_ERROR(check_images(std::span(args.positional()).first(1)));
   const auto names = std::span(args.positional()).subspan(1);
@@ -200,8 +191,18 @@ Result<int> tag(const Context& context, const Args& args) {
   RETURN_IF_ERROR(store.tag(args.positional().front(), names));
   if (context.json()) {
     ASSIGN_OR_RETURN(const image::Image image, store.find(args.positional().back()));
-    RETURN_IF_ERROR(print_one(image));
+    RETURN_IF_ERROR(print_image(image));
   }
+  return 0;
+}
+
+Result<int> untag(const Context& context, const Args& args) {
+  RETURN_IF_ERROR(check_images(args.positional()));
+  ASSIGN_OR_RETURN(image::Store store, open_store(context));
+  ASSIGN_OR_RETURN(const auto names, store.untag(args.positional().front(), std::span(args.positional()).subspan(1)));
+  std::string lines;
+  for (const std::string& name : names) lines += "Untagged: " + name + "\n";
+  RETURN_IF_ERROR(context.json() ? print_removed(names, {}) : print(lines));
   return 0;
 }
 
@@ -221,27 +222,14 @@ Result<int> cat_manifest(const Context& context, const Args& args) {
   ASSIGN_OR_RETURN(std::string bytes, args.enabled("image-config")        ? store.config_bytes(image)
                                       : image.aci && !args.enabled("oci") ? store.aci_manifest_bytes(image)
                                                                           : store.manifest_bytes(image));
+  if (args.enabled("pretty-print")) {
+    ASSIGN_OR_RETURN(const auto document, codec::json::Document::parse(std::move(bytes), "manifest"));
+    codec::json::Writer out(codec::json::Writer::Style::kPretty);
+    RETURN_IF_ERROR(print_json(out.value(document.root())));
+    return 0;
+  }
   if (!bytes.ends_with('\n') && ::isatty(STDOUT_FILENO) == 1) bytes += '\n';
   RETURN_IF_ERROR(print(bytes));
-  return 0;
-}
-
-Result<int> extract(const Context& context, const Args& args) {
-  RETURN_IF_ERROR(check_images(std::span(args.positional()).first(1)));
-  WantedImage again;
-  ASSIGN_OR_RETURN(again.access, registry_access(args));
-  ASSIGN_OR_RETURN(image::Store store, open_store(context));
-  ASSIGN_OR_RETURN(const image::Image image, store.find(args.positional().front()));
-  ProgressDisplay progress(again.access.quiet);
-  store.watch_unpacking(progress.callback());
-  Status extracted = store.extract(image, args.positional()[1]);
-  if (!extracted.ok() && extracted.error().code() == Errc::kCorrupt) {
-    RETURN_IF_ERROR(
-        pod::mend_image(store, image, image_fetcher(context, std::move(again)), std::move(extracted).error()));
-    extracted = store.extract(image, args.positional()[1]);
-  }
-  RETURN_IF_ERROR(std::move(extracted));
-  if (context.json()) RETURN_IF_ERROR(print_one(image, args.positional()[1]));
   return 0;
 }
 
@@ -301,8 +289,9 @@ const Command& save_command() {
       .description =
           "Without --output the archive goes to standard output. An image that is named by an id keeps all "
           "its names. The archive is one of docker-archive, which every docker and podman reads, or with "
-          "--transport oci-archive or oci-dir an OCI layout, which keeps every digest. A file is replaced "
-          "whole, a directory must be new or empty.",
+          "--transport oci-archive or oci-dir an OCI layout, which keeps every digest, or with dir a directory of "
+          "skopeo's. A file is replaced whole, a directory must be new or empty. oci:DIR[:NAME] and the like, as image "
+          "push takes them, say the kind and give one image its name there.",
       .flags = {kSaveFlags},
       .min_args = 1,
       .handler = save,
@@ -315,7 +304,7 @@ const Command& save_command() {
 
 // Images that come and go.
 std::span<const Command> transfer_commands() {
-  static const std::array<Command, 10> kCommands = {
+  static const std::array<Command, 12> kCommands = {
       {{.path = "image load",
         .usage = "[PATH[:IMAGE]]",
         .summary = "put images of an archive or a directory into the store",
@@ -394,45 +383,58 @@ std::span<const Command> transfer_commands() {
         .description =
             "DESTINATION is registry[:port]/name[:tag]; without it the image's own name is taken. Sent is what the "
             "registry lacks, as it is stored, and the manifest last. Mirrors are passed over. Schemes and credentials "
-            "are those of image pull.",
+            "are those of image pull. It may be oci:DIR[:NAME], oci-archive:FILE[:NAME], docker-archive:FILE[:NAME] or "
+            "dir:DIR as well, which are written as by image save; a layout that is there gets the image beside others.",
         .flags = {kPushFlags, kRegistryFlags},
         .min_args = 1,
         .max_args = 2,
         .handler = push,
         .completes = Completes::kImages},
-       {.path = "image extract",
-        .usage = "IMAGE DIRECTORY",
-        .summary = "unpack an image into a new or empty directory",
-        .description = "Blobs that are damaged or missing are fetched again from the registry of the image's name, to "
-                       "which the flags apply.",
-        .flags = {kRegistryFlags},
-        .min_args = 2,
-        .max_args = 2,
-        .handler = extract,
-        .completes = Completes::kImages,
-        .later = Completes::kDirectories}}};
+       extract_command(),
+       render_command(),
+       export_command()}};
   return kCommands;
+}
+
+const Command& ls_command() {
+  static const Command kCommand = {
+      .path = "image ls",
+      .usage = "[NAME[:TAG]|PATTERN]",
+      .summary = "list images, all or those of a name",
+      .description =
+          "SIZE is that of the image's layers, uncompressed; in the store they may take less, and images "
+          "share them. A PATTERN has *, ? or [...], which match no slash, and is held against names with "
+          "and without registry and tag.\nTemplates are values of --format, too: "
+          "'{{.Repository}}:{{.Tag}} {{.ID}}', 'table {{.ID}}\\t{{.Size}}', '{{json .}}'; a wrong field is "
+          "answered with the list of them.",
+      .flags = {kLsFlags},
+      .max_args = 1,
+      .handler = list_images,
+      .completes = Completes::kImages,
+      .templates = true};
+  return kCommand;
+}
+
+const Command& inspect_command() {
+  static const Command kCommand = {
+      .path = "image inspect",
+      .usage = "IMAGE...",
+      .summary = "print images and their configurations as JSON",
+      .description =
+          "Templates are values of --format, too: '{{.Id}}', '{{.Config.Env}}', '{{json .Config.Labels}}', "
+          "'{{index .RepoDigests 0}}'; a wrong field is answered with the list of them.",
+      .min_args = 1,
+      .handler = inspect_images,
+      .completes = Completes::kImages,
+      .templates = true};
+  return kCommand;
 }
 
 // Images that are here.
 std::span<const Command> image_commands() {
-  static const std::array<Command, 12> kCommands = {{
-      {.path = "image ls",
-       .usage = "[NAME[:TAG]|PATTERN]",
-       .summary = "list images, all or those of a name",
-       .description = "SIZE is that of the image's layers, uncompressed; in the store they may take less, and images "
-                      "share them. A PATTERN has *, ? or [...], which match no slash, and is held against names with "
-                      "and without registry and tag.",
-       .flags = {kLsFlags},
-       .max_args = 1,
-       .handler = list_images,
-       .completes = Completes::kImages},
-      {.path = "image inspect",
-       .usage = "IMAGE...",
-       .summary = "print images and their configurations as JSON",
-       .min_args = 1,
-       .handler = inspect_images,
-       .completes = Completes::kImages},
+  static const std::array<Command, 13> kCommands = {{
+      ls_command(),
+      inspect_command(),
       {.path = "image history",
        .usage = "IMAGE",
        .summary = "show what an image was made of, newest first",
@@ -486,6 +488,13 @@ std::span<const Command> image_commands() {
        .summary = "give an image further names",
        .min_args = 2,
        .handler = tag,
+       .completes = Completes::kImages},
+      {.path = "image untag",
+       .usage = "IMAGE [NAME...]",
+       .summary = "take names away from an image, all or some; the image stays",
+       .description = "An image without a name is found by its id, until image gc removes it.",
+       .min_args = 1,
+       .handler = untag,
        .completes = Completes::kImages},
       {.path = "image exists",
        .usage = "IMAGE",

@@ -144,7 +144,7 @@ monitor::LaunchOptions launch_options(const Start& how) {
 }
 
 WantedImage wanted_images(const Args& args) {
-  return {.signature_policy = args.last("signature-policy").value_or("")};
+  return {.access = {.quiet = args.enabled("quiet")}, .signature_policy = args.last("signature-policy").value_or("")};
 }
 
 Result<int> run(const Context& context, const Args& args) {
@@ -170,6 +170,7 @@ Result<int> run(const Context& context, const Args& args) {
     request.remove_failed_start = how.remove;
     request.remove_on_exit = false;
   }
+  RETURN_IF_ERROR(bring_places(context, engine, wanted_images(args), request.apps));
   RETURN_IF_ERROR(bring_acis(context, engine, args, {.quiet = args.enabled("quiet")}, request.apps, signatures));
   if (!how.detach && how.one_app) warn_without_terminal(context, request.apps.front());
   ASSIGN_OR_RETURN(auto signals, SignalInbox::open_if(!how.detach));
@@ -189,6 +190,7 @@ Result<int> prepare(const Context& context, const Args& args) {
   std::vector<std::string> signatures;
   ASSIGN_OR_RETURN(pod::PodRequest request, pod_request(args, context.settings(), real_surroundings(), &signatures));
   ASSIGN_OR_RETURN(pod::Engine engine, context.engine());
+  RETURN_IF_ERROR(bring_places(context, engine, wanted_images(args), request.apps));
   RETURN_IF_ERROR(bring_acis(context, engine, args, {.quiet = args.enabled("quiet")}, request.apps, signatures));
   ProgressDisplay progress(args.enabled("quiet"));
   engine.watch_unpacking(progress.callback());

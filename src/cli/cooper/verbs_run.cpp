@@ -64,7 +64,8 @@ constexpr std::string_view kRunDescription =
     "otherwise; a path (it begins with '/', './' or '../') of a squashfs, erofs or SIF file is run where it lies. "
     "An address, a file FILE.aci, NAME,LABEL=VALUE, a name that cooper trust or paths.d knows, and with --signature, "
     "--trust-keys-from-https or --insecure-options for a fetch any name with a domain is an ACI, and is fetched as "
-    "image fetch does; docker://NAME is always one of a registry. "
+    "image fetch does; docker://NAME is always one of a registry, and oci:DIR[:IMAGE], oci-archive:FILE[:IMAGE], "
+    "docker-archive:FILE[:IMAGE] and dir:DIR are loaded each time, as image load does. "
     "COMMAND replaces the image's own; flags after IMAGE belong to the command.\n"
     "In the foreground, output and signals are passed on, and the exit status is the app's. With -it the app has a "
     "terminal; ctrl-p ctrl-q leaves it running.";
@@ -112,13 +113,14 @@ Result<int> run(const Context& context, const Args& args) {
   ASSIGN_OR_RETURN(pod::Engine engine, context.engine());
   if (args.enabled("dry-run")) return print_plans(context, engine, request);
   ASSIGN_OR_RETURN(IdFile id_file, IdFile::create(args.last("cidfile")));
+  wanted.before_end = [&] { id_file.discard(); };
+  RETURN_IF_ERROR(bring_places(context, engine, wanted, request.apps));
   RETURN_IF_ERROR(bring_acis(context, engine, args, wanted.access, request.apps, {args.last("signature").value_or("")},
-                             [&] { id_file.discard(); }));
+                             wanted.before_end));
   const bool detach = args.enabled("detach");
   const pod::AppRequest& app = request.apps.front();
   if (!detach) warn_without_terminal(context, app);
   ASSIGN_OR_RETURN(auto signals, SignalInbox::open_if(!detach));
-  wanted.before_end = [&] { id_file.discard(); };
   ProgressDisplay progress(args.enabled("quiet"));
   engine.watch_unpacking(progress.callback());
   auto started = engine.run(request, detach ? monitor::LaunchOptions() : attached_launch(app.terminal, app.stdin_open),

@@ -18,6 +18,10 @@ namespace cooper::image {
 appc::ImageManifest aci_manifest_of(const Image& image, const oci_image::ImageConfig& config, const std::string& name,
                                     const ResolvedUser& user);
 
+// The same of an image of the store, whose files are in `rootfs`.
+Result<appc::ImageManifest> aci_manifest_of_stored(BorrowedFd store, const Image& image, const std::string& name,
+                                                   BorrowedFd rootfs);
+
 // An ACI of the store comes out as it was, uncompressed; of others the layers are unpacked for it. The bytes written.
 Result<std::uint64_t> write_aci(BorrowedFd store, const PinnedImage& pinned, codec::ByteSink& sink,
                                 const SaveSteps& steps);

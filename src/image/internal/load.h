@@ -17,8 +17,9 @@ Result<Image> build_image(BorrowedFd store, const BuildOptions& options);
 
 // Unpacks the tree of a stored image and registers `user`.
 Status unpack_stored_tree(BorrowedFd store, const Image& image, std::string_view user, const Progress& progress);
-// Unpacks a stored image into an empty directory.
-Status unpack_stored_image(BorrowedFd store, const Image& image, BorrowedFd directory, const Progress& progress);
+// Unpacks a stored image into an empty directory. Errc::kCancelled when `cancel` is readable.
+Status unpack_stored_image(BorrowedFd store, const Image& image, BorrowedFd directory, const Progress& progress,
+                           BorrowedFd cancel = BorrowedFd(-1));
 
 // What a failure with the bytes of a stored image is told as: with the image, and what to do about it. What is damaged
 // and what is missing is Errc::kCorrupt.

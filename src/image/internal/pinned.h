@@ -45,6 +45,8 @@ class Pinned {
 
   const std::vector<PinnedImage>& images() const { return images_; }
   Result<CheckedBlob> open(const PinnedBlob& blob, ReadStep step) const;
+  // Of a single one: as if it had been asked for under this name.
+  void call_it(const std::string& name) { images_.front().image.given_names = {name}; }
 
  private:
   explicit Pinned(Job job) : job_(std::move(job)) {}

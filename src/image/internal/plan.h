@@ -49,6 +49,8 @@ Result<std::vector<ImagePlan>> plan_oci_layout(Source& source, const PlanOptions
 // docker-archive: all its images.
 Result<std::vector<ImagePlan>> plan_docker_archive(Source& source, const PlanOptions& options);
 // skopeo's dir: files named by the hexadecimal digits of their digest beside one manifest; it brings no name.
+inline constexpr std::string_view kSkopeoManifest = "manifest.json";
+std::string skopeo_file(const Digest& digest);
 Result<std::vector<ImagePlan>> plan_skopeo_directory(Source& source, const PlanOptions& options);
 
 // Where documents come from. Their size and digest are checked by who asks.

@@ -1,4 +1,4 @@
-// The two forms in which images leave the store.
+// The forms in which images leave the store.
 #pragma once
 
 #include "base/error.h"
@@ -18,6 +18,8 @@ struct SaveSteps {
 // An OCI layout: manifests, configurations and layers byte for byte as they are stored, each once; index.json has one
 // entry a name.
 Status write_oci_layout(const Pinned& pinned, Package& package, const SaveSteps& steps);
+// skopeo's dir: one image, as it is stored, and no name.
+Status write_skopeo_directory(const Pinned& pinned, Package& package, const SaveSteps& steps);
 // docker-archive: layers uncompressed under their diff ids, each once.
 Status write_docker_archive(const Pinned& pinned, Package& package, const SaveSteps& steps);
 

@@ -19,4 +19,7 @@ Result<oci_image::Index> select_image(oci_image::Index index, const std::string&
 // The entry that has it, with that name alone; chosen by its place, with all its names.
 Status select_image(std::vector<oci_image::DockerArchiveEntry>& entries, const std::string& only);
 
+// There are so many of which none was chosen.
+Error several_images(const std::vector<std::string>& names, std::size_t images);
+
 }  // namespace cooper::image

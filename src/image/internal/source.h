@@ -86,6 +86,8 @@ class DirectorySource final : public Source {
 // any name.
 Result<bool> looks_like_image(Source& source);
 // What skopeo makes for "dir:", which has a mark of its own.
+inline constexpr std::string_view kSkopeoVersionFile = "version";
+inline constexpr std::string_view kSkopeoDirMark = "Directory Transport Version";
 Result<bool> looks_like_skopeo_dir(Source& source);
 
 // An archive whose members lie uncompressed in one seekable file.

@@ -1,0 +1,123 @@
+"""The files of images in directories: extract --overwrite, rkt's render and export; what failures and signals leave."""
+
+import json
+import os
+import resource
+import signal
+import tarfile
+
+import pytest
+
+from lib import proc, trees
+from lib.acis import aci, app, manifest
+from lib.cooper import busybox_layout, engine_dir, new_engine  # noqa: F401
+from lib.layouts import Layout, directory, entry, layer
+
+pytestmark = pytest.mark.needs("root", "cooper", "isolation")
+APP = manifest("example.com/app", app=app("/x"))
+
+
+@pytest.fixture
+def engine(new_engine, workdir):  # noqa: F811
+    """An engine with the image 'oci:1', whose user has a name, and the ACI 'example.com/app'."""
+    made = new_engine(load=False)
+    source = Layout(workdir / "source")
+    data = layer(directory("etc"), entry("etc/passwd", b"me:x:7:8::/:/bin/sh\n"), entry("x", b"hello", uid=5, mode=0o750))
+    source.index(source.image(data, config={"config": {"User": "me", "Cmd": ["/x"]}}), name="oci:1")
+    made("image", "load", source.path).check()
+    (workdir / "a.aci").write_bytes(aci(APP, entry("x", b"hello")))
+    made("image", "load", workdir / "a.aci").check()
+    return made
+
+
+@pytest.fixture
+def out(workdir):
+    """A directory whose 'd' has somebody's file in it."""
+    (workdir / "out/d/sub").mkdir(parents=True)
+    (workdir / "out/d/sub/theirs").write_text("x")
+    return workdir / "out"
+
+
+def test_overwrite(engine, out):
+    """The new tree stands where the old one was, whole; without the flag that is refused."""
+    engine("image", "extract", "oci:1", out / "d").fails("not empty", rc=1)
+    engine("image", "extract", "--rootfs-only", "--overwrite", "oci:1", out / "d").check()
+    engine("image", "extract", "--overwrite", "oci:1", out / "new").check()
+    assert trees.differences(trees.describe(out / "d"), trees.describe(out / "new")) == []
+    engine("image", "extract", "--overwrite", "oci:1", ".", cwd=out / "d").check()
+    assert sorted(os.listdir(out)) == ["d", "new"] and sorted(os.listdir(out / "d")) == ["etc", "x"]
+
+
+def test_what_is_not_replaced(engine, out):
+    """Files, links, mounts and the root stay."""
+    (out / "file").write_text("x")
+    (out / "link").symlink_to("d")
+    for name in ("file", "link"):
+        engine("image", "extract", "--overwrite", "oci:1", out / name).fails("no directory", rc=1)
+    engine("image", "extract", "--overwrite", "oci:1", "/").fails("the root directory", rc=1)
+    script = f"mount -t tmpfs none {out}/d/sub && exec " + " ".join(engine.argv("image", "extract", "--overwrite", "oci:1", out / "d"))
+    proc.run("unshare", "-m", "sh", "-c", script, env=engine.environ).fails("something is mounted at", f"{out}/d/sub", rc=1)
+    script = f"mount --bind {out} {out} && mount -o remount,bind,ro {out} && exec " + " ".join(engine.argv("image", "render", "--overwrite", "oci:1", out / "d"))
+    proc.run("unshare", "-m", "sh", "-c", script, env=engine.environ).fails("read-only", f"{out}/d'", rc=1)
+    engine("image", "extract", "--overwrite", "oci:1", out / "no/such").fails("no such file", rc=1)
+    assert sorted(os.listdir(out)) == ["d", "file", "link"] and (out / "d/sub/theirs").read_text() == "x"
+
+
+def test_render(engine, workdir, out):
+    """An ACI comes out as rkt lays it out, an OCI image with the manifest that it has as an ACI."""
+    engine("image", "render", "example.com/app", out / "aci").check()
+    assert json.loads((out / "aci/manifest").read_text()) == APP and (out / "aci/rootfs/x").read_text() == "hello"
+    engine("image", "render", "oci:1", out / "oci").check()
+    engine("image", "export", "oci:1", out / "oci.aci").check()
+    with tarfile.open(out / "oci.aci") as tar:
+        made = json.load(tar.extractfile("manifest"))
+    assert json.loads((out / "oci/manifest").read_text()) == made and made["app"]["user"] == "me"
+    engine("image", "extract", "oci:1", out / "x").check()
+    assert trees.differences(trees.describe(out / "oci/rootfs"), trees.describe(out / "x")) == []
+    engine("image", "render", "--rootfs-only", "oci:1", out / "only").check()
+    assert trees.differences(trees.describe(out / "only"), trees.describe(out / "x")) == []
+    (out / "empty").mkdir()
+    engine("image", "render", "oci:1", out / "empty").check()
+    engine("image", "render", "oci:1", out / "empty").fails("not empty", "--overwrite", rc=1)
+    engine("image", "render", "--overwrite", "oci:1", out / "empty").check()
+    assert sorted(os.listdir(out / "empty")) == ["manifest", "rootfs"]
+
+
+def test_export(engine, workdir, out):
+    """An ACI comes out byte for byte, uncompressed, and replaces no file unless told."""
+    file = out / "x.aci"
+    engine("image", "export", "example.com/app", file).check()
+    assert file.read_bytes() == (workdir / "a.aci").read_bytes()
+    file.write_text("old")
+    engine("image", "export", "example.com/app", file).fails("is there already", "--overwrite", rc=1)
+    assert file.read_text() == "old"
+    engine("image", "export", "--overwrite", "oci:1", file).check()
+    assert tarfile.is_tarfile(file)
+    engine("image", "export", "nosuch", out / "y.aci").fails("not in the store", rc=1)
+    engine("image", "export", "oci:1", out / "d").fails("is a directory", rc=125)
+    assert sorted(os.listdir(out)) == ["d", "x.aci"]
+
+
+@pytest.mark.parametrize("words", [("extract",), ("extract", "--overwrite"), ("render",), ("render", "--overwrite")])
+def test_nothing_is_left(engine, workdir, out, words):
+    """Of a full disk and of a signal: what was there is there, and nothing else."""
+    source = Layout(workdir / "big")
+    source.index(source.image(layer(*(entry(f"f{i}", os.urandom(1_000_000)) for i in range(30)))), name="big:1")
+    engine("image", "load", source.path).check()
+    target = out / ("d" if "--overwrite" in words else "new")
+
+    def small_files():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000))
+
+    def nothing_changed():
+        return os.listdir(out) == ["d"] and (out / "d/sub/theirs").read_text() == "x"
+
+    engine("image", *words, "big:1", target, preexec=small_files).fails("EFBIG", rc=1)
+    assert nothing_changed()
+    with engine.background("image", *words, "big:1", target) as running:
+        proc.until(lambda: len(os.listdir(out)) == 2 or running.child.poll() is not None, 10, 0.0005, "it has begun")
+        running.signal(signal.SIGTERM)
+        ended = running.wait()
+    # On a fast machine it may be done.
+    assert ended.rc == 128 + signal.SIGTERM
+    assert nothing_changed() or set(os.listdir(out)) == {"d", target.name}
