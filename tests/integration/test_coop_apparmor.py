@@ -51,6 +51,8 @@ def test_exec(runtime, box, profile):
     box.process["apparmorProfile"] = profile
     with runtime.running(box.sh("sleep 1000")):
         assert f"{profile} (enforce)" in runtime.exec(box.id, "cat", "/proc/self/attr/current").check().out
+        silent = json.dumps({"args": ["cat", "/proc/self/attr/current"], "cwd": "/", "env": ["PATH=/bin"]})
+        assert f"{profile} (enforce)" in runtime("exec", "--process", "/dev/stdin", box.id, stdin=silent).check().out
         runtime("exec", "--apparmor", "no-such-profile", box.id, "true").fails("no-such-profile", "loaded", rc=255)
         assert runtime.exec(box.id, "true").check()
 

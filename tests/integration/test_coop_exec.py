@@ -175,6 +175,13 @@ def test_process_from_a_pipe(runtime, box, name):
     assert runtime("exec", "--process", name, box.id, stdin=text).check().out == "x" * 70000 + "\n"
 
 
+def test_process_file_without_capabilities(runtime, box, workdir):
+    """A process object that names no capabilities has the container's; one that names an empty set has none."""
+    spec = {"args": ["grep", "CapEff", "/proc/self/status"], "cwd": "/", "env": ["PATH=/bin:/usr/bin"]}
+    held = [runtime("exec", "--process", "/dev/stdin", box.id, stdin=json.dumps(spec | more)).check().out.split()[1] for more in ({}, {"capabilities": None}, {"capabilities": {}})]
+    assert held == [pathlib.Path(f"/proc/{box.pid}/status").read_text().split("CapEff:\t")[1].split()[0]] * 2 + ["0" * 16]
+
+
 @pytest.mark.differs(runc="waits for ever", crun="exits 1")
 def test_process_from_a_fifo_without_writer(runtime, box, workdir):
     """A fifo that nobody writes is empty, and not waited for."""

@@ -87,18 +87,28 @@ std::string name_flag(std::string_view member) {
   return "/process" + std::string(member);
 }
 
-Status read_process(const Call& call, const container::Container& container, container::ExecOptions& out) {
+// What a file does not say of its process' confinement is the container's, as with runc and crun.
+void complete_confinement(oci::Process& process, oci::Process&& container) {
+  if (!process.capabilities) process.capabilities = std::move(container.capabilities);
+  if (process.apparmor_profile.empty()) process.apparmor_profile = std::move(container.apparmor_profile);
+  if (process.selinux_label.empty()) process.selinux_label = std::move(container.selinux_label);
+}
+
+// Takes the process out of the configuration.
+Status read_process(const Call& call, Result<oci::Config>& config, container::ExecOptions& out) {
   if (const std::string file = call.arguments.value("process"); !file.empty()) {
     ASSIGN_OR_RETURN(std::string text, read_input(file, oci::kMaxConfigBytes, true));
     const std::string name = "--process " + quoted(file);
     ASSIGN_OR_RETURN(out.process, oci::parse_process(std::move(text), name));
     out.name_process_member = [name](std::string_view member) { return name + ": " + std::string(member); };
+    if (!config.ok()) return std::move(config).error();
+    if (config->process) complete_confinement(out.process, std::move(*config->process));
     return {};
   }
-  ASSIGN_OR_RETURN(oci::Config config, container.config());
-  if (!config.process)
+  if (!config.ok()) return std::move(config).error();
+  if (!config->process)
     return Error(Errc::kCorrupt, "container " + quoted(call.id()) + " has no process in its configuration");
-  ASSIGN_OR_RETURN(out.process, process_from_flags(call, std::move(*config.process)));
+  ASSIGN_OR_RETURN(out.process, process_from_flags(call, std::move(*config->process)));
   out.name_process_member = name_flag;
   return {};
 }
@@ -136,11 +146,11 @@ Result<std::map<std::string, std::string>> parse_sub_cgroups(const std::vector<s
 Result<int> run_exec(const Call& call) {
   const Arguments& arguments = call.arguments;
   ASSIGN_OR_RETURN(auto container, call.load());
-  if (const auto config = container.config(); config.ok() && container::may_open_executables(*config))
-    RETURN_IF_ERROR(container::seal_executable_copy());
+  auto config = container.config();
+  if (config.ok() && container::may_open_executables(*config)) RETURN_IF_ERROR(container::seal_executable_copy());
   container::ExecOptions options;
   options.ignore_paused = arguments.flag("ignore-paused");
-  if (Status read = read_process(call, container, options); !read.ok()) {
+  if (Status read = read_process(call, config, options); !read.ok()) {
     // One that is being created may have no configuration yet: that is what to say.
     if (auto may = container.check_exec(options.ignore_paused); !may.ok()) return std::move(may).error();
     return std::move(read).error();
@@ -153,9 +163,7 @@ Result<int> run_exec(const Call& call) {
   const bool detach = arguments.flag("detach");
   const bool terminal = options.process.terminal;
   RETURN_IF_ERROR(check_console(terminal, detach, !options.console_socket.empty()));
-  if (options.process.user.uid != 0) {
-    if (const auto config = container.config(); config.ok()) give_pipes_to(options.process, *config);
-  }
+  if (options.process.user.uid != 0 && config.ok()) give_pipes_to(options.process, *config);
   if (detach) {
     ASSIGN_OR_RETURN(const auto created, container.exec(options));
     return 0;
