@@ -23,7 +23,7 @@ constexpr std::size_t kFewXattrBytes = 3000;   // what every file system holds t
 constexpr std::size_t kXattrHeaderBytes = 16;  // of each, on ext4
 constexpr std::uint64_t kWritebackBytes = std::uint64_t{1} << 20;
 
-constexpr std::array<std::string_view, 2> kDroppedPrefixes = {"trusted.overlay.", "user.overlay."};
+constexpr std::array<std::string_view, 3> kDroppedPrefixes = {"trusted.overlay.", "user.overlay.", "trusted.cooper."};
 constexpr std::array<std::string_view, 4> kDroppedNames = {"security.selinux", "security.ima", "security.evm",
                                                            "security.apparmor"};
 

@@ -174,6 +174,7 @@ class ExtractOver(Save):
         stage.clear_out()
         (stage.out / "tree/sub").mkdir(parents=True)
         put(stage.out / "tree/sub/theirs", b"old")
+        os.setxattr(stage.out / "tree", "trusted.cooper.unpacked", b"1")
 
     def clean_up(self, stage):
         self.clear(stage)  # also of what a kill has left beside it

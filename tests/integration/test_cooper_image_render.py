@@ -3,6 +3,7 @@
 import json
 import os
 import resource
+import shutil
 import signal
 import tarfile
 
@@ -32,9 +33,10 @@ def engine(new_engine, workdir):  # noqa: F811
 
 @pytest.fixture
 def out(workdir):
-    """A directory whose 'd' has somebody's file in it."""
+    """A directory whose 'd' was unpacked before and has somebody's file in it."""
     (workdir / "out/d/sub").mkdir(parents=True)
     (workdir / "out/d/sub/theirs").write_text("x")
+    os.setxattr(workdir / "out/d", "trusted.cooper.unpacked", b"1")
     return workdir / "out"
 
 
@@ -49,7 +51,13 @@ def test_overwrite(engine, out):
 
 
 def test_what_is_not_replaced(engine, out):
-    """Files, links, mounts and the root stay."""
+    """Files, links, mounts, the root and what was not unpacked by this program stay."""
+    (out / "own").mkdir()
+    (out / "own/theirs").write_text("x")
+    for verb in ("extract", "render"):
+        engine("image", verb, "--overwrite", "oci:1", out / "own").fails("was not", "remove it yourself", rc=1)
+    assert (out / "own/theirs").read_text() == "x"
+    shutil.rmtree(out / "own")
     (out / "file").write_text("x")
     (out / "link").symlink_to("d")
     for name in ("file", "link"):

@@ -27,16 +27,37 @@ namespace {
 
 constexpr std::array<Flag, 2> kUnpackFlags = {{
     {"rootfs-only", 0, "", "as without it: the files alone"},
-    {"overwrite", 0, "", "a directory that is there is replaced with all in it"},
+    {"overwrite", 0, "", "a directory that was unpacked before is replaced with all in it"},
 }};
 constexpr std::array<Flag, 2> kRenderFlags = {{
     {"rootfs-only", 0, "", "the files alone, in DIRECTORY itself"},
-    {"overwrite", 0, "", "a directory that is there is replaced with all in it"},
+    {"overwrite", 0, "", "a directory that was unpacked before is replaced with all in it"},
 }};
 constexpr std::array<Flag, 2> kExportFlags = {{
     {"overwrite", 0, "", "a file that is there is replaced"},
     {"quiet", 'q', "", "no progress, no names"},
 }};
+
+// Of directories that are ours to replace: no image has it, and no user can set it.
+constexpr char kUnpackedMark[] = "trusted.cooper.unpacked";
+
+// A file system without such attributes keeps no mark: what is there is not replaced then.
+void mark_as_unpacked(const std::string& directory) {
+  const auto fd = sys::openat(sys::kCwd, directory, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+  if (fd.ok()) (void)!sys::fsetxattr(*fd, kUnpackedMark, "1").ok();
+}
+
+// A wrong word must not cost a directory of somebody's.
+Status check_unpacked(const std::string& directory) {
+  ASSIGN_OR_RETURN(const UniqueFd fd, sys::openat(sys::kCwd, directory, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
+  if (sys::fgetxattr(fd, kUnpackedMark).ok()) return {};
+  ASSIGN_OR_RETURN(const auto names, sys::list_directory(fd));
+  if (names.empty()) return {};
+  return Error(Errc::kAlreadyExists, "--overwrite replaces what was unpacked by cooper, and " + quoted(directory) +
+                                         " is not empty and was not",
+               ENOTEMPTY)
+      .with_hint("remove it yourself, or name another directory");
+}
 
 // A directory with a mount in it can be neither renamed nor removed.
 Status check_no_mount(const std::string& directory) {
@@ -70,6 +91,7 @@ class Place {
     if (slash + 1 == place.final_.size())
       return Error(Errc::kInvalidArgument, "--overwrite does not replace the root directory");
     RETURN_IF_ERROR(check_no_mount(place.final_));
+    RETURN_IF_ERROR(check_unpacked(place.final_));
     place.used_ = place.final_.substr(0, slash + 1) + io::hidden_name();
     return place;
   }
@@ -162,6 +184,7 @@ Result<int> unpack_into(const Context& context, const Args& args, bool rootfs_on
   if (!unpacked.ok())
     return place.path() == directory ? std::move(unpacked).error()
                                      : std::move(unpacked).error().with("in place of " + quoted(directory));
+  mark_as_unpacked(place.path());
   RETURN_IF_ERROR(place.publish());
   if (context.json()) RETURN_IF_ERROR(print_image(image, directory));
   return 0;

@@ -27,7 +27,7 @@ def describe(root, times=True):
             record["device"] = info.st_rdev
         if kind != stat.S_IFDIR and info.st_nlink > 1:
             record["same as"] = links.setdefault(info.st_ino, name)
-        names = os.listxattr(path, follow_symlinks=False)
+        names = [n for n in os.listxattr(path, follow_symlinks=False) if not n.startswith("trusted.cooper.")]
         record["xattrs"] = {n: os.getxattr(path, n, follow_symlinks=False) for n in names}
         found[name] = record
         if kind == stat.S_IFDIR:
