@@ -53,9 +53,10 @@ Status check_unpacked(const std::string& directory) {
   if (sys::fgetxattr(fd, kUnpackedMark).ok()) return {};
   ASSIGN_OR_RETURN(const auto names, sys::list_directory(fd));
   if (names.empty()) return {};
-  return Error(Errc::kAlreadyExists, "--overwrite replaces what was unpacked by cooper, and " + quoted(directory) +
-                                         " is not empty and was not",
-               ENOTEMPTY)
+  return Error(
+             Errc::kAlreadyExists,
+             "--overwrite replaces what was unpacked by cooper, and " + quoted(directory) + " is not empty and was not",
+             ENOTEMPTY)
       .with_hint("remove it yourself, or name another directory");
 }
 
