@@ -4,10 +4,10 @@
 //
 // Kept: owner, mode with setuid, setgid and sticky bits, modification time, extended attributes (security.capability
 // after the owner is set), device nodes, fifos, holes of sparse files, hard links. Attributes the file system cannot
-// store are left out; trusted.overlay.* and user.overlay.* are never set, for they would speak to overlayfs, nor trusted.cooper.*, which speaks to us, nor are
-// labels of the machine that built the image (security.selinux, .ima, .evm, .apparmor). Directories nobody listed get
-// the caller's owner (root), mode 0755 and the time of what made them necessary. Directory metadata is set by finish(),
-// so that unpacking does not disturb it.
+// store are left out; trusted.overlay.* and user.overlay.* are never set, for they would speak to overlayfs, nor
+// trusted.cooper.*, which speaks to us, nor are labels of the machine that built the image (security.selinux, .ima,
+// .evm, .apparmor). Directories nobody listed get the caller's owner (root), mode 0755 and the time of what made them
+// necessary. Directory metadata is set by finish(), so that unpacking does not disturb it.
 //
 // What is remembered of directories until finish(), and of the paths of a layer until its end, is bounded (TreeLimits,
 // Errc::kLimit): a layer of a few kilobytes may list gigabytes of it.
