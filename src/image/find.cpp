@@ -1,6 +1,7 @@
 #include "image/internal/find.h"
 
 #include <algorithm>
+#include <array>
 
 #include "base/chars.h"
 #include "base/strings.h"
@@ -201,6 +202,11 @@ Status check_image_word(std::string_view text) {
   if (reference.ok()) return {};
   const std::string_view digits = split_id(text).digits;
   if ((!digits.empty() && std::ranges::all_of(digits, is_hex)) || aci_name_of(text).ok()) return {};
+  constexpr std::array<std::string_view, 4> kPlaces = {"oci:", "oci-archive:", "docker-archive:", "dir:"};
+  if (std::ranges::any_of(kPlaces, [&](std::string_view kind) { return text.starts_with(kind); }))
+    return std::move(reference).error().with_hint(
+        "that is a place, and this takes an image of the store: cooper image pull " + std::string(text) +
+        " brings it there");
   return std::move(reference).error();
 }
 

@@ -387,6 +387,7 @@ TEST_F(StoreTest, WhatCanBeNoName) {
   }
   EXPECT_THAT(store_.find("./t.sif").error().message(), HasSubstr("the path of a file"));
   EXPECT_THAT(store_.find("https://r.example/a").error().hint(), HasSubstr("leave out 'https://'"));
+  EXPECT_THAT(store_.find("oci:lay:1").error().hint(), HasSubstr("cooper image pull oci:lay:1"));
   const std::string digest = codec::digest_of("x").str();
   for (const std::string& word :
        {std::string("a:1"), std::string("docker://r.example/a"), std::string("0123abcd"), std::string("12"), digest,

@@ -218,6 +218,10 @@ def test_wrong_places(engine, out):
     push(engine, "--digestfile", out / "digest", f"docker-archive:{out}/d").fails("--digestfile", rc=125)
     engine("image", "push", "nosuch", f"oci:{out}/d:x").fails("'nosuch'", "not in the store", rc=1)
     engine("image", "save", "-o", f"oci:{out}/d:x", NAME, "two").fails("'two'", rc=1)
+    for words in (("image", "pull"), ("run",), ("image", "load")):
+        engine(*words, "oci:no:x", cwd=out).fails("'no'", "no such file", rc=125 if words == ("run",) else 1)
+    engine("image", "pull", "oci-archive:no.tar").fails("'no.tar'", "no such file", rc=1)
+    engine("image", "inspect", f"oci:{out}/full:x").fails("cooper image pull oci:", rc=125)
     assert files(out) == before
     push(engine, "--digestfile", out / "digest", f"oci:{out}/d:x").check()
     assert (out / "digest").read_text().strip() == manifest_digest(engine)

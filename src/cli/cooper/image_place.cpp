@@ -4,6 +4,8 @@
 #include <array>
 
 #include "cli/cooper/transport_words.h"
+#include "image/save.h"
+#include "spec/oci_image/reference.h"
 #include "sys/file.h"
 
 namespace cooper::cli {
@@ -37,11 +39,19 @@ ImagePlace split(image::Transport transport, const std::string& text) {
   return place;
 }
 
+// Behind a kind a path that is not there ends before its first colon.
+ImagePlace split(const Kind& kind) {
+  ImagePlace place = split(kind.transport, kind.rest);
+  const std::size_t colon = place.path.find(':');
+  if (colon == std::string::npos || is_there(place.path)) return place;
+  return {.transport = kind.transport, .path = kind.rest.substr(0, colon), .only = kind.rest.substr(colon + 1)};
+}
+
 }  // namespace
 
 ImagePlace image_place(const std::string& text) {
   if (text.find(':') == std::string::npos || is_there(text)) return {.path = text};
-  if (const auto kind = kind_of(text)) return split(kind->transport, kind->rest);
+  if (const auto kind = kind_of(text)) return split(*kind);
   return split(image::Transport::kAuto, text);
 }
 
@@ -49,20 +59,17 @@ std::optional<ImagePlace> place_to_write(const std::string& text) {
   if (is_there(text)) return std::nullopt;
   const auto kind = kind_of(text);
   if (!kind) return std::nullopt;
-  ImagePlace place = split(kind->transport, kind->rest);
-  const std::size_t colon = is_there(place.path) ? std::string::npos : place.path.find(':');
-  if (colon == std::string::npos) return place;
-  return ImagePlace{
-      .transport = kind->transport, .path = place.path.substr(0, colon), .only = place.path.substr(colon + 1)};
+  return split(*kind);
 }
 
 std::optional<ImagePlace> place_not_name(const std::string& text) {
   const auto kind = kind_of(text);
   if (!kind) return std::nullopt;
-  ImagePlace place = split(kind->transport, kind->rest);
+  ImagePlace place = split(*kind);
   const bool looks_like_path = kind->rest.starts_with('/') || kind->rest.starts_with('.');
-  if (!looks_like_path && !is_there(place.path)) return std::nullopt;
-  return place;
+  const bool archive = !image::is_directory(kind->transport) && kind->transport != image::Transport::kAci;
+  if (archive || looks_like_path || is_there(place.path) || !oci_image::parse_reference(text).ok()) return place;
+  return std::nullopt;
 }
 
 }  // namespace cooper::cli

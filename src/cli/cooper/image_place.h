@@ -16,13 +16,13 @@ struct ImagePlace {
 };
 
 // PATH, PATH:IMAGE or KIND:PATH[:IMAGE]. What is there under the whole text, or behind KIND, is a path, whatever colons
-// it has; else it ends before the first colon behind which nothing of it is.
+// it has; else it ends before the first colon behind which nothing of it is, and behind KIND, where nothing is at all,
+// before the first.
 ImagePlace image_place(const std::string& text);
-// The same of a text that may as well be an image's name: only with a KIND, and where a path is, or begins with a slash
-// or a dot.
+// The same of a text that may as well be an image's name: only with a KIND, and for archives, where a path is or begins
+// with a slash or a dot, or where it can be no name (`oci:DIR:TAG`).
 std::optional<ImagePlace> place_not_name(const std::string& text);
-// The same for what is to be written: only with a KIND, and its path may be of nothing yet. Then it ends before its
-// first colon.
+// The same for what is to be written: only with a KIND, and its path may be of nothing yet.
 std::optional<ImagePlace> place_to_write(const std::string& text);
 // For people: the kinds, and what follows them.
 inline constexpr std::string_view kPlaceWords =
