@@ -52,18 +52,22 @@ Result<bool> init_alive(const StateRecord& record) {
   return boot == record.boot_id;
 }
 
+// The init has not got to its program.
+Result<bool> runs_the_runtime(const StateRecord& record) {
+  auto exe = sys::fstatat(sys::kCwd, "/proc/" + std::to_string(record.pid) + "/exe", 0);
+  // EACCES: an init that waits may not be looked at by a user without privileges.
+  if (!exe.ok() && !is_missing(exe.error()) && exe.error().errno_value() != EACCES) return std::move(exe).error();
+  if (!exe.ok()) return true;
+  return record.exe_ino == 0 || (exe->st_ino == record.exe_ino && exe->st_dev == record.exe_dev);
+}
+
 // Between the exec and the removal of its socket the socket is still there: a process that runs something else than the
 // runtime's executable has started.
 Result<bool> init_waits(const StateRecord& record, const StatePaths& paths) {
   auto socket = sys::fstatat(sys::kCwd, paths.start_socket());
   if (!socket.ok() && !is_missing(socket.error())) return std::move(socket).error();
   if (!socket.ok()) return false;
-  const std::string link = "/proc/" + std::to_string(record.pid) + "/exe";
-  auto exe = sys::fstatat(sys::kCwd, link, 0);
-  // EACCES: an init that waits may not be looked at by a user without privileges.
-  if (!exe.ok() && !is_missing(exe.error()) && exe.error().errno_value() != EACCES) return std::move(exe).error();
-  if (!exe.ok()) return true;
-  return record.exe_ino == 0 || (exe->st_ino == record.exe_ino && exe->st_dev == record.exe_dev);
+  return runs_the_runtime(record);
 }
 
 Result<cgroup::Group> open_group(const StateRecord& record) {
@@ -129,19 +133,22 @@ Error not_running(const StateRecord& record, RunStatus status) {
 
 Result<RunStatus> Container::status() const {
   const StatePaths paths = state_paths(options_.root, record_.id);
-  const bool complete = !record_.created.empty();
-  if (!complete || record_.starting) {
-    // The creator holds the lock, or it was killed.
+  if (record_.created.empty()) {
+    // Not all of the state yet: the creator holds the lock, or it was killed, or it has come to the end meanwhile.
     const auto locked = RecordFile::is_locked(paths.record());
     if (!locked.ok() && !is_missing(locked.error()))
       return Error(locked.error().code(), locked.error().message(), locked.error().errno_value());
-    const bool creating = locked.ok() && *locked;
-    if (!complete) return creating ? RunStatus::kCreating : RunStatus::kStopped;
-    ASSIGN_OR_RETURN(const bool alive, init_alive(record_));
-    if (creating && alive) return RunStatus::kCreating;
+    if (locked.ok() && *locked) return RunStatus::kCreating;
+    const auto again = Factory(options_).load(record_.id);
+    return again.ok() && !again->record_.created.empty() ? RunStatus::kCreating : RunStatus::kStopped;
   }
   ASSIGN_OR_RETURN(const bool alive, init_alive(record_));
   if (!alive) return RunStatus::kStopped;
+  // Not by the lock: the init of a creator that was killed goes on, to its end, and may be in the host's root.
+  if (record_.starting) {
+    ASSIGN_OR_RETURN(const bool sets_up, runs_the_runtime(record_));
+    if (sets_up) return RunStatus::kCreating;
+  }
   // Before anything else: who asks a frozen init to start, or waits for its end, waits for ever.
   ASSIGN_OR_RETURN(const auto group, recorded_group(record_));
   if (group) {
@@ -157,7 +164,6 @@ Result<RunStatus> Container::status_under_lock() {
   // It may have been deleted and made anew since it was read. Damaged is how it may stay; load() has said so already.
   if (auto again = Factory(options_).load(record_.id); again.ok()) *this = std::move(*again);
   if (record_.created.empty()) return RunStatus::kStopped;
-  record_.starting = false;
   return status();
 }
 

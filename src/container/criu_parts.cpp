@@ -109,7 +109,8 @@ std::vector<MountLine> parse_mount_lines(std::string_view mountinfo) {
     const auto words = split(line, ' ');
     if (words.size() < 5) continue;
     const auto id = parse_number<std::uint64_t>(words[0]);
-    if (id) out.push_back({*id, io::unescape_mount(words[4])});
+    const auto parent = parse_number<std::uint64_t>(words[1]);
+    if (id && parent) out.push_back({*id, io::unescape_mount(words[4]), *parent});
   }
   return out;
 }

@@ -40,6 +40,7 @@ inline constexpr std::string_view kMaskedName = "/dev/null";
 struct MountLine {
   std::uint64_t id = 0;
   std::string point;
+  std::uint64_t parent = 0;  // id of the mount it is on
 };
 std::vector<MountLine> parse_mount_lines(std::string_view mountinfo);
 

@@ -289,7 +289,7 @@ Result<Created> Factory::create(const oci::Config& config, const CreateOptions& 
                           config.hooks.start_container.empty() && !record.mounts.shared;
   inputs.on_started = [&] {
     record.starting = false;
-    // Without it, it passes for one being created whenever somebody holds its lock.
+    // Without it, it passes for one being created until its program runs.
     if (Status noted = file.append(RecordPart::kState, print_state_record(record)); !noted.ok())
       log::warning(noted.error().message());
   };

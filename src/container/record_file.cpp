@@ -41,10 +41,14 @@ Error damaged(std::string_view what) {
 
 // One write, so that two who see the end at once do not write into each other. Its size.
 Result<std::size_t> append_part(BorrowedFd fd, RecordPart part, std::string_view text) {
+  ASSIGN_OR_RETURN(const struct stat before, sys::fstat(fd));
   std::string bytes = std::string(word_of(part)) + " " + std::to_string(text.size()) + "\n";
   bytes.append(text) += '\n';
-  RETURN_IF_ERROR(sys::write_all(fd, bytes));
-  return bytes.size();
+  Status written = sys::write_all(fd, bytes);
+  if (written.ok()) return bytes.size();
+  // Half of it would hide what the next one writes.
+  (void)!sys::ftruncate(fd, before.st_size).ok();
+  return std::move(written).error();
 }
 
 // Of a file that may be anything.
@@ -183,12 +187,8 @@ Result<RecordFile::Since> RecordFile::lock_again() const {
 
 Status append_exit(const std::string& path, std::string_view text) {
   ASSIGN_OR_RETURN(const UniqueFd fd, open_existing(path, O_WRONLY | O_APPEND));
-  ASSIGN_OR_RETURN(const struct stat before, sys::fstat(fd));
   auto written = append_part(fd, RecordPart::kExit, text);
-  if (written.ok()) return {};
-  // Half of it would hide what the next one writes.
-  (void)!sys::ftruncate(fd, before.st_size).ok();
-  return std::move(written).error();
+  return written.ok() ? Status() : Status(std::move(written).error());
 }
 
 Status remove_record(const std::string& path) {

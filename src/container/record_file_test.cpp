@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -109,6 +110,28 @@ TEST_F(RecordFileTest, EndsBeforeWhatIsCutOff) {
     ASSERT_TRUE(parse_record_parts(std::string_view(whole).substr(0, size), "x", parts).ok()) << size;
     EXPECT_EQ(parts.state, size < before.size() ? "" : "early") << size;
   }
+}
+
+// Who goes on without what could not be written must not lose what is written later.
+TEST_F(RecordFileTest, APartThatDoesNotFitIsTakenBack) {
+  auto file = RecordFile::create(root(), path());
+  ASSERT_TRUE(file.ok());
+  ASSERT_TRUE(file->append(RecordPart::kState, "early").ok());
+  const std::string before = text();
+  struct rlimit limit = {};
+  ASSERT_EQ(::getrlimit(RLIMIT_FSIZE, &limit), 0);
+  const struct rlimit full = {before.size() + 10, limit.rlim_max};
+  io::survive_file_size_limit();
+  ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &full), 0);
+  const Status written = file->append(RecordPart::kState, "something later");
+  ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &limit), 0);
+  EXPECT_EQ(written.error().errno_value(), EFBIG);
+  EXPECT_EQ(text(), before);
+  EXPECT_TRUE(append_exit(path(), "one").ok());
+  RecordParts parts;
+  ASSERT_TRUE(read_record(path(), parts).ok());
+  EXPECT_EQ(parts.state, "early");
+  EXPECT_EQ(parts.exit, "one");
 }
 
 TEST_F(RecordFileTest, SaysWhatIsDamaged) {

@@ -42,7 +42,19 @@ int unmount(const std::string& path) {
   return ::umount2(path.c_str(), MNT_DETACH | UMOUNT_NOFOLLOW) == 0 ? 0 : errno;
 }
 
-// The directory may have been moved, and the mount covered by others, which lie on it and go with it.
+// Lies on the mount, or on one that does, at the place of the mount itself.
+bool covers(const std::vector<MountLine>& lines, std::uint64_t id, const MountLine& mount) {
+  for (std::size_t steps = 0; steps <= lines.size(); ++steps) {
+    const auto line = std::find_if(lines.begin(), lines.end(), [&](const MountLine& l) { return l.id == id; });
+    if (line == lines.end() || line->point != mount.point) return false;
+    if (line->id == mount.id) return true;
+    id = line->parent;
+  }
+  return false;
+}
+
+// The directory may have been moved, and the mount covered by others, which lie on it and go with it. What covers a
+// directory above it is somebody else's: it stays in the way.
 int undo_noted(const SharedMounts& mounts, BorrowedFd self) {
   for (int round = 0; round < kMaxCovers; ++round) {
     const auto table = io::read_file(self, "mountinfo");
@@ -51,9 +63,10 @@ int undo_noted(const SharedMounts& mounts, BorrowedFd self) {
     const auto line = std::find_if(lines.begin(), lines.end(), [&](const MountLine& l) { return l.id == mounts.id; });
     if (line == lines.end()) return 0;
     Place now;
-    if (const int failed = look(line->point, now); failed != 0) return failed;
+    if (const int failed = look(line->point, now); failed != 0) return failed == ENOENT ? EBUSY : failed;
     // Numbers are given anew.
     if (now.id == mounts.id && now.inode != mounts.inode) return 0;
+    if (!covers(lines, now.id, *line)) return EBUSY;
     if (const int failed = unmount(line->point); failed != 0) return failed;
   }
   return EBUSY;

@@ -52,7 +52,8 @@ std::string_view name_of(const Value& descriptor) {
 Result<Value> manifests_of(const Document& document) {
   const Value root = document.root();
   const auto found = root.type() == Type::kObject ? root.find("manifests") : std::nullopt;
-  if (found && found->type() == Type::kArray) return *found;
+  // Go prints a list of nothing as null: that is how umoci begins a layout.
+  if (found && (found->type() == Type::kArray || found->is_null())) return *found;
   return Error(Errc::kCorrupt, "index.json of the layout has no list of manifests");
 }
 

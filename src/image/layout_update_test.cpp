@@ -32,6 +32,12 @@ TEST(MergeIndexTest, WhatHasNoNameIsThereOnce) {
             index_of(entry("sha256:a", "one") + "," + nameless));
 }
 
+TEST(MergeIndexTest, AListOfNothingMayBeNull) {
+  const auto merged = merge_index(R"({"schemaVersion":2,"manifests":null})", index_of(entry("sha256:a", "one")));
+  ASSERT_TRUE(merged.ok()) << merged.error().message();
+  EXPECT_EQ(*merged, index_of(entry("sha256:a", "one")));
+}
+
 TEST(MergeIndexTest, WhatIsNoIndex) {
   for (const char* text : {"", "[]", "{}", R"({"manifests":{}})", "{\"manifests\":[]"}) {
     EXPECT_FALSE(merge_index(text, index_of("")).ok()) << text;

@@ -1,6 +1,7 @@
 #include "io/file.h"
 
 #include <fcntl.h>
+#include <linux/openat2.h>
 #include <signal.h>
 #include <sys/file.h>
 #include <sys/random.h>
@@ -111,6 +112,13 @@ namespace {
 // A container may nest directories deeper than we have descriptors (or stack) for: what lies so deep is moved up first.
 constexpr int kMaxDepth = 64;
 
+// Not one that something is mounted on: what is in there is somebody else's.
+Result<UniqueFd> open_own(BorrowedFd dir, const std::string& name) {
+  auto opened = sys::openat2(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0, RESOLVE_NO_XDEV);
+  if (opened.ok() || opened.error().errno_value() != EXDEV) return opened;
+  return Error(Errc::kBusy, "something is mounted on " + quoted(name), EBUSY);
+}
+
 class TreeRemover {
  public:
   explicit TreeRemover(BorrowedFd top) : top_(top) {}
@@ -137,7 +145,7 @@ class TreeRemover {
 
  private:
   Result<bool> remove_directory(BorrowedFd dir, const std::string& name, int depth) {
-    auto opened = sys::openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+    auto opened = open_own(dir, name);
     if (!opened.ok()) {
       if (opened.error().errno_value() == ENOENT) return true;
       return std::move(opened).error();
@@ -164,7 +172,10 @@ class TreeRemover {
 }  // namespace
 
 Status remove_tree(BorrowedFd dir, const std::string& name) {
-  auto opened = sys::openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+  const auto [parent, last] = split_path(name);
+  auto above = sys::openat(dir, parent, O_PATH | O_DIRECTORY);
+  if (!above.ok()) return above.error().errno_value() == ENOENT ? Status() : Status(std::move(above).error());
+  auto opened = open_own(*above, last);
   if (!opened.ok()) {
     const int e = opened.error().errno_value();
     if (e == ENOENT) return {};

@@ -1,7 +1,11 @@
 #include <gtest/gtest.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "base/strings.h"
 #include "io/event_loop.h"
@@ -130,6 +134,28 @@ TEST_F(FileTest, RemoveTreeDoesNotFollowLinks) {
   ASSERT_TRUE(remove_tree(sys::kCwd, root_).ok());
   EXPECT_TRUE(sys::fstatat(sys::kCwd, path_ + "/outside/keep").ok());
   EXPECT_TRUE(remove_tree(sys::kCwd, root_).ok());
+}
+
+TEST_F(FileTest, RemoveTreeLeavesMountsAlone) {
+  ASSERT_TRUE(make_directories(path_ + "/outside").ok());
+  ASSERT_TRUE(write_file_atomic(path_ + "/outside/keep", "x").ok());
+  const pid_t child = ::fork();
+  if (child == 0) {
+    if (::unshare(CLONE_NEWNS) != 0 && ::unshare(CLONE_NEWUSER | CLONE_NEWNS) != 0) ::_exit(77);
+    (void)::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr);
+    const std::string outside = path_ + "/outside";
+    if (::mount(outside.c_str(), (root_ + "/etc").c_str(), nullptr, MS_BIND, nullptr) != 0) ::_exit(77);
+    for (const std::string& path : {root_, root_ + "/etc"}) {
+      const Status removed = remove_tree(sys::kCwd, path);
+      if (removed.ok() || removed.error().errno_value() != EBUSY) ::_exit(1);
+    }
+    ::_exit(0);
+  }
+  int status = 0;
+  ASSERT_EQ(::waitpid(child, &status, 0), child);
+  if (WEXITSTATUS(status) == 77) GTEST_SKIP() << "no mounts here";
+  EXPECT_EQ(status, 0);
+  EXPECT_TRUE(sys::fstatat(sys::kCwd, path_ + "/outside/keep").ok());
 }
 
 // Deeper than a process may have descriptors.

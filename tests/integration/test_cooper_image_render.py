@@ -51,7 +51,7 @@ def test_overwrite(engine, out):
 
 
 def test_what_is_not_replaced(engine, out):
-    """Files, links, mounts, the root and what was not unpacked by this program stay."""
+    """Files, links, mounts, the root, the store, what is around the current directory and what was not unpacked by this program stay."""
     (out / "own").mkdir()
     (out / "own/theirs").write_text("x")
     for verb in ("extract", "render"):
@@ -63,6 +63,9 @@ def test_what_is_not_replaced(engine, out):
     for name in ("file", "link"):
         engine("image", "extract", "--overwrite", "oci:1", out / name).fails("no directory", rc=1)
     engine("image", "extract", "--overwrite", "oci:1", "/").fails("the root directory", rc=1)
+    engine("image", "extract", "--overwrite", "oci:1", "..", cwd=out / "d").fails("the current directory is below it", rc=1)
+    for store in (engine.root.parent, engine.root, engine.root / "images"):
+        engine("image", "extract", "--overwrite", "oci:1", store).fails("the store of the images", rc=1)
     script = f"mount -t tmpfs none {out}/d/sub && exec " + " ".join(engine.argv("image", "extract", "--overwrite", "oci:1", out / "d"))
     proc.run("unshare", "-m", "sh", "-c", script, env=engine.environ).fails("something is mounted at", f"{out}/d/sub", rc=1)
     script = f"mount --bind {out} {out} && mount -o remount,bind,ro {out} && exec " + " ".join(engine.argv("image", "render", "--overwrite", "oci:1", out / "d"))

@@ -161,7 +161,7 @@ Status FormatTemplate::add_action(std::string_view action) {
     const std::string_view key = trim(rest.substr(blank));
     RETURN_IF_ERROR(add_path(rest.substr(0, blank), piece));
     if (const auto text = quoted_text(key)) {
-      piece.path.push_back(*text);
+      piece.key = *text;
     } else if (const auto place = parse_number<std::size_t>(key)) {
       piece.last = *place;
     } else {
@@ -184,6 +184,8 @@ std::string FormatTemplate::line(const Value& record) const {
     }
     std::optional<Value> value = record;
     for (const std::string& name : piece.path) value = value ? find_in(*value, name) : std::nullopt;
+    // Keys are what they are, and one that is not there has an empty value: labels are asked for so.
+    if (piece.key) value = value && value->type() == Type::kObject ? value->find(*piece.key) : std::nullopt;
     if (piece.last) {
       const bool there = value && value->type() == Type::kArray && *piece.last < value->size();
       value = there ? std::optional(value->element(*piece.last)) : std::nullopt;
@@ -193,7 +195,7 @@ std::string FormatTemplate::line(const Value& record) const {
       value ? writer.value(*value) : writer.null();
       out += writer.take();
     } else {
-      out += value ? shown(*value) : "<no value>";
+      out += value ? shown(*value) : piece.key ? "" : "<no value>";
     }
   }
   return out;
@@ -212,11 +214,12 @@ std::string FormatTemplate::header() const {
       out += piece.text;
       continue;
     }
-    if (piece.path.empty()) continue;
-    const auto field = std::ranges::find_if(
-        fields_, [&](const TemplateField& one) { return to_lower(one.name) == to_lower(piece.path.front()); });
-    const bool own = piece.path.size() == 1 && field != fields_.end() && !field->header.empty();
-    std::string name(own ? field->header : std::string_view(piece.path.back()));
+    if (piece.path.empty() && !piece.key) continue;
+    std::string name = piece.key ? *piece.key : piece.path.back();
+    const auto field =
+        std::ranges::find_if(fields_, [&](const TemplateField& one) { return to_lower(one.name) == to_lower(name); });
+    if (piece.path.size() + (piece.key ? 1 : 0) == 1 && field != fields_.end() && !field->header.empty())
+      name = field->header;
     std::ranges::transform(name, name.begin(),
                            [](char c) { return c >= 'a' && c <= 'z' ? static_cast<char>(c - 32) : c; });
     out += name;

@@ -47,7 +47,8 @@ class FormatTemplate {
     enum class Kind { kText, kPrint, kJson } kind = Kind::kText;
     std::string text = {};                 // of kText
     std::vector<std::string> path = {};    // none: the whole record
-    std::optional<std::size_t> last = {};  // and of the list there the element of this place
+    std::optional<std::string> key = {};   // and of what is there this member
+    std::optional<std::size_t> last = {};  // or of the list there the element of this place
   };
   Status add_action(std::string_view action);
   Status add_path(std::string_view path, Piece& piece) const;

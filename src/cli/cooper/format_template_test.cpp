@@ -28,6 +28,7 @@ TEST(FormatTemplateTest, WhatPeopleWrite) {
   EXPECT_EQ(print("{{.List}} {{json .List}} {{index .List 1}}"), R"([a b] ["a","b"] b)");
   EXPECT_EQ(print("{{.Config.Labels}}"), "map[a:b x.y:z]");
   EXPECT_EQ(print(R"({{index .Config.Labels "x.y"}})"), "z");
+  EXPECT_EQ(print(R"({{index .Config.Labels "X.Y"}}{{index .Config.Labels "none"}}{{index . "ID"}})"), "abc");
   EXPECT_EQ(print("{{json .Config.Env}}"), R"(["A=b"])");
   EXPECT_EQ(print("{{.Config.n}} {{.Config.more}} {{index .List 2}}"), "<no value> <no value> <no value>");
   EXPECT_EQ(print("{{json .}}"), std::string(kRecord));

@@ -60,6 +60,10 @@ Status check_unpacked(const std::string& directory) {
       .with_hint("remove it yourself, or name another directory");
 }
 
+bool is_below(const std::string& path, const std::string& directory) {
+  return path.starts_with(directory + "/");
+}
+
 // A directory with a mount in it can be neither renamed nor removed.
 Status check_no_mount(const std::string& directory) {
   ASSIGN_OR_RETURN(const std::string table, io::read_file("/proc/self/mountinfo"));
@@ -68,29 +72,48 @@ Status check_no_mount(const std::string& directory) {
     const auto fields = split(line, ' ');
     if (fields.size() <= kMountPoint) continue;
     const std::string point = io::unescape_mount(fields[kMountPoint]);
-    if (point == directory || point.starts_with(directory + "/"))
+    if (point == directory || is_below(point, directory))
       return Error(Errc::kBusy, "--overwrite: something is mounted at " + quoted(point), EBUSY)
           .with_hint("unmount it, or name another directory");
   }
   return {};
 }
 
+// The name that it has now, whatever is in between ("." and the like).
+Result<std::string> real_path(const std::string& directory, int flags) {
+  ASSIGN_OR_RETURN(const UniqueFd fd, sys::openat(sys::kCwd, directory, O_PATH | O_DIRECTORY | flags));
+  return sys::readlinkat(sys::kCwd, "/proc/self/fd/" + std::to_string(fd.get()));
+}
+
+// What nobody means to lose: the images themselves, and all around the place where the caller is.
+Status check_not_around(const std::string& directory, const std::string& store) {
+  ASSIGN_OR_RETURN(const std::string images, real_path(store, 0));
+  if (images == directory || is_below(images, directory) || is_below(directory, images))
+    return Error(Errc::kInvalidArgument, "--overwrite does not replace " + quoted(directory) +
+                                             ": the store of the images is " + quoted(images));
+  // A current directory that has been removed is below nothing.
+  const auto here = real_path(".", 0);
+  if (!here.ok() || !is_below(*here, directory)) return {};
+  return Error(Errc::kInvalidArgument,
+               "--overwrite does not replace " + quoted(directory) + ": the current directory is below it")
+      .with_hint("change to another directory first");
+}
+
 // Where the files go: the directory itself, or beside one that is replaced when all of them are there.
 class Place {
  public:
-  static Result<Place> open(const std::string& path, bool overwrite) {
+  static Result<Place> open(const std::string& path, bool overwrite, const std::string& store) {
     Place place(path);
     const auto there = sys::fstatat(sys::kCwd, path, AT_SYMLINK_NOFOLLOW);
     if (!overwrite || !there.ok()) return place;
     if (!S_ISDIR(there->st_mode))
       return Error(Errc::kInvalidArgument, quoted(path) + " is no directory", ENOTDIR)
           .with_hint("--overwrite replaces directories only: remove it first");
-    // The name that it has now, whatever is in between ("." and the like).
-    ASSIGN_OR_RETURN(const UniqueFd directory, sys::openat(sys::kCwd, path, O_PATH | O_DIRECTORY | O_NOFOLLOW));
-    ASSIGN_OR_RETURN(place.final_, sys::readlinkat(sys::kCwd, "/proc/self/fd/" + std::to_string(directory.get())));
+    ASSIGN_OR_RETURN(place.final_, real_path(path, O_NOFOLLOW));
     const std::size_t slash = place.final_.rfind('/');
     if (slash + 1 == place.final_.size())
       return Error(Errc::kInvalidArgument, "--overwrite does not replace the root directory");
+    RETURN_IF_ERROR(check_not_around(place.final_, store));
     RETURN_IF_ERROR(check_no_mount(place.final_));
     RETURN_IF_ERROR(check_unpacked(place.final_));
     place.used_ = place.final_.substr(0, slash + 1) + io::hidden_name();
@@ -100,7 +123,9 @@ class Place {
   // All is there.
   Status publish() {
     if (final_.empty()) return {};
-    Status exchanged = sys::renameat2(sys::kCwd, used_, sys::kCwd, final_, RENAME_EXCHANGE);
+    // Once more: unpacking takes its time.
+    Status exchanged = check_no_mount(final_);
+    if (exchanged.ok()) exchanged = sys::renameat2(sys::kCwd, used_, sys::kCwd, final_, RENAME_EXCHANGE);
     Status removed = io::remove_tree(sys::kCwd, used_);
     // A file that others put there meanwhile, or a disk that fails once.
     if (!removed.ok()) removed = io::remove_tree(sys::kCwd, used_);
@@ -176,7 +201,7 @@ Result<int> unpack_into(const Context& context, const Args& args, bool rootfs_on
   ASSIGN_OR_RETURN(const pod::Engine engine, context.engine());
   ASSIGN_OR_RETURN(image::Store store, engine.images());
   ASSIGN_OR_RETURN(const image::Image image, store.find(args.positional().front()));
-  ASSIGN_OR_RETURN(Place place, Place::open(directory, args.enabled("overwrite")));
+  ASSIGN_OR_RETURN(Place place, Place::open(directory, args.enabled("overwrite"), engine.options().root));
   // Until the end: neither a half tree nor a half of the old one is left.
   ASSIGN_OR_RETURN(StopSignals signals, StopSignals::open());
   const Work work{context, store, image, access, signals.fd()};
