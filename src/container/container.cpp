@@ -144,11 +144,6 @@ Result<RunStatus> Container::status() const {
   }
   ASSIGN_OR_RETURN(const bool alive, init_alive(record_));
   if (!alive) return RunStatus::kStopped;
-  // Not by the lock: the init of a creator that was killed goes on, to its end, and may be in the host's root.
-  if (record_.starting) {
-    ASSIGN_OR_RETURN(const bool sets_up, runs_the_runtime(record_));
-    if (sets_up) return RunStatus::kCreating;
-  }
   // Before anything else: who asks a frozen init to start, or waits for its end, waits for ever.
   ASSIGN_OR_RETURN(const auto group, recorded_group(record_));
   if (group) {

@@ -64,7 +64,6 @@ struct StateRecord {
   bool poststop_hooks = true;   // false: config.json has none
   bool no_new_keyring = false;  // its processes keep the session keyring of whoever starts them
   bool sandbox = false;         // there is no bundle of it
-  bool starting = false;        // as long as it runs the runtime's executable, its init may be in the host's root
   ResctrlGroups resctrl;
   SharedMounts mounts;
   // The host's ends of the container's interfaces.

@@ -322,10 +322,10 @@ Status Executor::perform(const Clone& step) {
   return restore_own_namespaces();
 }
 
-// Nothing that is left to do here, and nothing that can go wrong here, needs the child to have come as far.
+// Nothing is left to do here, and nothing can go wrong here, before the program starts.
 bool Executor::starts_at_once() const {
-  const bool free = in_.exec_pidfd >= 0 ? !in_.on_prepared : in_.prepared_ahead;
-  return free && in_.start_socket.empty() && !unit_ && find_step<SetupConsole>(*in_.plan) == nullptr;
+  return in_.exec_pidfd >= 0 && in_.start_socket.empty() && !in_.on_prepared && !unit_ &&
+         find_step<SetupConsole>(*in_.plan) == nullptr;
 }
 
 Status Executor::perform(const WriteIdMaps& step) {
@@ -370,10 +370,7 @@ Status Executor::perform(const WaitForChild& step) {
     // createRuntime hooks are done once the parent gets here: let the child go on to createContainer.
     if (child_waits_for_hooks(*in_.plan)) RETURN_IF_ERROR(announce("create-runtime-hooks"));
     // The answer to a question that is still to come: the child does not wait for this process to wake up.
-    if (starts_at_once()) {
-      if (in_.on_prepared) RETURN_IF_ERROR(in_.on_prepared(child_.pid, cgroup_path_));
-      RETURN_IF_ERROR(announce("start"));
-    }
+    if (starts_at_once()) RETURN_IF_ERROR(announce("start"));
     let_go_of_executable();
     return wait_reached("start");
   }
@@ -452,13 +449,9 @@ Status Executor::take_over_listener(BorrowedFd listener) {
 Status Executor::finish() {
   // The init is in its group.
   if (unit_) unit_->release_holder();
-  if (starts_at_once()) {
-    if (in_.on_started) in_.on_started();
-  } else {
-    if (in_.on_prepared) RETURN_IF_ERROR(in_.on_prepared(child_.pid, cgroup_path_));
-    if (!in_.start_socket.empty()) return {};
-    RETURN_IF_ERROR(announce("start"));
-  }
+  if (in_.on_prepared) RETURN_IF_ERROR(in_.on_prepared(child_.pid, cgroup_path_));
+  if (!in_.start_socket.empty()) return {};
+  if (!starts_at_once()) RETURN_IF_ERROR(announce("start"));
   // End of file: the exec happened. Anything else is the child's failure.
   while (true) {
     ASSIGN_OR_RETURN(const SyncMessage message, receive_message(sync_));

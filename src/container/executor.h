@@ -44,9 +44,6 @@ class Executor {
     std::function<Status(pid_t pid)> on_cloned;
     // Called once the child waits for the start: writes state and pid files.
     std::function<Status(pid_t pid, const std::string& cgroup_path)> on_prepared;
-    // It may be called before, while the child sets up; on_started then follows when the child is done with that.
-    bool prepared_ahead = false;
-    std::function<void()> on_started;
     bool report_namespaces = false;  // into namespaces(), before on_prepared
     std::vector<int> private_fds;    // closed by the child at once
     // exec: process whose namespaces are joined, its root, and the cgroup that is joined instead of created.
@@ -67,8 +64,6 @@ class Executor {
 
   // On failure the child is dead and reaped and the cgroup made here is gone.
   Status run();
-  // The child is told to start before it asks.
-  bool starts_at_once() const;
 
   pid_t pid() const { return child_.pid; }
   BorrowedFd pidfd() const { return child_.pidfd; }
@@ -118,6 +113,7 @@ class Executor {
                          ChildContext& context);
   Status attach_to_unit(pid_t pid);
   Status restore_own_namespaces();
+  bool starts_at_once() const;
   Status announce(std::string_view what);
   Status wait_reached(std::string_view what);
   Status take_over_console(UniqueFd master);

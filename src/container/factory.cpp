@@ -274,7 +274,6 @@ Result<Created> Factory::create(const oci::Config& config, const CreateOptions& 
   };
   inputs.on_prepared = [&](pid_t pid, const std::string& group) -> Status {
     record.cgroup_path = group;
-    record.starting = self->starts_at_once();
     record.resctrl = self->resctrl();
     record.interfaces = self->interfaces();
     note_shared_mount(record.mounts);
@@ -282,16 +281,6 @@ Result<Created> Factory::create(const oci::Config& config, const CreateOptions& 
     if (!options.pidfd_socket.empty()) RETURN_IF_ERROR(send_pidfd(options.pidfd_socket, pid));
     if (!options.pid_file.empty()) RETURN_IF_ERROR(write_pid_file(options.pid_file, pid));
     return options.before_start ? options.before_start({pid, self->pidfd(), &self->namespaces()}) : Status();
-  };
-  // Whoever reads a pid file, gets a descriptor or is a hook may expect a container that is complete; and mounts in the
-  // namespace of others are noted when they are there.
-  inputs.prepared_ahead = options.pid_file.empty() && options.pidfd_socket.empty() && !options.before_start &&
-                          config.hooks.start_container.empty() && !record.mounts.shared;
-  inputs.on_started = [&] {
-    record.starting = false;
-    // Without it, it passes for one being created until its program runs.
-    if (Status noted = file.append(RecordPart::kState, print_state_record(record)); !noted.ok())
-      log::warning(noted.error().message());
   };
   if (options.timing != nullptr) options.timing->mark("write the record");
   Executor executor(std::move(inputs));

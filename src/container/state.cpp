@@ -57,7 +57,6 @@ std::string print_state_record(const StateRecord& record) {
   w.field("poststopHooks", record.poststop_hooks);
   if (record.no_new_keyring) w.field("noNewKeyring", true);
   if (record.sandbox) w.field("sandbox", true);
-  if (record.starting) w.field("starting", true);
   w.field("exeDev", record.exe_dev).field("exeIno", record.exe_ino);
   if (!record.resctrl.class_path.empty()) {
     const ResctrlGroups& groups = record.resctrl;
@@ -111,7 +110,6 @@ Result<StateRecord> parse_state_record(std::string text, std::string_view what) 
   RETURN_IF_ERROR(root.read("poststopHooks", out.poststop_hooks));
   RETURN_IF_ERROR(root.read("noNewKeyring", out.no_new_keyring));
   RETURN_IF_ERROR(root.read("sandbox", out.sandbox));
-  RETURN_IF_ERROR(root.read("starting", out.starting));
   RETURN_IF_ERROR(root.read("exeDev", out.exe_dev));
   RETURN_IF_ERROR(root.read("exeIno", out.exe_ino));
   if (const auto mounts = root.get("sharedMounts")) {

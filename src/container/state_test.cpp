@@ -37,17 +37,6 @@ TEST(StateRecord, SaysWhetherThereArePoststopHooks) {
   EXPECT_FALSE(again->poststop_hooks);
 }
 
-TEST(StateRecord, SaysWhetherTheCreatorIsAheadOfTheInit) {
-  StateRecord record;
-  record.id = "box";
-  for (const bool ahead : {false, true}) {
-    record.starting = ahead;
-    const auto again = parse_state_record(print_state_record(record), "state.json");
-    ASSERT_TRUE(again.ok());
-    EXPECT_EQ(again->starting, ahead);
-  }
-}
-
 TEST(StateRecord, SaysWhoseKeyringItsProcessesHave) {
   StateRecord record;
   record.id = "box";

@@ -47,20 +47,8 @@ class StatusTest : public ::testing::Test {
   std::string path_;
 };
 
-// A creator that is killed lets the lock go before its init has ended.
-TEST_F(StatusTest, AnInitThatSetsUpIsBeingCreatedWhoeverHoldsTheLock) {
-  StateRecord record = own();
-  record.starting = true;
-  write(record);
-  EXPECT_EQ(load().status().value(), RunStatus::kCreating);
-  EXPECT_FALSE(load().check_exec(false).ok());
-  const auto lock = RecordFile::lock(path_);
-  EXPECT_EQ(load().status().value(), RunStatus::kCreating);
-}
-
 TEST_F(StatusTest, AnInitThatHasGotToItsProgramRuns) {
   StateRecord record = own();
-  record.starting = true;
   ++record.exe_ino;
   write(record);
   const auto lock = RecordFile::lock(path_);

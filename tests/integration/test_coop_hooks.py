@@ -1,15 +1,11 @@
 """Hooks: order, namespaces, state on standard input, environment, time limits, failure."""
 
-import fcntl
 import json
 import os
-import signal
 
 import pytest
 
 from lib import cgroups, proc
-
-only_coop = pytest.mark.differs(runc="behaves otherwise", crun="behaves otherwise")
 
 KINDS = ["prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"]
 HOST_KINDS = [k for k in KINDS if k != "startContainer"]
@@ -288,48 +284,3 @@ def test_without_environment(runtime, bundle, log, kind):
     bundle.process["env"].append("OF_PROCESS=inside")
     runtime.run(bundle, env={"OF_CALLER": "outside"}).check()
     assert (log / "env").read_text() == (",inside\n" if kind == "startContainer" else "outside,\n")
-
-
-@only_coop
-def test_creating_until_the_set_up_is_done(runtime, bundle, log):
-    """As long as a run sets up, it is 'creating': nothing can be executed in it, nor sent to it; then it is complete, also for who comes while somebody holds its lock."""
-    os.mkfifo(log / "go")
-    bundle.hook("createContainer", "/bin/sh", "-c", f"cat > /dev/null; echo x > {log}/here; cat {log}/go")
-    bundle.sh(f"echo x > {log}/runs; sleep 1000")
-    bundle.save()
-    run = runtime.background("run", "--bundle", bundle.path, bundle.id)
-    proc.until(lambda: (log / "here").exists(), what="the hook")
-    record = runtime.root / bundle.id
-    proc.until(lambda: '"starting":true' in record.read_text(), what="the state ahead of the start")
-    assert runtime.status(bundle.id) == "creating"
-    runtime("exec", bundle.id, "true").fails("creat")
-    runtime("kill", bundle.id, "KILL").fails("creating")
-    assert not (log / "runs").exists()
-    (log / "go").write_text("")
-    proc.until(lambda: (log / "runs").exists(), what="the program")
-    with open(record, "rb") as file:
-        proc.until(lambda: runtime.status(bundle.id) == "running", what="the state")
-        fcntl.flock(file, fcntl.LOCK_EX)
-        runtime("exec", bundle.id, "true").check()
-    runtime("kill", bundle.id, "KILL").check()
-    assert run.wait().rc == 137
-    assert runtime.ids() == []
-
-
-@only_coop
-def test_creator_killed_while_setting_up(runtime, bundle, log):
-    """Who is killed before the set-up is done takes the start with it: the program does not run, delete leaves nothing."""
-    os.mkfifo(log / "go")
-    bundle.hook("createContainer", "/bin/sh", "-c", f"cat > /dev/null; echo x > {log}/here; cat {log}/go")
-    bundle.sh(f"echo x > {log}/runs; sleep 1000")
-    bundle.save()
-    run = runtime.background("run", "--bundle", bundle.path, bundle.id)
-    proc.until(lambda: (log / "here").exists(), what="the hook")
-    proc.until(lambda: '"starting":true' in (runtime.root / bundle.id).read_text(), what="the state ahead of the start")
-    run.signal(signal.SIGKILL)
-    run.child.wait()  # its streams are the hook's too
-    (log / "go").write_text("")
-    runtime.wait_status(bundle.id, "stopped")
-    assert not (log / "runs").exists()
-    runtime("delete", bundle.id).check()
-    assert cgroups.named(bundle.id) == []

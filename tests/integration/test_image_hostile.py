@@ -104,7 +104,7 @@ PULLED_IMAGES = (
     "both-manifest-and-index", "config-as-layer", "config-as-layer-in-disguise", "layers-by-the-ten-thousand", "json-deep-as-manifest", "json-four-mib-of-lists-as-config", "diff-id-lie",
     "config-size-huge", "created-long", "history-of-control-characters",
 )  # fmt: skip
-OTHERWISE_PULLED = {"zstd-window-2-gib": hostile_layers.refused("window of more than 16 MiB")}
+OTHERWISE_PULLED = {"zstd-window-2-gib": hostile_layers.refused("window of more than 32 MiB")}
 
 
 @pytest.mark.parametrize("name", (*PULLED_LAYERS, *PULLED_IMAGES))
