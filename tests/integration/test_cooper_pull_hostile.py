@@ -679,15 +679,15 @@ def test_two_at_once(engine, registry, layout):
 
 
 def peak_kib(child):
-    """The sum of the largest memory of their own that a process and its children have had, until it ends; pages of programs and libraries are the page cache's."""
+    """The sum of the largest memory that a process and its children have had, until it ends."""
     peaks = {}
     while child.poll() is None:
         for pid in [child.pid, *proc.children(child.pid)]:
             with contextlib.suppress(OSError):
                 status = pathlib.Path(f"/proc/{pid}/status").read_text()
-                own = sum(int(kib) for kib in re.findall(r"Rss(?:Anon|Shmem):\s+(\d+)", status))
-                peaks[pid] = max(own, peaks.get(pid, 0))
-        time.sleep(0.01)
+                if found := re.search(r"VmHWM:\s+(\d+)", status):
+                    peaks[pid] = int(found.group(1))
+        time.sleep(0.05)
     return sum(peaks.values())
 
 

@@ -17,7 +17,7 @@ namespace cooper::image {
 
 class Ring {
  public:
-  static constexpr std::size_t kSlots = 12;
+  static constexpr std::size_t kSlots = 8;
   static constexpr std::size_t kSlotBytes = std::size_t{512} << 10;
   static constexpr std::size_t kConsumers = 2;
 
