@@ -109,6 +109,19 @@ class FdSink final : public ByteSink {
   BorrowedFd fd_;
 };
 
+// Memory, which grows (small documents, tests).
+class MemorySink final : public ByteSink {
+ public:
+  Status write(std::string_view bytes) override {
+    text_ += bytes;
+    return {};
+  }
+  const std::string& text() const { return text_; }
+
+ private:
+  std::string text_;
+};
+
 // A view of memory, in one block (small documents, tests, fuzzing).
 class MemorySource final : public ByteSource {
  public:

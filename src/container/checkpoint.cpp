@@ -16,6 +16,7 @@
 #include "container/internal.h"
 #include "container/state.h"
 #include "io/file.h"
+#include "io/mountinfo.h"
 #include "io/root_dir.h"
 #include "log/log.h"
 #include "sys/file.h"
@@ -49,7 +50,7 @@ class Outside {
     ASSIGN_OR_RETURN(auto root, io::RootDir::open(proc_path(pid, "root/.")));
     Outside out(pid, std::move(root));
     ASSIGN_OR_RETURN(const std::string table, io::read_file(proc_path(pid, "mountinfo")));
-    out.lines_ = parse_mount_lines(table);
+    out.lines_ = io::parse_mount_lines(table);
     return out;
   }
 
@@ -74,7 +75,7 @@ class Outside {
 
   pid_t pid_;
   io::RootDir root_;
-  std::vector<MountLine> lines_;
+  std::vector<io::MountLine> lines_;
 };
 
 Result<std::string> Outside::point_of(const std::string& path) const {
@@ -83,7 +84,7 @@ Result<std::string> Outside::point_of(const std::string& path) const {
     return std::string();
   if (!file.ok()) return std::move(file).error();
   ASSIGN_OR_RETURN(const Place place, place_of(*file));
-  const auto line = std::ranges::find(lines_, place.mount, &MountLine::id);
+  const auto line = std::ranges::find(lines_, place.mount, &io::MountLine::id);
   return place.root && line != lines_.end() ? line->point : std::string();
 }
 
@@ -97,7 +98,7 @@ Status Outside::add_mounts(const std::vector<HostMount>& wanted) {
     if (mount.tree) trees.emplace_back(point, &mount);
   }
   for (const auto& [point, mount] : trees) {
-    for (const MountLine& line : lines_) {
+    for (const io::MountLine& line : lines_) {
       if (!line.point.starts_with(point + "/") || is_named(line.point)) continue;
       // The deepest tree it is in.
       const bool deeper = std::ranges::any_of(trees, [&, &here = point](const auto& other) {
@@ -147,7 +148,7 @@ Status Outside::add_streams(bool terminals) {
     auto file = sys::openat(sys::kCwd, proc_path(pid_, "fd/" + number), O_PATH);
     if (!file.ok()) continue;
     ASSIGN_OR_RETURN(const Place place, place_of(*file));
-    if (std::ranges::find(lines_, place.mount, &MountLine::id) != lines_.end()) continue;
+    if (std::ranges::find(lines_, place.mount, &io::MountLine::id) != lines_.end()) continue;
     ASSIGN_OR_RETURN(const struct stat info, sys::fstat(*file));
     const bool terminal = is_terminal(info);
     if (terminal && !terminals)

@@ -52,22 +52,18 @@ Result<bool> init_alive(const StateRecord& record) {
   return boot == record.boot_id;
 }
 
-// The init has not got to its program.
-Result<bool> runs_the_runtime(const StateRecord& record) {
-  auto exe = sys::fstatat(sys::kCwd, "/proc/" + std::to_string(record.pid) + "/exe", 0);
-  // EACCES: an init that waits may not be looked at by a user without privileges.
-  if (!exe.ok() && !is_missing(exe.error()) && exe.error().errno_value() != EACCES) return std::move(exe).error();
-  if (!exe.ok()) return true;
-  return record.exe_ino == 0 || (exe->st_ino == record.exe_ino && exe->st_dev == record.exe_dev);
-}
-
 // Between the exec and the removal of its socket the socket is still there: a process that runs something else than the
 // runtime's executable has started.
 Result<bool> init_waits(const StateRecord& record, const StatePaths& paths) {
   auto socket = sys::fstatat(sys::kCwd, paths.start_socket());
   if (!socket.ok() && !is_missing(socket.error())) return std::move(socket).error();
   if (!socket.ok()) return false;
-  return runs_the_runtime(record);
+  const std::string link = "/proc/" + std::to_string(record.pid) + "/exe";
+  auto exe = sys::fstatat(sys::kCwd, link, 0);
+  // EACCES: an init that waits may not be looked at by a user without privileges.
+  if (!exe.ok() && !is_missing(exe.error()) && exe.error().errno_value() != EACCES) return std::move(exe).error();
+  if (!exe.ok()) return true;
+  return record.exe_ino == 0 || (exe->st_ino == record.exe_ino && exe->st_dev == record.exe_dev);
 }
 
 Result<cgroup::Group> open_group(const StateRecord& record) {

@@ -8,7 +8,6 @@
 #include "base/strings.h"
 #include "codec/json.h"
 #include "container/validate_rules.h"
-#include "io/mountinfo.h"
 #include "sys/file.h"
 
 namespace cooper::container {
@@ -99,18 +98,6 @@ std::vector<HostMount> cgroup_binds(const oci::Config& config, const Plan& plan,
       const std::string name = hierarchy.mount_point.substr(hierarchy.mount_point.rfind('/') + 1);
       out.push_back({destination + "/" + name, source, false});
     }
-  }
-  return out;
-}
-
-std::vector<MountLine> parse_mount_lines(std::string_view mountinfo) {
-  std::vector<MountLine> out;
-  for (const std::string_view line : split(mountinfo, '\n')) {
-    const auto words = split(line, ' ');
-    if (words.size() < 5) continue;
-    const auto id = parse_number<std::uint64_t>(words[0]);
-    const auto parent = parse_number<std::uint64_t>(words[1]);
-    if (id && parent) out.push_back({*id, io::unescape_mount(words[4]), *parent});
   }
   return out;
 }

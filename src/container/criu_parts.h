@@ -36,14 +36,6 @@ std::vector<HostMount> cgroup_binds(const oci::Config& config, const Plan& plan,
 // Files of the container that hide behind the host's null device have this name in the images.
 inline constexpr std::string_view kMaskedName = "/dev/null";
 
-// One line of /proc/PID/mountinfo.
-struct MountLine {
-  std::uint64_t id = 0;
-  std::string point;
-  std::uint64_t parent = 0;  // id of the mount it is on
-};
-std::vector<MountLine> parse_mount_lines(std::string_view mountinfo);
-
 // In the directory of the images, beside CRIU's files.
 // descriptors.json, as runc writes it: what 0, 1 and 2 of the init were ("pipe:[123]", "/dev/null").
 inline constexpr std::string_view kDescriptorsFile = "descriptors.json";

@@ -112,15 +112,6 @@ TEST(CriuParts, RefusesWhatARestoreWouldLose) {
   EXPECT_THAT(refusal(config), HasSubstr("cgroup namespace"));
 }
 
-TEST(CriuParts, ReadsMountTables) {
-  const auto lines = parse_mount_lines(
-      "22 1 0:1 / / rw - ext4 x rw\n\nbad\n30 22 0:2 /a /proc/kcore ro - devtmpfs y rw\n31 22 0:2 / /a\\040b rw\n");
-  ASSERT_EQ(lines.size(), 3U);
-  EXPECT_EQ(lines[1].id, 30U);
-  EXPECT_EQ(lines[1].point, "/proc/kcore");
-  EXPECT_EQ(lines[2].point, "/a b");
-}
-
 TEST(CriuParts, NotesAreReadAsTheyWereWritten) {
   CheckpointNotes notes;
   notes.streams = {{1, "file[1a:2b]"}, {2, "file[1a:2c]"}};

@@ -51,7 +51,7 @@ void read_images(const std::string& text) {
   (void)container::parse_descriptors(text, "descriptors.json").ok();
   (void)container::advice_for(text);
   (void)criu::last_errors(text);
-  (void)container::parse_mount_lines(text);
+  (void)cooper::io::parse_mount_lines(text);
 }
 
 void hear(std::string_view bytes) {

@@ -11,9 +11,9 @@
 #include <cstring>
 
 #include "base/strings.h"
-#include "container/criu_parts.h"
 #include "container/validate_rules.h"
 #include "io/file.h"
+#include "io/mountinfo.h"
 #include "log/log.h"
 #include "sys/file.h"
 #include "sys/process.h"
@@ -43,9 +43,9 @@ int unmount(const std::string& path) {
 }
 
 // Lies on the mount, or on one that does, at the place of the mount itself.
-bool covers(const std::vector<MountLine>& lines, std::uint64_t id, const MountLine& mount) {
+bool covers(const std::vector<io::MountLine>& lines, std::uint64_t id, const io::MountLine& mount) {
   for (std::size_t steps = 0; steps <= lines.size(); ++steps) {
-    const auto line = std::find_if(lines.begin(), lines.end(), [&](const MountLine& l) { return l.id == id; });
+    const auto line = std::find_if(lines.begin(), lines.end(), [&](const io::MountLine& l) { return l.id == id; });
     if (line == lines.end() || line->point != mount.point) return false;
     if (line->id == mount.id) return true;
     id = line->parent;
@@ -59,8 +59,9 @@ int undo_noted(const SharedMounts& mounts, BorrowedFd self) {
   for (int round = 0; round < kMaxCovers; ++round) {
     const auto table = io::read_file(self, "mountinfo");
     if (!table.ok()) return table.error().errno_value();
-    const std::vector<MountLine> lines = parse_mount_lines(*table);
-    const auto line = std::find_if(lines.begin(), lines.end(), [&](const MountLine& l) { return l.id == mounts.id; });
+    const std::vector<io::MountLine> lines = io::parse_mount_lines(*table);
+    const auto line =
+        std::find_if(lines.begin(), lines.end(), [&](const io::MountLine& l) { return l.id == mounts.id; });
     if (line == lines.end()) return 0;
     Place now;
     if (const int failed = look(line->point, now); failed != 0) return failed == ENOENT ? EBUSY : failed;

@@ -26,15 +26,6 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
-class TextSink final : public codec::ByteSink {
- public:
-  Status write(std::string_view bytes) override {
-    text += bytes;
-    return {};
-  }
-  std::string text;
-};
-
 OpenTar memory(const std::string& bytes) {
   return [&bytes]() -> Result<std::unique_ptr<codec::BlockSource>> {
     return std::unique_ptr<codec::BlockSource>(std::make_unique<codec::MemoryBlocks>(bytes));
@@ -83,9 +74,9 @@ TEST(Aci, FilesBecomeALayer) {
                        .hard_link("rootfs/b", "rootfs/etc/a")
                        .symlink("rootfs/c", "/etc/a")
                        .finish();
-  TextSink sink;
+  codec::MemorySink sink;
   ASSERT_TRUE(write_layer(memory(tar), TarKind::kAci, PathFilter(), sink).ok());
-  EXPECT_THAT(members(sink.text), ElementsAre("./", "etc/", "etc/a", "b -> etc/a", "c -> /etc/a"));
+  EXPECT_THAT(members(sink.text()), ElementsAre("./", "etc/", "etc/a", "b -> etc/a", "c -> /etc/a"));
 }
 
 TEST(Aci, AWhitelistLeavesTheRestOut) {
@@ -99,10 +90,10 @@ TEST(Aci, AWhitelistLeavesTheRestOut) {
                        .hard_link("usr/second", "usr/lib/gone")
                        .file("usr/lib/kept", "x")
                        .finish();
-  TextSink sink;
+  codec::MemorySink sink;
   const PathFilter filter({"/usr/first", "/usr/second", "/usr/lib/kept", "/opt/"});
   ASSERT_TRUE(write_layer(memory(tar), TarKind::kLayer, filter, sink).ok());
-  EXPECT_THAT(members(sink.text),
+  EXPECT_THAT(members(sink.text()),
               ElementsAre("usr/", "usr/lib/", "usr/first", "usr/second -> usr/first", "usr/lib/kept"));
   EXPECT_TRUE(filter.keeps("opt", EntryType::kDirectory));
   EXPECT_FALSE(filter.keeps("opt/x", EntryType::kFile));

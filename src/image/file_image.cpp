@@ -142,7 +142,7 @@ Result<FileImage> open_file_image(const std::string& path) {
         .with_hint("an image that begins with '/' or '.' is a file; those of the store have no such names");
   }
   FileImage out;
-  auto name = sys::readlinkat(sys::kCwd, "/proc/self/fd/" + std::to_string(file->get()));
+  auto name = sys::path_of(*file);
   if (!name.ok()) return context(std::move(name).error());
   out.filesystem.file = std::move(*name);
   Status looked = look_at(*file, out);

@@ -27,18 +27,6 @@ using codec::json::Value;
 constexpr const char* kIndex = "index.json";
 constexpr auto kLockPause = std::chrono::milliseconds(20);
 
-class TextSink final : public codec::ByteSink {
- public:
-  explicit TextSink(std::string& text) : text_(text) {}
-  Status write(std::string_view bytes) override {
-    text_ += bytes;
-    return {};
-  }
-
- private:
-  std::string& text_;
-};
-
 std::string_view text_at(const Value& value, std::string_view name) {
   const auto found = value.type() == Type::kObject ? value.find(name) : std::nullopt;
   return found ? found->as_string() : std::string_view();
@@ -187,8 +175,7 @@ Result<bool> LayoutUpdate::has_blob(BorrowedFd folder, const std::string& path, 
 Status LayoutUpdate::add_file(const std::string& path, std::uint64_t size_bytes, codec::ByteSource& source) {
   if (path == kLayoutFile) return {};
   if (path == kIndex) {
-    TextSink sink(index_);
-    return codec::copy_exactly(source, size_bytes, sink, kIndex);
+    return codec::copy_exactly(source, size_bytes, index_, kIndex);
   }
   ASSIGN_OR_RETURN(UniqueFd at, folder(path));
   ASSIGN_OR_RETURN(const bool there, has_blob(at, path, size_bytes));
@@ -207,7 +194,7 @@ Status LayoutUpdate::add_file(const std::string& path, std::uint64_t size_bytes,
 
 Status LayoutUpdate::publish() {
   ASSIGN_OR_RETURN(std::string there, read_document(layout_, kIndex));
-  ASSIGN_OR_RETURN(const std::string merged, merge_index(std::move(there), index_));
+  ASSIGN_OR_RETURN(const std::string merged, merge_index(std::move(there), index_.text()));
   ASSIGN_OR_RETURN(UniqueFd at, folder(kIndex));
   ASSIGN_OR_RETURN(io::NewFile file, io::NewFile::create_in(std::move(at), kIndex));
   codec::FdSink sink(file.fd());

@@ -44,18 +44,6 @@ std::string gzip(const std::string& plain) {
          plain + little_endian(~crc, 4) + little_endian(size, 4);
 }
 
-class StringSink final : public codec::ByteSink {
- public:
-  Status write(std::string_view bytes) override {
-    text_ += bytes;
-    return {};
-  }
-  const std::string& text() const { return text_; }
-
- private:
-  std::string text_;
-};
-
 class SaveTest : public ::testing::Test {
  protected:
   SaveTest() : layout_(scratch_ / "layout"), store_(std::move(*Store::open(scratch_ / "store"))) {}
@@ -124,7 +112,7 @@ TEST_F(SaveTest, SharedBlobsAreWrittenOnce) {
   ASSERT_TRUE(save({"q.io/one:1", "q.io/two:2"}, Transport::kOciDirectory, "dir").ok());
   // Two manifests, two configurations, two layers.
   EXPECT_EQ(names_in("dir/blobs/sha256").size(), 6U);
-  StringSink sink;
+  codec::MemorySink sink;
   ASSERT_TRUE(store_.save({.references = {"q.io/one:1", "q.io/two:2"}, .stream = &sink}).ok());
   const std::string file(store_.config(*store_.find("q.io/one:1"))->diff_ids.at(0).hex());
   std::size_t headers = 0;
@@ -136,8 +124,8 @@ TEST_F(SaveTest, SharedBlobsAreWrittenOnce) {
 
 TEST_F(SaveTest, EqualImagesGiveEqualBytes) {
   load_two();
-  StringSink first;
-  StringSink second;
+  codec::MemorySink first;
+  codec::MemorySink second;
   ASSERT_TRUE(store_.save({.references = {"q.io/two:2"}, .stream = &first}).ok());
   // Without the sizes of its record, too: layers are measured first.
   Image image = *store_.find("q.io/two:2");

@@ -1,5 +1,7 @@
 #include "io/mountinfo.h"
 
+#include "base/strings.h"
+
 namespace cooper::io {
 namespace {
 
@@ -26,6 +28,18 @@ std::string unescape_mount(std::string_view text) {
       out += static_cast<char>(byte);
       i += 3;
     }
+  }
+  return out;
+}
+
+std::vector<MountLine> parse_mount_lines(std::string_view mountinfo) {
+  std::vector<MountLine> out;
+  for (const std::string_view line : split(mountinfo, '\n')) {
+    const auto words = split(line, ' ');
+    if (words.size() < 5) continue;
+    const auto id = parse_number<std::uint64_t>(words[0]);
+    const auto parent = parse_number<std::uint64_t>(words[1]);
+    if (id && parent) out.push_back({*id, unescape_mount(words[4]), *parent});
   }
   return out;
 }

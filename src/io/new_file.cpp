@@ -28,7 +28,7 @@ Result<Place> place_of(std::string path) {
   auto there = sys::openat(sys::kCwd, path, O_PATH);
   if (there.ok()) {
     ASSIGN_OR_RETURN(place.there, sys::fstat(*there));
-    ASSIGN_OR_RETURN(path, sys::readlinkat(sys::kCwd, "/proc/self/fd/" + std::to_string(there->get())));
+    ASSIGN_OR_RETURN(path, sys::path_of(*there));
   } else if (there.error().errno_value() != ENOENT) {
     return std::move(there).error();
   } else if (const auto link = sys::readlinkat(sys::kCwd, path); link.ok()) {

@@ -97,6 +97,10 @@ Result<std::string> readlinkat(BorrowedFd dir, const std::string& path) {
   return std::string(buffer.data(), static_cast<std::size_t>(n));
 }
 
+Result<std::string> path_of(BorrowedFd fd) {
+  return readlinkat(kCwd, "/proc/self/fd/" + std::to_string(fd.get()));
+}
+
 Status fchown(BorrowedFd fd, uid_t uid, gid_t gid) {
   if (::fchownat(fd.get(), "", uid, gid, AT_EMPTY_PATH) != 0) return Error::from_errno(errno, "change owner");
   return {};

@@ -35,6 +35,9 @@ Status renameat(BorrowedFd from_dir, const std::string& from, BorrowedFd to_dir,
 Status renameat2(BorrowedFd from_dir, const std::string& from, BorrowedFd to_dir, const std::string& to,
                  unsigned flags);
 Result<std::string> readlinkat(BorrowedFd dir, const std::string& path);
+// What /proc/self/fd says it is: of a file or directory its path now, followed by " (deleted)" when it has none any
+// more.
+Result<std::string> path_of(BorrowedFd fd);
 Status fchown(BorrowedFd fd, uid_t uid, gid_t gid);
 Status fchownat(BorrowedFd dir, const std::string& path, uid_t uid, gid_t gid, int flags = AT_SYMLINK_NOFOLLOW);
 Status fchmod(BorrowedFd fd, mode_t mode);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <map>
 
+#include "base/chars.h"
 #include "base/strings.h"
 #include "cli/cooper/output.h"
 
@@ -220,8 +221,7 @@ std::string FormatTemplate::header() const {
         std::ranges::find_if(fields_, [&](const TemplateField& one) { return to_lower(one.name) == to_lower(name); });
     if (piece.path.size() + (piece.key ? 1 : 0) == 1 && field != fields_.end() && !field->header.empty())
       name = field->header;
-    std::ranges::transform(name, name.begin(),
-                           [](char c) { return c >= 'a' && c <= 'z' ? static_cast<char>(c - 32) : c; });
+    std::ranges::transform(name, name.begin(), [](char c) { return to_upper(c); });
     out += name;
   }
   return out;
@@ -239,9 +239,7 @@ std::string FormatTemplate::text(const std::vector<codec::json::Document>& recor
   };
   Table table(cells(header()));
   for (const auto& record : records) table.add(cells(line(record.root())));
-  std::string all = table.text();
-  if (!heading) all.erase(0, all.find('\n') + 1);
-  return all;
+  return table.text(heading);
 }
 
 }  // namespace cooper::cli

@@ -90,8 +90,15 @@ std::string short_id(const Digest& digest) {
   return std::string(digest.hex().substr(0, 12));
 }
 
+struct ListWords {
+  std::string sort, order;
+  std::optional<FormatTemplate> format = {};
+  bool full = false;
+  bool heading = true;
+};
+
 std::string print_table(const std::vector<Image>& images, const std::map<Digest, SizeShare>* shares, const Args& args,
-                        bool full) {
+                        const ListWords& words) {
   const bool digests = args.enabled("digests");
   std::vector<std::string> header = {"REPOSITORY", "TAG", "IMAGE ID", "CREATED", "SIZE"};
   if (digests) header.insert(header.begin() + 2, "DIGEST");
@@ -102,7 +109,7 @@ std::string print_table(const std::vector<Image>& images, const std::map<Digest,
   for (const Image& image : images) {
     const auto created = parse_rfc3339_ns(image.created);
     const std::string age = created && *created > 0 ? print_age((now_ns - *created) / 1'000'000) + " ago" : "-";
-    const std::string id = full ? image.id.str() : short_id(image.id);
+    const std::string id = words.full ? image.id.str() : short_id(image.id);
     const std::string size = format_bytes(image.size_bytes);
     const std::vector<std::string> others = image.names.empty() ? in_place_of_names(image) : std::vector<std::string>();
     for (const std::string& name : image.names.empty() ? others : image.names) {
@@ -121,7 +128,7 @@ std::string print_table(const std::vector<Image>& images, const std::map<Digest,
       table.add(row);
     }
   }
-  return table.text();
+  return table.text(words.heading);
 }
 
 Status print_ids(const std::vector<Image>& images) {
@@ -329,13 +336,6 @@ std::map<std::string, std::string> labels_of(const image::Store& store, const Im
   return std::move(config->labels);
 }
 
-struct ListWords {
-  std::string sort, order;
-  std::optional<FormatTemplate> format = {};
-  bool full = false;
-  bool heading = true;
-};
-
 // What is wrong with the words is said before anything is opened.
 Result<ListWords> list_words(const Args& args) {
   ListWords out{.sort = args.last("sort").value_or("loaded"), .order = args.last("order").value_or("")};
@@ -370,9 +370,7 @@ Status print_list(const Context& context, const Args& args, const ListWords& wor
     return print(text);
   }
   if (context.json()) return print_records(images, shares);
-  std::string text = print_table(images, shares, args, words.full);
-  if (!words.heading) text.erase(0, text.find('\n') + 1);
-  return print(text);
+  return print(print_table(images, shares, args, words));
 }
 
 }  // namespace

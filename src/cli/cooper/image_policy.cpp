@@ -55,7 +55,7 @@ std::string real_path(const std::string& path) {
 
 // Where an open file lies; a pipe without a name has no path.
 Result<std::string> path_of(BorrowedFd file) {
-  ASSIGN_OR_RETURN(std::string path, sys::readlinkat(sys::kCwd, "/proc/self/fd/" + std::to_string(file.get())));
+  ASSIGN_OR_RETURN(std::string path, sys::path_of(file));
   if (!path.starts_with('/')) path.clear();
   return path;
 }

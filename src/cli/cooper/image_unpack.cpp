@@ -25,14 +25,11 @@
 namespace cooper::cli {
 namespace {
 
-constexpr std::array<Flag, 2> kUnpackFlags = {{
-    {"rootfs-only", 0, "", "as without it: the files alone"},
-    {"overwrite", 0, "", "a directory that was unpacked before is replaced with all in it"},
-}};
-constexpr std::array<Flag, 2> kRenderFlags = {{
-    {"rootfs-only", 0, "", "the files alone, in DIRECTORY itself"},
-    {"overwrite", 0, "", "a directory that was unpacked before is replaced with all in it"},
-}};
+constexpr Flag kOverwriteFlag = {"overwrite", 0, "", "a directory that was unpacked before is replaced with all in it"};
+constexpr std::array<Flag, 2> kUnpackFlags = {
+    {{"rootfs-only", 0, "", "as without it: the files alone"}, kOverwriteFlag}};
+constexpr std::array<Flag, 2> kRenderFlags = {
+    {{"rootfs-only", 0, "", "the files alone, in DIRECTORY itself"}, kOverwriteFlag}};
 constexpr std::array<Flag, 2> kExportFlags = {{
     {"overwrite", 0, "", "a file that is there is replaced"},
     {"quiet", 'q', "", "no progress, no names"},
@@ -67,13 +64,9 @@ bool is_below(const std::string& path, const std::string& directory) {
 // A directory with a mount in it can be neither renamed nor removed.
 Status check_no_mount(const std::string& directory) {
   ASSIGN_OR_RETURN(const std::string table, io::read_file("/proc/self/mountinfo"));
-  constexpr std::size_t kMountPoint = 4;
-  for (const std::string_view line : split(table, '\n')) {
-    const auto fields = split(line, ' ');
-    if (fields.size() <= kMountPoint) continue;
-    const std::string point = io::unescape_mount(fields[kMountPoint]);
-    if (point == directory || is_below(point, directory))
-      return Error(Errc::kBusy, "--overwrite: something is mounted at " + quoted(point), EBUSY)
+  for (const io::MountLine& line : io::parse_mount_lines(table)) {
+    if (line.point == directory || is_below(line.point, directory))
+      return Error(Errc::kBusy, "--overwrite: something is mounted at " + quoted(line.point), EBUSY)
           .with_hint("unmount it, or name another directory");
   }
   return {};
@@ -82,7 +75,7 @@ Status check_no_mount(const std::string& directory) {
 // The name that it has now, whatever is in between ("." and the like).
 Result<std::string> real_path(const std::string& directory, int flags) {
   ASSIGN_OR_RETURN(const UniqueFd fd, sys::openat(sys::kCwd, directory, O_PATH | O_DIRECTORY | flags));
-  return sys::readlinkat(sys::kCwd, "/proc/self/fd/" + std::to_string(fd.get()));
+  return sys::path_of(fd);
 }
 
 // What nobody means to lose: the images themselves, and all around the place where the caller is.
@@ -152,7 +145,7 @@ struct Work {
 };
 
 // `before_end`: a signal ends the process while bytes are fetched again.
-Status unpack_files(const Work& work, const std::string& directory, const std::function<void()>& before_end) {
+Status unpack_files(const Work& work, const std::string& directory, const std::function<void()>& before_end = {}) {
   WantedImage again;
   again.access = work.access;
   again.before_end = before_end;
@@ -163,10 +156,6 @@ Status unpack_files(const Work& work, const std::string& directory, const std::f
   RETURN_IF_ERROR(pod::mend_image(work.store, work.image, image_fetcher(work.context, std::move(again)),
                                   std::move(extracted).error()));
   return work.store.extract(work.image, directory, work.cancel);
-}
-
-Status unpack(const Work& work, const std::string& directory) {
-  return unpack_files(work, directory, {});
 }
 
 // rkt's layout of an unpacked ACI.
@@ -205,7 +194,7 @@ Result<int> unpack_into(const Context& context, const Args& args, bool rootfs_on
   // Until the end: neither a half tree nor a half of the old one is left.
   ASSIGN_OR_RETURN(StopSignals signals, StopSignals::open());
   const Work work{context, store, image, access, signals.fd()};
-  Status unpacked = rootfs_only ? unpack(work, place.path()) : unpack_with_manifest(work, place.path());
+  Status unpacked = rootfs_only ? unpack_files(work, place.path()) : unpack_with_manifest(work, place.path());
   if (!unpacked.ok() && unpacked.error().code() == Errc::kCancelled) die_by_signal(signals.taken());
   if (!unpacked.ok())
     return place.path() == directory ? std::move(unpacked).error()

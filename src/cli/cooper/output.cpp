@@ -51,7 +51,7 @@ void Table::add(const std::vector<std::string>& row) {
   }
 }
 
-std::string Table::text() const {
+std::string Table::text(bool heading) const {
   std::string out;
   // Few texts have more bytes than characters.
   std::size_t line = 1;
@@ -70,6 +70,7 @@ std::string Table::text() const {
     out += '\n';
     column = 0;
   }
+  if (!heading) out.erase(0, out.find('\n') + 1);
   return out;
 }
 

@@ -24,7 +24,8 @@ class Table {
   explicit Table(const std::vector<std::string>& header);
   void add(const std::vector<std::string>& row);
   bool empty() const { return cells_.size() == widths_.size(); }
-  std::string text() const;
+  // With the header, if `heading`.
+  std::string text(bool heading = true) const;
 
  private:
   // Thousands of rows are one text, not a piece of memory for each cell.

@@ -92,9 +92,7 @@ Result<int> ps(const Context& context, const Args& args) {
                full ? command : shorten(command, 30), print_age(now_ms - row.pod->created_unix_ms) + " ago",
                status_text(row, now_ms), row.name()});
   }
-  std::string text = table.text();
-  if (!heading) text.erase(0, text.find('\n') + 1);
-  RETURN_IF_ERROR(print(text));
+  RETURN_IF_ERROR(print(table.text(heading)));
   return 0;
 }
 

@@ -265,9 +265,7 @@ Result<int> ls(const Context& context, const Args& args) {
       first = false;
     }
   }
-  std::string text = table.text();
-  if (args.enabled("no-legend")) text.erase(0, text.find('\n') + 1);
-  RETURN_IF_ERROR(print(text));
+  RETURN_IF_ERROR(print(table.text(!args.enabled("no-legend"))));
   return 0;
 }
 

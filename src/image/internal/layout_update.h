@@ -50,7 +50,7 @@ class LayoutUpdate final : public Package {
 
   BorrowedFd layout_;
   GoOn go_on_;
-  std::string index_;
+  codec::MemorySink index_;
   std::uint64_t written_ = 0;
   std::vector<Added> added_;
 };
