@@ -15,6 +15,7 @@
 #include "container/record_file.h"
 #include "container/state.h"
 #include "container/sync.h"
+#include "io/mountinfo.h"
 #include "sys/socket.h"
 
 namespace {
