@@ -31,7 +31,7 @@
 #include <linux/wait.h>
 #include <stddef.h>
 
-#include "bin/system_call.h"
+#include "sys/system_call.h"
 
 enum {
   kExitFailure = 125,

@@ -23,6 +23,8 @@
 #include "sys/file.h"
 #include "sys/mount.h"
 
+int cooper_executable_clone = -1;
+
 namespace cooper::container {
 namespace {
 
@@ -130,13 +132,18 @@ std::optional<int> take_marker() {
   return found;
 }
 
+// Nothing of the program is to be mapped from the clone any more.
+Status run_from(int clone) {
+  kept_clone = clone;
+  return sys::mount_setattr(BorrowedFd(clone), "", AT_EMPTY_PATH, MOUNT_ATTR_NOEXEC, 0);
+}
+
 Status finish_second_run(int kept) {
   // execveat names the process after the descriptor.
   (void)::prctl(PR_SET_NAME, ::program_invocation_short_name, 0, 0, 0);
   if (kept != kNothingKept && on_readonly_mount()) {
     (void)::fcntl(kept, F_SETFD, FD_CLOEXEC);
-    kept_clone = kept;
-    return sys::mount_setattr(BorrowedFd(kept), "", AT_EMPTY_PATH, MOUNT_ATTR_NOEXEC, 0);
+    return run_from(kept);
   }
   if (is_sealed_copy()) return {};
   return Error(Errc::kUnsupported, "the runtime's executable cannot be protected from containers on this system");
@@ -150,6 +157,7 @@ bool has_sys_ptrace(const std::vector<std::string>& capabilities) {
 
 Status seal_executable(char** argv) {
   program_arguments = argv;
+  if (cooper_executable_clone >= 0) return run_from(cooper_executable_clone);
   if (const auto kept = take_marker()) return finish_second_run(*kept);
   Error failed = run_from_clone(argv);
   if (may_fall_back(failed.errno_value())) {

@@ -105,6 +105,26 @@ class TestProgramFile:
         runtime.run(bundle.args(program), timeout=20)
         assert digest(own_copy) == before
 
+    @pytest.mark.needs("strace")
+    @pytest.mark.parametrize("fault, executions, copied", [
+        (None, 1, False),
+        ("prctl:error=EPERM:when=1", 2, False),
+        ("mmap:error=ENOMEM:when=2", 2, False),
+        ("mmap:error=ENOMEM:when=4", 2, False),
+        ("open_tree:error=EPERM", 2, True)])
+    def test_the_init_runs_from_what_cannot_be_written(self, runtime, bundle, workdir, fault, executions, copied):
+        """Whether the kernel takes another executable for the running program, or it has to be executed again from there, or from a copy."""
+        bundle.args("true").save()
+        log = workdir / "trace"
+        tracer = ["strace", "-o", log, "-e", "trace=execve,execveat,open_tree,mmap,prctl", *(["-e", f"inject={fault}"] if fault else [])]
+        proc.run(*tracer, *runtime.argv("create", "--bundle", bundle.path, bundle.id), env=runtime.environ, stdio="null").check()
+        assert log.read_text().count("exec") == executions
+        executable = f"/proc/{runtime.state(bundle.id)['pid']}/exe"
+        assert "memfd" in os.readlink(executable) if copied else os.statvfs(executable).f_flag & os.ST_RDONLY
+        with pytest.raises(OSError):
+            os.close(os.open(executable, os.O_WRONLY))
+        runtime("delete", "--force", bundle.id).check()
+
     def test_shared_pid_namespace(self, runtime, make_bundle, own_copy, workdir):
         """An attacker in a shared PID namespace watches the start of a second container."""
         before = digest(own_copy)

@@ -1,5 +1,6 @@
-/* System calls of code that has no C library: not there at all (cooper_init.c), or not set up yet (coop_entry.c). The
- * result is the kernel's: a negative errno for a failure. */
+/* System calls of code that has no C library - not there at all (cooper_init.c), or not set up yet (entry.c) - or whose
+ * errno is not its own (network_ahead_lastmile.cpp). The result is the kernel's: a negative errno for a failure. C,
+ * C++. */
 #pragma once
 
 #if defined(__x86_64__)
@@ -10,6 +11,17 @@ static inline long call5(long number, long a, long b, long c, long d, long e) {
   __asm__ volatile("syscall"
                    : "=a"(result)
                    : "a"(number), "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8)
+                   : "rcx", "r11", "memory");
+  return result;
+}
+static inline long call6(long number, long a, long b, long c, long d, long e, long f) {
+  long result;
+  register long r10 __asm__("r10") = d;
+  register long r8 __asm__("r8") = e;
+  register long r9 __asm__("r9") = f;
+  __asm__ volatile("syscall"
+                   : "=a"(result)
+                   : "a"(number), "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8), "r"(r9)
                    : "rcx", "r11", "memory");
   return result;
 }
