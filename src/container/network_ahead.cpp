@@ -1,8 +1,22 @@
 #include "container/network_ahead.h"
 
+#include <sys/syscall.h>
+#include <unistd.h>
+
 #include "sys/process.h"
 
 namespace cooper::container {
+namespace {
+
+// A machine with more processors than a cpu_set_t holds (1,024) does without.
+void find_other_processors(NetworkRequest& out) {
+  if (::sched_getaffinity(0, sizeof out.others, &out.others) != 0) return;
+  if (::syscall(SYS_getcpu, &out.processor, nullptr) != 0 || out.processor >= CPU_SETSIZE) return;
+  CPU_CLR(out.processor, &out.others);
+  out.has_others = CPU_COUNT(&out.others) > 0;
+}
+
+}  // namespace
 
 NetworkAhead::~NetworkAhead() {
   wait();
@@ -12,7 +26,10 @@ NetworkAhead::~NetworkAhead() {
 Status NetworkAhead::begin(bool loopback) {
   request_ = NetworkRequest{};
   request_.loopback = loopback;
+  find_other_processors(request_);
   ASSIGN_OR_RETURN(pid_, sys::clone_sharing(make_network_namespace, &request_, stack_));
+  if (request_.has_others && !__atomic_load_n(&request_.runs, __ATOMIC_RELAXED))
+    (void)::sched_setaffinity(pid_, sizeof request_.others, &request_.others);
   return {};
 }
 
