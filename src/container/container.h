@@ -255,6 +255,7 @@ class Container {
   friend class Removal;
   Result<RunStatus> status_under_lock();
   Status remove_under_lock(const oci::Config* spec, const RecordFile& file);
+  Status still_there(BorrowedFd pidfd, const Result<oci::Config>& spec) const;
   Status take_over_listener(const oci::Config& spec, BorrowedFd socket, BorrowedFd listener) const;
   // What somebody is told whose work came to nothing because the container has ended since he looked.
   Status unless_stopped(Status done) const;

@@ -23,8 +23,7 @@ bool had_oom(const StateRecord& record) {
   if (!layout.ok()) return false;
   const auto group = cgroup::Group::open(*layout, record.cgroup_path);
   if (!group.ok()) return false;
-  const auto stats = cgroup::read_stats(*group);
-  return stats.ok() && stats->oom_kills > 0;
+  return cgroup::oom_kills(*group).value_or(0) > 0;
 }
 
 // The init as a zombie: its parent has not collected it yet. Another user may be shown a 0 that is not true.

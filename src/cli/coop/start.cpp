@@ -13,6 +13,7 @@
 #include "cli/coop/supervise.h"
 #include "cli/coop/waterfall.h"
 #include "container/default_id_maps.h"
+#include "container/out_of_memory.h"
 #include "container/seal_exe.h"
 #include "container/timing.h"
 #include "io/file.h"
@@ -109,6 +110,15 @@ void keep_exit_status(const Call& call, const std::string& id, const Result<sys:
     log::error(std::move(kept).error().with("keep the exit status of container " + quoted(id)));
 }
 
+// 137 alone does not tell a limit from a kill.
+void tell_out_of_memory(const Call& call, const std::string& id) {
+  const auto container = call.factory().load(id);
+  if (!container.ok()) return;
+  const auto group = container->group();
+  if (!group.ok()) return;
+  if (const auto error = container::out_of_memory(*group)) log::warning(log::sentence(*error));
+}
+
 // Of a container whose init this process has collected.
 void remove_container(const std::string& id, const oci::Config& config, container::Removal removal) {
   Status done = std::move(removal).remove(config);
@@ -203,6 +213,7 @@ Result<int> run_in_foreground(const Call& call, oci::Config& config, container::
   }
   auto removal = std::move(created.removal);
   auto status = supervisor.wait_for(std::move(created));
+  if (status.ok() && status->signal == SIGKILL && !supervisor.timed_out()) tell_out_of_memory(call, options.id);
   if (foreground.keep) {
     keep_exit_status(call, options.id, status);
   } else if (removal && status.ok()) {
