@@ -130,11 +130,16 @@ Result<RecordFile> make_record(const StatePaths& paths) {
 
 namespace {
 
+// ENAMETOOLONG: the longest ids leave no room for the names of companions, so that there never was one.
+bool is_not_there(int error) {
+  return error == ENOENT || error == ENAMETOOLONG;
+}
+
 // What may stand beside the record, which goes last.
 Status remove_companions(const StatePaths& paths) {
-  if (::unlink(paths.start_socket().c_str()) != 0 && errno != ENOENT)
+  if (::unlink(paths.start_socket().c_str()) != 0 && !is_not_there(errno))
     return Error::from_errno(errno, "remove " + quoted(paths.start_socket()));
-  if (::rmdir(paths.restored_root().c_str()) != 0 && errno != ENOENT)
+  if (::rmdir(paths.restored_root().c_str()) != 0 && !is_not_there(errno))
     return Error::from_errno(errno, "remove " + quoted(paths.restored_root()));
   return {};
 }
