@@ -289,6 +289,7 @@ class Child {
   Status perform(const Mount& step) {
     MountEnvironment environment;
     environment.root = &*root_;
+    environment.kernel_mounts = &kernel_mounts_;
     environment.cgroup_layout = c_.cgroup_layout;
     environment.cgroup_path = c_.cgroup_path;
     environment.private_cgroup_namespace = private_cgroup_namespace_;
@@ -322,8 +323,14 @@ class Child {
   Status perform(const FinalRootPropagation& step) {
     return sys::mount("", "/", "", static_cast<unsigned long>(step.flags), "");
   }
-  Status perform(const ReadonlyPath& step) { return make_readonly(step.path, *root_); }
-  Status perform(const MaskPath& step) { return masker_.mask(step.path, *root_); }
+  Status perform(const ReadonlyPath& step) {
+    const auto place = kernel_mounts_.find(step.path, *root_);
+    return make_readonly(place.path, *place.root);
+  }
+  Status perform(const MaskPath& step) {
+    const auto place = kernel_mounts_.find(step.path, *root_);
+    return masker_.mask(place.path, *place.root);
+  }
   Status perform(const ReadonlyRoot&) { return set_mount_attributes(root_->fd(), MOUNT_ATTR_RDONLY, 0, false); }
 
   // ---- process attributes ----
@@ -413,6 +420,7 @@ class Child {
   std::set<std::string> announced_;
   std::optional<io::RootDir> root_;
   Masker masker_;
+  KernelMounts kernel_mounts_;
   NodePlaces places_;
   UniqueFd shared_peer_;
   ExecPreparation exec_;
