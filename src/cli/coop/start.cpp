@@ -51,6 +51,7 @@ Result<container::CreateOptions> create_options(const Call& call, const std::str
   out.cgroups_disabled = call.globals.cgroups_disabled;
   out.no_pivot = arguments.flag("no-pivot");
   out.no_new_keyring = arguments.flag("no-new-keyring");
+  out.keep_exit_status = arguments.flag("keep-exit-status");
   if (const int passed = listen_fds(); passed > 0) {
     out.preserve_fds += passed;
     out.extra_env.push_back("LISTEN_FDS=" + std::to_string(passed));
@@ -309,6 +310,10 @@ Result<int> run_run(const Call& call) {
   if (detach && foreground.limit) {
     return Error(Errc::kInvalidArgument, "--time-limit cannot be used with --detach: nobody would watch the time")
         .with_hint("run it in the foreground, or end it with 'coop kill'");
+  }
+  if (!detach && options.keep_exit_status) {
+    return Error(Errc::kInvalidArgument, "--keep-exit-status is for --detach")
+        .with_hint("in the foreground 'run' ends with the exit status, and --keep keeps it with the container");
   }
   ASSIGN_OR_RETURN(foreground.control, ControlFds::open(call.arguments, options.preserve_fds));
   RETURN_IF_ERROR(check_console(bundle.config.process->terminal, detach, !options.console_socket.empty()));
