@@ -92,6 +92,10 @@ Result<UniqueFd> open_trusted_target(const Mount& mount, const io::RootDir& root
                                       mount.fstype + " mount there is refused");
 }
 
+Error exchanged(const std::string& place) {
+  return Error(Errc::kPermission, quoted(place) + " was exchanged by another process during the start");
+}
+
 bool is_trusted(const Mount& mount) {
   return mount.fstype == "proc" || mount.fstype == "sysfs";
 }
@@ -173,6 +177,18 @@ Status KernelMounts::note(std::string_view destination, BorrowedFd top) {
   if (info.f_type != (known == &proc_ ? PROC_SUPER_MAGIC : SYSFS_MAGIC)) return {};
   ASSIGN_OR_RETURN(UniqueFd own, sys::dup_cloexec(top));
   known->emplace(io::RootDir::adopt(std::move(own)));
+  return {};
+}
+
+Status KernelMounts::find_copies(const io::RootDir& root) {
+  for (auto& [known, place] : {std::pair(&proc_, "/proc"), std::pair(&sys_, "/sys")}) {
+    if (!*known) continue;
+    ASSIGN_OR_RETURN(const struct stat old, sys::fstat((*known)->fd()));
+    ASSIGN_OR_RETURN(UniqueFd copy, root.open_at(place, O_PATH | O_DIRECTORY));
+    ASSIGN_OR_RETURN(const struct stat now, sys::fstat(copy));
+    if (now.st_dev != old.st_dev || now.st_ino != old.st_ino) return exchanged(place);
+    known->emplace(io::RootDir::adopt(std::move(copy)));
+  }
   return {};
 }
 
@@ -263,7 +279,7 @@ Result<UniqueFd> open_mounted(const Mount& mount, const io::RootDir& root) {
   if (!is_trusted(mount)) return top;
   ASSIGN_OR_RETURN(const struct statfs info, sys::fstatfs(top));
   if (info.f_type == (mount.fstype == "proc" ? PROC_SUPER_MAGIC : SYSFS_MAGIC)) return top;
-  return Error(Errc::kPermission, quoted(mount.destination) + " was exchanged by another process during the start");
+  return exchanged(mount.destination);
 }
 
 // The host's, with all that is mounted in it.

@@ -41,6 +41,8 @@ class KernelMounts {
   // The newest mount on `destination`, whatever it is: only a proc or sysfs in its own place is kept.
   Status note(std::string_view destination, BorrowedFd top);
   void forget(std::string_view destination);
+  // When copies have taken the places of all mounts.
+  Status find_copies(const io::RootDir& root);
   struct Place {
     const io::RootDir* root = nullptr;
     std::string path;
@@ -93,7 +95,8 @@ Status create_symlink(const CreateSymlink& link, const io::RootDir& root, NodePl
 // The pty of the container: master returned, slave bound on /dev/console and made the controlling terminal on 0, 1, 2.
 Result<UniqueFd> setup_console(const SetupConsole& console, const io::RootDir& root, bool bind_console);
 // Leaves root as "/" with nothing of the old tree reachable.
-Status pivot_root(const PivotRoot& step, const io::RootDir& root, BorrowedFd shared_peer);
+// True: copies of the mounts have taken their places.
+Result<bool> pivot_root(const PivotRoot& step, const io::RootDir& root, BorrowedFd shared_peer);
 // Changes MOUNT_ATTR_* of an attached or detached mount; falls back to a remount on kernels before 5.12.
 Status set_mount_attributes(BorrowedFd mount, std::uint64_t set, std::uint64_t clear, bool recursive);
 

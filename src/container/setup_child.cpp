@@ -317,8 +317,9 @@ class Child {
     return run_hooks(step.kind, step.hooks, oci::print_state(state), process != nullptr ? &process->env : nullptr);
   }
   Status perform(const PivotRoot& step) {
-    RETURN_IF_ERROR(pivot_root(step, *root_, shared_peer_));
-    return open_root();
+    ASSIGN_OR_RETURN(const bool copies, pivot_root(step, *root_, shared_peer_));
+    RETURN_IF_ERROR(open_root());
+    return copies ? kernel_mounts_.find_copies(*root_) : Status();
   }
   Status perform(const FinalRootPropagation& step) {
     return sys::mount("", "/", "", static_cast<unsigned long>(step.flags), "");
