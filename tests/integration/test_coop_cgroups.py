@@ -188,7 +188,7 @@ def test_memory_limit_is_enforced(runtime, bundle):
 @pytest.mark.differs(runc="fails to set the limit", crun="other words")
 def test_memory_limit_without_room_for_a_start(runtime, bundle, workdir, how):
     """A limit too small for anything: the start fails, and says which limit killed it; nothing is left but what was created."""
-    bundle.resources["memory"] = {"limit": 4096}
+    bundle.resources["memory"] = {"limit": 4096} | ({"swap": 4096} if how == "run" and swap_is_counted() else {})
     if how == "run":
         result = runtime.run(bundle)
     elif how == "create":
@@ -226,14 +226,6 @@ def test_refused_values(runtime, bundle, resources):
     """A value that the kernel refuses is an error, and the cgroup is removed again."""
     bundle.resources.update(resources)
     runtime.run(bundle).fails(rc=1)
-    assert cgroups.named(bundle.id) == []
-
-
-def test_tiny_memory_limit(runtime, bundle):
-    """A memory limit too small to live in ends in a clear error, not in a hang."""
-    bundle.resources["memory"] = {"limit": 4096, "swap": 4096}
-    result = runtime.run(bundle, timeout=20)
-    assert result.rc != 0
     assert cgroups.named(bundle.id) == []
 
 
