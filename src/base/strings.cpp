@@ -105,6 +105,10 @@ std::string format_bytes(std::uint64_t bytes) {
   return std::string(buffer.data(), end) + " " + kUnits[unit];
 }
 
+std::string format_bytes_exactly(std::uint64_t bytes) {
+  return format_bytes(bytes) + " (" + std::to_string(bytes) + " bytes)";
+}
+
 std::size_t utf8_length(std::string_view text) {
   const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(text[i]); };
   const unsigned char first = byte(0);

@@ -33,6 +33,8 @@ std::optional<T> parse_number(std::string_view text) {
 Result<std::uint64_t> parse_bytes(std::string_view text);
 // "1.5 MiB" for people.
 std::string format_bytes(std::uint64_t bytes);
+// "1.50 MiB (1572864 bytes)".
+std::string format_bytes_exactly(std::uint64_t bytes);
 // 'name' with control characters, quotes and backslashes escaped, for messages and logs: cut after 4096 bytes.
 std::string quoted(std::string_view text);
 // For a terminal or a log: control characters, turns of direction, and bytes that are no UTF-8, as \xNN.

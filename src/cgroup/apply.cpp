@@ -45,10 +45,6 @@ bool same_memory(const Setting& setting, std::string_view text) {
   return *old_bytes == (*new_bytes < 0 ? unlimited : *new_bytes / page * page);
 }
 
-std::string amount(std::uint64_t bytes) {
-  return format_bytes(bytes) + " (" + std::to_string(bytes) + " bytes)";
-}
-
 // The kernel does not say what it compared a limit of memory with.
 Error explain_memory_v1(Error refused, const Setting& setting, const std::string& directory) {
   const bool sum = setting.file == "memory.memsw.limit_in_bytes";
@@ -58,12 +54,13 @@ Error explain_memory_v1(Error refused, const Setting& setting, const std::string
     const auto text = read_value(directory + "/" + file);
     return text.ok() ? parse_number<std::uint64_t>(*text) : std::nullopt;
   };
-  const std::string limit = std::string(sum ? "limit of memory and swap" : "memory limit") + " of " + amount(*wanted);
+  const std::string limit =
+      std::string(sum ? "limit of memory and swap" : "memory limit") + " of " + format_bytes_exactly(*wanted);
   if (refused.errno_value() == EBUSY) {
     const auto used = number(sum ? "memory.memsw.usage_in_bytes" : "memory.usage_in_bytes");
     if (!used) return refused;
     return Error(Errc::kBusy,
-                 "cannot set a " + limit + ": " + amount(*used) +
+                 "cannot set a " + limit + ": " + format_bytes_exactly(*used) +
                      " are in use, and the kernel could not free enough of it",
                  EBUSY)
         .with_hint("choose a limit above what is used, or end processes of the container first");
@@ -72,7 +69,7 @@ Error explain_memory_v1(Error refused, const Setting& setting, const std::string
   if (refused.errno_value() != EINVAL || !other || (sum ? *wanted >= *other : *wanted <= *other)) return refused;
   return Error(Errc::kInvalidArgument,
                "cannot set a " + limit + ": the " + (sum ? "memory limit" : "limit of memory and swap") + " is " +
-                   amount(*other) + ", and memory and swap together cannot have less than memory",
+                   format_bytes_exactly(*other) + ", and memory and swap together cannot have less than memory",
                EINVAL)
       .with_hint("change both limits in one call");
 }

@@ -13,9 +13,26 @@
 namespace cooper::cgroup {
 namespace {
 
-std::uint64_t oom_kills_v2(const std::string& events) {
+struct Place {
+  bool v2 = false;
+  std::string directory;
+};
+
+Result<Place> place_of(const Group& group) {
+  const auto directories = group.directories();
+  if (const auto v1 = directories.find("memory"); v1 != directories.end()) return Place{false, v1->second};
+  if (const auto v2 = directories.find(""); v2 != directories.end() && directories.size() == 1)
+    return Place{true, v2->second};
+  return Error(Errc::kUnsupported, "out-of-memory events need the cgroup controller 'memory', which is not available");
+}
+
+std::string file_of(const Place& place) {
+  return place.directory + (place.v2 ? "/memory.events" : "/memory.oom_control");
+}
+
+std::uint64_t kills_in(const std::string& file) {
   std::uint64_t out = 0;
-  for_each_pair(read_or_empty(events), [&](std::string_view name, std::uint64_t n) {
+  for_each_pair(read_or_empty(file), [&](std::string_view name, std::uint64_t n) {
     if (name == "oom_kill") out = n;
   });
   return out;
@@ -23,28 +40,28 @@ std::uint64_t oom_kills_v2(const std::string& events) {
 
 }  // namespace
 
+Result<std::uint64_t> oom_kills(const Group& group) {
+  ASSIGN_OR_RETURN(const Place place, place_of(group));
+  return kills_in(file_of(place));
+}
+
 Result<OomWatch> OomWatch::start(const Group& group) {
-  const auto directories = group.directories();
+  ASSIGN_OR_RETURN(const Place place, place_of(group));
   OomWatch out;
-  const auto v1 = directories.find("memory");
-  const auto v2 = directories.find("");
-  if (v1 == directories.end() && (v2 == directories.end() || directories.size() != 1))
-    return Error(Errc::kUnsupported,
-                 "out-of-memory events need the cgroup controller 'memory', which is not available");
-  out.v2_ = v1 == directories.end();
-  out.file_ = out.v2_ ? v2->second + "/memory.events" : v1->second + "/memory.oom_control";
+  out.v2_ = place.v2;
+  out.file_ = file_of(place);
   if (out.v2_) {
     ASSIGN_OR_RETURN(out.events_, sys::inotify_init1());
     ASSIGN_OR_RETURN(const int watch, sys::inotify_add_watch(out.events_, out.file_, IN_MODIFY));
     (void)watch;
-    out.seen_ = oom_kills_v2(out.file_);
+    out.seen_ = kills_in(out.file_);
     return out;
   }
   ASSIGN_OR_RETURN(out.control_, sys::openat(sys::kCwd, out.file_, O_RDONLY));
   const int fd = ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
   if (fd < 0) return Error::from_errno(errno, "eventfd");
   out.events_.reset(fd);
-  RETURN_IF_ERROR(write_control(v1->second + "/cgroup.event_control",
+  RETURN_IF_ERROR(write_control(place.directory + "/cgroup.event_control",
                                 std::to_string(fd) + " " + std::to_string(out.control_.get())));
   return out;
 }
@@ -53,7 +70,7 @@ std::uint64_t OomWatch::take() {
   if (v2_) {
     std::array<char, 4096> ignored{};
     while (sys::read(events_, ignored).value_or(0) > 0) continue;
-    const std::uint64_t now = oom_kills_v2(file_);
+    const std::uint64_t now = kills_in(file_);
     const std::uint64_t more = now > seen_ ? now - seen_ : 0;
     if (now > seen_) seen_ = now;
     return more;

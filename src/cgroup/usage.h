@@ -81,6 +81,9 @@ std::vector<IoCounter> parse_io_counters(std::string_view text);
 // "mlx4_0 hca_handle=2 hca_object=max" a line.
 std::vector<RdmaCounter> parse_rdma(std::string_view text);
 
+// How many processes of the group the OOM killer has ended. One file is read.
+Result<std::uint64_t> oom_kills(const Group& group);
+
 // Tells when processes of the group met its memory limit and the OOM killer was called (or, on v1 with the killer
 // disabled, would have been).
 class OomWatch {

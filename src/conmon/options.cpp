@@ -179,6 +179,8 @@ Status check(const Options& options) {
   if (options.runtime.empty()) return usage_error("--runtime is missing: the OCI runtime to be called");
   if (options.exec && options.exec_process_spec.empty())
     return usage_error("--exec needs --exec-process-spec, the file that describes the process");
+  if (options.exec_attach && options.bundle.empty())
+    return usage_error("--exec-attach needs --bundle, the directory where clients find the socket");
   if (options.exec && !options.restore.empty()) return usage_error("--exec and --restore exclude each other");
   if (options.log_paths.empty()) return usage_error("--log-path is missing: where output goes, none for nowhere");
   if (!options.log_level.empty() && std::ranges::find(kLevels, options.log_level) == kLevels.end())
@@ -224,7 +226,8 @@ Result<Options> parse_options(std::span<const std::string> words, const std::str
     out.logs.push_back(std::move(target));
   }
   RETURN_IF_ERROR(check(out));
-  if (out.bundle.empty()) out.bundle = working_directory;
+  // A process that is called without one (CRI-O) has no place for a socket and fifos: nobody looks for them.
+  if (out.bundle.empty() && !out.exec) out.bundle = working_directory;
   if (out.container_pidfile.empty()) out.container_pidfile = working_directory + "/pidfile-" + out.cid;
   return out;
 }

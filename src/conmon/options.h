@@ -44,7 +44,7 @@ struct Options {
 };
 
 // `words` without the program's name. --help and --version end it: nothing else is checked then. Paths are left as they
-// were given; an empty bundle or pid file gets its default below `working_directory`.
+// were given; an empty bundle (but of --exec) or pid file gets its default below `working_directory`.
 Result<Options> parse_options(std::span<const std::string> words, const std::string& working_directory);
 Result<LogTarget> parse_log_target(std::string_view text);
 // What --help prints.

@@ -41,6 +41,7 @@ TEST(OptionsTest, SaysWhatIsWrong) {
   EXPECT_THAT(message(base({"--bogus"})), HasSubstr("unknown option '--bogus'"));
   EXPECT_THAT(message(base({"-T", "soon"})), HasSubstr("number"));
   EXPECT_THAT(message(base({"--exec"})), HasSubstr("--exec-process-spec"));
+  EXPECT_THAT(message(base({"--exec", "--exec-process-spec", "/s", "--exec-attach"})), HasSubstr("needs --bundle"));
   EXPECT_THAT(message(base({"--log-tag", "t"})), HasSubstr("--log-tag"));
   EXPECT_THAT(message(base({"-l", "syslog:"})), HasSubstr("no log driver 'syslog'"));
   EXPECT_THAT(message(base({"--seccomp-notify-socket", "/s"})), HasSubstr("seccomp notification"));
@@ -66,6 +67,7 @@ TEST(RuntimeArgvTest, HasTheOrderRuntimesExpect) {
                           "/w/pidfile-0123456789abcdef", "--no-pivot", "--opt", "--console-socket", "/sock",
                           "0123456789abcdef"));
   const auto exec = parse_options(base({"-e", "--exec-process-spec", "/spec", "-p", "/pid"}), "/w");
+  EXPECT_EQ(exec->bundle, "");  // CRI-O's own directory is none
   EXPECT_THAT(runtime_argv(*exec, ""), ElementsAre("/bin/rt", "exec", "--pid-file", "/pid", "--process", "/spec",
                                                    "--detach", "0123456789abcdef"));
 }

@@ -135,9 +135,12 @@ Status Supervisor::prepare() {
     ASSIGN_OR_RETURN(child_, streams_.make_pipes(options_.terminal, options_.stdin_open));
     if (options_.terminal) RETURN_IF_ERROR(prepare_console());
   }
-  RETURN_IF_ERROR(prepare_attach());
-  RETURN_IF_ERROR(control_.open(options_.bundle));
-  if (!options_.sdnotify_socket.empty()) RETURN_IF_ERROR(notify_.open(options_.bundle, options_.sdnotify_socket));
+  if (!options_.bundle.empty()) {
+    RETURN_IF_ERROR(prepare_attach());
+    RETURN_IF_ERROR(control_.open(options_.bundle));
+  }
+  if (!options_.sdnotify_socket.empty() && !options_.bundle.empty())
+    RETURN_IF_ERROR(notify_.open(options_.bundle, options_.sdnotify_socket));
   if (options_.exec_attach) {
     pipes_.report_attach_ready();
     RETURN_IF_ERROR(pipes_.wait_for_start());

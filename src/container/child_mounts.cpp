@@ -15,6 +15,7 @@
 #include "base/strings.h"
 #include "container/child_entries.h"
 #include "container/child_mount_parts.h"
+#include "container/validate_rules.h"
 #include "io/file.h"
 #include "sys/file.h"
 #include "sys/mount.h"
@@ -91,28 +92,35 @@ Result<UniqueFd> open_trusted_target(const Mount& mount, const io::RootDir& root
                                       mount.fstype + " mount there is refused");
 }
 
+Error exchanged(const std::string& place) {
+  return Error(Errc::kPermission, quoted(place) + " was exchanged by another process during the start");
+}
+
 bool is_trusted(const Mount& mount) {
   return mount.fstype == "proc" || mount.fstype == "sysfs";
 }
 
 }  // namespace
 
+bool is_whole_proc(const struct statfs& fs, const struct stat& top) {
+  constexpr ino_t kProcRoot = 1;  // PROC_ROOT_INO
+  return fs.f_type == PROC_SUPER_MAGIC && top.st_ino == kProcRoot;
+}
+
 // Labels, sysctls and limits are read and written through the container's procfs by whoever joins later, so nothing may
-// be put over it (CVE-2019-16884, CVE-2025-52881) but real procfs and the files that resource views replace. Judged by
-// what the descriptor is, not by the path's text: a link in the image may lead here.
-Status check_proc_target(const Mount& mount, BorrowedFd target, __fsword_t source_type) {
-  constexpr std::array<std::string_view, 10> kReplaceable{
-      "cpuinfo", "diskstats", "meminfo",  "stat",        "swaps",
-      "uptime",  "loadavg",   "slabinfo", "ns_last_pid", "sys/crypto/fips_enabled"};
-  if (source_type == PROC_SUPER_MAGIC) return {};
+// be put over it (CVE-2019-16884, CVE-2025-52881) but a whole real procfs over a whole one, and the files that resource
+// views replace. Judged by what the descriptor is, not by the path's text: a link in the image may lead here.
+Status check_proc_target(const Mount& mount, BorrowedFd target, bool source_is_proc) {
   std::string_view inside = mount.destination;
-  const bool below_proc = inside.starts_with("/proc/");
-  if (below_proc && std::ranges::find(kReplaceable, inside.substr(6)) != kReplaceable.end()) return {};
-  ASSIGN_OR_RETURN(const struct statfs info, sys::fstatfs(target));
   while (inside.size() > 1 && inside.ends_with('/')) inside.remove_suffix(1);
-  if (info.f_type != PROC_SUPER_MAGIC && inside != "/proc") return {};
-  return Error(Errc::kPermission,
-               "mount on " + quoted(mount.destination) + ": only a proc file system may be mounted over /proc");
+  if (rules::is_replaceable_in_proc(inside)) return {};
+  ASSIGN_OR_RETURN(const struct statfs info, sys::fstatfs(target));
+  const bool over_proc = info.f_type == PROC_SUPER_MAGIC;
+  if (!over_proc && inside != "/proc") return {};
+  ASSIGN_OR_RETURN(const struct stat top, sys::fstat(target));
+  if (source_is_proc && (!over_proc || is_whole_proc(info, top))) return {};
+  return Error(Errc::kPermission, "mount on " + quoted(mount.destination) +
+                                      ": only a whole proc file system may be mounted over /proc, and nothing in it");
 }
 
 namespace {
@@ -140,7 +148,7 @@ Status mount_bind(const Mount& mount, const MountEnvironment& environment) {
   ASSIGN_OR_RETURN(const struct stat info, sys::fstat(tree));
   ASSIGN_OR_RETURN(const struct statfs source_fs, sys::fstatfs(tree));
   ASSIGN_OR_RETURN(const UniqueFd target, open_target(mount, *environment.root, S_ISDIR(info.st_mode)));
-  RETURN_IF_ERROR(check_proc_target(mount, target, source_fs.f_type));
+  RETURN_IF_ERROR(check_proc_target(mount, target, is_whole_proc(source_fs, info)));
   if (mount.attr_set != 0 || mount.attr_clear != 0)
     RETURN_IF_ERROR(set_mount_attributes(tree, mount.attr_set, mount.attr_clear, false));
   if (mount.rec_attr_set != 0 || mount.rec_attr_clear != 0) {
@@ -148,7 +156,47 @@ Status mount_bind(const Mount& mount, const MountEnvironment& environment) {
         sys::mount_setattr(tree, "", AT_EMPTY_PATH | AT_RECURSIVE, mount.rec_attr_set, mount.rec_attr_clear));
   }
   RETURN_IF_ERROR(sys::move_mount(tree, target));
+  if (environment.kernel_mounts != nullptr) RETURN_IF_ERROR(environment.kernel_mounts->note(mount.destination, tree));
   return apply_propagation(tree, mount.propagation);
+}
+
+std::optional<io::RootDir>* KernelMounts::of(std::string_view destination) {
+  const std::string place = rules::clean_path(destination);
+  return place == "/proc" ? &proc_ : place == "/sys" ? &sys_ : nullptr;
+}
+
+void KernelMounts::forget(std::string_view destination) {
+  if (auto* known = of(destination); known != nullptr) known->reset();
+}
+
+Status KernelMounts::note(std::string_view destination, BorrowedFd top) {
+  auto* known = of(destination);
+  if (known == nullptr) return {};
+  known->reset();
+  ASSIGN_OR_RETURN(const struct statfs info, sys::fstatfs(top));
+  if (info.f_type != (known == &proc_ ? PROC_SUPER_MAGIC : SYSFS_MAGIC)) return {};
+  ASSIGN_OR_RETURN(UniqueFd own, sys::dup_cloexec(top));
+  known->emplace(io::RootDir::adopt(std::move(own)));
+  return {};
+}
+
+Status KernelMounts::find_copies(const io::RootDir& root) {
+  for (auto& [known, place] : {std::pair(&proc_, "/proc"), std::pair(&sys_, "/sys")}) {
+    if (!*known) continue;
+    ASSIGN_OR_RETURN(const struct stat old, sys::fstat((*known)->fd()));
+    ASSIGN_OR_RETURN(UniqueFd copy, root.open_at(place, O_PATH | O_DIRECTORY));
+    ASSIGN_OR_RETURN(const struct stat now, sys::fstat(copy));
+    if (now.st_dev != old.st_dev || now.st_ino != old.st_ino) return exchanged(place);
+    known->emplace(io::RootDir::adopt(std::move(copy)));
+  }
+  return {};
+}
+
+KernelMounts::Place KernelMounts::find(const std::string& path, const io::RootDir& root) const {
+  std::string clean = rules::clean_path(path);
+  if (proc_ && clean.starts_with("/proc/")) return {&*proc_, clean.substr(sizeof "/proc" - 1)};
+  if (sys_ && clean.starts_with("/sys/")) return {&*sys_, clean.substr(sizeof "/sys" - 1)};
+  return {&root, std::move(clean)};
 }
 
 namespace {
@@ -231,7 +279,7 @@ Result<UniqueFd> open_mounted(const Mount& mount, const io::RootDir& root) {
   if (!is_trusted(mount)) return top;
   ASSIGN_OR_RETURN(const struct statfs info, sys::fstatfs(top));
   if (info.f_type == (mount.fstype == "proc" ? PROC_SUPER_MAGIC : SYSFS_MAGIC)) return top;
-  return Error(Errc::kPermission, quoted(mount.destination) + " was exchanged by another process during the start");
+  return exchanged(mount.destination);
 }
 
 // The host's, with all that is mounted in it.
@@ -257,7 +305,9 @@ Status proc_in_a_container(const Mount& mount, BorrowedFd target) {
 
 }  // namespace
 
-Status mount_filesystem(const Mount& mount, const MountEnvironment& environment) {
+namespace {
+
+Status mount_new_filesystem(const Mount& mount, const MountEnvironment& environment) {
   const io::RootDir& root = *environment.root;
   // Before the mount point is made, where it is missing.
   std::vector<std::string> words = filesystem_data(mount, root);
@@ -270,7 +320,7 @@ Status mount_filesystem(const Mount& mount, const MountEnvironment& environment)
   const std::string data = join_options(words);
   ASSIGN_OR_RETURN(const UniqueFd target,
                    is_trusted(mount) ? open_trusted_target(mount, root) : open_target(mount, root, true));
-  RETURN_IF_ERROR(check_proc_target(mount, target, mount.fstype == "proc" ? PROC_SUPER_MAGIC : 0));
+  RETURN_IF_ERROR(check_proc_target(mount, target, mount.fstype == "proc"));
   const unsigned long flags =
       flags_from_attributes(mount.attr_set) | static_cast<unsigned long>(mount.superblock_flags);
   // A copied-up tmpfs is filled first and made read-only after.
@@ -301,6 +351,19 @@ Status mount_filesystem(const Mount& mount, const MountEnvironment& environment)
         sys::mount_setattr(mounted_fd, "", AT_EMPTY_PATH | AT_RECURSIVE, mount.rec_attr_set, mount.rec_attr_clear));
   }
   return apply_propagation(mounted_fd, mount.propagation);
+}
+
+}  // namespace
+
+Status mount_filesystem(const Mount& mount, const MountEnvironment& environment) {
+  RETURN_IF_ERROR(mount_new_filesystem(mount, environment));
+  if (environment.kernel_mounts == nullptr) return {};
+  if (!is_trusted(mount)) {
+    environment.kernel_mounts->forget(mount.destination);
+    return {};
+  }
+  ASSIGN_OR_RETURN(const UniqueFd top, open_mounted(mount, *environment.root));
+  return environment.kernel_mounts->note(mount.destination, top);
 }
 
 namespace {
@@ -474,6 +537,9 @@ Status create_device(const CreateDevice& device, const io::RootDir& root, NodePl
     if (!tree.ok()) return std::move(tree).error().with("device " + quoted(device.path));
     auto place = cover(parent.dir, parent.name);
     if (!place.ok()) return std::move(place).error().with("device " + quoted(device.path));
+    ASSIGN_OR_RETURN(const struct statfs info, sys::fstatfs(*place));
+    if (info.f_type == PROC_SUPER_MAGIC)
+      return Error(Errc::kPermission, "device " + quoted(device.path) + " would be mounted over a file of /proc");
     return sys::move_mount(*tree, *place);
   }
   const dev_t number = makedev(device.major, device.minor);

@@ -34,17 +34,40 @@ Result<UniqueFd> make_root_filesystem(const MountRoot& root);
 Status cover_directory(const std::string& path, BorrowedFd mount);
 inline constexpr unsigned kRootTreeFlags = OPEN_TREE_CLONE | AT_RECURSIVE | AT_SYMLINK_NOFOLLOW;
 
+// The kernel's file systems on /proc and /sys as they were mounted. What is covered in them is looked up from here: who
+// shares the root file system can rename their mount points between the mount and the masks.
+class KernelMounts {
+ public:
+  // The newest mount on `destination`, whatever it is: only a proc or sysfs in its own place is kept.
+  Status note(std::string_view destination, BorrowedFd top);
+  void forget(std::string_view destination);
+  // When copies have taken the places of all mounts.
+  Status find_copies(const io::RootDir& root);
+  struct Place {
+    const io::RootDir* root = nullptr;
+    std::string path;
+  };
+  Place find(const std::string& path, const io::RootDir& root) const;
+
+ private:
+  std::optional<io::RootDir>* of(std::string_view destination);
+  std::optional<io::RootDir> proc_, sys_;
+};
+
 struct MountEnvironment {
   const io::RootDir* root = nullptr;
+  KernelMounts* kernel_mounts = nullptr;  // nullptr: nobody asks
   const cgroup::Layout* cgroup_layout = nullptr;
   std::string cgroup_path;
   bool private_cgroup_namespace = false;
   bool user_namespace = false;
   int source_fd = -1;  // bind source opened by the parent; -1: open it here
 };
-// Refuses to cover a procfs with anything but a procfs (or a file that resource views replace). `source_type` is the
-// f_type of what is mounted.
-Status check_proc_target(const Mount& mount, BorrowedFd target, __fsword_t source_type);
+// The root of a procfs, not a part of one.
+bool is_whole_proc(const struct statfs& fs, const struct stat& top);
+// Refuses to cover a procfs, or anything in it, but a whole one with a whole one, which is `source_is_proc` (and files
+// that resource views replace).
+Status check_proc_target(const Mount& mount, BorrowedFd target, bool source_is_proc);
 Status perform_mount(const Mount& mount, const MountEnvironment& environment);
 
 // Maps the owners of a detached mount (kernel 5.12). Needs CAP_SYS_ADMIN over the file system's user namespace: the
@@ -72,7 +95,8 @@ Status create_symlink(const CreateSymlink& link, const io::RootDir& root, NodePl
 // The pty of the container: master returned, slave bound on /dev/console and made the controlling terminal on 0, 1, 2.
 Result<UniqueFd> setup_console(const SetupConsole& console, const io::RootDir& root, bool bind_console);
 // Leaves root as "/" with nothing of the old tree reachable.
-Status pivot_root(const PivotRoot& step, const io::RootDir& root, BorrowedFd shared_peer);
+// True: copies of the mounts have taken their places.
+Result<bool> pivot_root(const PivotRoot& step, const io::RootDir& root, BorrowedFd shared_peer);
 // Changes MOUNT_ATTR_* of an attached or detached mount; falls back to a remount on kernels before 5.12.
 Status set_mount_attributes(BorrowedFd mount, std::uint64_t set, std::uint64_t clear, bool recursive);
 

@@ -134,24 +134,25 @@ Result<UniqueFd> setup_console(const SetupConsole& console, const io::RootDir& r
   return master;
 }
 
-Status pivot_root(const PivotRoot& step, const io::RootDir& root, BorrowedFd shared_peer) {
-  if (step.shared_namespace) return change_root(root, "change root");
+Result<bool> pivot_root(const PivotRoot& step, const io::RootDir& root, BorrowedFd shared_peer) {
+  const auto same_mounts = [](Status done) { return done.ok() ? Result<bool>(false) : std::move(done).error(); };
+  if (step.shared_namespace) return same_mounts(change_root(root, "change root"));
   if (!step.pivot_dir.empty()) {
     // The old root is stacked on the new one and needs no place of its own, but a wrong path is a wrong configuration.
     auto place = root.open_at(step.pivot_dir, O_PATH | O_DIRECTORY);
     if (!place.ok()) return std::move(place).error().with("pivot directory");
   }
-  if (step.no_pivot) return move_root(root);
+  if (step.no_pivot) return same_mounts(move_root(root));
   if (step.may_replace && !shared_peer.valid() && has_many_threads()) {
     ASSIGN_OR_RETURN(const bool replaced, replace_root(root));
-    if (replaced) return {};
+    if (replaced) return true;
   }
   // Both arguments "." stack the old root on the new one, so that no directory inside the image is needed
   // (pivot_root(2)).
   ASSIGN_OR_RETURN(const UniqueFd old_root, sys::openat(sys::kCwd, "/", O_PATH | O_DIRECTORY));
-  if (::fchdir(root.fd().get()) != 0) return ioctl_error("enter the root file system");
+  if (::fchdir(root.fd().get()) != 0) return same_mounts(ioctl_error("enter the root file system"));
   RETURN_IF_ERROR(sys::pivot_root(".", "."));
-  if (::fchdir(old_root.get()) != 0) return ioctl_error("enter the old root");
+  if (::fchdir(old_root.get()) != 0) return same_mounts(ioctl_error("enter the old root"));
   // The unmount must not travel to the host through shared mounts.
   RETURN_IF_ERROR(sys::mount("", ".", "", MS_SLAVE | MS_REC, ""));
   if (shared_peer.valid()) {
@@ -164,8 +165,7 @@ Status pivot_root(const PivotRoot& step, const io::RootDir& root, BorrowedFd sha
     if (!joined.ok() && joined.error().errno_value() != EINVAL) return std::move(joined).error().with("share the root");
   }
   RETURN_IF_ERROR(sys::umount2(".", MNT_DETACH));
-  if (::chdir("/") != 0) return ioctl_error("enter the new root");
-  return {};
+  return same_mounts(::chdir("/") == 0 ? Status() : ioctl_error("enter the new root"));
 }
 
 }  // namespace cooper::container

@@ -13,6 +13,7 @@
 #include "container/hooks.h"
 #include "container/interfaces.h"
 #include "container/internal.h"
+#include "container/out_of_memory.h"
 #include "container/seccomp_agent.h"
 #include "container/state.h"
 #include "container/sync.h"
@@ -207,8 +208,12 @@ Status Container::start() {
   if (now == RunStatus::kRunning) {
     return Error(Errc::kWrongState, "cannot start an already running container: " + quoted(record_.id));
   }
-  if (now == RunStatus::kStopped)
-    return Error(Errc::kWrongState, "cannot start a container that has stopped: " + quoted(record_.id));
+  if (now == RunStatus::kStopped) {
+    const std::string what = "cannot start a container that has stopped: " + quoted(record_.id);
+    const auto group = open_group(record_);
+    if (auto error = group.ok() ? out_of_memory(*group) : std::nullopt) return (*std::move(error)).with(what);
+    return Error(Errc::kWrongState, what);
+  }
   if (now != RunStatus::kCreated)
     return Error(Errc::kWrongState, "cannot start container " + quoted(record_.id) + " while it is being created");
   ASSIGN_OR_RETURN(const UniqueFd pidfd, init_pidfd());
@@ -222,7 +227,10 @@ Status Container::start() {
       started = std::move(answer).error();
       break;
     }
-    if (answer->eof) break;
+    if (answer->eof) {
+      started = still_there(pidfd, spec);
+      break;
+    }
     if (answer->type != MessageType::kListener || !answer->fd || !spec.ok()) {
       started = Error(Errc::kInternal, "unexpected message from the container's init at its start");
     } else {
@@ -244,6 +252,14 @@ Status Container::start() {
   if (Status removed = remove_under_lock(spec.ok() ? &*spec : nullptr, *lock); !removed.ok())
     log::warning("delete container " + quoted(record_.id) + ": " + removed.error().message());
   return started;
+}
+
+// The end of the connection is an exec, or the end of a process that had no memory for one.
+Status Container::still_there(BorrowedFd pidfd, const Result<oci::Config>& spec) const {
+  if (!spec.ok() || !spec->linux || !spec->linux->resources || !limits_memory(*spec->linux->resources)) return {};
+  const auto group = open_group(record_);
+  auto error = group.ok() ? out_of_memory_at_start(*group, record_.pid, pidfd) : std::nullopt;
+  return error ? Status(*std::move(error)) : Status();
 }
 
 Status Container::take_over_listener(const oci::Config& spec, BorrowedFd socket, BorrowedFd listener) const {

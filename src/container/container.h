@@ -7,6 +7,7 @@
 //   its
 //                         exec
 //   <root>/.root-<id>     directory; exists while restored
+//   <root>/.exit-<id>     file with the init's pidfd mounted on it, when its exit status is to be kept (exit_mount.h)
 //
 // The process that calls create(), run() or exec() must be single-threaded (asserted). All need CAP_SYS_ADMIN or a user
 // namespace. Liveness is the init's pid together with its start time; every signal goes through a pidfd checked against
@@ -112,7 +113,8 @@ struct CreateOptions {
   bool cgroups_disabled = false;  // no control group is made; limits are left out with a warning
   bool no_pivot = false;
   bool no_new_keyring = false;
-  bool detach_start = true;  // create; false: run
+  bool detach_start = true;       // create; false: run
+  bool keep_exit_status = false;  // for who asks after somebody else has collected the init (kernel 6.15)
   // Engine only.
   Stdio stdio;
   bool keep_console = false;         // hand the pty master back in Created::console instead of a socket
@@ -255,6 +257,7 @@ class Container {
   friend class Removal;
   Result<RunStatus> status_under_lock();
   Status remove_under_lock(const oci::Config* spec, const RecordFile& file);
+  Status still_there(BorrowedFd pidfd, const Result<oci::Config>& spec) const;
   Status take_over_listener(const oci::Config& spec, BorrowedFd socket, BorrowedFd listener) const;
   // What somebody is told whose work came to nothing because the container has ended since he looked.
   Status unless_stopped(Status done) const;

@@ -16,6 +16,7 @@
 #include "container/hooks.h"
 #include "container/interfaces.h"
 #include "container/internal.h"
+#include "container/out_of_memory.h"
 #include "container/parent_root.h"
 #include "container/seal_exe.h"
 #include "container/seccomp_agent.h"
@@ -94,7 +95,8 @@ Status Executor::prepare() {
   for (const std::string& warning : in_.plan->warnings) log::warning(warning);
   for (const std::string& note : in_.plan->notes) log::info(note);
   if (log::enabled(log::Level::kDebug)) {
-    for (const std::string_view line : split(print_text(*in_.plan), '\n')) {
+    const std::string text = print_text(*in_.plan);
+    for (const std::string_view line : split(text, '\n')) {
       if (line.empty() || line.starts_with("warning: ") || line.starts_with("note: ")) continue;
       log::write_step("planned", {{"step", std::string(line)}});
     }
@@ -399,6 +401,9 @@ Error Executor::child_died() {
     if (status->signal != 0) how = "was killed by " + sys::signal_name(status->signal);
   }
   if (in_.exec_pidfd >= 0) return Error(Errc::kSystem, "the process to be executed " + how);
+  if (status.ok() && status->signal == SIGKILL && group_) {
+    if (auto error = out_of_memory(*group_)) return *std::move(error);
+  }
   Error error(Errc::kSystem, "the container's init " + how);
   if (status.ok() && status->signal == SIGKILL)
     return std::move(error).with_hint(seccomp_
@@ -450,16 +455,24 @@ Status Executor::finish() {
   // The init is in its group.
   if (unit_) unit_->release_holder();
   if (in_.on_prepared) RETURN_IF_ERROR(in_.on_prepared(child_.pid, cgroup_path_));
-  if (!in_.start_socket.empty()) return {};
+  if (!in_.start_socket.empty()) return still_there();
   if (!starts_at_once()) RETURN_IF_ERROR(announce("start"));
   // End of file: the exec happened. Anything else is the child's failure.
   while (true) {
     ASSIGN_OR_RETURN(const SyncMessage message, receive_message(sync_));
-    if (message.eof) return {};
+    if (message.eof) return still_there();
     if (message.type != MessageType::kListener || !message.fd || profile_ == nullptr)
       return Error(Errc::kInternal, "unexpected message from the container's init after its start");
     RETURN_IF_ERROR(take_over_listener(message.fd));
   }
+}
+
+// The end of the connection is an exec, or the end of a process that had no memory for one.
+Status Executor::still_there() {
+  const auto* step = find_step<CgroupCreate>(*in_.plan);
+  if (step == nullptr || !group_ || !limits_memory(step->resources)) return {};
+  auto error = out_of_memory_at_start(*group_, child_.pid, child_.pidfd);
+  return error ? Status(*std::move(error)) : Status();
 }
 
 void Executor::roll_back() {

@@ -119,6 +119,7 @@ class Executor {
   Status take_over_console(UniqueFd master);
   Status take_over_listener(BorrowedFd listener);
   Status finish();
+  Status still_there();
   void roll_back();
   // Turns "the child is gone" into the reason, when there is one.
   Error child_died();

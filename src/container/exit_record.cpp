@@ -8,6 +8,7 @@
 #include "cgroup/usage.h"
 #include "codec/json.h"
 #include "container/container.h"
+#include "container/exit_mount.h"
 #include "container/record_file.h"
 #include "container/state.h"
 #include "sys/process.h"
@@ -23,8 +24,7 @@ bool had_oom(const StateRecord& record) {
   if (!layout.ok()) return false;
   const auto group = cgroup::Group::open(*layout, record.cgroup_path);
   if (!group.ok()) return false;
-  const auto stats = cgroup::read_stats(*group);
-  return stats.ok() && stats->oom_kills > 0;
+  return cgroup::oom_kills(*group).value_or(0) > 0;
 }
 
 // The init as a zombie: its parent has not collected it yet. Another user may be shown a 0 that is not true.
@@ -76,9 +76,10 @@ Result<std::optional<ExitRecord>> Container::exit_record() const {
     ASSIGN_OR_RETURN(ExitRecord record, parse_exit_record(std::move(*parts.exit), path + ": exit"));
     return std::optional(std::move(record));
   }
-  const auto zombie = status_of_zombie(record_);
-  if (!zombie) return std::optional<ExitRecord>();
-  ExitRecord seen{*zombie, had_oom(record_), timestamp_now()};
+  auto status = status_of_zombie(record_);
+  if (!status) status = kept_exit_status(state_paths(options_.root, record_.id));
+  if (!status) return std::optional<ExitRecord>();
+  ExitRecord seen{*status, had_oom(record_), timestamp_now()};
   // For later, when its parent has collected it. Who may not write, or finds it deleted meanwhile, has seen it all the
   // same.
   (void)!append_exit(path, print_exit_record(seen)).ok();

@@ -8,6 +8,7 @@
 #include "base/strings.h"
 #include "container/container.h"
 #include "container/executor.h"
+#include "container/exit_mount.h"
 #include "container/hooks.h"
 #include "container/interfaces.h"
 #include "container/internal.h"
@@ -130,13 +131,18 @@ Result<RecordFile> make_record(const StatePaths& paths) {
 
 namespace {
 
+// ENAMETOOLONG: the longest ids leave no room for the names of companions, so that there never was one.
+bool is_not_there(int error) {
+  return error == ENOENT || error == ENAMETOOLONG;
+}
+
 // What may stand beside the record, which goes last.
 Status remove_companions(const StatePaths& paths) {
-  if (::unlink(paths.start_socket().c_str()) != 0 && errno != ENOENT)
+  if (::unlink(paths.start_socket().c_str()) != 0 && !is_not_there(errno))
     return Error::from_errno(errno, "remove " + quoted(paths.start_socket()));
-  if (::rmdir(paths.restored_root().c_str()) != 0 && errno != ENOENT)
+  if (::rmdir(paths.restored_root().c_str()) != 0 && !is_not_there(errno))
     return Error::from_errno(errno, "remove " + quoted(paths.restored_root()));
-  return {};
+  return remove_kept_exit_status(paths);
 }
 
 }  // namespace
@@ -278,6 +284,7 @@ Result<Created> Factory::create(const oci::Config& config, const CreateOptions& 
     record.interfaces = self->interfaces();
     note_shared_mount(record.mounts);
     RETURN_IF_ERROR(file.append(RecordPart::kState, print_state_record(record)));
+    if (options.keep_exit_status) RETURN_IF_ERROR(keep_exit_status(paths, self->pidfd()));
     if (!options.pidfd_socket.empty()) RETURN_IF_ERROR(send_pidfd(options.pidfd_socket, pid));
     if (!options.pid_file.empty()) RETURN_IF_ERROR(write_pid_file(options.pid_file, pid));
     return options.before_start ? options.before_start({pid, self->pidfd(), &self->namespaces()}) : Status();

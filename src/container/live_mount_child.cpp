@@ -89,7 +89,7 @@ Status add(const LiveMountContext& context) {
   auto target = S_ISDIR(info.st_mode) ? root.make_directories(mount.destination, 0755, context.uid, context.gid)
                                       : root.make_file(mount.destination);
   if (!target.ok()) return std::move(target).error().with("mount point " + quoted(mount.destination));
-  RETURN_IF_ERROR(check_proc_target(mount, *target, fs.f_type));
+  RETURN_IF_ERROR(check_proc_target(mount, *target, is_whole_proc(fs, info)));
   Status moved = sys::move_mount(*tree, *target);
   if (!moved.ok()) return std::move(moved).error().with("mount on " + quoted(mount.destination));
   for (const std::uint64_t flags : mount.propagation) {

@@ -160,6 +160,8 @@ bool Builder::zero_is_no_pids_limit() const {
 
 Status Builder::notes() {
   plan_.notes = options_.notes;
+  if (!oci::maps_ids(config_) && !(linux_.uid_mappings.empty() && linux_.gid_mappings.empty()))
+    plan_.warnings.emplace_back("uidMappings and gidMappings are ignored: the configuration has no user namespace");
   if (zero_is_no_pids_limit())
     plan_.notes.push_back("config.json: /linux/resources/pids/limit: 0 is no limit, because ociVersion is " +
                           quoted(config_.oci_version) + "; from 1.3.0 on it is one");

@@ -517,6 +517,16 @@ TEST(Plan, CredentialsAndWarnings) {
   EXPECT_THAT(plan_of(config, with).warnings, ElementsAre(HasSubstr("not known to this kernel")));
 }
 
+// As with runc and crun; nothing is even looked at.
+TEST(Plan, MappingsWithoutUserNamespaceAreIgnored) {
+  oci::Config config = oci::default_config();
+  config.linux->uid_mappings = {{0, 100000, 10}, {0, 100000, 10}};
+  const Plan plan = plan_of(config);
+  EXPECT_THAT(plan.warnings, ElementsAre(HasSubstr("uidMappings and gidMappings are ignored")));
+  config.mounts.push_back({"/x", "bind", "/x", {"bind", "idmap"}, {}, {}});
+  EXPECT_THAT(make_plan(config, options()).error().message(), HasSubstr("needs mappings"));
+}
+
 // What differs by version, and what cannot occur here, is said without being a warning.
 TEST(Plan, Notes) {
   oci::Config config = oci::default_config();

@@ -289,6 +289,7 @@ class Child {
   Status perform(const Mount& step) {
     MountEnvironment environment;
     environment.root = &*root_;
+    environment.kernel_mounts = &kernel_mounts_;
     environment.cgroup_layout = c_.cgroup_layout;
     environment.cgroup_path = c_.cgroup_path;
     environment.private_cgroup_namespace = private_cgroup_namespace_;
@@ -316,14 +317,21 @@ class Child {
     return run_hooks(step.kind, step.hooks, oci::print_state(state), process != nullptr ? &process->env : nullptr);
   }
   Status perform(const PivotRoot& step) {
-    RETURN_IF_ERROR(pivot_root(step, *root_, shared_peer_));
-    return open_root();
+    ASSIGN_OR_RETURN(const bool copies, pivot_root(step, *root_, shared_peer_));
+    RETURN_IF_ERROR(open_root());
+    return copies ? kernel_mounts_.find_copies(*root_) : Status();
   }
   Status perform(const FinalRootPropagation& step) {
     return sys::mount("", "/", "", static_cast<unsigned long>(step.flags), "");
   }
-  Status perform(const ReadonlyPath& step) { return make_readonly(step.path, *root_); }
-  Status perform(const MaskPath& step) { return masker_.mask(step.path, *root_); }
+  Status perform(const ReadonlyPath& step) {
+    const auto place = kernel_mounts_.find(step.path, *root_);
+    return make_readonly(place.path, *place.root);
+  }
+  Status perform(const MaskPath& step) {
+    const auto place = kernel_mounts_.find(step.path, *root_);
+    return masker_.mask(place.path, *place.root);
+  }
   Status perform(const ReadonlyRoot&) { return set_mount_attributes(root_->fd(), MOUNT_ATTR_RDONLY, 0, false); }
 
   // ---- process attributes ----
@@ -413,6 +421,7 @@ class Child {
   std::set<std::string> announced_;
   std::optional<io::RootDir> root_;
   Masker masker_;
+  KernelMounts kernel_mounts_;
   NodePlaces places_;
   UniqueFd shared_peer_;
   ExecPreparation exec_;

@@ -17,6 +17,8 @@ struct StatePaths {
   std::string record() const { return root + "/" + id; }  // see record_file.h
   // Where an init that waits for its start is asked to.
   std::string start_socket() const { return root + "/.start-" + id; }
+  // The pidfd of the init, mounted, for its exit status (exit_mount.h).
+  std::string exit_mount() const { return root + "/.exit-" + id; }
   // Where criu finds the root file system while it restores, in a mount namespace of its own.
   std::string restored_root() const { return root + "/.root-" + id; }
 };

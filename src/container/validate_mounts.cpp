@@ -4,13 +4,14 @@
 #include "base/strings.h"
 #include "container/mount_options.h"
 #include "container/validate_rules.h"
+#include "spec/oci_runtime/id_maps.h"
 
 namespace cooper::container::rules {
 namespace {
 
 // Files of /proc that lxcfs and friends replace. Everything else below /proc is the kernel's interface: a mount there
 // could redirect what the runtime itself writes (CVE-2019-19921, CVE-2023-27561, CVE-2025-52881).
-constexpr std::array<std::string_view, 11> kProcFiles{"/proc/cpuinfo",
+constexpr std::array<std::string_view, 10> kProcFiles{"/proc/cpuinfo",
                                                       "/proc/diskstats",
                                                       "/proc/meminfo",
                                                       "/proc/stat",
@@ -18,7 +19,6 @@ constexpr std::array<std::string_view, 11> kProcFiles{"/proc/cpuinfo",
                                                       "/proc/uptime",
                                                       "/proc/loadavg",
                                                       "/proc/slabinfo",
-                                                      "/proc/net/dev",
                                                       "/proc/sys/kernel/ns_last_pid",
                                                       "/proc/sys/crypto/fips_enabled"};
 
@@ -30,7 +30,7 @@ Status check_proc_destination(const std::string& destination, const oci::Mount& 
     return fail(pointer, "only a proc file system may be mounted on /proc, not " + quoted(mount.type));
   }
   if (!destination.starts_with("/proc/")) return {};
-  if (std::find(kProcFiles.begin(), kProcFiles.end(), destination) != kProcFiles.end()) return {};
+  if (is_replaceable_in_proc(destination)) return {};
   return fail(pointer, quoted(destination) + " cannot be mounted because it is inside /proc");
 }
 
@@ -41,7 +41,7 @@ Status check_idmap(const oci::Mount& mount, const MountOptions& options, const o
   if (!options.idmap && mount.uid_mappings.empty()) return {};
   if (mount.type == "cgroup" || options.remount)
     return fail(at("/mounts", index, "/options"), "a mount of this kind cannot be id-mapped");
-  if (mount.uid_mappings.empty() && config.linux && config.linux->uid_mappings.empty()) {
+  if (mount.uid_mappings.empty() && (!oci::maps_ids(config) || config.linux->uid_mappings.empty())) {
     return fail(at("/mounts", index, "/options"),
                 "an id-mapped mount needs mappings, or a container with a user namespace");
   }
@@ -49,6 +49,10 @@ Status check_idmap(const oci::Mount& mount, const MountOptions& options, const o
 }
 
 }  // namespace
+
+bool is_replaceable_in_proc(std::string_view destination) {
+  return std::ranges::find(kProcFiles, destination) != kProcFiles.end();
+}
 
 std::string clean_path(std::string_view path) {
   std::vector<std::string_view> parts;

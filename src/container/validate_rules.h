@@ -18,6 +18,8 @@ std::string at(std::string_view pointer, std::size_t index, std::string_view mem
 // True when a component of the path is "..".
 bool has_dotdot(std::string_view path);
 // The namespace of that type, or nullptr when the container shares the caller's.
+// Whether a file of /proc is one of those that views of resources (LXCFS and the like) may be bound over.
+bool is_replaceable_in_proc(std::string_view destination);
 const oci::Namespace* find_namespace(const oci::Config& config, std::string_view type);
 
 Status check_mounts(const std::vector<oci::Mount>& mounts, const oci::Config& config);

@@ -83,20 +83,14 @@ const std::vector<Case>& cases() {
          c.linux->namespaces.pop_back();
          c.linux->namespaces.push_back({"user", ""});
        }},
-      {"/linux/uidMappings: id mappings need a user namespace",
-       [](C& c) {
-         c.linux->uid_mappings = {{0, 0, 1}};
-       }},
-      {"/linux/gidMappings: id mappings need a user namespace",
-       [](C& c) {
-         c.linux->gid_mappings = {{0, 0, 1}};
-       }},
       {"/linux/uidMappings/1: the mapping overlaps that of index 0",
        [](C& c) {
+         c.linux->namespaces.push_back({"user", ""});
          c.linux->uid_mappings = {{0, 0, 10}, {9, 100, 10}};
        }},
       {"/linux/gidMappings/2: the mapping overlaps that of index 1",
        [](C& c) {
+         c.linux->namespaces.push_back({"user", ""});
          c.linux->gid_mappings = {{0, 0, 10}, {10, 100, 10}, {20, 109, 4294967187}};
        }},
       {"/linux/uidMappings: a new user namespace needs",
@@ -110,10 +104,12 @@ const std::vector<Case>& cases() {
        }},
       {"/linux/uidMappings/0/size",
        [](C& c) {
+         c.linux->namespaces.push_back({"user", ""});
          c.linux->uid_mappings = {{0, 0, 0}};
        }},
       {"/linux/uidMappings/0: the mapping goes beyond",
        [](C& c) {
+         c.linux->namespaces.push_back({"user", ""});
          c.linux->uid_mappings = {{0, 0xffffffff, 2}};
        }},
       {"/linux/timeOffsets: time offsets need",

@@ -257,6 +257,14 @@ TEST(ToOci, UnknownMembersAreListed) {
   EXPECT_THAT(pointers(oci_of(*config).lost), Contains("/colour"));
 }
 
+TEST(ToLibcontainer, MappingsWithoutUserNamespace) {
+  oci::Config config = oci::default_config();
+  config.linux->uid_mappings = config.linux->gid_mappings = {{0, 100000, 10}};
+  const auto result = to_libcontainer(config, "/b");
+  EXPECT_TRUE(result->config.uid_mappings.empty() && result->config.gid_mappings.empty());
+  EXPECT_THAT(pointers(result->lost), Contains("/linux/uidMappings"));
+}
+
 TEST(ToLibcontainer, LaterThingsAreListed) {
   const auto config = oci::parse_config(R"({
     "ociVersion": "1.1.0", "root": {"path": "/r"}, "domainname": "d", "annotations": {"a": "b"},

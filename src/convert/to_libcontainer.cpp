@@ -7,6 +7,7 @@
 #include "convert/internal/seccomp.h"
 #include "convert/internal/words.h"
 #include "spec/libcontainer/print.h"
+#include "spec/oci_runtime/id_maps.h"
 #include "spec/oci_runtime/versions.h"
 #include "sys/tables.h"
 
@@ -179,8 +180,13 @@ void ToLibcontainer::namespaces() {
       out_.config.networks.push_back(std::move(loopback));
     }
   }
-  out_.config.uid_mappings = maps(linux_.uid_mappings);
-  out_.config.gid_mappings = maps(linux_.gid_mappings);
+  if (oci::maps_ids(source_)) {
+    out_.config.uid_mappings = maps(linux_.uid_mappings);
+    out_.config.gid_mappings = maps(linux_.gid_mappings);
+  } else {
+    lose_if(!linux_.uid_mappings.empty(), "/linux/uidMappings", "they map nothing without a user namespace");
+    lose_if(!linux_.gid_mappings.empty(), "/linux/gidMappings", "they map nothing without a user namespace");
+  }
   lose_if(!linux_.time_offsets.empty(), "/linux/timeOffsets", "the time namespace came later");
 }
 

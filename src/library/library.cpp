@@ -22,6 +22,7 @@
 #include "spec/libcontainer/parse.h"
 #include "spec/libcontainer/print.h"
 #include "spec/libcontainer/validate.h"
+#include "spec/oci_runtime/id_maps.h"
 #include "sys/file.h"
 #include "sys/mount.h"
 #include "sys/process.h"
@@ -81,14 +82,8 @@ Result<convert::ProcessWishes> wishes_of(const libcontainer::Config& config, con
 // A process of another user must be able to open its streams by name (/dev/stderr): pipes are given to it, as they
 // always were. Files and terminals keep their owner.
 void give_pipes_to(const oci::Config& config, const container::Stdio& stdio) {
-  const auto outside = [](std::uint32_t id, const std::vector<oci::IdMapping>& mappings) -> std::uint32_t {
-    for (const oci::IdMapping& map : mappings) {
-      if (id >= map.container_id && id - map.container_id < map.size) return map.host_id + (id - map.container_id);
-    }
-    return id;
-  };
-  const std::uint32_t uid = outside(config.process->user.uid, config.linux->uid_mappings);
-  const std::uint32_t gid = outside(config.process->user.gid, config.linux->gid_mappings);
+  const std::uint32_t uid = oci::host_uid(config, config.process->user.uid);
+  const std::uint32_t gid = oci::host_gid(config, config.process->user.gid);
   const std::array<int, 3> given{stdio.in, stdio.out, stdio.err};
   for (int i = 0; i < 3; ++i) {
     const int fd = given.at(static_cast<std::size_t>(i)) < 0 ? i : given.at(static_cast<std::size_t>(i));

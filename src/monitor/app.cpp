@@ -47,12 +47,7 @@ void Scratch::release_memory() {
 void App::own_by_app_user(BorrowedFd fd) const {
   if (!spec_.config.process) return;
   const oci::User& user = spec_.config.process->user;
-  static const std::vector<oci::IdMapping> kNone;
-  const auto& uids = spec_.config.linux ? spec_.config.linux->uid_mappings : kNone;
-  const auto& gids = spec_.config.linux ? spec_.config.linux->gid_mappings : kNone;
-  (void)!sys::fchown(fd, oci::host_id(uids, user.uid).value_or(user.uid),
-                     oci::host_id(gids, user.gid).value_or(user.gid))
-      .ok();
+  (void)!sys::fchown(fd, oci::host_uid(spec_.config, user.uid), oci::host_gid(spec_.config, user.gid)).ok();
 }
 
 Status App::make_pipes() {

@@ -10,6 +10,7 @@ import time
 import pytest
 
 from lib import proc
+from lib.criu import podman_there_and_back
 
 pytestmark = [
     pytest.mark.needs("root", "isolation", "podman"),
@@ -274,25 +275,4 @@ def test_debian_terminal(podman, podman_debian):
 @pytest.mark.needs("criu")
 def test_checkpoint(podman, unique, workdir):
     """container checkpoint and restore: where it was, and from an exported file under another name."""
-    name, other = unique("p"), unique("q")
-    count = "i=0; while :; do i=$((i+1)); echo $i; sleep 0.1; done"
-
-    def last(container):
-        return int((podman("logs", "--tail", "1", container).check().out.split() or ["0"])[-1])
-
-    with podman.running(name, IMAGE, "sh", "-c", count):
-        proc.until(lambda: last(name) > 1, 20, 0.2)
-        podman("container", "checkpoint", "--leave-running", "--export", workdir / "saved.tar.gz", name, timeout=90).check()
-        reached = last(name)
-        podman("container", "checkpoint", name, timeout=90).check()
-        assert json.loads(podman("inspect", name).check().out)[0]["State"]["Checkpointed"]
-        stopped = last(name)
-        assert stopped >= reached
-        podman("container", "restore", name, timeout=90).check()
-        proc.until(lambda: last(name) > stopped + 1, 20, 0.2)
-        assert podman("exec", name, "cat", "/proc/1/comm").check().out == "sh\n"
-        try:
-            podman("container", "restore", "--import", workdir / "saved.tar.gz", "--name", other, timeout=90).check()
-            proc.until(lambda: last(other) > 1, 20, 0.2)
-        finally:
-            podman("rm", "--force", "--time", "0", other)
+    podman_there_and_back(podman, IMAGE, unique("p"), unique("q"), workdir)

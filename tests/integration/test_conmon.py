@@ -1,14 +1,16 @@
 """The monitor called directly: log drivers, notifications, timeouts and exit commands. Debian's conmon must pass as well, where it can."""
 
+import json
 import os
 import pathlib
 import shutil
+import socket
 import stat
 import time
 
 import pytest
 
-from lib import paths, proc
+from lib import config, paths, proc
 from lib.monitors import Datagrams, Monitor, journal_entry
 
 pytestmark = [pytest.mark.needs("root", "isolation", "conmon")]
@@ -236,3 +238,88 @@ class TestCommandLine:
         result, _ = monitor.call(*flags)
         assert result.rc != 0 and word in (result.out + result.err).lower()
         assert not pathlib.Path(monitor.pidfile).exists()
+
+
+RUNTIME = """#!/bin/sh
+echo "$@" > {told}
+while [ "$1" != --pid-file ]; do shift; done
+sh -c 'sleep 0.2; exit 3' &
+echo $! > "$2"
+"""
+
+
+class TestCrio:
+    """The command lines of CRI-O, which speaks the protocol before version 1, with words in its own order."""
+
+    @staticmethod
+    def call(monitor, argv, cwd):
+        """Start the monitor; lets it go on by the start pipe. Returns what it says first."""
+        monitor.bundle.save()
+        (begin, go), (reader, writer) = os.pipe(), os.pipe()
+        os.write(go, b"\0")
+        env = {"_OCI_SYNCPIPE": str(writer), "_OCI_STARTPIPE": str(begin)}
+        with os.fdopen(reader, encoding="utf-8") as answers:
+            result = proc.run(*argv, env={**monitor.runtime.environ, **env}, pass_fds=(writer, begin), cwd=cwd)
+            for fd in (begin, go, writer):
+                os.close(fd)
+            line = answers.readline()
+        assert line, result
+        return json.loads(line)
+
+    @staticmethod
+    def say(path, words):
+        """Attach, say something, go."""
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as client:
+            client.connect(str(path))
+            client.send(words)
+
+    @staticmethod
+    def common(monitor, log):
+        """What all command lines have."""
+        return [
+            "-c", monitor.cid, "-n", "k8s_box", "-r", monitor.runtime.binary, "-l", log, "--log-level", "info", "--socket-dir-path", monitor.workdir / "s",
+            "--runtime-arg", f"--root={monitor.runtime.root}",
+        ]  # fmt: skip
+
+    def test_create_and_exec(self, monitor, workdir):
+        """A container that can be attached to, before and after a command in it; the command leaves nothing where CRI-O stands.
+
+        Seen to fail with conmon while an exec without --bundle took the working directory for one.
+        """
+        for name in ("cwd", "s"):
+            (workdir / name).mkdir()
+        bundle, attach = monitor.bundle, workdir / "s" / monitor.cid / "attach"
+        bundle.sh("while read x; do echo got $x; [ $x = end ] && exit 6; done")
+        argv = [
+            monitor.binary, "-b", bundle.path, *self.common(monitor, monitor.log), "--exit-dir", monitor.exits, "-P", monitor.pidfile, "-p", bundle.path / "pidfile",
+            "--persist-dir", monitor.persist, "--syslog", "-u", monitor.cid, "--log-size-max", "-1", "--no-sync-log", "--leave-stdin-open", "-i",
+        ]  # fmt: skip
+        try:
+            assert self.call(monitor, argv, bundle.path)["pid"] == int((bundle.path / "pidfile").read_text())
+            monitor.runtime("start", monitor.cid).check()
+            self.say(attach, b"one\n")
+            proc.until(lambda: monitor.lines() == [("stdout", "F", "got one")], 10, what="line")
+            process = config.default()["process"] | {"args": ["sh", "-c", "echo out; echo err >&2; exit 5"]}
+            (workdir / "process.json").write_text(json.dumps(process))
+            flags = ["-p", workdir / "exec.pid", "-e", "--sync", "--log-global-size-max", "16777216", "-T", "30", "--exec-process-spec", workdir / "process.json"]
+            assert self.call(monitor, [monitor.binary, *self.common(monitor, workdir / "exec.log"), *flags], workdir / "cwd")["exit_code"] == 5
+            assert sorted(t for _, _, t in monitor.lines(workdir / "exec.log")) == ["err", "out"]
+            assert os.listdir(workdir / "cwd") == []
+            self.say(attach, b"end\n")
+            assert monitor.status() == 6 and (monitor.persist / "exit").read_text() == "6"
+        finally:
+            monitor.runtime("delete", "--force", monitor.cid)
+
+    def test_restore(self, monitor, workdir):
+        """The runtime is told to restore, with CRI-O's labels, and its container is watched like one that was made."""
+        script = workdir / "runtime"
+        script.write_text(RUNTIME.format(told=workdir / "told"))
+        script.chmod(0o755)
+        (workdir / "s").mkdir()
+        options = ["--restore", workdir / "images", "--runtime-opt", "--lsm-profile=selinux:a:b:c:s0"]
+        argv = [monitor.binary, "-b", workdir, *self.common(monitor, monitor.log), "--exit-dir", monitor.exits, "-p", workdir / "pidfile", "-u", monitor.cid, *options]
+        argv[argv.index("-r") + 1] = script
+        assert self.call(monitor, argv, workdir)["pid"] == int((workdir / "pidfile").read_text())
+        assert monitor.status() == 3
+        words = f"--root={monitor.runtime.root} restore --bundle {workdir} --pid-file {workdir}/pidfile --detach --image-path {workdir}/images --work-path {workdir}"
+        assert (workdir / "told").read_text().split() == [*words.split(), "--lsm-profile=selinux:a:b:c:s0", monitor.cid]

@@ -11,6 +11,7 @@ import time
 import pytest
 
 from lib import cgroups, isolate, paths, probes, proc
+from lib.criu import podman_there_and_back
 from lib.monitors import Datagrams
 
 pytestmark = [
@@ -361,3 +362,11 @@ def test_info_names_the_monitor(monitored):
     """podman info finds it and its version."""
     info = json.loads(monitored("info", "--format", "json").check().out)
     assert info["host"]["conmon"]["path"].endswith("/bin/conmon") and "cooper" in info["host"]["conmon"]["version"]
+
+
+@pytest.mark.needs("criu")
+def test_checkpoint(monitored, unique, workdir):
+    """checkpoint and restore: the monitor of a restored container logs, and knows how it ends."""
+    if monitored.runtime.endswith("crun"):
+        pytest.skip("Debian's crun is built without CRIU")
+    podman_there_and_back(monitored, IMAGE, unique("m"), unique("n"), workdir)

@@ -243,10 +243,10 @@ def test_memory_limit_is_enforced(runtime, bundle):
 
 
 def test_tiny_memory_limit(runtime, bundle):
-    """A memory limit too small to live in ends in a clear error, not in a hang."""
+    """A memory limit too small to live in ends in an error that names it, not in a hang."""
     bundle.resources["memory"] = {"limit": 4096, "swap": 4096}
     result = runtime.run(bundle)
-    assert result.rc != 0 and result.err.count("\n") == 1, result
+    assert result.rc == 1 and result.err.count("\n") == 1 and "the memory limit is 4.00 KiB" in result.err, result
     assert cgroups.named(bundle.id) == []
 
 

@@ -347,3 +347,5 @@ def test_debug_tells_the_steps(runtime, bundle, workdir):
     runtime("--debug", "--log", workdir / "log", "run", "--bundle", bundle.path, bundle.id).check()
     text = (workdir / "log").read_text()
     assert "level=debug" in text and "pivot-root" in text
+    steps = [line for line in dry(runtime, bundle).splitlines() if line.lstrip()[:1].isdigit()]
+    assert steps and not [step for step in steps if f'step="{step.split(chr(34))[0]}' not in text]

@@ -79,6 +79,14 @@ def test_state_unknown_id(runtime):
     runtime("state", "nobody").fails("does not exist", rc=1)
 
 
+def test_longest_id(runtime, bundle):
+    """An id as long as a name of a file can be: the container runs, and is deleted again."""
+    bundle.id = bundle.id.ljust(255, "x")
+    bundle.save()
+    runtime("run", "--bundle", bundle.path, bundle.id).check()
+    assert not [name for name in os.listdir(runtime.root) if bundle.id in name]
+
+
 @pytest.mark.parametrize("command", ["start", "kill", "delete", "pause", "resume", "ps"])
 def test_unknown_id(runtime, command):
     """Every other verb on an unknown id: exit 1 and 'does not exist'."""

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from lib import cgroups, proc
+from lib import cgroups, mountinfo, proc
 
 pytestmark = pytest.mark.needs("root")
 only_coop = pytest.mark.differs(runc="has no such verb", crun="has no such verb")
@@ -224,6 +224,36 @@ class TestExitStatus:
             proc.until(lambda: not os.path.exists(f"/proc/{state['pid']}"), 10, 0.02, "the init is collected")
             assert "exitCode" not in runtime.state(bundle.id)
             runtime("wait", bundle.id).fails("not known", rc=1)
+
+    @pytest.mark.parametrize("how", ["run", "create"])
+    def test_kept_by_the_kernel(self, runtime, bundle, workdir, how):
+        """--keep-exit-status: known although somebody has collected the init unseen. An older kernel is named, and nothing is left."""
+        def mounts():
+            return [m.point for m in mountinfo.read() if m.point.startswith(str(runtime.root))]
+        bundle.sh("exit 3")
+        if how == "run":
+            result = runtime.run_detached(bundle, "--keep-exit-status", output=workdir / "out")
+        else:
+            result = runtime.create(bundle, "--keep-exit-status", output=workdir / "out")
+        if result.rc:
+            result.fails("kernel 6.15", rc=1)
+            assert not runtime.has_state(bundle.id) and not mounts()
+            return
+        assert len(mounts()) == 1
+        if how == "create":
+            pid = runtime.state(bundle.id)["pid"]
+            runtime("start", bundle.id).check()
+            proc.until(lambda: not os.path.exists(f"/proc/{pid}"), 10, 0.02, "the init is collected")
+        else:
+            proc.until(lambda: runtime.status(bundle.id) == "stopped", 10, 0.02, "the end")
+        assert runtime("wait", bundle.id).check().out == "3\n"
+        assert runtime.state(bundle.id)["exitCode"] == 3
+        runtime("delete", bundle.id).check()
+        assert not runtime.has_state(bundle.id) and not mounts()
+
+    def test_kept_in_the_foreground(self, runtime, bundle):
+        """--keep-exit-status is not for a start that ends with the status anyway."""
+        runtime.run(bundle, "--keep-exit-status").fails("--detach", rc=1)
 
     def test_unknown_id(self, runtime):
         """wait of an unknown id is an error at once."""

@@ -3,7 +3,7 @@
     CVE-2016-9962                       test_joining_process_is_opaque
     CVE-2019-5736                       TestProgramFile
     CVE-2024-21626                      TestCwd, test_security_descriptors.py
-    CVE-2019-19921, 2023-27561, -28642  TestProc, test_security_races.py (test_shared_root)
+    CVE-2019-19921, 2023-27561, -28642  TestProc, test_security_races.py (test_shared_root, test_masks_of_a_moved_proc)
     CVE-2021-30465                      test_mount_point_symlinks, test_security_races.py (test_mount_point_in_a_shared_volume)
     CVE-2022-29162                      test_coop_exec.py (test_cap, test_inheritable_is_empty)
     CVE-2023-25809                      test_security_confinement.py (test_host_cgroups_through_sys)
@@ -276,12 +276,34 @@ class TestProc:
         bundle.linux["maskedPaths"] = bundle.linux["readonlyPaths"] = []
         runtime.run(bundle).fails(rc=1)
 
-    def test_symlink_from_volume(self, runtime, bundle, workdir):
-        """A mount point that leads over a symlink into /proc is not a way around."""
-        (bundle.rootfs / "link").symlink_to("/proc/self")
+    @pytest.mark.parametrize("kind,target", [("bind", "self/attr/exec"), ("bind of proc", "self/attr/exec"), ("proc", "sys"), ("tmpfs", "sys")])
+    @pytest.mark.differs(runc="1.1.5 is older than the fix", crun="has no such rule")
+    def test_symlink_from_volume(self, runtime, bundle, workdir, kind, target):
+        """A mount point that leads over symlinks into /proc is not a way around, whatever is mounted; not for a proc either.
+
+        Seen to fail with coop while it looked at the file system of what is mounted alone.
+        """
+        (bundle.rootfs / "link").symlink_to("/other")
+        (bundle.rootfs / "other").symlink_to("proc/.")
         (workdir / "file").write_text("x")
-        bundle.add_mount("/link/attr/exec", "bind", workdir / "file", "bind")
-        runtime.run(bundle).fails(rc=1)
+        source = {"bind": workdir / "file", "bind of proc": "/proc/uptime"}.get(kind, kind)
+        bundle.add_mount(f"/link/{target}", kind.split()[0], source, *["bind"] * kind.startswith("bind"))
+        runtime.run(bundle).fails("/proc", rc=1)
+
+    @pytest.mark.parametrize("source", ["/proc/self", "/proc/sys"])
+    @pytest.mark.differs(runc="1.1.5 is older than the fix", crun="accepts it")
+    def test_part_of_proc(self, runtime, bundle, source):
+        """A directory of a proc is no proc: what others find at /proc/self there is not their own."""
+        bundle.drop_mount("/proc").add_mount("/proc", "bind", source, "bind")
+        bundle.linux["maskedPaths"] = bundle.linux["readonlyPaths"] = []
+        runtime.run(bundle).fails("/proc", rc=1)
+
+    @pytest.mark.differs(runc="has no such rule", crun="has no such rule")
+    def test_device_inside(self, runtime, bundle):
+        """In a user namespace devices are bound: a symlink of the image does not lead one over a file of /proc."""
+        (bundle.rootfs / "link").symlink_to("/proc/self/attr")
+        bundle.linux["devices"] = [{"path": "/link/exec", "type": "c", "major": 1, "minor": 5}]
+        runtime.run(bundle.userns()).fails("/proc", rc=1)
 
 
 class TestDevSymlink:

@@ -13,6 +13,7 @@
 #include "cli/coop/supervise.h"
 #include "cli/coop/waterfall.h"
 #include "container/default_id_maps.h"
+#include "container/out_of_memory.h"
 #include "container/seal_exe.h"
 #include "container/timing.h"
 #include "io/file.h"
@@ -50,6 +51,7 @@ Result<container::CreateOptions> create_options(const Call& call, const std::str
   out.cgroups_disabled = call.globals.cgroups_disabled;
   out.no_pivot = arguments.flag("no-pivot");
   out.no_new_keyring = arguments.flag("no-new-keyring");
+  out.keep_exit_status = arguments.flag("keep-exit-status");
   if (const int passed = listen_fds(); passed > 0) {
     out.preserve_fds += passed;
     out.extra_env.push_back("LISTEN_FDS=" + std::to_string(passed));
@@ -107,6 +109,15 @@ void keep_exit_status(const Call& call, const std::string& id, const Result<sys:
   if (!container.ok() || !status.ok()) return;  // deleted by somebody else meanwhile
   if (Status kept = container->record_exit(*status); !kept.ok())
     log::error(std::move(kept).error().with("keep the exit status of container " + quoted(id)));
+}
+
+// 137 alone does not tell a limit from a kill.
+void tell_out_of_memory(const Call& call, const std::string& id) {
+  const auto container = call.factory().load(id);
+  if (!container.ok()) return;
+  const auto group = container->group();
+  if (!group.ok()) return;
+  if (const auto error = container::out_of_memory(*group)) log::warning(log::sentence(*error));
 }
 
 // Of a container whose init this process has collected.
@@ -203,6 +214,7 @@ Result<int> run_in_foreground(const Call& call, oci::Config& config, container::
   }
   auto removal = std::move(created.removal);
   auto status = supervisor.wait_for(std::move(created));
+  if (status.ok() && status->signal == SIGKILL && !supervisor.timed_out()) tell_out_of_memory(call, options.id);
   if (foreground.keep) {
     keep_exit_status(call, options.id, status);
   } else if (removal && status.ok()) {
@@ -298,6 +310,10 @@ Result<int> run_run(const Call& call) {
   if (detach && foreground.limit) {
     return Error(Errc::kInvalidArgument, "--time-limit cannot be used with --detach: nobody would watch the time")
         .with_hint("run it in the foreground, or end it with 'coop kill'");
+  }
+  if (!detach && options.keep_exit_status) {
+    return Error(Errc::kInvalidArgument, "--keep-exit-status is for --detach")
+        .with_hint("in the foreground 'run' ends with the exit status, and --keep keeps it with the container");
   }
   ASSIGN_OR_RETURN(foreground.control, ControlFds::open(call.arguments, options.preserve_fds));
   RETURN_IF_ERROR(check_console(bundle.config.process->terminal, detach, !options.console_socket.empty()));

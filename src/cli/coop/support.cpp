@@ -6,17 +6,11 @@
 #include "cli/coop/commands.h"
 #include "cli/coop/supervise.h"
 #include "io/file.h"
+#include "spec/oci_runtime/id_maps.h"
 #include "sys/file.h"
 
 namespace cooper::cli::coop {
 namespace {
-
-std::uint32_t host_id(std::uint32_t id, const std::vector<oci::IdMapping>& mappings) {
-  for (const oci::IdMapping& m : mappings) {
-    if (id >= m.container_id && id - m.container_id < m.size) return m.host_id + (id - m.container_id);
-  }
-  return id;
-}
 
 // Also what /dev/stdin and a shell's <(...) lead to. A fifo that nobody has open for writing is empty, not waited for.
 Result<std::string> read_stream(const std::string& path, std::size_t max_bytes) {
@@ -31,8 +25,7 @@ Result<std::string> read_stream(const std::string& path, std::size_t max_bytes) 
 
 void give_pipes_to(const oci::Process& process, const oci::Config& container) {
   if (process.terminal) return;
-  const std::uint32_t uid =
-      container.linux ? host_id(process.user.uid, container.linux->uid_mappings) : process.user.uid;
+  const std::uint32_t uid = oci::host_uid(container, process.user.uid);
   for (int fd = 0; fd <= 2; ++fd) {
     struct stat info = {};
     if (::fstat(fd, &info) != 0 || !S_ISFIFO(info.st_mode) || info.st_uid == uid) continue;

@@ -27,8 +27,11 @@ constexpr Flag kTimeLimit{"time-limit", "", FlagType::kValue, "SECONDS", "end th
 constexpr Flag kKillAfter{"kill-after", "", FlagType::kValue, "SECONDS",
                           "kill what SIGTERM has not ended (default: 10)"};
 
-constexpr std::array kCreateFlags{kBundle,    kConsoleSocket, kPidfdSocket, kPidFile,  kNoPivot,
-                                  kNoKeyring, kPreserveFds,   kInfoFd,      kStatusFd, kBlockFd};
+constexpr Flag kKeepExitStatus{"keep-exit-status", "", FlagType::kBool, "",
+                               "for 'state' and 'wait', whoever collects the process (kernel 6.15)"};
+
+constexpr std::array kCreateFlags{kBundle,      kConsoleSocket, kPidfdSocket, kPidFile, kNoPivot,       kNoKeyring,
+                                  kPreserveFds, kInfoFd,        kStatusFd,    kBlockFd, kKeepExitStatus};
 constexpr std::array kRunFlags{
     kBundle,
     kConsoleSocket,
@@ -44,6 +47,7 @@ constexpr std::array kRunFlags{
     kKillAfter,
     Flag{"detach", "d", FlagType::kBool, "", "return once the process runs"},
     Flag{"keep", "", FlagType::kBool, "", "do not delete the container after it has ended"},
+    kKeepExitStatus,
     Flag{"no-subreaper", "", FlagType::kBool, "", "do not adopt the container's orphans"},
     Flag{"dry-run", "", FlagType::kOptionalValue, "text|json",
          "print the ordered kernel steps of the start and do nothing"},

@@ -1,14 +1,29 @@
 #include "spec/oci_runtime/id_maps.h"
 
+#include <algorithm>
+
 #include "base/strings.h"
 
 namespace cooper::spec::oci_runtime {
+
+bool maps_ids(const Config& config) {
+  return config.linux &&
+         std::ranges::find(config.linux->namespaces, "user", &Namespace::type) != config.linux->namespaces.end();
+}
 
 std::optional<std::uint32_t> host_id(const std::vector<IdMapping>& mappings, std::uint32_t id) {
   for (const IdMapping& m : mappings) {
     if (id >= m.container_id && id - m.container_id < m.size) return m.host_id + (id - m.container_id);
   }
   return std::nullopt;
+}
+
+std::uint32_t host_uid(const Config& config, std::uint32_t uid) {
+  return maps_ids(config) ? host_id(config.linux->uid_mappings, uid).value_or(uid) : uid;
+}
+
+std::uint32_t host_gid(const Config& config, std::uint32_t gid) {
+  return maps_ids(config) ? host_id(config.linux->gid_mappings, gid).value_or(gid) : gid;
 }
 
 std::vector<IdRange> parse_subids(std::string_view text, std::optional<std::string_view> owner) {

@@ -11,8 +11,14 @@
 
 namespace cooper::spec::oci_runtime {
 
+// Whether linux.uidMappings and linux.gidMappings are about anything: without a user namespace they map nothing.
+bool maps_ids(const Config& config);
+
 // The id outside; nullopt: it is not mapped.
 std::optional<std::uint32_t> host_id(const std::vector<IdMapping>& mappings, std::uint32_t id);
+// Those of a container's user or group; the id itself where it is not mapped.
+std::uint32_t host_uid(const Config& config, std::uint32_t uid);
+std::uint32_t host_gid(const Config& config, std::uint32_t gid);
 
 // Ids first, first + 1, ... of the host; at least one, and none of them 4294967295, which is no id.
 struct IdRange {

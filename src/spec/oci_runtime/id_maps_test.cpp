@@ -16,6 +16,18 @@ TEST(IdMaps, FindsTheIdOutside) {
   EXPECT_EQ(host_id({}, 0), std::nullopt);
 }
 
+TEST(IdMaps, OfAContainer) {
+  Config config;
+  EXPECT_EQ(host_uid(config, 5), 5U);
+  config.linux.emplace().uid_mappings = {{0, 1000, 10}};
+  EXPECT_FALSE(maps_ids(config));
+  EXPECT_EQ(host_uid(config, 5), 5U);
+  config.linux->namespaces = {{"pid", ""}, {"user", ""}};
+  EXPECT_EQ(host_uid(config, 5), 1005U);
+  EXPECT_EQ(host_uid(config, 10), 10U);  // not mapped
+  EXPECT_EQ(host_gid(config, 5), 5U);
+}
+
 TEST(IdMaps, PrintsWhatTheKernelTakes) {
   const auto read = parse_id_map("         0     100000      65536\n     65536          1          2\n\nodd 1\n");
   EXPECT_EQ(id_map_text(read), "0 100000 65536\n65536 1 2\n");

@@ -1,6 +1,7 @@
 """What tests of checkpoint and restore share: a container that counts, the two verbs, a program in the place of CRIU."""
 
 import contextlib
+import json
 import os
 import pathlib
 import select
@@ -105,6 +106,32 @@ def with_log(result, log):
     if result.rc and log.exists():
         result.err += "\n" + "\n".join(line for line in log.read_text(errors="replace").splitlines() if "Error" in line or "Warn" in line)
     return result
+
+
+def podman_there_and_back(podman, image, name, other, workdir):
+    """podman container checkpoint and restore: where it was, and from an exported file under another name."""
+
+    def last(container):
+        return int((podman("logs", "--tail", "1", container).check().out.split() or ["0"])[-1])
+
+    with podman.running(name, image, "sh", "-c", "i=0; while :; do i=$((i+1)); echo $i; sleep 0.1; done"):
+        proc.until(lambda: last(name) > 1, 20, 0.2)
+        podman("container", "checkpoint", "--leave-running", "--export", workdir / "saved.tar.gz", name, timeout=90).check()
+        reached = last(name)
+        podman("container", "checkpoint", name, timeout=90).check()
+        assert json.loads(podman("inspect", name).check().out)[0]["State"]["Checkpointed"]
+        stopped = last(name)
+        assert stopped >= reached
+        podman("container", "restore", name, timeout=90).check()
+        proc.until(lambda: last(name) > stopped + 1, 20, 0.2)
+        assert podman("exec", name, "cat", "/proc/1/comm").check().out == "sh\n"
+        try:
+            podman("container", "restore", "--import", workdir / "saved.tar.gz", "--name", other, timeout=90).check()
+            proc.until(lambda: last(other) > 1, 20, 0.2)
+        finally:
+            podman("rm", "--force", "--time", "0", other)
+        podman("kill", name).check()
+        assert podman("wait", name).check().out == "137\n"
 
 
 FAKE = """#!/usr/bin/python3

@@ -114,7 +114,7 @@ class Runtime:
 
     def has_state(self, container_id):
         """True while the state root holds something for this id."""
-        return any((self.root / name).exists() for name in (container_id, f".start-{container_id}", f".root-{container_id}"))
+        return any((self.root / name).exists() for name in (container_id, f".start-{container_id}", f".root-{container_id}", f".exit-{container_id}"))
 
     def ids(self):
         """Ids that 'list' shows."""
