@@ -22,6 +22,7 @@
 #include "log/log.h"
 #include "spec/oci_runtime/parse.h"
 #include "spec/oci_runtime/print.h"
+#include "spec/oci_runtime/versions.h"
 #include "sys/file.h"
 #include "sys/process.h"
 #include "sys/socket.h"
@@ -357,7 +358,11 @@ Result<cgroup::Group> Container::group() const {
 Status Container::update(const oci::Resources& resources, const std::vector<std::string>& schemata) {
   ASSIGN_OR_RETURN(const RunStatus now, status());
   if (now == RunStatus::kStopped) return not_running(record_, now);
-  return unless_stopped(change_limits(resources, schemata));
+  if (resources.pids_limit != 0 || oci::holds(oci::Rule::kPidsLimitZeroIsALimit, record_.oci_version))
+    return unless_stopped(change_limits(resources, schemata));
+  oci::Resources unlimited = resources;
+  unlimited.pids_limit = -1;
+  return unless_stopped(change_limits(unlimited, schemata));
 }
 
 Status Container::change_limits(const oci::Resources& resources, const std::vector<std::string>& schemata) const {

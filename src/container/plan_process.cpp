@@ -36,11 +36,12 @@ void warn_of_each(std::uint64_t mask, std::string_view why, std::vector<std::str
 
 // What the kernel would refuse is left out, which the specification wants to be told. Not of ambient ones: everybody's
 // `spec` writes some that are not inheritable.
-void warn_of_refused(const SetCredentials& wanted, std::uint64_t effective, std::uint64_t own,
-                     std::vector<std::string>& warnings) {
-  warn_of_each((wanted.permitted | wanted.inheritable) & ~own, "cannot be granted by who lacks it, and is ignored",
-               warnings);
+void warn_of_refused(const SetCredentials& wanted, std::uint64_t effective, std::uint64_t inheritable,
+                     std::uint64_t own, std::vector<std::string>& warnings) {
+  warn_of_each((wanted.permitted | inheritable) & ~own, "cannot be granted by who lacks it, and is ignored", warnings);
   warn_of_each(effective & ~wanted.permitted, "is effective but not permitted, and is ignored", warnings);
+  warn_of_each(inheritable & own & ~wanted.bounding, "is inheritable but not in the bounding set, and is ignored",
+               warnings);
 }
 
 bool annotated(const oci::Config& config, const char* key) {
@@ -91,13 +92,15 @@ SetCredentials plan_credentials(const oci::Process& process, const oci::Config& 
   out.has_capabilities = true;
   out.bounding = mask_of(caps.bounding, options.kernel_last_cap, warnings);
   out.permitted = mask_of(caps.permitted, options.kernel_last_cap, warnings);
-  out.inheritable = mask_of(caps.inheritable, options.kernel_last_cap, warnings);
-  // The kernel refuses an effective capability that is not permitted, and an ambient one that is not permitted and
-  // inheritable.
+  // The kernel refuses an inheritable capability that is not in the bounding set, an effective one that is not
+  // permitted, and an ambient one that is not permitted and inheritable.
+  const std::uint64_t inheritable = mask_of(caps.inheritable, options.kernel_last_cap, warnings);
+  out.inheritable = inheritable & out.bounding;
   const std::uint64_t effective = mask_of(caps.effective, options.kernel_last_cap, warnings);
   out.effective = effective & out.permitted;
   out.ambient = mask_of(caps.ambient, options.kernel_last_cap, warnings) & out.permitted & out.inheritable;
-  warn_of_refused(out, effective, user != nullptr ? ~std::uint64_t{0} : options.own_capabilities, warnings);
+  warn_of_refused(out, effective, inheritable, user != nullptr ? ~std::uint64_t{0} : options.own_capabilities,
+                  warnings);
   return out;
 }
 

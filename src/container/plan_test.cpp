@@ -506,6 +506,12 @@ TEST(Plan, CredentialsAndWarnings) {
                                          "capability 'kill' is unknown and is ignored",
                                          "capability 'CAP_CHOWN' is effective but not permitted, and is ignored"));
 
+  config.process->capabilities = oci::Capabilities{{"CAP_KILL"}, {}, {"CAP_KILL", "CAP_CHOWN"}, {"CAP_CHOWN"}, {}};
+  const Plan unbound = plan_of(config);
+  EXPECT_EQ(only<SetCredentials>(unbound).inheritable, kKill);
+  EXPECT_THAT(unbound.warnings,
+              ElementsAre("capability 'CAP_CHOWN' is inheritable but not in the bounding set, and is ignored"));
+
   config.process->capabilities.reset();
   const auto none = only<SetCredentials>(plan_of(config));
   EXPECT_TRUE(none.has_capabilities);

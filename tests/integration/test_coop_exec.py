@@ -87,6 +87,12 @@ def test_cwd(runtime, box):
     assert runtime("exec", "--cwd", "/usr/bin", box.id, "pwd").check().out == "/usr/bin\n"
 
 
+@pytest.mark.differs(crun="1.8 refuses an empty --cwd")
+def test_empty_is_not_given(runtime, box):
+    """An empty --cwd or --user is that of a script whose variable is not set: the container's own counts."""
+    assert runtime("exec", "--cwd", "", "--user", "", box.id, "sh", "-c", "pwd; id -u").check().lines == ["/", "0"]
+
+
 def test_cwd_missing(runtime, box):
     """A missing or relative --cwd is an error, exit 255."""
     runtime("exec", "--cwd", "relative", box.id, "pwd").fails(rc=255)

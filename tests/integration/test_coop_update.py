@@ -33,6 +33,7 @@ def box(runtime, bundle):
         (["--cpuset-cpus", "0"], "cpuset", "cpuset.cpus", "0"),
         (["--pids-limit", "33"], "pids", "pids.max", "33"),
         (["--pids-limit", "-1"], "pids", "pids.max", "max"),
+        (["--pids-limit", "0"], "pids", "pids.max", "max"),  # below ociVersion 1.3, as at create
     ],
 )
 def test_flag(runtime, box, flags, controller, name, content):

@@ -62,9 +62,10 @@ Result<oci::Process> process_from_flags(const Call& call, oci::Process process) 
   if (words.size() < 2) return Error(Errc::kInvalidArgument, "exec needs a command, or --process FILE");
   process.args.assign(words.begin() + 1, words.end());
   process.terminal = arguments.flag("tty");
-  if (arguments.has("cwd")) process.cwd = arguments.value("cwd");
+  // Empty values are those of flags that a caller has left out.
+  if (!arguments.value("cwd").empty()) process.cwd = arguments.value("cwd");
   for (std::string& entry : arguments.list("env")) process.env.push_back(std::move(entry));
-  if (arguments.has("user")) RETURN_IF_ERROR(set_user(process.user, arguments.value("user")));
+  if (!arguments.value("user").empty()) RETURN_IF_ERROR(set_user(process.user, arguments.value("user")));
   RETURN_IF_ERROR(add_groups(process.user, arguments.list("additional-gids")));
   if (arguments.has("process-label")) process.selinux_label = arguments.value("process-label");
   if (arguments.has("apparmor")) process.apparmor_profile = arguments.value("apparmor");
