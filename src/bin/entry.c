@@ -139,6 +139,18 @@ static long map_again(long file, struct prctl_mm_map* map) {
   return 0;
 }
 
+/* Whether a file begins as this program does, its build id included. Under an emulator or an instrument /proc/self/exe
+ * is theirs. */
+static int is_this_program(long file) {
+  char begin[1024];
+  const char* here = (const char*)&__ehdr_start;
+  if (call5(__NR_pread64, file, (long)begin, sizeof begin, 0, 0) != sizeof begin) return 0;
+  for (size_t i = 0; i < sizeof begin; ++i) {
+    if (begin[i] != here[i]) return 0;
+  }
+  return 1;
+}
+
 /* Makes the clone the executable of this process; 0: done. */
 static long move_to(long tree, const long* stack, char** envp, size_t variables) {
   char path[sizeof kDescriptors + 24];
@@ -149,7 +161,7 @@ static long move_to(long tree, const long* stack, char** envp, size_t variables)
   struct prctl_mm_map map = {0};
   map.exe_fd = (uint32_t)file;
   describe(&map, stack, envp, variables);
-  long result = map_again(file, &map);
+  long result = is_this_program(file) ? map_again(file, &map) : -1;
   if (result == 0) result = call5(__NR_prctl, PR_SET_MM, PR_SET_MM_MAP, (long)&map, sizeof map, 0);
   (void)call5(__NR_close, file, 0, 0, 0, 0);
   return result;
