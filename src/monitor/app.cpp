@@ -9,6 +9,8 @@
 
 #include <algorithm>
 
+#include "base/strings.h"
+#include "io/file.h"
 #include "spec/oci_runtime/id_maps.h"
 #include "sys/file.h"
 
@@ -23,6 +25,13 @@ struct timespec wall_clock() {
   struct timespec now = {};
   (void)::clock_gettime(CLOCK_REALTIME, &now);
   return now;
+}
+
+// The monitor's own is another by the time that the post-stop program starts.
+void inherit_oom_score(oci::Config& config) {
+  if (!config.process || config.process->oom_score_adj) return;
+  const auto text = io::read_file("/proc/self/oom_score_adj");
+  if (text.ok()) config.process->oom_score_adj = parse_number<int>(trim(*text));
 }
 
 bool has_own_pid_namespace(const oci::Config& config) {
@@ -78,6 +87,11 @@ Status App::prepare(BorrowedFd pod_dir) {
     ASSIGN_OR_RETURN(log_, LogWriter::open(pod_dir, spec_.log_file, spec_.log_max_bytes, spec_.log_max_files));
   }
   own_pid_namespace_ = has_own_pid_namespace(spec_.config);
+  if (spec_.post_stop) inherit_oom_score(spec_.post_stop->config);
+  return prepare_streams();
+}
+
+Status App::prepare_streams() {
   container::CreateOptions& create = spec_.create;
   create.parent_death_signal = SIGKILL;
   create.keep_console = spec_.terminal;
@@ -106,6 +120,21 @@ Status App::adopt(container::Created created) {
     if (source.fd) RETURN_IF_ERROR(watch(source));
   }
   return {};
+}
+
+Status App::prepare_post_stop(PostStop post_stop) {
+  in_post_stop_ = true;
+  draining_ = false;
+  drained_ = 0;
+  spec_.config = std::move(post_stop.config);
+  spec_.create = std::move(post_stop.create);
+  if (!spec_.terminal) spec_.stdin_open = false;
+  return prepare_streams();
+}
+
+void App::drop_streams() {
+  for (UniqueFd& fd : child_ends_) fd.reset();
+  for (Source& source : sources_) end_source(source);
 }
 
 void App::forget_config() {

@@ -21,6 +21,7 @@ void write_record(codec::json::Writer& writer, const ExitRecord& record) {
   writer.field("finished_unix_ms", record.finished_unix_ms);
   if (record.unknown) writer.field("unknown", true);
   if (!record.error.empty()) writer.field("error", record.error);
+  if (!record.post_stop_error.empty()) writer.field("post_stop_error", record.post_stop_error);
   writer.end_object();
 }
 
@@ -46,6 +47,7 @@ Result<ExitRecord> read_record(const codec::json::Cursor& cursor) {
   RETURN_IF_ERROR(cursor.read("finished_unix_ms", out.finished_unix_ms));
   RETURN_IF_ERROR(cursor.read("unknown", out.unknown));
   RETURN_IF_ERROR(cursor.read("error", out.error));
+  RETURN_IF_ERROR(cursor.read("post_stop_error", out.post_stop_error));
   return out;
 }
 

@@ -117,7 +117,9 @@ void remove_containers(const PodSpec& spec, Board& board, Backend& backend) {
 void finish_in_its_place(const PodSpec& spec, Board& board, Backend& backend, const std::string& why) {
   // Paused containers first: their processes take a signal only when thawed.
   const auto kill = [&](const AppSpec& app, const BoardCell& cell) {
-    if (cell.phase == Phase::kCreated || cell.phase == Phase::kRunning) (void)!backend.kill_all(app.create.id).ok();
+    // An app that has ended may be followed by its post-stop program.
+    const bool may_run = cell.phase == Phase::kCreated || cell.phase == Phase::kRunning || cell.phase == Phase::kEnded;
+    if (may_run) (void)!backend.kill_all(app.create.id).ok();
   };
   for (std::size_t i = 0; i < spec.apps.size(); ++i) kill(spec.apps[i], board.apps[i]);
   if (spec.sandbox) kill(*spec.sandbox, board.sandbox);
@@ -135,6 +137,7 @@ void finish_in_its_place(const PodSpec& spec, Board& board, Backend& backend, co
 void forget_configs(PodSpec& spec) {
   for (AppSpec& app : spec.apps) {
     app.config = oci::Config();
+    app.post_stop.reset();
     container::CreateOptions kept;
     kept.id = std::move(app.create.id);
     app.create = std::move(kept);

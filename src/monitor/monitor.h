@@ -15,9 +15,9 @@
 // death signal, and the guardian for those that dropped it).
 //
 // The end of a pod, in this order: last app reaped, its streams drained (to end of file; 100 ms when processes outside
-// hold the pipes), exit record written, sandbox killed, containers and cgroup removed, run directory removed,
-// on_finish, lock released, kPodExit to the clients, exit records flushed to disk, on_gone. SIGTERM, SIGINT, SIGHUP and
-// SIGQUIT to the monitor begin it in order: stop signal to each app, SIGKILL after stop_timeout_ms.
+// hold the pipes), its post-stop program run, exit record written, sandbox killed, containers and cgroup removed, run
+// directory removed, on_finish, lock released, kPodExit to the clients, exit records flushed to disk, on_gone. SIGTERM,
+// SIGINT, SIGHUP and SIGQUIT to the monitor begin it in order: stop signal to each app, SIGKILL after stop_timeout_ms.
 //
 // Files: logs/<app>.log below the pod directory in the CRI format ("<RFC3339Nano> stdout|stderr P|F <text>\n"),
 // rotated by size (<app>.log.1 ...); status/<app> the exit record, replaced by rename (status/.<app>.reserve holds the
@@ -44,13 +44,25 @@ struct ExitRecord {
   bool core_dumped = false;
   std::int64_t started_unix_ms = 0;
   std::int64_t finished_unix_ms = 0;
-  std::string error;     // why it never started, or that the monitor died; empty normally
-  bool unknown = false;  // nobody could note how it ended; exit_code is 255
+  std::string error;                 // why it never started, or that the monitor died; empty normally
+  bool unknown = false;              // nobody could note how it ended; exit_code is 255
+  std::string post_stop_error = {};  // how its post-stop program failed; empty normally
 };
 std::string print_exit_record(const ExitRecord& record);
 Result<ExitRecord> parse_exit_record(std::string text, std::string_view what);
 // True when an app without a record would have left one, if its monitor and guardian had not been killed.
 bool exit_record_was_promised(BorrowedFd pod_dir, const std::string& app);
+
+// A program that runs when an app has ended, before its exit record is written: in a container that follows the app's
+// with its id and cgroup. What it prints follows what the app printed; its failure is noted in the app's record. Its
+// environment has EXIT_CODE (exited, killed or dumped) and EXIT_STATUS (a number or the name of a signal), as systemd
+// gives them. Not for an app that never ran, nor when the monitor itself dies.
+struct PostStop {
+  oci::Config config;
+  container::CreateOptions create;
+};
+// After so long it is killed: as long as an app has to stop.
+int post_stop_limit_ms(int stop_timeout_ms);
 
 struct AppSpec {
   std::string name;
@@ -64,6 +76,7 @@ struct AppSpec {
   std::uint64_t log_max_bytes = 0;  // 0: no rotation
   int log_max_files = 5;            // including the current one
   int stop_signal = 15;
+  std::optional<PostStop> post_stop;
 };
 
 enum class PodPolicy {

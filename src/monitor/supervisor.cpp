@@ -27,6 +27,20 @@ void Supervisor::on_app_exit(App& app) {
   auto status = sys::try_waitpid(app.pid());
   if (status.ok() && !status->has_value()) return;
   loop_->remove(app.pidfd());
+  if (app.in_post_stop_) {
+    note_post_stop(app, status);
+  } else {
+    note_end(app, status);
+  }
+  app.mark_reaped();
+  // The kernel ends everything in a PID namespace with its first process. Elsewhere children may live on: they end with
+  // the app.
+  if (!app.own_pid_namespace_) (void)!backend_.kill_all(app.id()).ok();
+  if (app.kill_timer_ != 0) loop_->cancel_timer(std::exchange(app.kill_timer_, 0));
+  app.drain([this, &app] { app.in_post_stop_ ? conclude_app(app) : finish_app(app); });
+}
+
+void Supervisor::note_end(App& app, const Result<std::optional<sys::ExitStatus>>& status) {
   ExitRecord& record = app.record_;
   record.finished_unix_ms = wall_clock_ms();
   if (status.ok()) {
@@ -37,22 +51,20 @@ void Supervisor::on_app_exit(App& app) {
     record.exit_code = 255;
     record.error = status.error().message();
   }
-  app.mark_reaped();
   BoardCell& shared = cell(app);
   shared.finished_unix_ms = record.finished_unix_ms;
   shared.exit_code = record.exit_code;
   shared.signal = record.signal;
   shared.core_dumped = record.core_dumped;
   shared.phase = Phase::kEnded;
-  // The kernel ends everything in a PID namespace with its first process. Elsewhere children may live on: they end with
-  // the app.
-  if (!app.own_pid_namespace_) (void)!backend_.kill_all(app.id()).ok();
-  if (app.kill_timer_ != 0) loop_->cancel_timer(std::exchange(app.kill_timer_, 0));
-  app.drain([this, &app] { finish_app(app); });
 }
 
 void Supervisor::finish_app(App& app) {
   if (app.record_.exit_code != 0) app.record_.oom_killed = backend_.oom_killed(app.id());
+  if (!start_post_stop(app)) conclude_app(app);
+}
+
+void Supervisor::conclude_app(App& app) {
   record_app(app);
   hub_->app_exited(static_cast<int>(&cell(app) - inherited_.board->apps), app.exit_json_);
   const bool all_ended = std::ranges::all_of(apps_, [](const auto& other) { return other->ended_; });
@@ -90,6 +102,10 @@ void Supervisor::stop_app(App& app, int signal, std::int64_t timeout_ms) {
     kill_app(app);
     return;
   }
+  if (app.in_post_stop_) {
+    hurry_post_stop(app, timeout_ms);
+    return;
+  }
   (void)!sys::pidfd_send_signal(app.pidfd(), signal != 0 ? signal : app.spec().stop_signal).ok();
   if (app.kill_timer_ != 0) loop_->cancel_timer(app.kill_timer_);
   app.kill_timer_ = loop_->add_timer(timeout_ms, [this, &app] {
@@ -100,6 +116,7 @@ void Supervisor::stop_app(App& app, int signal, std::int64_t timeout_ms) {
 
 void Supervisor::stop_pod(std::int64_t timeout_ms, int signal) {
   stopping_ = true;
+  asked_stop_ms_ = timeout_ms;
   for (const auto& app : apps_) {
     // A stop that is under way keeps its deadline unless the new one is sooner.
     const bool under_way = app->kill_timer_ != 0 && timeout_ms >= spec_.stop_timeout_ms;
@@ -204,6 +221,10 @@ void Supervisor::undo_apps(const std::string& why, const Error& error) {
       cell(*app).phase = Phase::kEnded;
     }
     // Of several apps the one that failed has its own error; the others never ran, or were killed for it.
+    if (app->in_post_stop_) {
+      record_app(*app);
+      continue;
+    }
     if (!record.error.empty()) {
       record.exit_code = start_failure_code(error);
     } else if (had_started) {

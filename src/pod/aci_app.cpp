@@ -90,8 +90,10 @@ Result<std::vector<std::string>> apply_aci_app(const appc::App& section, const A
   std::vector<std::string> without_effect = isolation.others;
   RETURN_IF_ERROR(refuse_confinement(isolation.others));
   for (const appc::EventHandler& handler : section.event_handlers) {
-    const bool can_run = handler.name == "pre-start" && !handler.exec.empty() && handler.exec.front().starts_with('/');
-    if (can_run) {
+    const bool absolute = !handler.exec.empty() && handler.exec.front().starts_with('/');
+    if (handler.name == "post-stop") {
+      app.post_stop = handler.exec;
+    } else if (absolute) {
       app.pre_start = handler.exec;
     } else {
       without_effect.push_back("event handler " + handler.name);

@@ -49,6 +49,13 @@ void resume_paused(const Engine& engine, const PodUuid& uuid, const PodManifest&
   }
 }
 
+// What the post-stop programs may take, after their apps were given `own_ms`.
+int post_stop_ms(const PodManifest& manifest, int own_ms) {
+  const auto has_one = [](const AppManifest& entry) { return !entry.app.post_stop.empty(); };
+  if (std::ranges::none_of(manifest.apps, has_one)) return 0;
+  return monitor::post_stop_limit_ms(own_ms > 0 ? own_ms : manifest.stop_timeout_ms);
+}
+
 // The last event of the pod. nullopt: the monitor did not answer in time.
 Result<std::optional<monitor::Event>> await_end(monitor::Client& client, std::int64_t timeout_ms) {
   const std::int64_t deadline = io::monotonic_ms() + timeout_ms;
@@ -229,8 +236,8 @@ Status Engine::stop(const PodUuid& uuid, int timeout_ms) const {
   bool silent = false;
   if (client.ok() && asked.ok()) {
     resume_paused(*this, uuid, manifest);
-    const std::int64_t own = timeout_ms < 0 ? manifest.stop_timeout_ms : timeout_ms;
-    const auto end = await_end(*client, own + kAnswerMs);
+    const int own = timeout_ms < 0 ? manifest.stop_timeout_ms : timeout_ms;
+    const auto end = await_end(*client, std::int64_t{own} + post_stop_ms(manifest, own) + kAnswerMs);
     silent = end.ok() && !*end;
   }
   // Not when the monitor let the time pass.

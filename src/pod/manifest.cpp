@@ -107,6 +107,7 @@ void write_app(Writer& out, const AppManifest& entry) {
   write_list(out, "securityOpts", app.security_opts);
   write_text(out, "seccompProfile", app.seccomp_profile);
   write_list(out, "preStart", app.pre_start);
+  write_list(out, "postStop", app.post_stop);
   write_flag(out, "privileged", app.privileged);
   write_flag(out, "readOnly", app.read_only);
   write_limits(out, app);
@@ -233,6 +234,7 @@ Status read_app(const Cursor& item, PodManifest& out) {
   RETURN_IF_ERROR(item.read("capDrop", app.cap_drop));
   RETURN_IF_ERROR(item.read("securityOpts", app.security_opts));
   RETURN_IF_ERROR(item.read("preStart", app.pre_start));
+  RETURN_IF_ERROR(item.read("postStop", app.post_stop));
   RETURN_IF_ERROR(item.read("seccompProfile", app.seccomp_profile));
   RETURN_IF_ERROR(item.read("privileged", app.privileged));
   RETURN_IF_ERROR(item.read("readOnly", app.read_only));

@@ -49,6 +49,7 @@ PodManifest full_manifest(const PodUuid& uuid) {
   app.cpu_shares = 512;
   app.oom_score_adj = -5;
   app.pre_start = {"/bin/prepare", "x"};
+  app.post_stop = {"tidy", "-v"};
   app.cpuset_cpus = "0-1";
   app.pids_limit = 0;
   app.annotations = {{"x", "y"}};

@@ -128,12 +128,13 @@ TEST(AciApp, AddsWhatTheConfigurationCannotSay) {
                        {"os/linux/oom-score-adj", "5"},
                        {"os/linux/seccomp-remove-set", R"({"set":["mkdir"],"errno":"EXFULL"})"},
                        {"os/unix/sysctl", "{}"}};
-  section.event_handlers = {{"pre-start", {"/x", "y"}}, {"post-stop", {"/x"}}};
+  section.event_handlers = {{"pre-start", {"/x", "y"}}, {"post-stop", {"x", "z"}}};
   const auto rest = apply_aci_app(section, AppRequest(), app);
   ASSERT_TRUE(rest.ok()) << rest.error().message();
-  EXPECT_EQ(*rest, (std::vector<std::string>{"os/unix/sysctl", "event handler post-stop"}));
+  EXPECT_EQ(*rest, (std::vector<std::string>{"os/unix/sysctl"}));
   EXPECT_EQ(app.oom_score_adj, 5);
   EXPECT_EQ(app.pre_start, (std::vector<std::string>{"/x", "y"}));
+  EXPECT_EQ(app.post_stop, (std::vector<std::string>{"x", "z"}));
   EXPECT_EQ(app.additional_gids, (std::vector<std::uint32_t>{5, 6}));
   EXPECT_EQ(app.volumes[0].options, std::vector<std::string>{"ro"});
   EXPECT_TRUE(app.volumes[1].options.empty());

@@ -68,6 +68,7 @@ struct App {
   std::optional<std::int64_t> pids_limit;
   std::optional<std::int32_t> oom_score_adj;
   std::vector<std::string> pre_start;  // runs inside, as root, before args; an absolute path first
+  std::vector<std::string> post_stop;  // runs after the end, as root, in the same files
   bool terminal = false, stdin_open = false;
   bool init = false;  // cooper-init is PID 1 and the app its child
   std::map<std::string, std::string> annotations;

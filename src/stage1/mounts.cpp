@@ -195,7 +195,8 @@ Result<container::MountRoot> root_mount(const Pod& pod, const App& app) {
   // Without it the unmount at the end of the container writes all dirty pages of the whole disk (ovl_sync_fs), for
   // files that are removed a moment later. Not for pods that are kept: it also turns the app's own fsync into nothing.
   // Kernel 5.10.
-  if (pod.remove_on_exit) root.wishes.emplace_back("volatile");
+  // Nor for a root that is mounted once more after its end: the kernel refuses that.
+  if (pod.remove_on_exit && app.post_stop.empty()) root.wishes.emplace_back("volatile");
   return root;
 }
 

@@ -129,6 +129,21 @@ container::CreateOptions create_options(const Pod& pod, std::string_view app) {
   return out;
 }
 
+// The app once more, but for its program and its user: rkt runs handlers as root.
+Result<monitor::PostStop> post_stop(const Pod& pod, const App& app, const Host& host,
+                                    const container::CreateOptions& create) {
+  App handler = app;
+  handler.args = app.post_stop;
+  handler.uid = handler.gid = 0;
+  handler.additional_gids.clear();
+  handler.pre_start.clear();
+  handler.init = false;
+  ASSIGN_OR_RETURN(oci::Config config, app_config(pod, handler, host));
+  monitor::PostStop out{std::move(config), create};
+  out.create.block_signals = false;
+  return out;
+}
+
 Result<monitor::AppSpec> app_spec(const Pod& pod, const App& app, const Host& host) {
   if (app.args.empty()) return Error(Errc::kInvalidArgument, "no command to run");
   monitor::AppSpec spec;
@@ -137,6 +152,9 @@ Result<monitor::AppSpec> app_spec(const Pod& pod, const App& app, const Host& ho
   spec.create = create_options(pod, app.name);
   ASSIGN_OR_RETURN(spec.create.root_override, root_mount(pod, app));
   spec.create.block_signals = app.init;
+  if (!app.post_stop.empty()) {
+    ASSIGN_OR_RETURN(spec.post_stop, post_stop(pod, app, host, spec.create));
+  }
   spec.terminal = app.terminal;
   spec.stdin_open = app.stdin_open;
   spec.log_file = "logs/" + app.name + ".log";

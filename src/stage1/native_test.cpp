@@ -166,6 +166,32 @@ TEST(Native, OnlyPodsThatAreRemovedMayLoseData) {
   EXPECT_EQ(build(pod)->apps[0].create.root_override->wishes, std::vector<std::string>{"volatile"});
 }
 
+TEST(Native, PostStopIsTheAppOnceMoreAsRoot) {
+  App app = make_app("web");
+  app.uid = app.gid = 33;
+  app.additional_gids = {4};
+  app.init = true;
+  app.pre_start = {"/prepare"};
+  app.post_stop = {"tidy", "up"};
+  Pod pod = make_pod({app});
+  pod.remove_on_exit = true;
+  const auto launch = build(pod);
+  ASSERT_TRUE(launch.ok());
+  const monitor::AppSpec& spec = launch->apps[0];
+  ASSERT_TRUE(spec.post_stop.has_value());
+  EXPECT_EQ(spec.post_stop->create.id, spec.create.id);
+  // The kernel mounts an overlay that may lose data once only.
+  EXPECT_TRUE(spec.create.root_override->wishes.empty());
+  const oci::Config& after = spec.post_stop->config;
+  EXPECT_EQ(after.process->args, (std::vector<std::string>{"tidy", "up"}));
+  EXPECT_EQ(after.process->user.uid, 0U);
+  EXPECT_TRUE(after.process->user.additional_gids.empty());
+  EXPECT_TRUE(after.hooks.start_container.empty());
+  EXPECT_EQ(after.process->env, spec.config.process->env);
+  EXPECT_EQ(after.linux->cgroups_path, spec.config.linux->cgroups_path);
+  EXPECT_EQ(spec.config.process->user.uid, 33U);
+}
+
 // What is built must be what the runtime takes.
 TEST(Native, ConfigurationsAreValid) {
   App special = make_app("special");

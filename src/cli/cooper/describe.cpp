@@ -39,6 +39,7 @@ void write_exit(Writer& out, const std::optional<monitor::ExitRecord>& exit) {
   out.field("oom_killed", exit->oom_killed).field("core_dumped", exit->core_dumped);
   write_optional_ms(out, "finished_unix_ms", exit->finished_unix_ms);
   write_optional_text(out, "error", exit->error);
+  write_optional_text(out, "post_stop_error", exit->post_stop_error);
   out.end_object();
 }
 

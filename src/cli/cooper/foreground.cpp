@@ -9,6 +9,7 @@
 #include "codec/json.h"
 #include "container/plan.h"
 #include "io/tty.h"
+#include "log/log.h"
 #include "log/steps.h"
 
 namespace cooper::cli {
@@ -59,11 +60,17 @@ Result<int> run_in_foreground(const pod::Engine& engine, const PodUuid& uuid, Un
   return status_of(engine, uuid, end, options.app);
 }
 
+void warn_of_post_stop(const monitor::ExitRecord& record) {
+  if (record.post_stop_error.empty()) return;
+  log::warning("the post-stop handler of app " + quoted(record.app) + " failed: " + record.post_stop_error);
+}
+
 Result<int> status_of(const pod::Engine& engine, const PodUuid& uuid, const SessionEnd& end, const std::string& app) {
   // A caller who takes the output for complete must not see success.
   if (end.write_error != 0) return Error::from_errno(end.write_error, "write to standard output");
   switch (end.kind) {
     case SessionEnd::Kind::kExited:
+      warn_of_post_stop(end.record);
       return end.record.exit_code;
     case SessionEnd::Kind::kDetached:
       return 0;
@@ -78,6 +85,7 @@ Result<int> status_of(const pod::Engine& engine, const PodUuid& uuid, const Sess
   // The guardian writes the records that the monitor could not.
   auto record = engine.wait(uuid, app);
   if (!record.ok()) return Error(Errc::kSystem, "the monitor of pod " + uuid.str() + " was killed");
+  warn_of_post_stop(*record);
   if (!record->error.empty()) return Error(Errc::kSystem, "app " + quoted(record->app) + ": " + record->error);
   return record->exit_code;
 }

@@ -27,6 +27,9 @@ monitor::LaunchOptions attached_launch(bool terminal, bool stdin_open);
 Result<int> run_in_foreground(const pod::Engine& engine, const PodUuid& uuid, UniqueFd client,
                               ForegroundOptions options, SignalInbox signals);
 
+// Says how the program after an app failed, if it did.
+void warn_of_post_stop(const monitor::ExitRecord& record);
+
 // The exit status a session ended with; dies by the signal that ended it, if one did.
 Result<int> status_of(const pod::Engine& engine, const PodUuid& uuid, const SessionEnd& end, const std::string& app);
 

@@ -105,6 +105,7 @@ Result<int> show_apps(pod::Engine& engine, const PodUuid& uuid, SignalInbox sign
   if (records.empty()) {
     ASSIGN_OR_RETURN(records, stored_records(engine, uuid));
   }
+  std::ranges::for_each(records, warn_of_post_stop);
   return pod_status(records);
 }
 
@@ -282,6 +283,8 @@ std::string status_text(const pod::PodInfo& info) {
   for (const pod::AppInfo& app : info.apps) {
     const std::string code = !app.exit || app.exit->unknown ? "unknown" : std::to_string(app.exit->exit_code);
     text += fmt::format("app-{}={}\n", app.name, app.exit ? code : app.state);
+    if (app.exit && !app.exit->post_stop_error.empty())
+      text += fmt::format("post-stop-{}={}\n", app.name, app.exit->post_stop_error);
   }
   return text;
 }

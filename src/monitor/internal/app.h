@@ -50,6 +50,10 @@ class App {
   Status adopt(container::Created created);
   // What only the creation needed.
   void forget_config();
+  // Takes the post-stop program's configuration for the app's own, with fresh pipes; adopt() follows.
+  Status prepare_post_stop(PostStop post_stop);
+  // Instead of adopt().
+  void drop_streams();
 
   const AppSpec& spec() const { return spec_; }
   AppSpec& spec() { return spec_; }
@@ -81,7 +85,9 @@ class App {
   ExitRecord record_;
   bool ended_ = false;  // record_ is complete
   bool own_pid_namespace_ = false;
-  std::string exit_json_;  // of record_, for clients
+  bool in_post_stop_ = false;    // the process is that of the post-stop program
+  bool post_stop_late_ = false;  // it had to be killed
+  std::string exit_json_;        // of record_, for clients
   io::EventLoop::TimerId kill_timer_ = 0;
   std::function<void()> on_active_;
 
@@ -91,6 +97,7 @@ class App {
     protocol::Stream stream = protocol::Stream::kStdout;
     bool watched = false;
   };
+  Status prepare_streams();
   Status make_pipes();
   void own_by_app_user(BorrowedFd fd) const;
   Status watch(Source& source);

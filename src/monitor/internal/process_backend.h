@@ -88,7 +88,12 @@ class ProcessBackend final : public Backend {
     std::vector<char*> args;
     for (const std::string& arg : config.process->args) args.push_back(const_cast<char*>(arg.c_str()));
     args.push_back(nullptr);
-    (void)::execvp(args[0], args.data());
+    // glibc takes the first of a name.
+    std::vector<char*> env;
+    for (const std::string& entry : config.process->env) env.push_back(const_cast<char*>(entry.c_str()));
+    for (char** inherited = environ; *inherited != nullptr; ++inherited) env.push_back(*inherited);
+    env.push_back(nullptr);
+    (void)::execvpe(args[0], args.data(), env.data());
     ::_exit(127);
   }
 

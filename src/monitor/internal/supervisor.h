@@ -54,7 +54,14 @@ class Supervisor final : public HubHandler {
 
   // Apps
   void on_app_exit(App& app);
+  void note_end(App& app, const Result<std::optional<sys::ExitStatus>>& status);
   void finish_app(App& app);
+  // False when there is none, or when it could not be started.
+  bool start_post_stop(App& app);
+  Status run_post_stop(App& app, PostStop post_stop);
+  void note_post_stop(App& app, const Result<std::optional<sys::ExitStatus>>& status);
+  void hurry_post_stop(App& app, std::int64_t timeout_ms);
+  void conclude_app(App& app);
   void record_app(App& app);
   void stop_app(App& app, int signal, std::int64_t timeout_ms);
   void stop_pod(std::int64_t timeout_ms, int signal = 0);
@@ -104,7 +111,8 @@ class Supervisor final : public HubHandler {
   std::vector<UniqueFd> freed_late_;
   bool idle_timer_ = false;
   bool stopping_ = false;
-  bool ending_ = false;  // no app is left, or the start failed
+  std::int64_t asked_stop_ms_ = 0;  // what the last stop of the pod gave its apps
+  bool ending_ = false;             // no app is left, or the start failed
 };
 
 // Serves what slow clients have not read yet, in a process of its own that holds nothing of the pod.
