@@ -297,3 +297,15 @@ def test_run_from_places(new_engine, out, unique):  # noqa: F811
     other("run", "--rm", f"oci:{two.path}", "true").fails("several images", "'localhost/c:latest'", "@0", rc=125)
     other("run", "--rm", f"oci:{two.path}:none", "true").fails("has no image 'none'", rc=125)
     other("run", "--rm", f"oci:{out}/nothing:x", "true").fails("no such file", rc=125)
+
+
+def test_words_in_the_wrong_place_are_answered(engine, out):
+    """A path without a kind, the image last, a kind said twice: in words that help, and nothing is written."""
+    push(engine, f"{out}/x").fails("is a path", f"oci:{out}/x", rc=125)
+    engine("image", "push", "registry.example/app:1", NAME).fails("not in the store", f"cooper image push {NAME} registry.example/app:1", rc=1)
+    engine("image", "save", "--format", "oci-archive", "-o", f"oci:{out}/x", NAME).fails("contradict each other", rc=125)
+    assert not list(out.iterdir())
+    engine("image", "save", "--format", "oci-dir", "-o", f"oci:{out}/x:v1", NAME).check()
+    assert set(names(out / "x")) == {"v1"}
+    for verb in (("image", "ls"), ("image", "inspect"), ("ps",)):
+        assert engine(*verb, "--help").check().out.count("{{json .Field}}") == 1, verb

@@ -17,8 +17,9 @@ namespace cooper::cli {
 
 // For the help of verbs that take them.
 inline constexpr std::string_view kTemplatesHelp =
-    "Templates are values of --format, too: '{{.ID}} {{.Names}}', 'table {{.ID}}\\t{{.Status}}', '{{json .}}', "
-    "'{{index .Labels \"key\"}}'; a wrong field is answered with the list of them.";
+    "Templates are values of --format, too: text with {{.Field}}, {{.Field.Part}}, {{json .Field}}, {{json .}} or "
+    "{{index .Labels \"key\"}} in it, 'table {{.One}}\\t{{.Two}}' for columns; a wrong field is answered with the list "
+    "of them.";
 
 struct TemplateField {
   std::string_view name;

@@ -6,6 +6,7 @@
 
 #include "base/chars.h"
 #include "base/strings.h"
+#include "cli/cooper/format_template.h"
 
 namespace cooper::cli {
 namespace {
@@ -106,6 +107,14 @@ void append_manual_flags(std::string& out, std::span<const Flag> flags) {
   }
 }
 
+// What is said of a command besides its flags.
+std::vector<std::string_view> paragraphs(const Command& command) {
+  std::vector<std::string_view> out;
+  if (!command.description.empty()) out = split(command.description, '\n');
+  if (command.templates) out.push_back(kTemplatesHelp);
+  return out;
+}
+
 }  // namespace
 
 std::string program_help() {
@@ -125,10 +134,7 @@ std::string command_help(const Command& command) {
   std::string summary(command.summary);
   if (!summary.empty()) summary[0] = to_upper(summary[0]);
   std::string out = summary + ".\n\nUsage:\n  " + usage_line(command) + "\n";
-  if (!command.description.empty()) {
-    for (const std::string_view paragraph : split(command.description, '\n'))
-      out += "\n" + wrap(paragraph, 0, kPageWidth) + "\n";
-  }
+  for (const std::string_view paragraph : paragraphs(command)) out += "\n" + wrap(paragraph, 0, kPageWidth) + "\n";
   std::vector<Flag> flags;
   for (const auto& table : command.flags) flags.insert(flags.end(), table.begin(), table.end());
   if (!flags.empty()) out += "\nFlags:\n" + flag_lines(flags);
@@ -170,10 +176,7 @@ std::string manual_page() {
       if (command.hidden) continue;
       out += fmt::format("## {}\n\n*{}*\n\n{}.\n\n", command.path, escape_scdoc(usage_line(command)),
                          escape_scdoc(command.summary));
-      if (!command.description.empty()) {
-        for (const std::string_view paragraph : split(command.description, '\n'))
-          out += escape_scdoc(paragraph) + "\n\n";
-      }
+      for (const std::string_view paragraph : paragraphs(command)) out += escape_scdoc(paragraph) + "\n\n";
       for (const auto& table : command.flags) append_manual_flags(out, table);
     }
   }

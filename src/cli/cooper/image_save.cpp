@@ -246,9 +246,24 @@ Result<SaveTarget> save_target(const std::string& output, const std::string& tra
   return target;
 }
 
+namespace {
+
+// An output may name its transport as well.
+Result<SaveTarget> told_target(const std::string& output, const std::string& transport) {
+  if (transport.empty()) return save_target(output, transport);
+  ASSIGN_OR_RETURN(auto place, written_place(output));
+  if (!place) return save_target(output, transport);
+  ASSIGN_OR_RETURN(const Transport wanted, parse_transport(transport));
+  if (place->transport == wanted) return std::move(*place);
+  return Error(Errc::kInvalidArgument, quoted(output) + " and " + transport + " contradict each other")
+      .with_hint("leave one of them out");
+}
+
+}  // namespace
+
 Result<int> save(const Context& context, const Args& args) {
   ASSIGN_OR_RETURN(const std::string transport, transport_word(args));
-  ASSIGN_OR_RETURN(const SaveTarget target, save_target(args.last("output").value_or(""), transport));
+  ASSIGN_OR_RETURN(const SaveTarget target, told_target(args.last("output").value_or(""), transport));
   return write_images(context, args.positional(), target, args.enabled("quiet"));
 }
 

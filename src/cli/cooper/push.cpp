@@ -74,10 +74,23 @@ Result<oci_image::Reference> push_destination(const std::string& text) {
     return Error(Errc::kInvalidArgument, "destination " + quoted(text) + " is of another program's store")
         .with_hint("that program takes it from a pipe: cooper image save IMAGE | podman load, or docker load");
   }
+  if (text.starts_with('.') || text.starts_with('/')) {
+    return Error(Errc::kInvalidArgument, "destination " + quoted(text) + " is a path, and no image in a registry")
+        .with_hint("say what to make there: oci:" + text + ", or oci-archive:, docker-archive: or dir: before it");
+  }
   return full_reference(text);
 }
 
 namespace {
+
+// The words are often given in the order of a tag: from where it is called so, to what it is.
+Error explain_swap(Error error, const image::Store& store, const Args& args) {
+  if (error.code() != Errc::kNotFound || args.positional().size() < 2) return error;
+  const std::string& second = args.positional()[1];
+  if (!store.find(second).ok()) return error;
+  return std::move(error).with_hint(quoted(second) + " is in the store: the image comes first, then where to, as in " +
+                                    "cooper image push " + second + " " + args.positional().front());
+}
 
 // What lies here, instead of a registry.
 Result<int> push_to_place(const Context& context, const Args& args, const SaveTarget& target) {
@@ -114,7 +127,9 @@ Result<int> push(const Context& context, const Args& args) {
   ASSIGN_OR_RETURN(auto digest_file, open_digest_file(args));
   ASSIGN_OR_RETURN(const pod::Engine engine, context.engine());
   ASSIGN_OR_RETURN(const image::Store store, engine.images());
-  ASSIGN_OR_RETURN(auto found, store.find_named(image));
+  auto found_or = store.find_named(image);
+  if (!found_or.ok()) return explain_swap(std::move(found_or).error(), store, args);
+  auto& found = *found_or;
   if (!destination) {
     ASSIGN_OR_RETURN(destination, own_destination(image, found.second));
   }

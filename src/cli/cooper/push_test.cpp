@@ -22,10 +22,11 @@ TEST(PushDestination, IsANameInARegistry) {
 }
 
 TEST(PushDestination, IsNoOtherPlace) {
-  for (const char* text : {"docker-daemon:x:1", "containers-storage:x", "ftp://x/y", "", "Bad Name"}) {
+  for (const char* text : {"docker-daemon:x:1", "containers-storage:x", "ftp://x/y", "", "Bad Name", "./x"}) {
     EXPECT_FALSE(push_destination(text).ok()) << text;
   }
   EXPECT_THAT(push_destination("docker-daemon:x:1").error().hint(), HasSubstr("docker load"));
+  EXPECT_THAT(push_destination("./out").error().hint(), HasSubstr("oci:./out"));
 }
 
 TEST(PushProgress, WhatIsThereIsSaidOnce) {

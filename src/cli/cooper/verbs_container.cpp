@@ -251,7 +251,6 @@ std::span<const Command> container_commands() {
   static const std::array<Command, 9> kCommands = {{
       {.path = "ps",
        .summary = "list containers",
-       .description = kTemplatesHelp,
        .flags = {kPsFlags},
        .max_args = 0,
        .handler = ps,

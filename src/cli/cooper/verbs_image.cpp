@@ -404,9 +404,7 @@ const Command& ls_command() {
       .description =
           "SIZE is that of the image's layers, uncompressed; in the store they may take less, and images "
           "share them. A PATTERN has *, ? or [...], which match no slash, and is held against names with "
-          "and without registry and tag.\nTemplates are values of --format, too: "
-          "'{{.Repository}}:{{.Tag}} {{.ID}}', 'table {{.ID}}\\t{{.Size}}', '{{json .}}'; a wrong field is "
-          "answered with the list of them.",
+          "and without registry and tag.",
       .flags = {kLsFlags},
       .max_args = 1,
       .handler = list_images,
@@ -416,17 +414,13 @@ const Command& ls_command() {
 }
 
 const Command& inspect_command() {
-  static const Command kCommand = {
-      .path = "image inspect",
-      .usage = "IMAGE...",
-      .summary = "print images and their configurations as JSON",
-      .description =
-          "Templates are values of --format, too: '{{.Id}}', '{{.Config.Env}}', '{{json .Config.Labels}}', "
-          "'{{index .RepoDigests 0}}'; a wrong field is answered with the list of them.",
-      .min_args = 1,
-      .handler = inspect_images,
-      .completes = Completes::kImages,
-      .templates = true};
+  static const Command kCommand = {.path = "image inspect",
+                                   .usage = "IMAGE...",
+                                   .summary = "print images and their configurations as JSON",
+                                   .min_args = 1,
+                                   .handler = inspect_images,
+                                   .completes = Completes::kImages,
+                                   .templates = true};
   return kCommand;
 }
 
