@@ -215,6 +215,8 @@ def test_wrong_places(engine, out):
     push(engine, f"docker-archive:{out}/d:Bad").fails("Bad", rc=125)
     push(engine, "oci:").fails("names no path", rc=125)
     push(engine, "docker-daemon:x:1").fails("docker load", rc=125)
+    for words in (("image", "pull"), ("run",), ("image", "load")):
+        engine(*words, "containers-storage:x:1").fails("another program's store", "podman save IMAGE | cooper image load", rc=125)
     push(engine, "--digestfile", out / "digest", f"docker-archive:{out}/d").fails("--digestfile", rc=125)
     engine("image", "push", "nosuch", f"oci:{out}/d:x").fails("'nosuch'", "not in the store", rc=1)
     engine("image", "save", "-o", f"oci:{out}/d:x", NAME, "two").fails("'two'", rc=1)

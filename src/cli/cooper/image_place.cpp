@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "base/strings.h"
 #include "cli/cooper/transport_words.h"
 #include "image/save.h"
 #include "spec/oci_image/reference.h"
@@ -70,6 +71,18 @@ std::optional<ImagePlace> place_not_name(const std::string& text) {
   const bool archive = !image::is_directory(kind->transport) && kind->transport != image::Transport::kAci;
   if (archive || looks_like_path || is_there(place.path) || !oci_image::parse_reference(text).ok()) return place;
   return std::nullopt;
+}
+
+bool is_foreign_place(std::string_view text) {
+  return text.starts_with("docker-daemon:") || text.starts_with("containers-storage:");
+}
+
+Status check_readable_place(std::string_view text) {
+  if (!is_foreign_place(text)) return {};
+  const bool docker = text.starts_with("docker-daemon:");
+  return Error(Errc::kInvalidArgument, quoted(text) + " is in another program's store")
+      .with_hint(std::string("that program gives it by a pipe: ") + (docker ? "docker" : "podman") +
+                 " save IMAGE | cooper image load");
 }
 
 }  // namespace cooper::cli

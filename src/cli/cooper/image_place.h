@@ -4,7 +4,9 @@
 
 #include <optional>
 #include <string>
+#include <string_view>
 
+#include "base/error.h"
 #include "image/store.h"
 
 namespace cooper::cli {
@@ -24,6 +26,10 @@ ImagePlace image_place(const std::string& text);
 std::optional<ImagePlace> place_not_name(const std::string& text);
 // The same for what is to be written: only with a KIND, and its path may be of nothing yet.
 std::optional<ImagePlace> place_to_write(const std::string& text);
+// Stores of other programs, which they alone read and write; as names they would be images of docker.io.
+bool is_foreign_place(std::string_view text);
+// Errc::kInvalidArgument of what is to be read from one, with the way to have it.
+Status check_readable_place(std::string_view text);
 // For people: the kinds, and what follows them.
 inline constexpr std::string_view kPlaceWords =
     "oci:DIR[:IMAGE], oci-archive:FILE[:IMAGE], docker-archive:FILE[:IMAGE] or dir:DIR (skopeo's)";

@@ -64,6 +64,7 @@ struct Asked {
 
 Result<Asked> ask_for(const std::string& text) {
   constexpr std::string_view kRegistryScheme = "docker://";
+  RETURN_IF_ERROR(check_readable_place(text));
   Asked out{.names = {}, .place = place_not_name(text)};
   if (out.place && out.place->transport == image::Transport::kAci)
     return Error(Errc::kUnsupported, quoted(text) + " is of the App Container kind, which has signatures of its own")
@@ -183,6 +184,7 @@ Status show_pulled(codec::json::Writer& out, const Context& context, const Pulle
 Status bring_places(const Context& context, const pod::Engine& engine, WantedImage wanted,
                     std::vector<pod::AppRequest>& apps) {
   for (pod::AppRequest& app : apps) {
+    RETURN_IF_ERROR(check_readable_place(app.image));
     const auto place = place_not_name(app.image);
     if (!place || place->transport == image::Transport::kAci) continue;
     ASSIGN_OR_RETURN(image::Store store, engine.images());

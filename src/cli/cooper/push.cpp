@@ -1,11 +1,11 @@
 #include "cli/cooper/push.h"
 
-#include <algorithm>
 #include <optional>
 #include <string>
 #include <utility>
 
 #include "base/strings.h"
+#include "cli/cooper/image_place.h"
 #include "cli/cooper/image_save.h"
 #include "cli/cooper/output.h"
 #include "cli/cooper/registry_session.h"
@@ -21,9 +21,6 @@ constexpr std::array<Flag, 1> kPushFlags = {{
 }};
 
 namespace {
-
-// Other places that podman and skopeo push to. As names they would be images of docker.io.
-constexpr std::array<std::string_view, 2> kOtherTransports = {"docker-daemon:", "containers-storage:"};
 
 // Made before anything is sent: a place that cannot be written to is a wrong command line.
 Result<std::optional<io::NewFile>> open_digest_file(const Args& args) {
@@ -70,7 +67,7 @@ Status report(const Context& context, const std::string& destination, const imag
 }  // namespace
 
 Result<oci_image::Reference> push_destination(const std::string& text) {
-  if (std::ranges::any_of(kOtherTransports, [&](std::string_view other) { return text.starts_with(other); })) {
+  if (is_foreign_place(text)) {
     return Error(Errc::kInvalidArgument, "destination " + quoted(text) + " is of another program's store")
         .with_hint("that program takes it from a pipe: cooper image save IMAGE | podman load, or docker load");
   }

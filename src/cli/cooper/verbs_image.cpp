@@ -77,6 +77,7 @@ Result<image::LoadOptions> load_options(const Args& args) {
     ASSIGN_OR_RETURN(options.platform, oci_image::parse_platform(*text));
   }
   if (options.path != "-") {
+    RETURN_IF_ERROR(check_readable_place(options.path));
     ImagePlace place = image_place(options.path);
     options.transport = place.transport;
     options.path = std::move(place.path);
