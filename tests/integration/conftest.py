@@ -100,7 +100,8 @@ def session_dir(prefix):
 
     In memory, unless COOPER_TEST_TMP names a place: making the links of a root file system on a disk takes most of a test.
     """
-    path = pathlib.Path(tempfile.mkdtemp(prefix=f"{prefix}-", dir=SCRATCH))
+    # Letters around the random part, which has underscores: parts of images' names begin and end so, and paths become such names.
+    path = pathlib.Path(tempfile.mkdtemp(prefix=f"{prefix}-d", suffix="d", dir=SCRATCH))
     isolate.in_memory(path)
     path.chmod(0o755)
     yield path
