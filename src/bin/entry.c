@@ -151,8 +151,18 @@ static int is_this_program(long file) {
   return 1;
 }
 
+/* A dynamic loader has written to the program's pages already. */
+static int is_loaded_by_another(void) {
+  const Elf64_Phdr* header = (const Elf64_Phdr*)((uintptr_t)&__ehdr_start + __ehdr_start.e_phoff);
+  for (size_t i = 0; i < __ehdr_start.e_phnum; ++i) {
+    if (header[i].p_type == PT_INTERP) return 1;
+  }
+  return 0;
+}
+
 /* Makes the clone the executable of this process; 0: done. */
 static long move_to(long tree, const long* stack, char** envp, size_t variables) {
+  if (is_loaded_by_another()) return -1;
   char path[sizeof kDescriptors + 24];
   for (size_t i = 0; i < sizeof kDescriptors; ++i) path[i] = kDescriptors[i];
   print_number(path + sizeof kDescriptors - 1, tree);
