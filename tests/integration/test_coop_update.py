@@ -132,7 +132,7 @@ def test_bad_resources(runtime, box, text):
     assert box.file("cpu", "cpu.cfs_quota_us") == "50000"
 
 
-@pytest.mark.parametrize("flags", [["--memory", "lots"], ["--cpu-quota", "1.5"], ["--pids-limit", "x"], ["--memory", "99999999999999999999"]])
+@pytest.mark.parametrize("flags", [["--memory", "lots"], ["--cpu-quota", "1.5"], ["--pids-limit", "x"], ["--kernel-memory", "x"], ["--kernel-memory-tcp", "1Q"], ["--memory", "99999999999999999999"]])
 def test_bad_values(runtime, box, flags):
     """A value that is no number is an error."""
     runtime("update", *flags, box.id).fails(rc=1)

@@ -52,6 +52,10 @@ Status read_memory(const Arguments& arguments, oci::Resources& out) {
   ASSIGN_OR_RETURN(memory.reservation, size_flag(arguments, "memory-reservation"));
   ASSIGN_OR_RETURN(memory.swap, size_flag(arguments, "memory-swap"));
   if (memory.limit || memory.reservation || memory.swap) out.memory = memory;
+  // Taken for the sake of callers and not applied; a wrong size is a wrong command line all the same.
+  for (const char* former : {"kernel-memory", "kernel-memory-tcp"}) {
+    if (auto size = size_flag(arguments, former); !size.ok()) return std::move(size).error();
+  }
   return {};
 }
 
