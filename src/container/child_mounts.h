@@ -12,6 +12,7 @@
 #include "base/error.h"
 #include "base/fd.h"
 #include "cgroup/cgroup.h"
+#include "container/kernel_mounts.h"
 #include "container/plan.h"
 #include "io/root_dir.h"
 
@@ -33,26 +34,6 @@ Result<MountedRoot> mount_root(const MountRoot& root, bool shared, BorrowedFd im
 Result<UniqueFd> make_root_filesystem(const MountRoot& root);
 Status cover_directory(const std::string& path, BorrowedFd mount);
 inline constexpr unsigned kRootTreeFlags = OPEN_TREE_CLONE | AT_RECURSIVE | AT_SYMLINK_NOFOLLOW;
-
-// The kernel's file systems on /proc and /sys as they were mounted. What is covered in them is looked up from here: who
-// shares the root file system can rename their mount points between the mount and the masks.
-class KernelMounts {
- public:
-  // The newest mount on `destination`, whatever it is: only a proc or sysfs in its own place is kept.
-  Status note(std::string_view destination, BorrowedFd top);
-  void forget(std::string_view destination);
-  // When copies have taken the places of all mounts.
-  Status find_copies(const io::RootDir& root);
-  struct Place {
-    const io::RootDir* root = nullptr;
-    std::string path;
-  };
-  Place find(const std::string& path, const io::RootDir& root) const;
-
- private:
-  std::optional<io::RootDir>* of(std::string_view destination);
-  std::optional<io::RootDir> proc_, sys_;
-};
 
 struct MountEnvironment {
   const io::RootDir* root = nullptr;
