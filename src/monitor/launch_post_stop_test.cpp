@@ -41,9 +41,7 @@ TEST_F(LaunchPostStopTest, CannotHangThePod) {
   PodSpec whole = pod();
   whole.stop_timeout_ms = 200;
   whole.apps.push_back(followed(app("web", "exit 0"), "trap '' TERM; sleep 60"));
-  auto launched = start(std::move(whole));
-  ASSERT_TRUE(launched.ok()) << launched.error().message();
-  Client client = *Client::adopt(std::move(launched->client));
+  Client client = run(std::move(whole));
   EXPECT_EQ(follow(client, 5000).end, Event::Kind::kPodExit);
   EXPECT_EQ(record("web").exit_code, 0);
   EXPECT_EQ(record("web").post_stop_error, "it did not end in time and was killed");
@@ -55,9 +53,7 @@ TEST_F(LaunchPostStopTest, RunsAfterAStopWhichASecondOneHurries) {
   whole.stop_timeout_ms = 60000;
   whole.apps.push_back(followed(app("web", "exec sleep 60"), "echo \"$EXIT_CODE $EXIT_STATUS\"; exec sleep 60"));
   whole.apps[0].post_stop->config.process->env = {"EXIT_CODE=old"};
-  auto launched = start(std::move(whole));
-  ASSERT_TRUE(launched.ok()) << launched.error().message();
-  Client client = *Client::adopt(std::move(launched->client));
+  Client client = run(std::move(whole));
   Client other = connect();
   ASSERT_TRUE(other.stop("", 60000).ok());
   ASSERT_EQ(client.next(5000)->data, "killed TERM\n");

@@ -72,6 +72,9 @@ class LaunchTest : public testing::Test {
   Client run(AppSpec spec, bool with_stdin = false) {
     PodSpec whole = pod();
     whole.apps.push_back(std::move(spec));
+    return run(std::move(whole), with_stdin);
+  }
+  Client run(PodSpec whole, bool with_stdin = false) {
     auto launched = start(std::move(whole), true, with_stdin);
     EXPECT_TRUE(launched.ok()) << launched.error().message();
     guardian_ = launched->guardian;
