@@ -35,6 +35,12 @@ Status NetworkAhead::begin(bool loopback) {
 
 void NetworkAhead::wait() {
   if (pid_ <= 0) return;
+  // Where it was sent somebody else may be at work; and who waits here leaves a processor free.
+  if (request_.has_others) {
+    cpu_set_t all = request_.others;
+    CPU_SET(request_.processor, &all);
+    (void)::sched_setaffinity(pid_, sizeof all, &all);
+  }
   (void)!sys::wait_clone(pid_).ok();
   pid_ = 0;
 }
