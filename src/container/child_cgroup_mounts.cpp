@@ -28,6 +28,30 @@ class MountParents {
   UniqueFd fd_;
 };
 
+// A bind of the container's own directory. False: it has none in this hierarchy.
+Result<bool> bind_group(BorrowedFd top, const std::string& name, BorrowedFd above, const cgroup::Hierarchy& hierarchy,
+                        const Mount& mount, const MountEnvironment& environment) {
+  const std::string group = environment.cgroup_path == "/" ? std::string() : environment.cgroup_path;
+  const auto tree = sys::open_tree(above, name + group, OPEN_TREE_CLONE);
+  if (!tree.ok() && tree.error().errno_value() == ENOENT) return false;
+  if (!tree.ok())
+    return Error::from_errno(tree.error().errno_value(), "clone mount " + quoted(hierarchy.mount_point + group));
+  RETURN_IF_ERROR(
+      set_mount_attributes(*tree, mount.attr_set | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC, 0, false));
+  RETURN_IF_ERROR(sys::move_mount(*tree, top, name));
+  return true;
+}
+
+// The hierarchy as the cgroup namespace shows it.
+Status mount_hierarchy(BorrowedFd top, const std::string& name, const cgroup::Hierarchy& hierarchy,
+                       const Mount& mount) {
+  const unsigned long flags =
+      flags_from_attributes(mount.attr_set | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
+  ASSIGN_OR_RETURN(const UniqueFd place, sys::openat(top, name, O_PATH | O_DIRECTORY | O_NOFOLLOW));
+  const std::string data = join(hierarchy.controllers, ",");
+  return sys::mount("cgroup", fd_path(place), "cgroup", flags, data.starts_with("name=") ? "none," + data : data);
+}
+
 // cgroup v1 and hybrid: a tmpfs with one mount per hierarchy, and links for co-mounted controllers.
 Status mount_cgroup_v1(const Mount& mount, const MountEnvironment& environment) {
   Mount base = mount;
@@ -41,33 +65,28 @@ Status mount_cgroup_v1(const Mount& mount, const MountEnvironment& environment) 
   base.data = {"mode=755"};
   RETURN_IF_ERROR(mount_filesystem(base, environment));
   ASSIGN_OR_RETURN(const UniqueFd top, environment.root->open_at(mount.destination, O_PATH | O_DIRECTORY));
-  const unsigned long flags =
-      flags_from_attributes(mount.attr_set | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
+  // The root of a cgroup namespace is the container's group, and a bind of that directory looks the same inside, where
+  // mountinfo shows paths from that root as well. It spares each hierarchy a superblock: the kernel looks at all
+  // others when it makes one, and gives each memory group room for it (1,000 containers: 10,000 of them).
+  const bool bind = !environment.private_cgroup_namespace || environment.in_every_group;
   MountParents parents;
   for (const auto& hierarchy : environment.cgroup_layout->hierarchies) {
     if (hierarchy.v2) continue;  // membership only: v1 hosts show v1
     const std::string name = hierarchy.mount_point.substr(hierarchy.mount_point.rfind('/') + 1);
     RETURN_IF_ERROR(sys::mkdirat(top, name, 0755));
-    if (environment.private_cgroup_namespace) {
-      ASSIGN_OR_RETURN(const UniqueFd place, sys::openat(top, name, O_PATH | O_DIRECTORY | O_NOFOLLOW));
-      const std::string data = join(hierarchy.controllers, ",");
-      RETURN_IF_ERROR(
-          sys::mount("cgroup", fd_path(place), "cgroup", flags, data.starts_with("name=") ? "none," + data : data));
-    } else {
+    bool bound = false;
+    if (bind) {
       ASSIGN_OR_RETURN(const BorrowedFd above, parents.of(hierarchy.mount_point));
-      const auto tree = sys::open_tree(above, name + environment.cgroup_path, OPEN_TREE_CLONE);
-      if (!tree.ok() && tree.error().errno_value() == ENOENT && environment.user_namespace) {
-        // A user without privileges has no group here, and nothing of others is shown.
-        RETURN_IF_ERROR(sys::unlinkat(top, name, AT_REMOVEDIR));
-        continue;
-      }
-      if (!tree.ok()) {
-        return Error::from_errno(tree.error().errno_value(),
-                                 "clone mount " + quoted(hierarchy.mount_point + environment.cgroup_path));
-      }
-      RETURN_IF_ERROR(set_mount_attributes(
-          *tree, mount.attr_set | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC, 0, false));
-      RETURN_IF_ERROR(sys::move_mount(*tree, top, name));
+      ASSIGN_OR_RETURN(bound, bind_group(top, name, above, hierarchy, mount, environment));
+    }
+    if (!bound && environment.private_cgroup_namespace) {
+      RETURN_IF_ERROR(mount_hierarchy(top, name, hierarchy, mount));
+    } else if (!bound && environment.user_namespace) {
+      // A user without privileges has no group here, and nothing of others is shown.
+      RETURN_IF_ERROR(sys::unlinkat(top, name, AT_REMOVEDIR));
+      continue;
+    } else if (!bound) {
+      return Error::from_errno(ENOENT, "clone mount " + quoted(hierarchy.mount_point + environment.cgroup_path));
     }
     for (const std::string& controller : hierarchy.controllers) {
       if (controller == name || controller.starts_with("name=")) continue;

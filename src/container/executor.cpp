@@ -301,6 +301,7 @@ Status Executor::perform(const Clone& step) {
         step.into_cgroup && group_->v2_fd() >= 0 ? cgroup::Group::Born::kInV2 : cgroup::Group::Born::kElsewhere;
     // The child joins when it may have lost the way to the files (new root), or the right to open them (new user).
     RETURN_IF_ERROR(group_->prepare_attach_self(context.born));
+    context.in_every_group = own_group_ && (!in_.rootless || in_.require_limits);
   }
   context.cgroup_layout = layout_ ? &*layout_ : nullptr;
   context.cgroup_path = cgroup_path_;

@@ -293,6 +293,7 @@ class Child {
     environment.cgroup_layout = c_.cgroup_layout;
     environment.cgroup_path = c_.cgroup_path;
     environment.private_cgroup_namespace = private_cgroup_namespace_;
+    environment.in_every_group = c_.in_every_group;
     environment.user_namespace = c_.user_namespace;
     environment.source_fd = inherited_mount().get();
     return perform_mount(step, environment);

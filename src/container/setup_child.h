@@ -34,6 +34,7 @@ struct ChildContext {
   const seccomp::Program* seccomp = nullptr;  // nullptr: none
   cgroup::Group* group = nullptr;             // to join; what that needs is open
   cgroup::Group::Born born = cgroup::Group::Born::kElsewhere;
+  bool in_every_group = false;  // none is left out for want of rights
   const cgroup::Layout* cgroup_layout = nullptr;
   std::string cgroup_path;
   oci::State state;                    // for the child's hooks; the pid is filled in by the child

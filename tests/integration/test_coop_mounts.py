@@ -270,6 +270,26 @@ def test_cgroup_mount_writable(runtime, bundle):
     runtime.run(bundle.sh("mkdir /sys/fs/cgroup/memory/sub && rmdir /sys/fs/cgroup/memory/sub")).check()
 
 
+@pytest.mark.needs("cgroup1")
+@pytest.mark.parametrize("user", [False, True])
+def test_cgroup_mount_in_a_namespace(runtime, bundle, user):
+    """With a cgroup namespace each hierarchy has the container's group as its root, in mountinfo as well; nothing of others is seen, and
+    other hierarchies than those of the host are none."""
+    bundle.namespace("cgroup")
+    if user:
+        bundle.userns()
+    out = runtime.output(bundle.sh("cat /proc/self/mountinfo; echo ---; cat /proc/self/cgroup; echo ---; cat /sys/fs/cgroup/*/cgroup.procs | sort -u"))
+    mounts, groups, pids = out.split("---\n")
+    inside = [m for m in mountinfo.parse(mounts) if m.fstype == "cgroup"]
+    hierarchies = {m.point for m in mountinfo.read() if m.fstype == "cgroup"}
+    assert {m.point for m in inside} == hierarchies
+    assert {m.root for m in inside} == {"/"}
+    assert all({"nosuid", "nodev", "noexec"} <= m.options for m in inside)
+    assert all(line.endswith(":/") for line in groups.splitlines())
+    # The shell and the programs of its pipe.
+    assert "1" in pids.split() and len(pids.split()) <= 4
+
+
 def test_readonly_root(runtime, bundle):
     """root.readonly: the root refuses writes, mounts in it do not."""
     result = runtime.run(bundle.sh("touch /x; touch /dev/shm/y && echo fine"))
