@@ -1,7 +1,9 @@
 """Terminals: --console-socket, run and exec in the foreground on a pty, sizes, restoring the caller's terminal."""
 
+import contextlib
 import os
 import signal
+import socket
 import termios
 
 import pytest
@@ -103,6 +105,22 @@ def test_socket_missing(runtime, bundle, workdir):
     """A console socket that nobody listens on is an error and nothing is left."""
     bundle.process["terminal"] = True
     runtime.create(bundle, "--console-socket", workdir / "nobody.sock").fails(rc=1)
+    assert not runtime.has_state(bundle.id)
+
+
+@pytest.mark.differs(crun="waits for ever")
+def test_socket_without_end(runtime, bundle, workdir):
+    """A console socket whose queue is full and stays so ends the wait, and nothing is left."""
+    bundle.process["terminal"] = True
+    with socket.socket(socket.AF_UNIX) as listener, contextlib.ExitStack() as others:
+        listener.bind(str(workdir / "full.sock"))
+        listener.listen(0)
+        for _ in range(4):
+            other = others.enter_context(socket.socket(socket.AF_UNIX))
+            other.setblocking(False)
+            with contextlib.suppress(BlockingIOError):
+                other.connect(str(workdir / "full.sock"))
+        runtime.create(bundle, "--console-socket", workdir / "full.sock").fails("full.sock", rc=1)
     assert not runtime.has_state(bundle.id)
 
 
