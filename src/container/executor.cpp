@@ -16,6 +16,7 @@
 #include "container/hooks.h"
 #include "container/interfaces.h"
 #include "container/internal.h"
+#include "container/open_namespace.h"
 #include "container/out_of_memory.h"
 #include "container/parent_root.h"
 #include "container/seal_exe.h"
@@ -157,7 +158,7 @@ Status Executor::perform(const CgroupCreate& step) {
 }
 
 Status Executor::perform(const JoinPidNamespace& step) {
-  ASSIGN_OR_RETURN(UniqueFd target, sys::openat(sys::kCwd, step.path, O_RDONLY));
+  ASSIGN_OR_RETURN(UniqueFd target, open_namespace("pid", step.path));
   if (in_.rootless) {
     // Coming back takes privileges over the namespace of here, so that somebody else goes.
     helper_pid_namespace_ = std::move(target);

@@ -249,6 +249,7 @@ void Builder::parent_steps() {
     // A cgroup namespace takes the group of its maker as root, so it must follow the join; time was made above.
     if (!entry.path.empty() || entry.type == "cgroup" || entry.type == "time") continue;
     if (entry.type == "network" && network_ahead()) continue;
+    if (entry.type == "ipc" && ns("user") != nullptr) continue;
     clone.flags |=
         static_cast<std::uint64_t>(static_cast<unsigned>(sys::namespace_by_oci_name(entry.type)->clone_flag));
   }
@@ -282,6 +283,7 @@ void Builder::namespace_steps() {
     child(JoinNamespace{"user", ns("user")->path});
     child(BecomeRoot{});
   }
+  if (is_new("ipc") && ns("user") != nullptr) child(NewIpcNamespace{});
   if (network_ahead()) child(EnterNetworkNamespace{});
   for (const std::string_view type : {"network", "ipc", "uts", "time"}) {
     if (is_joined(type)) child(JoinNamespace{std::string(type), ns(type)->path});

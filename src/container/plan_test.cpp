@@ -255,6 +255,17 @@ TEST(Plan, NetworkNamespaceIsMadeByTheCloneWhenItsOwnerOrItsFillerNeedsThat) {
   EXPECT_TRUE(made_by_clone(devices));
 }
 
+TEST(Plan, IpcNamespaceOfAUserNamespaceIsMadeByItsRoot) {
+  oci::Config config = oci::default_config();
+  EXPECT_NE(only<Clone>(plan_of(config)).flags & CLONE_NEWIPC, 0U);
+  const auto plain = words(plan_of(config), Actor::kChild);
+  EXPECT_EQ(std::count(plain.begin(), plain.end(), "new-ipc-namespace"), 0);
+  config.linux->namespaces.push_back({"user", "/proc/1/ns/user"});
+  EXPECT_EQ(only<Clone>(plan_of(config)).flags & CLONE_NEWIPC, 0U);
+  const auto all = words(plan_of(config), Actor::kChild);
+  EXPECT_EQ(place(all, "new-ipc-namespace"), place(all, "become-root") + 1);
+}
+
 TEST(Plan, NamespacesOfTheClone) {
   const Clone clone = only<Clone>(plan_of(rich_config()));
   EXPECT_EQ(clone.flags, static_cast<std::uint64_t>(CLONE_NEWNET | CLONE_NEWUTS | CLONE_NEWNS | CLONE_NEWUSER));
