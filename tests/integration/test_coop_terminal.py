@@ -155,6 +155,16 @@ def test_foreground_size(runtime, bundle):
             assert "size=33x77" in run.wait()[1]
 
 
+@pytest.mark.differs(runc="1.1 sets the size a moment after the start", crun="keeps that of the configuration")
+def test_foreground_size_is_the_callers(runtime, bundle):
+    """In the foreground consoleSize does not count: the program sees the caller's size from its first instruction."""
+    bundle.process.update(terminal=True, consoleSize={"height": 10, "width": 20})
+    bundle.args(bundle.probe("tty")).save()
+    for _ in range(5):
+        with on_terminal(runtime, "run", "--bundle", bundle.path, bundle.id) as run:
+            assert "size=33x77" in run.wait()[1]
+
+
 def test_foreground_status(runtime, bundle):
     """The exit status comes through the terminal path, too."""
     bundle.process["terminal"] = True
