@@ -236,8 +236,8 @@ void Builder::parent_steps() {
   if (is_joined("pid")) parent(JoinPidNamespace{ns("pid")->path});
   if (options_.extras && !options_.extras->parent_pid_namespace.empty())
     parent(JoinPidNamespace{options_.extras->parent_pid_namespace, true});
-  // Offsets of a time namespace can be written only while nobody is in it.
-  if (is_new("time")) parent(NewTimeNamespace{linux_.time_offsets});
+  // The init is born in it. Without privileges there is no way back for the parent: the child makes its own.
+  if (is_new("time") && !options_.rootless) parent(NewTimeNamespace{linux_.time_offsets});
   // Like the cgroup: what cannot be had must fail before anything else is done.
   if (linux_.intel_rdt) parent(plan_resctrl(*linux_.intel_rdt, options_.id));
   if (const auto ahead = plan_network_ahead(config_, options_.extras, options_.rootless)) parent(*ahead);
@@ -284,6 +284,7 @@ void Builder::namespace_steps() {
     child(BecomeRoot{});
   }
   if (is_new("ipc") && ns("user") != nullptr) child(NewIpcNamespace{});
+  if (is_new("time") && options_.rootless) child(NewTimeNamespace{linux_.time_offsets});
   if (network_ahead()) child(EnterNetworkNamespace{});
   for (const std::string_view type : {"network", "ipc", "uts", "time"}) {
     if (is_joined(type)) child(JoinNamespace{std::string(type), ns(type)->path});

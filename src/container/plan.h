@@ -50,7 +50,9 @@ struct JoinPidNamespace {  // setns(CLONE_NEWPID) before the clone: children are
   std::string path;
   bool parent = false;  // the container has a new one below it
 };
-struct NewTimeNamespace {  // unshare(CLONE_NEWTIME) + offsets before the clone; undone after it
+// unshare(CLONE_NEWTIME) + offsets: by the parent before the clone, undone after it, or by a child without privileges
+// outside of its user namespace, for itself.
+struct NewTimeNamespace {
   std::map<std::string, oci::TimeOffset> offsets;
 };
 // Made beside the steps of the parent before it, by a helper that is begun as soon as the plan is known

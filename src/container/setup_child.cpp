@@ -28,6 +28,7 @@
 #include "container/namespace_root.h"
 #include "container/open_namespace.h"
 #include "container/sync.h"
+#include "container/time_namespace.h"
 #include "container/timing.h"
 #include "io/file.h"
 #include "io/root_dir.h"
@@ -223,6 +224,7 @@ class Child {
     (void)::close(c_.network.get());
     return {};
   }
+  Status perform(const NewTimeNamespace& step) { return enter_new_time_namespace(step); }
   Status perform(const NewIpcNamespace&) { return sys::unshare(CLONE_NEWIPC); }
   Status perform(const NewCgroupNamespace&) {
     private_cgroup_namespace_ = true;
