@@ -131,6 +131,17 @@ TEST(SettingsV1, BlockIoNetworkHugePagesRdma) {
   EXPECT_EQ((*settings)[10].missing, Setting::Missing::kIgnore);
 }
 
+TEST(SettingsV1, HierarchyIsNeverTurnedOff) {
+  oci::Resources resources;
+  resources.memory = oci::Memory{};
+  resources.memory->use_hierarchy = false;
+  EXPECT_THAT(texts(settings_v1(resources)), ElementsAre());
+  resources.memory->use_hierarchy = true;
+  const auto settings = settings_v1(resources);
+  EXPECT_THAT(texts(settings), ElementsAre("memory memory.use_hierarchy=1"));
+  EXPECT_EQ((*settings)[0].missing, Setting::Missing::kIgnore);
+}
+
 TEST(SettingsV1, OrdersMemoryByTheCurrentSum) {
   const auto order = [](std::int64_t current, std::int64_t limit, std::int64_t sum) {
     oci::Resources resources;

@@ -32,11 +32,10 @@ class Builder {
 Status add_memory(Builder& out, const oci::Memory& memory) {
   if (memory.kernel.value_or(0) != 0 || memory.kernel_tcp.value_or(0) != 0)
     log::debug("kernel memory limits are ignored: the kernel dropped them");
-  if (memory.use_hierarchy) {
-    // Kernels since 5.11 know only 1, and some have no file left.
-    out.add("memory", "memory.use_hierarchy", *memory.use_hierarchy ? "1" : "0",
-            *memory.use_hierarchy ? Missing::kIgnore : Missing::kError);
-  }
+  // Kernels since 5.11 know only 1, and some have no file left.
+  if (memory.use_hierarchy == true) out.add("memory", "memory.use_hierarchy", "1", Missing::kIgnore);
+  if (memory.use_hierarchy == false)
+    log::warning("memory.useHierarchy false is ignored: the kernel counts the memory of groups below in any case");
   const std::int64_t limit = memory.limit.value_or(0);
   std::int64_t swap = memory.swap.value_or(0);
   if (limit == -1 && swap == 0) swap = -1;

@@ -16,11 +16,13 @@
 #include "container/hooks.h"
 #include "container/interfaces.h"
 #include "container/internal.h"
+#include "container/open_namespace.h"
 #include "container/out_of_memory.h"
 #include "container/parent_root.h"
 #include "container/seal_exe.h"
 #include "container/seccomp_agent.h"
 #include "container/sync.h"
+#include "container/time_namespace.h"
 #include "container/timing.h"
 #include "io/file.h"
 #include "log/log.h"
@@ -157,7 +159,7 @@ Status Executor::perform(const CgroupCreate& step) {
 }
 
 Status Executor::perform(const JoinPidNamespace& step) {
-  ASSIGN_OR_RETURN(UniqueFd target, sys::openat(sys::kCwd, step.path, O_RDONLY));
+  ASSIGN_OR_RETURN(UniqueFd target, open_namespace("pid", step.path));
   if (in_.rootless) {
     // Coming back takes privileges over the namespace of here, so that somebody else goes.
     helper_pid_namespace_ = std::move(target);
@@ -178,24 +180,7 @@ Status Executor::perform(const JoinPidNamespace& step) {
 
 Status Executor::perform(const NewTimeNamespace& step) {
   ASSIGN_OR_RETURN(own_time_namespace_, sys::openat(sys::kCwd, "/proc/self/ns/time", O_RDONLY));
-  Status made = sys::unshare(CLONE_NEWTIME);
-  // There must be a way back as well.
-  if (made.ok() && in_.rootless) made = sys::setns(own_time_namespace_, CLONE_NEWTIME);
-  if (made.ok() && in_.rootless) made = sys::unshare(CLONE_NEWTIME);
-  if (!made.ok() && made.error().errno_value() == EPERM) {
-    return Error(Errc::kPermission, "time namespace: making one takes privileges outside of user namespaces", EPERM)
-        .with_hint("leave the time namespace out, or let root start the container");
-  }
-  RETURN_IF_ERROR(std::move(made));
-  std::string text;
-  for (const auto& [clock, offset] : step.offsets) {
-    text += clock + " " + std::to_string(offset.secs) + " " + std::to_string(offset.nanosecs) + "\n";
-  }
-  if (text.empty()) return {};
-  Status written = io::write_existing(sys::kCwd, "/proc/self/timens_offsets", text);
-  if (written.ok() || written.error().errno_value() != ERANGE) return written;
-  return Error(Errc::kInvalidArgument, "time offsets: a clock would stand before zero or beyond 146 years", ERANGE)
-      .with_hint("change linux.timeOffsets; the machine's own clocks count from its start");
+  return make_time_namespace(step);
 }
 
 Status Executor::perform(const NewNetworkNamespace& step) {

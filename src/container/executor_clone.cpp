@@ -8,6 +8,7 @@
 #include "container/executor.h"
 #include "container/find_step.h"
 #include "container/internal.h"
+#include "container/open_namespace.h"
 #include "container/sync.h"
 #include "sys/file.h"
 #include "sys/socket.h"
@@ -159,7 +160,7 @@ void Executor::help(const Place& place, BorrowedFd target, BorrowedFd socket, co
 Status Executor::clone_from(const Place& place, const Clone& step, ChildContext& context) {
   UniqueFd target;
   if (!place.user_namespace.empty()) {
-    ASSIGN_OR_RETURN(target, sys::openat(sys::kCwd, place.user_namespace, O_RDONLY));
+    ASSIGN_OR_RETURN(target, open_namespace("user", place.user_namespace));
     context.user_namespace_joined = true;
   }
   ASSIGN_OR_RETURN(auto pair, sys::socketpair(SOCK_SEQPACKET));

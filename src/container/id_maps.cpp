@@ -19,6 +19,7 @@ namespace cooper::container {
 namespace {
 
 constexpr std::size_t kMaxHelperOutput = 4096;
+constexpr std::size_t kMaxMapText = 4096;  // a page
 
 // newuidmap PID INSIDE OUTSIDE COUNT ...
 Status run_helper(const std::string& program, pid_t pid, const std::vector<oci::IdMapping>& mappings) {
@@ -51,10 +52,14 @@ Status run_helper(const std::string& program, pid_t pid, const std::vector<oci::
 }
 
 Status write_map(pid_t pid, const char* file, const char* helper, const std::vector<oci::IdMapping>& mappings) {
-  Status written =
-      io::write_existing(sys::kCwd, "/proc/" + std::to_string(pid) + "/" + file, oci::id_map_text(mappings));
-  if (written.ok() || written.error().errno_value() != EPERM || ::geteuid() == 0) return written;
-  return run_helper(helper, pid, mappings);
+  const std::string text = oci::id_map_text(mappings);
+  const Status written = io::write_existing(sys::kCwd, "/proc/" + std::to_string(pid) + "/" + file, text);
+  if (written.ok()) return {};
+  const int e = written.error().errno_value();
+  if (e == EPERM && ::geteuid() != 0) return run_helper(helper, pid, mappings);
+  Error error = Error::from_errno(e, "write " + std::to_string(mappings.size()) + " ranges to '" + file + "'");
+  if (e != EINVAL || text.size() < kMaxMapText) return error;
+  return std::move(error).with_hint("the kernel takes at most 340 ranges, and no more than 4095 bytes of text");
 }
 
 bool only_own(const std::vector<oci::IdMapping>& mappings, std::uint32_t id) {

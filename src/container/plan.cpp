@@ -236,8 +236,8 @@ void Builder::parent_steps() {
   if (is_joined("pid")) parent(JoinPidNamespace{ns("pid")->path});
   if (options_.extras && !options_.extras->parent_pid_namespace.empty())
     parent(JoinPidNamespace{options_.extras->parent_pid_namespace, true});
-  // Offsets of a time namespace can be written only while nobody is in it.
-  if (is_new("time")) parent(NewTimeNamespace{linux_.time_offsets});
+  // The init is born in it. Without privileges there is no way back for the parent: the child makes its own.
+  if (is_new("time") && !options_.rootless) parent(NewTimeNamespace{linux_.time_offsets});
   // Like the cgroup: what cannot be had must fail before anything else is done.
   if (linux_.intel_rdt) parent(plan_resctrl(*linux_.intel_rdt, options_.id));
   if (const auto ahead = plan_network_ahead(config_, options_.extras, options_.rootless)) parent(*ahead);
@@ -249,6 +249,7 @@ void Builder::parent_steps() {
     // A cgroup namespace takes the group of its maker as root, so it must follow the join; time was made above.
     if (!entry.path.empty() || entry.type == "cgroup" || entry.type == "time") continue;
     if (entry.type == "network" && network_ahead()) continue;
+    if (entry.type == "ipc" && ns("user") != nullptr) continue;
     clone.flags |=
         static_cast<std::uint64_t>(static_cast<unsigned>(sys::namespace_by_oci_name(entry.type)->clone_flag));
   }
@@ -282,6 +283,8 @@ void Builder::namespace_steps() {
     child(JoinNamespace{"user", ns("user")->path});
     child(BecomeRoot{});
   }
+  if (is_new("ipc") && ns("user") != nullptr) child(NewIpcNamespace{});
+  if (is_new("time") && options_.rootless) child(NewTimeNamespace{linux_.time_offsets});
   if (network_ahead()) child(EnterNetworkNamespace{});
   for (const std::string_view type : {"network", "ipc", "uts", "time"}) {
     if (is_joined(type)) child(JoinNamespace{std::string(type), ns(type)->path});

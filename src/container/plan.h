@@ -50,7 +50,9 @@ struct JoinPidNamespace {  // setns(CLONE_NEWPID) before the clone: children are
   std::string path;
   bool parent = false;  // the container has a new one below it
 };
-struct NewTimeNamespace {  // unshare(CLONE_NEWTIME) + offsets before the clone; undone after it
+// unshare(CLONE_NEWTIME) + offsets: by the parent before the clone, undone after it, or by a child without privileges
+// outside of its user namespace, for itself.
+struct NewTimeNamespace {
   std::map<std::string, oci::TimeOffset> offsets;
 };
 // Made beside the steps of the parent before it, by a helper that is begun as soon as the plan is known
@@ -59,7 +61,8 @@ struct NewNetworkNamespace {
   bool loopback = true;  // lo up
 };
 struct Clone {              // clone3
-  std::uint64_t flags = 0;  // CLONE_NEW*, never NEWCGROUP (must follow the join) nor NEWTIME; NEWNET only when
+  std::uint64_t flags = 0;  // CLONE_NEW*, never NEWCGROUP (must follow the join) nor NEWTIME; NEWIPC only without a
+                            // user namespace (NewIpcNamespace); NEWNET only when
                             // the namespace must belong to a new user namespace, or devices are moved into it
   bool into_cgroup = true;  // CLONE_INTO_CGROUP where there is a v2 tree
 };
@@ -108,9 +111,12 @@ struct JoinNamespace {  // setns; the type of the file is checked
   std::string path;
 };
 struct EnterNetworkNamespace {};  // the one the parent had made
-struct NewCgroupNamespace {};     // unshare(CLONE_NEWCGROUP) once the cgroup is joined
-struct NewSession {};             // setsid
-struct NewKeyring {               // keyctl(JOIN_SESSION_KEYRING); ENOSYS, EDQUOT tolerated
+// unshare(CLONE_NEWIPC): the file system of message queues belongs to who makes the namespace, and the clone is made by
+// somebody who may have no number in the user namespace.
+struct NewIpcNamespace {};
+struct NewCgroupNamespace {};  // unshare(CLONE_NEWCGROUP) once the cgroup is joined
+struct NewSession {};          // setsid
+struct NewKeyring {            // keyctl(JOIN_SESSION_KEYRING); ENOSYS, EDQUOT tolerated
   std::string name;
   std::string label;  // SELinux: of the keyring (attr/keycreate); empty: as the policy has it
 };
@@ -308,16 +314,15 @@ struct Exec {
   std::vector<int> held = {};  // descriptors of the caller that process 1 keeps
 };
 
-using StepBody =
-    std::variant<StartUnit, CgroupCreate, JoinPidNamespace, NewTimeNamespace, NewNetworkNamespace, Clone, WriteIdMaps,
-                 ResctrlCreate, ResctrlJoin, MoveNetDevices, CreateInterfaces, RunParentHooks, WaitForChild,
-                 WaitForParent, CgroupJoin, EnterContainer, BecomeRoot, JoinNamespace, EnterNetworkNamespace,
-                 NewCgroupNamespace, NewSession, NewKeyring, SetOomScoreAdj, LoopbackUp, ConfigureInterface, AddRoute,
-                 SetSysctl, SetHostname, SetDomainname, RootPropagation, MountRoot, Mount, MakeEntry, RunMountCommands,
-                 Relabel, CreateDevice, CreateSymlink, SetupConsole, RunChildHooks, PivotRoot, FinalRootPropagation,
-                 ReadonlyPath, MaskPath, ReadonlyRoot, SetScheduler, SetIoPriority, SetPersonality, SetMemoryPolicy,
-                 SetAffinity, SetCoreScheduling, SetLandlock, FindExecutable, PrepareCwd, LockFile,
-                 EnterInnerUserNamespace, SetRlimits, SetLabels, SetCredentials, LoadSeccomp, Exec>;
+using StepBody = std::variant<
+    StartUnit, CgroupCreate, JoinPidNamespace, NewTimeNamespace, NewNetworkNamespace, Clone, WriteIdMaps, ResctrlCreate,
+    ResctrlJoin, MoveNetDevices, CreateInterfaces, RunParentHooks, WaitForChild, WaitForParent, CgroupJoin,
+    EnterContainer, BecomeRoot, JoinNamespace, EnterNetworkNamespace, NewIpcNamespace, NewCgroupNamespace, NewSession,
+    NewKeyring, SetOomScoreAdj, LoopbackUp, ConfigureInterface, AddRoute, SetSysctl, SetHostname, SetDomainname,
+    RootPropagation, MountRoot, Mount, MakeEntry, RunMountCommands, Relabel, CreateDevice, CreateSymlink, SetupConsole,
+    RunChildHooks, PivotRoot, FinalRootPropagation, ReadonlyPath, MaskPath, ReadonlyRoot, SetScheduler, SetIoPriority,
+    SetPersonality, SetMemoryPolicy, SetAffinity, SetCoreScheduling, SetLandlock, FindExecutable, PrepareCwd, LockFile,
+    EnterInnerUserNamespace, SetRlimits, SetLabels, SetCredentials, LoadSeccomp, Exec>;
 
 struct Step {
   Actor actor = Actor::kChild;

@@ -158,6 +158,8 @@ void fields(const JoinNamespace& s, F& f) {
 template <typename F>
 void fields(const EnterNetworkNamespace&, F&) {}
 template <typename F>
+void fields(const NewIpcNamespace&, F&) {}
+template <typename F>
 void fields(const NewCgroupNamespace&, F&) {}
 template <typename F>
 void fields(const NewSession&, F&) {}
@@ -543,6 +545,7 @@ constexpr std::string_view kNames[] = {"start-unit",
                                        "become-root",
                                        "join-namespace",
                                        "enter-network-namespace",
+                                       "new-ipc-namespace",
                                        "new-cgroup-namespace",
                                        "new-session",
                                        "new-keyring",

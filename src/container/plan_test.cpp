@@ -255,6 +255,36 @@ TEST(Plan, NetworkNamespaceIsMadeByTheCloneWhenItsOwnerOrItsFillerNeedsThat) {
   EXPECT_TRUE(made_by_clone(devices));
 }
 
+TEST(Plan, IpcNamespaceOfAUserNamespaceIsMadeByItsRoot) {
+  oci::Config config = oci::default_config();
+  EXPECT_NE(only<Clone>(plan_of(config)).flags & CLONE_NEWIPC, 0U);
+  const auto plain = words(plan_of(config), Actor::kChild);
+  EXPECT_EQ(std::count(plain.begin(), plain.end(), "new-ipc-namespace"), 0);
+  config.linux->namespaces.push_back({"user", "/proc/1/ns/user"});
+  EXPECT_EQ(only<Clone>(plan_of(config)).flags & CLONE_NEWIPC, 0U);
+  const auto all = words(plan_of(config), Actor::kChild);
+  EXPECT_EQ(place(all, "new-ipc-namespace"), place(all, "become-root") + 1);
+}
+
+TEST(Plan, TimeNamespaceIsMadeByTheChildWhereNobodyComesBackFromOne) {
+  oci::Config config = oci::default_config();
+  config.linux->namespaces.push_back({"time", ""});
+  config.linux->namespaces.push_back({"user", "/proc/1/ns/user"});
+  PlanOptions with = options();
+  const auto actors = [&] {
+    const Plan plan = plan_of(config, with);
+    return std::pair(words(plan, Actor::kParent), words(plan, Actor::kChild));
+  };
+  const auto count = [](const auto& all) { return std::count(all.begin(), all.end(), "new-time-namespace"); };
+  const auto privileged = actors();
+  EXPECT_EQ(count(privileged.first), 1);
+  EXPECT_EQ(count(privileged.second), 0);
+  with.rootless = true;
+  const auto rootless = actors();
+  EXPECT_EQ(count(rootless.first), 0);
+  EXPECT_EQ(count(rootless.second), 1);
+}
+
 TEST(Plan, NamespacesOfTheClone) {
   const Clone clone = only<Clone>(plan_of(rich_config()));
   EXPECT_EQ(clone.flags, static_cast<std::uint64_t>(CLONE_NEWNET | CLONE_NEWUTS | CLONE_NEWNS | CLONE_NEWUSER));

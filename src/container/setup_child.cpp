@@ -26,7 +26,9 @@
 #include "container/memory_policy.h"
 #include "container/mount_commands.h"
 #include "container/namespace_root.h"
+#include "container/open_namespace.h"
 #include "container/sync.h"
+#include "container/time_namespace.h"
 #include "container/timing.h"
 #include "io/file.h"
 #include "io/root_dir.h"
@@ -206,9 +208,8 @@ class Child {
     }
     const sys::NamespaceInfo* info = sys::namespace_by_oci_name(join.type);
     if (info == nullptr) return Error(Errc::kInternal, "unknown namespace " + quoted(join.type));
-    auto fd = sys::openat(sys::kCwd, join.path, O_RDONLY);
-    if (!fd.ok()) return std::move(fd).error().with(join.type + " namespace");
-    Status joined = sys::setns(*fd, info->clone_flag);
+    ASSIGN_OR_RETURN(const UniqueFd target, open_namespace(join.type, join.path));
+    Status joined = sys::setns(target, info->clone_flag);
     if (joined.ok()) return joined;
     return std::move(joined).error().with(join.type + " namespace " + quoted(join.path));
   }
@@ -223,6 +224,8 @@ class Child {
     (void)::close(c_.network.get());
     return {};
   }
+  Status perform(const NewTimeNamespace& step) { return enter_new_time_namespace(step); }
+  Status perform(const NewIpcNamespace&) { return sys::unshare(CLONE_NEWIPC); }
   Status perform(const NewCgroupNamespace&) {
     private_cgroup_namespace_ = true;
     return sys::unshare(CLONE_NEWCGROUP);

@@ -11,6 +11,7 @@
 #include <cstring>
 
 #include "base/strings.h"
+#include "container/open_namespace.h"
 #include "container/validate_rules.h"
 #include "io/file.h"
 #include "io/mountinfo.h"
@@ -176,7 +177,7 @@ Result<SharedMounts> look_at_shared_mounts(const oci::Config& config, const std:
   out.rootfs = rootfs;
   UniqueFd target;
   if (!out.path.empty()) {
-    ASSIGN_OR_RETURN(target, sys::openat(sys::kCwd, out.path, O_RDONLY));
+    ASSIGN_OR_RETURN(target, open_namespace("mount", out.path));
   }
   out.space = inode_of(out.path.empty() ? "/proc/self/ns/mnt" : out.path);
   ASSIGN_OR_RETURN(const Place place, ask_or_undo(target, rootfs, nullptr));

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 #include <array>
@@ -40,6 +41,14 @@ Result<Address> make_address(const std::string& path) {
   return out;
 }
 
+// A listener whose queue is full lets others wait for ever.
+constexpr struct timeval kConnectPatience = {10, 0};
+
+Status set_send_timeout(BorrowedFd socket, struct timeval limit) {
+  if (::setsockopt(socket.get(), SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit) == 0) return {};
+  return Error::from_errno(errno, "set the time limit of a socket");
+}
+
 }  // namespace
 
 Result<SocketPair> socketpair(int type) {
@@ -70,12 +79,16 @@ Result<UniqueFd> unix_connect(const std::string& path, int type) {
   ASSIGN_OR_RETURN(const Address address, make_address(path));
   UniqueFd fd(::socket(AF_UNIX, type | SOCK_CLOEXEC, 0));
   if (!fd) return Error::from_errno(errno, "create socket");
+  RETURN_IF_ERROR(set_send_timeout(fd, kConnectPatience));
   if (retry([&] {
         return ::connect(fd.get(), reinterpret_cast<const struct sockaddr*>(&address.addr), address.length);
       }) != 0) {
     const int saved = errno;
-    return Error::from_errno(saved, "connect to " + quoted(path));
+    if (saved != EAGAIN) return Error::from_errno(saved, "connect to " + quoted(path));
+    return Error::from_errno(ETIMEDOUT, "connect to " + quoted(path))
+        .with_hint("whoever listens there takes nobody in");
   }
+  RETURN_IF_ERROR(set_send_timeout(fd, {}));
   return fd;
 }
 

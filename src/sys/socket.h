@@ -21,6 +21,7 @@ struct SocketPair {
 Result<SocketPair> socketpair(int type);  // SOCK_SEQPACKET or SOCK_STREAM, AF_UNIX
 // Paths longer than sun_path are reached through /proc/self/fd of their directory.
 Result<UniqueFd> unix_listen(const std::string& path, int type, mode_t mode);
+// Waits ten seconds at most for a listener whose queue is full (ETIMEDOUT).
 Result<UniqueFd> unix_connect(const std::string& path, int type);
 Result<UniqueFd> accept(BorrowedFd listener);
 

@@ -299,6 +299,21 @@ def test_pause_refused(runtime, bundle):
         runtime("pause", bundle.id).fails(rc=1)
 
 
+@pytest.mark.differs(runc="thaws it", crun="thaws it")
+def test_kill_all_paused(runtime, bundle):
+    """A signal to all processes of a paused container waits for them: only resume lets them go on, only KILL needs none."""
+    with runtime.running(bundle.sh("trap 'exit 5' TERM; while :; do sleep 0.05; done")):
+        runtime("pause", bundle.id).check()
+        runtime("kill", "--all", bundle.id, "TERM").check()
+        assert runtime.status(bundle.id) == "paused"
+        runtime("resume", bundle.id).check()
+        runtime.wait_status(bundle.id, "stopped")
+    with runtime.running(bundle):
+        runtime("pause", bundle.id).check()
+        runtime("kill", "--all", bundle.id, "KILL").check()
+        runtime.wait_status(bundle.id, "stopped")
+
+
 @pytest.mark.differs(crun="exits 1")
 def test_exec_paused(runtime, bundle):
     """exec into a paused container is refused at once (255), not hung."""

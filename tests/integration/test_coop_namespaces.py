@@ -188,11 +188,29 @@ def test_path_of_wrong_type(runtime, bundle, kind, other):
     runtime.run(bundle).fails(rc=1)
 
 
+@pytest.mark.parametrize("kind", [*SHARED, "mount", "user"])
+@pytest.mark.differs(runc="the kernel's words", crun="the kernel's words")
+def test_words_about_wrong_type(runtime, bundle, kind):
+    """The error says what was asked for, where, and what is there."""
+    other = "ipc" if kind != "ipc" else "uts"
+    bundle.namespace(kind, f"/proc/self/ns/{other}")
+    runtime.run(bundle).fails(f"{kind} namespace '/proc/self/ns/{other}'", f"the file is a {other} namespace", rc=1)
+
+
 def test_path_is_no_namespace(runtime, bundle, workdir):
     """A path that is a plain file is refused."""
     (workdir / "plain").write_text("")
     bundle.namespace("network", workdir / "plain")
     runtime.run(bundle).fails(rc=1)
+
+
+@pytest.mark.parametrize("kind", [*SHARED, "mount", "user"])
+@pytest.mark.differs(runc="waits for a writer", crun="waits for a writer")
+def test_path_is_fifo(runtime, bundle, workdir, kind):
+    """A FIFO is refused at once: its opening would wait for a writer that never comes."""
+    os.mkfifo(workdir / "fifo")
+    bundle.namespace(kind, workdir / "fifo")
+    runtime.run(bundle, timeout=10).fails("no namespace", rc=1)
 
 
 @pytest.mark.parametrize("kind", ["pid", "network", "mount"])
@@ -319,6 +337,29 @@ class TestUser:
         bundle.userns()
         out = runtime.output(bundle.sh("echo x > /dev/null && head -c 3 /dev/zero | wc -c; stat -c '%t:%T' /dev/null"))
         assert out.split() == ["3", "1:3"]
+
+    @pytest.mark.parametrize("joined", [False, True])
+    @pytest.mark.differs(runc="group 65534")
+    def test_message_queues_are_the_containers(self, runtime, make_bundle, joined):
+        """The file system of message queues belongs to the container's root, as its other file systems do."""
+        holder, bundle = make_bundle("holder").userns(), make_bundle().userns()
+        bundle.args("stat", "-c", "%u:%g %a", "/dev/mqueue")
+        with runtime.running(holder.args(holder.probe("pause"))) as state:
+            if joined:
+                bundle.namespace("user", f"/proc/{state['pid']}/ns/user")
+                del bundle.linux["uidMappings"], bundle.linux["gidMappings"]
+            assert runtime.output(bundle) == "0:0 1777\n"
+
+    def test_ipc_namespace_is_new(self, runtime, bundle):
+        """It is another one than the caller's, and what is made in it is only seen there."""
+        bundle.userns().sh("readlink /proc/self/ns/ipc; touch /dev/mqueue/of-the-container")
+        assert runtime.output(bundle).strip() not in ("", mine("ipc"))
+
+    def test_too_many_ranges(self, runtime, bundle):
+        """What the kernel does not take is an error of one short line."""
+        bundle.userns().linux["uidMappings"] = [{"containerID": n, "hostID": 100000 + 2 * n, "size": 1} for n in range(341)]
+        result = runtime.run(bundle).fails("uid mappings", "341 ranges", rc=1)
+        assert len(result.err) < 500
 
     def test_host_files_stay_protected(self, runtime, bundle, workdir):
         """Root in the container has no rights over host root's files."""

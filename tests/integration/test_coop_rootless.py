@@ -250,10 +250,28 @@ def test_namespaces_need_a_user_namespace(user, box):
     user.run(box.sh("true")).fails("coop spec --rootless", rc=1)
 
 
+def moved(box):
+    """Ask for a clock since boot that is years ahead; the program prints offsets, namespace and that clock."""
+    box.namespace("time").linux["timeOffsets"] = {"boottime": {"secs": 10**8}}
+    return box.sh("cat /proc/self/timens_offsets; readlink /proc/self/ns/time; cut -d. -f1 /proc/uptime")
+
+
+@pytest.mark.needs("timens")
 def test_time_namespace(user, box):
-    """Who cannot make one is told so."""
-    box.namespace("time")
-    user.run(box.sh("true")).fails("time namespace", "let root start", rc=1)
+    """The clocks of the container stand where its configuration says, for exec as well; its owner is its user namespace."""
+    words = user.output(moved(box)).split()
+    assert words[-4:-2] == ["100000000", "0"] and words[-2] != os.readlink("/proc/self/ns/time") and int(words[-1]) >= 10**8
+    with user.running(box.sh("sleep 1000")) as state:
+        assert os.readlink(f"/proc/{state['pid']}/ns/time") == os.readlink(f"/proc/{state['pid']}/ns/time_for_children")
+        assert int(user("exec", box.id, "cut", "-d.", "-f1", "/proc/uptime").check().out) >= 10**8
+        assert os.stat(f"/proc/{state['pid']}/environ").st_uid == UID
+
+
+@pytest.mark.needs("timens")
+def test_time_before_zero(user, box):
+    """An offset that cannot be is told in words."""
+    box.namespace("time").linux["timeOffsets"] = {"boottime": {"secs": -(10**9)}}
+    user.run(box.sh("true")).fails("time offsets: a clock would stand before zero", rc=1)
 
 
 class Engine(Unprivileged):
@@ -318,10 +336,11 @@ class TestCallersNamespace:
             assert os.stat(f"/proc/{state['pid']}").st_uid == UID
             assert engine("exec", plain.id, "id", "-u").check().out == "7\n"
 
+    @pytest.mark.needs("timens")
     def test_time_namespace(self, engine, plain):
-        """There would be no way back from one."""
-        plain.namespace("time")
-        engine.run(plain.sh("true")).fails("time namespace", "let root start", rc=1)
+        """The container makes its own."""
+        words = engine.output(moved(plain)).split()
+        assert words[-2] != os.readlink("/proc/self/ns/time") and int(words[-1]) >= 10**8
 
     def test_state_is_the_users(self, engine, user, plain):
         """Outside of the namespace the user's commands find the container; root by name has the state of root."""

@@ -1,7 +1,9 @@
 """Terminals: --console-socket, run and exec in the foreground on a pty, sizes, restoring the caller's terminal."""
 
+import contextlib
 import os
 import signal
+import socket
 import termios
 
 import pytest
@@ -106,6 +108,22 @@ def test_socket_missing(runtime, bundle, workdir):
     assert not runtime.has_state(bundle.id)
 
 
+@pytest.mark.differs(crun="waits for ever")
+def test_socket_without_end(runtime, bundle, workdir):
+    """A console socket whose queue is full and stays so ends the wait, and nothing is left."""
+    bundle.process["terminal"] = True
+    with socket.socket(socket.AF_UNIX) as listener, contextlib.ExitStack() as others:
+        listener.bind(str(workdir / "full.sock"))
+        listener.listen(0)
+        for _ in range(4):
+            other = others.enter_context(socket.socket(socket.AF_UNIX))
+            other.setblocking(False)
+            with contextlib.suppress(BlockingIOError):
+                other.connect(str(workdir / "full.sock"))
+        runtime.create(bundle, "--console-socket", workdir / "full.sock").fails("full.sock", rc=1)
+    assert not runtime.has_state(bundle.id)
+
+
 @pytest.mark.differs(runc="other words", crun="other words")
 def test_foreground_needs_terminal(runtime, bundle):
     """run and exec -t whose input is no terminal are refused: a shell that never hears of its end would wait for ever."""
@@ -133,6 +151,16 @@ def test_foreground_size(runtime, bundle):
     bundle.process["terminal"] = True
     bundle.args(bundle.probe("tty")).save()
     for _ in range(3):
+        with on_terminal(runtime, "run", "--bundle", bundle.path, bundle.id) as run:
+            assert "size=33x77" in run.wait()[1]
+
+
+@pytest.mark.differs(runc="1.1 sets the size a moment after the start", crun="keeps that of the configuration")
+def test_foreground_size_is_the_callers(runtime, bundle):
+    """In the foreground consoleSize does not count: the program sees the caller's size from its first instruction."""
+    bundle.process.update(terminal=True, consoleSize={"height": 10, "width": 20})
+    bundle.args(bundle.probe("tty")).save()
+    for _ in range(5):
         with on_terminal(runtime, "run", "--bundle", bundle.path, bundle.id) as run:
             assert "size=33x77" in run.wait()[1]
 

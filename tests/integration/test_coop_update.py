@@ -125,6 +125,16 @@ def test_failed_update_is_taken_back(runtime, box):
     assert [box.file("cpu", "cpu.cfs_quota_us"), box.file("pids", "pids.max"), box.file("memory", "memory.limit_in_bytes")] == ["50000", "50", str(64 * MIB)]
 
 
+@pytest.mark.differs(crun="the kernel's words")
+def test_hierarchy(runtime, box, bundle):
+    """Accounting without groups below, which kernels no longer have, is left out with a warning: the other values count."""
+    text = json.dumps({"memory": {"useHierarchy": False}, "pids": {"limit": 20}})
+    result = runtime("update", "--resources", "-", box.id, stdin=text).check()
+    assert runtime.kind != "coop" or "useHierarchy" in result.err
+    assert box.file("pids", "pids.max") == "20"
+    assert box.file("memory", "memory.use_hierarchy") == "1"
+
+
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"memory": 5}', '{"cpu": {"quota": "x"}}'])
 def test_bad_resources(runtime, box, text):
     """Broken input is an error and changes nothing."""

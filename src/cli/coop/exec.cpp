@@ -170,7 +170,7 @@ Result<int> run_exec(const Call& call) {
     return 0;
   }
   ASSIGN_OR_RETURN(auto supervisor, Supervisor::create());
-  if (terminal && !options.process.console_size) options.process.console_size = caller_terminal_size();
+  if (const auto size = terminal ? caller_terminal_size() : std::nullopt) options.process.console_size = size;
   options.keep_console = terminal;
   ASSIGN_OR_RETURN(auto created, container.exec(options));
   if (terminal) {

@@ -177,7 +177,8 @@ Result<int> run_in_foreground(const Call& call, oci::Config& config, container::
   // Before the start: no signal may be lost, and none may end us while a container is half made.
   ASSIGN_OR_RETURN(auto supervisor, Supervisor::create());
   const bool terminal = config.process->terminal;
-  if (terminal && !config.process->console_size) config.process->console_size = caller_terminal_size();
+  // What people look at is the caller's, whatever the configuration says, from the first instruction on.
+  if (const auto size = terminal ? caller_terminal_size() : std::nullopt) config.process->console_size = size;
   options.keep_console = terminal;
   options.keep_removal = !foreground.keep;
   if (control.any()) {
