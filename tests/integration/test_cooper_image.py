@@ -291,7 +291,10 @@ def test_multi_platform(engine, layout):
     assert (rootfs(engine) / "who").read_text() == "ours"
     load(engine, layout.path, "--platform", "linux/s390x").check()
     assert (rootfs(engine) / "who").read_text() == "theirs"
-    load(engine, layout.path, "--platform", "linux/riscv64").fails("linux/riscv64", "linux/amd64, linux/s390x")
+    load(engine, layout.path, "--platform", "linux/riscv64").fails("linux/riscv64", "linux/amd64, linux/s390x", "--platform linux/amd64, for example")
+    layout.file(theirs).unlink()  # as docker save leaves it out of an archive
+    load(engine, layout.path).check()
+    load(engine, layout.path, "--platform", "linux/s390x").fails("is missing", "docker save leaves out", "--platform OS/ARCH")
 
 
 def test_wrong_architecture(engine, layout):
