@@ -32,8 +32,9 @@ void pause_ms(std::uint64_t ms) {
 
 // What the library says of a proxy, or of the host and port of one: nothing of the registry is known then.
 bool is_about_proxy(std::string_view message, const fetch::Proxies& proxies) {
-  if (message.find("proxy") != std::string_view::npos || message.find("CONNECT tunnel") != std::string_view::npos)
-    return true;
+  for (const std::string_view words : {"resolve proxy", "proxy scheme for ", "Proxy CONNECT ", "CONNECT tunnel "}) {
+    if (message.find(words) != std::string_view::npos) return true;
+  }
   for (const std::string& proxy : {proxies.http, proxies.https}) {
     std::string_view place = proxy;
     if (const auto scheme = place.find("://"); scheme != std::string_view::npos) place.remove_prefix(scheme + 3);

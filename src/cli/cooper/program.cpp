@@ -110,8 +110,7 @@ constexpr std::string_view kNotSearched = "registries are not searched: podman s
 constexpr std::string_view kNotMounted =
     "cooper image extract unpacks an image into a directory, cooper run IMAGE COMMAND looks into it";
 constexpr std::string_view kCopied =
-    "cooper image pull brings an image into the store, from docker://NAME, oci:DIR:NAME and so on, and cooper image "
-    "push "
+    "cooper image pull brings an image into the store, from docker://NAME, oci:DIR:NAME and so on; cooper image push "
     "takes it there";
 constexpr std::array<OtherWay, 27> kOtherWays = {{
     {"trust --prefix", "cooper trust add --prefix NAME [KEY...] trusts keys, --all-names for every image"},
