@@ -246,7 +246,10 @@ Result<pod::Engine> Context::engine() const {
   parsed_ = true;
   // Mounts, control groups and devices need it; said here, before the first directory is made in vain.
   if (::geteuid() != 0) {
-    return Error(Errc::kPermission, "containers need root: this user cannot mount, nor make control groups", EPERM)
+    return Error(Errc::kPermission,
+                 "images and containers need root: this user cannot mount, make control groups or give files to other "
+                 "users",
+                 EPERM)
         .with_hint("use sudo");
   }
   know_short_names();
