@@ -11,6 +11,7 @@ from lib import proc, ptys
 from lib.aci_web import ARCH, FILES, NAME, PLACE, TEMPLATE, aci, engine, engine_dir, keys, page, publish, refused, taken, trust, web  # noqa: F401
 from lib.cooper import command_line
 from lib.exchange import exchanging
+from lib.layouts import entry, layer
 
 pytestmark = pytest.mark.needs("root", "cooper", "isolation", "gpg", "gpgv")
 
@@ -220,6 +221,16 @@ def test_no_such_image(engine, publish, keys, web, workdir, flags):
     refused(result, "there is no image", "web-1.1-", "404", "check the name and the version")
     assert "signature" not in result.err and "insecure" not in result.err
     refused(engine.fetch(*flags, f"https://{FILES}/nothing.aci"), "there is no image", "404", "check the address")
+
+
+def test_what_is_no_aci(engine, publish, web):
+    """A web page and an archive of another kind are called that; the line of an address that ends in a slash has a name."""
+    web.pages[f"{FILES}/login"] = b"<!doctype html><html>login</html>" * 100
+    result = engine.fetch("--insecure-options=image", f"https://{FILES}/login/")
+    refused(result, "is neither a tar archive nor", "web page")
+    assert "login  complete" in result.err
+    web.pages[f"{FILES}/x.tar"] = layer(entry("x"))
+    refused(engine.fetch("--insecure-options=image", f"https://{FILES}/x.tar"), "there is no manifest in it", "cooper image load")
 
 
 def test_the_name_in_the_manifest_counts(engine, publish, keys, workdir):
