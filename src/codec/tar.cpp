@@ -43,6 +43,7 @@ struct Reader::Impl {
     at += n;
   }
   Status skip(std::uint64_t bytes);
+  Status skip_padding();
   Result<bool> read_block(std::array<char, kBlock>& out);
   Result<std::string> read_bytes(std::uint64_t size, std::size_t limit);
   Result<std::optional<Header>> read_header();
@@ -78,6 +79,22 @@ Status Reader::Impl::skip(std::uint64_t bytes) {
     consume(n);
     bytes -= n;
   }
+  return {};
+}
+
+// All of an entry is there by then: an archive that ends here lacks nothing but its end mark. umoci insert makes such.
+Status Reader::Impl::skip_padding() {
+  while (padding > 0) {
+    RETURN_IF_ERROR(fill());
+    if (rest.empty()) {
+      ended = true;
+      break;
+    }
+    const auto n = static_cast<std::size_t>(std::min<std::uint64_t>(padding, rest.size()));
+    consume(n);
+    padding -= n;
+  }
+  padding = 0;
   return {};
 }
 
@@ -273,9 +290,8 @@ bool Reader::saw_end_mark() const {
 Result<bool> Reader::next(Entry& entry) {
   Impl& self = *impl_;
   RETURN_IF_ERROR(self.skip(self.data_left));
-  RETURN_IF_ERROR(self.skip(self.padding));
   self.data_left = 0;
-  self.padding = 0;
+  RETURN_IF_ERROR(self.skip_padding());
   if (self.ended) return false;
   Extensions extensions;
   bool extended = false;

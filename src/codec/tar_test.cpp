@@ -279,13 +279,31 @@ TEST(Tar, RefusesDamagedHeaders) {
 TEST(Tar, RefusesEveryCutInsideAnEntry) {
   const std::string pax = TarFixture::pax("path", "renamed");
   const std::string whole = TarFixture().add({.path = "a", .data = std::string(700, 'x'), .pax = pax}).bytes();
-  for (std::size_t size = 1; size < whole.size(); ++size) {
+  const std::size_t padding = 1024 - 700;
+  for (std::size_t size = 1; size < whole.size() - padding; ++size) {
     const auto all = read_all(whole.substr(0, size));
     ASSERT_FALSE(all.ok()) << size;
     EXPECT_EQ(all.error().code(), Errc::kCorrupt);
   }
   const auto all = read_all(whole);
   ASSERT_TRUE(all.ok());
+}
+
+// As umoci insert leaves its layers.
+TEST(Tar, TheLastEntryNeedsNoPadding) {
+  const std::string whole = TarFixture().file("a", "x").file("b", std::string(700, 'y')).bytes();
+  for (const std::size_t missing : {1, 100, 1024 - 700}) {
+    const auto all = read_all(whole.substr(0, whole.size() - missing));
+    ASSERT_TRUE(all.ok()) << missing;
+    ASSERT_EQ(all->size(), 2U);
+    MemoryBlocks blocks(std::string_view(whole).substr(0, whole.size() - missing));
+    Reader reader(blocks);
+    Entry entry;
+    while (*reader.next(entry)) {
+    }
+    EXPECT_FALSE(reader.saw_end_mark());
+    EXPECT_FALSE(*reader.next(entry));
+  }
 }
 
 TEST(Tar, SaysWhetherTheEndMarkWasThere) {

@@ -75,7 +75,8 @@ bool is_shown(const Transfer& transfer) {
 
 // The last part of an address, for people.
 std::string name_in(const std::string& address) {
-  const std::string path = address.substr(0, address.find_first_of("?#"));
+  std::string path = address.substr(0, address.find_first_of("?#"));
+  while (path.ends_with('/')) path.pop_back();
   return for_people(path.substr(path.rfind('/') + 1), 40);
 }
 

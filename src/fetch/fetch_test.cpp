@@ -335,6 +335,7 @@ TEST(SourcesTest, WhenPlainHttpIsAllowed) {
   };
   EXPECT_TRUE(own("localhost:5000/a").plain_http);
   EXPECT_TRUE(own("localhost:5000/a").verify_tls);
+  EXPECT_FALSE(own("localhost:5000/a", {.verify_tls = true}).plain_http);
   EXPECT_FALSE(own("r.example/a").plain_http);
   const Endpoint insecure = own("R.example/a", {.insecure = {"r.Example"}});
   EXPECT_TRUE(insecure.plain_http);

@@ -137,7 +137,8 @@ Result<Endpoint> own_endpoint(const oci_image::Reference& reference, const Sourc
   Endpoint out{.host = address_of(place.registry), .repository = place.repository};
   const bool insecure = is_insecure(options, place.registry) || (rule != nullptr && rule->insecure);
   out.verify_tls = options.verify_tls.value_or(!insecure);
-  out.plain_http = !out.verify_tls || is_loopback(out.host);
+  // This machine's own network cannot be listened to; who asks for TLS in so many words gets it there, too.
+  out.plain_http = !out.verify_tls || (!options.verify_tls && is_loopback(out.host));
   out.plain_hosts = options.insecure;
   auto certificates = find_certificates(options, out, place.registry);
   if (!certificates.ok()) return std::move(certificates).error().with("certificates for " + quoted(place.registry));

@@ -68,6 +68,9 @@ Result<std::size_t> choose(BorrowedFd store, const GcOptions& options, std::vect
   std::vector<std::pair<std::int64_t, std::string>> chosen;
   for (const Image& image : images) {
     if (!options.named && (!image.names.empty() || !image.digest_names.empty())) continue;
+    if (options.used_before_unix_ms &&
+        std::max(image.loaded_unix_ms, Trees(store).last_used_unix_ms(image.chain)) >= *options.used_before_unix_ms)
+      continue;
     if (options.loaded_before_unix_ms && image.loaded_unix_ms >= *options.loaded_before_unix_ms) continue;
     ASSIGN_OR_RETURN(const auto users, Trees(store).all_users(image.chain));
     if (users.empty()) chosen.emplace_back(-image.loaded_unix_ms, image.id.str());

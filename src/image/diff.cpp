@@ -15,7 +15,11 @@ Status add_layer(const Pinned& pinned, const PinnedLayer& layer, const ReadStep&
   ASSIGN_OR_RETURN(CheckedBlob stored, pinned.open(layer.blob, step));
   ASSIGN_OR_RETURN(const auto plain, PlainLayer::open(std::move(stored), layer.diff_id));
   codec::BufferedBlocks blocks(*plain);
-  if (Status applied = model.apply(blocks); !applied.ok()) return std::move(applied).error().with(layer.blob.what);
+  if (Status applied = model.apply(blocks); !applied.ok()) {
+    // A damaged blob has said which layer it is.
+    if (applied.error().message().find(layer.blob.what) != std::string::npos) return applied;
+    return std::move(applied).error().with(layer.blob.what);
+  }
   // To the end, where its digests are checked.
   RETURN_IF_ERROR(plain->measure());
   return {};

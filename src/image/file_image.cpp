@@ -83,7 +83,10 @@ Status look_at(BorrowedFd file, FileImage& out) {
   ASSIGN_OR_RETURN(const struct stat info, sys::fstat(file));
   if (S_ISDIR(info.st_mode))
     return Error(Errc::kInvalidArgument, "a directory, not a file with a file system in it")
-        .with_hint("layouts of images go into the store first: cooper image load");
+        .with_hint(
+            "layouts of images go into the store first: cooper image load; the files of a root file system: cooper "
+            "image "
+            "build-from-dir");
   if (!S_ISREG(info.st_mode)) return Error(Errc::kInvalidArgument, "not a regular file");
   io::remember_file(info, out.filesystem);
   const auto size = static_cast<std::uint64_t>(info.st_size);

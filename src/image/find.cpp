@@ -9,6 +9,7 @@
 #include "image/internal/aci.h"
 #include "image/internal/load.h"
 #include "image/short_names.h"
+#include "spec/appc/cimd.h"
 #include "spec/appc/names.h"
 #include "spec/oci_image/platform.h"
 #include "spec/oci_image/reference.h"
@@ -202,6 +203,10 @@ Status check_image_word(std::string_view text) {
   if (reference.ok()) return {};
   const std::string_view digits = split_id(text).digits;
   if ((!digits.empty() && std::ranges::all_of(digits, is_hex)) || aci_name_of(text).ok()) return {};
+  if (appc::is_cimd(text)) {
+    ASSIGN_OR_RETURN(const std::string word, appc::word_of_cimd(text));
+    return std::move(reference).error().with_hint("that is rkt's form of " + quoted(word) + ": write that");
+  }
   constexpr std::array<std::string_view, 4> kPlaces = {"oci:", "oci-archive:", "docker-archive:", "dir:"};
   if (std::ranges::any_of(kPlaces, [&](std::string_view kind) { return text.starts_with(kind); }))
     return std::move(reference).error().with_hint(

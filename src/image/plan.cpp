@@ -84,7 +84,13 @@ Result<Chosen> choose_manifest(const ReadDocument& read, Descriptor descriptor, 
   std::optional<Digest> outermost;
   for (int depth = 0; depth < kMaxIndexDepth; ++depth) {
     const std::string name = "manifest " + descriptor.digest.str();
-    ASSIGN_OR_RETURN(std::string bytes, read_document(read, descriptor, DocumentRole::kManifest, name));
+    auto document = read_document(read, descriptor, DocumentRole::kManifest, name);
+    if (!document.ok() && outermost && document.error().code() == Errc::kNotFound && document.error().hint().empty())
+      return std::move(document).error().with_hint(
+          "the index lists this image, and its source does not hold it: docker save leaves out images for other "
+          "platforms than its own; --platform OS/ARCH takes another one");
+    if (!document.ok()) return std::move(document).error();
+    std::string& bytes = *document;
     ASSIGN_OR_RETURN(const DocumentKind kind, oci_image::document_kind(bytes, name));
     if (kind == DocumentKind::kManifest) {
       ASSIGN_OR_RETURN(Manifest manifest, oci_image::parse_manifest(bytes, name));

@@ -134,6 +134,14 @@ Result<std::optional<Descriptor>> Puller::unchanged(const std::string& tag) {
   return same ? std::move(manifest) : std::optional<Descriptor>();
 }
 
+// Of what no registry has answered: a login page, or a web server at the wrong port.
+Status check_no_page(std::string_view bytes, const std::string& what) {
+  const std::size_t first = bytes.find_first_not_of(" \t\r\n");
+  if (first == std::string_view::npos || bytes[first] != '<') return {};
+  return Error(Errc::kCorrupt, what + " is a web page")
+      .with_hint("what answers is no registry, or asks for a login: check the host and the port");
+}
+
 // What the reference names, whose bytes are kept for read().
 Result<Descriptor> Puller::top() {
   const oci_image::Reference& reference = options_.reference;
@@ -152,6 +160,7 @@ Result<Descriptor> Puller::top() {
     RETURN_IF_ERROR(codec::check_digest(document.bytes, *reference.digest, "manifest " + wanted));
     digest = *reference.digest;
   }
+  RETURN_IF_ERROR(check_no_page(document.bytes, "manifest " + wanted));
   Descriptor out{.media_type = std::move(document.media_type),
                  .digest = digest,
                  .size_bytes = document.bytes.size(),

@@ -11,6 +11,7 @@
 #include "image/internal/save.h"
 #include "io/full_disk.h"
 #include "io/new_file.h"
+#include "sys/file.h"
 
 namespace cooper::image {
 namespace {
@@ -94,13 +95,29 @@ class Saver {
     }
     if (is_directory(options_.transport)) {
       auto written = write_directory(pinned);
-      return written.ok() ? *written : whole(std::move(written).error(), 0);
+      return written.ok() ? *written : whole(explain_directory(std::move(written).error()), 0);
     }
     ASSIGN_OR_RETURN(io::NewFile file, io::NewFile::create(options_.path));
     codec::FdSink sink(file.fd());
     auto written = write_archive(pinned, sink);
     if (!written.ok()) return whole(std::move(written).error(), 0);
     return whole(file.publish([this] { return go_on(); }), *written);
+  }
+
+  // What to try where a directory is there and has something in it.
+  Error explain_directory(Error error) const {
+    if (error.code() != Errc::kAlreadyExists || !error.hint().empty()) return error;
+    if (options_.transport != Transport::kOciDirectory) {
+      return std::move(error).with_hint(
+          "such a directory holds one image: name a new or an empty one, or remove what is there; "
+          "oci:DIR:NAME puts several beside each other");
+    }
+    const auto there = sys::openat(sys::kCwd, options_.path, O_RDONLY | O_DIRECTORY);
+    const auto layout = there.ok() ? holds_layout(*there) : Result<bool>(false);
+    if (layout.ok() && *layout)
+      return std::move(error).with_hint("a layout is there: oci:" + options_.path +
+                                        ":NAME puts the image beside those that it has");
+    return std::move(error).with_hint("name a new or an empty directory");
   }
 
   Result<std::uint64_t> whole(Status written, std::uint64_t size) const {

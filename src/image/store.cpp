@@ -118,6 +118,12 @@ Result<std::vector<Image>> Store::list(Detail detail) const {
   return list_images(impl_->fd, detail);
 }
 
+void Store::find_last_uses(std::span<Image> images) const {
+  const Trees trees(impl_->fd);
+  for (Image& image : images)
+    image.last_used_unix_ms = std::max(image.loaded_unix_ms, trees.last_used_unix_ms(image.chain));
+}
+
 Result<std::vector<Image>> Store::load(const LoadOptions& options) {
   const log::Stopwatch loading;
   auto images = load_images(impl_->fd, options);
@@ -166,6 +172,7 @@ Result<PushResult> Store::push(const PushOptions& options, const StartFetch& sta
   const log::Stopwatch pushing;
   auto pushed = push_image(impl_->fd, options, start);
   if (pushed.ok()) {
+    Trees(impl_->fd).note_use(options.image.chain);
     log::step("image pushed", [&] {
       return log::Fields{{"id", options.image.id.str()},
                          {"destination", options.destination.str()},
@@ -180,6 +187,7 @@ Result<SaveResult> Store::save(const SaveOptions& options) const {
   const log::Stopwatch saving;
   auto saved = save_images(impl_->fd, options);
   if (!saved.ok()) return impl_->explain(std::move(saved).error());
+  for (const Image& image : saved->images) Trees(impl_->fd).note_use(image.chain);
   log::step("images saved", [&] {
     return log::Fields{{"images", std::to_string(saved->images.size())},
                        {"size_bytes", std::to_string(saved->size_bytes)},
@@ -356,7 +364,8 @@ Status Store::extract(const Image& image, const std::string& directory, Borrowed
   if (!created) {
     ASSIGN_OR_RETURN(const auto names, sys::list_directory(fd));
     if (!names.empty())
-      return Error(Errc::kAlreadyExists, "directory " + quoted(directory) + " is not empty", ENOTEMPTY);
+      return Error(Errc::kAlreadyExists, "directory " + quoted(directory) + " is not empty", ENOTEMPTY)
+          .with_hint("name a new or an empty one; --overwrite replaces what was unpacked by cooper");
   }
   const ScopeExit ended([&] { impl_->end_of_unpacking(); });
   ScopeExit empty([&] {
@@ -369,13 +378,15 @@ Status Store::extract(const Image& image, const std::string& directory, Borrowed
                                  "free some of it, or extract to another disk");
   empty.dismiss();
   undo.dismiss();
+  Trees(impl_->fd).note_use(image.chain);
   return {};
 }
 
 Result<Store::Collected> Store::gc(const GcOptions& options) {
   ASSIGN_OR_RETURN(const std::uint64_t stale,
                    options.dry_run ? stale_job_bytes(impl_->fd) : remove_stale_jobs(impl_->fd));
-  const std::int64_t old = options.loaded_before_unix_ms.value_or(partials_old_before_unix_ms());
+  const std::int64_t old =
+      options.loaded_before_unix_ms.value_or(options.used_before_unix_ms.value_or(partials_old_before_unix_ms()));
   ASSIGN_OR_RETURN(const std::uint64_t partial, remove_old_partials(impl_->fd, old, options.dry_run));
   const auto mode = options.dry_run ? io::FileLock::Mode::kShared : io::FileLock::Mode::kExclusive;
   ASSIGN_OR_RETURN(const io::FileLock guard, take_lock(impl_->fd, kStoreLock, mode));

@@ -70,6 +70,9 @@ struct Image {
   const Digest& config_digest() const { return config ? *config : id; }
   // Of an image that load() or import() returned: those of its names that this call gave it. Not stored.
   std::vector<std::string> given_names = {};
+  // When a container was made of its content or removed, or a verb read all of it, or it came here. Only what
+  // Store::find_last_uses() has looked up; not stored.
+  std::int64_t last_used_unix_ms = 0;
 };
 
 // kSkopeoDirectory: the files of one image as skopeo keeps them for "dir:".
@@ -145,7 +148,8 @@ struct GcOptions {
   bool named = false;  // those with a name, too
   // Only those that came here before.
   std::optional<std::int64_t> loaded_before_unix_ms = {};
-  std::size_t keep = 0;  // but not so many of them, those that came last
+  std::optional<std::int64_t> used_before_unix_ms = {};  // and only those that were last used before
+  std::size_t keep = 0;                                  // but not so many of them, those that came last
   // Removes nothing, and tells what it would.
   bool dry_run = false;
 };
@@ -196,6 +200,8 @@ class Store {
   // kNames: nobody asks for layers and their sizes, which may be missing.
   enum class Detail { kAll, kNames };
   Result<std::vector<Image>> list(Detail detail = Detail::kAll) const;
+  // Fills in `last_used_unix_ms`: two looks at the disk for each image.
+  void find_last_uses(std::span<Image> images) const;
   // Several images when an archive holds several. Already present blobs and trees are not written again.
   Result<std::vector<Image>> load(const LoadOptions& options);
   Result<Image> import(const ImportOptions& options);

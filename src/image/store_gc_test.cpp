@@ -1,7 +1,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
+#include <time.h>
 
+#include "image/internal/paths.h"
 #include "image/internal/records.h"
 #include "image/internal/store_fixture.h"
 
@@ -78,6 +80,48 @@ TEST_F(StoreTest, GcTakesNamedImagesOnlyWhenToldTo) {
   EXPECT_TRUE(store_.find("n0").ok());
   EXPECT_EQ(leftovers().size(), 6U);
   EXPECT_TRUE(store_.release_tree(images[0].chain, "pod-1").ok());
+}
+
+TEST_F(StoreTest, KnowsWhenAnImageWasLastUsed) {
+  layout_.index({LayoutFixture::named(layout_.image({layer("a", "A")}), "x")});
+  Image image = load_one();
+  const UniqueFd dir = std::move(*sys::openat(sys::kCwd, scratch_ / "store", O_RDONLY | O_DIRECTORY));
+  // As if it had come long ago.
+  image.loaded_unix_ms = 1000;
+  ASSERT_TRUE(Records(dir).put_image(image).ok());
+  const auto used = [&] {
+    Image one = *store_.find("x");
+    store_.find_last_uses(std::span(&one, 1));
+    return one.last_used_unix_ms;
+  };
+  const auto long_ago = [&] {
+    struct timespec times[2] = {{2000, 0}, {2000, 0}};
+    ASSERT_TRUE(sys::utimensat(dir, tree_users_path(image.chain), times, AT_SYMLINK_NOFOLLOW).ok());
+  };
+  const auto now = [] {
+    struct timespec time = {};
+    (void)::clock_gettime(CLOCK_REALTIME_COARSE, &time);
+    return std::int64_t{time.tv_sec} * 1000;
+  };
+  long_ago();
+  EXPECT_EQ(used(), 2'000'000);
+  std::int64_t before = now();
+  ASSERT_TRUE(store_.acquire_tree(image, "pod-1").ok());
+  EXPECT_GE(used(), before);
+  long_ago();
+  before = now();
+  ASSERT_TRUE(store_.release_tree(image.chain, "pod-1").ok());
+  EXPECT_GE(used(), before);
+  long_ago();
+  before = now();
+  ASSERT_TRUE(store_.extract(image, scratch_ / "out").ok());
+  EXPECT_GE(used(), before);
+  EXPECT_THAT(store_.gc({.named = true, .used_before_unix_ms = before})->deleted, IsEmpty());
+  long_ago();
+  // Looking is no use.
+  ASSERT_TRUE(store_.list().ok() && store_.config(image).ok());
+  EXPECT_EQ(used(), 2'000'000);
+  EXPECT_THAT(store_.gc({.named = true, .used_before_unix_ms = before})->deleted, ElementsAre(image.id));
 }
 
 TEST_F(StoreTest, GcKeepsThoseThatCameLast) {

@@ -2,6 +2,7 @@
 
 #include <linux/fs.h>
 
+#include <algorithm>
 #include <chrono>
 #include <optional>
 
@@ -52,6 +53,24 @@ Result<io::FileLock> take_lock(BorrowedFd store, const std::string& path, io::Fi
 
 Result<io::FileLock> Trees::lock(io::FileLock::Mode mode) const {
   return take_lock(store_, kTreesLock, mode);
+}
+
+std::int64_t Trees::last_used_unix_ms(std::string_view chain) const {
+  std::int64_t last = 0;
+  for (const std::string& path : {tree_users_path(chain), tree_users_path(erofs_tree(chain))}) {
+    const auto users = sys::fstatat(store_, path);
+    if (!users.ok()) continue;
+    last = std::max(last, std::int64_t{users->st_mtim.tv_sec} * 1000 + users->st_mtim.tv_nsec / 1'000'000);
+  }
+  return last;
+}
+
+void Trees::note_use(std::string_view chain) const {
+  struct timespec times[2] = {};
+  times[0].tv_nsec = UTIME_OMIT;
+  times[1].tv_nsec = UTIME_NOW;
+  for (const std::string& path : {tree_users_path(chain), tree_users_path(erofs_tree(chain))})
+    (void)!sys::utimensat(store_, path, times, AT_SYMLINK_NOFOLLOW).ok();
 }
 
 Result<io::FileLock> Trees::lock_unpacking(std::string_view chain) const {

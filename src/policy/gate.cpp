@@ -167,7 +167,7 @@ Result<Places> Gate::places(const oci_image::Reference& reference) const {
 Error Gate::refuse(Error why, const Rule& rule) const {
   if (why.code() != Errc::kPermission) return why;
   Error out(Errc::kPermission, "refused by policy " + quoted(file_) + " (" + rule.place + "): " + why.message());
-  return why.hint().empty() ? std::move(out) : std::move(out).with_hint(why.hint());
+  return std::move(out).with_hint(why.hint().empty() ? "cooper image policy shows the rules" : why.hint());
 }
 
 Result<bool> Gate::enter(const Subject& subject, bool has_signatures) const {

@@ -30,6 +30,29 @@ void pause_ms(std::uint64_t ms) {
   }
 }
 
+// What the library says of a proxy, or of the host and port of one: nothing of the registry is known then.
+bool is_about_proxy(std::string_view message, const fetch::Proxies& proxies) {
+  for (const std::string_view words : {"resolve proxy", "proxy scheme for ", "Proxy CONNECT ", "CONNECT tunnel "}) {
+    if (message.find(words) != std::string_view::npos) return true;
+  }
+  for (const std::string& proxy : {proxies.http, proxies.https}) {
+    std::string_view place = proxy;
+    if (const auto scheme = place.find("://"); scheme != std::string_view::npos) place.remove_prefix(scheme + 3);
+    place = place.substr(0, place.find('/'));
+    if (const auto user = place.rfind('@'); user != std::string_view::npos) place.remove_prefix(user + 1);
+    const auto colon = place.rfind(':');
+    if (colon == std::string_view::npos) continue;
+    const std::string words =
+        "connect to " + std::string(place.substr(0, colon)) + " port " + std::string(place.substr(colon + 1)) + " ";
+    if (message.find(words) != std::string_view::npos) return true;
+  }
+  return false;
+}
+
+constexpr const char* kProxyHint =
+    "that is the proxy that https_proxy, http_proxy or all_proxy of the environment names: check it, or name the "
+    "registry in no_proxy";
+
 }  // namespace
 
 Attempts::Attempts(const fetch::Setup& setup, std::uint32_t id, const Report& report, Patience patience)
@@ -119,8 +142,9 @@ Status Attempts::after_trouble(Line& line, HttpResult& result, bool untouched) {
   const fetch::Endpoint& endpoint = line.registry.endpoint();
   const std::string host = quoted(endpoint.host);
   const std::string said = "registry " + host + ": " + fetch::for_people(result.message, 1000);
+  const bool proxy = is_about_proxy(result.message, setup_.proxies);
   const auto again = [&](const char* hint) -> Status {
-    Error error = Error(Errc::kSystem, said).with_hint(hint);
+    Error error = Error(Errc::kSystem, said).with_hint(proxy ? kProxyHint : hint);
     if (patience_ == Patience::kLittle && result.silence) return error;
     return wait(said, {}, std::move(error));
   };
@@ -133,7 +157,7 @@ Status Attempts::after_trouble(Line& line, HttpResult& result, bool untouched) {
       if (result.trouble == Trouble::kRefused && ++refusals_ < kMaxRefusals)
         return again("check that a registry runs there");
       if (result.trouble == Trouble::kRefused)
-        return Error(Errc::kSystem, said).with_hint("check that a registry runs there");
+        return Error(Errc::kSystem, said).with_hint(proxy ? kProxyHint : "check that a registry runs there");
       return Error(Errc::kSystem, said)
           .with_hint(
               "if it speaks plain http, name it under registries.insecure of the configuration, or use "
@@ -143,7 +167,8 @@ Status Attempts::after_trouble(Line& line, HttpResult& result, bool untouched) {
     case Trouble::kClientCertificate:
       return certificate_error("registry " + host, endpoint.certificates_in, !endpoint.certificate_pem.empty(), said);
     case Trouble::kResolve:
-      return Error(Errc::kNotFound, said).with_hint("check the name of the registry, and the network");
+      return Error(Errc::kNotFound, said)
+          .with_hint(proxy ? kProxyHint : "check the name of the registry, and the network");
     case Trouble::kCertificate:
       return Error(Errc::kPermission, said)
           .with_hint("put the certificate of its authority into " + endpoint.certificates_in +

@@ -17,6 +17,9 @@ namespace {
 using fetch::Event;
 using fetch::Request;
 
+constexpr const char* kOtherBytesHint =
+    "something between here and the registry changes what is sent, or the registry does: try again, or from elsewhere";
+
 constexpr std::array<std::string_view, 4> kManifestTypes = {oci_image::kMediaTypeIndex, oci_image::kMediaTypeManifest,
                                                             oci_image::kMediaTypeDockerList,
                                                             oci_image::kMediaTypeDockerManifest};
@@ -67,13 +70,14 @@ class BlobSink final : public BodySink {
     if (had_ != 0) return {};
     const Digest actual = hasher_.finish();
     if (actual == digest_) return {};
-    return Error(Errc::kCorrupt, "is corrupt: its digest is " + actual.str());
+    return Error(Errc::kCorrupt, "is corrupt: its digest is " + actual.str()).with_hint(kOtherBytesHint);
   }
 
  private:
   Error wrong_size(const std::string& what) const {
     return Error(Errc::kCorrupt,
-                 "is corrupt: the registry " + what + " bytes, the manifest says " + std::to_string(size_));
+                 "is corrupt: the registry " + what + " bytes, the manifest says " + std::to_string(size_))
+        .with_hint(kOtherBytesHint);
   }
   const Digest& digest_;
   std::uint64_t size_;
@@ -167,7 +171,8 @@ Status Transfer::finish_manifest(const std::string& bytes, const HttpHead& head,
     hasher.update(bytes);
     const Digest actual = hasher.finish();
     if (actual != *expected)
-      return Error(Errc::kCorrupt, "is corrupt: its digest is " + actual.str() + ", not " + expected->str());
+      return Error(Errc::kCorrupt, "is corrupt: its digest is " + actual.str() + ", not " + expected->str())
+          .with_hint(kOtherBytesHint);
   }
   final = true;
   media_type_ = head.header("content-type");

@@ -11,6 +11,7 @@ from lib import proc, ptys
 from lib.aci_web import ARCH, FILES, NAME, PLACE, TEMPLATE, aci, engine, engine_dir, keys, page, publish, refused, taken, trust, web  # noqa: F401
 from lib.cooper import command_line
 from lib.exchange import exchanging
+from lib.layouts import entry, layer
 
 pytestmark = pytest.mark.needs("root", "cooper", "isolation", "gpg", "gpgv")
 
@@ -222,6 +223,16 @@ def test_no_such_image(engine, publish, keys, web, workdir, flags):
     refused(engine.fetch(*flags, f"https://{FILES}/nothing.aci"), "there is no image", "404", "check the address")
 
 
+def test_what_is_no_aci(engine, publish, web):
+    """A web page and an archive of another kind are called that; the line of an address that ends in a slash has a name."""
+    web.pages[f"{FILES}/login"] = b"<!doctype html><html>login</html>" * 100
+    result = engine.fetch("--insecure-options=image", f"https://{FILES}/login/")
+    refused(result, "is neither a tar archive nor", "web page")
+    assert "login  complete" in result.err
+    web.pages[f"{FILES}/x.tar"] = layer(entry("x"))
+    refused(engine.fetch("--insecure-options=image", f"https://{FILES}/x.tar"), "there is no manifest in it", "cooper image load")
+
+
 def test_the_name_in_the_manifest_counts(engine, publish, keys, workdir):
     """Who may sign is decided by the name in the manifest, and this must be the one that was asked for."""
     other = "other.example.com/app"
@@ -231,7 +242,7 @@ def test_the_name_in_the_manifest_counts(engine, publish, keys, workdir):
     trust(engine, keys, keys.maker, workdir, ("--all-names",))
     refused(engine.fetch(f"{NAME}:1.0"), other, "was asked for")
     publish(image=aci(version="1.1"))
-    refused(engine.fetch(f"{NAME}:1.0"), "version", "1.1", "was asked for")
+    refused(engine.fetch(f"{NAME}:1.0"), "version", "1.1", "was asked for", f"image '{NAME}:1.0' from '")
 
 
 def test_without_a_signature_if_told_so(engine, publish, keys, web):
@@ -239,7 +250,7 @@ def test_without_a_signature_if_told_so(engine, publish, keys, web):
     publish(key=None)
     taken(engine.fetch("--insecure-options=image", f"{NAME}:1.0"))
     assert not any(one.endswith(".asc") for one in web.asked)
-    engine.fetch("--insecure-options=images", f"{NAME}:1.0").fails("does not know", rc=125)
+    engine.fetch("--insecure-options=images", f"{NAME}:1.0").fails("does not know", "the words are: none, image", rc=125)
 
 
 def test_plain_http(engine, publish, keys, web, workdir):

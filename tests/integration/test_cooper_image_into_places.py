@@ -205,7 +205,8 @@ def test_wrong_places(engine, out):
     (out / "full/theirs").write_text("x")
     before = files(out)
     push(engine, f"oci:{out}/full:x").fails("not empty", "no OCI layout", "'oci-layout'", rc=1)
-    push(engine, f"dir:{out}/full").fails("not empty", rc=1)
+    push(engine, f"dir:{out}/full").fails("not empty", "name a new or an empty one", "oci:DIR:NAME", rc=1)
+    engine("image", "save", "-o", f"{out}/full/", NAME).fails("not empty", "name a new or an empty directory", rc=1)
     for kind in ("oci", "dir", "oci-archive", "docker-archive"):
         push(engine, f"{kind}:{out}/no/such/x").fails("no such file", rc=1)
     push(engine, f"oci:{out}/full/theirs/x:y").fails("not a directory", rc=1)
@@ -309,5 +310,6 @@ def test_words_in_the_wrong_place_are_answered(engine, out):
     assert not list(out.iterdir())
     engine("image", "save", "--format", "oci-dir", "-o", f"oci:{out}/x:v1", NAME).check()
     assert set(names(out / "x")) == {"v1"}
+    engine("image", "save", "-o", f"{out}/x", NAME).fails("not empty", f"oci:{out}/x:NAME", rc=1)
     for verb in (("image", "ls"), ("image", "inspect"), ("ps",)):
         assert engine(*verb, "--help").check().out.count("{{json .Field}}") == 1, verb

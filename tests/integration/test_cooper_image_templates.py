@@ -1,6 +1,8 @@
 """What lists and records look like: templates of docker and podman, rkt's columns and orders, filters by label; names that are taken away."""
 
 import json
+import os
+import time
 
 import pytest
 
@@ -81,7 +83,7 @@ def test_columns_and_orders_of_rkt(engine):
     assert lines[0].split() == ["NAME", "IMPORT", "TIME"] and [line.split()[0] for line in lines[1:]] == ["localhost/one:1", "localhost/two:1"]
     bare = engine("image", "ls", "--no-legend", "--fields", "id", "--order", "desc", "--sort", "name", "--full").check().lines
     assert bare == [engine.json("image", "inspect", n)["images"][0]["id"] for n in ("two:1", "one:1")]
-    engine("image", "ls", "--fields", "lastused").fails("importtime", rc=125)
+    engine("image", "ls", "--fields", "used").fails("importtime and lastused", rc=125)
     engine("image", "ls", "--fields", "id,").fails("''", rc=125)
     engine("image", "ls", "--fields", "id", "--format", "{{.ID}}").fails("give one", rc=125)
     engine("image", "ls", "--order", "up").fails("neither asc nor desc", rc=125)
@@ -119,6 +121,53 @@ def test_manifests_for_people(engine):
     assert engine("image", "cat-manifest", "--pretty-print=false", "one:1").check().out == plain
     engine("image", "untag", "one:1").check()
     assert engine.json("image", "gc", "--grace-period", "1h")["deleted"] == []
-    engine("image", "gc", "--grace-period", "1h", "--older", "1h").fails("say the same", rc=125)
+    engine("image", "gc", "--grace-period", "1h", "--older", "now").fails("--older", "not a duration", rc=125)
     engine("image", "gc", "--grace-period", "soon").fails("--grace-period", "not a duration", rc=125)
     assert len(engine.json("image", "gc", "--grace-period", "0s")["deleted"]) == 1
+
+
+def test_json_with_line_breaks(engine):
+    """json-pretty is the same document as json, of lists, records and messages."""
+    for words in (("image", "ls"), ("image", "ls", "--quiet"), ("image", "history", "one:1"), ("image", "tree"), ("image", "verify"), ("image", "diff", "one:1", "two:1"), ("image", "gc", "--dry-run"), ("version",), ("ps",), ("pod", "ls"), ("trust", "ls"), ("image", "policy"), ("image", "tag", "one:1", "also:1")):
+        pretty, plain = (engine(*words, "--format", form).check().out for form in ("json-pretty", "json"))
+        assert json.loads(pretty) == json.loads(plain), words
+        assert plain.count("\n") == 1 and pretty.startswith("{\n  \""), words
+    engine("image", "ls", "--format", "yaml").fails("use table, json or json-pretty", rc=125)
+
+
+def test_when_an_image_was_last_used(cooper, engine, workdir):  # noqa: F811
+    """By containers that are made and removed, and by who writes it out; looking at it is no use."""
+    def used(name="one:1", program=engine):
+        return program.json("image", "inspect", name)["images"][0]["last_used_unix_ms"]
+
+    loaded = engine.json("image", "inspect", "one:1")["images"][0]["loaded_unix_ms"]
+    users = next(d for d in (engine.root / "images/trees").iterdir() if (d / "rootfs/x").read_bytes() == b"one" * 1000) / "users"
+    steps = []
+    for words in (("image", "save", "-o", workdir / "one.tar", "one:1"), ("image", "convert", "one:1", workdir / "one.aci"), ("image", "extract", "one:1", workdir / "out")):
+        os.utime(users, (2000, 2000))
+        assert used() == loaded
+        engine(*words).check()
+        steps.append(used())
+        assert steps[-1] > loaded
+    assert steps == sorted(steps)
+    for words in (("image", "ls"), ("image", "verify"), ("image", "cat-manifest", "one:1"), ("image", "history", "one:1"), ("image", "tree")):
+        engine(*words).check()
+    assert used() == steps[-1]
+    assert [i["last_used_unix_ms"] for i in engine.json("image", "ls", "--sort", "lastused")["images"]] == [steps[-1], used("two:1")]
+    lines = engine("image", "ls", "--fields", "name,lastused", "--sort", "lastused", "--order", "asc").check().lines
+    assert lines[0].split() == ["NAME", "LAST", "USED"] and [line.split()[0] for line in lines[1:]] == ["localhost/two:1", "localhost/one:1"]
+    before = used("busybox", cooper)
+    cooper("run", "--rm", "busybox", "true").check()
+    assert used("busybox", cooper) > before
+
+
+def test_grace_periods_begin_with_the_last_use(engine, workdir):
+    """Of two images that came at the same time the one that was used stays."""
+    engine("image", "untag", "one:1").check()
+    engine("image", "untag", "two:1").check()
+    time.sleep(1.2)
+    identity = next(i["id"] for i in engine.json("image", "ls", "--sort", "loaded", "--order", "asc")["images"])
+    engine("image", "save", "-o", workdir / "x.tar", identity).check()
+    assert len(engine.json("image", "gc", "--older", "1s", "--dry-run")["deleted"]) == 2
+    gone = engine.json("image", "gc", "--grace-period", "1s")["deleted"]
+    assert len(gone) == 1 and gone != [identity]

@@ -28,6 +28,8 @@ def test_image_verbs(new_engine, busybox_layout):
         result = engine("image", verb, "/no/such").fails("no such file", rc=1)
         assert result.err.count("/no/such") == 1
         engine("image", verb, "-", stdin="").fails("is neither a tar archive nor", rc=1)
+        engine("image", verb, "https://example.com/x.tar").fails("no such file", f"curl -fL https://example.com/x.tar | cooper image {verb} -", rc=1)
+        engine("image", verb, "example.com/x:1").fails("no such file", "cooper image pull example.com/x:1", rc=1)
     listed = engine.json("image", "ls")["images"][0]
     assert listed["size_bytes"] > 100_000 and len(listed["layers"]) == 1
     engine("image", "tag", "busybox", "other:1").check()
@@ -38,7 +40,8 @@ def test_image_verbs(new_engine, busybox_layout):
     target = engine.folder / "out"
     engine("image", "extract", "busybox", target).check()
     assert (target / "bin/busybox").exists() and (target / "bin/sh").is_symlink()
-    engine("image", "extract", "busybox", target).fails(rc=1)
+    engine("image", "extract", "busybox", target).fails("is not empty", "--overwrite", rc=1)
+    engine("run", "--rm", target, "true").fails("a directory", "build-from-dir", rc=125)
     assert "Untagged" in engine("image", "rm", "other:1").check().out
     assert "Deleted" in engine("image", "rm", "busybox").check().out
     assert engine.json("image", "ls")["images"] == []

@@ -156,7 +156,7 @@ def test_reject_asks_nobody(engine, signed):
     engine.policy(REJECT, docker={f"{host}/taken": [ACCEPT]})
     before = len(signed.registry.requests())
     message = refused(engine, "image", "pull", name)
-    assert "reject" in message and "(default)" in message
+    assert "reject" in message and "(default)" in message and "cooper image policy shows the rules" in message
     assert refused(engine, "run", "--pull", "missing", name, status=125)
     assert len(signed.registry.requests()) == before
     engine("image", "pull", other, timeout=60).check()

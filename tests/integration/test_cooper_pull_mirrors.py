@@ -1,4 +1,4 @@
-"""Mirrors that do not work: the next place is asked soon, and the broken one once."""
+"""Mirrors that do not work: the next place is asked soon, and the broken one once. Proxies, and plain http."""
 
 import os
 import socket
@@ -99,3 +99,33 @@ def test_dead_in_the_middle(engine, registry, layout):
         mirror.rules["/blobs/"] = cut
         pull_by_mirror(engine, registry, mirror.host, seconds=8.0)
         assert [headers for _, path, headers in registry.requests if "/blobs/" in path and "Range" in headers]
+
+
+# --- proxies ------------------------------------------------------------------
+
+
+def test_proxy(engine, registry, layout):
+    """The proxy of the environment is asked, except for hosts that it is not for."""
+    with Hostile(layout) as proxy:
+        name = "localhost.localhost:5000/name:1"
+        env = {"http_proxy": f"http://{proxy.host}", "https_proxy": "http://127.0.0.1:1"}
+        engine("image", "pull", "--tls-verify=false", name, env=env, timeout=60).check()
+        assert proxy.requests[0][1].startswith("http://localhost.localhost:5000/v2/")
+        count = len(proxy.requests)
+        engine("image", "pull", registry.name, env={**env, "no_proxy": "localhost"}, timeout=60).check()
+        assert len(proxy.requests) == count
+
+
+@pytest.mark.parametrize("proxy, said", [("http://127.0.0.1:1", "127.0.0.1 port 1"), ("http://user:secret@127.0.0.1:1/", "127.0.0.1 port 1"), ("http://nosuch.invalid:1", "proxy"), ("socks9://127.0.0.1:1", "proxy")])
+def test_proxy_that_is_not_there(engine, proxy, said):
+    """The proxy is what has to be looked at, not the registry; nothing of its password is told."""
+    env = {"https_proxy": proxy}
+    result = engine("image", "pull", "--retry", "0", "registry.example/name:1", env=env, timeout=60).fails(said, "https_proxy", "no_proxy", rc=1)
+    assert "check that a registry runs there" not in result.err and "user:secret" not in result.err
+
+
+def test_tls_that_is_asked_for_in_words(engine, registry):
+    """Plain http will do with a registry of this machine, unless the command line says --tls-verify=true."""
+    engine("image", "pull", registry.name, timeout=60).check()
+    result = engine("image", "pull", "--tls-verify=true", "--retry", "0", registry.name, timeout=60).fails(registry.host, rc=1)
+    assert "plain http" in result.err, result.err

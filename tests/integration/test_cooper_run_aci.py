@@ -3,6 +3,7 @@
 import gzip
 import os
 import time
+from urllib.parse import quote
 
 import pytest
 
@@ -135,6 +136,28 @@ def test_run_of_addresses_and_files(engine, publish, web, workdir):
     engine.fetch("--pull-policy=never", f"{NAME}:2.0").fails("nothing may be fetched", rc=1)
     web.asked.clear()
     assert engine.fetch("--pull-policy=new", f"{NAME}:1.0").check().out.startswith("Loaded image: ") and web.asked == []
+
+
+def test_canonical_names_of_rkt(engine, publish, web, workdir):
+    """cimd: is what rkt calls its images inside, and takes on its command line: read where images are fetched, told elsewhere."""
+    file = publish(runnable(), key=None)
+    image, tls = "--insecure-options=image", "--insecure-options=image,tls"
+    said = f"{NAME} 1.0\n"
+    address, path = (f"cimd:aci-archive:v=0:{quote(place, safe='')}" for place in (f"https://{PLACE}", f"file://{file}"))
+    name = f"cimd:appc:v=0:{quote(NAME, safe='')}?version=1.0"
+    for word in (path, address, name):
+        assert engine("run", "--rm", tls, word, timeout=60).check().out == said, word
+    assert f"https://{NAME}?ac-discovery=1" not in web.asked  # the store has it
+    engine("image", "rm", f"{NAME}:1.0").check()
+    engine("run", "--rm", "--insecure-options=tls", name, timeout=60).fails("signature", rc=125)
+    assert f"https://{NAME}?ac-discovery=1" in web.asked  # an ACI's name, though no key is trusted for it
+    assert engine("pod", "run", "--pull-policy=new", tls, f"{name}&os=linux", timeout=60).check().out.endswith(said)
+    assert engine.fetch(image, path).check().out.startswith("Loaded image: ")
+    engine.fetch(image, "cimd:docker:v=0:registry-1.docker.io/library/BAD").fails("BAD", rc=125)
+    engine.fetch(image, "cimd:oci:v=0:x").fails("'cimd:oci:v=0:x' is none of rkt's names", "cimd:docker:v=0:REFERENCE", rc=125)
+    engine.fetch(image, "cimd:aci-archive:v=0:%2Fetc%2Fshadow").fails("begins with none of", rc=125)
+    engine("image", "pull", name).fails("App Container kind", "cooper image fetch", rc=125)
+    engine("image", "rm", name).fails(f"{NAME},version=1.0", "write that", rc=125)
 
 
 def test_dependencies_are_what_they_should_be(engine, publish, web):

@@ -483,6 +483,8 @@ def test_unknown_commands_and_flags(cooper):
 OTHER_WORDS = [
     ("pull", "image pull"), ("push", "image push"), ("load", "image load"), ("rmi", "image rm"), ("images", "image ls"), ("image prune", "image gc"), ("pod ps", "pod ls"), ("pod create", "pod prepare"), ("pod start", "pod run-prepared"),
     ("create", "pod prepare"), ("start", "runs once"), ("restart", "runs once"), ("cp", "cooper exec NAME tar"), ("build", "buildah"), ("search", "skopeo"), ("save", "image save"), ("commit", "image load"), ("info", "help lists"),
+    ("gc", "use cooper pod gc, or cooper image gc"), ("prepare", "use cooper pod prepare"), ("verify", "use cooper image verify"), ("list", "cooper pod ls"), ("enter", "cooper exec -it"), ("copy", "image pull"), ("list-tags", "skopeo"), ("manifest inspect", "skopeo inspect --raw"),
+    ("unpack", "image extract"), ("image delete", "image rm"), ("image trust", "image policy"), ("export", "cooper image export"), ("image nothing", "cooper help image"), ("trust key.asc", "cooper help trust"), ("config", "cooper help lists"),
     ("logout", "podman logout"), ("trust list", "trust ls"), ("image remove", "image rm"), ("image search", "skopeo"), ("image mount", "image extract"), ("untag", "image untag"), ("image sign", "cosign"), ("image scp", "ssh HOST"),
 ]
 

@@ -15,6 +15,7 @@
 #include "fetch/protocol.h"
 #include "io/file.h"
 #include "log/log.h"
+#include "spec/appc/cimd.h"
 #include "spec/appc/discovery.h"
 #include "spec/appc/image_paths.h"
 #include "spec/appc/parse.h"
@@ -395,6 +396,12 @@ ImageWord classify_image_word(const std::string& word) {
   return domain ? ImageWord::kName : ImageWord::kRegistry;
 }
 
+Result<std::string> image_word(const std::string& word) {
+  // A layout that is called so is that.
+  if (!appc::is_cimd(word) || sys::fstatat(sys::kCwd, word, 0).ok()) return word;
+  return appc::word_of_cimd(word);
+}
+
 Result<bool> means_aci(const Context& context, const std::string& word, bool speaks_of_acis) {
   const ImageWord kind = classify_image_word(word);
   if (kind == ImageWord::kAddress) return true;
@@ -462,7 +469,10 @@ Result<FetchedAci> fetch_aci(const Context& context, WebSession& web, const AciR
   RETURN_IF_ERROR(std::move(taken));
   out.file = std::move(got.file);
   WebSession::Note& note = got.note;
-  if (kind == ImageWord::kName) RETURN_IF_ERROR(check_labels(wanted, out.manifest));
+  if (kind == ImageWord::kName) {
+    if (Status right = check_labels(wanted, out.manifest); !right.ok())
+      return std::move(right).error().with("image " + quoted(request.word) + " from " + quoted(place.image));
+  }
   if (!note.etag.empty() || note.max_age_s != 0) {
     out.origin = {.address = place.image,
                   .image = codec::digest_of(""),

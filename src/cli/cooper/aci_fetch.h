@@ -30,6 +30,9 @@ ImageWord classify_image_word(const std::string& word);
 // when the command line speaks of ACIs; all others are for image pull.
 Result<bool> means_aci(const Context& context, const std::string& word, bool speaks_of_acis);
 
+// A word in rkt's canonical form (spec/appc/cimd.h) as people write it; any other as it is.
+Result<std::string> image_word(const std::string& word);
+
 // The path of a file.
 std::string file_of(const std::string& word);
 

@@ -73,15 +73,20 @@ Result<appc::ImageManifest> read_aci_manifest(BorrowedFd file, const std::string
   if (!archive.ok()) return std::move(archive).error().with(what);
   codec::tar::Reader& reader = (*archive)->reader();
   codec::tar::Entry entry;
-  while (true) {
+  for (bool first = true;; first = false) {
     auto more = reader.next(entry);
+    // Not what the decompressor says: that is about a broken archive.
+    if (!more.ok() && first && more.error().message().starts_with("tar: "))
+      return Error(Errc::kCorrupt, what + " is neither a tar archive nor a compressed one")
+          .with_hint("look at what is there: some servers answer with a web page");
     if (!more.ok()) return std::move(more).error().with(what);
     if (!*more) break;
     if (without_dot(entry.path) != kManifest) continue;
     ASSIGN_OR_RETURN(std::string text, read_entry(reader, entry, what));
     return appc::parse_image_manifest(std::move(text), what + ", manifest");
   }
-  return Error(Errc::kInvalidArgument, what + " is no image of the App Container kind: there is no manifest in it");
+  return Error(Errc::kInvalidArgument, what + " is no image of the App Container kind: there is no manifest in it")
+      .with_hint("archives of other kinds are for cooper image load");
 }
 
 Result<bool> is_aci(BorrowedFd file) {

@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "cli/cooper/args.h"
 #include "cli/cooper/settings.h"
+#include "codec/json.h"
 #include "pod/pod.h"
 
 namespace cooper::cli {
@@ -25,7 +26,12 @@ class Context {
  public:
   explicit Context(Settings settings) : settings_(std::move(settings)) {}
   const Settings& settings() const { return settings_; }
-  bool json() const { return settings_.format == Format::kJson; }
+  bool json() const { return settings_.format != Format::kTable; }
+  // For a document that is printed in the format that was asked for.
+  codec::json::Writer json_writer() const {
+    using Style = codec::json::Writer::Style;
+    return codec::json::Writer(settings_.format == Format::kJsonPretty ? Style::kPretty : Style::kCompact);
+  }
   // Errc::kPermission without root.
   Result<pod::Engine> engine() const;
   // A handler reads its whole command line before it opens the engine: what it refuses until then is a wrong command

@@ -107,13 +107,15 @@ void write_aci(Writer& out, const image::Aci& aci) {
   out.end_array().end_object();
 }
 
-Status inspect_image(Writer& out, const image::Store& store, const image::Image& image) {
+Status inspect_image(Writer& out, const image::Store& store, image::Image image) {
+  store.find_last_uses(std::span(&image, 1));
   out.begin_object();
   out.field("id", image.id.str()).field("manifest_digest", image.manifest_digest.str()).field("names", image.names);
   if (!image.digest_names.empty()) out.field("digest_names", image.digest_names);
   if (image.aci) write_aci(out, *image.aci);
   write_optional_text(out, "created", image.created);
   out.field("size_bytes", image.size_bytes).field("loaded_unix_ms", image.loaded_unix_ms);
+  out.field("last_used_unix_ms", image.last_used_unix_ms);
   ASSIGN_OR_RETURN(std::string bytes, store.config_bytes(image));
   ASSIGN_OR_RETURN(const auto config, codec::json::Document::parse(std::move(bytes), "image config"));
   out.key("config").value(config.root());
@@ -152,13 +154,14 @@ void describe_image(Writer& out, const image::Image& image) {
   out.field("id", image.id.str()).field("manifest_digest", image.manifest_digest.str()).field("names", image.names);
   write_optional_text(out, "created", image.created);
   out.field("size_bytes", image.size_bytes).field("loaded_unix_ms", image.loaded_unix_ms);
+  if (image.last_used_unix_ms != 0) out.field("last_used_unix_ms", image.last_used_unix_ms);
   out.key("layers").begin_array();
   for (const Digest& layer : image.layers) out.string(layer.str());
   out.end_array().end_object();
 }
 
-Status print_image(const image::Image& image, const std::string& directory) {
-  Writer out;
+Status print_image(const Context& context, const image::Image& image, const std::string& directory) {
+  Writer out = context.json_writer();
   out.begin_object().key("image");
   describe_image(out, image);
   if (!directory.empty()) out.field("directory", directory);

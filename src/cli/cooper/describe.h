@@ -17,7 +17,7 @@ void describe_pod(codec::json::Writer& out, const pod::PodInfo& pod);
 // Of an image without a date "created" is null.
 void describe_image(codec::json::Writer& out, const image::Image& image);
 // {"image": ...}, and where it was put.
-Status print_image(const image::Image& image, const std::string& directory = {});
+Status print_image(const Context& context, const image::Image& image, const std::string& directory = {});
 
 // Containers and images named by the arguments.
 Result<int> inspect(const Context& context, const Args& args);

@@ -162,7 +162,8 @@ Result<std::vector<image::Image>> load_checked(const Context& context, const Arg
 
 namespace {
 
-Result<int> fetch_one(const Context& context, const Args& args) {
+Result<int> fetch_one(const Context& context, Args args) {
+  ASSIGN_OR_RETURN(args.positional().front(), image_word(args.positional().front()));
   AciRequest request{.word = args.positional().front(),
                      .signature = args.last("signature").value_or(""),
                      .insecure = {},

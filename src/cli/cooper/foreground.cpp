@@ -93,7 +93,7 @@ Result<int> status_of(const pod::Engine& engine, const PodUuid& uuid, const Sess
 Result<int> print_plans(const Context& context, pod::Engine& engine, const pod::PodRequest& request) {
   ASSIGN_OR_RETURN(const std::vector<container::Plan> plans, engine.plan(request));
   if (context.json()) {
-    codec::json::Writer out;
+    codec::json::Writer out = context.json_writer();
     out.begin_object().key("plans").begin_array();
     for (const container::Plan& plan : plans) {
       ASSIGN_OR_RETURN(const codec::json::Document document,

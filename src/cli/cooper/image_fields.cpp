@@ -13,7 +13,7 @@ using codec::json::Document;
 using codec::json::Writer;
 using image::Image;
 
-constexpr std::array<TemplateField, 12> kListFields = {{{"ID", "IMAGE ID"},
+constexpr std::array<TemplateField, 13> kListFields = {{{"ID", "IMAGE ID"},
                                                         {"Repository"},
                                                         {"Tag"},
                                                         {"Name"},
@@ -22,6 +22,7 @@ constexpr std::array<TemplateField, 12> kListFields = {{{"ID", "IMAGE ID"},
                                                         {"CreatedSince", "CREATED"},
                                                         {"CreatedAt", "CREATED AT"},
                                                         {"ImportTime", "IMPORT TIME"},
+                                                        {"LastUsed", "LAST USED"},
                                                         {"Size"},
                                                         {"SizeBytes", "SIZE"},
                                                         {"Names"}}};
@@ -43,8 +44,8 @@ constexpr std::array<TemplateField, 14> kInspectFields = {{{"Id"},
 struct RktField {
   std::string_view word, field;
 };
-constexpr std::array<RktField, 4> kRktFields = {
-    {{"id", "ID"}, {"name", "Name"}, {"size", "Size"}, {"importtime", "ImportTime"}}};
+constexpr std::array<RktField, 5> kRktFields = {
+    {{"id", "ID"}, {"name", "Name"}, {"size", "Size"}, {"importtime", "ImportTime"}, {"lastused", "LastUsed"}}};
 
 std::string name_of_digest(const std::string& name, const Digest& digest) {
   return std::string(split_name(name).first) + "@" + digest.str();
@@ -60,6 +61,7 @@ Result<Document> list_record(const Image& image, const std::string& name, bool f
   out.field("Repository", repository).field("Tag", tag).field("Name", name);
   out.field("Digest", image.manifest_digest.str()).field("Created", age).field("CreatedSince", age);
   out.field("CreatedAt", known ? image.created : "-").field("ImportTime", print_rfc3339_ms(image.loaded_unix_ms));
+  out.field("LastUsed", image.last_used_unix_ms == 0 ? "-" : print_rfc3339_ms(image.last_used_unix_ms));
   out.field("Size", format_bytes(image.size_bytes)).field("SizeBytes", image.size_bytes).field("Names", image.names);
   return Document::parse(out.end_object().take(), "image");
 }
@@ -118,13 +120,10 @@ Result<std::vector<Document>> list_records(const std::vector<Image>& images, boo
 Result<std::string> template_of_fields(const std::string& fields) {
   std::string out;
   for (const std::string_view word : split(fields, ',')) {
-    if (word == "lastused")
-      return Error(Errc::kUnsupported, "--fields lastused: the store does not keep when an image was used last")
-          .with_hint("use importtime");
     const auto found = std::ranges::find(kRktFields, word, &RktField::word);
     if (found == kRktFields.end())
       return Error(Errc::kInvalidArgument, "--fields: there is no field " + quoted(word))
-          .with_hint("use id, name, size and importtime, with commas between them");
+          .with_hint("use id, name, size, importtime and lastused, with commas between them");
     out += (out.empty() ? "table {{." : "\\t{{.") + std::string(found->field) + "}}";
   }
   return out;

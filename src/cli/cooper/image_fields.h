@@ -18,7 +18,7 @@ namespace cooper::cli {
 std::span<const TemplateField> list_fields();
 // An object a row: one for each name. `full` leaves ids whole.
 Result<std::vector<codec::json::Document>> list_records(const std::vector<image::Image>& images, bool full);
-// rkt's --fields id,name,size,importtime as a template.
+// rkt's --fields id,name,size,importtime,lastused as a template.
 Result<std::string> template_of_fields(const std::string& fields);
 
 // image inspect

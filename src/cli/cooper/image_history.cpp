@@ -105,7 +105,7 @@ Result<int> history(const Context& context, const Args& args) {
     RETURN_IF_ERROR(print_table(steps, full));
     return 0;
   }
-  codec::json::Writer out;
+  codec::json::Writer out = context.json_writer();
   out.begin_object().field("id", image.id.str()).field("names", image.names).key("history").begin_array();
   for (const HistoryStep& step : steps) describe_step(out, step);
   out.end_array().end_object();

@@ -27,13 +27,14 @@ constexpr std::array<Flag, 12> kLsFlags = {{
     {"full", 0, "", "as --no-trunc"},
     {"noheading", 'n', "", "no line with the names of the columns"},
     {"no-legend", 0, "", "as --noheading"},
-    {"fields", 0, "FIELD[,...]", "these columns of id, name, size and importtime"},
+    {"fields", 0, "FIELD[,...]", "these columns of id, name, size, importtime and lastused"},
     {"filter", 'f', "KEY=VALUE",
      "dangling=true (images without a name) or false, reference=PATTERN, id=ID, label=KEY[=VALUE], until=TIME, "
      "before=IMAGE, since=IMAGE (after=IMAGE)",
      Flag::Complete::kWords, "dangling=true dangling=false reference= id= label= until= before= since="},
-    {"sort", 0, "KEY[,KEY...]", "created, id, loaded (importtime), name or size (default: loaded, the newest first)",
-     Flag::Complete::kWords, "created id loaded name size"},
+    {"sort", 0, "KEY[,KEY...]",
+     "created, id, lastused, loaded (importtime), name or size (default: loaded, the newest first)",
+     Flag::Complete::kWords, "created id lastused loaded name size"},
     {"order", 0, "asc|desc", "smallest and oldest first, or last (default: as fits the key)", Flag::Complete::kWords,
      "asc desc"},
 }};
@@ -131,16 +132,17 @@ std::string print_table(const std::vector<Image>& images, const std::map<Digest,
   return table.text(words.heading);
 }
 
-Status print_ids(const std::vector<Image>& images) {
-  codec::json::Writer out;
+Status print_ids(const Context& context, const std::vector<Image>& images) {
+  codec::json::Writer out = context.json_writer();
   out.begin_object().key("images").begin_array();
   for (const Image& image : images) out.begin_object().field("id", image.id.str()).end_object();
   out.end_array().end_object();
   return print_json(out);
 }
 
-Status print_records(const std::vector<Image>& images, const std::map<Digest, SizeShare>* shares) {
-  codec::json::Writer out;
+Status print_records(const Context& context, const std::vector<Image>& images,
+                     const std::map<Digest, SizeShare>* shares) {
+  codec::json::Writer out = context.json_writer();
   out.begin_object().key("images").begin_array();
   for (const Image& image : images) describe_image(out, image);
   out.end_array();
@@ -272,6 +274,8 @@ Status sort_by(std::vector<Image>& images, std::string_view key) {
   };
   if (key == "loaded" || key == "importtime") {
     by([](const Image& image) { return -image.loaded_unix_ms; });
+  } else if (key == "lastused") {
+    by([](const Image& image) { return -image.last_used_unix_ms; });
   } else if (key == "created") {
     by([](const Image& image) { return -parse_rfc3339_ns(image.created).value_or(0); });
   } else if (key == "size") {
@@ -282,7 +286,7 @@ Status sort_by(std::vector<Image>& images, std::string_view key) {
     by([](const Image& image) { return image.names.empty() ? in_place_of_names(image).front() : image.names.front(); });
   } else {
     return Error(Errc::kInvalidArgument, "images cannot be sorted by " + quoted(key))
-        .with_hint("created, id, loaded, name or size");
+        .with_hint("created, id, lastused, loaded, name or size");
   }
   return {};
 }
@@ -364,12 +368,12 @@ Status print_list(const Context& context, const Args& args, const ListWords& wor
     return print(words.format->text(records, words.heading));
   }
   if (args.enabled("quiet")) {
-    if (context.json()) return print_ids(images);
+    if (context.json()) return print_ids(context, images);
     std::string text;
     for (const Image& image : images) text += (words.full ? image.id.str() : short_id(image.id)) + "\n";
     return print(text);
   }
-  if (context.json()) return print_records(images, shares);
+  if (context.json()) return print_records(context, images, shares);
   return print(print_table(images, shares, args, words));
 }
 
@@ -391,6 +395,9 @@ Result<int> list_images(const Context& context, const Args& args) {
   if (!args.positional().empty()) RETURN_IF_ERROR(keep_named(images, args.positional().front()));
   RETURN_IF_ERROR(
       filter_images(images, args.all("filter"), [&](const Image& image) { return labels_of(store, image); }));
+  const auto sorted_by = split(words.sort, ',');
+  if (words.format || context.json() || std::ranges::find(sorted_by, "lastused") != sorted_by.end())
+    store.find_last_uses(images);
   RETURN_IF_ERROR(sort_images(images, words.sort, words.order));
   RETURN_IF_ERROR(print_list(context, args, words, images, sizes ? &shares : nullptr));
   return 0;

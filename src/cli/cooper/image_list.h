@@ -25,8 +25,8 @@ Status keep_named(std::vector<image::Image>& images, const std::string& text);
 using LabelsOf = std::function<std::map<std::string, std::string>(const image::Image&)>;
 Status filter_images(std::vector<image::Image>& images, const std::vector<std::string>& filters,
                      const LabelsOf& labels_of = {});
-// By "created", "id", "loaded", "name" or "size", or several with commas between them; times and sizes begin with the
-// newest and the largest. `order`: "asc", "desc", or empty.
+// By "created", "id", "lastused", "loaded", "name" or "size", or several with commas between them; times and sizes
+// begin with the newest and the largest. `order`: "asc", "desc", or empty.
 Status sort_images(std::vector<image::Image>& images, const std::string& keys, const std::string& order = {});
 
 // Bytes of layers that other images of `all` have, too, and of those that none has; only of images whose record knows

@@ -141,7 +141,16 @@ TEST(ImageListTest, OrdersOfRkt) {
   EXPECT_EQ(sorted("name", "desc"), "quay.io/team/app:1.2");
   std::vector<Image> none;
   EXPECT_FALSE(sort_images(none, "name", "up").ok());
-  EXPECT_FALSE(sort_images(none, "name,lastused").ok());
+  EXPECT_FALSE(sort_images(none, "name,used").ok());
+}
+
+TEST(ImageListTest, LastUsed) {
+  std::vector<Image> images = some_images();
+  for (Image& image : images) image.last_used_unix_ms = 1000 - static_cast<std::int64_t>(image.size_bytes);
+  ASSERT_TRUE(sort_images(images, "lastused").ok());
+  EXPECT_EQ(images.front().size_bytes, 10U);
+  ASSERT_TRUE(sort_images(images, "lastused", "asc").ok());
+  EXPECT_EQ(images.front().size_bytes, 30U);
 }
 
 TEST(ImageListTest, Orders) {
@@ -180,10 +189,16 @@ TEST(ImageGcTest, Options) {
   EXPECT_FALSE(options({})->named);
   EXPECT_FALSE(options({})->loaded_before_unix_ms);
   EXPECT_EQ(*options({"--older", "12h", "--all"})->loaded_before_unix_ms, 100'000'000 - 43'200'000);
+  EXPECT_FALSE(options({"--older", "12h"})->used_before_unix_ms);
+  EXPECT_EQ(*options({"--grace-period", "12h"})->used_before_unix_ms, 100'000'000 - 43'200'000);
+  EXPECT_FALSE(options({"--grace-period", "12h"})->loaded_before_unix_ms);
   EXPECT_EQ(options({"--keep", "3"})->keep, 3U);
   EXPECT_TRUE(options({"--dry-run"})->dry_run);
-  for (const auto& [flag, value] :
-       {std::pair("--older", "soon"), {"--older", "-1h"}, {"--keep", "-1"}, {"--keep", "x"}})
+  for (const auto& [flag, value] : {std::pair("--older", "soon"),
+                                    {"--older", "-1h"},
+                                    {"--grace-period", "soon"},
+                                    {"--keep", "-1"},
+                                    {"--keep", "x"}})
     EXPECT_EQ(options({flag, value}).error().code(), Errc::kInvalidArgument) << flag << value;
 }
 

@@ -108,7 +108,7 @@ Status show_all(const Context& context, const policy::Gate& gate) {
     rules.push_back({&gate.policy()->standard, "default"});
   }
   if (context.json()) {
-    codec::json::Writer out;
+    codec::json::Writer out = context.json_writer();
     out.begin_object().field("policy", gate.file()).key("rules").begin_array();
     for (const policy::Rule& rule : rules) {
       out.begin_object().field("place", rule.place);
@@ -131,7 +131,7 @@ Status show_one(const Context& context, const policy::Gate& gate, const Question
     ASSIGN_OR_RETURN(places, gate.places(*question.reference));
   }
   if (context.json()) {
-    codec::json::Writer out;
+    codec::json::Writer out = context.json_writer();
     out.begin_object().field("image", question.shown).field("policy", gate.file());
     if (rule) {
       out.field("place", rule->place);

@@ -119,7 +119,7 @@ Result<UniqueFd> open_stream(const SaveTarget& target) {
 Status print_saved(const Context& context, const SaveTarget& target, const image::SaveResult& saved, bool quiet) {
   if (target.kind == Kind::kStandardOutput) return {};
   if (context.json()) {
-    codec::json::Writer out;
+    codec::json::Writer out = context.json_writer();
     out.begin_object().field("path", target.path).field("transport", word_of(target.transport));
     out.field("size_bytes", saved.size_bytes).key("images").begin_array();
     for (const image::Image& image : saved.images) {

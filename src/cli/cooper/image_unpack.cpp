@@ -201,7 +201,7 @@ Result<int> unpack_into(const Context& context, const Args& args, bool rootfs_on
                                      : std::move(unpacked).error().with("in place of " + quoted(directory));
   mark_as_unpacked(place.path());
   RETURN_IF_ERROR(place.publish());
-  if (context.json()) RETURN_IF_ERROR(print_image(image, directory));
+  if (context.json()) RETURN_IF_ERROR(print_image(context, image, directory));
   return 0;
 }
 

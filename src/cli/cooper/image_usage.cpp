@@ -152,7 +152,7 @@ Result<int> tree(const Context& context, const Args& args) {
   ASSIGN_OR_RETURN(const auto all, store.list());
   ASSIGN_OR_RETURN(const auto images, chosen(store, args, all));
   const Sharing sharing = sharing_of(all);
-  Writer out;
+  Writer out = context.json_writer();
   out.begin_object().key("images").begin_array();
   std::string text;
   for (const Image& image : images) {
@@ -177,7 +177,7 @@ Result<int> df(const Context& context, const Args&) {
     RETURN_IF_ERROR(print(print_usage(usage)));
     return 0;
   }
-  Writer out;
+  Writer out = context.json_writer();
   describe_usage(out, usage);
   RETURN_IF_ERROR(print_json(out));
   return 0;

@@ -298,7 +298,7 @@ Result<int> verify(const Context& context, const Args& args) {
   if (!verified.ok()) return std::move(verified).error();
   const bool good = std::ranges::all_of(*verified, &VerifiedImage::good);
   if (context.json()) {
-    Writer out;
+    Writer out = context.json_writer();
     out.begin_object().field("good", good).key("images").begin_array();
     for (const VerifiedImage& image : *verified) describe_verified(out, image);
     out.end_array().end_object();
@@ -321,7 +321,7 @@ Result<int> diff(const Context& context, const Args& args) {
       false, [&](const image::ReadWatch& watch) { return store.diff(before, after, watch); });
   if (!changes.ok()) return std::move(changes).error();
   if (context.json()) {
-    Writer out;
+    Writer out = context.json_writer();
     out.begin_object().field("before", before.id.str()).field("after", after.id.str()).key("changes").begin_array();
     for (const PathChange& change : *changes) describe_path(out, change, kDiffWords);
     out.end_array().end_object();

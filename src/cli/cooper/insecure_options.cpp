@@ -52,7 +52,7 @@ Result<InsecureOptions> parse_insecure_options(std::string_view text, Doing doin
           .with_hint("give it to cooper run or cooper pod run");
     if (word == kWords.end())
       return Error(Errc::kInvalidArgument, "--insecure-options does not know " + quoted(name))
-          .with_hint("there are none, image, tls, http, pubkey, ondisk, all-fetch, all" +
+          .with_hint("the words are: none, image, tls, http, pubkey, ondisk, all-fetch, all" +
                      std::string(doing == Doing::kRun ? ", capabilities, paths, seccomp and all-run" : ""));
     add(word->options, out);
     if (name != "all") continue;

@@ -24,7 +24,8 @@ std::size_t width_of(std::string_view text) {
 Result<Format> output_format_from_string(std::string_view text) {
   if (text == "table") return Format::kTable;
   if (text == "json") return Format::kJson;
-  return Error(Errc::kInvalidArgument, "unknown output format " + quoted(text) + " (use table or json)");
+  if (text == "json-pretty") return Format::kJsonPretty;
+  return Error(Errc::kInvalidArgument, "unknown output format " + quoted(text) + " (use table, json or json-pretty)");
 }
 
 Status print(std::string_view text) {

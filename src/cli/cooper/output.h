@@ -11,7 +11,8 @@
 
 namespace cooper::cli {
 
-enum class Format { kTable, kJson };
+// kJsonPretty: the same document with line breaks and indentation.
+enum class Format { kTable, kJson, kJsonPretty };
 Result<Format> output_format_from_string(std::string_view text);
 
 Status print(std::string_view text);

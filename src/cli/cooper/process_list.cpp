@@ -131,7 +131,7 @@ Status print_processes(const Context& context, const container::Container& conta
   const auto up_s = static_cast<std::uint64_t>(up.tv_sec);
   const auto users = user_names(init);
   Table table({"USER", "PID", "PPID", "HPID", "ELAPSED", "TTY", "TIME", "RSS", "S", "COMMAND"});
-  codec::json::Writer out;
+  codec::json::Writer out = context.json_writer();
   out.begin_object().key("processes").begin_array();
   for (const ProcessInfo& process : processes) {
     const auto user = users.find(process.uid);

@@ -71,7 +71,7 @@ struct OtherName {
 struct OtherWay {
   std::string_view theirs, hint;
 };
-constexpr std::array<OtherName, 25> kOtherNames = {{{"pull", "image pull"},
+constexpr std::array<OtherName, 29> kOtherNames = {{{"pull", "image pull"},
                                                     {"fetch", "image fetch"},
                                                     {"push", "image push"},
                                                     {"load", "image load"},
@@ -82,8 +82,12 @@ constexpr std::array<OtherName, 25> kOtherNames = {{{"pull", "image pull"},
                                                     {"rmi", "image rm"},
                                                     {"tag", "image tag"},
                                                     {"untag", "image untag"},
-                                                    {"list", "ps"},
+                                                    {"list", "ps, and cooper pod ls for pods"},
                                                     {"ls", "ps"},
+                                                    {"unpack", "image extract"},
+                                                    {"image unpack", "image extract"},
+                                                    {"image delete", "image rm"},
+                                                    {"image trust", "trust ls, and cooper image policy"},
                                                     {"image list", "image ls"},
                                                     {"image prune", "image gc"},
                                                     {"image remove", "image rm"},
@@ -105,7 +109,10 @@ constexpr std::string_view kBuildElsewhere =
 constexpr std::string_view kNotSearched = "registries are not searched: podman search and skopeo list-tags do that";
 constexpr std::string_view kNotMounted =
     "cooper image extract unpacks an image into a directory, cooper run IMAGE COMMAND looks into it";
-constexpr std::array<OtherWay, 20> kOtherWays = {{
+constexpr std::string_view kCopied =
+    "cooper image pull brings an image into the store, from docker://NAME, oci:DIR:NAME and so on; cooper image push "
+    "takes it there";
+constexpr std::array<OtherWay, 27> kOtherWays = {{
     {"trust --prefix", "cooper trust add --prefix NAME [KEY...] trusts keys, --all-names for every image"},
     {"trust --skip-fingerprint-review", "cooper trust add trusts keys"},
     {"create", "make it with cooper pod prepare, start it with cooper pod run-prepared"},
@@ -120,6 +127,14 @@ constexpr std::array<OtherWay, 20> kOtherWays = {{
     {"logout", "cooper image pull and push read what podman login and docker login wrote: podman logout takes it away"},
     {"search", kNotSearched},
     {"image search", kNotSearched},
+    {"list-tags", kNotSearched},
+    {"copy", kCopied},
+    {"image copy", kCopied},
+    {"sync", kCopied},
+    {"manifest",
+     "cooper image cat-manifest prints that of an image of the store, skopeo inspect --raw that of one in a registry"},
+    {"enter", "cooper exec -it NAME sh"},
+    {"export", "cooper image export writes an image as an ACI; files of a container: cooper exec NAME tar -c PATH"},
     {"image mount", kNotMounted},
     {"image umount", kNotMounted},
     {"image unmount", kNotMounted},
@@ -129,6 +144,19 @@ constexpr std::array<OtherWay, 20> kOtherWays = {{
     {"image scp", "cooper image save NAME | ssh HOST cooper image load"},
     {"update", "limits are set at the start: cooper help run"},
 }};
+
+// Verbs of that name about images and pods.
+std::string in_groups(std::string_view word) {
+  std::string out;
+  for (const Group& group : command_groups()) {
+    for (const Command& command : group.commands) {
+      const auto pair = split_once(command.path, ' ');
+      if (!pair || pair->second != word || (pair->first != "image" && pair->first != "pod")) continue;
+      out.append(out.empty() ? "" : ", or ").append("cooper ").append(command.path);
+    }
+  }
+  return out;
+}
 
 int unknown_command(std::span<const std::string> words) {
   std::vector<std::string_view> names;
@@ -155,9 +183,12 @@ int unknown_command(std::span<const std::string> words) {
     return usage_error(std::move(error).with_hint("use cooper " + std::string(other->ours)));
   const auto way = std::ranges::find(kOtherWays, group + word, &OtherWay::theirs);
   if (way != kOtherWays.end()) return usage_error(std::move(error).with_hint(std::string(way->hint)));
+  if (const std::string ours = in_group ? std::string() : in_groups(word); !ours.empty())
+    return usage_error(std::move(error).with_hint("use " + ours));
   const std::string_view near = nearest(word, names);
   return usage_error(std::move(error).with_hint(
-      near.empty() ? "cooper help lists the commands" : "did you mean cooper " + group + std::string(near) + "?"));
+      near.empty() ? (in_group ? "cooper help " + words[0] : std::string("cooper help")) + " lists the commands"
+                   : "did you mean cooper " + group + std::string(near) + "?"));
 }
 
 int help_verb(std::span<const std::string> words) {
@@ -215,7 +246,10 @@ Result<pod::Engine> Context::engine() const {
   parsed_ = true;
   // Mounts, control groups and devices need it; said here, before the first directory is made in vain.
   if (::geteuid() != 0) {
-    return Error(Errc::kPermission, "containers need root: this user cannot mount, nor make control groups", EPERM)
+    return Error(Errc::kPermission,
+                 "images and containers need root: this user cannot mount, make control groups or give files to other "
+                 "users",
+                 EPERM)
         .with_hint("use sudo");
   }
   know_short_names();

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "base/strings.h"
+#include "cli/cooper/aci_fetch.h"
 #include "cli/cooper/command.h"
 #include "cli/cooper/describe.h"
 #include "cli/cooper/image_place.h"
@@ -62,11 +63,13 @@ struct Asked {
   std::optional<ImagePlace> place = {};
 };
 
-Result<Asked> ask_for(const std::string& text) {
+Result<Asked> ask_for(const std::string& word) {
+  ASSIGN_OR_RETURN(const std::string text, image_word(word));
   constexpr std::string_view kRegistryScheme = "docker://";
   RETURN_IF_ERROR(check_readable_place(text));
   Asked out{.names = {}, .place = place_not_name(text)};
-  if (out.place && out.place->transport == image::Transport::kAci)
+  const bool names_aci = text != word && !text.starts_with(kRegistryScheme);
+  if (names_aci || (out.place && out.place->transport == image::Transport::kAci))
     return Error(Errc::kUnsupported, quoted(text) + " is of the App Container kind, which has signatures of its own")
         .with_hint("use cooper image fetch, or cooper image load");
   if (out.place) return out;
@@ -211,7 +214,7 @@ Result<int> pull(const Context& context, const Args& args) {
   request.signature_policy = args.last("signature-policy").value_or("");
   ASSIGN_OR_RETURN(const pod::Engine engine, context.engine());
   ASSIGN_OR_RETURN(image::Store store, engine.images());
-  codec::json::Writer out;
+  codec::json::Writer out = context.json_writer();
   if (several) out.begin_object().key("pulled").begin_array();
   int status = 0;
   for (std::size_t i = 0; i < wanted.size(); ++i) {

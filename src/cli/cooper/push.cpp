@@ -50,7 +50,7 @@ Result<oci_image::Reference> own_destination(const std::string& image, const std
 
 Status report(const Context& context, const std::string& destination, const image::PushResult& pushed, bool quiet) {
   if (context.json()) {
-    codec::json::Writer out;
+    codec::json::Writer out = context.json_writer();
     out.begin_object()
         .field("destination", destination)
         .field("manifest_digest", pushed.manifest_digest.str())

@@ -9,6 +9,7 @@
 #include <cstdlib>
 
 #include "base/strings.h"
+#include "cli/cooper/aci_fetch.h"
 #include "cli/cooper/aci_run.h"
 #include "cli/cooper/apptainer_words.h"
 #include "cli/cooper/insecure_options.h"
@@ -400,7 +401,7 @@ Status add_apps(std::span<const std::string> words, const PodWide& wide, const S
     }
     auto app = app_request(*parsed, settings, around);
     if (!app.ok()) return std::move(app).error().with("image " + quoted(image));
-    app->image = image;
+    ASSIGN_OR_RETURN(app->image, image_word(image));
     // Here every word names an image: a command that stands where it must not would be fetched and run.
     ASSIGN_OR_RETURN(app->pull, pull_policy(*parsed, wide.pull));
     app->env.insert(app->env.begin(), wide.env.begin(), wide.env.end());
@@ -450,7 +451,7 @@ Result<pod::PodRequest> run_request(const Args& args, const Settings& settings, 
   ASSIGN_OR_RETURN(pod::PodRequest request, sandbox_request(args, settings));
   ASSIGN_OR_RETURN(pod::AppRequest app, app_request(args, settings, around));
   request.single = true;
-  app.image = args.positional().front();
+  ASSIGN_OR_RETURN(app.image, image_word(args.positional().front()));
   RETURN_IF_ERROR(add_apptainer_words(args, around.working_directory, app));
   ASSIGN_OR_RETURN(app.pull, pull_policy(args, settings.pull.value_or(pod::Pull::kMissing)));
   if (const auto text = args.last("platform")) {

@@ -25,7 +25,8 @@ constexpr std::array<Flag, 8> kGlobalFlags = {{
     {"config", 0, "FILE", "configuration file (default /etc/cooper/cooper.toml)", Flag::Complete::kFile},
     {"log-level", 0, "LEVEL", "debug, info, warning or error", Flag::Complete::kWords, "debug info warning error"},
     {"log-format", 0, "FORMAT", "text or json, for messages on standard error", Flag::Complete::kWords, "text json"},
-    {"format", 0, "FORMAT", "table or json, for what is listed", Flag::Complete::kWords, "table json"},
+    {"format", 0, "FORMAT", "table, json or json-pretty, for what is listed", Flag::Complete::kWords,
+     "table json json-pretty"},
     {"help", 'h', "", "this page"},
     {"version", 0, "", "versions"},
 }};
@@ -112,7 +113,7 @@ Status apply_log_format(const Entry& entry, Settings& settings) {
 Status apply_format(const Entry& entry, Settings& settings) {
   ASSIGN_OR_RETURN(const std::string text, entry.text());
   auto format = output_format_from_string(text);
-  if (!format.ok()) return entry.error("is " + quoted(text) + ", neither table nor json");
+  if (!format.ok()) return entry.error("is " + quoted(text) + ", not one of table, json and json-pretty");
   settings.format = *format;
   return {};
 }

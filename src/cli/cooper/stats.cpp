@@ -118,8 +118,8 @@ std::string table_of(const std::vector<Sample>& samples) {
   return table.text();
 }
 
-std::string json_of(const std::vector<Sample>& samples) {
-  codec::json::Writer out;
+std::string json_of(const Context& context, const std::vector<Sample>& samples) {
+  codec::json::Writer out = context.json_writer();
   out.begin_object().key("stats").begin_array();
   for (const Sample& sample : samples) {
     const cgroup::Stats& s = sample.stats;
@@ -174,7 +174,7 @@ Status run_stats(const Context& context, const pod::Engine& engine, const StatsO
     ASSIGN_OR_RETURN(const std::vector<Sample> samples, look(engine, options, host_memory, history));
     // All that were asked for have been removed.
     if (samples.empty() && !options.targets.empty()) return {};
-    const std::string text = context.json() ? json_of(samples) : table_of(samples);
+    const std::string text = context.json() ? json_of(context, samples) : table_of(samples);
     RETURN_IF_ERROR(print(redraw ? "\x1b[H\x1b[2J" + text : text));
     gap_ms = options.interval_ms;
   } while (options.stream);

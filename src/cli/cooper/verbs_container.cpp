@@ -77,7 +77,7 @@ Result<int> ps(const Context& context, const Args& args) {
     return 0;
   }
   if (context.json()) {
-    codec::json::Writer out;
+    codec::json::Writer out = context.json_writer();
     out.begin_object().key("containers").begin_array();
     for (const Row& row : shown) describe_row(out, row);
     out.end_array().end_object();

@@ -25,6 +25,7 @@
 #include "image/store.h"
 #include "io/tty.h"
 #include "spec/oci_image/platform.h"
+#include "spec/oci_image/reference.h"
 
 namespace cooper::cli {
 namespace {
@@ -92,11 +93,23 @@ Result<image::LoadOptions> load_options(const Args& args) {
   return options;
 }
 
+// What is not there may be meant as something else than a path.
+Error explain_path(Error error, const std::string& path, const std::string& how) {
+  if (error.errno_value() != ENOENT || !error.hint().empty()) return error;
+  if (path.starts_with("https://") || path.starts_with("http://")) {
+    return std::move(error).with_hint("an address is fetched first: curl -fL " + path + " | cooper image " + how +
+                                      "; of an ACI: cooper image fetch");
+  }
+  if (path.starts_with('.') || path.starts_with('/') || !oci_image::parse_reference(path).ok()) return error;
+  return std::move(error).with_hint("cooper image pull " + path + " fetches an image of that name");
+}
+
 Result<int> load(const Context& context, const Args& args) {
   ASSIGN_OR_RETURN(image::LoadOptions options, load_options(args));
   ASSIGN_OR_RETURN(image::Store store, open_store(context));
   ASSIGN_OR_RETURN(const policy::Gate gate, open_gate(context, args.last("signature-policy").value_or("")));
-  ASSIGN_OR_RETURN(const UniqueFd file, guard(options, gate));
+  auto file = guard(options, gate);
+  if (!file.ok()) return explain_path(std::move(file).error(), options.path, "load -");
   const bool quiet = args.enabled("quiet");
   LoadWatch watch(quiet);
   RETURN_IF_ERROR(watch.begin(options));
@@ -121,7 +134,8 @@ Result<int> import(const Context& context, const Args& args) {
   RETURN_IF_ERROR(image::Store::check(options));
   ASSIGN_OR_RETURN(image::Store store, open_store(context));
   ASSIGN_OR_RETURN(const policy::Gate gate, open_gate(context, args.last("signature-policy").value_or("")));
-  ASSIGN_OR_RETURN(const UniqueFd file, guard(options.source, gate));
+  auto file = guard(options.source, gate);
+  if (!file.ok()) return explain_path(std::move(file).error(), options.source.path, "import - NAME");
   const bool quiet = args.enabled("quiet");
   LoadWatch watch(quiet);
   RETURN_IF_ERROR(watch.begin(options.source));
@@ -133,8 +147,9 @@ Result<int> import(const Context& context, const Args& args) {
   return 0;
 }
 
-Status print_removed(const std::vector<std::string>& untagged, const std::vector<std::string>& deleted) {
-  codec::json::Writer out;
+Status print_removed(const Context& context, const std::vector<std::string>& untagged,
+                     const std::vector<std::string>& deleted) {
+  codec::json::Writer out = context.json_writer();
   out.begin_object().field("untagged", untagged).field("deleted", deleted).end_object();
   return print_json(out);
 }
@@ -180,7 +195,7 @@ Result<int> rm(const Context& context, const Args& args) {
       lines += "Deleted: " + deleted.back() + "\n";
     }
   }
-  RETURN_IF_ERROR(context.json() ? print_removed(untagged, deleted) : print(lines));
+  RETURN_IF_ERROR(context.json() ? print_removed(context, untagged, deleted) : print(lines));
   return status;
 }
 
@@ -192,7 +207,7 @@ Result<int> tag(const Context& context, const Args& args) {
   RETURN_IF_ERROR(store.tag(args.positional().front(), names));
   if (context.json()) {
     ASSIGN_OR_RETURN(const image::Image image, store.find(args.positional().back()));
-    RETURN_IF_ERROR(print_image(image));
+    RETURN_IF_ERROR(print_image(context, image));
   }
   return 0;
 }
@@ -203,7 +218,7 @@ Result<int> untag(const Context& context, const Args& args) {
   ASSIGN_OR_RETURN(const auto names, store.untag(args.positional().front(), std::span(args.positional()).subspan(1)));
   std::string lines;
   for (const std::string& name : names) lines += "Untagged: " + name + "\n";
-  RETURN_IF_ERROR(context.json() ? print_removed(names, {}) : print(lines));
+  RETURN_IF_ERROR(context.json() ? print_removed(context, names, {}) : print(lines));
   return 0;
 }
 
@@ -238,7 +253,7 @@ Result<int> cat_manifest(const Context& context, const Args& args) {
 
 Status print_loaded(const Context& context, const std::vector<image::Image>& images, bool quiet) {
   if (context.json()) {
-    codec::json::Writer out;
+    codec::json::Writer out = context.json_writer();
     out.begin_object().key("images").begin_array();
     for (const image::Image& image : images) describe_image(out, image);
     out.end_array().end_object();

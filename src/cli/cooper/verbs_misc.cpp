@@ -11,7 +11,7 @@ namespace {
 
 Result<int> version(const Context& context, const Args&) {
   if (context.json()) {
-    codec::json::Writer out;
+    codec::json::Writer out = context.json_writer();
     out.begin_object()
         .field("version", COOPER_VERSION)
         .field("oci_runtime_spec", "1.3.0")

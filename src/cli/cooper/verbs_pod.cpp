@@ -231,7 +231,7 @@ Result<int> ls(const Context& context, const Args& args) {
   std::ranges::stable_sort(
       pods, [](const pod::PodInfo& a, const pod::PodInfo& b) { return a.created_unix_ms > b.created_unix_ms; });
   if (context.json()) {
-    codec::json::Writer out;
+    codec::json::Writer out = context.json_writer();
     out.begin_object().key("pods").begin_array();
     for (const pod::PodInfo& pod : pods) describe_pod(out, pod);
     out.end_array().end_object();
@@ -298,7 +298,7 @@ Result<int> status(const Context& context, const Args& args) {
   }
   ASSIGN_OR_RETURN(const pod::PodInfo info, engine.info(uuid));
   if (context.json()) {
-    codec::json::Writer out;
+    codec::json::Writer out = context.json_writer();
     describe_pod(out, info);
     RETURN_IF_ERROR(print_json(out));
     return 0;
@@ -342,7 +342,7 @@ Result<int> gc(const Context& context, const Args& args) {
   ASSIGN_OR_RETURN(pod::Engine engine, context.engine());
   ASSIGN_OR_RETURN(const std::vector<std::string> lines, engine.gc(options));
   if (context.json()) {
-    codec::json::Writer out;
+    codec::json::Writer out = context.json_writer();
     out.begin_object().field("actions", lines).end_object();
     RETURN_IF_ERROR(print_json(out));
   } else if (!lines.empty()) {

@@ -133,7 +133,7 @@ Result<int> ls(const Context& context, const Args& args) {
   context.command_line_is_read();
   const trust::KeyStore store(context.settings().trust.directories);
   ASSIGN_OR_RETURN(const auto entries, store.list());
-  codec::json::Writer out;
+  codec::json::Writer out = context.json_writer();
   out.begin_object().key("keys").begin_array();
   Table table({"FOR", "FINGERPRINT", "FROM", "OWNER"});
   for (const trust::TrustedKey& entry : entries) {

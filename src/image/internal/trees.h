@@ -61,6 +61,12 @@ class Trees {
   // true also when it is another by now. False: it has users.
   Result<bool> remove_unused(std::string_view chain, const struct stat& directory) const;
 
+  // When a container last took or gave back the tree, in either form, or somebody else read the image (note_use()):
+  // that is the time of change of users/. 0: there is no tree.
+  std::int64_t last_used_unix_ms(std::string_view chain) const;
+  // Where it cannot be noted (a store that is mounted read-only) nothing is.
+  void note_use(std::string_view chain) const;
+
   // Serialises unpacking of one tree between processes.
   Result<io::FileLock> lock_unpacking(std::string_view chain) const;
   Result<io::FileLock> try_lock_unpacking(std::string_view chain) const;

@@ -1,6 +1,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <map>
+
+#include "spec/appc/cimd.h"
 #include "spec/appc/isolators.h"
 #include "spec/appc/names.h"
 #include "spec/appc/parse.h"
@@ -209,6 +212,31 @@ TEST(AppcNames, ReadsWhatPeopleWrite) {
   const std::vector<NameValue> labels = {{"os", "linux"}, {"version", "1"}};
   EXPECT_TRUE(has_labels(labels, {{"version", "1"}}));
   EXPECT_FALSE(has_labels(labels, {{"version", "2"}}));
+}
+
+TEST(AppcNames, ReadsRktsCanonicalForm) {
+  const std::map<std::string, std::string> words = {
+      {"cimd:appc:v=0:coreos.com%2Fetcd?version=v3.1.7&arch=amd64", "coreos.com/etcd,version=v3.1.7,arch=amd64"},
+      {"cimd:appc:v=0:coreos.com/etcd?version=v3.1.7", "coreos.com/etcd,version=v3.1.7"},
+      {"cimd:appc:v=0:coreos.com/etcd", "coreos.com/etcd,os=linux"},
+      {"cimd:appc:v=0:coreos.com/etcd?", "coreos.com/etcd,os=linux"},
+      {"cimd:docker:v=0:registry-1.docker.io/library/busybox:latest", "docker://docker.io/library/busybox:latest"},
+      {"cimd:docker:v=0:quay.io/team/app@sha256:0", "docker://quay.io/team/app@sha256:0"},
+      {"cimd:aci-archive:v=0:https%3A%2F%2Fexample.com%2Fa.aci", "https://example.com/a.aci"},
+      {"cimd:aci-archive:v=0:file%3A%2F%2F%2Fsrv%2Fa%20b.aci", "file:///srv/a b.aci"},
+  };
+  for (const auto& [text, word] : words) {
+    const auto read = word_of_cimd(text);
+    ASSERT_TRUE(read.ok()) << text << ": " << read.error().message();
+    EXPECT_EQ(*read, word);
+  }
+  for (const char* bad :
+       {"cimd:", "cimd:appc:v=1:example.com/a", "cimd:oci:v=0:x", "cimd:appc:v=0:", "cimd:appc:v=0:EXAMPLE.com/a",
+        "cimd:appc:v=0:a?version=1%2Cos=x", "cimd:appc:v=0:a?version", "cimd:appc:v=0:a%2", "cimd:appc:v=0:a?b=%00",
+        "cimd:appc:v=0:a%2Cb=1", "cimd:docker:v=0:", "cimd:aci-archive:v=0:%2Fetc%2Fshadow",
+        "cimd:aci-archive:v=0:docker%3A%2F%2Fbusybox", "cimd:aci-archive:v=0:https%3A%2F%2F"})
+    EXPECT_EQ(word_of_cimd(bad).error().code(), Errc::kInvalidArgument) << bad;
+  EXPECT_THAT(word_of_cimd("cimd:oci:v=0:x").error().hint(), HasSubstr("cimd:docker:v=0:REFERENCE"));
 }
 
 TEST(AppcNames, KnowsMachines) {

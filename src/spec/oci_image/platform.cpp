@@ -183,7 +183,9 @@ Result<std::size_t> select_platform(const std::vector<Descriptor>& manifests, co
   Error error(Errc::kNotFound,
               std::string(what) + " has no image for platform " + to_string(wanted) +
                   (names.empty() ? std::string(" and names no platform at all") : ", only for " + join(names, ", ")));
-  return std::move(error).with_hint(names.empty() ? "choose an image by its digest" : "ask for one of these platforms");
+  return std::move(error).with_hint(names.empty()
+                                        ? "choose an image by its digest"
+                                        : "--platform " + names.front() + ", for example, asks for one of these");
 }
 
 }  // namespace cooper::spec::oci_image

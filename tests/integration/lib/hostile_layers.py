@@ -282,7 +282,8 @@ case("checksum-lie", refused("check sum"), lambda: archive(member("x", b"data"),
 case("checksum-of-nothing", refused("check sum"), lambda: archive(header("x", checksum=0)))
 case("truncated-header", refused("truncated inside a header"), lambda: member("x", b"data") + header("y")[:300])
 case("truncated-data", refused("truncated"), lambda: member("x", b"data" * 500)[:1000])
-case("truncated-padding", refused("truncated"), lambda: member("x", b"data")[: BLOCK + 100])
+# umoci insert ends its layers so; that nothing is missing their digest tells.
+case("truncated-padding", holds(x=b"data"), lambda: member("x", b"data")[: BLOCK + 100])
 case("truncated-pax", refused("truncated"), lambda: pax(path="x" * 2000)[:1000])
 case("truncated-after-pax", refused("ends after an extended header"), lambda: archive(pax(path="x")))
 case("truncated-after-gnu-name", refused("ends after an extended header"), lambda: long_name("x"))
