@@ -20,7 +20,7 @@ std::optional<std::string> other_kind(BorrowedFd fd, const sys::NamespaceInfo& w
   if (kind == wanted.clone_flag) return {};
   const auto all = sys::namespaces();
   const auto found = std::ranges::find(all, kind, &sys::NamespaceInfo::clone_flag);
-  return found == all.end() ? "no namespace" : "a " + std::string(found->oci_name) + " namespace";
+  return found == all.end() ? "no namespace" : "a namespace of type " + std::string(found->oci_name);
 }
 
 }  // namespace

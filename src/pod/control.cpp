@@ -269,6 +269,18 @@ Status Engine::kill(const PodUuid& uuid, std::string_view app, int signal) const
 
 namespace {
 
+// Whether every app has ended although the monitor has yet to write so down: it may be reading their last output.
+bool is_ending(const Engine& engine, const OpenPod& pod, const PodManifest& manifest) {
+  return std::ranges::all_of(manifest.apps, [&](const AppManifest& app) {
+    const auto record = read_record(pod.dir, app.app.name);
+    if (record.ok() && *record) return true;
+    const auto container = engine.container(pod.uuid, app.app.name);
+    if (!container.ok()) return false;
+    const auto status = container->status();
+    return status.ok() && *status == container::RunStatus::kStopped;
+  });
+}
+
 // Errc::kBusy: somebody else is at work on the pod.
 Status remove_once(const Engine& engine, const EngineOptions& options, const PodUuid& uuid,
                    std::optional<int> stop_timeout_ms) {
@@ -282,6 +294,12 @@ Status remove_once(const Engine& engine, const EngineOptions& options, const Pod
       // The monitor is tidying up; with remove_on_exit it removes the pod itself.
       ASSIGN_OR_RETURN(const bool free, wait_unlocked(pod, kEndingMs));
       if (!free) RETURN_IF_ERROR(end_by_force(options, pod));
+    } else if (!stop_timeout_ms && manifest.ok() && is_ending(engine, pod, *manifest)) {
+      ASSIGN_OR_RETURN(const bool free, wait_unlocked(pod, kAnswerMs));
+      if (!free) {
+        return Error(Errc::kWrongState, "the apps of pod " + quoted(uuid.str()) + " have ended, its monitor has not")
+            .with_hint("a handler of its end may run: try again, or remove it with '--force'");
+      }
     } else if (!stop_timeout_ms) {
       const std::string name = manifest.ok() && !manifest->name.empty() ? manifest->name : uuid.str();
       return Error(Errc::kWrongState, "pod " + quoted(name) + " is running")

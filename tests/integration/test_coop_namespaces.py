@@ -194,7 +194,7 @@ def test_words_about_wrong_type(runtime, bundle, kind):
     """The error says what was asked for, where, and what is there."""
     other = "ipc" if kind != "ipc" else "uts"
     bundle.namespace(kind, f"/proc/self/ns/{other}")
-    runtime.run(bundle).fails(f"{kind} namespace '/proc/self/ns/{other}'", f"the file is a {other} namespace", rc=1)
+    runtime.run(bundle).fails(f"{kind} namespace '/proc/self/ns/{other}'", f"the file is a namespace of type {other}", rc=1)
 
 
 def test_path_is_no_namespace(runtime, bundle, workdir):

@@ -1,5 +1,6 @@
 """cooper's other verbs: ps, logs, stop, kill, wait, rm, inspect, stats, top, pause, pods, settings, help, completion."""
 
+import contextlib
 import json
 import os
 import pathlib
@@ -274,6 +275,26 @@ def test_attach_to_one_that_ends(cooper, unique):
         result = cooper("attach", "--no-stdin", name)
         assert (result.rc == 4 and result.out in ("", "x\n")) or (result.rc == 125 and "not running" in result.err), result
         cooper("rm", name).check()
+
+
+def test_rm_waits_for_a_monitor_that_has_yet_to_record_the_end(cooper, unique):
+    """The app has ended, and its monitor, which is slow, has not said so: rm waits for it, and does not call it running."""
+    name = unique()
+    cooper("run", "-d", "--name", name, "busybox", "sleep", "600").check()
+    monitor = cooper.monitor(name)
+    os.kill(monitor, signal.SIGSTOP)
+    try:
+        os.kill(cooper.inspect(name)["apps"][0]["pid"], signal.SIGKILL)
+        proc.until(lambda: cooper.inspect(name)["apps"][0]["state"] == "exited", 10, 0.02, "the end of the app")
+        with cooper.background("rm", name) as removal:
+            time.sleep(0.3)
+            assert removal.child.poll() is None
+            os.kill(monitor, signal.SIGCONT)
+            removal.wait(30).check()
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(monitor, signal.SIGCONT)
+    cooper("rm", name).fails("no such container", rc=1)
 
 
 def test_attach_without_input_leaves_it_running(cooper, unique):
