@@ -31,15 +31,16 @@ struct Input {
 // The archive as a layer of the image has it.
 class ImportSource final : public codec::ByteSource {
  public:
-  ImportSource(BorrowedFd fd, BorrowedFd cancel) : stored_(fd, cancel) {}
+  // `done`: bytes of the archive itself that were read.
+  ImportSource(BorrowedFd fd, BorrowedFd cancel, std::uint64_t& done) : stored_(fd, cancel) {
+    stored_.show([&done](std::uint64_t bytes) { done = bytes; });
+  }
   Result<std::size_t> read(std::span<char> buffer) override {
     if (!layer_) {
       ASSIGN_OR_RETURN(layer_, codec::Decompressor::for_layer(stored_));
     }
     return layer_->read(buffer);
   }
-  // Of the archive itself.
-  std::uint64_t done() const { return stored_.done(); }
 
  private:
   StreamSource stored_;
@@ -53,6 +54,16 @@ std::string shown(const std::string& path) {
 Error is_image_error(const std::string& path) {
   return Error(Errc::kInvalidArgument, shown(path) + " is an image already, not a root file system")
       .with_hint("use cooper image load");
+}
+
+constexpr const char* kPackHint = "pack a root file system into one: tar -C DIR -c . | cooper image import - NAME";
+
+Error no_archive(const std::string& path, bool empty) {
+  Error error(Errc::kCorrupt,
+              shown(path) + ": is neither a tar archive nor a compressed one" + (empty ? ": it is empty" : ""));
+  if (empty && path == "-")
+    return std::move(error).with_hint("see why what was to write to it wrote nothing, and try again");
+  return std::move(error).with_hint(kPackHint);
 }
 
 Result<Input> open_archive(const LoadOptions& options) {
@@ -90,20 +101,20 @@ Result<oci_image::ImageConfig> make_config(const ImportOptions& options) {
 
 Result<LayerOutput> unpack_input(Staging& staging, Input input, const LoadOptions& options, TreeBuilder& builder) {
   ASSIGN_OR_RETURN(auto blob, staging.new_blob());
-  auto source = std::make_unique<ImportSource>(input.fd, options.cancel);
-  const ImportSource& archive = *source;
+  std::uint64_t done = 0;
+  auto source = std::make_unique<ImportSource>(input.fd, options.cancel, done);
   std::vector<LayerInput> inputs;
   inputs.push_back({.what = shown(options.path), .source = std::move(source), .copy = std::move(blob.file)});
   // Called while the source is read.
   const LayerProgress progress = [&](std::size_t, std::uint64_t) {
-    if (options.progress) options.progress("reading", archive.done(), input.size_bytes);
+    if (options.progress) options.progress("reading", done, input.size_bytes);
   };
   const std::string what = inputs.front().what;
   auto outputs = process_layers(std::move(inputs), &builder, progress, staging.job().fd());
   // Nothing could be read as an entry: this is no archive rather than a broken one.
   if (!outputs.ok() && builder.entries() == 0 && outputs.error().code() == Errc::kCorrupt &&
       outputs.error().message().starts_with(what + ": tar: "))
-    return Error(Errc::kCorrupt, what + ": is neither a tar archive nor a compressed one");
+    return no_archive(options.path, done == 0);
   if (!outputs.ok()) return std::move(outputs).error();
   return std::move(outputs->front());
 }
@@ -139,7 +150,10 @@ Result<Image> import_rootfs(BorrowedFd store, const ImportOptions& options) {
   TreeBuilder builder(rootfs);
   builder.require_end_mark();
   ASSIGN_OR_RETURN(const LayerOutput layer, unpack_input(staging, std::move(input), options.source, builder));
-  if (builder.entries() == 0) return Error(Errc::kInvalidArgument, "the archive holds no files");
+  if (builder.entries() == 0) {
+    return Error(Errc::kInvalidArgument, shown(options.source.path) + ": the archive holds no files")
+        .with_hint(kPackHint);
+  }
   ASSIGN_OR_RETURN(UniqueFd unpacked, sys::dup_cloexec(rootfs));
   DirectorySource content(io::RootDir::adopt(std::move(unpacked)));
   ASSIGN_OR_RETURN(const bool is_image, looks_like_image(content));

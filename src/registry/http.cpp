@@ -365,6 +365,8 @@ HttpResult HttpClient::Impl::exchange(const HttpRequest& request, const Url& url
   const auto add = [&](const std::string& line) {
     if (struct curl_slist* longer = ::curl_slist_append(headers, line.c_str())) headers = longer;
   };
+  // Without a word about it any encoding would do, RFC 9110 12.5.3; what comes is stored and checked as it is.
+  add("Accept-Encoding: identity");
   for (const std::string& line : request.headers) add(line);
   if (own_origin && !request.authorization.empty()) add("Authorization: " + request.authorization);
   std::array<char, CURL_ERROR_SIZE> words{};

@@ -6,6 +6,8 @@
 
 #include "base/strings.h"
 #include "codec/digest.h"
+#include "codec/gzip.h"
+#include "codec/stream.h"
 #include "registry/url.h"
 #include "spec/oci_image/media_types.h"
 #include "spec/oci_image/parse.h"
@@ -20,9 +22,43 @@ using fetch::Request;
 constexpr const char* kOtherBytesHint =
     "something between here and the registry changes what is sent, or the registry does: try again, or from elsewhere";
 
+constexpr const char* kEncodingHint =
+    "ask who runs the registry, or the cache or proxy before it, to send manifests and blobs as they are stored, or "
+    "pull from another place";
+
 constexpr std::array<std::string_view, 4> kManifestTypes = {oci_image::kMediaTypeIndex, oci_image::kMediaTypeManifest,
                                                             oci_image::kMediaTypeDockerList,
                                                             oci_image::kMediaTypeDockerManifest};
+
+// Empty when there is none.
+std::string content_encoding(const HttpHead& head) {
+  std::string encoding = to_lower(head.header("content-encoding"));
+  return encoding == "identity" ? std::string() : encoding;
+}
+
+std::string describe_encoding(const std::string& encoding) {
+  return "is sent with Content-Encoding " + quoted(fetch::for_people(encoding, 40)) + ", though nobody asked for one";
+}
+
+// A manifest as it was before something on the way compressed it. There are servers that say so of what they have not
+// compressed; no manifest begins as gzip does.
+Status decode_manifest(std::string& bytes, const std::string& encoding, std::size_t max_bytes) {
+  if (encoding.empty() || trim(bytes).starts_with('{')) return {};
+  if (encoding != "gzip" && encoding != "x-gzip")
+    return Error(Errc::kUnsupported, describe_encoding(encoding)).with_hint(kEncodingHint);
+  codec::MemorySource compressed(bytes);
+  codec::GzipReader reader(compressed);
+  // One byte more than it may have tells that it is too large.
+  std::string plain(max_bytes + 1, '\0');
+  const auto size = codec::read_full(reader, plain);
+  if (!size.ok())
+    return Error(Errc::kCorrupt, describe_encoding(encoding) + ", and cannot be decoded: " + size.error().message())
+        .with_hint(kEncodingHint);
+  if (*size > max_bytes) return Error(Errc::kLimit, "is larger than " + format_bytes(max_bytes));
+  plain.resize(*size);
+  bytes = std::move(plain);
+  return {};
+}
 
 // Bytes of a blob as they come, from whatever connection. What was received before a connection broke is kept.
 class BlobSink final : public BodySink {
@@ -33,6 +69,7 @@ class BlobSink final : public BodySink {
 
   Status begin(const HttpHead& head) override {
     skip_ = 0;
+    encoding_ = content_encoding(head);
     const std::string length = head.header("content-length");
     const auto bytes = parse_number<std::uint64_t>(length);
     std::uint64_t expected = size_;
@@ -44,7 +81,7 @@ class BlobSink final : public BodySink {
       // From the beginning again: what is known already is passed over.
       skip_ = received_;
     }
-    if (bytes && *bytes != expected && head.header("content-encoding").empty())
+    if (bytes && *bytes != expected)
       return wrong_size("says that it has " + std::to_string(*bytes + (expected == size_ ? 0 : received_)));
     return {};
   }
@@ -63,6 +100,10 @@ class BlobSink final : public BodySink {
   std::uint64_t received() const { return received_; }
   bool untouched() const { return received_ == had_; }
   bool complete() const { return received_ == size_; }
+  // Of the last answer; empty when it is sent as it is. Blobs are not decoded: some servers say of what is stored
+  // compressed that they have compressed it, and a part of what they have cannot be taken up.
+  const std::string& encoding() const { return encoding_; }
+  Error too_short() const { return wrong_size("sends only " + std::to_string(received_)); }
   // Since it was asked last.
   bool made_progress() { return std::exchange(progress_, false); }
   Status check() {
@@ -70,14 +111,16 @@ class BlobSink final : public BodySink {
     if (had_ != 0) return {};
     const Digest actual = hasher_.finish();
     if (actual == digest_) return {};
-    return Error(Errc::kCorrupt, "is corrupt: its digest is " + actual.str()).with_hint(kOtherBytesHint);
+    return wrong("is corrupt: its digest is " + actual.str());
   }
 
  private:
+  Error wrong(const std::string& how) const {
+    if (encoding_.empty()) return Error(Errc::kCorrupt, how).with_hint(kOtherBytesHint);
+    return Error(Errc::kCorrupt, describe_encoding(encoding_) + ", and " + how).with_hint(kEncodingHint);
+  }
   Error wrong_size(const std::string& what) const {
-    return Error(Errc::kCorrupt,
-                 "is corrupt: the registry " + what + " bytes, the manifest says " + std::to_string(size_))
-        .with_hint(kOtherBytesHint);
+    return wrong("is corrupt: the registry " + what + " bytes, the manifest says " + std::to_string(size_));
   }
   const Digest& digest_;
   std::uint64_t size_;
@@ -87,6 +130,7 @@ class BlobSink final : public BodySink {
   std::uint64_t received_;
   std::uint64_t skip_ = 0;
   bool progress_ = false;
+  std::string encoding_;
 };
 
 // A document is not waited for longer when somebody else has it. A blob is: a mirror may have to fetch it itself before
@@ -116,8 +160,11 @@ class Transfer {
 
  private:
   HttpRequest request_for(const Registry& registry, Patience patience) const;
+  std::size_t max_document_bytes() const {
+    return std::min<std::uint64_t>(request_.bytes, oci_image::kMaxDocumentBytes);
+  }
   Status finish_blob(bool& final);
-  Status finish_manifest(const std::string& bytes, const HttpHead& head, bool& final);
+  Status finish_manifest(std::string& bytes, const HttpHead& head, bool& final);
   Status finish_digest(const HttpHead& head, bool& final);
   Status finish_signature(const std::string& bytes, bool& final);
 
@@ -161,7 +208,8 @@ Status Transfer::finish_blob(bool& final) {
   return right;
 }
 
-Status Transfer::finish_manifest(const std::string& bytes, const HttpHead& head, bool& final) {
+Status Transfer::finish_manifest(std::string& bytes, const HttpHead& head, bool& final) {
+  RETURN_IF_ERROR(decode_manifest(bytes, content_encoding(head), max_document_bytes()));
   std::optional<Digest> expected = digest_;
   if (!expected) {
     if (auto said = Digest::parse(head.header("docker-content-digest")); said.ok()) expected.emplace(std::move(*said));
@@ -180,11 +228,11 @@ Status Transfer::finish_manifest(const std::string& bytes, const HttpHead& head,
   return sys::write_all(pipe_, bytes);
 }
 
-// Also of an answer that says nothing of it.
+// Nothing of an answer that does not tell.
 Status Transfer::finish_digest(const HttpHead& head, bool& final) {
   final = true;
   const auto digest = Digest::parse(head.header("docker-content-digest"));
-  if (!digest.ok()) return {};
+  if (!digest.ok() || head.status < 200 || head.status >= 300) return {};
   manifest_bytes_ = digest->str().size();
   return sys::write_all(pipe_, digest->str());
 }
@@ -197,8 +245,7 @@ Status Transfer::finish_signature(const std::string& bytes, bool& final) {
   return sys::write_all(pipe_, bytes);
 }
 
-// An answer to what was asked, which may be that there is none: why, only who asks for the manifest is told. Others are
-// about who asks, or when.
+// An answer to what was asked, which may be that there is none. Others are about who asks, or when.
 bool is_about_it(const HttpResult& result) {
   const long status = result.head.status;
   return result.trouble == Trouble::kNone && status != 401 && status != 403 && status != 408 && status != 429 &&
@@ -210,6 +257,14 @@ bool is_of_the_whole(const HttpResult& result) {
   return result.trouble == Trouble::kNone ? !is_about_it(result) : result.trouble != Trouble::kSink;
 }
 
+// What a tag names need not be told: some registries, and caches before them, fail every HEAD. Who asks for the
+// manifest then gets it, or is told why not. Not so with answers about who asks and how often, and where nobody answers
+// in time.
+bool is_left_to_get(const HttpResult& result) {
+  if (result.trouble == Trouble::kBroken) return !result.silence;
+  return result.trouble == Trouble::kNone && result.head.status != 401 && result.head.status != 429;
+}
+
 Status Transfer::run(Line& line, Patience patience, bool& final) {
   const bool signature = request_.kind == Request::Kind::kSignature;
   Attempts attempts(setup_, request_.id, report_, patience);
@@ -217,15 +272,16 @@ Status Transfer::run(Line& line, Patience patience, bool& final) {
   const std::uint64_t before = blob_ ? blob_->received() : 0;
   while (true) {
     const HttpRequest request = request_for(line.registry, patience);
-    MemorySink memory(std::min<std::uint64_t>(request_.bytes, oci_image::kMaxDocumentBytes));
+    MemorySink memory(max_document_bytes());
     BodySink& sink = blob_ ? static_cast<BodySink&>(*blob_) : memory;
     HttpResult result = line.client.run(request, sink);
-    if (request_.kind == Request::Kind::kDigest && is_about_it(result)) return finish_digest(result.head, final);
+    if (request_.kind == Request::Kind::kDigest && is_left_to_get(result)) return finish_digest(result.head, final);
     if (first_.empty() && blob_ && !blob_->untouched()) first_ = line.registry.endpoint().host;
     if (result.trouble == Trouble::kNone && result.head.status >= 200 && result.head.status < 300) {
       if (signature) return finish_signature(memory.bytes(), final);
       if (!blob_) return finish_manifest(memory.bytes(), result.head, final);
       if (blob_->complete()) return finish_blob(final);
+      if (!blob_->encoding().empty()) return blob_->too_short();
       result.trouble = Trouble::kBroken;
       result.message = "the answer ended after " + std::to_string(blob_->received()) + " of " +
                        std::to_string(request_.bytes) + " bytes";

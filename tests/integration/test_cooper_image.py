@@ -429,6 +429,13 @@ def test_import_refuses(engine, workdir):
         engine("image", "import", workdir / "in.tar", "x").fails()
         assert contents(engine) == [], name
     (workdir / "in.tar").write_bytes(whole)
+    file = workdir / "in"
+    pack = "tar -C DIR -c . | cooper image import - NAME"
+    for data, words in ((b"", ["it is empty", pack]), (b"hello\n", [pack]), (os.urandom(5000), [pack]), (bytes(10240), ["holds no files", pack]), (gzip.compress(b"hello\n"), [pack])):
+        file.write_bytes(data)
+        engine("image", "import", file, "x").fails(str(file), *words, rc=1)
+    engine("image", "import", "-", "x", stdin="").fails("standard input", "it is empty", "try again", rc=1)
+    assert contents(engine) == []
     engine("image", "import", "-c", "NONSENSE x", workdir / "in.tar").fails("nonsense")
     assert contents(engine) == []
 

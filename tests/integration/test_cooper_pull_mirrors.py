@@ -101,6 +101,21 @@ def test_dead_in_the_middle(engine, registry, layout):
         assert [headers for _, path, headers in registry.requests if "/blobs/" in path and "Range" in headers]
 
 
+@pytest.mark.parametrize("status", [403, 405, 500])
+def test_head_that_fails(engine, registry, layout, status):
+    """A mirror that does not tell what the tag names still has the image: nobody else is asked. One that fails GET too has it not."""
+    with Hostile(layout) as mirror:
+        mirror.rules["HEAD /manifests/"] = lambda handler, _: handler.reply(status)
+        pull_by_mirror(engine, registry, mirror.host)
+        del mirror.requests[:]
+        assert "up to date" in engine("image", "pull", registry.name, timeout=60).check().out
+        assert [method for method, *_ in mirror.requests] == ["HEAD", "GET"] and registry.requests == []
+        mirror.rules["/v2/"] = mirror.rules["HEAD /manifests/"]
+        begin = time.monotonic()
+        assert "up to date" in engine("image", "pull", registry.name, timeout=60).check().out
+        assert time.monotonic() - begin < 3.0 and [method for method, *_ in registry.requests] == ["GET"]
+
+
 # --- proxies ------------------------------------------------------------------
 
 

@@ -279,16 +279,32 @@ def test_damaged_before_it_is_unpacked(engine, registry, layout):
 
 
 def test_same_tag(engine, registry, layout):
-    """A registry that does not tell what a tag names is asked for the manifest; a tag that has moved brings its image."""
+    """A registry that does not tell what a tag names, however it fails, is asked for the manifest, whose answer counts; a tag that has moved brings its image."""
     del registry.rules[layout.large]
     engine("image", "pull", registry.name, timeout=60).check()
-    for rule in (lambda h, data: h.reply(405), lambda h, data: h.reply(404), lambda h, data: h.reply(200, data), lambda h, data: h.reply(200, data, docker_content_digest="sha256:x")):
+    wrong = "sha256:" + "0" * 64
+    failures = [lambda h, data, status=status: h.reply(status, docker_content_digest=wrong) for status in (400, 403, 404, 405, 408, 500, 501, 503)]
+    for rule in (*failures, lambda h, data: h.cut(), lambda h, data: h.reply(200, data), lambda h, data: h.reply(200, data, docker_content_digest="sha256:x")):
         registry.rules["HEAD /manifests/"] = rule
         del registry.requests[:]
         assert "up to date" in engine("image", "pull", registry.name, timeout=60).check().out
         assert [method for method, *_ in registry.requests] == ["HEAD", "GET"]
+    registry.rules["/manifests/"] = lambda h, data: h.reply(403, b'{"errors":[{"code":"DENIED","message":"not for you"}]}')
     registry.rules["HEAD /manifests/"] = lambda h, data: h.reply(403)
     engine("image", "pull", registry.name, timeout=60).fails("403", rc=1)
+    del registry.rules["HEAD /manifests/"]
+    engine("image", "pull", registry.name, timeout=60).fails("403", "not for you", rc=1)
+    del registry.rules["/manifests/"]
+    times = []
+
+    def limited(handler, data):
+        times.append(time.monotonic())
+        return handler.reply(429, retry_after=2) if len(times) == 1 else registry.honest(handler, data)
+
+    registry.rules["HEAD /manifests/"] = limited
+    del registry.requests[:]
+    assert "up to date" in engine("image", "pull", registry.name, timeout=60).check().out
+    assert times[1] - times[0] >= 1.9 and [method for method, *_ in registry.requests] == ["HEAD", "HEAD"]
     del registry.rules["HEAD /manifests/"]
     layout.index(layout.image(layer(entry("new", b"n"))))
     registry.serve(layout)
