@@ -284,8 +284,8 @@ def test_rm_waits_for_a_monitor_that_has_yet_to_record_the_end(cooper, unique):
     monitor = cooper.monitor(name)
     os.kill(monitor, signal.SIGSTOP)
     try:
-        os.kill(cooper.inspect(name)["apps"][0]["pid"], signal.SIGKILL)
-        proc.until(lambda: cooper.inspect(name)["apps"][0]["state"] == "exited", 10, 0.02, "the end of the app")
+        os.kill(cooper.pid(name), signal.SIGKILL)
+        cooper.wait_state(name, "exited")
         with cooper.background("rm", name) as removal:
             time.sleep(0.3)
             assert removal.child.poll() is None
