@@ -35,6 +35,9 @@ Started start(std::vector<std::string> arguments, std::vector<std::string> env =
   const pid_t pid = ::fork();
   if (pid == 0) {
     (void)::prctl(PR_SET_PDEATHSIG, SIGKILL);
+    // A shell's job in the background has these ignored, and so would have what it starts.
+    (void)::signal(SIGINT, SIG_DFL);
+    (void)::signal(SIGQUIT, SIG_DFL);
     (void)::prctl(PR_SET_CHILD_SUBREAPER, 1);  // survives the exec: orphans come to it, as they do to process 1
     (void)::dup2(pipe->write.get(), 1);
     (void)::dup2(pipe->write.get(), 2);
