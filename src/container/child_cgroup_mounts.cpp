@@ -10,6 +10,9 @@
 namespace cooper::container {
 namespace {
 
+// Of every mount of groups.
+constexpr std::uint64_t kAlways = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
+
 // The directory that the hierarchies are mounted in, opened once: what is above it is a file system whose look-ups wait
 // for network namespaces (cgroup/internal/files.h).
 class MountParents {
@@ -36,8 +39,7 @@ Result<bool> bind_group(BorrowedFd top, const std::string& name, BorrowedFd abov
   if (!tree.ok() && tree.error().errno_value() == ENOENT) return false;
   if (!tree.ok())
     return Error::from_errno(tree.error().errno_value(), "clone mount " + quoted(hierarchy.mount_point + group));
-  RETURN_IF_ERROR(
-      set_mount_attributes(*tree, mount.attr_set | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC, 0, false));
+  RETURN_IF_ERROR(set_mount_attributes(*tree, mount.attr_set | kAlways, 0, false));
   RETURN_IF_ERROR(sys::move_mount(*tree, top, name));
   return true;
 }
@@ -45,8 +47,7 @@ Result<bool> bind_group(BorrowedFd top, const std::string& name, BorrowedFd abov
 // The hierarchy as the cgroup namespace shows it.
 Status mount_hierarchy(BorrowedFd top, const std::string& name, const cgroup::Hierarchy& hierarchy,
                        const Mount& mount) {
-  const unsigned long flags =
-      flags_from_attributes(mount.attr_set | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
+  const unsigned long flags = flags_from_attributes(mount.attr_set | kAlways);
   ASSIGN_OR_RETURN(const UniqueFd place, sys::openat(top, name, O_PATH | O_DIRECTORY | O_NOFOLLOW));
   const std::string data = join(hierarchy.controllers, ",");
   return sys::mount("cgroup", fd_path(place), "cgroup", flags, data.starts_with("name=") ? "none," + data : data);
@@ -58,16 +59,15 @@ Status mount_cgroup_v1(const Mount& mount, const MountEnvironment& environment) 
   base.kind = MountKind::kFilesystem;
   base.fstype = "tmpfs";
   base.source = "tmpfs";
-  base.attr_set =
-      (mount.attr_set & ~std::uint64_t{MOUNT_ATTR_RDONLY}) | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
+  base.attr_set = (mount.attr_set & ~std::uint64_t{MOUNT_ATTR_RDONLY}) | kAlways;
   base.superblock_flags = 0;
   base.propagation.clear();
   base.data = {"mode=755"};
   RETURN_IF_ERROR(mount_filesystem(base, environment));
   ASSIGN_OR_RETURN(const UniqueFd top, environment.root->open_at(mount.destination, O_PATH | O_DIRECTORY));
   // The root of a cgroup namespace is the container's group, and a bind of that directory looks the same inside, where
-  // mountinfo shows paths from that root as well. It spares each hierarchy a superblock: the kernel looks at all
-  // others when it makes one, and gives each memory group room for it (1,000 containers: 10,000 of them).
+  // mountinfo shows paths from that root as well. A mount of the hierarchy has the same superblock, but takes the lock
+  // of all groups, which the kernel holds while it puts a memory group away: for milliseconds beside 1,000 containers.
   const bool bind = !environment.private_cgroup_namespace || environment.in_every_group;
   MountParents parents;
   for (const auto& hierarchy : environment.cgroup_layout->hierarchies) {
