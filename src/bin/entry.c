@@ -32,7 +32,7 @@
 enum { kPageBytes = 4096 };
 
 /* The first bytes of the program, in memory as in its file; set by the linker. */
-extern const Elf64_Ehdr __ehdr_start __attribute__((visibility("hidden")));
+extern const Elf64_Ehdr kProgramStart __asm__("__ehdr_start") __attribute__((visibility("hidden")));
 
 static const char kSelf[] = "/proc/self/exe";
 static const char kDescriptors[] = "/proc/self/fd/";
@@ -112,9 +112,9 @@ static void describe(struct prctl_mm_map* map, const long* stack, char** envp, s
 /* The program's pages from another descriptor of its file, as execve maps them; 0: done. Each page is at any moment
  * that of one file or the other, which are the same. */
 static long map_again(long file, struct prctl_mm_map* map) {
-  const uintptr_t base = (uintptr_t)&__ehdr_start;
-  const Elf64_Phdr* header = (const Elf64_Phdr*)(base + __ehdr_start.e_phoff);
-  for (size_t i = 0; i < __ehdr_start.e_phnum; ++i) {
+  const uintptr_t base = (uintptr_t)&kProgramStart;
+  const Elf64_Phdr* header = (const Elf64_Phdr*)(base + kProgramStart.e_phoff);
+  for (size_t i = 0; i < kProgramStart.e_phnum; ++i) {
     const Elf64_Phdr part = header[i]; /* a copy: this page is one of those */
     if (part.p_type != PT_LOAD) continue;
     const uintptr_t into_page = part.p_vaddr % kPageBytes;
@@ -143,18 +143,18 @@ static long map_again(long file, struct prctl_mm_map* map) {
  * is theirs. */
 static int is_this_program(long file) {
   char begin[1024];
-  const char* here = (const char*)&__ehdr_start;
+  const char* here = (const char*)&kProgramStart;
   if (call5(__NR_pread64, file, (long)begin, sizeof begin, 0, 0) != sizeof begin) return 0;
   for (size_t i = 0; i < sizeof begin; ++i) {
-    if (begin[i] != here[i]) return 0;
+    if (begin[i] != here[i]) return 0; /* NOLINT: the kernel has written it */
   }
   return 1;
 }
 
 /* A dynamic loader has written to the program's pages already. */
 static int is_loaded_by_another(void) {
-  const Elf64_Phdr* header = (const Elf64_Phdr*)((uintptr_t)&__ehdr_start + __ehdr_start.e_phoff);
-  for (size_t i = 0; i < __ehdr_start.e_phnum; ++i) {
+  const Elf64_Phdr* header = (const Elf64_Phdr*)((uintptr_t)&kProgramStart + kProgramStart.e_phoff);
+  for (size_t i = 0; i < kProgramStart.e_phnum; ++i) {
     if (header[i].p_type == PT_INTERP) return 1;
   }
   return 0;

@@ -10,7 +10,7 @@ import repo
 
 
 def load(build_dir):
-    """{source relative to the root: compiler and flags, without the source and the outputs}, for first-party sources."""
+    """{source relative to the root: compiler and flags, without the source, the outputs and precompiled headers}, for first-party sources."""
     commands = {}
     for entry in json.loads((pathlib.Path(build_dir) / "compile_commands.json").read_text()):
         source = pathlib.Path(entry["file"])
@@ -25,9 +25,9 @@ def _flags(words, source):
     for word in words:
         if skip:
             skip = False
-        elif word in ("-o", "-MF", "-MT", "-MQ"):
+        elif word in ("-o", "-MF", "-MT", "-MQ", "-include"):  # included: a precompiled header, of the compiler alone
             skip = True
-        elif word not in ("-c", "-MD", "-MMD", source):
+        elif word not in ("-c", "-MD", "-MMD", "-Winvalid-pch", source):
             kept.append(word)
     return kept
 
