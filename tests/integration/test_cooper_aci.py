@@ -7,17 +7,11 @@ import pytest
 
 from lib import proc, trees
 from lib.acis import PACKERS, aci, app, below, busybox_files, image_id, manifest
-from lib.cooper import busybox_layout, engine_dir, new_engine  # noqa: F401
+from lib.cooper import busybox_layout, empty_engine as engine, engine_dir, new_engine  # noqa: F401
 from lib.layouts import Layout, digest, directory, entry, hardlink, layer, symlink
 
 pytestmark = pytest.mark.needs("root", "cooper", "isolation")
 BASE = "example.com/busybox"
-
-
-@pytest.fixture
-def engine(new_engine):  # noqa: F811
-    """An engine without an image."""
-    return new_engine(load=False)
 
 
 @pytest.fixture

@@ -15,16 +15,10 @@ import time
 import pytest
 
 from lib import proc, trees
-from lib.cooper import busybox_layout, engine_dir, new_engine  # noqa: F401
+from lib.cooper import busybox_layout, empty_engine as engine, engine_dir, new_engine  # noqa: F401
 from lib.layouts import CONFIG, INDEX, MANIFEST, Layout, directory, entry, layer, symlink
 
 pytestmark = pytest.mark.needs("root", "cooper", "isolation")
-
-
-@pytest.fixture
-def engine(new_engine):
-    """An engine with an empty image store."""
-    return new_engine(load=False)
 
 
 @pytest.fixture

@@ -8,17 +8,11 @@ import threading
 import pytest
 
 from lib import isolate, proc
-from lib.cooper import busybox_layout, engine_dir, new_engine  # noqa: F401
+from lib.cooper import busybox_layout, empty_engine as engine, engine_dir, new_engine  # noqa: F401
 from lib.layouts import INDEX, Layout, digest, directory, entry, layer
 from lib.registries import Hostile
 
 pytestmark = pytest.mark.needs("root", "cooper", "isolation")
-
-
-@pytest.fixture
-def engine(new_engine):  # noqa: F811
-    """An engine with an empty image store."""
-    return new_engine(load=False)
 
 
 @pytest.fixture

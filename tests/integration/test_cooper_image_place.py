@@ -5,17 +5,11 @@ import json
 import pytest
 
 from lib import proc
-from lib.cooper import busybox_layout, engine_dir, new_engine  # noqa: F401
+from lib.cooper import busybox_layout, empty_engine as engine, engine_dir, new_engine  # noqa: F401
 from lib.layouts import Layout, entry, layer
 from lib.registries import SKOPEO
 
 pytestmark = pytest.mark.needs("root", "cooper", "isolation", "skopeo")
-
-
-@pytest.fixture
-def engine(new_engine):  # noqa: F811
-    """An empty store."""
-    return new_engine(load=False)
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import time
 import pytest
 
 from lib import paths, proc
-from lib.cooper import busybox_layout, engine_dir, new_engine  # noqa: F401
+from lib.cooper import busybox_layout, empty_engine as engine, engine_dir, new_engine  # noqa: F401
 from lib.layouts import Layout, entry, layer
 
 pytestmark = [
@@ -46,12 +46,6 @@ def image(workdir):
     """A layout with one large gzip layer."""
     made = Layout(workdir / "layout")
     return made.index(made.image(layer(entry("data", TEXT)), compress="gzip"))
-
-
-@pytest.fixture
-def engine(new_engine):
-    """An empty store."""
-    return new_engine(load=False)
 
 
 @pytest.fixture

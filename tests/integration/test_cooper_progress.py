@@ -8,17 +8,11 @@ import time
 import pytest
 
 from lib import ptys
-from lib.cooper import busybox_layout, engine_dir, new_engine  # noqa: F401
+from lib.cooper import busybox_layout, empty_engine as engine, engine_dir, new_engine  # noqa: F401
 from lib.layouts import Layout, entry, layer
 
 pytestmark = pytest.mark.needs("root", "cooper", "isolation")
 LARGE = 24 << 20
-
-
-@pytest.fixture
-def engine(new_engine):  # noqa: F811
-    """An engine without an image."""
-    return new_engine(load=False)
 
 
 @pytest.fixture

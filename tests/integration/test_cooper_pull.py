@@ -8,7 +8,7 @@ import shutil
 import pytest
 
 from lib import proc, trees
-from lib.cooper import busybox_layout, engine_dir, new_engine  # noqa: F401
+from lib.cooper import busybox_layout, empty_engine as engine, engine_dir, new_engine  # noqa: F401
 from lib.layouts import INDEX, Layout, entry, layer
 from lib.registries import SKOPEO, DebianRegistry
 
@@ -30,12 +30,6 @@ def secured(engine_dir, busybox_layout):  # noqa: F811
     with DebianRegistry(engine_dir / "registry-tls", tls=True, users=USERS) as registry:
         registry.push(f"oci:{busybox_layout}", "busybox:1")
         yield registry
-
-
-@pytest.fixture
-def engine(new_engine):  # noqa: F811
-    """An engine with an empty image store."""
-    return new_engine(load=False)
 
 
 @pytest.fixture

@@ -1,36 +1,22 @@
 """What comes in an encoding that nobody has asked for: a registry, or a cache or proxy before it, that compresses what it sends."""
 
 import gzip
-import json
-import os
 import zlib
 
 import pytest
 
-from lib.cooper import busybox_layout, engine_dir, new_engine  # noqa: F401
+from lib.cooper import busybox_layout, empty_engine as engine, engine_dir, new_engine  # noqa: F401
 from lib.hostile import contents
-from lib.layouts import MANIFEST, Layout, digest, entry, layer
+from lib.layouts import MANIFEST, digest, small_and_large
 from lib.registries import Hostile
 
 pytestmark = pytest.mark.needs("root", "cooper", "isolation")
 
 
 @pytest.fixture
-def engine(new_engine):  # noqa: F811
-    """An engine with an empty image store."""
-    return new_engine(load=False)
-
-
-@pytest.fixture
 def layout(workdir):
-    """An image of two layers, one that gzip makes smaller and one that it does not."""
-    made = Layout(workdir / "layout")
-    made.layers = [layer(entry("small", b"s")), layer(entry("large", os.urandom(600_000)))]
-    manifest = made.image(*made.layers)
-    made.index(manifest)
-    made.small, made.large = (digest(data) for data in made.layers)
-    made.config = json.loads(made.file(manifest).read_text())["config"]["digest"]
-    return made
+    """An image of two layers."""
+    return small_and_large(workdir / "layout")
 
 
 @pytest.fixture

@@ -19,27 +19,17 @@ import time
 import pytest
 
 from lib import proc, ptys
-from lib.cooper import busybox_layout, engine_dir, new_engine  # noqa: F401
-from lib.layouts import CONFIG, INDEX, MANIFEST, Layout, digest, entry, layer
+from lib.cooper import busybox_layout, empty_engine as engine, engine_dir, new_engine  # noqa: F401
+from lib.layouts import CONFIG, INDEX, Layout, MANIFEST, digest, entry, layer, small_and_large
 from lib.registries import Hostile, failing, make_certificate, once
 
 pytestmark = pytest.mark.needs("root", "cooper", "isolation")
 
 
 @pytest.fixture
-def engine(new_engine):  # noqa: F811
-    """An engine with an empty image store."""
-    return new_engine(load=False)
-
-
-@pytest.fixture
 def layout(workdir):
     """An image of two layers, the second of them large enough to be cut somewhere."""
-    made = Layout(workdir / "layout")
-    made.layers = [layer(entry("small", b"s")), layer(entry("large", os.urandom(600_000)))]
-    made.index(made.image(*made.layers))
-    made.small, made.large = (digest(data) for data in made.layers)
-    return made
+    return small_and_large(workdir / "layout")
 
 
 @pytest.fixture

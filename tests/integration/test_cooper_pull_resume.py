@@ -8,18 +8,12 @@ import time
 import pytest
 
 from lib import proc
-from lib.cooper import busybox_layout, engine_dir, new_engine  # noqa: F401
+from lib.cooper import busybox_layout, empty_engine as engine, engine_dir, new_engine  # noqa: F401
 from lib.layouts import Layout, digest, entry, gzipped, layer
 from lib.registries import DebianRegistry, Hostile
 
 pytestmark = pytest.mark.needs("root", "cooper", "isolation")
 SIZE = 3_000_000
-
-
-@pytest.fixture
-def engine(new_engine):  # noqa: F811
-    """An engine with an empty image store."""
-    return new_engine(load=False)
 
 
 @pytest.fixture

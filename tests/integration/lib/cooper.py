@@ -189,3 +189,9 @@ def new_engine(engine_dir, busybox_layout, unique, prefix):
         engine.remove_all()
         isolate.remove_tree(engine.folder)
         shutil.rmtree(engine.folder, ignore_errors=True)
+
+
+@pytest.fixture
+def empty_engine(new_engine):
+    """An engine with an empty image store."""
+    return new_engine(load=False)

@@ -4,6 +4,7 @@ import gzip
 import hashlib
 import io
 import json
+import os
 import pathlib
 import subprocess
 import tarfile
@@ -138,3 +139,14 @@ class Layout:
         (self.path / "manifest.json").write_text(json.dumps([listed]))
         subprocess.run(["tar", "-C", self.path, "-cf", path, "manifest.json", "blobs"], check=True)
         return pathlib.Path(path)
+
+
+def small_and_large(path):
+    """A layout of an image of two layers, one that gzip makes smaller and one, of 600 kB, that it does not."""
+    made = Layout(path)
+    made.layers = [layer(entry("small", b"s")), layer(entry("large", os.urandom(600_000)))]
+    manifest = made.image(*made.layers)
+    made.index(manifest)
+    made.small, made.large = (digest(data) for data in made.layers)
+    made.config = json.loads(made.file(manifest).read_text())["config"]["digest"]
+    return made
