@@ -19,6 +19,9 @@ namespace {
 constexpr std::size_t kMaxMembers = 200'000;
 constexpr std::uint64_t kMaxMemberNameBytes = std::uint64_t{16} << 20;  // kept in memory
 constexpr int kMaxLinks = 8;
+constexpr const char* kImageHint =
+    "give what cooper image save, docker save or podman save has written, or an ACI; a packed root file system is for "
+    "cooper image import";
 constexpr std::string_view kAciFiles = "rootfs/";
 
 // Copies everything that passes into a file.
@@ -138,7 +141,7 @@ Status ArchiveSource::read_index(codec::BlockSource& blocks) {
     auto more = reader.next(entry);
     // Not what the decompressor says: that is about a broken archive.
     if (!more.ok() && first && more.error().message().starts_with("tar: "))
-      return Error(Errc::kCorrupt, "is neither a tar archive nor a compressed one");
+      return Error(Errc::kCorrupt, "is neither a tar archive nor a compressed one").with_hint(kImageHint);
     if (!more.ok()) return std::move(more).error();
     if (!*more) break;
     first = false;
@@ -157,7 +160,7 @@ Status ArchiveSource::read_index(codec::BlockSource& blocks) {
     }
   }
   if (first && !reader.saw_end_mark())
-    return Error(Errc::kCorrupt, "is neither a tar archive nor a compressed one: it is empty");
+    return Error(Errc::kCorrupt, "is neither a tar archive nor a compressed one: it is empty").with_hint(kImageHint);
   if (!reader.saw_end_mark()) return Error(Errc::kCorrupt, "archive is truncated: it has no end mark");
   return {};
 }

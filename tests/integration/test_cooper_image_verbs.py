@@ -24,7 +24,7 @@ def test_image_verbs(new_engine, busybox_layout):
     engine("image", "rm", "mine:1").check()
     engine("image", "load", "--platform", "linux/s390x", busybox_layout).fails("linux/s390x", "--platform linux/", rc=1)
     for verb in ("load", "import"):
-        engine("image", verb, "/etc/passwd").fails("is neither a tar archive nor", rc=1)
+        engine("image", verb, "/etc/passwd").fails("is neither a tar archive nor", "cooper image import", rc=1)
         result = engine("image", verb, "/no/such").fails("no such file", rc=1)
         assert result.err.count("/no/such") == 1
         engine("image", verb, "-", stdin="").fails("is neither a tar archive nor", rc=1)
