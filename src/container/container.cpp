@@ -193,6 +193,13 @@ Result<UniqueFd> Container::init_pidfd() const {
   return pidfd;
 }
 
+Error Container::cannot_start_stopped() const {
+  const std::string what = "cannot start a container that has stopped: " + quoted(record_.id);
+  const auto group = open_group(record_);
+  if (auto error = group.ok() ? out_of_memory(*group) : std::nullopt) return (*std::move(error)).with(what);
+  return Error(Errc::kWrongState, what);
+}
+
 Status Container::start() {
   const StatePaths paths = state_paths(options_.root, record_.id);
   auto lock = RecordFile::lock(paths.record());
@@ -209,17 +216,21 @@ Status Container::start() {
   if (now == RunStatus::kRunning) {
     return Error(Errc::kWrongState, "cannot start an already running container: " + quoted(record_.id));
   }
-  if (now == RunStatus::kStopped) {
-    const std::string what = "cannot start a container that has stopped: " + quoted(record_.id);
-    const auto group = open_group(record_);
-    if (auto error = group.ok() ? out_of_memory(*group) : std::nullopt) return (*std::move(error)).with(what);
-    return Error(Errc::kWrongState, what);
-  }
+  if (now == RunStatus::kStopped) return cannot_start_stopped();
   if (now != RunStatus::kCreated)
     return Error(Errc::kWrongState, "cannot start container " + quoted(record_.id) + " while it is being created");
-  ASSIGN_OR_RETURN(const UniqueFd pidfd, init_pidfd());
-  ASSIGN_OR_RETURN(const UniqueFd socket, sys::unix_connect(paths.start_socket(), SOCK_SEQPACKET));
-  RETURN_IF_ERROR(send_message(socket, MessageType::kContinue, "start"));
+  // It may end at any moment, by its limit of memory for one.
+  auto held = init_pidfd();
+  if (!held.ok() && held.error().errno_value() == ESRCH) return cannot_start_stopped();
+  ASSIGN_OR_RETURN(const UniqueFd pidfd, std::move(held));
+  auto connected = sys::unix_connect(paths.start_socket(), SOCK_SEQPACKET);
+  Status sent =
+      connected.ok() ? send_message(*connected, MessageType::kContinue, "start") : std::move(connected).error();
+  if (!sent.ok()) {
+    const auto ended = sys::pidfd_wait(pidfd, 0);
+    return ended.ok() && *ended ? cannot_start_stopped() : std::move(sent);
+  }
+  const UniqueFd socket = *std::move(connected);
   const auto spec = config();
   Status started;
   while (started.ok()) {

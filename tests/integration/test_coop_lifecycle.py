@@ -120,6 +120,19 @@ def test_start_stopped(runtime, bundle):
         runtime("start", bundle.id).fails("cannot start a container that has stopped", rc=1)
 
 
+@pytest.mark.needs("strace")
+@pytest.mark.parametrize("call", ["pidfd_open", "connect", "sendmsg"])
+@pytest.mark.differs(runc="other calls", crun="other calls")
+def test_start_of_one_that_ends_meanwhile(runtime, bundle, call):
+    """The init ends after start has seen it alive, before one of its next calls: refused as one that has stopped."""
+    with runtime.created(bundle.sh("exit 0")) as state:
+        held = ("strace", "-qq", "-o", "/dev/null", "-e", f"trace={call}", "-e", f"inject={call}:delay_enter=400000")
+        with proc.Background(*held, *runtime.argv("start", bundle.id), env=runtime.environ) as start:
+            time.sleep(0.2)
+            os.kill(state["pid"], signal.SIGKILL)
+            start.wait().fails("cannot start a container that has stopped", rc=1)
+
+
 def test_create_duplicate_id(runtime, bundle, make_bundle):
     """A second create with an id in use is refused and does not harm the first."""
     with runtime.running(bundle.sh("sleep 1000")) as state:
