@@ -9,7 +9,8 @@
 //
 // The clone leaves one thing to a container that gets hold of it: each vain attempt to open the file for writing makes
 // the host's own execve of it fail at that instant (ETXTBSY). Containers that could get hold of it are started from a
-// copy, which is another file, at the price of 1 to 2 ms: may_open_executables(), seal_executable_copy().
+// copy, which is another file, at the price of 1 to 2 ms: may_open_executables(), seal_executable_copy(). Where the
+// host lets nobody execute memory (vm.memfd_noexec=2) they are started from the clone as well.
 #pragma once
 
 #include "base/error.h"
@@ -29,8 +30,9 @@ bool grants_tracing(const oci::Config& config);
 // The same for the container with its neighbours, which are not known where its PID namespace was there before it.
 bool may_open_executables(const oci::Config& config);
 
-// The same for a process that runs from the clone and now needs the copy: returns when it runs from a copy, otherwise
-// the program starts again. Nothing may have been begun that cannot be begun twice: no input read, no file made.
+// The same for a process that runs from the clone and now needs the copy: returns when it runs from a copy, or there
+// can be none; otherwise the program starts again. Nothing may have been begun that cannot be begun twice: no input
+// read, no file made.
 Status seal_executable_copy();
 
 // The descriptor that holds the clone; -1: there is none. Who closes it last waits for the kernel to put the mount away
