@@ -148,6 +148,22 @@ def test_failure_before_start(runtime, bundle, log, kind):
     assert cgroups.named(bundle.id) == []
 
 
+@pytest.mark.parametrize("kind", ["pid", pytest.param("time", marks=pytest.mark.needs("timens"))])
+@pytest.mark.differs(runc="1.1 runs no hooks then, and has no time namespaces", crun="runs no hooks then")
+def test_namespaces_after_a_failure(runtime, make_bundle, bundle, log, kind):
+    """A start that fails before there is a process of the container: poststop hooks run in the caller's namespaces, not in those it would have had."""
+    note(bundle, "poststop", log, tail=f"readlink /proc/self/ns/{kind} > {log}/namespace")
+    holder = make_bundle("holder")
+    with runtime.running(holder.args(holder.probe("pause"))) as state:
+        if kind == "pid":
+            bundle.namespace("pid", f"/proc/{state['pid']}/ns/pid")
+            bundle.process["rlimits"] = [{"type": "RLIMIT_NOFILE", "hard": 2**40, "soft": 1024}]
+        else:
+            bundle.namespace("time").linux["timeOffsets"] = {"boottime": {"secs": -(10**9)}}
+        runtime.run(bundle).fails(rc=1)
+    assert (log / "namespace").read_text().strip() == os.readlink(f"/proc/self/ns/{kind}")
+
+
 @pytest.mark.parametrize("kind", ["startContainer", "poststart"])
 @pytest.mark.differs(runc="1.1 goes on to the process", crun="1.8 only warns")
 def test_failure_at_start(runtime, bundle, log, kind):
