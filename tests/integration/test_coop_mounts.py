@@ -3,11 +3,12 @@
 import json
 import os
 import pathlib
+import shlex
 import stat
 
 import pytest
 
-from lib import mountinfo, proc
+from lib import cgroups, mountinfo, proc
 
 
 def seen(runtime, bundle, point):
@@ -288,6 +289,22 @@ def test_cgroup_mount_in_a_namespace(runtime, bundle, user):
     assert all(line.endswith(":/") for line in groups.splitlines())
     # The shell and the programs of its pipe.
     assert "1" in pids.split() and len(pids.split()) <= 4
+
+
+@pytest.mark.needs("cgroup1")
+def test_cgroup_mount_that_is_shared(runtime, bundle):
+    """With rootfsPropagation rshared, on a host whose mounts are shared: what is mounted over a hierarchy inside does not show in the host's
+    control groups, which can be removed at the end."""
+    name = next(pathlib.Path(m.point).name for m in mountinfo.read() if m.fstype == "cgroup")
+    bundle.namespace("cgroup").caps("CAP_SYS_ADMIN").linux["rootfsPropagation"] = "rshared"
+    bundle.sh(f"mount -t tmpfs fromwithin /sys/fs/cgroup/{name} && grep -q fromwithin /proc/self/mounts").save()
+    run = shlex.join(str(word) for word in runtime.argv("run", "--bundle", bundle.path, bundle.id))
+    script = f"mount --make-rshared / && {run} && cat /proc/self/mountinfo"
+    result = proc.run("unshare", "--mount", "--propagation", "private", "sh", "-c", script, env=runtime.environ).check()
+    seen = mountinfo.parse(result.out)
+    assert [m for m in seen if m.fstype == "cgroup" and "shared" in m.propagation]
+    assert not [m for m in seen if m.source == "fromwithin" and "/sys/fs/cgroup" in m.point and not m.point.startswith(str(bundle.rootfs))]
+    assert cgroups.named(bundle.id) == []
 
 
 def test_readonly_root(runtime, bundle):
