@@ -224,7 +224,9 @@ class Child {
     (void)::close(c_.network.get());
     return {};
   }
-  Status perform(const NewTimeNamespace& step) { return enter_new_time_namespace(step); }
+  Status perform(const NewTimeNamespace& step) {
+    return c_.in_new_time_namespace ? Status() : enter_new_time_namespace(step);
+  }
   Status perform(const NewIpcNamespace&) { return sys::unshare(CLONE_NEWIPC); }
   Status perform(const NewCgroupNamespace&) {
     private_cgroup_namespace_ = true;
