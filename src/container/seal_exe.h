@@ -18,7 +18,12 @@
 
 namespace cooper::container {
 
-// First thing in main, before threads, descriptors and signal masks are set up. Returns when this process runs from a
+// First thing in main, whatever the command: programs that are started from here - hooks, helpers, coop and cooper
+// among them - do not see that this one was executed twice. A command that starts no process in a container may have
+// been, because of one of its words (src/bin/entry.c).
+void note_second_run();
+
+// Early in main, before threads, descriptors and signal masks are set up. Returns when this process runs from a
 // protected executable; does not return (the program starts again with the same arguments and environment) otherwise.
 // An error means that no protection is possible; the caller must not go on to start a process in a container. argv is
 // kept for seal_executable_copy().

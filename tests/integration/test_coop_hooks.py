@@ -134,6 +134,23 @@ def test_environment_and_arguments(runtime, bundle, log, kind):
     assert (log / "args").read_text() == "zero one\n"
 
 
+@pytest.mark.needs("strace")
+@pytest.mark.differs(runc="protects its program in another way", crun="protects its program in another way")
+def test_environment_of_a_second_execution(runtime, bundle, log, workdir):
+    """A hook without an environment of its own has the runtime's, and in it nothing of how that protects its program: a runtime that the hook
+    starts would take it for its own."""
+    note(bundle, "poststop", log, tail=f"env > {log}/env; ls /proc/self/fd > {log}/fds")
+    trace = workdir / "trace"
+    with runtime.created(bundle):
+        # 'run' is a word that the program is executed again for where the kernel does not let it become its clone.
+        delete = runtime.argv("delete", "--force", bundle.id, flags=("--log", "run"))
+        tracer = ("strace", "-o", trace, "-e", "trace=prctl,execveat", "-e", "inject=prctl:error=EPERM:when=1")
+        proc.run(*tracer, *delete, cwd=workdir, env=runtime.environ).check()
+    assert trace.read_text().count("execveat(") == 1
+    assert "_COOPER" not in (log / "env").read_text()
+    assert max(int(fd) for fd in (log / "fds").read_text().split()) < 100
+
+
 @pytest.mark.parametrize("kind", ["prestart", "createRuntime", "createContainer", "startContainer"])
 def test_failure_before_start(runtime, bundle, log, kind):
     """A failing hook before the process: an error naming the hook's kind, the process never runs, all is undone."""
