@@ -144,7 +144,7 @@ void remove_empty_parents(const Layout& layout, const std::string& path, const s
   for (const Hierarchy& hierarchy : layout.hierarchies) {
     std::string at = *normal;
     while (!at.empty() && at != last && (last.empty() || at.starts_with(last + "/"))) {
-      const Status removed = base.rmdir(directory_of(hierarchy.mount_point, hierarchy.mount_root, at));
+      const Status removed = base.rmdir(hierarchy.directory(at));
       if (!removed.ok() && removed.error().errno_value() != ENOENT) break;
       at.resize(at.rfind('/'));
     }

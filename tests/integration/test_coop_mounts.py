@@ -307,6 +307,33 @@ def test_cgroup_mount_that_is_shared(runtime, bundle):
     assert cgroups.named(bundle.id) == []
 
 
+@pytest.mark.needs("cgroup1")
+@pytest.mark.differs(runc="1.1 looks for a directory that is not there", crun="")
+@pytest.mark.parametrize("private", [False, True])
+def test_cgroup_mount_of_a_part(runtime, bundle, private):
+    """Where the hierarchies of the caller are parts of trees, as in a container, and the container's group is below that part by its whole path."""
+    if private:
+        bundle.namespace("cgroup")
+    part = f"/{bundle.id}-part"
+    bundle.linux["cgroupsPath"] = f"{part}/{bundle.id}"
+    bundle.sh("cat /sys/fs/cgroup/*/cgroup.procs | sort -u; cat /proc/self/cgroup").save()
+    hierarchies = [m.point for m in mountinfo.read() if m.fstype in ("cgroup", "cgroup2")]
+    made = [pathlib.Path(f"{point}{part}") for point in hierarchies]
+    run = shlex.join(str(word) for word in runtime.argv("run", "--bundle", bundle.path, bundle.id))
+    binds = " && ".join(f"mount --bind {point}{part} {point}" for point in hierarchies)
+    try:
+        for path in made:
+            path.mkdir()
+            for name in ("cpuset.cpus", "cpuset.mems"):
+                if (path.parent / name).exists():
+                    (path / name).write_text((path.parent / name).read_text())
+        out = proc.run("unshare", "--mount", "sh", "-c", f"{binds} && {run}", env=runtime.environ).check().out.split()
+    finally:
+        for path in made:
+            path.rmdir()
+    assert "1" in out and all(line.endswith(":/") == private for line in out if ":" in line)
+
+
 def test_readonly_root(runtime, bundle):
     """root.readonly: the root refuses writes, mounts in it do not."""
     result = runtime.run(bundle.sh("touch /x; touch /dev/shm/y && echo fine"))
