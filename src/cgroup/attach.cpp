@@ -90,8 +90,10 @@ Status Group::attach_self(Born born) {
   for (Dir& dir : dirs_) {
     if (dir.join) RETURN_IF_ERROR(join(dir));
   }
-  // Who has joined is on its way into a root of its own.
+  // Who has joined is on its way into a root of its own, and may wait there for its start: nothing it holds leads to
+  // the host's groups.
   base_.reset();
+  for (Dir& dir : dirs_) dir.fd.reset();
   if (joined == 0 && !dirs_.empty()) return not_there();
   return {};
 }
