@@ -90,8 +90,10 @@ Status Group::attach_self(Born born) {
   for (Dir& dir : dirs_) {
     if (dir.join) RETURN_IF_ERROR(join(dir));
   }
-  // Who has joined is on its way into a root of its own.
+  // Who has joined is on its way into a root of its own, and may wait there for its start: nothing it holds leads to
+  // the host's groups.
   base_.reset();
+  for (Dir& dir : dirs_) dir.fd.reset();
   if (joined == 0 && !dirs_.empty()) return not_there();
   return {};
 }
@@ -144,7 +146,7 @@ void remove_empty_parents(const Layout& layout, const std::string& path, const s
   for (const Hierarchy& hierarchy : layout.hierarchies) {
     std::string at = *normal;
     while (!at.empty() && at != last && (last.empty() || at.starts_with(last + "/"))) {
-      const Status removed = base.rmdir(directory_of(hierarchy.mount_point, hierarchy.mount_root, at));
+      const Status removed = base.rmdir(hierarchy.directory(at));
       if (!removed.ok() && removed.error().errno_value() != ENOENT) break;
       at.resize(at.rfind('/'));
     }

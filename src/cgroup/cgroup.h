@@ -33,6 +33,8 @@ struct Hierarchy {
   std::string mount_root;                // root of that mount inside the hierarchy, usually "/"
   bool v2 = false;
   bool read_only = false;  // the mount
+  // Where a group is to be found on the host: the mount may show a part of the tree only.
+  std::string directory(std::string_view group) const;
 };
 struct Layout {
   Mode mode = Mode::kNone;

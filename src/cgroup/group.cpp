@@ -45,7 +45,7 @@ Result<Group> Group::with_directories(const Layout& layout, const std::string& p
   for (const Hierarchy& hierarchy : layout.hierarchies) {
     Dir dir;
     dir.hierarchy = hierarchy;
-    dir.directory = directory_of(hierarchy.mount_point, hierarchy.mount_root, group.path_);
+    dir.directory = hierarchy.directory(group.path_);
     group.dirs_.push_back(std::move(dir));
   }
   return group;
@@ -156,7 +156,7 @@ Status Group::create_directory(Dir& dir) {
 Status Group::make_missing_parents(Dir& dir) {
   const bool cpuset = has_controller(dir.hierarchy, "cpuset");
   for (const std::string& ancestor : ancestors(path_)) {
-    const std::string parent = directory_of(dir.hierarchy.mount_point, dir.hierarchy.mount_root, ancestor);
+    const std::string parent = dir.hierarchy.directory(ancestor);
     if (parent.size() <= dir.hierarchy.mount_point.size()) continue;
     if (Status made = Base(base_).mkdir(parent); !made.ok()) {
       if (made.error().errno_value() == EEXIST) continue;

@@ -5,6 +5,7 @@
 
 #include "base/strings.h"
 #include "cgroup/cgroup.h"
+#include "cgroup/internal/files.h"
 #include "io/file.h"
 #include "io/mountinfo.h"
 
@@ -54,6 +55,10 @@ bool better(const Hierarchy& a, const Hierarchy& b) {
 }
 
 }  // namespace
+
+std::string Hierarchy::directory(std::string_view group) const {
+  return directory_of(mount_point, mount_root, group);
+}
 
 const Hierarchy* Layout::find(std::string_view controller) const {
   if (controller.empty()) return v2();

@@ -62,7 +62,7 @@ void enable(const std::string& directory, const Names& wanted) {
 }  // namespace
 
 Status enable_controllers(const Hierarchy& tree, const std::string& path) {
-  const std::string group = directory_of(tree.mount_point, tree.mount_root, path);
+  const std::string group = tree.directory(path);
   ASSIGN_OR_RETURN(const Names offered, read_names(tree.mount_point + "/cgroup.controllers"));
   ASSIGN_OR_RETURN(const Names present, read_names(group + "/cgroup.controllers"));
   if (std::all_of(offered.begin(), offered.end(), [&](const std::string& name) { return contains(present, name); }))
@@ -83,7 +83,7 @@ Status enable_controllers(const Hierarchy& tree, const std::string& path) {
 }
 
 std::string why_missing(const Hierarchy& tree, const std::string& path, const std::string& controller) {
-  const std::string group = directory_of(tree.mount_point, tree.mount_root, path);
+  const std::string group = tree.directory(path);
   const auto has = [&](const std::string& file) {
     const auto names = read_names(file);
     return names.ok() && contains(*names, controller);

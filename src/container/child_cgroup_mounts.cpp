@@ -31,15 +31,16 @@ class MountParents {
   UniqueFd fd_;
 };
 
-// A bind of the container's own directory. False: it has none in this hierarchy.
+// A bind of the container's own directory. False: it has none in this hierarchy. Where mounts are shared with the host
+// (rootfsPropagation) it is no peer of the host's mount of this hierarchy: what the container mounts there would show
+// in the host's control groups, which could not be removed then.
 Result<bool> bind_group(BorrowedFd top, const std::string& name, BorrowedFd above, const cgroup::Hierarchy& hierarchy,
                         const Mount& mount, const MountEnvironment& environment) {
-  const std::string group = environment.cgroup_path == "/" ? std::string() : environment.cgroup_path;
-  const auto tree = sys::open_tree(above, name + group, OPEN_TREE_CLONE);
+  const std::string directory = hierarchy.directory(environment.cgroup_path);
+  const auto tree = sys::open_tree(above, name + directory.substr(hierarchy.mount_point.size()), OPEN_TREE_CLONE);
   if (!tree.ok() && tree.error().errno_value() == ENOENT) return false;
-  if (!tree.ok())
-    return Error::from_errno(tree.error().errno_value(), "clone mount " + quoted(hierarchy.mount_point + group));
-  RETURN_IF_ERROR(set_mount_attributes(*tree, mount.attr_set | kAlways, 0, false));
+  if (!tree.ok()) return Error::from_errno(tree.error().errno_value(), "clone mount " + quoted(directory));
+  RETURN_IF_ERROR(sys::mount_setattr(*tree, "", AT_EMPTY_PATH, mount.attr_set | kAlways, 0, MS_PRIVATE));
   RETURN_IF_ERROR(sys::move_mount(*tree, top, name));
   return true;
 }
@@ -86,7 +87,7 @@ Status mount_cgroup_v1(const Mount& mount, const MountEnvironment& environment) 
       RETURN_IF_ERROR(sys::unlinkat(top, name, AT_REMOVEDIR));
       continue;
     } else if (!bound) {
-      return Error::from_errno(ENOENT, "clone mount " + quoted(hierarchy.mount_point + environment.cgroup_path));
+      return Error::from_errno(ENOENT, "clone mount " + quoted(hierarchy.directory(environment.cgroup_path)));
     }
     for (const std::string& controller : hierarchy.controllers) {
       if (controller == name || controller.starts_with("name=")) continue;
@@ -109,7 +110,8 @@ Status mount_cgroup_v2(const Mount& mount, const MountEnvironment& environment, 
       return mounted;
   }
   fs.kind = MountKind::kBind;
-  fs.source = hierarchy.mount_point + (environment.private_cgroup_namespace ? "" : environment.cgroup_path);
+  // Its own group in a cgroup namespace, too: what is bound is the host's mount, which shows all groups.
+  fs.source = hierarchy.directory(environment.cgroup_path);
   Status bound = mount_bind(fs, environment);
   // A user without privileges has no group to show.
   if (!bound.ok() && environment.user_namespace && bound.error().errno_value() == ENOENT) return {};

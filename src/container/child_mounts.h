@@ -41,7 +41,8 @@ struct MountEnvironment {
   const cgroup::Layout* cgroup_layout = nullptr;
   std::string cgroup_path;
   bool private_cgroup_namespace = false;
-  bool in_every_group = false;  // cgroup_path is the caller's group in every hierarchy of v1 that has it
+  // cgroup_path is the caller's group in every hierarchy of v1 that has it, and these are mounted where the host's are.
+  bool in_every_group = false;
   bool user_namespace = false;
   int source_fd = -1;  // bind source opened by the parent; -1: open it here
 };

@@ -91,7 +91,7 @@ std::vector<HostMount> cgroup_binds(const oci::Config& config, const Plan& plan,
   const std::string destination = rules::clean_path(mount->destination);
   std::vector<HostMount> out;
   for (const cgroup::Hierarchy& hierarchy : layout.hierarchies) {
-    const std::string source = hierarchy.mount_point + cgroup_path;
+    const std::string source = hierarchy.directory(cgroup_path);
     if (layout.mode == cgroup::Mode::kV2) {
       out.push_back({destination, source, false});
     } else if (!hierarchy.v2) {

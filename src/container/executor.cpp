@@ -462,6 +462,8 @@ Status Executor::still_there() {
 }
 
 void Executor::roll_back() {
+  // Whatever this process starts from here on - poststop hooks, a pod's next app - is born where it is itself.
+  (void)!restore_own_namespaces().ok();
   // Before the namespace that they are in ends.
   net_devices_.give_back();
   if (child_.pid > 0) {

@@ -10,6 +10,7 @@
 #include "container/internal.h"
 #include "container/open_namespace.h"
 #include "container/sync.h"
+#include "container/time_namespace.h"
 #include "sys/file.h"
 #include "sys/socket.h"
 
@@ -137,6 +138,14 @@ void Executor::help(const Place& place, BorrowedFd target, BorrowedFd socket, co
       if (!joined.ok())
         return Error(Errc::kPermission, joined.error().message(), joined.error().errno_value())
             .with("user namespace " + quoted(place.user_namespace));
+    }
+    // The child makes its own in a user namespace of its own. In one that is joined it has neighbours, who could trace
+    // it meanwhile, and reach the host's files through it; those who share its PID namespace only do not see this
+    // process.
+    const auto* time = find_step<NewTimeNamespace>(*in_.plan);
+    if (time != nullptr && target.valid() && in_.rootless) {
+      RETURN_IF_ERROR(make_time_namespace_inside(*time));
+      context.in_new_time_namespace = true;
     }
     if (helper_pid_namespace_) {
       Status joined = sys::setns(helper_pid_namespace_, CLONE_NEWPID);

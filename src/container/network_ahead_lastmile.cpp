@@ -2,7 +2,6 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <sys/syscall.h>
-#include <unistd.h>
 
 #include <cerrno>
 
@@ -13,8 +12,8 @@
 namespace cooper::container {
 namespace {
 
-void fail(NetworkRequest& request, const char* what) {
-  request.errno_value = errno;
+void fail(NetworkRequest& request, int error, const char* what) {
+  request.errno_value = error;
   request.failed = what;
 }
 
@@ -26,21 +25,27 @@ void leave_processor_of_caller(const NetworkRequest& request) {
 
 }  // namespace
 
-// errno is the parent's as well; it is written on failure only, and then the start has failed.
+// errno is the parent's as well, which may write to it and read it at any moment: what is likely to fail here leaves it
+// alone.
 int make_network_namespace(void* request) {
   auto& out = *static_cast<NetworkRequest*>(request);
   __atomic_store_n(&out.runs, true, __ATOMIC_RELAXED);
   if (out.has_others) leave_processor_of_caller(out);
-  if (::unshare(CLONE_NEWNET) != 0) {
-    fail(out, "make a network namespace");
+  if (const long made = call(SYS_unshare, CLONE_NEWNET, 0, 0, 0); made != 0) {
+    fail(out, static_cast<int>(-made), "make a network namespace");
     return 1;
   }
   if (out.loopback && netlink::raise_loopback() != nullptr) {
-    fail(out, "bring up the loopback interface");
+    fail(out, errno, "bring up the loopback interface");
     return 1;
   }
-  out.fd = ::open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
-  if (out.fd < 0) fail(out, "open the new network namespace");
+  const long opened =
+      call(SYS_openat, AT_FDCWD, reinterpret_cast<long>("/proc/thread-self/ns/net"), O_RDONLY | O_CLOEXEC, 0);
+  if (opened < 0) {
+    fail(out, static_cast<int>(-opened), "open the new network namespace");
+    return 1;
+  }
+  out.fd = static_cast<int>(opened);
   return 0;
 }
 

@@ -36,6 +36,8 @@ constexpr std::string_view kMarker = COOPER_SEALED_MARKER;
 constexpr int kNothingKept = -1;
 constexpr int kSeals = F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE;
 
+// The descriptor of the clone for a second run, kNothingKept for one from a copy; nothing for a first run.
+std::optional<int> second_run;
 // Of the first call, for seal_executable_copy().
 char** program_arguments = nullptr;
 int kept_clone = kNothingKept;
@@ -114,8 +116,7 @@ Error run_from_clone(char** argv) {
   return run_again(*clone, argv, kept.get());
 }
 
-// The descriptor of the clone for a second run, kNothingKept for one from a copy, nothing for a first run. Removes the
-// marker from the environment, which hooks and logs must not see.
+// As second_run. Removes the marker from the environment.
 std::optional<int> take_marker() {
   std::optional<int> found;
   char** out = environ;
@@ -141,10 +142,7 @@ Status run_from(int clone) {
 Status finish_second_run(int kept) {
   // execveat names the process after the descriptor.
   (void)::prctl(PR_SET_NAME, ::program_invocation_short_name, 0, 0, 0);
-  if (kept != kNothingKept && on_readonly_mount()) {
-    (void)::fcntl(kept, F_SETFD, FD_CLOEXEC);
-    return run_from(kept);
-  }
+  if (kept != kNothingKept && on_readonly_mount()) return run_from(kept);
   if (is_sealed_copy()) return {};
   return Error(Errc::kUnsupported, "the runtime's executable cannot be protected from containers on this system");
 }
@@ -155,10 +153,15 @@ bool has_sys_ptrace(const std::vector<std::string>& capabilities) {
 
 }  // namespace
 
+void note_second_run() {
+  second_run = take_marker();
+  if (second_run && *second_run != kNothingKept) (void)::fcntl(*second_run, F_SETFD, FD_CLOEXEC);
+}
+
 Status seal_executable(char** argv) {
   program_arguments = argv;
   if (cooper_executable_clone >= 0) return run_from(cooper_executable_clone);
-  if (const auto kept = take_marker()) return finish_second_run(*kept);
+  if (second_run) return finish_second_run(*second_run);
   Error failed = run_from_clone(argv);
   if (may_fall_back(failed.errno_value())) {
     if (on_readonly_mount()) return {};
@@ -192,7 +195,10 @@ bool grants_tracing(const oci::Config& config) {
 
 Status seal_executable_copy() {
   if (program_arguments == nullptr || is_sealed_copy()) return {};
-  return run_from_copy(program_arguments).with("protect the runtime's executable");
+  Error failed = run_from_copy(program_arguments);
+  // vm.memfd_noexec=2. The clone goes on to keep the file from being written.
+  if (may_fall_back(failed.errno_value()) && on_readonly_mount()) return {};
+  return std::move(failed).with("protect the runtime's executable");
 }
 
 }  // namespace cooper::container

@@ -9,7 +9,8 @@
 //
 // The clone leaves one thing to a container that gets hold of it: each vain attempt to open the file for writing makes
 // the host's own execve of it fail at that instant (ETXTBSY). Containers that could get hold of it are started from a
-// copy, which is another file, at the price of 1 to 2 ms: may_open_executables(), seal_executable_copy().
+// copy, which is another file, at the price of 1 to 2 ms: may_open_executables(), seal_executable_copy(). Where the
+// host lets nobody execute memory (vm.memfd_noexec=2) they are started from the clone as well.
 #pragma once
 
 #include "base/error.h"
@@ -17,7 +18,12 @@
 
 namespace cooper::container {
 
-// First thing in main, before threads, descriptors and signal masks are set up. Returns when this process runs from a
+// First thing in main, whatever the command: programs that are started from here - hooks, helpers, coop and cooper
+// among them - do not see that this one was executed twice. A command that starts no process in a container may have
+// been, because of one of its words (src/bin/entry.c).
+void note_second_run();
+
+// Early in main, before threads, descriptors and signal masks are set up. Returns when this process runs from a
 // protected executable; does not return (the program starts again with the same arguments and environment) otherwise.
 // An error means that no protection is possible; the caller must not go on to start a process in a container. argv is
 // kept for seal_executable_copy().
@@ -29,8 +35,9 @@ bool grants_tracing(const oci::Config& config);
 // The same for the container with its neighbours, which are not known where its PID namespace was there before it.
 bool may_open_executables(const oci::Config& config);
 
-// The same for a process that runs from the clone and now needs the copy: returns when it runs from a copy, otherwise
-// the program starts again. Nothing may have been begun that cannot be begun twice: no input read, no file made.
+// The same for a process that runs from the clone and now needs the copy: returns when it runs from a copy, or there
+// can be none; otherwise the program starts again. Nothing may have been begun that cannot be begun twice: no input
+// read, no file made.
 Status seal_executable_copy();
 
 // The descriptor that holds the clone; -1: there is none. Who closes it last waits for the kernel to put the mount away

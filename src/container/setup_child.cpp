@@ -224,7 +224,9 @@ class Child {
     (void)::close(c_.network.get());
     return {};
   }
-  Status perform(const NewTimeNamespace& step) { return enter_new_time_namespace(step); }
+  Status perform(const NewTimeNamespace& step) {
+    return c_.in_new_time_namespace ? Status() : enter_new_time_namespace(step);
+  }
   Status perform(const NewIpcNamespace&) { return sys::unshare(CLONE_NEWIPC); }
   Status perform(const NewCgroupNamespace&) {
     private_cgroup_namespace_ = true;
@@ -296,7 +298,8 @@ class Child {
     environment.cgroup_layout = c_.cgroup_layout;
     environment.cgroup_path = c_.cgroup_path;
     environment.private_cgroup_namespace = private_cgroup_namespace_;
-    environment.in_every_group = c_.in_every_group;
+    // Where a joined mount namespace shows them, or whether it does, is not known.
+    environment.in_every_group = c_.in_every_group && !shared_mounts_;
     environment.user_namespace = c_.user_namespace;
     environment.source_fd = inherited_mount().get();
     return perform_mount(step, environment);

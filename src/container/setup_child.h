@@ -40,6 +40,7 @@ struct ChildContext {
   oci::State state;                    // for the child's hooks; the pid is filled in by the child
   bool user_namespace = false;         // new, joined, or the caller's
   bool user_namespace_joined = false;  // by the process that cloned this one
+  bool in_new_time_namespace = false;  // from birth on
   // Bind sources opened by the parent, by index of the step (user namespaces).
   std::vector<std::pair<std::size_t, int>> mount_fds;
   // exec: the container's init, whose namespaces are joined; root of the container.

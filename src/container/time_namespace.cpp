@@ -25,12 +25,17 @@ Status make_time_namespace(const NewTimeNamespace& step) {
       .with_hint("change linux.timeOffsets; the machine's own clocks count from its start");
 }
 
-Status enter_new_time_namespace(const NewTimeNamespace& step) {
-  // The files of a process that is not dumpable belong to the host's root, and the offsets are written to one. Whoever
-  // could trace this process now could do so with its creator: they are the same user's, with the same privileges.
+Status make_time_namespace_inside(const NewTimeNamespace& step) {
+  if (step.offsets.empty()) return make_time_namespace(step);
+  // The files of a process that is not dumpable belong to the host's root, and the offsets are written to one.
   RETURN_IF_ERROR(sys::set_dumpable(true));
-  RETURN_IF_ERROR(make_time_namespace(step));
+  Status made = make_time_namespace(step);
   RETURN_IF_ERROR(sys::set_dumpable(false));
+  return made;
+}
+
+Status enter_new_time_namespace(const NewTimeNamespace& step) {
+  RETURN_IF_ERROR(make_time_namespace_inside(step));
   ASSIGN_OR_RETURN(const UniqueFd made, sys::openat(sys::kCwd, "/proc/self/ns/time_for_children", O_RDONLY));
   return sys::setns(made, CLONE_NEWTIME);
 }

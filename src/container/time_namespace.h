@@ -8,7 +8,11 @@ namespace cooper::container {
 
 // unshare, then the offsets, which can be written only while nobody is in it. Children of the caller are born inside.
 Status make_time_namespace(const NewTimeNamespace& step);
-// For a process without privileges outside of its user namespace, which enters the new one itself.
+// The same for a process without privileges outside of its user namespace. For a moment others may trace it who have
+// the right to it in that user namespace: it must be a new one, in which is nobody else, or they must not see the
+// process.
+Status make_time_namespace_inside(const NewTimeNamespace& step);
+// The same, and enters it: of a new user namespace.
 Status enter_new_time_namespace(const NewTimeNamespace& step);
 
 }  // namespace cooper::container

@@ -134,6 +134,23 @@ def test_environment_and_arguments(runtime, bundle, log, kind):
     assert (log / "args").read_text() == "zero one\n"
 
 
+@pytest.mark.needs("strace")
+@pytest.mark.differs(runc="protects its program in another way", crun="protects its program in another way")
+def test_environment_of_a_second_execution(runtime, bundle, log, workdir):
+    """A hook without an environment of its own has the runtime's, and in it nothing of how that protects its program: a runtime that the hook
+    starts would take it for its own."""
+    note(bundle, "poststop", log, tail=f"env > {log}/env; ls /proc/self/fd > {log}/fds")
+    trace = workdir / "trace"
+    with runtime.created(bundle):
+        # 'run' is a word that the program is executed again for where the kernel does not let it become its clone.
+        delete = runtime.argv("delete", "--force", bundle.id, flags=("--log", "run"))
+        tracer = ("strace", "-o", trace, "-e", "trace=prctl,execveat", "-e", "inject=prctl:error=EPERM:when=1")
+        proc.run(*tracer, *delete, cwd=workdir, env=runtime.environ).check()
+    assert trace.read_text().count("execveat(") == 1
+    assert "_COOPER" not in (log / "env").read_text()
+    assert max(int(fd) for fd in (log / "fds").read_text().split()) < 100
+
+
 @pytest.mark.parametrize("kind", ["prestart", "createRuntime", "createContainer", "startContainer"])
 def test_failure_before_start(runtime, bundle, log, kind):
     """A failing hook before the process: an error naming the hook's kind, the process never runs, all is undone."""
@@ -146,6 +163,22 @@ def test_failure_before_start(runtime, bundle, log, kind):
     assert order(log) == ["poststop"]
     assert json.loads((log / "poststop.json").read_text())["status"] == "stopped"
     assert cgroups.named(bundle.id) == []
+
+
+@pytest.mark.parametrize("kind", ["pid", pytest.param("time", marks=pytest.mark.needs("timens"))])
+@pytest.mark.differs(runc="1.1 runs no hooks then, and has no time namespaces", crun="runs no hooks then")
+def test_namespaces_after_a_failure(runtime, make_bundle, bundle, log, kind):
+    """A start that fails before there is a process of the container: poststop hooks run in the caller's namespaces, not in those it would have had."""
+    note(bundle, "poststop", log, tail=f"readlink /proc/self/ns/{kind} > {log}/namespace")
+    holder = make_bundle("holder")
+    with runtime.running(holder.args(holder.probe("pause"))) as state:
+        if kind == "pid":
+            bundle.namespace("pid", f"/proc/{state['pid']}/ns/pid")
+            bundle.process["rlimits"] = [{"type": "RLIMIT_NOFILE", "hard": 2**40, "soft": 1024}]
+        else:
+            bundle.namespace("time").linux["timeOffsets"] = {"boottime": {"secs": -(10**9)}}
+        runtime.run(bundle).fails(rc=1)
+    assert (log / "namespace").read_text().strip() == os.readlink(f"/proc/self/ns/{kind}")
 
 
 @pytest.mark.parametrize("kind", ["startContainer", "poststart"])

@@ -3,11 +3,12 @@
 import json
 import os
 import pathlib
+import shlex
 import stat
 
 import pytest
 
-from lib import mountinfo, proc
+from lib import cgroups, mountinfo, proc
 
 
 def seen(runtime, bundle, point):
@@ -288,6 +289,49 @@ def test_cgroup_mount_in_a_namespace(runtime, bundle, user):
     assert all(line.endswith(":/") for line in groups.splitlines())
     # The shell and the programs of its pipe.
     assert "1" in pids.split() and len(pids.split()) <= 4
+
+
+@pytest.mark.needs("cgroup1")
+def test_cgroup_mount_that_is_shared(runtime, bundle):
+    """With rootfsPropagation rshared, on a host whose mounts are shared: what is mounted over a hierarchy inside does not show in the host's
+    control groups, which can be removed at the end."""
+    name = next(pathlib.Path(m.point).name for m in mountinfo.read() if m.fstype == "cgroup")
+    bundle.namespace("cgroup").caps("CAP_SYS_ADMIN").linux["rootfsPropagation"] = "rshared"
+    bundle.sh(f"mount -t tmpfs fromwithin /sys/fs/cgroup/{name} && grep -q fromwithin /proc/self/mounts").save()
+    run = shlex.join(str(word) for word in runtime.argv("run", "--bundle", bundle.path, bundle.id))
+    script = f"mount --make-rshared / && {run} && cat /proc/self/mountinfo"
+    result = proc.run("unshare", "--mount", "--propagation", "private", "sh", "-c", script, env=runtime.environ).check()
+    seen = mountinfo.parse(result.out)
+    assert [m for m in seen if m.fstype == "cgroup" and "shared" in m.propagation]
+    assert not [m for m in seen if m.source == "fromwithin" and "/sys/fs/cgroup" in m.point and not m.point.startswith(str(bundle.rootfs))]
+    assert cgroups.named(bundle.id) == []
+
+
+@pytest.mark.needs("cgroup1")
+@pytest.mark.differs(runc="1.1 looks for a directory that is not there", crun="")
+@pytest.mark.parametrize("private", [False, True])
+def test_cgroup_mount_of_a_part(runtime, bundle, private):
+    """Where the hierarchies of the caller are parts of trees, as in a container, and the container's group is below that part by its whole path."""
+    if private:
+        bundle.namespace("cgroup")
+    part = f"/{bundle.id}-part"
+    bundle.linux["cgroupsPath"] = f"{part}/{bundle.id}"
+    bundle.sh("cat /sys/fs/cgroup/*/cgroup.procs | sort -u; cat /proc/self/cgroup").save()
+    hierarchies = [m.point for m in mountinfo.read() if m.fstype in ("cgroup", "cgroup2")]
+    made = [pathlib.Path(f"{point}{part}") for point in hierarchies]
+    run = shlex.join(str(word) for word in runtime.argv("run", "--bundle", bundle.path, bundle.id))
+    binds = " && ".join(f"mount --bind {point}{part} {point}" for point in hierarchies)
+    try:
+        for path in made:
+            path.mkdir()
+            for name in ("cpuset.cpus", "cpuset.mems"):
+                if (path.parent / name).exists():
+                    (path / name).write_text((path.parent / name).read_text())
+        out = proc.run("unshare", "--mount", "sh", "-c", f"{binds} && {run}", env=runtime.environ).check().out.split()
+    finally:
+        for path in made:
+            path.rmdir()
+    assert "1" in out and all(line.endswith(":/") == private for line in out if ":" in line)
 
 
 def test_readonly_root(runtime, bundle):

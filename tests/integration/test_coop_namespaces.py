@@ -78,6 +78,17 @@ class TestSharedMounts:
             assert runtime("exec", bundle.id, "readlink", "/proc/self/ns/mnt").check().out.strip() == os.readlink(other)
         assert not [m for m in mountinfo.read(other.split("/")[2]) if m.point.startswith(str(bundle.rootfs))]
 
+    @pytest.mark.needs("cgroup1")
+    @pytest.mark.differs(runc="mounts nothing in a namespace that is joined", crun="")
+    def test_groups_out_of_view(self, runtime, bundle):
+        """Where the other namespace does not show the host's control groups, a cgroup namespace shows the container's all the same."""
+        with proc.Background("unshare", "--mount", "sh", "-c", "mount -t tmpfs nothing /sys && exec sleep 1000") as holder:
+            proc.until(lambda: [m for m in mountinfo.read(holder.pid) if m.source == "nothing"])
+            bundle.namespace("mount", f"/proc/{holder.pid}/ns/mnt").namespace("cgroup")
+            out = runtime.output(bundle.args("cat", "/proc/self/mountinfo"))
+        roots = {m.root for m in mountinfo.parse(out) if m.fstype == "cgroup"}
+        assert roots == {"/"}
+
     def test_namespace_is_left_as_it_was(self, runtime, bundle, other):
         """Its root and the propagation of its mounts do not change."""
         pid = other.split("/")[2]

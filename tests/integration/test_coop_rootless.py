@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import pathlib
+import re
 import shutil
 
 import pytest
@@ -265,6 +266,28 @@ def test_time_namespace(user, box):
         assert os.readlink(f"/proc/{state['pid']}/ns/time") == os.readlink(f"/proc/{state['pid']}/ns/time_for_children")
         assert int(user("exec", box.id, "cut", "-d.", "-f1", "/proc/uptime").check().out) >= 10**8
         assert os.stat(f"/proc/{state['pid']}/environ").st_uid == UID
+
+
+@pytest.mark.needs("timens", "strace")
+def test_time_namespace_beside_neighbours(user, box, workdir):
+    """In user and PID namespaces that others are in, the offsets are written by a process that they do not see: for that it must let itself be
+    traced, and its root is the host's."""
+    holder = ("setpriv", "--reuid", str(UID), "--regid", str(UID), "--clear-groups", "unshare", "--user", "--map-root-user", "--pid", "--fork")
+    with proc.Background(*holder, "--kill-child", "sleep", "1000") as neighbour:
+        namespaces = f"/proc/{neighbour.pid}/ns"
+        proc.until(lambda: all(os.readlink(f"{namespaces}/{one}") != os.readlink(f"/proc/self/ns/{one}") for one in ("user", "pid_for_children")))
+        moved(box).namespace("user", f"{namespaces}/user").namespace("pid", f"{namespaces}/pid_for_children")
+        box.linux.pop("uidMappings")
+        box.linux.pop("gidMappings")
+        box.save()
+        log = workdir / "calls"
+        trace = ("strace", "-f", "-X", "raw", "-e", "trace=prctl,execve", "-o", log)
+        words = proc.run(*trace, *user.argv("run", "--bundle", box.path, box.id), env=user.environ).check().out.split()
+    assert words[-4:-2] == ["100000000", "0"] and int(words[-1]) >= 10**8
+    calls = log.read_text()
+    (program,) = re.findall(r'^(\d+) +execve\("[^"]*/sh".* = 0$', calls, re.MULTILINE)
+    traceable = re.findall(r"^(\d+) +prctl\(0x4, 0x1[,)]", calls, re.MULTILINE)
+    assert traceable and program not in traceable
 
 
 @pytest.mark.needs("timens")

@@ -126,6 +126,21 @@ class TestProgramFile:
             os.close(os.open(executable, os.O_WRONLY))
         runtime("delete", "--force", bundle.id).check()
 
+    @pytest.mark.differs(runc="protects its program in another way", crun="protects its program in another way")
+    @pytest.mark.needs("strace")
+    def test_memory_that_cannot_be_executed(self, runtime, bundle, workdir):
+        """Without a copy to run from (vm.memfd_noexec=2) a container that may trace others is started from the clone; without the clone, too, nothing is started."""
+        bundle.caps("CAP_SYS_PTRACE").args("true").save()
+        create = runtime.argv("create", "--bundle", bundle.path, bundle.id)
+        tracer = ["strace", "-o", workdir / "trace", "-e", "trace=open_tree,memfd_create", "-e", "inject=memfd_create:error=EACCES"]
+        proc.run(*tracer, *create, env=runtime.environ, stdio="null").check()
+        executable = f"/proc/{runtime.state(bundle.id)['pid']}/exe"
+        assert os.statvfs(executable).f_flag & os.ST_RDONLY
+        with pytest.raises(OSError):
+            os.close(os.open(executable, os.O_WRONLY))
+        runtime("delete", "--force", bundle.id).check()
+        proc.run(*tracer, "-e", "inject=open_tree:error=EPERM", *create, env=runtime.environ).fails("protect the runtime's executable", rc=1)
+
     def test_shared_pid_namespace(self, runtime, make_bundle, own_copy, workdir):
         """An attacker in a shared PID namespace watches the start of a second container."""
         before = digest(own_copy)

@@ -108,3 +108,10 @@ def test_waiting_init(careless, runtime, bundle, workdir):
     runtime.wait_status(bundle.id, "stopped")
     runtime("delete", bundle.id).check()
     assert not [l for l in out.read_text().splitlines() if l[:1].isdigit() and int(l.split()[0]) > 2]
+
+
+def test_waiting_init_holds_no_group(runtime, bundle):
+    """The init of a created container holds no directory of the host's control groups while it waits for its start."""
+    with runtime.created(bundle.args("true")) as state:
+        links = list(proc.descriptors(state["pid"]).values())
+    assert links and not [link for link in links if link.startswith("/sys/fs/cgroup")]

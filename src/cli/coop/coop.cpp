@@ -215,6 +215,7 @@ container::Factory Call::factory() const {
 
 int run_program(int argc, char** argv) {
   if (Status streams = io::occupy_standard_streams(); !streams.ok()) return fail(streams.error(), 1);
+  container::note_second_run();
   io::survive_file_size_limit();
   io::take_back_children();
   const std::span<char* const> words(argv + 1, static_cast<std::size_t>(argc > 0 ? argc - 1 : 0));

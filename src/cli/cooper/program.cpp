@@ -284,6 +284,7 @@ const Command* find_command(std::string_view path) {
 
 int main_cooper(char** argv) {
   if (Status streams = io::occupy_standard_streams(); !streams.ok()) return usage_error(streams.error());
+  container::note_second_run();
   io::survive_file_size_limit();
   io::take_back_children();
   // What is made for a container has the mode it needs there; what is ours alone is made with a mode that says so.
