@@ -192,7 +192,8 @@ std::vector<oci::DeviceRule> default_device_rules();
 struct Stats {
   std::uint64_t cpu_usage_ns = 0, cpu_user_ns = 0, cpu_system_ns = 0;
   std::uint64_t cpu_periods = 0, cpu_throttled_periods = 0, cpu_throttled_ns = 0;
-  std::uint64_t memory_usage_bytes = 0, memory_limit_bytes = 0, memory_max_usage_bytes = 0, memory_swap_bytes = 0;
+  std::uint64_t memory_usage_bytes = 0, memory_max_usage_bytes = 0, memory_swap_bytes = 0;
+  std::optional<std::uint64_t> memory_limit_bytes;  // 0 is a limit: what is less than a page
   std::uint64_t memory_cache_bytes = 0, memory_rss_bytes = 0, memory_fail_count = 0, oom_kills = 0;
   std::uint64_t pids_current = 0, pids_limit = 0;  // limit 0: unlimited
   std::uint64_t io_read_bytes = 0, io_write_bytes = 0;

@@ -305,7 +305,7 @@ TEST_F(FakeTree, V2FrozenAndStats) {
   EXPECT_EQ(stats->cpu_usage_ns, 5000U);
   EXPECT_EQ(stats->cpu_throttled_periods, 9U);
   EXPECT_EQ(stats->memory_usage_bytes, 77U);
-  EXPECT_EQ(stats->memory_limit_bytes, 0U);
+  EXPECT_EQ(stats->memory_limit_bytes, std::nullopt);
   EXPECT_EQ(stats->memory_raw.at("anon"), 5U);
   EXPECT_EQ(stats->oom_kills, 2U);
   EXPECT_EQ(stats->io_read_bytes, 11U);
@@ -325,7 +325,7 @@ TEST_F(FakeTree, V1StatsAndProcesses) {
   EXPECT_THAT(*group->processes(), ElementsAre(7, 9, 12));
   const auto stats = read_stats(*group);
   EXPECT_EQ(stats->cpu_usage_ns, 123U);
-  EXPECT_EQ(stats->memory_limit_bytes, 0U);
+  EXPECT_EQ(stats->memory_limit_bytes, std::nullopt);
   EXPECT_EQ(stats->memory_cache_bytes, 2U);
   EXPECT_EQ(stats->oom_kills, 4U);
   EXPECT_EQ(stats->io_read_bytes, 5U);

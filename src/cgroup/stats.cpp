@@ -6,9 +6,9 @@ namespace cooper::cgroup {
 namespace {
 
 // "max", and the largest value of v1's page counter, mean unlimited.
-std::uint64_t read_limit(const std::string& path) {
-  const std::uint64_t n = read_number(path);
-  return n >= (std::uint64_t{1} << 62) ? 0 : n;
+std::optional<std::uint64_t> read_limit(const std::string& path) {
+  const auto n = parse_number<std::uint64_t>(trim(read_or_empty(path)));
+  return n && *n < (std::uint64_t{1} << 62) ? n : std::nullopt;
 }
 
 void read_cpu_v1(const std::string& cpu, const std::string& cpuacct, Stats& out) {
@@ -110,7 +110,7 @@ Result<Stats> read_stats(const Group& group) {
   }
   if (pids != nullptr) {
     out.pids_current = read_number(*pids + "/pids.current");
-    out.pids_limit = read_limit(*pids + "/pids.max");
+    out.pids_limit = read_limit(*pids + "/pids.max").value_or(0);
   }
   return out;
 }

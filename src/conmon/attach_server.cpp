@@ -91,6 +91,16 @@ void AttachServer::end_input(Client& client) {
   hooks_.input_end();
 }
 
+// A socket that is closed with something unread is reset, and the client is told of that before it has got the output
+// that still lies there for it: podman and CRI-O then take the rest for lost.
+void AttachServer::refuse_input(Client& client) {
+  client.reads = false;
+  (void)::shutdown(client.fd.get(), SHUT_RD);
+  std::array<char, kInput> unread;
+  while (sys::retry_receive([&] { return ::recv(client.fd.get(), unread.data(), unread.size(), MSG_DONTWAIT); }) > 0)
+    continue;
+}
+
 void AttachServer::send_pending(Client& client) {
   while (!client.pending.empty()) {
     if (!send_packet(client.fd, client.pending.front())) return;
@@ -137,7 +147,7 @@ void AttachServer::finish() {
   }
   finished_ = true;
   for (Client& client : clients_) {
-    client.reads = false;
+    refuse_input(client);
     if (client.pending.empty()) client.gone = true;
     watch(client);
   }

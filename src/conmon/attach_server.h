@@ -54,6 +54,7 @@ class AttachServer {
   void on_event(Client& client, std::uint32_t events);
   void read_input(Client& client);
   void end_input(Client& client);
+  void refuse_input(Client& client);
   void send_pending(Client& client);
   void watch(Client& client);
   void sweep();

@@ -144,8 +144,8 @@ int run_with(const Options& options, std::vector<std::string> env) {
 
 int run_program(char** argv, char** environment) {
   if (Status streams = io::occupy_standard_streams(); !streams.ok()) return fail(streams.error());
-  io::survive_file_size_limit();
-  io::take_back_children();
+  // Writing to a program that has closed its input, or to an engine that has gone, fails; it is not our end.
+  monitor::reset_signals();
   monitor::prepare_allocator();
   std::vector<std::string> words;
   for (char** word = argv[0] == nullptr ? argv : argv + 1; *word != nullptr; ++word) words.emplace_back(*word);

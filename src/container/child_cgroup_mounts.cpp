@@ -94,7 +94,7 @@ Status mount_cgroup_v1(const Mount& mount, const MountEnvironment& environment) 
       (void)!sys::symlinkat(name, top, controller).ok();
     }
   }
-  if ((mount.attr_set & MOUNT_ATTR_RDONLY) != 0)
+  if ((mount.attr_set & MOUNT_ATTR_RDONLY) != 0 && !mount.read_only_later)
     RETURN_IF_ERROR(set_mount_attributes(top, MOUNT_ATTR_RDONLY, 0, false));
   return apply_propagation(top, mount.propagation);
 }

@@ -31,15 +31,15 @@ std::optional<Error> out_of_memory(const cgroup::Group& group) {
   const auto kills = cgroup::oom_kills(group);
   if (!kills.ok() || *kills == 0) return std::nullopt;
   const auto stats = cgroup::read_stats(group);
-  const std::uint64_t limit = stats.ok() ? stats->memory_limit_bytes : 0;
-  if (limit == 0)
+  const auto limit = stats.ok() ? stats->memory_limit_bytes : std::nullopt;
+  if (!limit)
     return Error(Errc::kSystem, "the container's init was killed by the kernel: there is no memory left for it", ENOMEM)
         .with_hint("see the limits of the control groups above the container's, and the memory of the machine");
   const std::uint64_t used = std::max(stats->memory_usage_bytes, stats->memory_max_usage_bytes);
-  return Error(Errc::kSystem,
-               "the container's init was killed by the kernel: the memory limit is " + format_bytes_exactly(limit) +
-                   ", of which at most " + format_bytes_exactly(used) + " were in use",
-               ENOMEM)
+  const std::string size =
+      *limit == 0 ? "less than a page of memory"
+                  : format_bytes_exactly(*limit) + ", of which at most " + format_bytes_exactly(used) + " were in use";
+  return Error(Errc::kSystem, "the container's init was killed by the kernel: the memory limit is " + size, ENOMEM)
       .with_hint("choose a larger memory limit: a start takes less than 1 MiB, the rest is what the program needs");
 }
 

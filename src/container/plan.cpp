@@ -100,6 +100,7 @@ class Builder {
   void network_steps();
   const MountExtras* mount_extras(const oci::Mount& mount) const;
   void relabel(const Mount& mount, const MountExtras& extras);
+  bool mounts_below(const std::string& directory) const;
   void add_readonly_tmpfs();
   void cgroup_namespace();
   void join_cgroup();
@@ -457,14 +458,26 @@ void Builder::device_steps() {
 
 // A read-only tmpfs (/dev, /run ...) still has to take mount points, nodes and the files bound into it: it is made
 // read-only at the end.
+bool Builder::mounts_below(const std::string& directory) const {
+  return std::ranges::any_of(plan_.steps, [&](const Step& step) {
+    const auto* mount = std::get_if<Mount>(&step.body);
+    return mount != nullptr && mount->destination.starts_with(directory + "/");
+  });
+}
+
+// A tmpfs, and the directory of the hierarchies of cgroup v1, which is one.
 void Builder::add_readonly_tmpfs() {
   std::vector<Mount> remounts;
   for (Step& step : plan_.steps) {
     Mount* mount = std::get_if<Mount>(&step.body);
-    if (mount == nullptr || mount->remount || mount->kind != MountKind::kFilesystem || mount->fstype != "tmpfs")
+    if (mount == nullptr || mount->remount || (mount->attr_set & MOUNT_ATTR_RDONLY) == 0) continue;
+    if (mount->kind == MountKind::kFilesystem && mount->fstype == "tmpfs") {
+      mount->attr_set &= ~std::uint64_t{MOUNT_ATTR_RDONLY};
+    } else if (mount->kind == MountKind::kCgroup && !options_.cgroup_v2_only && mounts_below(mount->destination)) {
+      mount->read_only_later = true;  // its hierarchies are at once
+    } else {
       continue;
-    if ((mount->attr_set & MOUNT_ATTR_RDONLY) == 0) continue;
-    mount->attr_set &= ~std::uint64_t{MOUNT_ATTR_RDONLY};
+    }
     Mount again;
     again.destination = mount->destination;
     again.fstype = mount->fstype;

@@ -186,6 +186,7 @@ struct Mount {
   std::vector<std::uint64_t> propagation;  // MS_SHARED|MS_REC ..., in order
   std::vector<std::string> data;           // file system options "size=65536k", "newinstance"
   bool remount = false;                    // change attributes of the mount that is there
+  bool read_only_later = false;            // control groups of v1: their directory takes mount points before
   bool copy_up = false;                    // tmpcopyup
   bool idmap = false, idmap_recursive = false;
   std::vector<oci::IdMapping> uid_mappings, gid_mappings;

@@ -258,6 +258,7 @@ void fields(const Mount& s, F& f) {
   for (const std::uint64_t flags : s.propagation) propagation.push_back(propagation_word(flags));
   words("propagation", propagation);
   if (s.copy_up) f("copy_up", true);
+  if (s.read_only_later) f("read_only_later", true);
   if (s.idmap) {
     f("idmap", std::string(s.idmap_recursive ? "recursive" : "yes"));
     f("uid", mapping_words(s.uid_mappings));

@@ -332,6 +332,29 @@ TEST(Plan, MountOptions) {
   EXPECT_TRUE(mount_at(plan, "/up").copy_up);
 }
 
+TEST(Plan, ReadOnlyCgroupsTakeMountPointsFirst) {
+  const auto late = [](bool below, bool v2) {
+    oci::Config config = oci::default_config();
+    config.mounts = {{"/cg", "cgroup", "cgroup", {"ro"}, {}, {}}};
+    config.mounts.push_back({below ? "/cg/more" : "/cgroup", "bind", "/host", {"bind"}, {}, {}});
+    PlanOptions with = options();
+    with.cgroup_v2_only = v2;
+    const Plan plan = plan_of(config, with);
+    const auto remounts = std::ranges::count_if(plan.steps, [](const Step& step) {
+      const auto* mount = std::get_if<Mount>(&step.body);
+      return mount != nullptr && mount->remount && mount->destination == "/cg" &&
+             mount->attr_set == std::uint64_t{MOUNT_ATTR_RDONLY};
+    });
+    const Mount mount = mount_at(plan, "/cg");
+    EXPECT_EQ(mount.attr_set, std::uint64_t{MOUNT_ATTR_RDONLY});  // of the hierarchies
+    EXPECT_EQ(mount.read_only_later, remounts == 1);
+    return mount.read_only_later;
+  };
+  EXPECT_TRUE(late(true, false));
+  EXPECT_FALSE(late(false, false));
+  EXPECT_FALSE(late(true, true));
+}
+
 TEST(Plan, ReadOnlyTmpfsTakesMountPointsFirst) {
   oci::Config config = oci::default_config();
   config.mounts[1].options.push_back("ro");  // /dev

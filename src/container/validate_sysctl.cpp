@@ -41,7 +41,7 @@ Status check_one(const oci::Config& config, const std::string& key, const std::s
       (path == "kernel/domainname" && !config.domainname.empty()))
     return fail(pointer, "sysctl " + quoted(key) + " conflicts with /" + path.substr(sizeof "kernel/" - 1));
   if (find_namespace(config, type) != nullptr) return {};
-  return fail(pointer, "sysctl " + quoted(key) + " needs a " + std::string(type) +
+  return fail(pointer, "sysctl " + quoted(key) + " needs " + (type == std::string_view("ipc") ? "an " : "a ") + type +
                            " namespace: without one it would change the host");
 }
 

@@ -191,7 +191,7 @@ const std::vector<Case>& cases() {
          std::erase_if(c.linux->namespaces, [](const auto& n) { return n.type == "network"; });
          c.linux->sysctl = {{"net.ipv4.ip_forward", "1"}};
        }},
-      {"needs a ipc namespace",
+      {"needs an ipc namespace",
        [](C& c) {
          std::erase_if(c.linux->namespaces, [](const auto& n) { return n.type == "ipc"; });
          c.linux->sysctl = {{"fs.mqueue.msg_max", "1"}};

@@ -1,5 +1,6 @@
 """The monitor called directly: log drivers, notifications, timeouts and exit commands. Debian's conmon must pass as well, where it can."""
 
+import contextlib
 import json
 import os
 import pathlib
@@ -218,6 +219,59 @@ class TestEnd:
             proc.until(out.exists, 10, what="exit command")
             assert time.monotonic() - began > 0.5
             assert out.read_text() == "3one two three word\n"
+
+    @staticmethod
+    @contextlib.contextmanager
+    def attached(monitor):
+        """A client of the attach socket, by a short way: the path may be longer than the address of a socket."""
+        folder = os.open(monitor.bundle.path, os.O_PATH)
+        try:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as client:
+                client.connect(f"/proc/self/fd/{folder}/attach")
+                client.settimeout(15)
+                yield client
+        finally:
+            os.close(folder)
+
+    def test_input_that_the_program_has_closed(self, monitor):
+        """What comes for a program without an input is lost; the log and the status of the program are not.
+
+        Seen to fail with conmon while a write to the closed pipe ended it, and the container ran on without a monitor.
+        """
+        monitor.bundle.sh("exec 0<&-; echo closed; while [ ! -e /go ]; do sleep 0.05; done; echo end; exit 3")
+        with monitor.running("-i"), self.attached(monitor) as client:
+            proc.until(lambda: monitor.lines() == [("stdout", "F", "closed")], 10, what="line")
+            for words in (b"lost\n", b"lost, too\n"):
+                client.send(words)
+                time.sleep(0.2)
+            (monitor.bundle.rootfs / "go").touch()
+            assert monitor.status() == 3
+            assert monitor.lines() == [("stdout", "F", "closed"), ("stdout", "F", "end")]
+
+    def test_output_before_unread_input(self, monitor):
+        """A client that has said more than anybody reads gets all output all the same, however late it takes it.
+
+        Seen to fail with conmon while it closed the socket over what was unread: the client was told of a reset, and podman lost the rest.
+        """
+        ours_only(monitor)
+        monitor.bundle.sh("while [ ! -e /go ]; do sleep 0.05; done; head -c 20000 /dev/zero | tr '\\0' x; exit 3")
+        with monitor.running("-i"):
+            pid = int(monitor.pidfile.read_text())
+            with self.attached(monitor) as client:
+                client.setblocking(False)
+                taken = time.monotonic()
+                while time.monotonic() - taken < 0.5:
+                    try:
+                        client.send(b"y" * 8192)
+                        taken = time.monotonic()
+                    except BlockingIOError:
+                        time.sleep(0.02)
+                (monitor.bundle.rootfs / "go").touch()
+                assert monitor.status() == 3
+                proc.until(lambda: not os.path.exists(f"/proc/{pid}/exe"), 15, what="end of the monitor")
+                client.settimeout(15)
+                packets = list(iter(lambda: client.recv(8193), b""))
+            assert {packet[0] for packet in packets} == {2} and b"".join(packet[1:] for packet in packets) == b"x" * 20000
 
     def test_failed_runtime(self, monitor):
         """What the runtime says comes over the sync pipe."""

@@ -56,6 +56,21 @@ def test_streams(monitored):
     assert monitored.run("--rm", "-i", IMAGE, "cat", stdin=big).check().out == big
 
 
+def test_input_that_the_program_has_closed(monitored):
+    """run -i of a program that takes no input: its output and its status come all the same."""
+    script = "exec 0<&-; sleep 0.3; echo end; exit 3"
+    result = monitored.run("--rm", "-i", IMAGE, "sh", "-c", script, stdin="x" * 200_000)
+    assert (result.rc, result.out) == (3, "end\n"), result
+
+
+def test_output_for_a_slow_client_that_says_too_much(monitored):
+    """run -i with more input than the program takes, and nobody in a hurry for the output: all of it comes."""
+    script = "head -c 200000 /dev/zero | tr '\\0' x; exit 3"
+    run = " ".join(monitored.argv("run", *monitored.options(), "--rm", "-i", IMAGE, "sh", "-c")) + f' "{script}"'
+    result = proc.run("bash", "-c", f"yes | {run} | (sleep 1; wc -c); echo ${{PIPESTATUS[1]}}", env=monitored.environ, timeout=60)
+    assert result.lines == ["200000", "3"], result
+
+
 def test_detached(monitored, unique):
     """run -d, wait, and what inspect says afterwards."""
     with monitored.running(unique("m"), IMAGE, "sh", "-c", "sleep 0.5; exit 5") as name:

@@ -202,6 +202,14 @@ def test_memory_limit_without_room_for_a_start(runtime, bundle, workdir, how):
     assert not runtime.has_state(bundle.id) and not cgroups.home(bundle.linux["cgroupsPath"]).exists()
 
 
+@pytest.mark.differs(runc="fails to set the limit", crun="other words")
+def test_memory_limit_of_less_than_a_page(runtime, bundle):
+    """The kernel reads it as 0, which is a limit all the same, and the container's own."""
+    bundle.resources["memory"] = {"limit": 1024}
+    runtime.run(bundle).fails("killed by the kernel: the memory limit is less than a page", "choose a larger memory limit", rc=1)
+    assert not runtime.has_state(bundle.id) and not cgroups.home(bundle.linux["cgroupsPath"]).exists()
+
+
 def test_cpuset_is_enforced(runtime, bundle):
     """cpu.cpus limits the processors the process may run on."""
     bundle.resources["cpu"] = {"cpus": "0"}

@@ -263,6 +263,22 @@ def test_cgroup_mount(runtime, bundle):
 
 
 @pytest.mark.needs("cgroup1")
+@pytest.mark.differs(crun="leaves the directory writable", runc="leaves the directory writable")
+def test_mount_below_cgroup_mount(runtime, bundle, workdir):
+    """A mount among the hierarchies has its mount point made there, and the directory is read-only all the same.
+
+    Seen to fail with coop while the directory was read-only from the beginning: podman --systemd=always without privileges, and
+    a volume on /sys/fs/cgroup/unified.
+    """
+    (workdir / "more").mkdir()
+    (workdir / "more/file").write_text("content\n")
+    bundle.add_mount("/sys/fs/cgroup/more", "bind", workdir / "more", "bind", "ro")
+    result = runtime.run(bundle.sh("cat /sys/fs/cgroup/more/file; grep ' /sys/fs/cgroup tmpfs ro,' /proc/mounts | wc -l; mkdir /sys/fs/cgroup/other /sys/fs/cgroup/memory/sub"))
+    assert result.rc != 0 and result.out == "content\n1\n"
+    assert result.err.lower().count("read-only file system") == 2
+
+
+@pytest.mark.needs("cgroup1")
 def test_cgroup_mount_writable(runtime, bundle):
     """Without 'ro' the container may make cgroups below its own, and only there."""
     entry = bundle.mount_for("/sys/fs/cgroup")

@@ -340,6 +340,12 @@ class TestCallersNamespace:
         lines = engine.output(plain.sh("id -u; cat /proc/self/uid_map; find /sys/fs/cgroup -type d | wc -l")).splitlines()
         assert lines[0] == "0" and lines[1].split() == ["0", str(UID), "1"] and lines[-1] == "1"
 
+    @pytest.mark.needs("cgroup1")
+    def test_mount_below_the_control_groups(self, engine, plain):
+        """Where nothing of them is shown, a mount among them is all there is (podman --systemd=always)."""
+        plain.add_mount("/sys/fs/cgroup/systemd", "bind", plain.path, "bind", "rprivate")
+        assert engine.output(plain.sh("ls /sys/fs/cgroup; ls /sys/fs/cgroup/systemd")).splitlines()[:3] == ["systemd", "config.json", "rootfs"]
+
     def test_groups(self, engine, plain):
         """Supplementary groups are those of the configuration, as the namespace lets them be set."""
         plain.process["user"]["additionalGids"] = [29]

@@ -84,8 +84,7 @@ Result<std::vector<Sample>> look(const pod::Engine& engine, const StatsOptions& 
     if (stats.ok() && (row.app->state == "running" || row.app->state == "paused")) {
       sample.running = true;
       sample.stats = std::move(stats).value();
-      if (sample.stats.memory_limit_bytes == 0 || sample.stats.memory_limit_bytes > host_memory)
-        sample.stats.memory_limit_bytes = host_memory;
+      sample.stats.memory_limit_bytes = std::min(sample.stats.memory_limit_bytes.value_or(host_memory), host_memory);
       Before& before = history[sample.id + "/" + row.app->name];
       const std::int64_t now_ns = monotonic_ns();
       if (before.at_ns != 0)
@@ -98,8 +97,8 @@ Result<std::vector<Sample>> look(const pod::Engine& engine, const StatsOptions& 
 }
 
 double memory_percent(const cgroup::Stats& stats) {
-  if (stats.memory_limit_bytes == 0) return 0;
-  return 100.0 * static_cast<double>(stats.memory_usage_bytes) / static_cast<double>(stats.memory_limit_bytes);
+  const std::uint64_t limit = stats.memory_limit_bytes.value_or(0);
+  return limit == 0 ? 0 : 100.0 * static_cast<double>(stats.memory_usage_bytes) / static_cast<double>(limit);
 }
 
 std::string table_of(const std::vector<Sample>& samples) {
@@ -111,7 +110,7 @@ std::string table_of(const std::vector<Sample>& samples) {
       continue;
     }
     table.add({sample.id.substr(0, 8), sample.name, fmt::format("{:.2f}%", sample.cpu_percent),
-               format_bytes(s.memory_usage_bytes) + " / " + format_bytes(s.memory_limit_bytes),
+               format_bytes(s.memory_usage_bytes) + " / " + format_bytes(s.memory_limit_bytes.value_or(0)),
                fmt::format("{:.2f}%", memory_percent(s)),
                format_bytes(s.io_read_bytes) + " / " + format_bytes(s.io_write_bytes), std::to_string(s.pids_current)});
   }
@@ -128,7 +127,8 @@ std::string json_of(const Context& context, const std::vector<Sample>& samples) 
       out.field("cpu_percent", sample.cpu_percent).field("cpu_usage_ns", s.cpu_usage_ns);
       out.field("cpu_user_ns", s.cpu_user_ns).field("cpu_system_ns", s.cpu_system_ns);
       out.field("cpu_throttled_periods", s.cpu_throttled_periods).field("cpu_throttled_ns", s.cpu_throttled_ns);
-      out.field("memory_usage_bytes", s.memory_usage_bytes).field("memory_limit_bytes", s.memory_limit_bytes);
+      out.field("memory_usage_bytes", s.memory_usage_bytes)
+          .field("memory_limit_bytes", s.memory_limit_bytes.value_or(0));
       out.field("memory_percent", memory_percent(s)).field("memory_max_usage_bytes", s.memory_max_usage_bytes);
       out.field("oom_kills", s.oom_kills)
           .field("io_read_bytes", s.io_read_bytes)
