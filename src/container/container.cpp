@@ -224,13 +224,18 @@ Status Container::start() {
   if (!held.ok() && held.error().errno_value() == ESRCH) return cannot_start_stopped();
   ASSIGN_OR_RETURN(const UniqueFd pidfd, std::move(held));
   auto connected = sys::unix_connect(paths.start_socket(), SOCK_SEQPACKET);
-  Status sent =
-      connected.ok() ? send_message(*connected, MessageType::kContinue, "start") : std::move(connected).error();
+  UniqueFd socket;
+  Status sent;
+  if (connected.ok()) {
+    socket = *std::move(connected);
+    sent = send_message(socket, MessageType::kContinue, "start");
+  } else {
+    sent = std::move(connected).error();
+  }
   if (!sent.ok()) {
     const auto ended = sys::pidfd_wait(pidfd, 0);
     return ended.ok() && *ended ? cannot_start_stopped() : std::move(sent);
   }
-  const UniqueFd socket = *std::move(connected);
   const auto spec = config();
   Status started;
   while (started.ok()) {
