@@ -98,6 +98,10 @@ std::string describe_errno(int errno_value) {
 Error::Error(Errc code, std::string message, int errno_value, const char* file, int line)
     : detail_(new Detail{code, errno_value, std::move(message), {}, {}, file, line}) {}
 
+void Error::Delete::operator()(Detail* detail) const {
+  delete detail;
+}
+
 Error Error::from_errno(int errno_value, std::string_view what, const char* file, int line) {
   std::string message(what);
   message += ": ";

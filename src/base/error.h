@@ -14,7 +14,6 @@
 #include <string_view>
 #include <type_traits>
 #include <utility>
-#include <variant>
 
 namespace cooper {
 
@@ -75,7 +74,10 @@ class [[nodiscard]] Error {
     const char* file;
     int line;
   };
-  std::unique_ptr<Detail> detail_;
+  struct Delete {
+    void operator()(Detail* detail) const;  // not inline: every function that may fail would hold a copy
+  };
+  std::unique_ptr<Detail, Delete> detail_;
 };
 
 // Maps an errno to the failure class it usually means.
@@ -87,31 +89,42 @@ std::string errno_name(int errno_value);
 
 [[noreturn]] void assert_fail(const char* expression, const char* file, int line);
 
+// Movable, not copyable. Not a std::variant: its tables of functions are a third of what a source takes to compile.
 template <typename T>
 class [[nodiscard]] Result {
  public:
   using value_type = T;
-  Result(T value) : state_(std::in_place_index<0>, std::move(value)) {}
-  Result(Error error) : state_(std::in_place_index<1>, std::move(error)) {}
+  Result(T value) : ok_(true), value_(std::move(value)) {}
+  Result(Error error) : ok_(false), error_(std::move(error)) {}
   template <typename U>
     requires(std::is_convertible_v<U, T> && !std::is_same_v<std::remove_cvref_t<U>, Result> &&
              !std::is_same_v<std::remove_cvref_t<U>, T> && !std::is_same_v<std::remove_cvref_t<U>, Error>)
-  Result(U&& value) : state_(std::in_place_index<0>, std::forward<U>(value)) {}
+  Result(U&& value) : ok_(true), value_(std::forward<U>(value)) {}
+  Result(Result&& other) noexcept : ok_(other.ok_) { take(other); }
+  Result& operator=(Result&& other) noexcept {
+    if (this != &other) {
+      destroy();
+      ok_ = other.ok_;
+      take(other);
+    }
+    return *this;
+  }
+  ~Result() { destroy(); }
 
-  bool ok() const { return state_.index() == 0; }
+  bool ok() const { return ok_; }
   explicit operator bool() const { return ok(); }
 
   T& value() & {
     check();
-    return *std::get_if<0>(&state_);
+    return value_;
   }
   const T& value() const& {
     check();
-    return *std::get_if<0>(&state_);
+    return value_;
   }
   T&& value() && {
     check();
-    return std::move(*std::get_if<0>(&state_));
+    return std::move(value_);
   }
   T& operator*() & { return value(); }
   const T& operator*() const& { return value(); }
@@ -122,18 +135,36 @@ class [[nodiscard]] Result {
 
   const Error& error() const& {
     if (ok()) assert_fail("error() on an ok Result", __FILE__, __LINE__);
-    return *std::get_if<1>(&state_);
+    return error_;
   }
   Error&& error() && {
     if (ok()) assert_fail("error() on an ok Result", __FILE__, __LINE__);
-    return std::move(*std::get_if<1>(&state_));
+    return std::move(error_);
   }
 
  private:
   void check() const {
-    if (!ok()) assert_fail(std::get_if<1>(&state_)->message().c_str(), __FILE__, __LINE__);
+    if (!ok_) assert_fail(error_.message().c_str(), __FILE__, __LINE__);
   }
-  std::variant<T, Error> state_;
+  void destroy() {
+    if (ok_)
+      value_.~T();
+    else
+      error_.~Error();
+  }
+  // Into storage without a value; ok_ is the other's already.
+  void take(Result& other) {
+    if (ok_)
+      new (static_cast<void*>(&value_)) T(std::move(other.value_));
+    else
+      new (static_cast<void*>(&error_)) Error(std::move(other.error_));
+  }
+
+  bool ok_;
+  union {
+    T value_;
+    Error error_;
+  };
 };
 
 template <>

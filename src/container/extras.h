@@ -76,6 +76,13 @@ enum class DeviceNodes {
 };
 
 struct Extras {
+  Extras();
+  Extras(const Extras&);
+  Extras(Extras&&) noexcept;
+  Extras& operator=(const Extras&);
+  Extras& operator=(Extras&&) noexcept;
+  ~Extras();
+
   std::vector<MountExtras> mounts;  // by ascending index
   bool loopback = false;            // of a new or joined network namespace; without it "lo" stays as it is
   std::vector<Interface> interfaces;

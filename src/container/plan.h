@@ -326,7 +326,14 @@ using StepBody = std::variant<
     EnterInnerUserNamespace, SetRlimits, SetLabels, SetCredentials, LoadSeccomp, Exec>;
 
 struct Step {
-  Actor actor = Actor::kChild;
+  Step(Actor who, StepBody what);
+  Step(const Step&);
+  Step(Step&&) noexcept;
+  Step& operator=(const Step&);
+  Step& operator=(Step&&) noexcept;
+  ~Step();
+
+  Actor actor;
   StepBody body;
 };
 

@@ -46,7 +46,7 @@ Result<ImagePaths> read_entry(const Cursor& entry, const std::string& file) {
   ASSIGN_OR_RETURN(const Cursor templates, entry.require("templates"));
   RETURN_IF_ERROR(templates.for_each([&](const Cursor& one) -> Status {
     ASSIGN_OR_RETURN(std::string text, one.string());
-    if (!text.starts_with("/") && !is_address(text)) return one.error("is neither an absolute path nor an address");
+    if (!text.starts_with('/') && !is_address(text)) return one.error("is neither an absolute path nor an address");
     if (!is_closed(text)) return one.error("has a brace too many or too few");
     out.templates.push_back(std::move(text));
     return {};

@@ -1,6 +1,7 @@
 // CONTRACT. The OCI runtime specification's config.json (1.0 to 1.3, Linux) as plain values: what the user wrote,
 // nothing resolved. Absent members are empty optionals/vectors/strings. parse.h reads and checks types and shapes with
 // JSON-pointer errors; print.h writes; defaults.h makes the document of `spec`. No I/O.
+// What copies, moves and destroys the large ones is in types.cpp: inline it was a third of each source that holds one.
 #pragma once
 
 #include <cstdint>
@@ -52,6 +53,13 @@ struct ExecCpuAffinity {
 };
 
 struct Process {
+  Process();
+  Process(const Process&);
+  Process(Process&&) noexcept;
+  Process& operator=(const Process&);
+  Process& operator=(Process&&) noexcept;
+  ~Process();
+
   bool terminal = false;
   std::optional<ConsoleSize> console_size;
   User user;
@@ -157,6 +165,13 @@ struct Rdma {
 };
 
 struct Resources {
+  Resources();
+  Resources(const Resources&);
+  Resources(Resources&&) noexcept;
+  Resources& operator=(const Resources&);
+  Resources& operator=(Resources&&) noexcept;
+  ~Resources();
+
   std::vector<DeviceRule> devices;
   std::optional<Memory> memory;
   std::optional<Cpu> cpu;
@@ -213,6 +228,13 @@ struct NetDevice {
 };
 
 struct Linux {
+  Linux();
+  Linux(const Linux&);
+  Linux(Linux&&) noexcept;
+  Linux& operator=(const Linux&);
+  Linux& operator=(Linux&&) noexcept;
+  ~Linux();
+
   std::vector<Namespace> namespaces;
   std::vector<IdMapping> uid_mappings, gid_mappings;
   std::map<std::string, TimeOffset> time_offsets;  // monotonic, boottime
@@ -231,6 +253,13 @@ struct Linux {
 };
 
 struct Config {
+  Config();
+  Config(const Config&);
+  Config(Config&&) noexcept;
+  Config& operator=(const Config&);
+  Config& operator=(Config&&) noexcept;
+  ~Config();
+
   std::string oci_version;
   std::optional<Root> root;
   std::vector<Mount> mounts;
