@@ -5,7 +5,6 @@
 #include <algorithm>
 
 #include "base/strings.h"
-#include "cgroup/cgroup.h"
 #include "container/core_scheduling.h"
 #include "container/find_step.h"
 #include "container/landlock.h"
@@ -16,7 +15,6 @@
 #include "container/validate_rules.h"
 #include "seccomp/seccomp.h"
 #include "spec/oci_runtime/id_maps.h"
-#include "spec/oci_runtime/versions.h"
 #include "sys/mount.h"
 #include "sys/tables.h"
 
@@ -35,7 +33,7 @@ class Builder {
 
   Result<Plan> build() {
     RETURN_IF_ERROR(notes());
-    RETURN_IF_ERROR(cgroup_steps());
+    RETURN_IF_ERROR(plan_cgroup(plan_, config_, options_));
     parent_steps();
     namespace_steps();
     identity_steps();
@@ -81,8 +79,6 @@ class Builder {
     return found != nullptr && !found->path.empty();
   }
 
-  Status cgroup_steps();
-  Status without_cgroup();
   void parent_steps();
   void namespace_steps();
   void session_steps();
@@ -100,8 +96,6 @@ class Builder {
   void network_steps();
   const MountExtras* mount_extras(const oci::Mount& mount) const;
   void relabel(const Mount& mount, const MountExtras& extras);
-  bool mounts_below(const std::string& directory) const;
-  void add_readonly_tmpfs();
   void cgroup_namespace();
   void join_cgroup();
   bool may_replace_root() const;
@@ -110,10 +104,6 @@ class Builder {
   void inner_steps(const Extras& extras);
   void program_steps();
   void process_steps();
-  std::string cgroup_path() const;
-  std::optional<uid_t> cgroup_owner() const;
-  oci::Resources resources() const;
-  bool zero_is_no_pids_limit() const;
   Status notes();
 
   const oci::Config& config_;
@@ -127,43 +117,11 @@ class Builder {
   bool cgroup_namespace_done_ = false;
 };
 
-std::string Builder::cgroup_path() const {
-  const std::string& path = linux_.cgroups_path;
-  if (path.empty()) return options_.cgroup_default_parent + "/" + options_.id;
-  // A relative path is below the place this runtime chooses.
-  return rules::clean_path(path[0] == '/' ? path : options_.cgroup_default_parent + "/" + path);
-}
-
-// As the runtime specification has it: a cgroup that is the root of a namespace of its own, and mounted writable, is
-// the user's. None when that is who has it already.
-std::optional<uid_t> Builder::cgroup_owner() const {
-  if (!options_.cgroup_v2_only || !is_new("cgroup") || is_joined("user")) return {};
-  bool writable = false;
-  for (const oci::Mount& mount : config_.mounts) {
-    if ((mount.type != "cgroup" && mount.type != "cgroup2") || rules::clean_path(mount.destination) != "/sys/fs/cgroup")
-      continue;
-    writable = true;
-    for (const std::string& option : mount.options) {
-      if (option == "ro" || option == "rro") writable = false;
-      if (option == "rw") writable = true;
-    }
-  }
-  if (!writable) return {};
-  const uid_t user = process_.user.uid;
-  if (!new_user_) return user == 0 ? std::optional<uid_t>() : user;
-  return oci::host_id(linux_.uid_mappings, user);
-}
-
-bool Builder::zero_is_no_pids_limit() const {
-  return linux_.resources && linux_.resources->pids_limit == 0 &&
-         !oci::holds(oci::Rule::kPidsLimitZeroIsALimit, config_.oci_version);
-}
-
 Status Builder::notes() {
   plan_.notes = options_.notes;
   if (!oci::maps_ids(config_) && !(linux_.uid_mappings.empty() && linux_.gid_mappings.empty()))
     plan_.warnings.emplace_back("uidMappings and gidMappings are ignored: the configuration has no user namespace");
-  if (zero_is_no_pids_limit())
+  if (zero_is_no_pids_limit(config_))
     plan_.notes.push_back("config.json: /linux/resources/pids/limit: 0 is no limit, because ociVersion is " +
                           quoted(config_.oci_version) + "; from 1.3.0 on it is one");
   if (!linux_.seccomp) return {};
@@ -171,64 +129,6 @@ Status Builder::notes() {
   if (!elsewhere.empty())
     plan_.notes.push_back("config.json: /linux/seccomp/architectures: " + join(elsewhere, ", ") +
                           " cannot occur on this machine, and get no part of the filter");
-  return {};
-}
-
-oci::Resources Builder::resources() const {
-  oci::Resources out = linux_.resources.value_or(oci::Resources{});
-  if (zero_is_no_pids_limit()) out.pids_limit = -1;
-  if (options_.extras && options_.extras->exact_device_rules) return out;
-  complete_device_rules(out.devices);
-  return out;
-}
-
-// Nothing is lost in silence: a limit is refused, or named when it is left out by will.
-Status Builder::without_cgroup() {
-  const std::string limits = join(cgroup::limited_controllers(resources()), ", ");
-  if (options_.ignore_limits) {
-    if (!limits.empty()) plan_.warnings.push_back("limits of " + limits + " are ignored: " + options_.no_cgroup);
-    return {};
-  }
-  if (!limits.empty()) {
-    return rules::fail("/linux/resources", "limits of " + limits + " cannot be set: " + options_.no_cgroup,
-                       Errc::kUnsupported)
-        .with_hint("leave the limits out, or give --cgroup-manager disabled, which ignores them");
-  }
-  plan_.warnings.push_back("the container gets no control group: " + options_.no_cgroup +
-                           "; its device rules are not enforced, and pause, update and events have nothing to act on");
-  return {};
-}
-
-// Limits must be in force before the first task is inside, and a group that cannot be made must fail before anything
-// else is done.
-Status Builder::cgroup_steps() {
-  if (!options_.no_cgroup.empty()) return without_cgroup();
-  CgroupCreate create{{}, resources(), cgroup_owner()};
-  if (!options_.systemd_cgroup) {
-    create.path = cgroup_path();
-    parent(std::move(create));
-    return {};
-  }
-  if (options_.rootless && !options_.cgroup_v2_only) {
-    return Error(Errc::kUnsupported,
-                 "the systemd cgroup manager serves users other than root on cgroup v2 only, this host uses v1")
-        .with_hint("leave out --systemd-cgroup");
-  }
-  const auto tree = options_.cgroup_v2_only ? cgroup::Tree::kV2 : cgroup::Tree::kV1;
-  StartUnit start;
-  start.user_manager = options_.rootless;
-  ASSIGN_OR_RETURN(start.name, cgroup::parse_unit_name(linux_.cgroups_path, options_.id,
-                                                       options_.rootless ? dbus::Bus::kUser : dbus::Bus::kSystem));
-  cgroup::round_quota(create.resources);
-  start.properties = cgroup::unit_properties(start.name, options_.id, tree);
-  ASSIGN_OR_RETURN(const auto limits, cgroup::resource_properties(create.resources, tree, cgroup::Occasion::kCreate));
-  start.properties.insert(start.properties.end(), limits.begin(), limits.end());
-  // Last: systemd takes the last word on a property, and these are the user's own.
-  ASSIGN_OR_RETURN(const auto asked, cgroup::annotation_properties(config_.annotations));
-  start.properties.insert(start.properties.end(), asked.begin(), asked.end());
-  create.path = start.name.path;
-  parent(std::move(start));
-  parent(std::move(create));
   return {};
 }
 
@@ -384,7 +284,7 @@ Status Builder::root_steps() {
   if (nodes != DeviceNodes::kNone && owns_dev(config_)) device_steps();
   // The pty comes from the container's own devpts (CVE-2025-52565: before masks, checked by the executor).
   if (process_.terminal) console_step();
-  add_readonly_tmpfs();
+  seal_readonly_mounts(plan_, options_.cgroup_v2_only);
   return {};
 }
 
@@ -454,38 +354,6 @@ void Builder::cgroup_namespace() {
 void Builder::device_steps() {
   for (CreateDevice& device : plan_devices(config_, options_)) child(std::move(device));
   for (CreateSymlink& link : plan_symlinks()) child(std::move(link));
-}
-
-// A read-only tmpfs (/dev, /run ...) still has to take mount points, nodes and the files bound into it: it is made
-// read-only at the end.
-bool Builder::mounts_below(const std::string& directory) const {
-  return std::ranges::any_of(plan_.steps, [&](const Step& step) {
-    const auto* mount = std::get_if<Mount>(&step.body);
-    return mount != nullptr && mount->destination.starts_with(directory + "/");
-  });
-}
-
-// A tmpfs, and the directory of the hierarchies of cgroup v1, which is one.
-void Builder::add_readonly_tmpfs() {
-  std::vector<Mount> remounts;
-  for (Step& step : plan_.steps) {
-    Mount* mount = std::get_if<Mount>(&step.body);
-    if (mount == nullptr || mount->remount || (mount->attr_set & MOUNT_ATTR_RDONLY) == 0) continue;
-    if (mount->kind == MountKind::kFilesystem && mount->fstype == "tmpfs") {
-      mount->attr_set &= ~std::uint64_t{MOUNT_ATTR_RDONLY};
-    } else if (mount->kind == MountKind::kCgroup && !options_.cgroup_v2_only && mounts_below(mount->destination)) {
-      mount->read_only_later = true;  // its hierarchies are at once
-    } else {
-      continue;
-    }
-    Mount again;
-    again.destination = mount->destination;
-    again.fstype = mount->fstype;
-    again.remount = true;
-    again.attr_set = MOUNT_ATTR_RDONLY;
-    remounts.push_back(std::move(again));
-  }
-  for (Mount& mount : remounts) child(std::move(mount));
 }
 
 // Whether a copy of the finished tree is the same as the tree. An unbindable mount is in no copy, and hooks and
@@ -573,15 +441,6 @@ std::optional<NewNetworkNamespace> plan_network_ahead(const oci::Config& config,
   if (network == nullptr || !network->path.empty() || rules::find_namespace(config, "user") != nullptr)
     return std::nullopt;
   return NewNetworkNamespace{!extras || extras->loopback};
-}
-
-void complete_device_rules(std::vector<oci::DeviceRule>& rules) {
-  const auto denies_all = [](const oci::DeviceRule& rule) {
-    return !rule.allow && (rule.type.empty() || rule.type == "a") && rule.major.value_or(-1) == -1 &&
-           rule.minor.value_or(-1) == -1 && (rule.access.empty() || rule.access.size() == 3);
-  };
-  if (rules.empty() || !denies_all(rules.front())) rules.insert(rules.begin(), {false, "a", {}, {}, "rwm"});
-  for (oci::DeviceRule& rule : cgroup::default_device_rules()) rules.push_back(std::move(rule));
 }
 
 Result<Plan> make_process_plan(const oci::Config& config, const PlanOptions& options) {

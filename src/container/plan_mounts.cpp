@@ -30,6 +30,13 @@ bool takes_context(std::string_view fstype) {
   return fstype == "tmpfs" || fstype == "devpts" || fstype == "mqueue";
 }
 
+bool mounts_below(const Plan& plan, const std::string& directory) {
+  return std::ranges::any_of(plan.steps, [&](const Step& step) {
+    const auto* mount = std::get_if<Mount>(&step.body);
+    return mount != nullptr && mount->destination.starts_with(directory + "/");
+  });
+}
+
 }  // namespace
 
 Result<Mount> plan_mount(const oci::Mount& mount, const oci::Config& config, const PlanOptions& options) {
@@ -126,6 +133,28 @@ std::vector<CreateDevice> plan_devices(const oci::Config& config, const PlanOpti
 std::vector<CreateSymlink> plan_symlinks() {
   return {{"/dev/fd", "/proc/self/fd"},       {"/dev/stdin", "/proc/self/fd/0"}, {"/dev/stdout", "/proc/self/fd/1"},
           {"/dev/stderr", "/proc/self/fd/2"}, {"/dev/core", "/proc/kcore"},      {"/dev/ptmx", "pts/ptmx"}};
+}
+
+void seal_readonly_mounts(Plan& plan, bool cgroup_v2_only) {
+  std::vector<Mount> remounts;
+  for (Step& step : plan.steps) {
+    Mount* mount = std::get_if<Mount>(&step.body);
+    if (mount == nullptr || mount->remount || (mount->attr_set & MOUNT_ATTR_RDONLY) == 0) continue;
+    if (mount->kind == MountKind::kFilesystem && mount->fstype == "tmpfs") {
+      mount->attr_set &= ~std::uint64_t{MOUNT_ATTR_RDONLY};
+    } else if (mount->kind == MountKind::kCgroup && !cgroup_v2_only && mounts_below(plan, mount->destination)) {
+      mount->read_only_later = true;  // its hierarchies are at once
+    } else {
+      continue;
+    }
+    Mount again;
+    again.destination = mount->destination;
+    again.fstype = mount->fstype;
+    again.remount = true;
+    again.attr_set = MOUNT_ATTR_RDONLY;
+    remounts.push_back(std::move(again));
+  }
+  for (Mount& mount : remounts) plan.steps.push_back({Actor::kChild, std::move(mount)});
 }
 
 }  // namespace cooper::container

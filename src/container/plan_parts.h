@@ -10,12 +10,22 @@
 
 namespace cooper::container {
 
+// Makes the group, or its unit, with its limits and owner. Limits must be in force before the first task is inside, and
+// a group that cannot be made must fail before anything else is done: these are the first steps.
+Status plan_cgroup(Plan& plan, const oci::Config& config, const PlanOptions& options);
+// 0 was "no limit" before ociVersion 1.3.0.
+bool zero_is_no_pids_limit(const oci::Config& config);
+
 // The network namespace that can be made beside everything else before the clone; known before the rest of the plan.
 std::optional<NewNetworkNamespace> plan_network_ahead(const oci::Config& config, const std::optional<Extras>& extras,
                                                       bool rootless);
 
 // One mount of the config. `config` gives the id mappings of an idmap mount without its own.
 Result<Mount> plan_mount(const oci::Mount& mount, const oci::Config& config, const PlanOptions& options);
+// A read-only tmpfs (/dev, /run ...) still has to take mount points, nodes and the files bound into it: it is made
+// read-only by a step of its own, behind all that is planned so far. So is the directory of the hierarchies of cgroup
+// v1, which is a tmpfs.
+void seal_readonly_mounts(Plan& plan, bool cgroup_v2_only);
 
 // linux.devices plus the nodes every container has, without those a bind mount of /dev makes impossible.
 std::vector<CreateDevice> plan_devices(const oci::Config& config, const PlanOptions& options);
