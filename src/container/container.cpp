@@ -32,6 +32,13 @@ namespace {
 
 constexpr int kKillWaitMs = 10000;
 
+// Tells a waiting init to go on. The connection says what becomes of it.
+Result<UniqueFd> say_start(const std::string& path) {
+  ASSIGN_OR_RETURN(UniqueFd socket, sys::unix_connect(path, SOCK_SEQPACKET));
+  RETURN_IF_ERROR(send_message(socket, MessageType::kContinue, "start"));
+  return socket;
+}
+
 bool is_missing(const Error& error) {
   return error.errno_value() == ENOENT || error.errno_value() == ESRCH;
 }
@@ -223,39 +230,13 @@ Status Container::start() {
   auto held = init_pidfd();
   if (!held.ok() && held.error().errno_value() == ESRCH) return cannot_start_stopped();
   ASSIGN_OR_RETURN(const UniqueFd pidfd, std::move(held));
-  auto connected = sys::unix_connect(paths.start_socket(), SOCK_SEQPACKET);
-  UniqueFd socket;
-  Status sent;
-  if (connected.ok()) {
-    socket = *std::move(connected);
-    sent = send_message(socket, MessageType::kContinue, "start");
-  } else {
-    sent = std::move(connected).error();
-  }
-  if (!sent.ok()) {
+  auto socket = say_start(paths.start_socket());
+  if (!socket.ok()) {
     const auto ended = sys::pidfd_wait(pidfd, 0);
-    return ended.ok() && *ended ? cannot_start_stopped() : std::move(sent);
+    return ended.ok() && *ended ? cannot_start_stopped() : std::move(socket).error();
   }
   const auto spec = config();
-  Status started;
-  while (started.ok()) {
-    auto answer = receive_message(socket);  // end of file: the exec happened, or the init died without a word
-    if (!answer.ok()) {
-      started = std::move(answer).error();
-      break;
-    }
-    if (answer->eof) {
-      started = still_there(pidfd, spec);
-      break;
-    }
-    if (answer->type != MessageType::kListener || !answer->fd || !spec.ok()) {
-      started = Error(Errc::kInternal, "unexpected message from the container's init at its start");
-    } else {
-      started = take_over_listener(*spec, socket, answer->fd);
-    }
-    // It waits for an answer that will not come.
-    if (!started.ok()) (void)!sys::pidfd_send_signal(pidfd, SIGKILL).ok();
-  }
+  Status started = follow_start(*socket, pidfd, spec);
   (void)::unlink(paths.start_socket().c_str());
   const bool hook_failed = !started.ok() && is_hook_failure(started.error(), "startContainer");
   if (!started.ok() && !hook_failed) return started;
@@ -269,6 +250,21 @@ Status Container::start() {
   if (Status removed = remove_under_lock(spec.ok() ? &*spec : nullptr, *lock); !removed.ok())
     log::warning("delete container " + quoted(record_.id) + ": " + removed.error().message());
   return started;
+}
+
+// Until the connection ends: the exec happened, or the init died without a word.
+Status Container::follow_start(BorrowedFd socket, BorrowedFd pidfd, const Result<oci::Config>& spec) const {
+  while (true) {
+    ASSIGN_OR_RETURN(const SyncMessage answer, receive_message(socket));
+    if (answer.eof) return still_there(pidfd, spec);
+    Status handed = Error(Errc::kInternal, "unexpected message from the container's init at its start");
+    if (answer.type == MessageType::kListener && answer.fd && spec.ok())
+      handed = take_over_listener(*spec, socket, answer.fd);
+    if (!handed.ok()) {
+      (void)!sys::pidfd_send_signal(pidfd, SIGKILL).ok();  // it waits for an answer that will not come
+      return handed;
+    }
+  }
 }
 
 // The end of the connection is an exec, or the end of a process that had no memory for one.

@@ -258,6 +258,7 @@ class Container {
   Result<RunStatus> status_under_lock();
   Status remove_under_lock(const oci::Config* spec, const RecordFile& file);
   Error cannot_start_stopped() const;
+  Status follow_start(BorrowedFd socket, BorrowedFd pidfd, const Result<oci::Config>& spec) const;
   Status still_there(BorrowedFd pidfd, const Result<oci::Config>& spec) const;
   Status take_over_listener(const oci::Config& spec, BorrowedFd socket, BorrowedFd listener) const;
   // What somebody is told whose work came to nothing because the container has ended since he looked.
