@@ -82,6 +82,10 @@ Result<Store> Store::open(const std::string& dir) {
   return Store(std::move(impl));
 }
 
+Status Store::check_owner(const std::string& dir) {
+  return check_store_owner(dir);
+}
+
 Result<Image> Store::find(std::string_view reference) const {
   auto image = find_image(Records(impl_->fd), reference);
   if (image.ok()) {

@@ -44,6 +44,12 @@ Result<Engine> Engine::open(EngineOptions options) {
   return Engine(std::move(options));
 }
 
+Result<Engine> Engine::open_for_images(EngineOptions options) {
+  ASSIGN_OR_RETURN(options.root, clean_root(options.root, "root directory"));
+  log::step("engine", [&] { return log::Fields{{"root", options.root}, {"for", "images"}}; });
+  return Engine(std::move(options));
+}
+
 Result<image::Store> Engine::images() const {
   return image::Store::open(Layout(options_).images());
 }
