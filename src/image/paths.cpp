@@ -9,6 +9,7 @@
 
 #include "base/chars.h"
 #include "base/strings.h"
+#include "image/owner.h"
 #include "io/file.h"
 #include "sys/file.h"
 

@@ -82,10 +82,6 @@ Result<Store> Store::open(const std::string& dir) {
   return Store(std::move(impl));
 }
 
-Status Store::check_owner(const std::string& dir) {
-  return check_store_owner(dir);
-}
-
 Result<Image> Store::find(std::string_view reference) const {
   auto image = find_image(Records(impl_->fd), reference);
   if (image.ok()) {

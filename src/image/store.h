@@ -10,7 +10,7 @@
 //
 // Many processes may read and write at once. A crash or a full disk at any instant leaves the old or the new state:
 // never a name that points to missing or wrong bytes, never a tree that is not complete. Needs root to unpack trees
-// with owners, device nodes and xattrs, or a user namespace for owners (tree_builder.h). A store has one owner.
+// with owners, device nodes and xattrs.
 #pragma once
 
 #include <cstdint>
@@ -181,10 +181,7 @@ struct Origin {
 class Store {
  public:
   // Creates the directories when missing (0711; blobs and trees 0700).
-  // Errc::kPermission for one of another user: what came into it would be neither's.
   static Result<Store> open(const std::string& dir);
-  // That refusal alone; what is no store is nobody's.
-  static Status check_owner(const std::string& dir);
   Store(Store&&) noexcept;
   Store& operator=(Store&&) noexcept;
   ~Store();

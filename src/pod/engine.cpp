@@ -1,5 +1,6 @@
 #include "base/scope_exit.h"
 #include "base/strings.h"
+#include "image/owner.h"
 #include "io/file.h"
 #include "log/steps.h"
 #include "pod/layout.h"
@@ -46,6 +47,8 @@ Result<Engine> Engine::open(EngineOptions options) {
 
 Result<Engine> Engine::open_for_images(EngineOptions options) {
   ASSIGN_OR_RETURN(options.root, clean_root(options.root, "root directory"));
+  // Looked at by the ids of the machine, where that can be told.
+  RETURN_IF_ERROR(image::check_store_owner(Layout(options).images()));
   log::step("engine", [&] { return log::Fields{{"root", options.root}, {"for", "images"}}; });
   return Engine(std::move(options));
 }

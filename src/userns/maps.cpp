@@ -96,7 +96,10 @@ Status run_helper(const std::string& program, pid_t pid, const std::vector<oci::
   ASSIGN_OR_RETURN(const sys::ExitStatus status, sys::waitpid(child));
   if (status.shell_code() == 0) return {};
   return Error(Errc::kPermission, program + " refuses the mapping: " + std::string(trim(words_of_it)), EPERM)
-      .with_hint("the ranges a user may map are in /etc/subuid and /etc/subgid");
+      .with_hint(
+          "the ranges a user may map are in /etc/subuid and /etc/subgid; where no_new_privs is set, or it is not "
+          "setuid, it "
+          "can map none");
 }
 
 Status write_map(pid_t pid, const char* file, const char* helper, const std::vector<oci::IdMapping>& mappings) {

@@ -153,7 +153,7 @@ def test_extract_and_export(user, owned):
 
 
 def test_device_nodes_are_left_out(user, workdir):
-    """As with podman: neither they nor hard links to them are there, other files are, and verify agrees."""
+    """Neither they nor hard links to them are there, other files are, and verify agrees."""
     made = Layout(workdir / "devices")
     device = {"type": tarfile.CHRTYPE, "devmajor": 1, "devminor": 3}
     lower = layer(entry("was-a-file", b"x"), entry("stays", b"s"), directory("dev"))

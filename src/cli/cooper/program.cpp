@@ -261,9 +261,10 @@ Result<pod::Engine> open_user_engine(pod::EngineOptions options, Needs needs) {
   if (options.root.empty())
     return Error(Errc::kNotFound, "this user has no directory for images: neither XDG_DATA_HOME nor HOME is set")
         .with_hint("set HOME, or name a directory: --root");
+  ASSIGN_OR_RETURN(pod::Engine engine, pod::Engine::open_for_images(std::move(options)));
   // A second engine finds itself inside.
   if (needs == Needs::kOwners && ::geteuid() != 0) RETURN_IF_ERROR(userns::enter());
-  return pod::Engine::open_for_images(std::move(options));
+  return engine;
 }
 
 }  // namespace

@@ -80,9 +80,6 @@ Status check_tree_user(std::string_view user);
 // False only when it is certainly not there: what cannot be looked at is not taken for gone.
 Result<bool> is_there(BorrowedFd store, const std::string& path);
 
-// See Store::check_owner().
-Status check_store_owner(const std::string& dir);
-
 // Creates what is missing of the store and returns its descriptor.
 Result<UniqueFd> open_store_directory(const std::string& dir);
 
