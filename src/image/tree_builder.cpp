@@ -210,7 +210,13 @@ Status TreeBuilder::make_node(const Place& place, const Entry& entry) {
 }
 
 Status TreeBuilder::explain_owner(Status given, std::uint32_t uid, std::uint32_t gid) {
-  if (given.ok() || given.error().errno_value() != EINVAL || !userns::is_inside()) return given;
+  if (given.ok()) return given;
+  const int why = given.error().errno_value();
+  if ((why != EINVAL && why != EPERM) || !userns::is_inside()) return given;
+  if (why == EPERM)
+    return std::move(given).error().with_hint(
+        "a user namespace has no such rights where AppArmor withholds them: sysctl "
+        "kernel.apparmor_restrict_unprivileged_userns");
   lacks_owner_ = true;
   return Error(Errc::kPermission,
                "it belongs to user " + std::to_string(uid) + " and group " + std::to_string(gid) +

@@ -9,7 +9,7 @@ import tarfile
 
 import pytest
 
-from lib import acis, proc, users
+from lib import acis, isolate, proc, users
 from lib.cooper import busybox_layout, empty_engine, engine_dir, new_engine  # noqa: F401
 from lib.layouts import Layout, directory, entry, hardlink, layer, symlink
 from lib.pgp import Keys
@@ -273,6 +273,20 @@ def test_pull_and_push(user, alone, owned, workdir):
         assert [p for p in registry.fetched()[before:] if "/blobs/" in p] == [], "no layer comes twice"
         alone("image", "push", name, f"{registry.host}/team/third:1", timeout=60).check()
     assert os.listdir(user.root / "images/tmp") == []
+
+
+def test_full_disk(user, workdir):
+    """A disk that is full while layers are unpacked leaves no part of the image."""
+    made = Layout(workdir / "large")
+    made.index(made.image(layer(entry("big", b"b" * 6_000_000, uid=42))), name="large:1")
+    small = user.home / "small"
+    small.mkdir()
+    isolate.mount("small", small, "tmpfs", 0, f"size=8m,uid={UID},gid={UID}")
+    try:
+        user("--root", small / "c", "image", "load", made.path).fails("is full", rc=1)
+        assert [p for p in everything(small / "c/images") if not os.path.isdir(p)] == [str(small / "c/images/oci-layout")]
+    finally:
+        isolate.umount(small)
 
 
 def test_containers_are_refused(user, busybox_layout):  # noqa: F811

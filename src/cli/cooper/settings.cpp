@@ -22,7 +22,8 @@ namespace {
 constexpr const char* kSystemConfig = "/etc/cooper/cooper.toml";
 constexpr const char* kVendorConfig = "/usr/lib/cooper/cooper.toml";
 constexpr std::array<Flag, 8> kGlobalFlags = {{
-    {"root", 0, "DIR", "where images and pods are kept (default /var/lib/cooper)", Flag::Complete::kDirectory},
+    {"root", 0, "DIR", "where images and pods are kept (default /var/lib/cooper, without root ~/.local/share/cooper)",
+     Flag::Complete::kDirectory},
     {"run-root", 0, "DIR", "where running things are kept (default /run/cooper)", Flag::Complete::kDirectory},
     {"config", 0, "FILE", "configuration file (default /etc/cooper/cooper.toml)", Flag::Complete::kFile},
     {"log-level", 0, "LEVEL", "debug, info, warning or error", Flag::Complete::kWords, "debug info warning error"},
