@@ -325,6 +325,26 @@ def test_places(user, owned):
     proc.run(*user.argv("image", "ls"), env={**base, "HOME": "/root"}).fails("permission denied")
 
 
+def test_settings_of_the_machine(workdir):
+    """In /etc/cooper/cooper.toml the places are root's; everything else counts for users, too, and their own file instead of it."""
+    upper = workdir / "upper"
+    (upper / "cooper").mkdir(parents=True)
+    (workdir / "work").mkdir()
+    (upper / "cooper/cooper.toml").write_text('root = "/nonexistent/root"\nrun_root = "/nonexistent/run"\n[output]\nformat = "json"\n')
+    engine = UserCooper(workdir / "home", OTHER)
+    isolate.mount("etc", "/etc", "overlay", 0, f"lowerdir=/etc,upperdir={upper},workdir={workdir}/work")
+    try:
+        assert json.loads(engine("image", "ls").check().out)["images"] == []
+        assert (engine.root / "images/oci-layout").exists()
+        own = engine.home / ".config/cooper"
+        own.mkdir(parents=True)
+        (own / "cooper.toml").write_text(f'root = "{engine.home}/elsewhere"\n')
+        assert engine("image", "ls").check().out.startswith("REPOSITORY")
+        assert (engine.home / "elsewhere/images/oci-layout").exists()
+    finally:
+        isolate.umount("/etc")
+
+
 def without_user_namespaces(user, *words):
     """A verb of the user, in a user namespace like the machine's own where no more of them may be made: status and errors."""
     # Two shells: only what is executed once there is a map has rights over the namespace.
