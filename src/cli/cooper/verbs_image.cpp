@@ -450,6 +450,25 @@ const Command& inspect_command() {
   return kCommand;
 }
 
+const Command& verify_command() {
+  static const Command kCommand = {
+      .path = "image verify",
+      .usage = "[IMAGE...]",
+      .summary = "check blobs and unpacked trees, of all images or some",
+      .description =
+          "Every blob is read and its digest computed. The unpacked tree is compared with what the layers say: "
+          "contents, types, modes, owners, times, extended attributes, targets of links, which names are one file, "
+          "and what is missing or extra. Containers may run meanwhile.",
+      .flags = {kVerifyFlags},
+      .handler = verify,
+      .needs = Needs::kOwners,
+      .exits =
+          "0 when all is good (with --repair: when it is now), 2 when an image is damaged, 1 when that could not "
+          "be found out, or 125 for a wrong command line",
+      .completes = Completes::kImages};
+  return kCommand;
+}
+
 // Images that are here.
 std::span<const Command> image_commands() {
   static const std::array<Command, 13> kCommands = {{
@@ -483,19 +502,7 @@ std::span<const Command> image_commands() {
        .handler = diff,
        .needs = Needs::kImages,
        .completes = Completes::kImages},
-      {.path = "image verify",
-       .usage = "[IMAGE...]",
-       .summary = "check blobs and unpacked trees, of all images or some",
-       .description =
-           "Every blob is read and its digest computed. The unpacked tree is compared with what the layers say: "
-           "contents, types, modes, owners, times, extended attributes, targets of links, which names are one file, "
-           "and what is missing or extra. Containers may run meanwhile.",
-       .flags = {kVerifyFlags},
-       .handler = verify,
-       .needs = Needs::kOwners,
-       .exits = "0 when all is good (with --repair: when it is now), 2 when an image is damaged, 1 when that could not "
-                "be found out, or 125 for a wrong command line",
-       .completes = Completes::kImages},
+      verify_command(),
       {.path = "image df",
        .summary = "show what the store takes on the disk",
        .description = "RECLAIMABLE is what image gc would free.",
