@@ -97,17 +97,30 @@ Status restrict_calls(Purpose purpose) {
   return {};
 }
 
+// The kernel says EINVAL of an id that the user namespace has not got.
+bool is_unmapped(const Status& status) {
+  return !status.ok() && status.error().errno_value() == EINVAL;
+}
+
+// Where the user namespace is too small for that user, root of it is the user outside who made it, or one with less,
+// once the capabilities are gone; groups, which it may then not be allowed to give up, are that user's.
+Status become_nobody() {
+  Status group = sys::setresgid(kNobody);
+  const bool narrow = is_unmapped(group);
+  if (!narrow) RETURN_IF_ERROR(std::move(group));
+  Status groups = sys::setgroups({});
+  if (!groups.ok() && !(narrow && groups.error().errno_value() == EPERM)) return groups;
+  Status user = sys::setresuid(kNobody);
+  return is_unmapped(user) ? Status() : std::move(user);
+}
+
 }  // namespace
 
 Status drop_root() {
   // Credentials are in memory.
   const struct rlimit none = {0, 0};
   (void)::setrlimit(RLIMIT_CORE, &none);
-  if (::geteuid() == 0) {
-    RETURN_IF_ERROR(sys::setgroups({}));
-    RETURN_IF_ERROR(sys::setresgid(kNobody));
-    RETURN_IF_ERROR(sys::setresuid(kNobody));
-  }
+  if (::geteuid() == 0) RETURN_IF_ERROR(become_nobody());
   RETURN_IF_ERROR(sys::capset(0, 0, 0));
   RETURN_IF_ERROR(sys::set_dumpable(false));
   // Not before the change of the user, which forgets it. Who is taken over does not end by itself.

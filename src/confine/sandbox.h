@@ -9,8 +9,8 @@ namespace cooper::confine {
 // "nobody" and "nogroup" of every distribution.
 inline constexpr unsigned kNobody = 65534;
 
-// Becomes that user when it is root, leaves no core, and ends with the thread that has started it. The caller has one
-// thread.
+// Becomes that user when it is root, leaves no core, and ends with the thread that has started it. Root of a user
+// namespace without that user only gives up its capabilities. The caller has one thread.
 Status drop_root();
 // What is left for a process to do.
 enum class Purpose {

@@ -33,6 +33,7 @@
 #include "sys/mount.h"
 #include "sys/socket.h"
 #include "sys/tables.h"
+#include "userns/maps.h"
 
 namespace cooper::container {
 namespace {
@@ -317,7 +318,7 @@ bool Executor::starts_at_once() const {
 }
 
 Status Executor::perform(const WriteIdMaps& step) {
-  RETURN_IF_ERROR(write_id_maps(child_.pid, step.uid, step.gid));
+  RETURN_IF_ERROR(userns::write_id_maps(child_.pid, step.uid, step.gid));
   return announce("id-maps");
 }
 

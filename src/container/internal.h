@@ -21,8 +21,6 @@ Result<UniqueFd> connect_console(const std::string& socket_path);
 Status send_console(BorrowedFd socket, BorrowedFd master);
 Status write_pid_file(const std::string& path, pid_t pid);
 Status check_preserved_fds(int count);
-// Of the child `pid`, which is in a new user namespace.
-Status write_id_maps(pid_t pid, const std::vector<oci::IdMapping>& uid, const std::vector<oci::IdMapping>& gid);
 // As root of the user namespace that this process is in, unless its maker gave setgroups up (user_namespaces(7)).
 bool may_set_groups();
 // Path of the user namespace that is joined; empty: none.

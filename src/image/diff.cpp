@@ -55,7 +55,7 @@ Result<std::vector<PathChange>> diff_images(BorrowedFd store, const Image& befor
   if (shared == old.size() && shared == now.size()) return std::vector<PathChange>();
   for (const PinnedLayer& layer : old) total[&before] += layer.blob.size_bytes;
   for (std::size_t i = shared; i < now.size(); ++i) total[&after] += now[i].blob.size_bytes;
-  FileModel base;
+  FileModel base(FileModel::Of::kLayers);
   for (std::size_t i = 0; i < shared; ++i) RETURN_IF_ERROR(add(before, old[i], base));
   FileModel other = base;
   for (std::size_t i = shared; i < old.size(); ++i) RETURN_IF_ERROR(add(before, old[i], base));

@@ -6,6 +6,7 @@
 #include "image/internal/content_hash.h"
 #include "image/internal/layer_walk.h"
 #include "image/internal/tree_builder.h"
+#include "userns/enter.h"
 
 namespace cooper::image {
 namespace {
@@ -51,7 +52,8 @@ std::uint64_t memory_of(const FileFacts& facts) {
 
 }  // namespace
 
-FileModel::FileModel() : euid_(::geteuid()), egid_(::getegid()) {
+FileModel::FileModel(Of what)
+    : what_(what), euid_(what == Of::kTree ? ::geteuid() : 0), egid_(what == Of::kTree ? ::getegid() : 0) {
   nodes_.push_back({.facts = {.uid = euid_, .gid = egid_}});
 }
 
@@ -157,6 +159,10 @@ Result<std::vector<std::string>> FileModel::names(Dir dir) const {
   std::vector<std::string> out;
   for (const auto& [name, index] : nodes_[dir].children) out.push_back(name);
   return out;
+}
+
+bool FileModel::leaves_out_devices() const {
+  return what_ == Of::kTree && userns::is_inside();
 }
 
 Status FileModel::check_limits(std::uint64_t walk_bytes) const {

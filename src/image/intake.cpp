@@ -9,9 +9,11 @@
 #include "image/internal/paths.h"
 #include "image/internal/records.h"
 #include "image/internal/trees.h"
+#include "log/log.h"
 #include "spec/oci_image/media_types.h"
 #include "spec/oci_image/print.h"
 #include "sys/file.h"
+#include "userns/enter.h"
 
 namespace cooper::image {
 namespace {
@@ -37,9 +39,16 @@ Result<std::vector<LayerOutput>> read_layers(BorrowedFd store, Staging& staging,
   if (!Trees(store).exists(chain) && !staging.has_tree(chain)) {
     ASSIGN_OR_RETURN(rootfs, staging.new_tree(chain));
     builder.emplace(rootfs);
+    builder->allow_giving_up();
   }
   ASSIGN_OR_RETURN(auto outputs, process_layers(std::move(inputs), builder ? &*builder : nullptr, show, store));
-  if (builder) RETURN_IF_ERROR(staging.seal_tree(chain, *builder));
+  if (builder && builder->given_up()) {
+    staging.drop_tree(chain);
+    log::warning("the image is stored, but not unpacked: " + builder->given_up()->message() + " (" +
+                 builder->given_up()->hint() + ")");
+  } else if (builder) {
+    RETURN_IF_ERROR(staging.seal_tree(chain, *builder));
+  }
   for (std::size_t i = 0; i < outputs.size(); ++i) {
     if (layers[i].blob) RETURN_IF_ERROR(staging.keep_blob(*layers[i].blob, outputs[i].digest));
   }
@@ -65,9 +74,10 @@ std::string layer_name(std::size_t index, std::size_t count, const LayerPlan& la
 }
 
 bool has_all_bytes(BorrowedFd store, const Image& image) {
-  return Trees(store).exists(image.chain) && std::ranges::all_of(blobs_of(image), [&](const Digest& blob) {
-           return sys::fstatat(store, blob_path(blob)).ok();
-         });
+  // In a user namespace an image may be one that cannot be unpacked there.
+  const bool unpacked = Trees(store).exists(image.chain) || userns::is_inside();
+  return unpacked && std::ranges::all_of(blobs_of(image),
+                                         [&](const Digest& blob) { return sys::fstatat(store, blob_path(blob)).ok(); });
 }
 
 namespace {

@@ -220,6 +220,11 @@ Status Pipeline::unpack_layers() {
 
 Status Pipeline::unpack() {
   Status status = unpack_layers();
+  if (!status.ok() && builder_->may_give_up()) {
+    builder_->give_up(std::move(status).error());
+    ring_.leave(kUnpackConsumer);
+    return {};
+  }
   // Broken content may come from broken bytes: their digest is known only at their end.
   if (!status.ok() && status.error().code() == Errc::kCorrupt) {
     content_broken_ = true;

@@ -17,6 +17,7 @@
 #include "image/internal/staging.h"
 #include "image/internal/trees.h"
 #include "io/file.h"
+#include "log/log.h"
 #include "spec/oci_image/media_types.h"
 #include "spec/oci_image/parse.h"
 #include "spec/oci_image/platform.h"
@@ -298,6 +299,11 @@ Status unpack_stored_image(BorrowedFd store, const Image& image, BorrowedFd dire
   const LayerProgress show = show_layers(progress, *inputs);
   auto done = process_layers(std::move(*inputs), &builder, show);
   if (!done.ok()) return reload_hint(std::move(done).error(), image);
+  if (builder.left_out() != 0) {
+    log::warning("image " + quoted(image.names.empty() ? image.id.str() : image.names.front()) + ": " +
+                 std::to_string(builder.left_out()) +
+                 " device nodes are left out: only root of the machine makes some");
+  }
   return {};
 }
 

@@ -1,10 +1,15 @@
 #include "image/internal/paths.h"
 
+#include <sys/stat.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <array>
+#include <string>
 
 #include "base/chars.h"
 #include "base/strings.h"
+#include "image/owner.h"
 #include "io/file.h"
 #include "sys/file.h"
 
@@ -27,6 +32,18 @@ constexpr std::array<Directory, 10> kDirectories = {{
     {kPartialDir, 0700},
     {"locks", 0700},
 }};
+
+// Another's store is not written to: what came into it would belong to us, and its owner could neither use nor remove
+// it.
+Status check_part_owner(const struct stat& part, const std::string& dir) {
+  if (part.st_uid == ::geteuid()) return {};
+  const bool root = part.st_uid == 0;
+  return Error(Errc::kPermission, "image store " + quoted(dir) + " belongs to " +
+                                      (root ? "root" : "another user (" + std::to_string(part.st_uid) + ")") +
+                                      ", and is for that user alone")
+      .with_hint(root ? "use sudo, or another directory: --root"
+                      : "run cooper as that user, or name another directory: --root");
+}
 
 }  // namespace
 
@@ -61,9 +78,23 @@ Result<bool> is_there(BorrowedFd store, const std::string& path) {
   return std::move(info).error();
 }
 
+Status check_store_owner(const std::string& dir) {
+  auto info = sys::fstatat(sys::kCwd, dir + "/" + kLayoutFile);
+  if (!info.ok() && info.error().errno_value() == EACCES) info = sys::fstatat(sys::kCwd, dir, 0);
+  return info.ok() ? check_part_owner(*info, dir) : Status();
+}
+
 Result<UniqueFd> open_store_directory(const std::string& dir) {
   auto opened = sys::openat(sys::kCwd, dir, O_RDONLY | O_DIRECTORY);
-  if (opened.ok() && sys::fstatat(*opened, kLayoutFile).ok()) return opened;
+  if (opened.ok()) {
+    const auto layout = sys::fstatat(*opened, kLayoutFile);
+    if (layout.ok()) {
+      RETURN_IF_ERROR(check_part_owner(*layout, dir));
+      return opened;
+    }
+  } else if (opened.error().errno_value() == EACCES) {
+    RETURN_IF_ERROR(check_store_owner(dir));
+  }
   const auto context = [&](Error error) { return std::move(error).with("image store " + quoted(dir)); };
   if (!opened.ok()) {
     if (opened.error().errno_value() != ENOENT) return context(std::move(opened).error());

@@ -10,7 +10,8 @@
 //
 // Many processes may read and write at once. A crash or a full disk at any instant leaves the old or the new state:
 // never a name that points to missing or wrong bytes, never a tree that is not complete. Needs root to unpack trees
-// with owners, device nodes and xattrs.
+// with owners, device nodes and xattrs; root of a user namespace makes what it can (internal/tree_builder.h). A store
+// has one owner (owner.h).
 #pragma once
 
 #include <cstdint>

@@ -12,6 +12,7 @@
 #include "image/internal/layer_walk.h"
 #include "io/file.h"
 #include "sys/file.h"
+#include "userns/enter.h"
 
 namespace cooper::image {
 namespace {
@@ -23,7 +24,8 @@ constexpr std::size_t kFewXattrBytes = 3000;   // what every file system holds t
 constexpr std::size_t kXattrHeaderBytes = 16;  // of each, on ext4
 constexpr std::uint64_t kWritebackBytes = std::uint64_t{1} << 20;
 
-constexpr std::array<std::string_view, 3> kDroppedPrefixes = {"trusted.overlay.", "user.overlay.", "trusted.cooper."};
+constexpr std::array<std::string_view, 4> kDroppedPrefixes = {"trusted.overlay.", "user.overlay.", "trusted.cooper.",
+                                                              "user.cooper."};
 constexpr std::array<std::string_view, 4> kDroppedNames = {"security.selinux", "security.ima", "security.evm",
                                                            "security.apparmor"};
 
@@ -78,6 +80,10 @@ mode_t node_type(EntryType type) {
 }  // namespace
 
 bool keeps_xattr(std::string_view name) {
+  // xattr(7): trusted.* is for CAP_SYS_ADMIN over the machine, of security.* this one alone is for root of a namespace.
+  const bool machines =
+      name.starts_with("trusted.") || (name.starts_with("security.") && name != "security.capability");
+  if (machines && userns::is_inside()) return false;
   return std::ranges::none_of(kDroppedPrefixes, [&](std::string_view prefix) { return name.starts_with(prefix); }) &&
          std::ranges::find(kDroppedNames, name) == kDroppedNames.end();
 }
@@ -181,15 +187,42 @@ Result<UniqueFd> TreeBuilder::create(const Place& place, const Entry& entry) {
       return UniqueFd();
     case EntryType::kCharDevice:
     case EntryType::kBlockDevice:
-    case EntryType::kFifo: {
-      const dev_t device = entry.type == EntryType::kFifo ? 0 : makedev(entry.device_major, entry.device_minor);
-      RETURN_IF_ERROR(sys::mknodat(place.dir, place.name, node_type(entry.type) | entry.mode, device));
+    case EntryType::kFifo:
+      RETURN_IF_ERROR(make_node(place, entry));
       return UniqueFd();
-    }
     case EntryType::kHardLink:
       break;
   }
   return Error(Errc::kInternal, "no type of entry that is created");
+}
+
+// Asked for each of them.
+bool TreeBuilder::leaves_out_devices() {
+  if (!userns::is_inside()) return false;
+  ++left_out_;
+  return true;
+}
+
+Status TreeBuilder::make_node(const Place& place, const Entry& entry) {
+  const bool pipe = entry.type == EntryType::kFifo;
+  const dev_t device = pipe ? 0 : makedev(entry.device_major, entry.device_minor);
+  return sys::mknodat(place.dir, place.name, node_type(entry.type) | entry.mode, device);
+}
+
+Status TreeBuilder::explain_owner(Status given, std::uint32_t uid, std::uint32_t gid) {
+  if (given.ok()) return given;
+  const int why = given.error().errno_value();
+  if ((why != EINVAL && why != EPERM) || !userns::is_inside()) return given;
+  if (why == EPERM)
+    return std::move(given).error().with_hint(
+        "a user namespace has no such rights where AppArmor withholds them: sysctl "
+        "kernel.apparmor_restrict_unprivileged_userns");
+  lacks_owner_ = true;
+  return Error(Errc::kPermission,
+               "it belongs to user " + std::to_string(uid) + " and group " + std::to_string(gid) +
+                   " of the image, and this user has no ids for both",
+               EINVAL)
+      .with_hint(userns::kMoreIdsHint);
 }
 
 Status TreeBuilder::fill(const Made& file, codec::tar::Reader& reader, const Place& place, const Entry& entry) {
@@ -198,7 +231,8 @@ Status TreeBuilder::fill(const Made& file, codec::tar::Reader& reader, const Pla
 
 Status TreeBuilder::fill_file(BorrowedFd file, codec::tar::Reader& reader, const Entry& entry) {
   RETURN_IF_ERROR(write_data(reader, file, entry));
-  if (needs_owner(entry.uid, entry.gid)) RETURN_IF_ERROR(sys::fchown(file, entry.uid, entry.gid));
+  if (needs_owner(entry.uid, entry.gid))
+    RETURN_IF_ERROR(explain_owner(sys::fchown(file, entry.uid, entry.gid), entry.uid, entry.gid));
   // A change of owner, and the write of an unprivileged user, clear these bits.
   if ((entry.mode & 06000) != 0) RETURN_IF_ERROR(sys::fchmod(file, entry.mode));
   if (!entry.xattrs.empty()) {
@@ -235,8 +269,10 @@ Status TreeBuilder::link(Dir dir, const std::string& target, const Place& place)
 }
 
 // Links and nodes, by name: nobody else can put something there meanwhile.
-Status TreeBuilder::set_node_metadata(const Place& place, const Entry& entry) const {
-  if (needs_owner(entry.uid, entry.gid)) RETURN_IF_ERROR(sys::fchownat(place.dir, place.name, entry.uid, entry.gid));
+Status TreeBuilder::set_node_metadata(const Place& place, const Entry& entry) {
+  if (needs_owner(entry.uid, entry.gid)) {
+    RETURN_IF_ERROR(explain_owner(sys::fchownat(place.dir, place.name, entry.uid, entry.gid), entry.uid, entry.gid));
+  }
   if (entry.type != EntryType::kSymlink && (entry.mode & 06000) != 0) {
     RETURN_IF_ERROR(sys::fchmodat(place.dir, place.name, entry.mode));
   }
@@ -249,7 +285,7 @@ Status TreeBuilder::set_node_metadata(const Place& place, const Entry& entry) co
 }
 
 Status TreeBuilder::set_metadata(BorrowedFd dir, const DirectoryMeta& meta) {
-  RETURN_IF_ERROR(sys::fchown(dir, meta.uid, meta.gid));
+  RETURN_IF_ERROR(explain_owner(sys::fchown(dir, meta.uid, meta.gid), meta.uid, meta.gid));
   RETURN_IF_ERROR(sys::fchmod(dir, meta.mode));
   RETURN_IF_ERROR(set_xattrs(meta.xattrs, [&](const std::string& name, const std::string& value) {
     return sys::fsetxattr(dir, name, value);

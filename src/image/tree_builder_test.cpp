@@ -319,6 +319,7 @@ TEST_F(TreeTest, LeavesOutAttributesForOverlayfsAndLabels) {
   EXPECT_FALSE(keeps_xattr("trusted.overlay.opaque"));
   EXPECT_FALSE(keeps_xattr("user.overlay.redirect"));
   EXPECT_FALSE(keeps_xattr("trusted.cooper.unpacked"));
+  EXPECT_FALSE(keeps_xattr("user.cooper.unpacked"));
   EXPECT_FALSE(keeps_xattr("security.selinux"));
   EXPECT_TRUE(keeps_xattr("security.capability"));
   EXPECT_TRUE(keeps_xattr("user.anything"));

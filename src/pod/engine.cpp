@@ -1,5 +1,6 @@
 #include "base/scope_exit.h"
 #include "base/strings.h"
+#include "image/owner.h"
 #include "io/file.h"
 #include "log/steps.h"
 #include "pod/layout.h"
@@ -41,6 +42,14 @@ Result<Engine> Engine::open(EngineOptions options) {
     return log::Fields{
         {"root", options.root}, {"run_root", options.run_root}, {"cgroup_parent", options.cgroup_parent}};
   });
+  return Engine(std::move(options));
+}
+
+Result<Engine> Engine::open_for_images(EngineOptions options) {
+  ASSIGN_OR_RETURN(options.root, clean_root(options.root, "root directory"));
+  // Looked at by the ids of the machine, where that can be told.
+  RETURN_IF_ERROR(image::check_store_owner(Layout(options).images()));
+  log::step("engine", [&] { return log::Fields{{"root", options.root}, {"for", "images"}}; });
   return Engine(std::move(options));
 }
 

@@ -5,6 +5,7 @@
 #include <cerrno>
 
 #include "base/strings.h"
+#include "image/owner.h"
 #include "io/file.h"
 #include "monitor/protocol.h"
 #include "sys/file.h"
@@ -86,6 +87,8 @@ Status bind_roots(const Layout& layout) {
 Status make_layout(const Layout& layout) {
   // The last one made of each tree stands for all of them.
   if (!sys::fstatat(sys::kCwd, layout.names()).ok()) {
+    // Of a user without privileges, who has images alone.
+    RETURN_IF_ERROR(image::check_store_owner(layout.images()));
     for (const Place place : kPlaces) RETURN_IF_ERROR(io::make_directories(layout.place(place), 0711));
     RETURN_IF_ERROR(io::make_directories(layout.names(), 0711));
   }

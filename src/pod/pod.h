@@ -179,6 +179,8 @@ class Engine {
  public:
   // Creates the directories when missing. Errors name the directory.
   static Result<Engine> open(EngineOptions options);
+  // For who asks images() alone: of what pods need nothing is made or looked at.
+  static Result<Engine> open_for_images(EngineOptions options);
   const EngineOptions& options() const { return options_; }
   // See EngineOptions::unpacking.
   void watch_unpacking(image::Progress progress) { options_.unpacking = std::move(progress); }

@@ -1,3 +1,4 @@
+#include <linux/capability.h>
 #include <linux/close_range.h>
 #include <signal.h>
 #include <sys/prctl.h>
@@ -27,6 +28,20 @@ void limit(const ConfinedStart& start, unsigned resource, unsigned long value) {
   if (::syscall(SYS_prlimit64, 0, resource, &both, nullptr) != 0) fail(start, errno);
 }
 
+// Root of a user namespace that has no such user is the user outside who made it: its capabilities go, and groups that
+// it may not give up are that user's (see confine::drop_root()). glibc's functions would tell other threads, of which a
+// clone has none.
+void become_nobody(const ConfinedStart& start) {
+  const bool narrow = ::syscall(SYS_setresgid, kNobody, kNobody, kNobody) != 0;
+  if (narrow && errno != EINVAL) fail(start, errno);
+  if (::syscall(SYS_setgroups, 0, nullptr) != 0 && !(narrow && errno == EPERM)) fail(start, errno);
+  if (::syscall(SYS_setresuid, kNobody, kNobody, kNobody) == 0) return;
+  if (errno != EINVAL) fail(start, errno);
+  struct __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
+  const struct __user_cap_data_struct none[2] = {};
+  if (::syscall(SYS_capset, &header, none) != 0) fail(start, errno);
+}
+
 }  // namespace
 
 void start_confined(const ConfinedStart& start) {
@@ -45,11 +60,7 @@ void start_confined(const ConfinedStart& start) {
   limit(start, RLIMIT_NOFILE, kMaxDescriptors);
   limit(start, RLIMIT_CPU, start.cpu_s);
   limit(start, RLIMIT_AS, start.memory_bytes);
-  // glibc's functions would tell other threads, of which a clone has none.
-  if (start.drop_root &&
-      (::syscall(SYS_setgroups, 0, nullptr) != 0 || ::syscall(SYS_setresgid, kNobody, kNobody, kNobody) != 0 ||
-       ::syscall(SYS_setresuid, kNobody, kNobody, kNobody) != 0))
-    fail(start, errno);
+  if (start.drop_root) become_nobody(start);
   if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 || ::prctl(PR_SET_PDEATHSIG, SIGKILL) != 0) fail(start, errno);
   if (start.landlock >= 0 && ::syscall(SYS_landlock_restrict_self, start.landlock, 0) != 0) fail(start, errno);
   if (const int loaded = seccomp::load(start.filter, start.filter_count, start.filter_flags); loaded < 0)

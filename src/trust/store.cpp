@@ -61,6 +61,23 @@ Result<std::vector<Found>> walk_all(const std::string& top) {
   return out;
 }
 
+// What is not of the user's own, if it is one's: of the administrator's keys and masks, and the distribution's keys,
+// the keys that count.
+Result<std::vector<Found>> walk_others(const TrustDirectories& directories) {
+  if (directories.administrator.empty()) return walk_all(directories.vendor);
+  ASSIGN_OR_RETURN(auto out, walk_all(directories.administrator));
+  ASSIGN_OR_RETURN(const auto vendor, walk_all(directories.vendor));
+  const std::size_t own = out.size();
+  for (const Found& found : vendor) {
+    const bool replaced = std::any_of(
+        out.begin(), out.begin() + static_cast<std::ptrdiff_t>(own),
+        [&](const Found& one) { return one.prefix == found.prefix && one.fingerprint == found.fingerprint; });
+    if (!replaced) out.push_back(found);
+  }
+  std::erase_if(out, [](const Found& found) { return found.empty; });
+  return out;
+}
+
 }  // namespace
 
 Status check_prefix(std::string_view prefix) {
@@ -88,7 +105,7 @@ std::string KeyStore::directory_of(const std::string& top, const std::string& pr
 
 Result<std::vector<TrustedKey>> KeyStore::list() const {
   ASSIGN_OR_RETURN(const auto local, walk_all(directories_.local));
-  ASSIGN_OR_RETURN(const auto vendor, walk_all(directories_.vendor));
+  ASSIGN_OR_RETURN(const auto vendor, walk_others(directories_));
   std::vector<TrustedKey> out;
   const auto local_of = [&](const Found& found) {
     return std::ranges::find_if(
@@ -99,7 +116,7 @@ Result<std::vector<TrustedKey>> KeyStore::list() const {
   }
   for (const Found& found : vendor) {
     const auto mine = local_of(found);
-    // A copy of the administrator's own wins.
+    // A copy of one's own wins.
     if (found.empty || (mine != local.end() && !mine->empty)) continue;
     out.push_back({found.prefix, found.fingerprint, found.path, true, mine != local.end()});
   }
@@ -162,7 +179,7 @@ Status KeyStore::remove_local(const TrustedKey& entry) {
 
 Result<std::vector<TrustedKey>> KeyStore::remove(std::string_view fingerprint,
                                                  const std::optional<std::string>& prefix) {
-  ASSIGN_OR_RETURN(const auto vendor, walk_all(directories_.vendor));
+  ASSIGN_OR_RETURN(const auto vendor, walk_others(directories_));
   ASSIGN_OR_RETURN(const auto entries, list());
   std::vector<TrustedKey> out;
   for (const TrustedKey& entry : entries) {

@@ -5,7 +5,8 @@
 //   <directory>/prefix.d/example.com/team/<fingerprint>
 //
 // There are two such directories: the administrator's, and one of the distribution. An empty file in the first takes
-// the trust from the key that the second has under the same name.
+// the trust from the key that the second has under the same name. A user without privileges has one more, which stands
+// to those two as the administrator's does to the distribution's.
 #pragma once
 
 #include <optional>
@@ -20,6 +21,7 @@ namespace cooper::trust {
 
 struct TrustDirectories {
   std::string local = "/etc/cooper/trust";
+  std::string administrator = {};  // of a user's; empty: `local` is it
   std::string vendor = "/usr/lib/cooper/trust";
 };
 
@@ -35,8 +37,8 @@ struct TrustedKey {
   std::string prefix;  // empty: root
   std::string fingerprint;
   std::string path;
-  bool vendor = false;
-  bool masked = false;  // the vendor's, and the administrator does not want it
+  bool vendor = false;  // or, of a user's, the administrator's
+  bool masked = false;  // the vendor's or the administrator's, and not wanted here
 };
 
 class KeyStore {
@@ -51,7 +53,7 @@ class KeyStore {
   Result<std::vector<Key>> keys_for(std::string_view image_name) const;
 
   enum class Added { kNew, kRenewed, kThere };
-  // Into the administrator's directory; an empty prefix is root.
+  // Into the local directory; an empty prefix is root.
   Result<Added> add(const Key& key, const std::string& prefix);
   // By fingerprint, or its end; everywhere, or only where `prefix` says. The administrator's file goes, the vendor's is
   // masked. What was changed, which is nothing when there is no such key.

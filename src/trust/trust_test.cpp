@@ -231,6 +231,28 @@ TEST_F(StoreTest, AnEmptyFileMasksTheVendorsKey) {
   EXPECT_FALSE(store_->list()->front().vendor);
 }
 
+TEST_F(StoreTest, AUsersDirectoryStandsBeforeTheOthers) {
+  vendor("root.d", kAlice);
+  const TrustDirectories directories{
+      .local = path_ + "/user", .administrator = path_ + "/local", .vendor = path_ + "/vendor"};
+  KeyStore user(directories);
+  ASSERT_EQ(*store_->add(key_of(kBobExpired), "a.example"), KeyStore::Added::kNew);
+  EXPECT_THAT(*user.keys_for("a.example/x"), SizeIs(2));
+  EXPECT_THAT(*user.keys_for("b.example/x"), SizeIs(1));
+  // The administrator masks the vendor's key, for users as well.
+  ASSERT_THAT(*store_->remove(kAliceFingerprint, std::nullopt), SizeIs(1));
+  EXPECT_THAT(*user.keys_for("b.example/x"), SizeIs(0));
+  ASSERT_EQ(*user.add(key_of(kAlice), ""), KeyStore::Added::kNew);
+  EXPECT_THAT(*user.keys_for("b.example/x"), SizeIs(1));
+  EXPECT_EQ(keys_for("b.example/x"), 0U) << "the user's keys are nobody else's";
+  // The user masks the administrator's.
+  const auto removed = user.remove(key_of(kBobExpired).fingerprint, std::nullopt);
+  ASSERT_THAT(*removed, SizeIs(1));
+  EXPECT_TRUE(removed->front().masked);
+  EXPECT_THAT(*user.keys_for("a.example/x"), SizeIs(1));
+  EXPECT_EQ(keys_for("a.example/x"), 1U);
+}
+
 TEST_F(StoreTest, AFileThatIsNotWhatItsNameSaysIsNoKey) {
   vendor("prefix.d/a.example", kBobExpired);
   EXPECT_EQ(store_->keys_for("a.example/x").error().code(), Errc::kCorrupt);

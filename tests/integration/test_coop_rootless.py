@@ -1,6 +1,5 @@
 """coop as a user without privileges, and as root inside a container."""
 
-import contextlib
 import json
 import os
 import pathlib
@@ -9,40 +8,24 @@ import shutil
 
 import pytest
 
-from lib import isolate, proc, rootfs
+from lib import isolate, proc, rootfs, users
 from lib.runtime import Runtime
+from lib.users import RANGE, UID
 
 pytestmark = pytest.mark.needs("root", "isolation", "userns")
-
-UID = 54321  # of no account; subordinate ids are far from those of the other tests
-RANGE = 700000
-FILES = {
-    "/etc/passwd": f"cask:x:{UID}:{UID}::/nonexistent:/bin/sh\n",
-    "/etc/group": f"cask:x:{UID}:\n",
-    "/etc/subuid": f"cask:{RANGE}:65536\n",
-    "/etc/subgid": f"cask:{RANGE}:65536\n",
-}
 
 
 class Unprivileged(Runtime):
     """The runtime, started by the user UID."""
 
     def argv(self, *args, flags=()):
-        user = ("setpriv", "--reuid", str(UID), "--regid", str(UID), "--clear-groups", "--inh-caps=-all")
-        return [*user, *super().argv(*args, flags=flags)]
+        return users.as_user(*super().argv(*args, flags=flags))
 
 
 @pytest.fixture
 def accounts(workdir):
     """The user exists, with a range of subordinate ids, in this session's view of /etc only."""
-    with contextlib.ExitStack() as stack:
-        for path, line in FILES.items():
-            copy = workdir / pathlib.Path(path).name
-            copy.write_text((pathlib.Path(path).read_text() if os.path.exists(path) else "") + line)
-            if not os.path.exists(path):
-                pytest.skip(f"{path} does not exist")
-            isolate.mount(copy, path, None, 4096)  # MS_BIND
-            stack.callback(isolate.umount, path)
+    with users.accounts(workdir):
         yield
 
 

@@ -22,9 +22,16 @@ inline constexpr int kExitEngine = 125;  // run, exec: the app was never started
 inline constexpr int kExitCannotExecute = 126;
 inline constexpr int kExitNotFound = 127;
 
+// What a verb needs of a caller without privileges.
+enum class Needs {
+  kRoot,    // to be root: it is refused
+  kImages,  // the user's own store of images, of which it touches what is the user's
+  kOwners,  // and files that images give to others: the process enters a user namespace (userns/enter.h)
+};
+
 class Context {
  public:
-  explicit Context(Settings settings) : settings_(std::move(settings)) {}
+  explicit Context(Settings settings, Needs needs = Needs::kRoot) : settings_(std::move(settings)), needs_(needs) {}
   const Settings& settings() const { return settings_; }
   bool json() const { return settings_.format != Format::kTable; }
   // For a document that is printed in the format that was asked for.
@@ -32,7 +39,8 @@ class Context {
     using Style = codec::json::Writer::Style;
     return codec::json::Writer(settings_.format == Format::kJsonPretty ? Style::kPretty : Style::kCompact);
   }
-  // Errc::kPermission without root.
+  // Errc::kPermission without root, where the verb needs that; for other verbs an unprivileged caller's engine has
+  // images() alone. Called while the process has one thread.
   Result<pod::Engine> engine() const;
   // A handler reads its whole command line before it opens the engine: what it refuses until then is a wrong command
   // line, and the exit status says so.
@@ -42,6 +50,7 @@ class Context {
 
  private:
   Settings settings_;
+  Needs needs_;
   mutable bool parsed_ = false;
 };
 
@@ -80,6 +89,7 @@ struct Command {
   int min_args = 0;
   int max_args = -1;  // -1: any number
   Handler handler = nullptr;
+  Needs needs = Needs::kRoot;
   int failure = kExitFailure;   // exit status when the handler returns an error
   std::string_view exits = {};  // what help says of the exit status, where it is not the same as of others
   Completes completes = Completes::kNothing;

@@ -158,9 +158,11 @@ const Context* place_of(const Context& own, const Typed& typed, std::optional<Co
   if (!settings.ok()) return nullptr;
   // To open an engine makes its directories, and the path may be half of one.
   for (const std::string& path : {settings->engine.root, settings->engine.run_root}) {
-    if (!sys::fstatat(sys::kCwd, path, 0).ok()) return nullptr;
+    // Of a user without privileges nothing runs.
+    const bool needed = caller_is_root() || path == settings->engine.root;
+    if (needed && !sys::fstatat(sys::kCwd, path, 0).ok()) return nullptr;
   }
-  return &other.emplace(std::move(*settings));
+  return &other.emplace(std::move(*settings), Needs::kImages);
 }
 
 // A store that cannot be read completes to nothing.

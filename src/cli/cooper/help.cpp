@@ -197,7 +197,10 @@ std::string manual_page() {
       "_/etc/cooper/paths.d/\\*.json_, _/usr/lib/cooper/paths.d/\\*.json_\n\tWhere images of the App Container kind "
       "are, "
       "by the beginning of their names, instead of what their domains say.\n\n"
-      "_/var/lib/cooper_, _/run/cooper_\n\tImages and pods; running pods. *--root* and *--run-root* move them.\n";
+      "_/var/lib/cooper_, _/run/cooper_\n\tImages and pods; running pods. *--root* and *--run-root* move "
+      "them.\n\n"
+      "_~/.local/share/cooper_, _~/.config/cooper/trust_\n\tImages and trusted keys of a user without root, by "
+      "XDG_DATA_HOME and XDG_CONFIG_HOME.\n";
   return out;
 }
 

@@ -37,7 +37,7 @@ constexpr std::array<TransportWord, 9> kTransports = {{{"oci", image::Transport:
 
 // Only who is not root may have a policy of his own: root's must not depend on whose environment it runs in.
 std::string home_file(const char* below) {
-  const char* home = ::geteuid() == 0 ? nullptr : ::secure_getenv("HOME");
+  const char* home = caller_is_root() ? nullptr : ::secure_getenv("HOME");
   return home == nullptr || home[0] != '/' ? std::string() : std::string(home) + below;
 }
 

@@ -35,19 +35,21 @@ constexpr std::array<Flag, 2> kExportFlags = {{
     {"quiet", 'q', "", "no progress, no names"},
 }};
 
-// Of directories that are ours to replace: no image has it, and no user can set it.
-constexpr char kUnpackedMark[] = "trusted.cooper.unpacked";
+// Of directories that are ours to replace: no image has it. Root's is one that no user can set.
+const char* unpacked_mark() {
+  return caller_is_root() ? "trusted.cooper.unpacked" : "user.cooper.unpacked";
+}
 
 // A file system without such attributes keeps no mark: what is there is not replaced then.
 void mark_as_unpacked(const std::string& directory) {
   const auto fd = sys::openat(sys::kCwd, directory, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
-  if (fd.ok()) (void)!sys::fsetxattr(*fd, kUnpackedMark, "1").ok();
+  if (fd.ok()) (void)!sys::fsetxattr(*fd, unpacked_mark(), "1").ok();
 }
 
 // A wrong word must not cost a directory of somebody's.
 Status check_unpacked(const std::string& directory) {
   ASSIGN_OR_RETURN(const UniqueFd fd, sys::openat(sys::kCwd, directory, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
-  if (sys::fgetxattr(fd, kUnpackedMark).ok()) return {};
+  if (sys::fgetxattr(fd, unpacked_mark()).ok()) return {};
   ASSIGN_OR_RETURN(const auto names, sys::list_directory(fd));
   if (names.empty()) return {};
   return Error(
@@ -227,6 +229,7 @@ const Command& extract_command() {
       .min_args = 2,
       .max_args = 2,
       .handler = extract,
+      .needs = Needs::kOwners,
       .completes = Completes::kImages,
       .later = Completes::kDirectories};
   return kCommand;
@@ -244,6 +247,7 @@ const Command& render_command() {
       .min_args = 2,
       .max_args = 2,
       .handler = render,
+      .needs = Needs::kOwners,
       .completes = Completes::kImages,
       .later = Completes::kDirectories};
   return kCommand;
@@ -259,6 +263,7 @@ const Command& export_command() {
       .min_args = 2,
       .max_args = 2,
       .handler = export_image,
+      .needs = Needs::kOwners,
       .completes = Completes::kImages,
       .later = Completes::kFiles};
   return kCommand;

@@ -13,6 +13,7 @@
 #include "io/file.h"
 #include "log/steps.h"
 #include "sys/file.h"
+#include "userns/enter.h"
 
 namespace cooper::cli {
 namespace {
@@ -227,7 +228,7 @@ int run_command(const Command& command, const Args& args) {
   if (!settings.ok()) return usage_error(settings.error());
   const log::Format log_format = settings->log.format;
   if (auto configured = log::configure(settings->log); !configured.ok()) return usage_error(configured.error());
-  const Context context(std::move(settings).value());
+  const Context context(std::move(settings).value(), command.needs);
   log::step("command", [&] { return log::Fields{{"verb", std::string(command.path)}, {"version", COOPER_VERSION}}; });
   const Result<int> status = command.handler(context, args);
   log::step("command has ended", [&] {
@@ -242,19 +243,39 @@ int run_command(const Command& command, const Args& args) {
 
 }  // namespace
 
+namespace {
+
+Error needs_root() {
+  return Error(
+             Errc::kPermission,
+             "containers and pods need root: this user cannot mount, make control groups or give files to other users",
+             EPERM)
+      .with_hint(
+          "use sudo; without it the verbs of cooper image work, with images of the user's own, and coop run starts "
+          "containers of bundles");
+}
+
+// Not root: the store of this user, and no pods.
+Result<pod::Engine> open_user_engine(pod::EngineOptions options, Needs needs) {
+  if (needs == Needs::kRoot) return needs_root();
+  if (options.root.empty())
+    return Error(Errc::kNotFound, "this user has no directory for images: neither XDG_DATA_HOME nor HOME is set")
+        .with_hint("set HOME, or name a directory: --root");
+  ASSIGN_OR_RETURN(pod::Engine engine, pod::Engine::open_for_images(std::move(options)));
+  // A second engine finds itself inside.
+  if (needs == Needs::kOwners && ::geteuid() != 0) RETURN_IF_ERROR(userns::enter());
+  return engine;
+}
+
+}  // namespace
+
 Result<pod::Engine> Context::engine() const {
   parsed_ = true;
-  // Mounts, control groups and devices need it; said here, before the first directory is made in vain.
-  if (::geteuid() != 0) {
-    return Error(Errc::kPermission,
-                 "images and containers need root: this user cannot mount, make control groups or give files to other "
-                 "users",
-                 EPERM)
-        .with_hint("use sudo");
-  }
   know_short_names();
   pod::EngineOptions options = settings_.engine;
   options.admit_file = [this](const image::FileImage& file) { return admit_file(*this, file); };
+  // Said here, before the first directory is made in vain.
+  if (!caller_is_root()) return open_user_engine(std::move(options), needs_);
   return pod::Engine::open(std::move(options));
 }
 

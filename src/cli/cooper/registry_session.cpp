@@ -60,7 +60,7 @@ fetch::CredentialSearch credential_search(const std::string& auth_file) {
   if (const std::string runtime = variable("XDG_RUNTIME_DIR"); !runtime.empty()) {
     out.files.push_back(runtime + "/containers/auth.json");
   } else {
-    out.files.push_back("/run/containers/" + std::to_string(::getuid()) + "/auth.json");
+    out.files.push_back("/run/containers/" + std::to_string(caller_uid()) + "/auth.json");
   }
   const std::string home = variable("HOME");
   if (const std::string config = variable("XDG_CONFIG_HOME"); !config.empty()) {
@@ -100,7 +100,11 @@ Result<fetch::SourceOptions> source_options(const RegistryAccess& access) {
   fetch::SourceOptions options;
   options.verify_tls = access.verify_tls;
   options.certificate_directory = access.certificate_directory;
-  options.certificate_directories = {"/etc/cooper/certs.d", "/etc/containers/certs.d", "/etc/docker/certs.d"};
+  // As with signature policies: what root takes does not hang on the home of whoever calls.
+  if (const std::string home = caller_is_root() ? "" : variable("HOME"); home.starts_with('/'))
+    options.certificate_directories.push_back(home + "/.config/containers/certs.d");
+  options.certificate_directories.insert(options.certificate_directories.end(),
+                                         {"/etc/cooper/certs.d", "/etc/containers/certs.d", "/etc/docker/certs.d"});
   options.search = credential_search(access.auth_file);
   if (!access.credentials.empty()) {
     ASSIGN_OR_RETURN(options.credentials, fetch::parse_credentials(access.credentials));
@@ -201,7 +205,7 @@ Status check_length(const oci_image::Reference& reference) {
 Result<fetch::RegistriesConfig> read_registries_conf() {
   fetch::RegistriesFiles files;
   // As with signature policies: what root takes does not hang on the home of whoever calls.
-  const std::string home = ::geteuid() == 0 ? "" : variable("HOME");
+  const std::string home = caller_is_root() ? "" : variable("HOME");
   const std::string own = home.starts_with('/') ? home + "/.config/containers/registries.conf" : "";
   files.must_file = variable("CONTAINERS_REGISTRIES_CONF");
   if (!own.empty()) files.files.push_back(own);

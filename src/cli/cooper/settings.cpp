@@ -19,8 +19,11 @@
 namespace cooper::cli {
 namespace {
 
+constexpr const char* kSystemConfig = "/etc/cooper/cooper.toml";
+constexpr const char* kVendorConfig = "/usr/lib/cooper/cooper.toml";
 constexpr std::array<Flag, 8> kGlobalFlags = {{
-    {"root", 0, "DIR", "where images and pods are kept (default /var/lib/cooper)", Flag::Complete::kDirectory},
+    {"root", 0, "DIR", "where images and pods are kept (default /var/lib/cooper, without root ~/.local/share/cooper)",
+     Flag::Complete::kDirectory},
     {"run-root", 0, "DIR", "where running things are kept (default /run/cooper)", Flag::Complete::kDirectory},
     {"config", 0, "FILE", "configuration file (default /etc/cooper/cooper.toml)", Flag::Complete::kFile},
     {"log-level", 0, "LEVEL", "debug, info, warning or error", Flag::Complete::kWords, "debug info warning error"},
@@ -259,9 +262,17 @@ constexpr std::array<Key, 27> kKeys = {{{"root", apply_root},
                                         {"trust.vendor_directory", apply_vendor_directory},
                                         {"trust.gpgv_path", apply_gpgv_path}}};
 
-// The caller's own trees when not root.
+// Empty: there is none.
+std::string user_config_directory() {
+  const char* config = ::secure_getenv("XDG_CONFIG_HOME");
+  if (config != nullptr && config[0] == '/') return std::string(config) + "/cooper";
+  const char* home = ::secure_getenv("HOME");
+  return home != nullptr && home[0] == '/' ? std::string(home) + "/.config/cooper" : std::string();
+}
+
+// The caller's own trees when not root. An empty root: there is no home.
 void apply_user_directories(Settings& settings) {
-  if (::geteuid() == 0) return;
+  if (caller_is_root()) return;
   const char* home = ::secure_getenv("HOME");
   const char* data = ::secure_getenv("XDG_DATA_HOME");
   const char* runtime = ::secure_getenv("XDG_RUNTIME_DIR");
@@ -269,24 +280,42 @@ void apply_user_directories(Settings& settings) {
     settings.engine.root = std::string(data) + "/cooper";
   } else if (home != nullptr && home[0] == '/') {
     settings.engine.root = std::string(home) + "/.local/share/cooper";
+  } else {
+    settings.engine.root.clear();
   }
   if (runtime != nullptr && runtime[0] == '/') settings.engine.run_root = std::string(runtime) + "/cooper";
+  // Without a home there are no keys of the user's own: none can be added.
+  settings.trust.directories.administrator = settings.trust.directories.local;
+  if (const std::string config = user_config_directory(); !config.empty())
+    settings.trust.directories.local = config + "/trust";
 }
 
 std::vector<std::string> config_candidates() {
   std::vector<std::string> paths;
-  if (::geteuid() != 0) {
-    const char* config = ::secure_getenv("XDG_CONFIG_HOME");
-    const char* home = ::secure_getenv("HOME");
-    if (config != nullptr && config[0] == '/') {
-      paths.push_back(std::string(config) + "/cooper/cooper.toml");
-    } else if (home != nullptr && home[0] == '/') {
-      paths.push_back(std::string(home) + "/.config/cooper/cooper.toml");
-    }
+  if (!caller_is_root()) {
+    if (const std::string config = user_config_directory(); !config.empty()) paths.push_back(config + "/cooper.toml");
   }
-  paths.emplace_back("/etc/cooper/cooper.toml");
-  paths.emplace_back("/usr/lib/cooper/cooper.toml");
+  paths.emplace_back(kSystemConfig);
+  paths.emplace_back(kVendorConfig);
   return paths;
+}
+
+// What the administrator says for the whole machine, to a user.
+bool is_everybodys(const std::string& path) {
+  return !caller_is_root() && (path == kSystemConfig || path == kVendorConfig);
+}
+
+// Of such a file the places of root's images, containers and keys are not the user's.
+Status apply_for_user(std::string_view text, const std::string& path, Settings& settings) {
+  Settings applied = settings;
+  applied.trust.directories.local = settings.trust.directories.administrator;
+  RETURN_IF_ERROR(apply_config(text, path, applied));
+  applied.engine.root = settings.engine.root;
+  applied.engine.run_root = settings.engine.run_root;
+  applied.trust.directories.administrator = applied.trust.directories.local;
+  applied.trust.directories.local = settings.trust.directories.local;
+  settings = std::move(applied);
+  return {};
 }
 
 Status apply_file(const std::optional<std::string>& named, Settings& settings) {
@@ -297,7 +326,8 @@ Status apply_file(const std::optional<std::string>& named, Settings& settings) {
   }
   for (const std::string& path : config_candidates()) {
     auto text = io::read_file(path, kMaxConfigBytes);
-    if (text.ok()) return apply_config(*text, path, settings);
+    if (text.ok())
+      return is_everybodys(path) ? apply_for_user(*text, path, settings) : apply_config(*text, path, settings);
     if (text.error().code() != Errc::kNotFound) return std::move(text).error().with("configuration");
   }
   return {};
@@ -322,6 +352,15 @@ Result<std::string> absolute(const std::string& path, std::string_view flag) {
 }
 
 }  // namespace
+
+uid_t caller_uid() {
+  static const uid_t uid = ::geteuid();
+  return uid;
+}
+
+bool caller_is_root() {
+  return caller_uid() == 0;
+}
 
 std::span<const Flag> global_flags() {
   return kGlobalFlags;

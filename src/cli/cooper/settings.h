@@ -2,6 +2,8 @@
 // the built-in values.
 #pragma once
 
+#include <sys/types.h>
+
 #include <cstdint>
 #include <optional>
 #include <span>
@@ -58,6 +60,11 @@ struct Settings {
   std::string signature_policy;                       // policy.json; empty: found
   image::Backend backend = image::Backend::kOverlay;  // [images]
 };
+
+// Whether root has started this process; its user then. A user namespace that it enters later makes no difference: what
+// root reads must not hang on whose environment it runs in, and a user has files of their own.
+bool caller_is_root();
+uid_t caller_uid();
 
 // never missing newer always
 std::optional<pod::Pull> parse_pull(std::string_view text);

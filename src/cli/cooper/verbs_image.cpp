@@ -292,6 +292,7 @@ const Command& build_command() {
       .min_args = 1,
       .max_args = 2,
       .handler = build_from_dir,
+      .needs = Needs::kOwners,
       .completes = Completes::kFiles,
       .later = Completes::kNothing};
   return kCommand;
@@ -311,6 +312,7 @@ const Command& save_command() {
       .flags = {kSaveFlags},
       .min_args = 1,
       .handler = save,
+      .needs = Needs::kImages,
       .completes = Completes::kImages,
       .own_formats = kSaveFormats};
   return kCommand;
@@ -335,6 +337,7 @@ std::span<const Command> transfer_commands() {
         .flags = {kLoadFlags, kPolicyFlags},
         .max_args = 1,
         .handler = load,
+        .needs = Needs::kOwners,
         .completes = Completes::kFiles},
        {.path = "image import",
         .usage = "TAR [NAME[:TAG]]",
@@ -343,6 +346,7 @@ std::span<const Command> transfer_commands() {
         .min_args = 1,
         .max_args = 2,
         .handler = import,
+        .needs = Needs::kOwners,
         .completes = Completes::kFiles,
         .later = Completes::kNothing},
        build_command(),
@@ -357,6 +361,7 @@ std::span<const Command> transfer_commands() {
         .min_args = 2,
         .max_args = 2,
         .handler = convert_image,
+        .needs = Needs::kOwners,
         .completes = Completes::kImages,
         .later = Completes::kFiles},
        {.path = "image pull",
@@ -371,7 +376,8 @@ std::span<const Command> transfer_commands() {
             "image load.",
         .flags = {kPullFlags, kRegistryFlags, kPolicyFlags},
         .min_args = 1,
-        .handler = pull},
+        .handler = pull,
+        .needs = Needs::kOwners},
        {.path = "image fetch",
         .usage = "NAME|URL|FILE...",
         .summary = "fetch an image of the App Container kind, if somebody trusted has signed it",
@@ -383,6 +389,7 @@ std::span<const Command> transfer_commands() {
         .flags = {kFetchFlags, kPullFlags, kRegistryFlags},
         .min_args = 1,
         .handler = fetch_image,
+        .needs = Needs::kOwners,
         .completes = Completes::kFiles},
        {.path = "image policy",
         .usage = "[IMAGE]",
@@ -405,6 +412,7 @@ std::span<const Command> transfer_commands() {
         .min_args = 1,
         .max_args = 2,
         .handler = push,
+        .needs = Needs::kImages,
         .completes = Completes::kImages},
        extract_command(),
        render_command(),
@@ -424,6 +432,7 @@ const Command& ls_command() {
       .flags = {kLsFlags},
       .max_args = 1,
       .handler = list_images,
+      .needs = Needs::kImages,
       .completes = Completes::kImages,
       .templates = true};
   return kCommand;
@@ -435,8 +444,28 @@ const Command& inspect_command() {
                                    .summary = "print images and their configurations as JSON",
                                    .min_args = 1,
                                    .handler = inspect_images,
+                                   .needs = Needs::kImages,
                                    .completes = Completes::kImages,
                                    .templates = true};
+  return kCommand;
+}
+
+const Command& verify_command() {
+  static const Command kCommand = {
+      .path = "image verify",
+      .usage = "[IMAGE...]",
+      .summary = "check blobs and unpacked trees, of all images or some",
+      .description =
+          "Every blob is read and its digest computed. The unpacked tree is compared with what the layers say: "
+          "contents, types, modes, owners, times, extended attributes, targets of links, which names are one file, "
+          "and what is missing or extra. Containers may run meanwhile.",
+      .flags = {kVerifyFlags},
+      .handler = verify,
+      .needs = Needs::kOwners,
+      .exits =
+          "0 when all is good (with --repair: when it is now), 2 when an image is damaged, 1 when that could not "
+          "be found out, or 125 for a wrong command line",
+      .completes = Completes::kImages};
   return kCommand;
 }
 
@@ -453,6 +482,7 @@ std::span<const Command> image_commands() {
        .min_args = 1,
        .max_args = 1,
        .handler = history,
+       .needs = Needs::kImages,
        .completes = Completes::kImages},
       {.path = "image tree",
        .usage = "[IMAGE...]",
@@ -460,6 +490,7 @@ std::span<const Command> image_commands() {
        .description = "Layers are listed base first. Without an image all are shown.",
        .flags = {kTreeFlags},
        .handler = tree,
+       .needs = Needs::kImages,
        .completes = Completes::kImages},
       {.path = "image diff",
        .usage = "IMAGE IMAGE",
@@ -469,35 +500,28 @@ std::span<const Command> image_commands() {
        .min_args = 2,
        .max_args = 2,
        .handler = diff,
+       .needs = Needs::kImages,
        .completes = Completes::kImages},
-      {.path = "image verify",
-       .usage = "[IMAGE...]",
-       .summary = "check blobs and unpacked trees, of all images or some",
-       .description =
-           "Every blob is read and its digest computed. The unpacked tree is compared with what the layers say: "
-           "contents, types, modes, owners, times, extended attributes, targets of links, which names are one file, "
-           "and what is missing or extra. Containers may run meanwhile.",
-       .flags = {kVerifyFlags},
-       .handler = verify,
-       .exits = "0 when all is good (with --repair: when it is now), 2 when an image is damaged, 1 when that could not "
-                "be found out, or 125 for a wrong command line",
-       .completes = Completes::kImages},
+      verify_command(),
       {.path = "image df",
        .summary = "show what the store takes on the disk",
        .description = "RECLAIMABLE is what image gc would free.",
        .max_args = 0,
-       .handler = df},
+       .handler = df,
+       .needs = Needs::kOwners},
       {.path = "image rm",
        .usage = "IMAGE...",
        .summary = "remove names, and images that have none left",
        .flags = {kRmFlags},
        .handler = rm,
+       .needs = Needs::kOwners,
        .completes = Completes::kImages},
       {.path = "image tag",
        .usage = "IMAGE NAME...",
        .summary = "give an image further names",
        .min_args = 2,
        .handler = tag,
+       .needs = Needs::kImages,
        .completes = Completes::kImages},
       {.path = "image untag",
        .usage = "IMAGE [NAME...]",
@@ -505,6 +529,7 @@ std::span<const Command> image_commands() {
        .description = "An image without a name is found by its id, until image gc removes it.",
        .min_args = 1,
        .handler = untag,
+       .needs = Needs::kImages,
        .completes = Completes::kImages},
       {.path = "image exists",
        .usage = "IMAGE",
@@ -512,6 +537,7 @@ std::span<const Command> image_commands() {
        .min_args = 1,
        .max_args = 1,
        .handler = exists,
+       .needs = Needs::kImages,
        .exits = "0 when it is there, 1 when it is not, or 125 for a wrong command line",
        .completes = Completes::kImages},
       {.path = "image cat-manifest",
@@ -521,6 +547,7 @@ std::span<const Command> image_commands() {
        .min_args = 1,
        .max_args = 1,
        .handler = cat_manifest,
+       .needs = Needs::kImages,
        .completes = Completes::kImages},
       {.path = "image gc",
        .summary = "remove what nothing refers to",
@@ -528,7 +555,8 @@ std::span<const Command> image_commands() {
                       "interrupted loads and removed images left.",
        .flags = {kGcFlags},
        .max_args = 0,
-       .handler = image_gc},
+       .handler = image_gc,
+       .needs = Needs::kOwners},
   }};
   return kCommands;
 }

@@ -59,6 +59,7 @@ std::span<const Command> misc_commands() {
        .summary = "candidates for the last word",
        .order = Order::kBeforeArguments,
        .handler = candidates,
+       .needs = Needs::kImages,
        .hidden = true},
       {.path = "__man", .summary = "the manual page in scdoc", .max_args = 0, .handler = manual, .hidden = true},
   }};

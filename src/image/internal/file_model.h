@@ -43,7 +43,10 @@ class FileModel {
   };
   static constexpr Index kRoot = 0;
 
-  FileModel();
+  // kTree: of what TreeBuilder makes of the layers in this process, with its user and what it cannot make. kLayers: of
+  // what they say.
+  enum class Of { kTree, kLayers };
+  explicit FileModel(Of what = Of::kTree);
   // The next layer's uncompressed tar. Reads to the archive's end mark, not further. What fails leaves a model of no
   // use. Layers that TreeBuilder refuses are refused with the same codes.
   Status apply(codec::BlockSource& tar);
@@ -77,6 +80,7 @@ class FileModel {
   Result<bool> remove(Dir dir, const std::string& name, const std::string& path);
   Result<std::vector<std::string>> names(Dir dir) const;
   Status check_limits(std::uint64_t walk_bytes) const;
+  bool leaves_out_devices() const;
 
   // nullopt when there is none.
   std::optional<Index> child(Dir dir, std::string_view name) const;
@@ -85,6 +89,7 @@ class FileModel {
 
   std::vector<Node> nodes_;
   LayerRules rules_;
+  Of what_;
   std::uint32_t euid_;
   std::uint32_t egid_;
   std::uint64_t entries_ = 0;

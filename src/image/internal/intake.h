@@ -33,14 +33,15 @@ std::string layer_name(std::size_t index, std::size_t count, const LayerPlan& la
 // Of what is stored as it came.
 std::string_view layer_media_type(codec::Compression compression);
 
-// The tree and every layer of a stored image are there.
+// The tree (where it can be made) and every layer of a stored image are there.
 bool has_all_bytes(BorrowedFd store, const Image& image);
 // The image as it is in the store, when nothing of it is missing but perhaps names.
 Result<std::optional<Image>> already_there(BorrowedFd store, const ImagePlan& plan);
 // Its blobs survive a removal before staging.commit(). False: one is gone already.
 Result<bool> pin_image(BorrowedFd store, Staging& staging, const Image& image);
 
-// Reads, checks and unpacks what is missing; the image is there after staging.commit(). Its names are the plan's.
+// Reads, checks and unpacks what is missing; what belongs to owners without an id in this user namespace is stored
+// alone. The image is there after staging.commit(). Its names are the plan's.
 Result<Image> take_in(BorrowedFd store, Staging& staging, const ImagePlan& plan, const OpenLayers& open,
                       const Progress& progress);
 

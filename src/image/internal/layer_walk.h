@@ -43,6 +43,8 @@ class LayerWalk {
   Status make_directory(const Place<Dir>& place, const Entry& entry);
   Status make_hard_link(const Place<Dir>& place, const Entry& entry);
   Status apply_whiteout(std::string_view parent, std::string_view name);
+  // Nothing is made of it.
+  Status leave_out(const Place<Dir>& place);
   // Removes from a directory what this layer did not bring.
   Status make_opaque(Dir dir, const std::string& path);
   // Removes whatever is there; a missing one is fine.
@@ -57,10 +59,15 @@ class LayerWalk {
   DirStack<Tree> link_stack_;  // for targets of hard links
   // Paths of this layer and their parents; kept only where there is something to hide.
   std::unordered_set<std::string> touched_;
-  std::unordered_set<std::string> opaque_;  // nothing of lower layers is left below these
+  std::unordered_set<std::string> opaque_;    // nothing of lower layers is left below these
+  std::unordered_set<std::string> left_out_;  // device nodes of this layer that were not made
   std::uint64_t touched_bytes_ = 0;
   std::uint64_t entries_ = 0;
 };
+
+inline bool is_device(const codec::tar::Entry& entry) {
+  return entry.type == codec::tar::EntryType::kCharDevice || entry.type == codec::tar::EntryType::kBlockDevice;
+}
 
 // What a symbolic link or a device node must be like.
 inline Status check_entry(const codec::tar::Entry& entry) {
@@ -70,8 +77,7 @@ inline Status check_entry(const codec::tar::Entry& entry) {
     if (entry.link_target.find('\0') != std::string::npos) return Error(Errc::kCorrupt, "target holds a NUL byte");
   }
   // The kernel's device numbers have 12 and 20 bits.
-  const bool device = entry.type == EntryType::kCharDevice || entry.type == EntryType::kBlockDevice;
-  if (device && (entry.device_major > 0xfff || entry.device_minor > 0xfffff))
+  if (is_device(entry) && (entry.device_major > 0xfff || entry.device_minor > 0xfffff))
     return Error(Errc::kCorrupt, "device number is out of range");
   return {};
 }
@@ -117,6 +123,7 @@ Status LayerWalk<Tree>::apply_entry(codec::tar::Reader& reader, const Entry& ent
 template <typename Tree>
 Status LayerWalk<Tree>::make(codec::tar::Reader& reader, const Place<Dir>& place, const Entry& entry) {
   RETURN_IF_ERROR(check_entry(entry));
+  if (is_device(entry) && tree_.leaves_out_devices()) return leave_out(place);
   auto made = tree_.create(place, entry);
   if (!made.ok() && made.error().errno_value() == EEXIST) {
     RETURN_IF_ERROR(remove(place.dir, place.name, place.path));
@@ -124,6 +131,12 @@ Status LayerWalk<Tree>::make(codec::tar::Reader& reader, const Place<Dir>& place
   }
   if (!made.ok()) return std::move(made).error();
   return tree_.fill(*made, reader, place, entry);
+}
+
+template <typename Tree>
+Status LayerWalk<Tree>::leave_out(const Place<Dir>& place) {
+  if (left_out_.insert(place.path).second) touched_bytes_ += place.path.size() + kPathOverhead;
+  return remove(place.dir, place.name, place.path);
 }
 
 template <typename Tree>
@@ -161,6 +174,8 @@ Status LayerWalk<Tree>::make_hard_link(const Place<Dir>& place, const Entry& ent
   if (path.starts_with(place.path + "/"))
     return Error(Errc::kCorrupt, "a hard link would replace the directory of its target");
   Status linked = tree_.link(directory->dir, target, place);
+  // By the name of one that was not made.
+  if (!linked.ok() && linked.error().errno_value() == ENOENT && left_out_.contains(path)) return leave_out(place);
   if (!linked.ok() && linked.error().errno_value() == EEXIST) {
     RETURN_IF_ERROR(remove(place.dir, place.name, place.path));
     linked = tree_.link(directory->dir, target, place);

@@ -48,6 +48,7 @@ class Staging {
   // The name was not known when the tree was begun.
   Status rename_tree(const std::string& from, const std::string& to);
   Status seal_tree(const std::string& chain, const TreeBuilder& builder);
+  void drop_tree(const std::string& chain) { trees_.erase(chain); }
   bool has_tree(const std::string& chain) const { return trees_.contains(chain); }
 
   // `names` of each image are those to add; on return they are all it has. Nothing of it stays when this fails.

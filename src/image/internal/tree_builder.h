@@ -12,11 +12,15 @@
 // What is remembered of directories until finish(), and of the paths of a layer until its end, is bounded (TreeLimits,
 // Errc::kLimit): a layer of a few kilobytes may list gigabytes of it.
 //
-// Needs root for owners, device nodes and most attributes. The calling thread's umask must be 0.
+// Needs root for owners, device nodes and most attributes. Root of a user namespace has less: device nodes are left out
+// there (left_out()), and so are attributes that only root of the machine may set (keeps_xattr()); an owner that the
+// namespace has no id for ends the work, which need not be all that is done with the layers (give_up()). The calling
+// thread's umask must be 0.
 #pragma once
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -46,6 +50,14 @@ class TreeBuilder {
   std::uint64_t entries() const { return entries_; }
   // Bytes written to files, hard links counted once.
   std::uint64_t bytes() const { return bytes_; }
+  // Device nodes, of all layers, also of those that a later one hides.
+  std::uint64_t left_out() const { return left_out_; }
+  // For who has use of the layers without their tree: such an owner is no error of process_layers(), only no tree is
+  // made.
+  void allow_giving_up() { allows_giving_up_ = true; }
+  bool may_give_up() const { return allows_giving_up_ && lacks_owner_; }
+  void give_up(Error why) { given_up_.emplace(std::move(why)); }
+  const std::optional<Error>& given_up() const { return given_up_; }
   // Refuse archives without an end mark (nothing else tells that they were cut).
   void require_end_mark() { rules_.require_end_mark = true; }
 
@@ -83,15 +95,18 @@ class TreeBuilder {
   Result<bool> remove(Dir dir, const std::string& name, const std::string& path);
   static Result<std::vector<std::string>> names(Dir dir);
   Status check_limits(std::uint64_t walk_bytes) const;
+  bool leaves_out_devices();
 
   Status fill_file(BorrowedFd file, codec::tar::Reader& reader, const Entry& entry);
   Status write_data(codec::tar::Reader& reader, BorrowedFd file, const Entry& entry);
-  Status set_node_metadata(const Place& place, const Entry& entry) const;
+  Status set_node_metadata(const Place& place, const Entry& entry);
   // What finish() will set.
   void keep_directory(const std::string& path, DirectoryMeta meta);
   void keep_directory(const std::string& path, const Entry& entry);
   void forget_directories(const std::string& path);
-  static Status set_metadata(BorrowedFd dir, const DirectoryMeta& meta);
+  Status set_metadata(BorrowedFd dir, const DirectoryMeta& meta);
+  Status make_node(const Place& place, const Entry& entry);
+  Status explain_owner(Status given, std::uint32_t uid, std::uint32_t gid);
   bool needs_owner(std::uint32_t uid, std::uint32_t gid) const { return uid != euid_ || gid != egid_; }
 
   BorrowedFd root_;
@@ -104,9 +119,13 @@ class TreeBuilder {
   std::uint32_t egid_;
   std::uint64_t entries_ = 0;
   std::uint64_t bytes_ = 0;
+  std::uint64_t left_out_ = 0;
+  bool lacks_owner_ = false;
+  bool allows_giving_up_ = false;
+  std::optional<Error> given_up_;
 };
 
-// Exposed for tests: false for attributes that are never taken from an image.
+// False for attributes that are never taken from an image, and in a user namespace for those that cannot be set there.
 bool keeps_xattr(std::string_view name);
 
 }  // namespace cooper::image
