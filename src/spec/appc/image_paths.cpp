@@ -45,10 +45,10 @@ Result<ImagePaths> read_entry(const Cursor& entry, const std::string& file) {
     return prefix.error("is not the beginning of an image's name");
   ASSIGN_OR_RETURN(const Cursor templates, entry.require("templates"));
   RETURN_IF_ERROR(templates.for_each([&](const Cursor& one) -> Status {
-    ASSIGN_OR_RETURN(std::string text, one.string());
+    ASSIGN_OR_RETURN(out.templates.emplace_back(), one.string());
+    const std::string& text = out.templates.back();
     if (!text.starts_with('/') && !is_address(text)) return one.error("is neither an absolute path nor an address");
     if (!is_closed(text)) return one.error("has a brace too many or too few");
-    out.templates.push_back(std::move(text));
     return {};
   }));
   if (out.templates.empty()) return templates.error("has no template");
