@@ -2,10 +2,12 @@
 
 #include <set>
 
+#include "base/scope_exit.h"
 #include "base/strings.h"
 #include "codec/digest.h"
 #include "image/file_image.h"
 #include "image/internal/aci.h"
+#include "image/internal/handed_down.h"
 #include "image/internal/intake.h"
 #include "image/internal/job.h"
 #include "image/internal/layers.h"
@@ -292,12 +294,15 @@ Status unpack_stored_tree(BorrowedFd store, const Image& image, std::string_view
 
 Status unpack_stored_image(BorrowedFd store, const Image& image, BorrowedFd directory, const Progress& progress,
                            BorrowedFd cancel) {
+  ASSIGN_OR_RETURN(const AccessLists lists, take_access_lists(directory));
+  ScopeExit undo([&] { give_back(directory, lists); });
   TreeBuilder builder(directory);
   auto inputs = stored_inputs(store, image, cancel);
   if (!inputs.ok()) return reload_hint(std::move(inputs).error(), image);
   const LayerProgress show = show_layers(progress, *inputs);
   auto done = process_layers(std::move(*inputs), &builder, show);
   if (!done.ok()) return reload_hint(std::move(done).error(), image);
+  undo.dismiss();
   return {};
 }
 

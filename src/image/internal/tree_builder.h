@@ -35,7 +35,8 @@ struct TreeLimits {
 
 class TreeBuilder {
  public:
-  // `root`: an empty directory nobody else uses, opened for reading; must outlive the builder.
+  // `root`: an empty directory nobody else uses, opened for reading, without access lists (handed_down.h); must outlive
+  // the builder.
   explicit TreeBuilder(BorrowedFd root, TreeLimits limits = {});
 
   // The next layer's uncompressed tar. Reads to the archive's end mark, not further.
@@ -92,7 +93,9 @@ class TreeBuilder {
   void keep_directory(const std::string& path, const Entry& entry);
   void forget_directories(const std::string& path);
   static Status set_metadata(BorrowedFd dir, const DirectoryMeta& meta);
-  bool needs_owner(std::uint32_t uid, std::uint32_t gid) const { return uid != euid_ || gid != egid_; }
+  bool needs_owner(std::uint32_t uid, std::uint32_t gid) const {
+    return uid != euid_ || gid != egid_ || !group_is_ours_;
+  }
 
   BorrowedFd root_;
   TreeLimits limits_;
@@ -102,6 +105,7 @@ class TreeBuilder {
   LayerRules rules_;
   std::uint32_t euid_;
   std::uint32_t egid_;
+  bool group_is_ours_ = false;  // of new files
   std::uint64_t entries_ = 0;
   std::uint64_t bytes_ = 0;
 };
