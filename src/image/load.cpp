@@ -7,7 +7,6 @@
 #include "codec/digest.h"
 #include "image/file_image.h"
 #include "image/internal/aci.h"
-#include "image/internal/handed_down.h"
 #include "image/internal/intake.h"
 #include "image/internal/job.h"
 #include "image/internal/layers.h"
@@ -18,6 +17,7 @@
 #include "image/internal/source.h"
 #include "image/internal/staging.h"
 #include "image/internal/trees.h"
+#include "io/access_lists.h"
 #include "io/file.h"
 #include "spec/oci_image/media_types.h"
 #include "spec/oci_image/parse.h"
@@ -294,8 +294,8 @@ Status unpack_stored_tree(BorrowedFd store, const Image& image, std::string_view
 
 Status unpack_stored_image(BorrowedFd store, const Image& image, BorrowedFd directory, const Progress& progress,
                            BorrowedFd cancel) {
-  ASSIGN_OR_RETURN(const AccessLists lists, take_access_lists(directory));
-  ScopeExit undo([&] { give_back(directory, lists); });
+  ASSIGN_OR_RETURN(const io::AccessLists lists, io::take_access_lists(directory));
+  ScopeExit undo([&] { io::give_back(directory, lists); });
   TreeBuilder builder(directory);
   auto inputs = stored_inputs(store, image, cancel);
   if (!inputs.ok()) return reload_hint(std::move(inputs).error(), image);

@@ -8,8 +8,8 @@
 
 #include "base/strings.h"
 #include "codec/json.h"
-#include "image/internal/handed_down.h"
 #include "image/internal/paths.h"
+#include "io/access_lists.h"
 #include "log/steps.h"
 #include "sys/file.h"
 
@@ -129,7 +129,7 @@ Result<UniqueFd> Trees::begin(const Job& job, const std::string& chain) {
   RETURN_IF_ERROR(sys::mkdirat(job.fd(), tree + "/users", 0700));
   RETURN_IF_ERROR(sys::mkdirat(job.fd(), tree + "/rootfs", 0755));
   ASSIGN_OR_RETURN(UniqueFd rootfs, sys::openat(job.fd(), tree + "/rootfs", O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
-  RETURN_IF_ERROR(take_access_lists(rootfs));
+  RETURN_IF_ERROR(io::take_access_lists(rootfs));
   return rootfs;
 }
 

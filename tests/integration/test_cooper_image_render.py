@@ -91,7 +91,7 @@ def test_nothing_is_handed_down(engine, out, verb):
 
 
 def test_store_below_a_directory_that_hands_down(new_engine, busybox_layout, out):  # noqa: F811
-    """Trees of a store have the owners and modes of their images wherever the store is."""
+    """Trees of a store and root directories of containers have the owners and modes of their images wherever the store is."""
     made = new_engine(load=False)
     hand_down(made.folder)
     made("image", "load", busybox_layout).check()
@@ -99,6 +99,10 @@ def test_store_below_a_directory_that_hands_down(new_engine, busybox_layout, out
     made("image", "extract", "busybox", out / "x").check()
     (tree,) = (made.root / "images/trees").iterdir()
     assert trees.differences(trees.describe(out / "x"), trees.describe(tree / "rootfs")) == []
+    seen = made("run", "--rm", "-u", "1000:1000", "-v", "/vol", "busybox", "sh", "-c", "stat -c '%a %u:%g' / /vol").check()
+    assert seen.out == "755 0:0\n755 0:0\n"
+    seen = made("run", "--rm", "-v", "/vol", "busybox", "sh", "-c", "touch /x /vol/x; stat -c '%a %u:%g' /x /vol/x").check()
+    assert seen.out == "644 0:0\n644 0:0\n"
 
 
 def test_what_is_not_replaced(engine, out):

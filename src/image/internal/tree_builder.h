@@ -35,7 +35,7 @@ struct TreeLimits {
 
 class TreeBuilder {
  public:
-  // `root`: an empty directory nobody else uses, opened for reading, without access lists (handed_down.h); must outlive
+  // `root`: an empty directory nobody else uses, opened for reading, without access lists (io/access_lists.h); must outlive
   // the builder.
   explicit TreeBuilder(BorrowedFd root, TreeLimits limits = {});
 

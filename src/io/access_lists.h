@@ -1,5 +1,5 @@
-// Access lists of a directory, which what is made in it gets: files of an image would have other modes than the image
-// says, and lists that it does not have.
+// Access lists of a directory, which what is made in it gets: files of an image, say, would have other modes than the
+// image says, and lists that it does not have.
 #pragma once
 
 #include <sys/types.h>
@@ -11,7 +11,7 @@
 #include "base/error.h"
 #include "base/fd.h"
 
-namespace cooper::image {
+namespace cooper::io {
 
 struct AccessLists {
   mode_t mode = 0;                                         // of the directory, which goes with them
@@ -23,4 +23,4 @@ Result<AccessLists> take_access_lists(BorrowedFd directory);
 // Those that were taken, when the directory shall be what it was. What cannot be is left.
 void give_back(BorrowedFd directory, const AccessLists& taken);
 
-}  // namespace cooper::image
+}  // namespace cooper::io

@@ -1,4 +1,4 @@
-#include "image/internal/handed_down.h"
+#include "io/access_lists.h"
 
 #include <sys/stat.h>
 
@@ -8,7 +8,7 @@
 #include "sys/file.h"
 #include "sys/xattr.h"
 
-namespace cooper::image {
+namespace cooper::io {
 
 Result<AccessLists> take_access_lists(BorrowedFd directory) {
   constexpr std::array<const char*, 2> kLists = {"system.posix_acl_default", "system.posix_acl_access"};
@@ -38,4 +38,4 @@ void give_back(BorrowedFd directory, const AccessLists& taken) {
   (void)!sys::fchmod(directory, taken.mode).ok();
 }
 
-}  // namespace cooper::image
+}  // namespace cooper::io
