@@ -99,7 +99,7 @@ Error::Error(Errc code, std::string message, int errno_value, const char* file, 
     : detail_(new Detail{code, errno_value, std::move(message), {}, {}, file, line}) {}
 
 void Error::Delete::operator()(Detail* detail) const {
-  delete detail;
+  std::default_delete<Detail>()(detail);
 }
 
 Error Error::from_errno(int errno_value, std::string_view what, const char* file, int line) {

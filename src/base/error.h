@@ -155,9 +155,9 @@ class [[nodiscard]] Result {
   // Into storage without a value; ok_ is the other's already.
   void take(Result& other) {
     if (ok_)
-      new (static_cast<void*>(&value_)) T(std::move(other.value_));
+      std::construct_at(&value_, std::move(other.value_));
     else
-      new (static_cast<void*>(&error_)) Error(std::move(other.error_));
+      std::construct_at(&error_, std::move(other.error_));
   }
 
   bool ok_;

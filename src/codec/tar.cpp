@@ -197,13 +197,13 @@ Result<std::uint64_t> Reader::Impl::read_sparse_map(std::uint64_t stored, std::v
 
 namespace {
 
-Result<EntryType> entry_type(const Header& header) {
-  if (header.type == '\0') return header.name.ends_with('/') ? EntryType::kDirectory : EntryType::kFile;
+// `name`: whole, where the header has only its beginning.
+Result<EntryType> entry_type(const Header& header, std::string_view name) {
+  if (header.type == '\0') return name.ends_with('/') ? EntryType::kDirectory : EntryType::kFile;
   if (header.type == kContiguousFile || header.type == kGnuSparseFile) return EntryType::kFile;
   const auto found = std::ranges::find(kTypeLetters, header.type, &TypeLetter::letter);
   if (found != kTypeLetters.end()) return found->type;
-  return Error(Errc::kUnsupported,
-               "tar: entry " + quoted(header.name) + " has the unknown type " + quoted({&header.type, 1}));
+  return Error(Errc::kUnsupported, "tar: entry " + quoted(name) + " has the unknown type " + quoted({&header.type, 1}));
 }
 
 Result<std::uint32_t> narrow_id(std::int64_t value, std::string_view what, const std::string& path) {
@@ -220,7 +220,6 @@ Result<std::uint32_t> narrow_device(std::uint64_t value, const std::string& path
 }
 
 Status apply_attributes(const Header& header, Extensions& extensions, Entry& entry) {
-  entry.path = extensions.sparse_name.value_or(extensions.path.value_or(header.name));
   entry.link_target = extensions.link_path.value_or(header.link_name);
   if (entry.type != EntryType::kHardLink && entry.type != EntryType::kSymlink) entry.link_target.clear();
   entry.mode = static_cast<std::uint32_t>(header.mode & 07777);
@@ -239,7 +238,8 @@ Status apply_attributes(const Header& header, Extensions& extensions, Entry& ent
 
 // Everything about an entry is known: fills it and sets up reading its data.
 Status Reader::Impl::finish_entry(const Header& header, Extensions& extensions, Entry& entry) {
-  ASSIGN_OR_RETURN(entry.type, entry_type(header));
+  entry.path = extensions.sparse_name.value_or(extensions.path.value_or(header.name));
+  ASSIGN_OR_RETURN(entry.type, entry_type(header, entry.path));
   RETURN_IF_ERROR(apply_attributes(header, extensions, entry));
   std::uint64_t stored = extensions.size_bytes.value_or(header.size_bytes);
   constexpr std::uint64_t kMaxSize = std::uint64_t{1} << 62;

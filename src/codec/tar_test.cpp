@@ -174,6 +174,20 @@ TEST(Tar, OldHeadersHaveNoDeviceNumbersAndSlashMeansDirectory) {
   EXPECT_EQ(read.entry.type, EntryType::kDirectory);
 }
 
+TEST(Tar, TheSlashOfALongNameMeansDirectoryToo) {
+  const std::string name = std::string(150, 'n') + "/";
+  const FixtureEntry old{.path = name.substr(0, 100), .type = '\0', .magic = std::string(8, '\0')};
+  const Read gnu = read_one(TarFixture().append("././@LongLink", 'L', name + '\0', "ustar  ").add(old).finish());
+  EXPECT_EQ(gnu.entry.type, EntryType::kDirectory);
+  EXPECT_EQ(gnu.entry.path, name);
+  FixtureEntry pax = old;
+  pax.pax = TarFixture::pax("path", name);
+  EXPECT_EQ(read_one(TarFixture().add(pax).finish()).entry.type, EntryType::kDirectory);
+  pax.path = "cut/";
+  pax.pax = TarFixture::pax("path", "cut/after-the-slash");
+  EXPECT_EQ(read_one(TarFixture().add(pax).finish()).entry.type, EntryType::kFile);
+}
+
 TarFixture::Block gnu_sparse_header(std::uint64_t stored, std::uint64_t real, const std::vector<SparsePart>& parts,
                                     bool continues) {
   auto block = TarFixture::header({.path = "sparse", .type = 'S', .magic = std::string("ustar  \0", 8)}, stored);

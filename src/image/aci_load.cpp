@@ -31,7 +31,8 @@ constexpr std::size_t kCopyBytes = std::size_t{256} << 10;
 // Written, hashed and counted.
 class HashingSink final : public codec::ByteSink {
  public:
-  HashingSink(BorrowedFd file, BorrowedFd cancel) : file_(file), cancel_(cancel) {}
+  HashingSink(BorrowedFd file, BorrowedFd cancel, Hasher::Algorithm algorithm = Hasher::Algorithm::kSha256)
+      : file_(file), cancel_(cancel), hasher_(algorithm) {}
   Status write(std::string_view bytes) override {
     hasher_.update(bytes);
     size_ += bytes.size();
@@ -116,8 +117,9 @@ class AciLoader {
   Result<Image> run();
 
  private:
+  Result<bool> may_be_known() const;
   Result<Digest> hash() const;
-  Status keep_archive(const Digest& id);
+  Result<Digest> keep_archive(const std::string& manifest);
   Result<std::vector<std::string>> names() const;
   Status check_circle(const appc::Dependency& dependency) const;
   Result<std::optional<Image>> lookup(const appc::Dependency& dependency) const;
@@ -125,6 +127,7 @@ class AciLoader {
   Error missing(const appc::Dependency& dependency, bool supplied) const;
   Status check_stored_size(const appc::Dependency& dependency, const Image& image) const;
   Result<std::optional<Image>> known(const Digest& id, const std::vector<Image>& dependencies) const;
+  Result<std::optional<Image>> pin_known(const std::vector<Image>& dependencies);
   Status add_dependency(const Image& image, const PathFilter& filter);
   Status add_stored(const Image& image, const PinnedLayer& layer, const PathFilter& filter);
   Status write(const OpenTar& tar, TarKind kind, const PathFilter& filter);
@@ -138,6 +141,7 @@ class AciLoader {
   BorrowedFd tar_;
   std::uint64_t size_bytes_;
   const LoadOptions& options_;
+  UniqueFd archive_;  // in the staging area, when it is there
   OpenTar open_;
   appc::ImageManifest manifest_;
   std::vector<Layer> layers_;
@@ -157,13 +161,35 @@ Result<Digest> AciLoader::hash() const {
   }
 }
 
-// The archive itself, uncompressed: the blob whose digest is the image's id.
-Status AciLoader::keep_archive(const Digest& id) {
-  ASSIGN_OR_RETURN(const auto blob, staging_.new_blob());
+// Reading it all for its id is worth while only then.
+Result<bool> AciLoader::may_be_known() const {
+  ASSIGN_OR_RETURN(const auto images, Records(store_).images());
+  return std::ranges::any_of(images,
+                             [&](const Image& image) { return image.aci && image.aci->name == manifest_.name; });
+}
+
+// The archive itself, uncompressed: the blob whose digest is the image's id. From here on it is what is read: whoever
+// may write to the file it was copied from changes neither what is under that id nor what is made of it.
+Result<Digest> AciLoader::keep_archive(const std::string& manifest) {
+  ASSIGN_OR_RETURN(auto blob, staging_.new_blob());
   FileRange source({.fd = tar_, .size_bytes = size_bytes_}, options_.cancel);
-  codec::FdSink sink(blob.file);
-  RETURN_IF_ERROR(codec::copy_exactly(source, size_bytes_, sink, "archive"));
-  return staging_.keep_blob(blob.number, id);
+  HashingSink sink(blob.file, options_.cancel, Hasher::Algorithm::kSha512);
+  std::vector<char> buffer(kCopyBytes);
+  while (true) {
+    ASSIGN_OR_RETURN(const std::size_t n, source.read(buffer));
+    if (n == 0) break;
+    RETURN_IF_ERROR(sink.write({buffer.data(), n}));
+    if (options_.progress) options_.progress("checking", sink.size(), size_bytes_);
+  }
+  RETURN_IF_ERROR(sink.flush());
+  Digest id = sink.finish();
+  RETURN_IF_ERROR(staging_.keep_blob(blob.number, id));
+  archive_ = std::move(blob.file);
+  tar_ = archive_;
+  open_ = open_tar_file(tar_, size_bytes_);
+  ASSIGN_OR_RETURN(const std::string kept, read_aci_manifest(open_));
+  if (kept == manifest) return id;
+  return Error(Errc::kBusy, "it changed while it was read").with_hint("stop what writes there, or work on a copy");
 }
 
 Result<std::vector<std::string>> AciLoader::names() const {
@@ -261,6 +287,15 @@ Result<std::optional<Image>> AciLoader::known(const Digest& id, const std::vecto
   const bool same = image->layers.size() == below.size() + 1 &&
                     std::equal(below.begin(), below.end(), image->layers.begin()) && has_all_bytes(store_, *image);
   return same ? std::move(image) : std::optional<Image>();
+}
+
+Result<std::optional<Image>> AciLoader::pin_known(const std::vector<Image>& dependencies) {
+  ASSIGN_OR_RETURN(const bool may_be, may_be_known());
+  if (!may_be) return std::optional<Image>();
+  ASSIGN_OR_RETURN(const Digest id, hash());
+  ASSIGN_OR_RETURN(auto there, known(id, dependencies));
+  ASSIGN_OR_RETURN(const bool pinned, there ? pin_image(store_, staging_, *there) : Result<bool>(false));
+  return pinned ? std::move(there) : std::optional<Image>();
 }
 
 Status AciLoader::add_dependency(const Image& image, const PathFilter& filter) {
@@ -384,20 +419,18 @@ Result<Image> AciLoader::run() {
     if (!image.ok()) return std::move(image).error().with(what);
     dependencies.push_back(std::move(*image));
   }
-  ASSIGN_OR_RETURN(const Digest id, hash());
-  ASSIGN_OR_RETURN(auto there, known(id, dependencies));
-  ASSIGN_OR_RETURN(const bool pinned, there ? pin_image(store_, staging_, *there) : Result<bool>(false));
-  if (pinned) {
+  ASSIGN_OR_RETURN(auto there, pin_known(dependencies));
+  if (there) {
     ASSIGN_OR_RETURN(there->names, names());
     return std::move(*there);
   }
+  ASSIGN_OR_RETURN(const Digest id, keep_archive(text));
   const PathFilter filter(manifest_.path_whitelist);
   for (const Image& image : dependencies) RETURN_IF_ERROR(add_dependency(image, filter));
   RETURN_IF_ERROR(write(open_, TarKind::kAci, filter));
   ASSIGN_OR_RETURN(const ImagePlan made, plan(id, dependencies));
   const OpenLayers open = [&] { return open_layers(made); };
   ASSIGN_OR_RETURN(Image image, take_in(store_, staging_, made, open, options_.progress));
-  RETURN_IF_ERROR(keep_archive(id));
   const Digest manifest_digest = codec::digest_of(text);
   RETURN_IF_ERROR(staging_.add_blob(manifest_digest, text));
   image.aci = Aci{.name = manifest_.name, .labels = manifest_.labels, .manifest = manifest_digest, .dependencies = {}};

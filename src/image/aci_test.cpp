@@ -6,6 +6,7 @@
 
 #include <map>
 #include <string>
+#include <utility>
 
 #include "codec/internal/tar_fixture.h"
 #include "image/internal/aci_export.h"
@@ -277,6 +278,24 @@ TEST_F(AciStore, DependenciesAreAskedFor) {
   EXPECT_EQ(image->id.algorithm(), "sha512");
   EXPECT_EQ(store_.list()->size(), 3U);
   EXPECT_EQ(store_.find("a:1")->aci->dependencies.size(), 2U);
+}
+
+// Whoever may write to a file that is loaded must not put other bytes under the id of what was read.
+TEST_F(AciStore, AFileThatIsChangedWhenItWasReadIsStoredAsItWas) {
+  bool changed = false;
+  LoadOptions options;
+  options.progress = [&](std::string_view what, std::uint64_t done, std::uint64_t size) {
+    if (what != "checking" || done != size || std::exchange(changed, true)) return;
+    const auto file = sys::openat(sys::kCwd, scratch_ / "a.aci", O_WRONLY);
+    // The data of the last member, before the end mark.
+    COOPER_ASSERT(file.ok() && sys::pwrite_all(*file, "X", static_cast<off_t>(size) - 1024 - 512).ok());
+  };
+  const auto image = load("a", {}, options);
+  ASSERT_TRUE(image.ok()) << image.error().message();
+  ASSERT_TRUE(changed);
+  const auto blob = io::read_file(scratch_ / "store/blobs/sha512/" + std::string(image->id.hex()), 1 << 20);
+  EXPECT_EQ(codec::digest_of(*blob, codec::Hasher::Algorithm::kSha512), image->id);
+  EXPECT_EQ(*io::read_file(store_.acquire_tree(*image, "pod")->rootfs + "/a"), "a");
 }
 
 TEST_F(AciStore, CirclesAndGapsAreNamed) {

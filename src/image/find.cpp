@@ -11,6 +11,7 @@
 #include "image/short_names.h"
 #include "spec/appc/cimd.h"
 #include "spec/appc/names.h"
+#include "spec/oci_image/parse.h"
 #include "spec/oci_image/platform.h"
 #include "spec/oci_image/reference.h"
 
@@ -102,19 +103,47 @@ Result<std::optional<FoundImage>> by_name(const Records& records, const Referenc
   return found ? std::move(found) : first_of(records, names_of_registries(reference));
 }
 
+// How well it runs on this machine: the less the better; none: not at all, as far as is known.
+std::optional<int> fit(const Records& records, const Image& image, const oci_image::Platform& machine) {
+  auto bytes = read_stored_document(records.store(), image.config_digest(), "configuration");
+  if (!bytes.ok()) return std::nullopt;
+  const auto config = oci_image::parse_config(std::move(*bytes), "configuration");
+  return config.ok() ? oci_image::match_configured(machine, config->platform) : std::nullopt;
+}
+
+// Of the images of one index that of this machine, which is what the index means to whoever names no platform.
+const Image& best_of(const Records& records, const std::vector<const Image*>& images) {
+  if (images.size() == 1) return *images.front();
+  const oci_image::Platform machine = oci_image::machine_platform();
+  const Image* best = images.front();
+  std::optional<int> best_fit;
+  for (const Image* image : images) {
+    const auto its = fit(records, *image, machine);
+    if (!its || (best_fit && *its >= *best_fit)) continue;
+    best = image;
+    best_fit = its;
+  }
+  return *best;
+}
+
 // name@digest: the digest of the manifest, or of the index it came from, and a name (or what it was pulled as) with
 // that repository; a tag is ignored.
 Result<std::optional<FoundImage>> by_digest(const Records& records, const Reference& reference) {
   ASSIGN_OR_RETURN(const auto images, records.images());
   std::vector<Reference> candidates = oci_image::candidates(reference);
   for (Reference& more : names_of_registries(reference)) candidates.push_back(std::move(more));
+  std::vector<const Image*> of_index;
   for (const Image& image : images) {
     if (!has_repository(image, candidates)) continue;
     // A digest names the image, not one of its names.
-    if (image.index_digest == reference.digest || has_manifest(records, image, *reference.digest))
+    if (image.index_digest == reference.digest) {
+      of_index.push_back(&image);
+    } else if (has_manifest(records, image, *reference.digest)) {
       return std::optional(FoundImage{image, std::nullopt});
+    }
   }
-  return std::optional<FoundImage>();
+  if (of_index.empty()) return std::optional<FoundImage>();
+  return std::optional(FoundImage{best_of(records, of_index), std::nullopt});
 }
 
 Result<std::optional<FoundImage>> by_id(const Records& records, const IdWords& words, std::string_view reference) {

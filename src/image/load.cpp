@@ -2,6 +2,7 @@
 
 #include <set>
 
+#include "base/scope_exit.h"
 #include "base/strings.h"
 #include "codec/digest.h"
 #include "image/file_image.h"
@@ -16,6 +17,7 @@
 #include "image/internal/source.h"
 #include "image/internal/staging.h"
 #include "image/internal/trees.h"
+#include "io/access_lists.h"
 #include "io/file.h"
 #include "log/log.h"
 #include "spec/oci_image/media_types.h"
@@ -293,6 +295,8 @@ Status unpack_stored_tree(BorrowedFd store, const Image& image, std::string_view
 
 Status unpack_stored_image(BorrowedFd store, const Image& image, BorrowedFd directory, const Progress& progress,
                            BorrowedFd cancel) {
+  ASSIGN_OR_RETURN(const io::AccessLists lists, io::take_access_lists(directory));
+  ScopeExit undo([&] { io::give_back(directory, lists); });
   TreeBuilder builder(directory);
   auto inputs = stored_inputs(store, image, cancel);
   if (!inputs.ok()) return reload_hint(std::move(inputs).error(), image);
@@ -304,6 +308,7 @@ Status unpack_stored_image(BorrowedFd store, const Image& image, BorrowedFd dire
                  std::to_string(builder.left_out()) +
                  " device nodes are left out: only root of the machine makes some");
   }
+  undo.dismiss();
   return {};
 }
 

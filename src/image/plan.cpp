@@ -292,7 +292,7 @@ std::string chain_of(const std::vector<Digest>& diff_ids) {
 
 Status check_platform(const oci_image::ImageConfig& config, const oci_image::Platform& wanted, std::string_view what) {
   if (wanted.os.empty() && wanted.architecture.empty()) return {};
-  if (oci_image::match_platform(wanted, config.platform)) return {};
+  if (oci_image::match_configured(wanted, config.platform)) return {};
   return Error(Errc::kNotFound, std::string(what) + " is for platform " +
                                     quoted(oci_image::to_string(config.platform)) + ", not for " +
                                     quoted(oci_image::to_string(wanted)))

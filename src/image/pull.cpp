@@ -107,7 +107,7 @@ bool is_choice_for(BorrowedFd store, const Image& image, const std::optional<oci
   const auto config = oci_image::parse_config(std::move(*bytes), "configuration");
   if (!config.ok()) return false;
   return wanted ? oci_image::match_platform(*wanted, config->platform) == 0
-                : oci_image::match_platform(oci_image::machine_platform(), config->platform).has_value();
+                : oci_image::match_configured(oci_image::machine_platform(), config->platform).has_value();
 }
 
 // A manifest that is here and right; its bytes are kept for read().
@@ -321,6 +321,9 @@ Result<std::optional<Image>> known_by_digest(BorrowedFd store, const oci_image::
   auto image = find_image(Records(store), reference.str());
   if (!image.ok()) return std::optional<Image>();
   if (!has_all_bytes(store, *image)) return std::optional<Image>();
+  // The digest is that of an index, of which another image may have been chosen.
+  if (image->index_digest == reference.digest && !is_choice_for(store, *image, std::nullopt))
+    return std::optional<Image>();
   return std::optional(std::move(*image));
 }
 

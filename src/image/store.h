@@ -302,8 +302,8 @@ struct ResolvedUser {
   std::vector<std::uint32_t> additional_gids;
   std::string home;  // "/" when unknown
 };
-// rootfs is an O_PATH descriptor of the tree; files are read through RootDir. Numeric ids need no entry; unknown names
-// are Errc::kNotFound. Empty text is root.
+// rootfs is an O_PATH descriptor of the tree; files are read through RootDir. Numbers are never names, and need no
+// entry; unknown names are Errc::kNotFound. Empty text is root.
 Result<ResolvedUser> resolve_user(BorrowedFd rootfs, std::string_view user);
 
 }  // namespace cooper::image

@@ -90,6 +90,9 @@ bool keeps_xattr(std::string_view name) {
 
 TreeBuilder::TreeBuilder(BorrowedFd root, TreeLimits limits)
     : root_(root), limits_(limits), euid_(::geteuid()), egid_(::getegid()) {
+  // A directory of another group may hand it down: by its set-group-id bit, or by an option of its mount.
+  const auto info = sys::fstat(root_);
+  group_is_ours_ = info.ok() && info->st_gid == egid_;
   directories_.emplace("", DirectoryMeta{.uid = euid_, .gid = egid_});
 }
 

@@ -133,6 +133,21 @@ TEST_F(TreeTest, KeepsModesTimesAndLinks) {
   EXPECT_EQ(info("fifo").st_mode & 07777, 0620U);
 }
 
+TEST_F(TreeTest, TheGroupOfTheDirectoryIsNotHandedDown) {
+  constexpr gid_t kOther = 4321;
+  if (::fchown(root_.get(), static_cast<uid_t>(-1), kOther) != 0) GTEST_SKIP() << "only root gives a directory away";
+  ASSERT_EQ(::fchmod(root_.get(), 02755), 0);
+  builder_.emplace(root_);
+  apply_ok(TarFixture()
+               .add({.path = "dir/file", .data = "x", .uid = ::geteuid(), .gid = ::getegid()})
+               .add({.path = "dir/link", .type = '2', .uid = ::geteuid(), .gid = ::getegid(), .link = "file"})
+               .add({.path = "theirs", .uid = ::geteuid(), .gid = kOther}));
+  finish();
+  for (const char* path : {"", "dir", "dir/file", "dir/link"}) EXPECT_EQ(info(path).st_gid, ::getegid()) << path;
+  EXPECT_EQ(info("dir").st_mode & 07777, 0755U);
+  EXPECT_EQ(info("theirs").st_gid, kOther);
+}
+
 TEST_F(TreeTest, MakesDirectoriesNobodyListed) {
   apply_ok(tar({file("a/b/c")}));
   finish();

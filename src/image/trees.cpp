@@ -9,6 +9,7 @@
 #include "base/strings.h"
 #include "codec/json.h"
 #include "image/internal/paths.h"
+#include "io/access_lists.h"
 #include "log/steps.h"
 #include "sys/file.h"
 
@@ -127,7 +128,9 @@ Result<UniqueFd> Trees::begin(const Job& job, const std::string& chain) {
   RETURN_IF_ERROR(sys::mkdirat(job.fd(), tree, 0700));
   RETURN_IF_ERROR(sys::mkdirat(job.fd(), tree + "/users", 0700));
   RETURN_IF_ERROR(sys::mkdirat(job.fd(), tree + "/rootfs", 0755));
-  return sys::openat(job.fd(), tree + "/rootfs", O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+  ASSIGN_OR_RETURN(UniqueFd rootfs, sys::openat(job.fd(), tree + "/rootfs", O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
+  RETURN_IF_ERROR(io::take_access_lists(rootfs));
+  return rootfs;
 }
 
 Result<UniqueFd> Trees::begin_file(const Job& job, const std::string& name) {

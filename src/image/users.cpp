@@ -4,6 +4,7 @@
 #include <limits>
 #include <optional>
 
+#include "base/chars.h"
 #include "base/strings.h"
 #include "image/store.h"
 #include "io/root_dir.h"
@@ -82,26 +83,38 @@ struct Databases {
   std::string group;
 };
 
-// The user's entry: by name first, as a name may be all digits, then by number.
+// A number, be it too large for one of a user, is never a name: who asks for user 1000 would get whom an image, or a
+// container that can write its own /etc/passwd, calls so, and that may be root.
+bool is_number(std::string_view text) {
+  if (text.starts_with('+') || text.starts_with('-')) text.remove_prefix(1);
+  return !text.empty() && std::ranges::all_of(text, is_digit);
+}
+
 std::optional<PasswdEntry> find_user(const Databases& files, std::string_view user) {
-  std::optional<PasswdEntry> by_name;
-  std::optional<PasswdEntry> by_id;
+  std::optional<PasswdEntry> found;
+  const bool number = is_number(user);
   const auto id = parse_id(user);
   for_each_entry(files.passwd, parse_passwd, [&](const PasswdEntry& entry) {
-    if (entry.name == user) by_name = entry;
-    if (id && entry.uid == *id && !by_id) by_id = entry;
-    return by_name.has_value();
+    if (number ? id == entry.uid : entry.name == user) found = entry;
+    return found.has_value();
   });
-  return by_name ? by_name : by_id;
+  return found;
+}
+
+Error no_id(std::string_view text) {
+  return {Errc::kNotFound, quoted(text) + " is none of the numbers that users and groups have"};
 }
 
 Result<std::uint32_t> find_group(const Databases& files, std::string_view group) {
+  if (is_number(group)) {
+    const auto id = parse_id(group);
+    return id ? Result<std::uint32_t>(*id) : no_id(group);
+  }
   std::optional<std::uint32_t> gid;
   for_each_entry(files.group, parse_group, [&](const GroupEntry& entry) {
     if (entry.name == group) gid = entry.gid;
     return gid.has_value();
   });
-  if (!gid) gid = parse_id(group);
   if (gid) return *gid;
   return Error(Errc::kNotFound, "group " + quoted(group) + " is not in the image's /etc/group")
       .with_hint("give the number of the group");
@@ -127,6 +140,7 @@ Result<ResolvedUser> resolve_user(BorrowedFd rootfs, std::string_view user) {
     if (entry->home.starts_with('/') && entry->home.find('\0') == std::string_view::npos) out.home = entry->home;
   } else {
     const auto id = parse_id(name);
+    if (!id && is_number(name)) return no_id(name);
     if (!id) {
       return Error(Errc::kNotFound, "user " + quoted(name) + " is not in the image's /etc/passwd")
           .with_hint("give the number of the user");

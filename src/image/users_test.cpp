@@ -9,6 +9,7 @@ namespace cooper::image {
 namespace {
 
 using ::testing::ElementsAre;
+using ::testing::HasSubstr;
 
 class UsersTest : public ::testing::Test {
  protected:
@@ -20,10 +21,13 @@ class UsersTest : public ::testing::Test {
                     "www:x:33:34:web:/var/www:/sbin/nologin\r\n"
                     "nohome:x:40:41::relative:\n"
                     "huge:x:4294967295:1::/:\n"
-                    "1000:x:2000:2001::/digits:/bin/sh\n"
+                    "1000:x:0:0::/digits:/bin/sh\n"
+                    "4294967296:x:0:0::/:/bin/sh\n"
+                    "+7:x:0:0::/:/bin/sh\n"
                     "short:x:50:51");
     write_test_file(scratch_ / "etc/group",
-                    "root:x:0:\nweb:x:34:\naudio:x:29:www,other\nvideo:x:44:other, www\nbad\nhuge:x:99999999999:www\n");
+                    "root:x:0:\nweb:x:34:\n29:x:0:\n4294967296:x:0:\naudio:x:29:www,other\nvideo:x:44:other, "
+                    "www\nbad\nhuge:x:99999999999:www\n");
     root_ = std::move(*sys::openat(sys::kCwd, scratch_.path(), O_PATH | O_DIRECTORY));
   }
   ResolvedUser resolve(std::string_view user) const {
@@ -51,8 +55,19 @@ TEST_F(UsersTest, NamesAndNumbers) {
   EXPECT_EQ(resolve("1234").home, "/");
   EXPECT_EQ(resolve("nohome").home, "/");
   EXPECT_EQ(resolve("short").gid, 51U);
-  // A name of digits is a name first.
-  EXPECT_EQ(resolve("1000").uid, 2000U);
+}
+
+// CVE-2016-3697, CVE-2026-46680: whoever writes /etc/passwd does not choose who a number is.
+TEST_F(UsersTest, ANumberIsNeverAName) {
+  EXPECT_EQ(resolve("1000").uid, 1000U);
+  EXPECT_EQ(resolve("1000").home, "/");
+  EXPECT_EQ(resolve("www:29").gid, 29U);
+  EXPECT_EQ(resolve("0:29").gid, 29U);
+  for (const std::string user : {"4294967296", "+7", "www:4294967296", "www:+0"}) {
+    const auto resolved = resolve_user(root_, user);
+    ASSERT_FALSE(resolved.ok()) << user;
+    EXPECT_THAT(resolved.error().message(), HasSubstr("none of the numbers")) << user;
+  }
 }
 
 TEST_F(UsersTest, Groups) {

@@ -74,7 +74,7 @@ Result<PodManifest> start_manifest(const PodRequest& request, const PodUuid& uui
 // Why programs of the image may not run here; empty when they should.
 std::string foreign_platform(const oci_image::ImageConfig& config) {
   oci_image::Platform host = oci_image::host_platform();
-  if (oci_image::match_platform(host, config.platform)) return {};
+  if (oci_image::match_configured(host, config.platform)) return {};
   const oci_image::Platform image = oci_image::normalize(config.platform);
   if (image.architecture == host.architecture && (image.os.empty() || image.os == host.os)) {
     // Which variants this processor has is known of amd64 alone, and asking it takes time.
@@ -147,7 +147,7 @@ Result<image::Image> find_image(image::Store& store, const AppRequest& app, cons
   auto& [image, name] = *found;
   if (app.platform) {
     ASSIGN_OR_RETURN(const oci_image::ImageConfig config, store.config(image));
-    if (!oci_image::match_platform(*app.platform, config.platform))
+    if (!oci_image::match_configured(*app.platform, config.platform))
       return fetch_other(store, app, fetch, name.value_or(app.image), config.platform);
   }
   if (!fetch || app.pull == Pull::kNever || app.pull == Pull::kMissing) return std::move(image);

@@ -7,6 +7,7 @@
 
 #include "base/scope_exit.h"
 #include "base/strings.h"
+#include "io/access_lists.h"
 #include "io/event_loop.h"
 #include "log/steps.h"
 #include "sys/file.h"
@@ -145,6 +146,9 @@ Result<OpenPod> create_pod(const Layout& layout, const PodUuid& uuid) {
   OpenPod pod{uuid, Place::kEmbryo, UniqueFd()};
   ASSIGN_OR_RETURN(pod.dir, sys::openat(embryos, uuid.str(), kOpenDirectory));
   RETURN_IF_ERROR(sys::flock(pod.dir, LOCK_EX));
+  // What the directories above hand down, access lists and a group, would be those of the container's root directory.
+  RETURN_IF_ERROR(io::take_access_lists(pod.dir));
+  RETURN_IF_ERROR(sys::fchmod(pod.dir, 0700));
   RETURN_IF_ERROR(move_pod(layout, pod, Place::kPrepare, io::Durability::kNone));
   undo.dismiss();
   return pod;

@@ -54,4 +54,10 @@ Result<std::string> lgetxattr_at(BorrowedFd dir, const std::string& path, const 
   return value;
 }
 
+Status fremovexattr(BorrowedFd fd, const std::string& name) {
+  if (::fremovexattr(fd.get(), name.c_str()) == 0) return {};
+  const int saved = errno;
+  return Error::from_errno(saved, "remove xattr " + name);
+}
+
 }  // namespace cooper::sys

@@ -1,4 +1,5 @@
-// Extended attributes of a name, whose last component is not followed; those of open files are in sys/file.h.
+// Extended attributes of a name, whose last component is not followed; what else there is for open files is in
+// sys/file.h.
 #pragma once
 
 #include <string>
@@ -12,5 +13,6 @@ namespace cooper::sys {
 // A file system without any has none.
 Result<std::vector<std::string>> llistxattr_at(BorrowedFd dir, const std::string& path);
 Result<std::string> lgetxattr_at(BorrowedFd dir, const std::string& path, const std::string& name);
+Status fremovexattr(BorrowedFd fd, const std::string& name);
 
 }  // namespace cooper::sys

@@ -35,6 +35,16 @@ def test_exec_process(cooper, unique):
         cooper("exec", "-u", "wizard", name, "true").fails("wizard", rc=125)
 
 
+def test_exec_of_a_number_is_that_user(cooper, unique):
+    """A container that writes its own /etc/passwd and /etc/group does not choose who a number is (CVE-2016-3697)."""
+    with cooper.running(unique()) as name:
+        lie = "echo 4321:x:0:0::/:/bin/sh >> /etc/passwd; echo 4294967296:x:0:0::/:/bin/sh >> /etc/passwd; echo 4321:x:0: >> /etc/group"
+        cooper("exec", name, "sh", "-c", lie).check()
+        assert cooper("exec", "-u", "4321", name, "id", "-u").check().out == "4321\n"
+        assert cooper("exec", "-u", "app:4321", name, "id", "-g").check().out == "4321\n"
+        cooper("exec", "-u", "4294967296", name, "true").fails("4294967296", rc=125)
+
+
 def test_exec_capabilities(cooper, unique):
     """root has the container's, others none, --privileged all."""
 

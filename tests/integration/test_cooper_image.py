@@ -291,6 +291,19 @@ def test_multi_platform(engine, layout):
     load(engine, layout.path, "--platform", "linux/s390x").fails("is missing", "docker save leaves out", "--platform OS/ARCH")
 
 
+def test_variants_that_only_the_index_names(engine, layout):
+    """Configurations of images for arm often name no variant: then what the index says counts."""
+    made = [
+        {**layout.image(layer(entry("who", variant.encode())), platform=("linux", "arm")), "platform": {"os": "linux", "architecture": "arm", "variant": variant}}
+        for variant in ("v7", "v6")
+    ]
+    layout.index(*made)
+    for variant in ("v6", "v7"):
+        load(engine, layout.path, "--platform", f"linux/arm/{variant}").check()
+        assert (rootfs(engine) / "who").read_text() == variant
+    load(engine, layout.path, "--platform", "linux/arm/v5").fails("no image for platform linux/arm/v5", rc=1)
+
+
 def test_wrong_architecture(engine, layout):
     """An image for another machine is refused by name."""
     refused(engine, layout.index(layout.image(layer(entry("x")), platform=("linux", "s390x"))).path, "linux/s390x", "linux/amd64")

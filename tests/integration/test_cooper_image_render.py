@@ -5,6 +5,7 @@ import os
 import resource
 import shutil
 import signal
+import struct
 import tarfile
 
 import pytest
@@ -12,7 +13,7 @@ import pytest
 from lib import proc, trees
 from lib.acis import aci, app, manifest
 from lib.cooper import busybox_layout, engine_dir, new_engine  # noqa: F401
-from lib.layouts import Layout, directory, entry, layer
+from lib.layouts import Layout, digest, directory, entry, layer, symlink
 
 pytestmark = pytest.mark.needs("root", "cooper", "isolation")
 APP = manifest("example.com/app", app=app("/x"))
@@ -48,6 +49,60 @@ def test_overwrite(engine, out):
     assert trees.differences(trees.describe(out / "d"), trees.describe(out / "new")) == []
     engine("image", "extract", "--overwrite", "oci:1", ".", cwd=out / "d").check()
     assert sorted(os.listdir(out)) == ["d", "new"] and sorted(os.listdir(out / "d")) == ["etc", "x"]
+
+
+def hand_down(folder):
+    """What is made in the directory gets its group, access for somebody besides, and none for others."""
+    os.chown(folder, 0, 4321)
+    folder.chmod(0o2755)
+    # Tag, permissions, id: the owner, user 7, the group, the mask, others.
+    entries = [(1, 7, 0xFFFFFFFF), (2, 7, 7), (4, 5, 0xFFFFFFFF), (0x10, 7, 0xFFFFFFFF), (0x20, 0, 0xFFFFFFFF)]
+    lists = struct.pack("<I", 2) + b"".join(struct.pack("<HHI", *entry) for entry in entries)
+    os.setxattr(folder, "system.posix_acl_default", lists)
+
+
+@pytest.mark.parametrize("verb", ["extract", "render"])
+def test_nothing_is_handed_down(engine, out, verb):
+    """Files have the owners, modes and access lists of the image wherever they are unpacked; a failure gives a directory back its list."""
+    source = Layout(out / "source")
+    files = layer(directory("d"), entry("d/open", b"x", mode=0o666), symlink("l", "d"))
+    source.index(source.image(files), name="open:1")
+    engine("image", "load", source.path).check()
+    (out / "team").mkdir()
+    hand_down(out / "team")
+    engine("image", verb, "open:1", out / "plain").check()
+    engine("image", verb, "open:1", out / "team/new").check()
+    (out / "team/empty").mkdir()
+    engine("image", "extract", "open:1", out / "team/empty").check()
+    rootfs = "rootfs" if verb == "render" else "."
+    wanted = trees.describe(out / "plain" / rootfs)
+    assert wanted["/d/open"]["mode"] == 0o666 and wanted["/l"]["gid"] == 0
+    assert trees.differences(wanted, trees.describe(out / "team/new" / rootfs)) == []
+    assert trees.differences(wanted, trees.describe(out / "team/empty")) == []
+    for made in (out / "team/new" / rootfs, out / "team/empty"):
+        assert [name for name in os.listxattr(made) if "acl" in name] == [], made
+    kept = out / "team/kept"
+    kept.mkdir()
+    before = [os.getxattr(kept, f"system.posix_acl_{kind}") for kind in ("access", "default")], os.stat(kept).st_mode
+    blob = engine.root / "images/blobs/sha256" / digest(files)[7:]
+    blob.write_bytes(files[:-1] + b"x")
+    engine("image", "extract", "open:1", kept).fails("digest", rc=1)
+    assert ([os.getxattr(kept, f"system.posix_acl_{kind}") for kind in ("access", "default")], os.stat(kept).st_mode) == before
+
+
+def test_store_below_a_directory_that_hands_down(new_engine, busybox_layout, out):  # noqa: F811
+    """Trees of a store and root directories of containers have the owners and modes of their images wherever the store is."""
+    made = new_engine(load=False)
+    hand_down(made.folder)
+    made("image", "load", busybox_layout).check()
+    made("image", "verify").check()
+    made("image", "extract", "busybox", out / "x").check()
+    (tree,) = (made.root / "images/trees").iterdir()
+    assert trees.differences(trees.describe(out / "x"), trees.describe(tree / "rootfs")) == []
+    seen = made("run", "--rm", "-u", "1000:1000", "-v", "/vol", "busybox", "sh", "-c", "stat -c '%a %u:%g' / /vol").check()
+    assert seen.out == "755 0:0\n755 0:0\n"
+    seen = made("run", "--rm", "-v", "/vol", "busybox", "sh", "-c", "touch /x /vol/x; stat -c '%a %u:%g' /x /vol/x").check()
+    assert seen.out == "644 0:0\n644 0:0\n"
 
 
 def test_what_is_not_replaced(engine, out):

@@ -495,7 +495,12 @@ def test_image_policy(engine, signed):
     assert shown["lookaside"] == f"file://{signed.lookaside}/team/app" and shown["sigstore_attachments"] is False
     assert engine.json("image", "policy", "a.example.com/x")["place"] == "docker: *.example.com"
     assert engine.json("image", "policy", "oci:/srv")["place"] == "oci: /srv"
+    assert engine.json("image", "policy", "oci:/srv/none:name:1")["place"] == "oci: /srv"
     assert engine.json("image", "policy", "docker-archive:/srv/x.tar")["place"] == "default"
+    engine.policy(ACCEPT, oci={str(signed.layout.path): [REJECT]})
+    assert engine.json("image", "policy", f"oci:{signed.layout.path}:test:1")["place"] == f"oci: {signed.layout.path}"
+    engine("image", "load", f"oci:{signed.layout.path}:test:1").fails("refused by policy", rc=1)
+    engine.policy(REJECT, docker={f"{host}/team": [by_gpg(signed, "alice")], "*.example.com": [ACCEPT]}, oci={"/srv": [ACCEPT]})
     assert [rule["place"] for rule in engine.json("image", "policy")["rules"]] == [
         "docker: *.example.com", f"docker: {host}/team", "oci: /srv", "default"]  # fmt: skip
     text = engine("image", "policy", f"{host}/team/app").check().out

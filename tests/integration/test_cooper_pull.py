@@ -123,6 +123,23 @@ def test_index_gives_this_machines_platform(engine, plain, workdir):
     engine("image", "pull", "--platform", "linux/ppc64le", name).fails("ppc64le", "amd64", "s390x", rc=1)
 
 
+def test_digest_of_an_index_means_this_machines_platform(engine, plain, workdir):
+    """An image that was pulled for another platform by the digest of its index does not stand for the one of this machine."""
+    layout = Layout(workdir / "l")
+    manifests = [layout.image(layer(entry(name, name.encode())), platform=("linux", name)) for name in ("s390x", "amd64", "ppc64le")]
+    layout.index(layout.blob({"schemaVersion": 2, "mediaType": INDEX, "manifests": manifests}, INDEX))
+    plain.push(f"oci:{layout.path}", "multi/by:digest", "--all")
+    name = f"{plain.host}/multi/by@{plain.digest('multi/by:digest')}"
+    for other in ("s390x", "ppc64le"):
+        engine("image", "pull", "--platform", f"linux/{other}", name, timeout=60).check()
+    assert "Pulled image" in engine("image", "pull", name, timeout=60).check().out
+    engine("image", "extract", name, workdir / "x").check()
+    assert os.listdir(workdir / "x") == ["amd64"]
+    before = len(plain.fetched())
+    assert "up to date" in engine("image", "pull", name, timeout=60).check().out
+    assert plain.fetched()[before:] == []
+
+
 @pytest.mark.parametrize("form", ["oci", "v2s2"])
 def test_same_files_as_skopeo(engine, plain, workdir, form):
     """What was pulled is, file by file, what skopeo pulls and cooper loads; gzip by a registry's client, docker's media types too."""

@@ -8,6 +8,7 @@
 #include <climits>
 
 #include "base/strings.h"
+#include "cli/cooper/image_place.h"
 #include "cli/cooper/output.h"
 #include "cli/cooper/registry_session.h"
 #include "io/helper_program.h"
@@ -71,7 +72,10 @@ Result<Question> question_of(const std::string& text) {
   for (const TransportWord& known : kTransports) {
     const std::string prefix = std::string(known.word) + ":";
     if (!text.starts_with(prefix)) continue;
-    return Question{.shown = text, .subject = policy::path_subject(known.word, real_path(text.substr(prefix.size())))};
+    // Which of its images is asked for makes no difference: "oci:/layout:name".
+    const auto place = place_to_write(text);
+    const std::string path = place ? place->path : text.substr(prefix.size());
+    return Question{.shown = text, .subject = policy::path_subject(known.word, real_path(path))};
   }
   ASSIGN_OR_RETURN(auto names, registry_names(text));
   oci_image::Reference reference = std::move(names.front());

@@ -39,7 +39,8 @@ struct TreeLimits {
 
 class TreeBuilder {
  public:
-  // `root`: an empty directory nobody else uses, opened for reading; must outlive the builder.
+  // `root`: an empty directory nobody else uses, opened for reading, without access lists (io/access_lists.h); must outlive
+  // the builder.
   explicit TreeBuilder(BorrowedFd root, TreeLimits limits = {});
 
   // The next layer's uncompressed tar. Reads to the archive's end mark, not further.
@@ -107,7 +108,9 @@ class TreeBuilder {
   Status set_metadata(BorrowedFd dir, const DirectoryMeta& meta);
   Status make_node(const Place& place, const Entry& entry);
   Status explain_owner(Status given, std::uint32_t uid, std::uint32_t gid);
-  bool needs_owner(std::uint32_t uid, std::uint32_t gid) const { return uid != euid_ || gid != egid_; }
+  bool needs_owner(std::uint32_t uid, std::uint32_t gid) const {
+    return uid != euid_ || gid != egid_ || !group_is_ours_;
+  }
 
   BorrowedFd root_;
   TreeLimits limits_;
@@ -117,6 +120,7 @@ class TreeBuilder {
   LayerRules rules_;
   std::uint32_t euid_;
   std::uint32_t egid_;
+  bool group_is_ours_ = false;  // of new files
   std::uint64_t entries_ = 0;
   std::uint64_t bytes_ = 0;
   std::uint64_t left_out_ = 0;

@@ -111,6 +111,21 @@ TEST(Platform, WhatAnImageDoesNotNameMayBeAny) {
     EXPECT_EQ(match_platform(wanted, one), std::nullopt) << to_string(one);
 }
 
+TEST(Platform, AConfigurationWithoutAVariantMayBeForAny) {
+  const auto configured = [](std::string_view wanted, std::string_view architecture, std::string_view variant = "") {
+    return match_configured(
+        *parse_platform(wanted),
+        {.architecture = std::string(architecture), .os = "linux", .variant = std::string(variant)});
+  };
+  EXPECT_EQ(configured("linux/arm/v7", "arm"), 0);
+  EXPECT_GE(configured("linux/arm/v6", "arm").value_or(-1), 1000);
+  EXPECT_EQ(configured("linux/arm/v6", "arm", "v6"), 0);
+  EXPECT_EQ(configured("linux/arm/v6", "arm", "v7"), std::nullopt);
+  EXPECT_EQ(configured("linux/arm/v6", "arm64"), std::nullopt);
+  EXPECT_EQ(configured("linux/amd64/v3", "amd64"), 2);
+  EXPECT_EQ(configured("linux/amd64", "386"), std::nullopt);
+}
+
 TEST(Platform, LevelsOfAmd64) {
   constexpr std::uint32_t kAll = 0xffffffff;
   constexpr std::uint64_t kState = 0xe7;

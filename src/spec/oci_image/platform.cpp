@@ -154,6 +154,15 @@ std::optional<int> match_platform(const Platform& wanted, const Platform& offere
   return score ? std::optional(*score + guesses * kGuess) : score;
 }
 
+std::optional<int> match_configured(const Platform& wanted, const Platform& configured) {
+  const auto score = match_platform(wanted, configured);
+  if (score || !configured.variant.empty()) return score;
+  Platform assumed = configured;
+  assumed.variant = wanted.variant;
+  const auto guessed = match_platform(wanted, assumed);
+  return guessed ? std::optional(*guessed + kGuess) : guessed;
+}
+
 bool is_attestation(const Descriptor& descriptor) {
   const auto type = descriptor.annotations.find(std::string(kAnnotationDockerReferenceType));
   if (type != descriptor.annotations.end() && type->second == "attestation-manifest") return true;

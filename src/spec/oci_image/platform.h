@@ -23,6 +23,9 @@ Platform normalize(Platform platform);
 // How well an image for `offered` runs where `wanted` is asked for: 0 is exact, larger is worse; nullopt: not at all.
 // An operating system or architecture that an image does not name may be any.
 std::optional<int> match_platform(const Platform& wanted, const Platform& offered);
+// The same of what the configuration of an image says, which is often no variant where the index that lists it names
+// one: that may be any.
+std::optional<int> match_configured(const Platform& wanted, const Platform& configured);
 
 // True for descriptors that are never an image to run: attestations, "unknown/unknown".
 bool is_attestation(const Descriptor& descriptor);
