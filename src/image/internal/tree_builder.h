@@ -39,8 +39,8 @@ struct TreeLimits {
 
 class TreeBuilder {
  public:
-  // `root`: an empty directory nobody else uses, opened for reading, without access lists (io/access_lists.h); must outlive
-  // the builder.
+  // `root`: an empty directory nobody else uses, opened for reading, without access lists (io/access_lists.h); must
+  // outlive the builder.
   explicit TreeBuilder(BorrowedFd root, TreeLimits limits = {});
 
   // The next layer's uncompressed tar. Reads to the archive's end mark, not further.
