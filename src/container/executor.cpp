@@ -193,7 +193,12 @@ Status Executor::perform(const NewNetworkNamespace& step) {
 
 Status Executor::restore_own_namespaces() {
   if (own_pid_namespace_) RETURN_IF_ERROR(sys::setns(own_pid_namespace_, CLONE_NEWPID));
-  if (own_time_namespace_) RETURN_IF_ERROR(sys::setns(own_time_namespace_, CLONE_NEWTIME));
+  if (own_time_namespace_) {
+    // The kernel changes it for nobody who shares memory (EUSERS), as the helper of a start that failed early still
+    // does.
+    if (in_.network != nullptr) in_.network->wait();
+    RETURN_IF_ERROR(sys::setns(own_time_namespace_, CLONE_NEWTIME));
+  }
   own_pid_namespace_.reset();
   own_time_namespace_.reset();
   return {};

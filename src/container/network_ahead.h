@@ -47,10 +47,10 @@ class NetworkAhead {
   bool begun() const { return pid_ > 0; }
   // Waits for the namespace.
   Result<UniqueFd> take();
-
- private:
+  // For the end of the helper, whatever became of it.
   void wait();
 
+ private:
   NetworkRequest request_;
   pid_t pid_ = 0;
   // A few calls deep, none of them with buffers.
