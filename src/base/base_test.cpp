@@ -1,6 +1,8 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 
+#include <utility>
+
 #include "base/error.h"
 #include "base/fd.h"
 #include "base/ids.h"
@@ -25,6 +27,39 @@ TEST(Result, PropagatesAndAddsContext) {
   ASSERT_FALSE(r.ok());
   EXPECT_EQ(r.error().code(), Errc::kInvalidArgument);
   EXPECT_EQ(std::move(r).error().with("dividing 6").message(), "dividing 6: odd");
+}
+
+// Counts how many there are.
+class Counted {
+ public:
+  explicit Counted(int& alive) : alive_(&alive) { ++*alive_; }
+  Counted(Counted&& other) noexcept : alive_(other.alive_) { ++*alive_; }
+  Counted& operator=(Counted&&) = delete;
+  ~Counted() { --*alive_; }
+
+ private:
+  int* alive_;
+};
+
+TEST(Result, DestroysExactlyWhatItHolds) {
+  int alive = 0;
+  {
+    Result<Counted> one = Counted(alive);
+    EXPECT_EQ(alive, 1);
+    Result<Counted> other = Error(Errc::kBusy, "busy");
+    other = std::move(one);  // a value in place of an error
+    EXPECT_TRUE(other.ok());
+    EXPECT_EQ(alive, 2);  // what was moved from is one, too
+    other = Result<Counted>(Error(Errc::kBusy, "busy"));
+    EXPECT_FALSE(other.ok());
+    EXPECT_EQ(alive, 1);
+    Result<Counted> third = std::move(other);
+    EXPECT_EQ(third.error().message(), "busy");
+    third = Result<Counted>(Counted(alive));
+    EXPECT_TRUE(third.ok());
+    EXPECT_EQ(alive, 2);
+  }
+  EXPECT_EQ(alive, 0);
 }
 
 TEST(Error, FromErrnoKeepsErrnoAndClass) {
