@@ -13,7 +13,7 @@ import pytest
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 
 from lib import bundle as bundles  # noqa: E402
-from lib import cgroups, isolate, leaks, needs, paths, rootfs  # noqa: E402
+from lib import cgroups, isolate, leaks, needs, paths, rootfs, users  # noqa: E402
 from lib.client_fixtures import buildah, busybox_tar, clients_dir, containerd, docker, docker_debian, monitored, podman, podman_debian  # noqa: E402, F401
 from lib.runtime import Runtime  # noqa: E402
 
@@ -186,3 +186,10 @@ def debian_tree():
     if reason:
         pytest.skip(reason)
     return rootfs.debian()
+
+
+@pytest.fixture
+def accounts(workdir):
+    """A user exists, with a range of subordinate ids, in this session's view of /etc only."""
+    with users.accounts(workdir):
+        yield

@@ -23,13 +23,6 @@ class Unprivileged(Runtime):
 
 
 @pytest.fixture
-def accounts(workdir):
-    """The user exists, with a range of subordinate ids, in this session's view of /etc only."""
-    with users.accounts(workdir):
-        yield
-
-
-@pytest.fixture
 def user(workdir, accounts):
     """The runtime of the user, with a state root of their own."""
     home = workdir / "home"

@@ -23,13 +23,6 @@ OWNERS = {"root": 0, "shadow": 42, "web": 1000, "nobody": 65534}
 
 
 @pytest.fixture
-def accounts(workdir):
-    """One user has subordinate ids."""
-    with users.accounts(workdir):
-        yield
-
-
-@pytest.fixture
 def user(workdir, accounts):
     """The engine of that user."""
     return UserCooper(workdir / "home")

@@ -241,10 +241,6 @@ int run_command(const Command& command, const Args& args) {
   return wrong_words && !context.parsed() ? kExitUsage : command.failure;
 }
 
-}  // namespace
-
-namespace {
-
 Error needs_root() {
   return Error(
              Errc::kPermission,

@@ -20,8 +20,7 @@
 //   Result<bool> remove(Dir, const std::string& name, const std::string& path)
 //                                        true when a directory has gone; a missing name is fine
 //   Result<std::vector<std::string>> names(Dir)
-//   bool leaves_out_devices()            asked for each device node: it is not made, and so are hard links to it, but
-//   it
+//   bool leaves_out_devices()            asked for each device node: it is not made, nor are hard links to it, but it
 //                                        takes the place of what was there
 //   Status check_limits(std::uint64_t walk_bytes)
 //                                        after each entry; `walk_bytes`: memory that the walk takes itself
