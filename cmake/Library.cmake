@@ -14,14 +14,21 @@ target_link_options(libcooper PRIVATE -static-libgcc -Wl,--no-undefined
 set_property(TARGET libcooper APPEND PROPERTY LINK_DEPENDS ${CMAKE_SOURCE_DIR}/cmake/libcooper.map)
 target_link_libraries(libcooper PRIVATE cooper_library cooper_settings cooper_warnings)
 
-# One archive with every room below the library room, for programs that link statically.
-set(COOPER_LIBRARY_ROOMS library convert image fetch container seccomp cgroup criu dbus netlink libcontainer oci_runtime oci_image appc codec log io sys base)
+# One archive of the library room and every room it needs, for programs that link statically.
 set(script "create ${CMAKE_BINARY_DIR}/lib/libcooper.a\n")
 set(archives "")
-foreach(room ${COOPER_LIBRARY_ROOMS})
-  string(APPEND script "addlib $<TARGET_FILE:cooper_${room}>\n")
-  list(APPEND archives cooper_${room})
-endforeach()
+set(rooms cooper_library)
+while(rooms)
+  list(POP_FRONT rooms room)
+  if(NOT room IN_LIST archives)
+    string(APPEND script "addlib $<TARGET_FILE:${room}>\n")
+    list(APPEND archives ${room})
+    get_target_property(below ${room} COOPER_ROOMS)
+    if(below)
+      list(APPEND rooms ${below})
+    endif()
+  endif()
+endwhile()
 string(APPEND script "save\nend\n")
 file(GENERATE OUTPUT ${CMAKE_BINARY_DIR}/libcooper.mri CONTENT "${script}")
 add_custom_command(OUTPUT ${CMAKE_BINARY_DIR}/lib/libcooper.a DEPENDS ${archives} ${CMAKE_BINARY_DIR}/libcooper.mri

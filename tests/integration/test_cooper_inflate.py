@@ -139,6 +139,7 @@ def spoil():
     while True:
         memory[1 << 20 : (1 << 20) + 65536] = os.urandom(65536)
 threading.Thread(target=spoil, daemon=True).start()
+take(1)
 for _ in range(8):
     give(bytes(512 << 10))
 os.write(3, b"g")
