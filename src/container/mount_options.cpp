@@ -169,8 +169,8 @@ Result<MountOptions> resolve_mount_options(const std::vector<std::string>& words
     if (const OptionWord* known = find_word(word)) {
       apply(*known, out);
     } else if (word.starts_with("idmap=") || word.starts_with("ridmap=")) {
-      return Error(Errc::kUnsupported, "mount option " + quoted(word) + " is not supported")
-          .with_hint("give the mappings as uidMappings and gidMappings of the mount");
+      apply(*find_word(word.substr(0, word.find('='))), out);
+      ASSIGN_OR_RETURN(out.idmap_words, parse_idmap_words(std::string_view(word).substr(word.find('=') + 1)));
     } else if (!word.empty()) {
       out.data.push_back(word);
     }

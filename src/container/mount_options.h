@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "container/idmap_words.h"
 
 namespace cooper::container {
 
@@ -49,13 +50,14 @@ struct MountOptions {
   bool copy_up = false;
   bool idmap = false;
   bool idmap_recursive = false;
+  IdmapWords idmap_words;  // of "idmap=...", or empty
   std::uint64_t attr_set = 0, attr_clear = 0;
   std::uint64_t rec_attr_set = 0, rec_attr_clear = 0;
   std::uint64_t superblock_flags = 0;
   std::vector<std::uint64_t> propagation;
   std::vector<std::string> data;  // everything unknown, in order
 };
-// Errc::kUnsupported for words whose meaning is known but not implemented ("idmap=..." of crun).
+// Fails for "idmap=" and "ridmap=" with what are no mappings.
 Result<MountOptions> resolve_mount_options(const std::vector<std::string>& words);
 
 // "private", "rslave" ...: the words of rootfsPropagation and of mount propagation. 0: unknown.

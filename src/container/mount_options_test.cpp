@@ -108,6 +108,16 @@ TEST(MountOptions, AccessTimeIsOneField) {
 
 TEST(MountOptions, UnknownWordsAreData) {
   EXPECT_THAT(resolve({"size=1m", "ro", "", "copy-symlink", "x"}).data, ElementsAre("size=1m", "copy-symlink", "x"));
+}
+
+TEST(MountOptions, MappingsOfAMount) {
+  const MountOptions options = resolve({"ridmap=uids=0-1000-10;gids=@0-5-1"});
+  EXPECT_TRUE(options.idmap && options.idmap_recursive && options.data.empty());
+  ASSERT_EQ(options.idmap_words.uids.size(), 1U);
+  EXPECT_EQ(options.idmap_words.uids[0].ids.host_id, 1000U);
+  EXPECT_FALSE(options.idmap_words.uids[0].relative);
+  EXPECT_TRUE(options.idmap_words.gids.at(0).relative);
+  EXPECT_FALSE(resolve({"idmap=uids=0-1-2;gids=0-1-2"}).idmap_recursive);
   EXPECT_FALSE(resolve_mount_options({"ridmap=x"}).ok());
 }
 

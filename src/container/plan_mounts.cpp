@@ -15,14 +15,24 @@ std::string host_path(const std::string& path, const std::string& bundle) {
   return path.empty() || path[0] == '/' ? path : bundle + "/" + path;
 }
 
-void plan_idmap(Mount& out, const oci::Mount& mount, const MountOptions& options, const oci::Config& config) {
+Status plan_idmap(Mount& out, const oci::Mount& mount, const MountOptions& options, const oci::Config& config) {
   // Mappings without the option mean it too (runtime spec 1.2).
   out.idmap = options.idmap || !mount.uid_mappings.empty();
   out.idmap_recursive = options.idmap_recursive;
-  if (!out.idmap) return;
-  const bool own = !mount.uid_mappings.empty();
-  out.uid_mappings = own ? mount.uid_mappings : config.linux->uid_mappings;
-  out.gid_mappings = own ? mount.gid_mappings : config.linux->gid_mappings;
+  if (!out.idmap) return {};
+  if (!mount.uid_mappings.empty()) {
+    out.uid_mappings = mount.uid_mappings;
+    out.gid_mappings = mount.gid_mappings;
+    return {};
+  }
+  const oci::Linux none;
+  const oci::Linux& linux = oci::maps_ids(config) ? *config.linux : none;
+  out.uid_mappings = linux.uid_mappings;
+  out.gid_mappings = linux.gid_mappings;
+  if (options.idmap_words.empty()) return {};
+  ASSIGN_OR_RETURN(out.uid_mappings, absolute_ranges(options.idmap_words.uids, linux.uid_mappings));
+  ASSIGN_OR_RETURN(out.gid_mappings, absolute_ranges(options.idmap_words.gids, linux.gid_mappings));
+  return {};
 }
 
 // File systems of the kernel that take an SELinux context at mount time.
@@ -56,7 +66,7 @@ Result<Mount> plan_mount(const oci::Mount& mount, const oci::Config& config, con
   out.propagation = std::move(resolved.propagation);
   out.remount = resolved.remount;
   out.copy_up = resolved.copy_up;
-  plan_idmap(out, mount, resolved, config);
+  RETURN_IF_ERROR(plan_idmap(out, mount, resolved, config));
   if (bind) {
     // The parent opens the source: inside a new user namespace the child may not reach it.
     out.source_is_dev_fd = rules::find_namespace(config, "user") != nullptr;

@@ -46,11 +46,31 @@ const oci::Namespace* find_namespace(const oci::Config& config, std::string_view
   return nullptr;
 }
 
+Status check_mapping_list(const std::vector<oci::IdMapping>& mappings, std::string_view pointer) {
+  for (std::size_t i = 0; i < mappings.size(); ++i) {
+    const oci::IdMapping& m = mappings[i];
+    if (m.size == 0) return fail(at(pointer, i, "/size"), "must not be 0");
+    const std::uint64_t top = std::uint64_t{1} << 32;
+    if (std::uint64_t{m.container_id} + m.size > top || std::uint64_t{m.host_id} + m.size > top) {
+      return fail(at(pointer, i, ""), "the mapping goes beyond the largest id");
+    }
+    const auto overlaps = [&m](std::uint32_t oci::IdMapping::*first, const oci::IdMapping& other) {
+      return m.*first < std::uint64_t{other.*first} + other.size && other.*first < std::uint64_t{m.*first} + m.size;
+    };
+    for (std::size_t j = 0; j < i; ++j) {
+      if (overlaps(&oci::IdMapping::container_id, mappings[j]) || overlaps(&oci::IdMapping::host_id, mappings[j]))
+        return fail(at(pointer, i, ""), "the mapping overlaps that of index " + std::to_string(j));
+    }
+  }
+  return {};
+}
+
 }  // namespace rules
 
 namespace {
 
 using rules::at;
+using rules::check_mapping_list;
 using rules::fail;
 using rules::find_namespace;
 
@@ -73,25 +93,6 @@ Status check_namespaces(const oci::Linux& linux) {
     }
     if (!ns.path.empty() && ns.path[0] != '/') {
       return fail(at("/linux/namespaces", i, "/path"), "namespace path " + quoted(ns.path) + " must be absolute");
-    }
-  }
-  return {};
-}
-
-Status check_mapping_list(const std::vector<oci::IdMapping>& mappings, std::string_view pointer) {
-  for (std::size_t i = 0; i < mappings.size(); ++i) {
-    const oci::IdMapping& m = mappings[i];
-    if (m.size == 0) return fail(at(pointer, i, "/size"), "must not be 0");
-    const std::uint64_t top = std::uint64_t{1} << 32;
-    if (std::uint64_t{m.container_id} + m.size > top || std::uint64_t{m.host_id} + m.size > top) {
-      return fail(at(pointer, i, ""), "the mapping goes beyond the largest id");
-    }
-    const auto overlaps = [&m](std::uint32_t oci::IdMapping::*first, const oci::IdMapping& other) {
-      return m.*first < std::uint64_t{other.*first} + other.size && other.*first < std::uint64_t{m.*first} + m.size;
-    };
-    for (std::size_t j = 0; j < i; ++j) {
-      if (overlaps(&oci::IdMapping::container_id, mappings[j]) || overlaps(&oci::IdMapping::host_id, mappings[j]))
-        return fail(at(pointer, i, ""), "the mapping overlaps that of index " + std::to_string(j));
     }
   }
   return {};

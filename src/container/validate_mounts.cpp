@@ -34,13 +34,28 @@ Status check_proc_destination(const std::string& destination, const oci::Mount& 
   return fail(pointer, quoted(destination) + " cannot be mounted because it is inside /proc");
 }
 
+Status check_idmap_words(const IdmapWords& words, const oci::Config& config, const std::string& pointer) {
+  const auto check = [&](const auto& ranges, const auto& user_namespace) -> Status {
+    auto ids = absolute_ranges(ranges, user_namespace);
+    return ids.ok() ? check_mapping_list(*ids, pointer) : fail(pointer, ids.error().message());
+  };
+  const oci::Linux none;
+  const oci::Linux& linux = oci::maps_ids(config) ? *config.linux : none;
+  RETURN_IF_ERROR(check(words.uids, linux.uid_mappings));
+  return check(words.gids, linux.gid_mappings);
+}
+
 Status check_idmap(const oci::Mount& mount, const MountOptions& options, const oci::Config& config, std::size_t index) {
   if (mount.uid_mappings.empty() != mount.gid_mappings.empty()) {
     return fail(at("/mounts", index, ""), "uidMappings and gidMappings must be given together");
   }
+  RETURN_IF_ERROR(check_mapping_list(mount.uid_mappings, at("/mounts", index, "/uidMappings")));
+  RETURN_IF_ERROR(check_mapping_list(mount.gid_mappings, at("/mounts", index, "/gidMappings")));
   if (!options.idmap && mount.uid_mappings.empty()) return {};
   if (mount.type == "cgroup" || options.remount)
     return fail(at("/mounts", index, "/options"), "a mount of this kind cannot be id-mapped");
+  if (mount.uid_mappings.empty() && !options.idmap_words.empty())
+    return check_idmap_words(options.idmap_words, config, at("/mounts", index, "/options"));
   if (mount.uid_mappings.empty() && (!oci::maps_ids(config) || config.linux->uid_mappings.empty())) {
     return fail(at("/mounts", index, "/options"),
                 "an id-mapped mount needs mappings, or a container with a user namespace");

@@ -17,6 +17,8 @@ Error fail(std::string_view pointer, std::string_view message, Errc code = Errc:
 std::string at(std::string_view pointer, std::size_t index, std::string_view member);
 // True when a component of the path is "..".
 bool has_dotdot(std::string_view path);
+// Neither empty nor overlapping ranges, and none beyond the largest id, as the kernel takes them.
+Status check_mapping_list(const std::vector<oci::IdMapping>& mappings, std::string_view pointer);
 // The namespace of that type, or nullptr when the container shares the caller's.
 // Whether a file of /proc is one of those that views of resources (LXCFS and the like) may be bound over.
 bool is_replaceable_in_proc(std::string_view destination);

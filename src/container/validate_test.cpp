@@ -144,8 +144,18 @@ const std::vector<Case>& cases() {
        [](C& c) { c.mounts.push_back(mount("/proc/sysrq-trigger", "bind", "/x")); }},
       {"inside /proc", [](C& c) { c.mounts.push_back(mount("/x/../proc/self/attr", "bind", "/x")); }},
       {"/mounts/7/options: tmpcopyup", [](C& c) { c.mounts.push_back(mount("/a", "ext4", "x", {"tmpcopyup"})); }},
-      {"'idmap=uids=0-1-2' is not supported",
-       [](C& c) { c.mounts.push_back(mount("/a", "bind", "/x", {"idmap=uids=0-1-2"})); }, Errc::kUnsupported},
+      {"/mounts/7/options: mappings 'uids=0-1-2': both uids and gids are needed",
+       [](C& c) { c.mounts.push_back(mount("/a", "bind", "/x", {"idmap=uids=0-1-2"})); }},
+      {"/mounts/7/options: id 0 of an id-mapped mount is not in the container's user namespace",
+       [](C& c) { c.mounts.push_back(mount("/a", "bind", "/x", {"idmap=uids=0-1-2;gids=@0-0-1"})); }},
+      {"/mounts/7/options/1: the mapping overlaps that of index 0",
+       [](C& c) { c.mounts.push_back(mount("/a", "bind", "/x", {"idmap=uids=0-1-2#1-9-1;gids=0-0-1"})); }},
+      {"/mounts/7/gidMappings/0/size: must not be 0",
+       [](C& c) {
+         c.mounts.push_back(mount("/a", "bind", "/x", {"idmap"}));
+         c.mounts.back().uid_mappings = {{0, 0, 1}};
+         c.mounts.back().gid_mappings = {{0, 0, 0}};
+       }},
       {"/mounts/7/options: an id-mapped mount needs",
        [](C& c) { c.mounts.push_back(mount("/a", "bind", "/x", {"idmap"})); }},
       {"a mount of this kind cannot be id-mapped",

@@ -125,6 +125,7 @@ std::uint64_t flag_undone_by_word(std::string_view word) {
 }
 
 bool is_later_word(std::string_view word) {
+  if (word.starts_with("idmap=") || word.starts_with("ridmap=")) return true;
   return std::ranges::find(kLater, word) != kLater.end();
 }
 

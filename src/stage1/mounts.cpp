@@ -58,16 +58,19 @@ Result<Given> check_words(const Pod& pod, const Volume& volume) {
     out.access = out.access || word == "ro" || word == "rw" || word == "rro";
     out.propagation = out.propagation || is_propagation(word);
     out.bind = out.bind || word == "bind" || word == "rbind";
-    const bool overlay = word == "O" || word.starts_with("upperdir=") || word.starts_with("workdir=");
-    if (overlay || word.starts_with("idmap=") || word.starts_with("ridmap=")) {
+    if (word == "O" || word.starts_with("upperdir=") || word.starts_with("workdir=")) {
       return Error(Errc::kUnsupported,
                    "mount option " + quoted(word) + " of " + quoted(volume.destination) + " is not supported");
     }
-    if (!volume.pod_volume.empty() && (word == "idmap" || word == "ridmap")) {
+    const std::string_view key = std::string_view(word).substr(0, word.find('='));
+    const bool idmap = key == "idmap" || key == "ridmap";
+    if (!volume.pod_volume.empty() && idmap) {
       return Error(Errc::kInvalidArgument, "mount option " + quoted(word) + " of " + quoted(volume.destination) +
                                                " is for directories of the host: a volume of the pod is mapped anyway");
     }
-    if (pod.id_maps.empty() && (word == "idmap" || word == "ridmap")) {
+    // Mappings of its own name ids of the host, but those with "@", which are of the pod.
+    const bool of_host = key.size() != word.size() && word.find('@') == std::string::npos;
+    if (pod.id_maps.empty() && idmap && !of_host) {
       return Error(Errc::kInvalidArgument, "mount option " + quoted(word) + " of " + quoted(volume.destination) +
                                                " needs a user namespace, whose ids the owners are mapped to")
           .with_hint("give the pod one: --userns auto");

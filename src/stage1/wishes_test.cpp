@@ -378,7 +378,10 @@ TEST(UserNamespace, MappedVolumes) {
   Pod pod = mapped_pod();
   EXPECT_TRUE(volume_mount(pod, {"/a", "/x", "", false, {"idmap"}}).ok());
   EXPECT_FALSE(volume_mount(pod, {"/a", "", "0", false, {"idmap"}}).ok());
-  EXPECT_EQ(volume_mount(pod, {"/a", "/x", "", false, {"idmap=uids=0-1-2"}}).error().code(), Errc::kUnsupported);
+  EXPECT_TRUE(volume_mount({}, {"/a", "/x", "", false, {"idmap=uids=0-1-2;gids=0-1-2"}}).ok());
+  EXPECT_TRUE(volume_mount(pod, {"/a", "/x", "", false, {"ridmap=uids=@0-1-2;gids=0-1-2"}}).ok());
+  EXPECT_FALSE(volume_mount({}, {"/a", "/x", "", false, {"idmap=uids=@0-1-2;gids=0-1-2"}}).ok());
+  EXPECT_FALSE(volume_mount(pod, {"/a", "", "0", false, {"idmap=uids=0-1-2;gids=0-1-2"}}).ok());
   EXPECT_EQ(volume_mount({}, {"/a", "/x", "", false, {"ridmap"}}).error().code(), Errc::kInvalidArgument);
 }
 

@@ -225,6 +225,14 @@ def test_user_namespace(podman):
     assert out[0] == "0" and out[1].split() == ["0", "200000", "1000"] and out[2] == "0"
 
 
+def test_mapped_volume(podman, workdir):
+    """-v ...:idmap=uids=...: owners of the directory as the option says."""
+    (workdir / "file").touch()
+    os.chown(workdir / "file", 2000, 3000)
+    volume = f"{workdir}:/m:idmap=uids=2000-0-1;gids=3000-7-1"
+    assert podman.run("--rm", "-v", volume, IMAGE, "stat", "-c", "%u:%g", "/m/file").check().out == "0:7\n"
+
+
 def test_shared_namespaces(podman, unique):
     """--network container: and --pid container: join another container's namespaces."""
     with podman.running(unique("pod"), IMAGE, "sleep", "1000") as name:

@@ -524,6 +524,45 @@ def test_idmapped_mount_without_user_namespace(runtime, bundle, workdir):
     assert runtime.output(bundle.args("stat", "-c", "%u:%g", "/mnt/file")) == "1000:1000\n"
 
 
+@pytest.mark.differs(runc="has no such option")
+def test_mappings_as_an_option(runtime, bundle, workdir):
+    """crun's idmap=uids=FROM-TO-COUNT#...;gids=...: ids of the host; the mount's own mappings win."""
+    (workdir / "data").mkdir()
+    (workdir / "data/file").touch()
+    os.chown(workdir / "data/file", 5, 6)
+    words = "idmap=uids=0-100-1#5-1000-1;gids=0-0-10"
+    bundle.add_mount("/mnt", "bind", workdir / "data", "bind", words)
+    assert runtime.output(bundle.args("stat", "-c", "%u:%g", "/mnt", "/mnt/file")).split() == ["100:0", "1000:6"]
+    for kind in ("uidMappings", "gidMappings"):
+        bundle.mounts[-1][kind] = [{"containerID": 0, "hostID": 500, "size": 10}]
+    assert runtime.output(bundle.args("stat", "-c", "%u:%g", "/mnt/file")) == "505:506\n"
+
+
+@pytest.mark.differs(runc="has no such option", crun="1.8 looks up the file system's id instead of the container's")
+def test_relative_mappings_as_an_option(runtime, bundle, workdir):
+    """With @ they are ids of the container's user namespace, also over two of its ranges."""
+    (workdir / "data").mkdir()
+    for owner in (50, 51, 53):
+        (workdir / f"data/{owner}").touch()
+        os.chown(workdir / f"data/{owner}", owner, owner)
+    bundle.userns(100000, 65536)
+    for kind in ("uidMappings", "gidMappings"):
+        bundle.config["linux"][kind] = [{"containerID": 0, "hostID": 100000, "size": 2}, {"containerID": 2, "hostID": 200000, "size": 65534}]
+    bundle.add_mount("/mnt", "bind", workdir / "data", "bind", "idmap=uids=@50-1-3;gids=@0-0-65536")
+    files = [f"/mnt/{owner}" for owner in (50, 51, 53)]
+    assert runtime.output(bundle.args("stat", "-c", "%u:%g", *files)).split() == ["1:50", "2:51", "65534:53"]
+    bundle.mounts[-1]["options"] = ["bind", "idmap=uids=@0-65530-10;gids=0-0-1"]
+    runtime.run(bundle).fails("/mounts/", "id 65536 of an id-mapped mount is not in the container's user namespace")
+
+
+@pytest.mark.differs(runc="lets the kernel say it", crun="lets the kernel say it")
+def test_mappings_that_overlap(runtime, bundle, workdir):
+    """Said with their place, before anything is made."""
+    mapped(bundle, "/mnt", "bind", workdir, "bind", "idmap")
+    bundle.mounts[-1]["gidMappings"].append({"containerID": 5, "hostID": 7000, "size": 1})
+    runtime.run(bundle).fails(f"/mounts/{len(bundle.mounts) - 1}/gidMappings/1: the mapping overlaps that of index 0")
+
+
 @pytest.mark.parametrize("options,inner", [(["rbind", "ridmap"], "1000:1000"), (["rbind", "idmap"], "0:0")], ids=["ridmap", "idmap"])
 @pytest.mark.differs(runc="1.1 has no id-mapped mounts")
 def test_recursive_idmap(runtime, bundle, workdir, options, inner):

@@ -138,8 +138,32 @@ def test_volumes(cooper, tmp_path):
     with cooper.running("closed", *MAP, "-v", f"{tmp_path}:/plain", "-v", f"{tmp_path}:/mapped:idmap"):
         assert "denied" in cooper("exec", "closed", "ls", "/plain").check(1).err
         assert "file" in cooper("exec", "closed", "ls", "/mapped").check().out
-    for flags, words in ((("-v", f"{tmp_path}:/m:idmap"), "needs a user namespace"), ((*MAP, "-v", f"{tmp_path}:/m:idmap=uids=0-1-2"), "unknown option")):
+    for flags, words in (
+        (("-v", f"{tmp_path}:/m:idmap"), "needs a user namespace"),
+        (("-v", f"{tmp_path}:/m:idmap=uids=@0-1-2;gids=0-1-2"), "needs a user namespace"),
+        ((*MAP, "-v", f"{tmp_path}:/m:idmap=uids=0-1-2"), "both uids and gids are needed"),
+        ((*MAP, "-v", f"{tmp_path}:/m:idmap=uids=@0-65535-2;gids=0-1-2"), "id 65536 of an id-mapped mount is not in the container's user namespace"),
+        (("-v", f"{tmp_path}:/m:idmap=uids=0-1-2#1-5-1;gids=0-1-2"), "overlaps that of index 0"),
+        (("-v", f"{tmp_path}:/m:idmap,idmap=uids=0-1-2;gids=0-1-2"), "exclude each other"),
+    ):
         assert words in cooper("run", "--rm", *flags, "busybox", "true").check(125).err
+
+
+def test_volumes_with_mappings_of_their_own(cooper, tmp_path):
+    """podman's idmap=uids=...;gids=...: ids of the directory to ids of the host, or with @ to those of the pod."""
+    tmp_path.chmod(0o755)
+    (tmp_path / "file").touch()
+    os.chown(tmp_path / "file", 2000, 3000)
+    show = ("busybox", "stat", "-c", "%u:%g", "/m/file")
+    for flags, words, expected in (
+        ((), "idmap=uids=2000-7-1;gids=0-0-1#3000-8-1", "7:8"),
+        ((), "ridmap,ro", None),
+        (MAP, "idmap=uids=@2000-1-1;gids=@3000-5-1", "1:5"),
+        (MAP, f"ro,idmap=uids=2000-{BASE}-1;gids=@3000-5-1", "0:5"),
+        (MAP, "idmap=uids=2000-1-1;gids=3000-1-1", "65534:65534"),
+    ):
+        result = cooper("run", "--rm", *flags, "-v", f"{tmp_path}:/m:{words}", *show)
+        assert result.check().out == expected + "\n" if expected else result.rc == 125, result
 
 
 @pytest.mark.parametrize("backend", ["copy", pytest.param("erofs", marks=pytest.mark.needs("mkfs.erofs", "erofs"))])
