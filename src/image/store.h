@@ -201,6 +201,8 @@ class Store {
   // kNames: nobody asks for layers and their sizes, which may be missing.
   enum class Detail { kAll, kNames };
   Result<std::vector<Image>> list(Detail detail = Detail::kAll) const;
+  // About how much memory list() and what is made of it take, as far as that is known without reading; 0: not much.
+  std::size_t list_memory_bytes() const;
   // Fills in `last_used_unix_ms`: two looks at the disk for each image.
   void find_last_uses(std::span<Image> images) const;
   // Several images when an archive holds several. Already present blobs and trees are not written again.

@@ -15,6 +15,7 @@
 #include "codec/json.h"
 #include "log/log.h"
 #include "spec/oci_image/reference.h"
+#include "sys/heap.h"
 
 namespace cooper::cli {
 
@@ -385,6 +386,7 @@ Result<int> list_images(const Context& context, const Args& args) {
   ASSIGN_OR_RETURN(const image::Store store, engine.images());
   const bool sizes = args.enabled("size");
   const bool layers = sizes || context.json();
+  if (const std::size_t bytes = store.list_memory_bytes(); bytes != 0) sys::reserve_heap(bytes);
   ASSIGN_OR_RETURN(auto listed, store.list(layers ? image::Store::Detail::kAll : image::Store::Detail::kNames));
   // Never freed: the program ends, and giving back ten thousand records piece by piece is a tenth of its time.
   static std::vector<Image>* kept = nullptr;
