@@ -52,7 +52,14 @@ int check_executable(const std::string& path, const io::RootDir& root) {
   return 0;
 }
 
+// Whether a file there would be the reason, and not the machine.
+bool is_about_the_file(int error) {
+  constexpr std::array kFile{ENOENT, ENOTDIR, EISDIR, EACCES, EPERM, ELOOP, ENAMETOOLONG, EXDEV, EINVAL, ENXIO};
+  return std::ranges::find(kFile, error) != kFile.end();
+}
+
 Error exec_error(const std::string& name, int error) {
+  if (!is_about_the_file(error)) return Error::from_errno(error, "exec " + quoted(name));
   const char* words = error == ENOENT || error == ENOTDIR ? "no such file or directory"
                       : error == EISDIR                   ? "permission denied: it is a directory"
                                                           : "permission denied";
@@ -172,6 +179,7 @@ Status ExecPreparation::find_executable(const Plan& plan, const io::RootDir& roo
   std::string_view search = environment_value(exec->env, "PATH");
   if (search.empty()) search = kDefaultPath;
   int refused = 0;
+  int unknown = 0;  // why one of the directories could not tell
   for (const std::string_view directory : split(search, ':')) {
     std::string path = directory.empty()     ? cwd
                        : directory[0] == '/' ? std::string(directory)
@@ -183,7 +191,9 @@ Status ExecPreparation::find_executable(const Plan& plan, const io::RootDir& roo
       return {};
     }
     if (error == EACCES || error == EISDIR) refused = EACCES;
+    if (!is_about_the_file(error)) unknown = error;
   }
+  if (unknown != 0) return exec_error(name, unknown);
   if (refused != 0) return exec_error(name, refused);
   return Error(Errc::kNotFound, "exec " + quoted(name) + ": executable file not found in $PATH", ENOENT)
       .with_hint("PATH is " + quoted(search));

@@ -69,7 +69,7 @@ Status Supervisor::run_post_stop(App& app, PostStop post_stop) {
   ASSIGN_OR_RETURN(container::Created created, backend_.create(config, app.spec().create));
   RETURN_IF_ERROR(app.adopt(std::move(created)));
   app.forget_config();
-  watch_exit(app);
+  RETURN_IF_ERROR(watch_exit(app));
   const int asked = static_cast<int>(stopping_ && asked_stop_ms_ > 0 ? asked_stop_ms_ : spec_.stop_timeout_ms);
   hurry_post_stop(app, post_stop_limit_ms(asked));
   return {};

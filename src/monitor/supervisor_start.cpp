@@ -55,7 +55,7 @@ Status Supervisor::start() {
   // From here on the streams of the caller are none of ours: somebody may wait for their end.
   RETURN_IF_ERROR(null_stdio(StdError::kNull));
   ASSIGN_OR_RETURN(stop_signals_, stop_signal_fd());
-  watch_stop_signals();
+  RETURN_IF_ERROR(watch_stop_signals());
   return {};
 }
 
@@ -101,8 +101,7 @@ Status Supervisor::start_sandbox() {
   cell.pid = sandbox_pid_ = created->pid;
   cell.phase = Phase::kRunning;
   sandbox_pidfd_ = std::move(created->pidfd);
-  watch_sandbox();
-  return {};
+  return watch_sandbox();
 }
 
 // The sandbox's pid stays ours until we reap it, so its /proc directory cannot become somebody else's.
@@ -157,27 +156,23 @@ Status Supervisor::create_app(App& app, BoardCell& cell, bool detach_start) {
   cell.pid = created->pid;
   cell.phase = detach_start ? Phase::kCreated : Phase::kRunning;
   RETURN_IF_ERROR(app.adopt(*std::move(created)));
-  watch_exit(app);
-  return {};
+  return watch_exit(app);
 }
 
-void Supervisor::watch_exit(App& app) {
-  (void)!loop_->add(app.pidfd(), EPOLLIN, [this, &app](std::uint32_t) { on_app_exit(app); }).ok();
+// Without it nobody would see the app's end.
+Status Supervisor::watch_exit(App& app) {
+  return loop_->add(app.pidfd(), EPOLLIN, [this, &app](std::uint32_t) { on_app_exit(app); });
 }
 
-void Supervisor::watch_sandbox() {
-  (void)!loop_
-      ->add(sandbox_pidfd_, EPOLLIN,
-            [this](std::uint32_t) {
-              loop_->remove(sandbox_pidfd_);
-              (void)!sys::waitpid(sandbox_pid_).ok();
-              sandbox_pid_ = 0;
-              inherited_.board->sandbox.phase = Phase::kEnded;
-              // Apps in its PID namespace were killed with it; the others cannot go on without the namespaces they were
-              // promised.
-              if (!ending_) stop_pod(0, SIGKILL);
-            })
-      .ok();
+Status Supervisor::watch_sandbox() {
+  return loop_->add(sandbox_pidfd_, EPOLLIN, [this](std::uint32_t) {
+    loop_->remove(sandbox_pidfd_);
+    (void)!sys::waitpid(sandbox_pid_).ok();
+    sandbox_pid_ = 0;
+    inherited_.board->sandbox.phase = Phase::kEnded;
+    // Apps in its PID namespace were killed with it; the others cannot go on without the namespaces they were promised.
+    if (!ending_) stop_pod(0, SIGKILL);
+  });
 }
 
 // The pod goes on without its guardian; the next `pod gc` would have to repair what a killed monitor leaves.
@@ -195,17 +190,14 @@ void Supervisor::watch_guardian() {
       .ok();
 }
 
-void Supervisor::watch_stop_signals() {
-  (void)!loop_
-      ->add(stop_signals_, EPOLLIN,
-            [this](std::uint32_t) {
-              struct signalfd_siginfo info;
-              while (sys::retry([&] { return ::read(stop_signals_.get(), &info, sizeof info); }) ==
-                     static_cast<ssize_t>(sizeof info)) {
-              }
-              stop_pod(spec_.stop_timeout_ms);
-            })
-      .ok();
+Status Supervisor::watch_stop_signals() {
+  return loop_->add(stop_signals_, EPOLLIN, [this](std::uint32_t) {
+    struct signalfd_siginfo info;
+    while (sys::retry([&] { return ::read(stop_signals_.get(), &info, sizeof info); }) ==
+           static_cast<ssize_t>(sizeof info)) {
+    }
+    stop_pod(spec_.stop_timeout_ms);
+  });
 }
 
 void Supervisor::report_started() {

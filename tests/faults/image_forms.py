@@ -259,6 +259,7 @@ class ErofsRun(Erofs):
 
     name = "image-erofs-run"
     template = "runs"
+    failure = (125, 126)  # 126: the program cannot be executed
     payload_status = (137,)
 
     def make(self, stage):

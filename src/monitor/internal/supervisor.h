@@ -43,11 +43,11 @@ class Supervisor final : public HubHandler {
   Status start_apps();
   Status create_app(App& app, BoardCell& cell, bool detach_start);
   void resolve_namespaces(oci::Config& config) const;
-  void watch_exit(App& app);
-  void watch_sandbox();
+  Status watch_exit(App& app);
+  Status watch_sandbox();
   void watch_guardian();
   void watch_caller();
-  void watch_stop_signals();
+  Status watch_stop_signals();
   void report_started();
   void settle();
   void watch_idle();
