@@ -1,9 +1,11 @@
 #include <algorithm>
 #include <map>
+#include <set>
 
 #include "base/strings.h"
 #include "codec/tar_writer.h"
 #include "image/internal/aci.h"
+#include "image/internal/file_model.h"
 #include "image/internal/layer_path.h"
 #include "image/internal/whiteouts.h"
 #include "spec/appc/parse.h"
@@ -55,7 +57,7 @@ class AciCheck {
     has_rootfs_ = true;
     if (inside->empty() && entry.type != EntryType::kDirectory)
       return Error(Errc::kCorrupt, "rootfs is not a directory");
-    if (split_parent(*inside).second.starts_with(kWhiteout))
+    if (has_whiteout(*inside))
       return Error(Errc::kUnsupported, "a name that begins with .wh. would hide files, in a layer");
     return entry.type == EntryType::kHardLink ? check_link(entry) : Status();
   }
@@ -114,11 +116,14 @@ class LinkPlan {
   explicit LinkPlan(const PathFilter& filter) : filter_(filter) {}
 
   void add(const Entry& entry) {
-    if (entry.type != EntryType::kHardLink) return;
+    if (entry.type != EntryType::kHardLink) {
+      if (entry.type != EntryType::kDirectory && !filter_.keeps(entry.path, entry.type)) left_out_.insert(entry.path);
+      return;
+    }
     const std::string target = resolve(entry.link_target);
     if (!filter_.keeps(entry.path, entry.type)) {
       target_of_[entry.path] = target;
-    } else if (!filter_.keeps(target, EntryType::kFile)) {
+    } else if (left_out_.contains(target)) {
       heirs_.try_emplace(target, entry.path);
     }
   }
@@ -135,6 +140,7 @@ class LinkPlan {
 
  private:
   const PathFilter& filter_;
+  std::set<std::string, std::less<>> left_out_;
   std::map<std::string, std::string, std::less<>> target_of_;
   std::map<std::string, std::string, std::less<>> heirs_;
 };
@@ -145,6 +151,40 @@ Status copy_data(codec::tar::Reader& reader, codec::tar::Writer& writer) {
     if (chunk.bytes.empty()) return writer.end_data();
     RETURN_IF_ERROR(writer.data(chunk.bytes));
   }
+}
+
+// What a path leads to; links count from the root and never leave it. nullopt: nothing.
+std::optional<FileModel::Index> follow(const FileModel& model, std::string_view path) {
+  constexpr int kMaxLinks = 40;  // as the kernel
+  std::vector<std::string> left;
+  const auto push = [&left](std::string_view words) {
+    const auto parts = split(words, '/');
+    left.insert(left.end(), parts.rbegin(), parts.rend());
+  };
+  push(path);
+  std::vector<FileModel::Index> way{FileModel::kRoot};
+  int links = 0;
+  while (!left.empty()) {
+    const std::string name = std::move(left.back());
+    left.pop_back();
+    if (name.empty() || name == ".") continue;
+    if (name == "..") {
+      if (way.size() > 1) way.pop_back();
+      continue;
+    }
+    const auto& children = model.node(way.back()).children;
+    const auto child = children.find(name);
+    if (child == children.end()) return std::nullopt;
+    const FileFacts& facts = model.node(child->second).facts;
+    if (facts.type != EntryType::kSymlink) {
+      way.push_back(child->second);
+      continue;
+    }
+    if (++links > kMaxLinks) return std::nullopt;
+    if (facts.text.starts_with('/')) way.resize(1);
+    push(facts.text);
+  }
+  return way.back();
 }
 
 // The entry as it is written; nullopt: it is left out.
@@ -158,7 +198,8 @@ std::optional<Entry> filtered(Entry entry, const PathFilter& filter, const LinkP
     }
     return entry;
   }
-  const std::string* heir = entry.type == EntryType::kFile ? links.heir_of(entry.path) : nullptr;
+  const bool has_links = entry.type != EntryType::kDirectory && entry.type != EntryType::kHardLink;
+  const std::string* heir = has_links ? links.heir_of(entry.path) : nullptr;
   if (heir == nullptr) return std::nullopt;
   entry.path = *heir;
   return entry;
@@ -219,17 +260,15 @@ Status write_layer(const OpenTar& tar, TarKind kind, const PathFilter& filter, c
 }
 
 Result<std::optional<Owner>> owner_in(const std::vector<OpenTar>& layers, const std::string& path) {
-  for (std::size_t i = layers.size(); i-- > 0;) {
-    std::optional<Owner> owner;
-    const auto look = [&](codec::tar::Reader&, const Entry& entry) -> Status {
-      ASSIGN_OR_RETURN(const std::string clean, clean_path(entry.path));
-      if (clean == path && entry.type != EntryType::kHardLink) owner = Owner{entry.uid, entry.gid};
-      return {};
-    };
-    RETURN_IF_ERROR(for_each_entry(layers[i], look));
-    if (owner) return owner;
+  FileModel model(FileModel::Of::kLayers);
+  for (const OpenTar& layer : layers) {
+    ASSIGN_OR_RETURN(const auto blocks, layer());
+    RETURN_IF_ERROR(model.apply(*blocks));
   }
-  return std::optional<Owner>();
+  const auto found = follow(model, path);
+  if (!found) return std::optional<Owner>();
+  const FileFacts& facts = model.node(*found).facts;
+  return std::optional(Owner{facts.uid, facts.gid});
 }
 
 }  // namespace cooper::image

@@ -61,6 +61,7 @@ TEST(Aci, OnlyManifestAndRootfs) {
   EXPECT_THAT(failure(TarFixture().file("manifest", "").file("x/../manifest", "").finish()), HasSubstr("twice"));
   EXPECT_THAT(failure(TarFixture().symlink("manifest", "rootfs/a").finish()), HasSubstr("no plain file"));
   EXPECT_THAT(failure(TarFixture().file("rootfs/.wh.x", "").finish()), HasSubstr(".wh."));
+  EXPECT_THAT(failure(TarFixture().file("rootfs/a/.wh.x/f", "").finish()), HasSubstr(".wh."));
   EXPECT_THAT(failure(TarFixture().hard_link("rootfs/x", "manifest").finish()), HasSubstr("leads out"));
   EXPECT_THAT(failure(TarFixture().file("../x", "").finish()), HasSubstr("../x"));
   EXPECT_THAT(failure(TarFixture().file("manifest", "{}").directory("rootfs").bytes()), HasSubstr("truncated"));
@@ -102,13 +103,40 @@ TEST(Aci, AWhitelistLeavesTheRestOut) {
   EXPECT_TRUE(PathFilter().keeps("anything", EntryType::kFile));
 }
 
-TEST(Aci, OwnersAreThoseOfTheTopmost) {
+TEST(Aci, AWhitelistKeepsLinksToLinks) {
+  const auto tar = TarFixture()
+                       .symlink("gone", "/target")
+                       .hard_link("kept", "gone")
+                       .hard_link("elsewhere", "of-another-layer")
+                       .finish();
+  codec::MemorySink sink;
+  ASSERT_TRUE(write_layer(memory(tar), TarKind::kLayer, PathFilter({"/kept", "/elsewhere"}), sink).ok());
+  // What is not in this archive is not left out here: who unpacks says that it is missing.
+  EXPECT_THAT(members(sink.text()), ElementsAre("kept -> /target", "elsewhere -> of-another-layer"));
+}
+
+TEST(Aci, OwnersAreThoseOfTheFinishedRoot) {
   const auto below = TarFixture().add({.path = "a", .uid = 1}).add({.path = "b", .uid = 2, .gid = 3}).finish();
   const auto above = TarFixture().add({.path = "a", .uid = 4}).hard_link("b", "a").finish();
   const std::vector<OpenTar> layers = {memory(below), memory(above)};
   EXPECT_EQ((*owner_in(layers, "a"))->uid, 4U);
-  EXPECT_EQ((*owner_in(layers, "b"))->gid, 3U);
+  EXPECT_EQ((*owner_in(layers, "b"))->uid, 4U);  // the file that it is a link to, not the one that was there before
+  EXPECT_EQ((*owner_in(layers, "b"))->gid, 0U);
   EXPECT_FALSE(*owner_in(layers, "c"));
+}
+
+TEST(Aci, OwnersAreFoundThroughLinks) {
+  const auto tar = TarFixture()
+                       .add({.path = "usr/bin/a", .uid = 5})
+                       .symlink("bin", "usr/bin")
+                       .symlink("up", "../../../bin/a")
+                       .symlink("abs", "/bin/../bin/a")
+                       .symlink("circle", "circle")
+                       .finish();
+  const std::vector<OpenTar> layers = {memory(tar)};
+  for (const char* path : {"bin/a", "up", "abs"}) EXPECT_EQ((*owner_in(layers, path))->uid, 5U) << path;
+  EXPECT_FALSE(*owner_in(layers, "circle"));
+  EXPECT_FALSE(*owner_in(layers, "up/x"));
 }
 
 appc::ImageManifest named(const std::string& name, const std::string& version) {

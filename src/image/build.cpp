@@ -1,6 +1,8 @@
 // `image build-from-dir`: a directory becomes the layer of an image, alone or on top of another image's.
 #include "image/build.h"
 
+#include <algorithm>
+
 #include "base/strings.h"
 #include "codec/compressor.h"
 #include "codec/digest.h"
@@ -190,6 +192,9 @@ Result<ImagePlan> Builder::plan(const Layer& layer) {
   if (!base_) config.platform = options_.platform.value_or(oci_image::host_platform());
   RETURN_IF_ERROR(apply_config(options_.config, config));
   ASSIGN_OR_RETURN(config.created, rfc3339(options_.created_s.value_or(layer.newest_s)));
+  // Steps stand for the layers in their order: layers without one get one that says nothing.
+  const auto steps = std::ranges::count_if(config.history, [](const auto& step) { return !step.empty_layer; });
+  for (auto i = static_cast<std::size_t>(steps); i < config.diff_ids.size(); ++i) config.history.emplace_back();
   config.diff_ids.push_back(layer.diff_id);
   config.history.push_back({.created = config.created,
                             .created_by = "cooper image build-from-dir",

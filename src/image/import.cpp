@@ -149,6 +149,7 @@ Result<Image> import_rootfs(BorrowedFd store, const ImportOptions& options) {
   ASSIGN_OR_RETURN(const UniqueFd rootfs, staging.new_tree(pending));
   TreeBuilder builder(rootfs);
   builder.require_end_mark();
+  builder.refuse_whiteouts();
   ASSIGN_OR_RETURN(const LayerOutput layer, unpack_input(staging, std::move(input), options.source, builder));
   if (builder.entries() == 0) {
     return Error(Errc::kInvalidArgument, shown(options.source.path) + ": the archive holds no files")

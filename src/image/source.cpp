@@ -177,7 +177,11 @@ Result<std::unique_ptr<ArchiveSource>> ArchiveSource::spool(codec::ByteSource& s
   ASSIGN_OR_RETURN(const auto plain, codec::Decompressor::create(stream, codec::Accept::kArchives));
   TeeBlocks blocks(*plain, source->file_);
   RETURN_IF_ERROR(source->read_index(blocks));
-  return source;
+  // What pads the archive belongs to it, and what was compressed is only checked at its end.
+  while (true) {
+    ASSIGN_OR_RETURN(const std::string_view rest, blocks.next());
+    if (rest.empty()) return source;
+  }
 }
 
 Result<std::optional<SourceFile>> ArchiveSource::open(const std::string& path) {

@@ -34,6 +34,7 @@ namespace cooper::image {
 struct LayerRules {
   bool has_lower = false;         // there is something to hide
   bool require_end_mark = false;  // refuse archives without one (nothing else tells that they were cut)
+  bool refuse_whiteouts = false;  // names that would hide files: nothing lies below, and they would be lost
   std::uint64_t max_lookups = 20'000'000;
 };
 

@@ -110,6 +110,8 @@ Status LayerWalk<Tree>::apply_entry(codec::tar::Reader& reader, const Entry& ent
     return {};
   }
   const auto [parent, name] = split_parent(clean);
+  if (rules_.refuse_whiteouts && has_whiteout(clean))
+    return Error(Errc::kUnsupported, "a name that begins with .wh. would hide files, in a layer");
   if (name.starts_with(kWhiteout)) return apply_whiteout(parent, name);
   ASSIGN_OR_RETURN(const auto directory, stack_.walk(parent, &entry));
   if (!directory) return Error(Errc::kInternal, "its directory was not made");
@@ -123,7 +125,9 @@ Status LayerWalk<Tree>::apply_entry(codec::tar::Reader& reader, const Entry& ent
 template <typename Tree>
 Status LayerWalk<Tree>::make(codec::tar::Reader& reader, const Place<Dir>& place, const Entry& entry) {
   RETURN_IF_ERROR(check_entry(entry));
-  if (is_device(entry) && tree_.leaves_out_devices()) return leave_out(place);
+  // To overlayfs this one says that there is no such file.
+  const bool whiteout = entry.type == EntryType::kCharDevice && entry.device_major == 0 && entry.device_minor == 0;
+  if (whiteout || (is_device(entry) && tree_.leaves_out_devices())) return leave_out(place);
   auto made = tree_.create(place, entry);
   if (!made.ok() && made.error().errno_value() == EEXIST) {
     RETURN_IF_ERROR(remove(place.dir, place.name, place.path));

@@ -61,6 +61,7 @@ class TreeBuilder {
   const std::optional<Error>& given_up() const { return given_up_; }
   // Refuse archives without an end mark (nothing else tells that they were cut).
   void require_end_mark() { rules_.require_end_mark = true; }
+  void refuse_whiteouts() { rules_.refuse_whiteouts = true; }
 
  private:
   using Entry = codec::tar::Entry;

@@ -9,4 +9,9 @@ inline constexpr std::string_view kWhiteout = ".wh.";          // .wh.NAME hides
 inline constexpr std::string_view kOpaque = ".wh..wh..opq";    // hides all that lower layers have in its directory
 inline constexpr std::string_view kWhiteoutMeta = ".wh..wh.";  // other names that begin so are aufs's own
 
+// Whether a component of the path is such a name.
+inline bool has_whiteout(std::string_view path) {
+  return path.starts_with(kWhiteout) || path.find("/.wh.") != std::string_view::npos;
+}
+
 }  // namespace cooper::image
