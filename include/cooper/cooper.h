@@ -10,10 +10,10 @@
  *   cooper_process_wait(process, &status, &error);
  *   cooper_container_destroy(container, &error);
  *
- * Every call returns a code; `error` (may be NULL) says the rest. Objects are freed with their _free function, texts
- * and arrays with cooper_free. Nothing here is thread-safe for one object, and the process that starts a process must
- * have one thread: the new process is a copy of it until it executes its program. Processes are children of the caller.
- * Containers need root. */
+ * Every call returns a code; `error` (may be NULL) says the rest. Another argument that is NULL and must not be is
+ * COOPER_CONFIG_INVALID. Objects are freed with their _free function, texts and arrays with cooper_free. Nothing here
+ * is thread-safe for one object, and the process that starts a process must have one thread: the new process is a copy
+ * of it until it executes its program. Processes are children of the caller. Containers need root. */
 #ifndef COOPER_COOPER_H
 #define COOPER_COOPER_H
 
@@ -98,7 +98,7 @@ COOPER_API cooper_code cooper_container_processes(const cooper_container* contai
                                                   cooper_error* error);
 /* Counters of the control group and of the host's ends of its interfaces, as JSON. */
 COOPER_API cooper_code cooper_container_stats(const cooper_container* container, char** json, cooper_error* error);
-/* New limits, now and for later starts. */
+/* New limits, now and for later starts; a running container is frozen or goes on as `freezer` says. */
 COOPER_API cooper_code cooper_container_set(cooper_container* container, const char* config_json, cooper_error* error);
 COOPER_API cooper_code cooper_container_pause(cooper_container* container, cooper_error* error);
 COOPER_API cooper_code cooper_container_resume(cooper_container* container, cooper_error* error);
@@ -109,7 +109,7 @@ COOPER_API cooper_code cooper_container_destroy(cooper_container* container, coo
 
 /* Functions called around the life of the first process, with the hook state as JSON: prestart once its namespaces
  * exist and before its program, poststart after, poststop by destroy. Not 0 fails the start. They are this program's
- * own and are not stored: hooks that are programs stand in the configuration. */
+ * own and are not stored: hooks that are programs stand in the configuration. NULL for `hooks` takes them away. */
 typedef struct cooper_hooks {
   int (*prestart)(void* data, const char* state_json);
   int (*poststart)(void* data, const char* state_json);

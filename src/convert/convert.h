@@ -53,6 +53,13 @@ struct LibcontainerResult {
 Result<LibcontainerResult> to_libcontainer(const oci::Config& source, const std::string& bundle,
                                            libcontainer::Generation generation = libcontainer::Generation::kNamed);
 
+// What a conversion has made, by the rules of its format. Errc::kInvalidArgument with the pointer of the member in the
+// source, where the message can tell it.
+Status check(const OciResult& made);
+Status check(const LibcontainerResult& made);
+// A source that no start would take. `bundle` is absolute.
+Status check_source(const oci::Config& source, const std::string& bundle);
+
 // Limits alone, for live changes.
 oci::Resources resources_of(const libcontainer::Cgroup& cgroup);
 

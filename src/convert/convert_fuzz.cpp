@@ -19,13 +19,16 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
       const auto made = convert::to_oci(*config, {}, systemd);
       if (!made.ok()) continue;
       (void)convert::report(made->lost);
+      (void)convert::check(*made).ok();
       if (!oci::parse_config(oci::print_config(made->config)).ok()) std::abort();
     }
   }
   if (const auto config = oci::parse_config(text); config.ok()) {
+    (void)convert::check_source(*config, "/bundle").ok();
     const auto made = convert::to_libcontainer(*config, "/bundle");
     if (!made.ok()) return 0;
     (void)convert::report(made->lost);
+    (void)convert::check(*made).ok();
     if (!libcontainer::parse_config(libcontainer::print_config(made->config)).ok()) std::abort();
   }
   return 0;

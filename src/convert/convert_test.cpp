@@ -1,9 +1,12 @@
 #include "convert/convert.h"
 
+#include <errno.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <stdlib.h>
 #include <sys/mount.h>
+
+#include <algorithm>
 
 #include "container/plan.h"
 #include "convert/internal/words.h"
@@ -252,6 +255,42 @@ TEST(ToOci, DeviceRulesThatRuntimesAdd) {
   EXPECT_THAT(pointers(oci_of(config).lost), Contains("/cgroups/denied_devices"));
 }
 
+std::vector<std::string> rules_of(const std::vector<oci::DeviceRule>& rules) {
+  std::vector<std::string> out;
+  for (const oci::DeviceRule& rule : rules) {
+    const auto number = [](const std::optional<std::int64_t>& n) { return n ? std::to_string(*n) : "*"; };
+    out.push_back(std::string(rule.allow ? "+" : "-") + rule.type + " " + number(rule.major) + ":" +
+                  number(rule.minor) + " " + rule.access);
+  }
+  return out;
+}
+
+TEST(ToOci, LaterDeviceRulesStayInOrder) {
+  const auto config = libcontainer::parse_config(R"({"rootfs": "/r", "cgroups": {"devices": [
+    {"type": 97, "allow": false}, {"type": 99, "major": -1, "minor": -1, "permissions": "rwm", "allow": true},
+    {"type": 99, "major": 1, "minor": 5, "permissions": "rwm", "allow": false}]}})");
+  ASSERT_TRUE(config.ok());
+  const OciResult result = oci_of(*config);
+  EXPECT_THAT(rules_of(result.config.linux->resources->devices), ElementsAre("-a *:* rwm", "+c *:* rwm", "-c 1:5 rwm"));
+  EXPECT_THAT(pointers(result.lost), Contains("/cgroups/devices"));
+}
+
+TEST(ToOci, ScopesWithoutANameAreListed) {
+  libcontainer::Config config;
+  config.rootfs = "/r";
+  config.cgroups.emplace().parent = "p";
+  const auto result = to_oci(config, {}, true);
+  ASSERT_TRUE(result.ok());
+  EXPECT_EQ(result->config.linux->cgroups_path, "");
+  EXPECT_THAT(pointers(result->lost), Contains("/cgroups/name"));
+}
+
+TEST(ToOci, MountsBelowARootWithASlash) {
+  const auto config =
+      libcontainer::parse_config(R"({"rootfs": "/r/", "mounts": [{"device": "tmpfs", "destination": "/r/tmp"}]})");
+  EXPECT_EQ(oci_of(*config).config.mounts[0].destination, "/tmp");
+}
+
 TEST(ToOci, UnknownMembersAreListed) {
   const auto config = libcontainer::parse_config(R"({"rootfs": "/r", "colour": "blue"})");
   EXPECT_THAT(pointers(oci_of(*config).lost), Contains("/colour"));
@@ -364,6 +403,124 @@ TEST(ToLibcontainer, LaterOptionsTakeBackEarlierOnes) {
   const auto result = to_libcontainer(*config, "/b");
   EXPECT_EQ(result->config.mounts[0].flags, MS_NOSUID | MS_NOEXEC);
   EXPECT_EQ(result->config.version, "1.2.1");
+}
+
+LibcontainerResult libcontainer_of(const std::string& members,
+                                   libcontainer::Generation generation = libcontainer::Generation::kNamed) {
+  const auto config = oci::parse_config(R"({"ociVersion": "1.2.1", "root": {"path": "/r"}, )" + members + "}");
+  EXPECT_TRUE(config.ok()) << config.error().message();
+  auto result = to_libcontainer(*config, "/b", generation);
+  return std::move(result).value();
+}
+
+constexpr const char* kTakenBack = R"("linux": {"resources": {"devices": [{"allow": false},
+  {"allow": true, "type": "c", "access": "rw"}, {"allow": false, "type": "c", "major": 1, "minor": 5, "access": "w"}]}})";
+
+TEST(ToLibcontainer, DenialsAfterAllowancesStay) {
+  const LibcontainerResult made = libcontainer_of(kTakenBack);
+  EXPECT_THAT(pointers(made.lost), Contains("/linux/resources/devices/2"));
+  const auto again = libcontainer::parse_config(libcontainer::print_config(made.config));
+  ASSERT_TRUE(again.ok());
+  const auto rules = rules_of(resources_of(*again->cgroups).devices);
+  EXPECT_THAT(std::vector(rules.begin(), rules.begin() + 3), ElementsAre("-a *:* rwm", "+c *:* rw", "-c 1:5 w"));
+  EXPECT_EQ(rules.size(), 3U + libcontainer::allowed_devices().size());
+}
+
+TEST(ToLibcontainer, DenialsAfterAllowancesAreListedForTheNumericGeneration) {
+  const LibcontainerResult made = libcontainer_of(kTakenBack, libcontainer::Generation::kNumeric);
+  const auto found = std::ranges::find(made.lost, "/linux/resources/devices/2", &Lost::pointer);
+  ASSERT_NE(found, made.lost.end());
+  EXPECT_EQ(found->reason, "a device cannot be denied again after it was allowed");
+  EXPECT_THAT(made.config.cgroups->device_rules, IsEmpty());
+}
+
+TEST(ToLibcontainer, DenialsOfWholeAllowancesTakeThemAway) {
+  const LibcontainerResult made = libcontainer_of(R"("linux": {"resources": {"devices": [{"allow": false},
+    {"allow": true, "type": "c", "major": 10, "minor": 229, "access": "rw"},
+    {"allow": false, "type": "c", "major": 10, "access": "rwm"}]}})");
+  EXPECT_THAT(made.config.cgroups->device_rules, IsEmpty());
+  EXPECT_EQ(made.config.cgroups->allowed_devices.size(), libcontainer::allowed_devices().size());
+  EXPECT_THAT(pointers(made.lost), ::testing::Not(Contains("/linux/resources/devices/2")));
+}
+
+TEST(ToLibcontainer, AllowingSomeUsesOfAllDevicesDoesNotAllowAll) {
+  const LibcontainerResult made =
+      libcontainer_of(R"("linux": {"resources": {"devices": [{"allow": false}, {"allow": true, "access": "m"}]}})");
+  EXPECT_FALSE(made.config.cgroups->allow_all_devices);
+  EXPECT_EQ(made.config.cgroups->allowed_devices.at(0).cgroup_string(), "c *:* m");
+  EXPECT_EQ(made.config.cgroups->allowed_devices.at(1).cgroup_string(), "b *:* m");
+}
+
+// Every denial of a profile that allows the rest denies still.
+TEST(ToLibcontainer, DenialsOfLaterActionsStay) {
+  const std::string profile = R"("linux": {"seccomp": {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [
+    {"names": ["mount"], "action": "SCMP_ACT_KILL_PROCESS"}, {"names": ["chown"], "action": "SCMP_ACT_NOTIFY"},
+    {"names": ["chmod"], "action": "SCMP_ACT_LOG"}, {"names": ["link"], "action": "SCMP_ACT_TRACE"},
+    {"names": ["unlink"], "action": "SCMP_ACT_ERRNO", "errnoRet": 0},
+    {"names": ["ptrace"], "action": "SCMP_ACT_ERRNO", "errnoRet": 4294967295}]}})";
+  using libcontainer::Action;
+  const LibcontainerResult named = libcontainer_of(profile);
+  const auto& calls = named.config.seccomp->syscalls;
+  ASSERT_EQ(calls.size(), 6U);
+  EXPECT_EQ(calls[0].action, Action::kKill);
+  EXPECT_EQ(calls[1].action, Action::kErrno);
+  EXPECT_EQ(calls[1].errno_value, ENOSYS);
+  EXPECT_EQ(calls[2].action, Action::kAllow);
+  EXPECT_EQ(calls[3].action, Action::kTrace);
+  EXPECT_EQ(calls[4].errno_value, EPERM);
+  EXPECT_EQ(calls[5].errno_value, 4095);
+  EXPECT_THAT(pointers(named.lost),
+              ::testing::IsSupersetOf({"/linux/seccomp/syscalls/0/action", "/linux/seccomp/syscalls/1/action",
+                                       "/linux/seccomp/syscalls/2/action", "/linux/seccomp/syscalls/4/errnoRet"}));
+  const LibcontainerResult numeric = libcontainer_of(profile, libcontainer::Generation::kNumeric);
+  EXPECT_THAT(pointers(numeric.lost),
+              ::testing::IsSupersetOf({"/linux/seccomp/syscalls/3/action", "/linux/seccomp/syscalls/4/errnoRet"}));
+  const auto again = libcontainer::parse_config(libcontainer::print_config(numeric.config));
+  ASSERT_TRUE(again.ok());
+  ASSERT_EQ(again->seccomp->syscalls.size(), 6U);
+  EXPECT_EQ(again->seccomp->syscalls[3].action, Action::kErrno);
+  EXPECT_EQ(again->seccomp->syscalls[5].action, Action::kErrno);
+}
+
+TEST(ToLibcontainer, SharesThatTheKernelWouldChange) {
+  for (const auto& [given, made] : {std::pair<const char*, std::int64_t>{"1", 2},
+                                    {"262145", 262144},
+                                    {"18446744073709551615", 262144},
+                                    {"1024", 1024},
+                                    {"0", 0}}) {
+    SCOPED_TRACE(given);
+    const LibcontainerResult result =
+        libcontainer_of(R"("linux": {"resources": {"cpu": {"shares": )" + std::string(given) + "}}}");
+    EXPECT_EQ(result.config.cgroups->cpu_shares, made);
+    EXPECT_EQ(std::ranges::count(pointers(result.lost), "/linux/resources/cpu/shares"),
+              std::to_string(made) == given ? 0 : 1);
+    EXPECT_TRUE(check(result).ok());
+  }
+}
+
+TEST(Check, NamesTheMemberOfTheSource) {
+  const auto problem = [](const std::string& members) {
+    const Status done = check(libcontainer_of(members));
+    return done.ok() ? "" : done.error().message();
+  };
+  using ::testing::StartsWith;
+  EXPECT_EQ(problem(R"("mounts": [{"destination": "/a", "type": "tmpfs", "source": "t"}])"), "");
+  EXPECT_THAT(problem(R"("mounts": [{"destination": "/a", "source": "t"}])"),
+              StartsWith("config.json: /mounts/0/type: "));
+  EXPECT_THAT(problem(R"("linux": {"maskedPaths": ["/a"]})"), StartsWith("config.json: /linux/maskedPaths: "));
+  libcontainer::Config config;
+  config.rootfs = "/r";
+  config.namespaces = {{"NEWNS", ""}};
+  EXPECT_TRUE(check(oci_of(config)).ok());
+  config.sysctl = {{"kernel.hostname", "x"}};
+  const Status done = check(oci_of(config));
+  ASSERT_FALSE(done.ok());
+  EXPECT_THAT(done.error().message(), StartsWith("container.json: /sysctl"));
+}
+
+TEST(Check, SourcesMayLackTheirProcess) {
+  EXPECT_TRUE(check_source(*oci::parse_config(R"({"ociVersion": "1.2.1", "root": {"path": "r"}})"), "/b").ok());
+  EXPECT_FALSE(check_source(*oci::parse_config(R"({"ociVersion": "1.2.1"})"), "/b").ok());
 }
 
 TEST(Words, DataKeepsQuotedCommas) {

@@ -69,17 +69,20 @@ oci::DeviceRule rule_of(const libcontainer::Device& device, bool allow) {
   oci::DeviceRule out{allow, std::string(1, static_cast<char>(device.type)), device.major, device.minor,
                       device.permissions.empty() ? "rwm" : device.permissions};
   if (out.type == "u") out.type = "c";
-  if (device.major == libcontainer::kWildcard) out.major.reset();
-  if (device.minor == libcontainer::kWildcard) out.minor.reset();
+  if (out.type == "a" || device.major == libcontainer::kWildcard) out.major.reset();
+  if (out.type == "a" || device.minor == libcontainer::kWildcard) out.minor.reset();
   return out;
 }
 
-// Allow everything but a list, or nothing but a list.
+// Allow everything but a list, or nothing but a list; or what an ordered list says.
 std::vector<oci::DeviceRule> device_rules(const libcontainer::Cgroup& cgroup) {
   std::vector<oci::DeviceRule> out;
   out.push_back({cgroup.allow_all_devices, "a", {}, {}, "rwm"});
   for (const auto& device : cgroup.allow_all_devices ? cgroup.denied_devices : cgroup.allowed_devices) {
     if (device.type != U'p') out.push_back(rule_of(device, !cgroup.allow_all_devices));
+  }
+  for (const auto& rule : cgroup.device_rules) {
+    if (rule.device.type != U'p') out.push_back(rule_of(rule.device, rule.allow));
   }
   return out;
 }
@@ -125,16 +128,25 @@ std::optional<oci::Cpu> cpu(const Cgroup& cgroup) {
   return any || !out.cpus.empty() || !out.mems.empty() ? std::optional(std::move(out)) : std::nullopt;
 }
 
-bool denies_all(const oci::DeviceRule& rule) {
-  return (rule.type.empty() || rule.type == "a") && rule.major.value_or(-1) == -1 && rule.minor.value_or(-1) == -1;
+bool is_of_all(const oci::DeviceRule& rule) {
+  const auto has = [&](char letter) { return rule.access.find(letter) != std::string::npos; };
+  return (rule.type.empty() || rule.type == "a") && rule.major.value_or(-1) == -1 && rule.minor.value_or(-1) == -1 &&
+         (rule.access.empty() || (has('r') && has('w') && has('m')));
 }
 
-libcontainer::Device device_of(const oci::DeviceRule& rule) {
-  libcontainer::Device out;
-  out.type = rule.type == "b" ? U'b' : U'c';
-  out.major = rule.major.value_or(libcontainer::kWildcard);
-  out.minor = rule.minor.value_or(libcontainer::kWildcard);
-  out.permissions = rule.access.empty() ? "rwm" : rule.access;
+// Two for a rule of both kinds.
+std::vector<libcontainer::Device> devices_of(const oci::DeviceRule& rule) {
+  libcontainer::Device device;
+  device.major = rule.major.value_or(libcontainer::kWildcard);
+  device.minor = rule.minor.value_or(libcontainer::kWildcard);
+  device.permissions = rule.access.empty() ? "rwm" : rule.access;
+  std::vector<libcontainer::Device> out;
+  const bool both = rule.type.empty() || rule.type == "a";
+  for (const char32_t type : {U'c', U'b'}) {
+    if (!both && (rule.type == "b") != (type == U'b')) continue;
+    device.type = type;
+    out.push_back(device);
+  }
   return out;
 }
 
@@ -142,29 +154,97 @@ bool same_rule(const libcontainer::Device& a, const libcontainer::Device& b) {
   return a.cgroup_string() == b.cgroup_string();
 }
 
-void read_devices(const std::vector<oci::DeviceRule>& rules, libcontainer::Cgroup& out, std::vector<Lost>& lost) {
-  for (std::size_t i = 0; i < rules.size(); ++i) {
-    const oci::DeviceRule& rule = rules[i];
-    if (denies_all(rule)) {
-      // Whatever stood before it no longer counts.
-      out.allow_all_devices = rule.allow;
-      out.allowed_devices.clear();
-      out.denied_devices.clear();
-    } else if (rule.allow != out.allow_all_devices) {
-      (rule.allow ? out.allowed_devices : out.denied_devices).push_back(device_of(rule));
+// Whether there is a use of a device that both mean.
+bool overlap(const libcontainer::Device& a, const libcontainer::Device& b) {
+  const auto same = [](std::int64_t x, std::int64_t y) {
+    return x == y || x == libcontainer::kWildcard || y == libcontainer::kWildcard;
+  };
+  return a.type == b.type && same(a.major, b.major) && same(a.minor, b.minor) &&
+         a.permissions.find_first_of(b.permissions) != std::string::npos;
+}
+
+// Whether `a` means all uses of all devices that `b` means.
+bool covers(const libcontainer::Device& a, const libcontainer::Device& b) {
+  const auto within = [](std::int64_t x, std::int64_t y) { return x == y || x == libcontainer::kWildcard; };
+  return a.type == b.type && within(a.major, b.major) && within(a.minor, b.minor) &&
+         b.permissions.find_first_not_of(a.permissions) == std::string::npos;
+}
+
+// The rules of the specification, as far as the two lists can say them, and in order where they cannot.
+class ReadDevices {
+ public:
+  ReadDevices(libcontainer::Generation generation, libcontainer::Cgroup& out, std::vector<Lost>& lost)
+      : numeric_(generation == libcontainer::Generation::kNumeric), out_(out), lost_(lost) {}
+
+  void read(const std::vector<oci::DeviceRule>& rules) {
+    for (std::size_t i = 0; i < rules.size(); ++i) {
+      const std::string pointer = "/linux/resources/devices/" + std::to_string(i);
+      if (is_of_all(rules[i])) {
+        // Whatever stood before it no longer counts.
+        out_.allow_all_devices = rules[i].allow;
+        rules_.clear();
+        takes_back_.clear();
+        continue;
+      }
+      for (auto& device : devices_of(rules[i])) take({std::move(device), rules[i].allow}, pointer);
+    }
+    if (takes_back_.empty() || numeric_) {
+      write_lists();
     } else {
-      lost.push_back({"/linux/resources/devices/" + std::to_string(i),
-                      rule.allow ? "a device cannot be allowed again below a denial"
-                                 : "a single device cannot be denied where all are denied already"});
+      for (const std::string& pointer : takes_back_)
+        lost_.push_back({pointer, "readers of the two lists do not know rules in an order", true});
+      out_.device_rules = std::move(rules_);
+      // Runtimes of the specification allow these without a rule.
+      for (const libcontainer::Device& device : libcontainer::allowed_devices())
+        out_.device_rules.push_back({device, true});
     }
   }
-  if (out.allow_all_devices) return;
-  // Runtimes of the specification allow these without a rule.
-  for (const libcontainer::Device& device : libcontainer::allowed_devices()) {
-    const auto& have = out.allowed_devices;
-    if (std::ranges::none_of(have, [&](const auto& other) { return same_rule(device, other); }))
-      out.allowed_devices.push_back(device);
+
+ private:
+  void take(libcontainer::DeviceRule rule, const std::string& pointer) {
+    if (rule.allow != out_.allow_all_devices) {
+      rules_.push_back(std::move(rule));
+      return;
+    }
+    const auto taken = std::erase_if(rules_, [&](const auto& other) { return covers(rule.device, other.device); });
+    const bool more = std::ranges::any_of(
+        rules_, [&](const auto& other) { return other.allow != rule.allow && overlap(other.device, rule.device); });
+    if (more) {
+      rules_.push_back(std::move(rule));
+      if (takes_back_.empty() || takes_back_.back() != pointer) takes_back_.push_back(pointer);
+    } else if (taken == 0 && (lost_.empty() || lost_.back().pointer != pointer)) {
+      lost_.push_back({pointer, rule.allow ? "a single device cannot be allowed where all are allowed already"
+                                           : "a single device cannot be denied where all are denied already"});
+    }
   }
+
+  void write_lists() {
+    for (const std::string& pointer : takes_back_)
+      lost_.push_back({pointer, out_.allow_all_devices ? "a device cannot be allowed again after a denial"
+                                                       : "a device cannot be denied again after it was allowed"});
+    for (auto& rule : rules_) {
+      if (rule.allow != out_.allow_all_devices)
+        (rule.allow ? out_.allowed_devices : out_.denied_devices).push_back(std::move(rule.device));
+    }
+    if (out_.allow_all_devices) return;
+    // Runtimes of the specification allow these without a rule.
+    for (const libcontainer::Device& device : libcontainer::allowed_devices()) {
+      const auto& have = out_.allowed_devices;
+      if (std::ranges::none_of(have, [&](const auto& other) { return same_rule(device, other); }))
+        out_.allowed_devices.push_back(device);
+    }
+  }
+
+  bool numeric_;
+  libcontainer::Cgroup& out_;
+  std::vector<Lost>& lost_;
+  std::vector<libcontainer::DeviceRule> rules_;
+  std::vector<std::string> takes_back_;  // pointers of rules that take back part of an earlier one
+};
+
+void read_devices(const std::vector<oci::DeviceRule>& rules, libcontainer::Generation generation,
+                  libcontainer::Cgroup& out, std::vector<Lost>& lost) {
+  ReadDevices(generation, out, lost).read(rules);
 }
 
 void read_block_io(const oci::BlockIo& io, libcontainer::Cgroup& out) {
@@ -191,6 +271,14 @@ void read_memory(const oci::Memory& memory, libcontainer::Cgroup& out, std::vect
 
 void read_cpu(const oci::Cpu& cpu, libcontainer::Cgroup& out, std::vector<Lost>& lost) {
   take_limits(kCpu, cpu, out);
+  constexpr std::int64_t kFewest = 2, kMost = 262144;
+  if (const std::int64_t given = out.cpu_shares; cpu.shares.value_or(0) != 0) {
+    // What does not fit into the signed number is far too much as well.
+    out.cpu_shares = given < 0 ? kMost : std::clamp(given, kFewest, kMost);
+    if (out.cpu_shares != given)
+      lost.push_back({"/linux/resources/cpu/shares",
+                      "becomes " + std::to_string(out.cpu_shares) + ", which is what the kernel makes of it"});
+  }
   out.cpuset_cpus = cpu.cpus;
   out.cpuset_mems = cpu.mems;
   if (cpu.burst) lost.push_back({"/linux/resources/cpu/burst", "there is no such limit"});
@@ -213,8 +301,9 @@ oci::Resources resources_of(const libcontainer::Cgroup& cgroup) {
   return out;
 }
 
-void read_resources(const oci::Resources& source, libcontainer::Cgroup& out, std::vector<Lost>& lost) {
-  read_devices(source.devices, out, lost);
+void read_resources(const oci::Resources& source, libcontainer::Generation generation, libcontainer::Cgroup& out,
+                    std::vector<Lost>& lost) {
+  read_devices(source.devices, generation, out, lost);
   if (source.memory) read_memory(*source.memory, out, lost);
   if (source.cpu) read_cpu(*source.cpu, out, lost);
   take(out.pids_limit, source.pids_limit);

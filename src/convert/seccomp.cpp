@@ -1,5 +1,6 @@
 #include "convert/internal/seccomp.h"
 
+#include <algorithm>
 #include <cerrno>
 
 #include "convert/internal/words.h"
@@ -29,34 +30,80 @@ std::optional<std::vector<libcontainer::Arg>> libcontainer_args(const std::vecto
   return out;
 }
 
-void read_syscall(const oci::SeccompSyscall& source, const std::string& pointer, libcontainer::Generation generation,
-                  libcontainer::Seccomp& out, std::vector<Lost>& lost) {
-  const auto action = libcontainer_action(source.action);
-  const auto args = libcontainer_args(source.args);
-  if (!action || !args) {
-    lost.push_back({pointer, action ? "has an operator of a later time"
-                                    : "has the action " + source.action + ", of a later time"});
-    return;
-  }
-  const bool numeric = generation == libcontainer::Generation::kNumeric;
-  if (source.errno_ret && !numeric && *source.errno_ret != EPERM)
-    lost.push_back({pointer + "/errnoRet", "becomes EPERM"});
-  for (const std::string& name : source.names) {
-    libcontainer::Syscall& entry = out.syscalls.emplace_back();
-    entry.action = *action;
-    entry.args = *args;
-    if (numeric) {
-      entry.errno_value = static_cast<int>(source.errno_ret.value_or(EPERM));
-      entry.number = seccomp::syscall_number(name);
-      if (!entry.number) {
-        lost.push_back({pointer + "/names", "'" + name + "' has no number on this machine"});
-        out.syscalls.pop_back();
+// The rules of a profile, one by one.
+class ReadSyscalls {
+ public:
+  ReadSyscalls(libcontainer::Generation generation, libcontainer::Seccomp& out, std::vector<Lost>& lost)
+      : numeric_(generation == libcontainer::Generation::kNumeric),
+        // That generation allows what no rule names, whatever the default was.
+        allows_(numeric_ || out.default_action == libcontainer::Action::kAllow),
+        out_(out),
+        lost_(lost) {}
+
+  void read(const oci::SeccompSyscall& source, const std::string& pointer) {
+    const auto action = action_of(source, pointer);
+    if (!action) return;
+    auto args = libcontainer_args(source.args);
+    const bool denies = *action != libcontainer::Action::kAllow;
+    if (!args && !(denies && allows_)) {
+      lost_.push_back({pointer, "has an operator of a later time"});
+      return;
+    }
+    if (!args) lost_.push_back({pointer + "/args", "have an operator of a later time: denied whatever the arguments"});
+    const int errno_value = *action == libcontainer::Action::kErrno ? errno_of(source, pointer) : 0;
+    for (const std::string& name : source.names) {
+      libcontainer::Syscall& entry = out_.syscalls.emplace_back();
+      entry.action = *action;
+      entry.errno_value = errno_value;
+      if (args) entry.args = *args;
+      if (numeric_) {
+        entry.number = seccomp::syscall_number(name);
+      } else {
+        entry.name = name;
       }
-    } else {
-      entry.name = name;
+      if (numeric_ && !entry.number) {
+        lost_.push_back({pointer + "/names", "'" + name + "' has no number on this machine"});
+        out_.syscalls.pop_back();
+      }
     }
   }
-}
+
+ private:
+  // nullopt: the rule is left out. What denied a call denies it still.
+  std::optional<libcontainer::Action> action_of(const oci::SeccompSyscall& source, const std::string& pointer) {
+    const auto becomes = [&](libcontainer::Action action, const std::string& word) {
+      lost_.push_back({pointer + "/action", source.action + " came later and becomes " + word});
+      return action;
+    };
+    const auto known = libcontainer_action(source.action);
+    if (known == libcontainer::Action::kTrace && numeric_)
+      return becomes(libcontainer::Action::kErrno, "ENOSYS, as it is without a tracer");
+    if (known) return known;
+    if (source.action == "SCMP_ACT_LOG") return becomes(libcontainer::Action::kAllow, "allow, without a log");
+    if (source.action == "SCMP_ACT_KILL_PROCESS") return becomes(libcontainer::Action::kKill, "kill, of one thread");
+    if (allows_) return becomes(libcontainer::Action::kErrno, "ENOSYS, as it is without a listener");
+    lost_.push_back({pointer, "has the action " + source.action + ", of a later time, and is left to the default one"});
+    return std::nullopt;
+  }
+
+  static constexpr std::uint32_t kMostErrno = 4095;  // the kernel makes this of larger ones
+
+  int errno_of(const oci::SeccompSyscall& source, const std::string& pointer) {
+    if (source.action != "SCMP_ACT_ERRNO") return ENOSYS;
+    const auto value = static_cast<int>(std::min<std::uint32_t>(source.errno_ret.value_or(EPERM), kMostErrno));
+    if (value == 0) {
+      lost_.push_back({pointer + "/errnoRet", "0, a success without the call, becomes EPERM"});
+      return EPERM;
+    }
+    if (!numeric_ && value != EPERM)
+      lost_.push_back({pointer + "/errnoRet", "is EPERM to readers that do not know the member", true});
+    return value;
+  }
+
+  bool numeric_, allows_;
+  libcontainer::Seccomp& out_;
+  std::vector<Lost>& lost_;
+};
 
 }  // namespace
 
@@ -104,8 +151,9 @@ libcontainer::Seccomp libcontainer_seccomp(const oci::Seccomp& source, libcontai
   }
   if (!source.flags.empty()) lost.push_back({"/linux/seccomp/flags", "there are no flags"});
   if (!source.listener_path.empty()) lost.push_back({"/linux/seccomp/listenerPath", "there are no listeners"});
+  ReadSyscalls rules(generation, out, lost);
   for (std::size_t i = 0; i < source.syscalls.size(); ++i)
-    read_syscall(source.syscalls[i], "/linux/seccomp/syscalls/" + std::to_string(i), generation, out, lost);
+    rules.read(source.syscalls[i], "/linux/seccomp/syscalls/" + std::to_string(i));
   return out;
 }
 

@@ -230,7 +230,7 @@ void ToLibcontainer::cgroup_path(libcontainer::Cgroup& out) {
 void ToLibcontainer::cgroup() {
   libcontainer::Cgroup& cgroup = out_.config.cgroups.emplace();
   cgroup_path(cgroup);
-  read_resources(linux_.resources.value_or(oci::Resources{}), cgroup, out_.lost);
+  read_resources(linux_.resources.value_or(oci::Resources{}), out_.config.generation, cgroup, out_.lost);
   if (linux_.resources && linux_.resources->pids_limit == 0 &&
       oci::holds(oci::Rule::kPidsLimitZeroIsALimit, source_.oci_version))
     lose("/linux/resources/pids/limit", "0 is no limit in a container.json, and here no process");

@@ -216,6 +216,11 @@ void ToOci::lose_default_rules(const libcontainer::Cgroup& cgroup) {
     return std::ranges::any_of(listed,
                                [&](const auto& device) { return device.cgroup_string() == usual.cgroup_string(); });
   };
+  if (!cgroup.device_rules.empty()) {
+    lose("/cgroups/devices", "runtimes of the specification allow the usual devices, such as /dev/null, in any case",
+         true);
+    return;
+  }
   const auto usual = libcontainer::allowed_devices();
   if (cgroup.allow_all_devices ? std::ranges::any_of(usual, is_listed) : !std::ranges::all_of(usual, is_listed)) {
     lose(cgroup.allow_all_devices ? "/cgroups/denied_devices" : "/cgroups/allowed_devices",
@@ -230,7 +235,9 @@ void ToOci::cgroup() {
   oci::Linux& linux = *out_.config.linux;
   linux.resources = resources_of(cgroup);
   lose_default_rules(cgroup);
-  if (systemd_cgroup_) {
+  if (systemd_cgroup_ && cgroup.name.empty()) {
+    lose("/cgroups/name", "a scope without a name is named after the container, in a slice of the runtime's choice");
+  } else if (systemd_cgroup_) {
     linux.cgroups_path =
         (cgroup.slice.empty() ? "system.slice" : cgroup.slice) + ":" + unit_prefix(cgroup.parent) + ":" + cgroup.name;
     if (!cgroup.path.empty()) lose("/cgroups/path", "groups made by systemd are named by slice, parent and name");

@@ -1,10 +1,12 @@
 // The C interface of include/cooper/cooper.h on the library room.
 #include <cooper/cooper.h>
+#include <errno.h>
 #include <stdlib.h>
 
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <initializer_list>
 #include <memory>
 
 #include "base/strings.h"
@@ -62,6 +64,25 @@ cooper_code ok(cooper_error* out) {
   return COOPER_OK;
 }
 
+struct Argument {
+  const char* name;
+  const void* value;
+};
+// COOPER_OK unless one of them is NULL.
+cooper_code need(std::initializer_list<Argument> arguments, cooper_error* out) {
+  for (const Argument& argument : arguments) {
+    if (argument.value != nullptr) continue;
+    return fail(Error(cooper::Errc::kInvalidArgument, std::string(argument.name) + " must not be NULL"),
+                library::Code::kConfigInvalid, out);
+  }
+  return COOPER_OK;
+}
+
+cooper_code no_memory(cooper_error* out) {
+  return fail(Error(cooper::Errc::kSystem, "no memory is left for the answer", ENOMEM), library::Code::kSystemError,
+              out);
+}
+
 cooper_code finish(const cooper_container* container, const Status& status, cooper_error* out) {
   return status.ok() ? ok(out) : fail(status.error(), container->container.code_of(status.error()), out);
 }
@@ -76,7 +97,7 @@ cooper_code give_text(const cooper_container* container, const Result<std::strin
                       cooper_error* error) {
   if (!text.ok()) return fail(text.error(), container->container.code_of(text.error()), error);
   *out = copy(*text);
-  return ok(error);
+  return *out == nullptr ? no_memory(error) : ok(error);
 }
 
 std::vector<std::string> texts(const char* const* list) {
@@ -165,7 +186,9 @@ cooper_code cooper_factory_open(const char* root, cooper_factory** out, cooper_e
 
 cooper_code cooper_factory_open_with(const char* root, const cooper_factory_options* options, cooper_factory** out,
                                      cooper_error* error) {
-  if (root == nullptr || root[0] != '/') {
+  if (const auto code = need({{"root", root}, {"options", options}, {"out", out}}, error); code != COOPER_OK)
+    return code;
+  if (root[0] != '/') {
     return fail(Error(cooper::Errc::kInvalidArgument, "the root of a factory must be an absolute path"),
                 library::Code::kConfigInvalid, error);
   }
@@ -186,6 +209,9 @@ const char* cooper_factory_type(const cooper_factory*) {
 
 cooper_code cooper_factory_create(cooper_factory* factory, const char* id, const char* config_json,
                                   cooper_container** out, cooper_error* error) {
+  if (const auto code = need({{"factory", factory}, {"id", id}, {"config_json", config_json}, {"out", out}}, error);
+      code != COOPER_OK)
+    return code;
   auto config = libcontainer::parse_config(config_json);
   if (!config.ok()) return fail(config.error(), library::Code::kConfigInvalid, error);
   auto made = factory->factory.create(id, std::move(config).value());
@@ -195,6 +221,7 @@ cooper_code cooper_factory_create(cooper_factory* factory, const char* id, const
 }
 
 cooper_code cooper_factory_load(cooper_factory* factory, const char* id, cooper_container** out, cooper_error* error) {
+  if (const auto code = need({{"factory", factory}, {"id", id}, {"out", out}}, error); code != COOPER_OK) return code;
   auto loaded = factory->factory.load(id);
   if (!loaded.ok()) return fail(loaded.error(), library::Factory::code_of(loaded.error(), id), error);
   *out = std::make_unique<cooper_container>(cooper_container{std::move(loaded).value()}).release();
@@ -210,11 +237,12 @@ const char* cooper_container_id(const cooper_container* container) {
 }
 
 cooper_code cooper_container_config(const cooper_container* container, char** json, cooper_error* error) {
-  *json = copy(libcontainer::print_config(container->container.config()));
-  return ok(error);
+  if (const auto code = need({{"container", container}, {"json", json}}, error); code != COOPER_OK) return code;
+  return give_text(container, libcontainer::print_config(container->container.config()), json, error);
 }
 
 cooper_code cooper_container_status(const cooper_container* container, cooper_status* out, cooper_error* error) {
+  if (const auto code = need({{"container", container}, {"out", out}}, error); code != COOPER_OK) return code;
   const auto status = container->container.status();
   if (!status.ok()) return fail(status.error(), library::Code::kSystemError, error);
   *out = static_cast<cooper_status>(*status);
@@ -222,50 +250,62 @@ cooper_code cooper_container_status(const cooper_container* container, cooper_st
 }
 
 cooper_code cooper_container_state(const cooper_container* container, char** json, cooper_error* error) {
+  if (const auto code = need({{"container", container}, {"json", json}}, error); code != COOPER_OK) return code;
   return give_text(container, container->container.state_json(), json, error);
 }
 
 cooper_code cooper_container_processes(const cooper_container* container, pid_t** pids, size_t* count,
                                        cooper_error* error) {
+  if (const auto code = need({{"container", container}, {"pids", pids}, {"count", count}}, error); code != COOPER_OK)
+    return code;
   const auto list = container->container.processes();
   if (!list.ok()) return fail(list.error(), container->container.code_of(list.error()), error);
   const std::size_t bytes = std::max<std::size_t>(1, list->size()) * sizeof(pid_t);
   *pids = static_cast<pid_t*>(::malloc(bytes));  // ban-ok(malloc): freed by the caller, with cooper_free
+  if (*pids == nullptr) return no_memory(error);
   std::copy(list->begin(), list->end(), *pids);
   *count = list->size();
   return ok(error);
 }
 
 cooper_code cooper_container_stats(const cooper_container* container, char** json, cooper_error* error) {
+  if (const auto code = need({{"container", container}, {"json", json}}, error); code != COOPER_OK) return code;
   const auto stats = container->container.stats();
   if (!stats.ok()) return fail(stats.error(), container->container.code_of(stats.error()), error);
   return give_text(container, library::stats_json(*stats), json, error);
 }
 
 cooper_code cooper_container_set(cooper_container* container, const char* config_json, cooper_error* error) {
+  if (const auto code = need({{"container", container}, {"config_json", config_json}}, error); code != COOPER_OK)
+    return code;
   auto config = libcontainer::parse_config(config_json);
   if (!config.ok()) return fail(config.error(), library::Code::kConfigInvalid, error);
   return finish(container, container->container.set(std::move(config).value()), error);
 }
 
 cooper_code cooper_container_pause(cooper_container* container, cooper_error* error) {
+  if (const auto code = need({{"container", container}}, error); code != COOPER_OK) return code;
   return finish(container, container->container.pause(), error);
 }
 
 cooper_code cooper_container_resume(cooper_container* container, cooper_error* error) {
+  if (const auto code = need({{"container", container}}, error); code != COOPER_OK) return code;
   return finish(container, container->container.resume(), error);
 }
 
 cooper_code cooper_container_signal(cooper_container* container, int signal, cooper_error* error) {
+  if (const auto code = need({{"container", container}}, error); code != COOPER_OK) return code;
   return finish(container, container->container.signal(signal), error);
 }
 
 cooper_code cooper_container_destroy(cooper_container* container, cooper_error* error) {
+  if (const auto code = need({{"container", container}}, error); code != COOPER_OK) return code;
   return finish(container, container->container.destroy(), error);
 }
 
 void cooper_container_set_hooks(cooper_container* container, const cooper_hooks* hooks) {
   library::FunctionHooks made;
+  if (hooks == nullptr) return container->container.set_hooks(std::move(made));
   made.prestart = hook_of(hooks->prestart, hooks->data, "prestart");
   made.poststart = hook_of(hooks->poststart, hooks->data, "poststart");
   made.poststop = hook_of(hooks->poststop, hooks->data, "poststop");
@@ -274,19 +314,21 @@ void cooper_container_set_hooks(cooper_container* container, const cooper_hooks*
 
 cooper_code cooper_container_start(cooper_container* container, const cooper_process_options* options,
                                    cooper_process** out, cooper_error* error) {
+  if (const auto code = need({{"container", container}, {"options", options}, {"out", out}}, error); code != COOPER_OK)
+    return code;
+  if (options->extra_fd_count != 0) {
+    if (const auto code = need({{"extra_fds", options->extra_fds}}, error); code != COOPER_OK) return code;
+  }
   const bool first = container->container.init_pid() == 0;
   auto started = container->container.start(process_of(*options));
-  if (!started.ok()) {
-    auto code = container->container.code_of(started.error());
-    if (code == library::Code::kContainerNotExists) code = library::Code::kProcessNotExecuted;
-    return fail(started.error(), code, error);
-  }
+  if (!started.ok()) return fail(started.error(), container->container.code_of(started.error()), error);
   *out = process_in(container->container, std::move(started).value(), first);
   return ok(error);
 }
 
 cooper_code cooper_container_checkpoint(cooper_container* container, const cooper_criu_options* options,
                                         cooper_error* error) {
+  if (const auto code = need({{"container", container}, {"options", options}}, error); code != COOPER_OK) return code;
   const auto wanted = criu_options_of(*options);
   if (!wanted.ok()) return fail(wanted.error(), library::Code::kConfigInvalid, error);
   return finish(container, container->container.checkpoint(*wanted), error);
@@ -294,6 +336,8 @@ cooper_code cooper_container_checkpoint(cooper_container* container, const coope
 
 cooper_code cooper_container_restore(cooper_container* container, const cooper_criu_options* options,
                                      cooper_process** out, cooper_error* error) {
+  if (const auto code = need({{"container", container}, {"options", options}, {"out", out}}, error); code != COOPER_OK)
+    return code;
   const auto wanted = criu_options_of(*options);
   if (!wanted.ok()) return fail(wanted.error(), library::Code::kConfigInvalid, error);
   auto restored = container->container.restore(*wanted);
@@ -315,6 +359,7 @@ int cooper_process_pidfd(const cooper_process* process) {
 }
 
 cooper_code cooper_process_wait(cooper_process* process, int* status, cooper_error* error) {
+  if (const auto code = need({{"process", process}}, error); code != COOPER_OK) return code;
   if (process->reaped) {
     return fail(Error(cooper::Errc::kWrongState, "the process has been waited for"), library::Code::kProcessNotExecuted,
                 error);
@@ -328,6 +373,7 @@ cooper_code cooper_process_wait(cooper_process* process, int* status, cooper_err
 }
 
 cooper_code cooper_process_signal(cooper_process* process, int signal, cooper_error* error) {
+  if (const auto code = need({{"process", process}}, error); code != COOPER_OK) return code;
   const Status sent = cooper::sys::pidfd_send_signal(process->started.pidfd, signal);
   return sent.ok() ? ok(error) : fail(sent.error(), library::Code::kProcessNotExecuted, error);
 }
@@ -337,11 +383,16 @@ int cooper_process_console(const cooper_process* process) {
 }
 
 cooper_code cooper_container_notify_oom(const cooper_container* container, cooper_events** out, cooper_error* error) {
+  if (const auto code = need({{"container", container}, {"out", out}}, error); code != COOPER_OK) return code;
   return give_events(container, container->container.notify_oom(), out, error);
 }
 
 cooper_code cooper_container_notify_memory_pressure(const cooper_container* container, cooper_pressure level,
                                                     cooper_events** out, cooper_error* error) {
+  if (const auto code = need({{"container", container}, {"out", out}}, error); code != COOPER_OK) return code;
+  if (level < COOPER_PRESSURE_LOW || level > COOPER_PRESSURE_CRITICAL)
+    return fail(Error(cooper::Errc::kInvalidArgument, "the pressure must be low, medium or critical"),
+                library::Code::kConfigInvalid, error);
   const auto ours = static_cast<cooper::cgroup::PressureLevel>(level);
   return give_events(container, container->container.notify_memory_pressure(ours), out, error);
 }
@@ -359,6 +410,7 @@ short cooper_events_poll(const cooper_events* events) {
 }
 
 cooper_code cooper_events_wait(cooper_events* events, uint64_t* count, cooper_error* error) {
+  if (const auto code = need({{"events", events}, {"count", count}}, error); code != COOPER_OK) return code;
   const auto happened = events->events.wait();
   if (!happened.ok()) return fail(happened.error(), library::Code::kSystemError, error);
   *count = happened->value_or(0);

@@ -79,8 +79,9 @@ Result<convert::ProcessWishes> wishes_of(const libcontainer::Config& config, con
   return out;
 }
 
-// A process of another user must be able to open its streams by name (/dev/stderr): pipes are given to it, as they
-// always were. Files and terminals keep their owner.
+// A process must be able to open its streams by name (/dev/stderr), and whoever is not the host's root, or is it
+// without its capabilities, opens pipes of his own only: they are given to it, as they always were. Files and terminals
+// keep their owner.
 void give_pipes_to(const oci::Config& config, const container::Stdio& stdio) {
   const std::uint32_t uid = oci::host_uid(config, config.process->user.uid);
   const std::uint32_t gid = oci::host_gid(config, config.process->user.gid);
@@ -219,19 +220,8 @@ Result<Factory> Factory::open(std::string root, FactoryOptions options) {
 
 Result<Container> Factory::create(std::string_view id, libcontainer::Config config) {
   ASSIGN_OR_RETURN(const ContainerId valid, ContainerId::parse(id));
-  RETURN_IF_ERROR(libcontainer::validate(config));
-  RETURN_IF_ERROR(check_rootfs(config.rootfs));
-  // What the plan refuses, it refuses now, and not when the first process is started.
-  Process nothing;
-  nothing.args = {"true"};
-  libcontainer::Config without_names = config;
-  std::erase_if(without_names.additional_groups,
-                [](const std::string& name) { return !parse_number<std::uint32_t>(name).has_value(); });
-  const std::string rootfs = config.rootfs;
-  const Container nameless(root_, valid.str(), std::move(without_names), options_.systemd_cgroups);
   Container out(root_, valid.str(), std::move(config), options_.systemd_cgroups);
-  ASSIGN_OR_RETURN(const auto oci, nameless.oci_of(nothing, rootfs));
-  ASSIGN_OR_RETURN([[maybe_unused]] const auto plan, out.factory().plan(oci.config, out.create_options(oci)));
+  RETURN_IF_ERROR(out.check());
   RETURN_IF_ERROR(io::make_directories(root_, 0711));
   Status made = sys::mkdirat(sys::kCwd, out.directory(), 0700);
   if (!made.ok() && made.error().errno_value() == EEXIST)
@@ -266,7 +256,6 @@ Result<convert::OciResult> Container::oci_of(const Process& process, const std::
   ASSIGN_OR_RETURN(auto out, convert_config(std::move(config), id_, wishes, systemd_cgroups_));
   out.config.process->console_size = process.console_size;
   if (!may_have_oom_score(out.config.process->oom_score_adj.value_or(0))) out.config.process->oom_score_adj.reset();
-  if (out.config.process->user.uid != 0) give_pipes_to(out.config, process.stdio);
   return out;
 }
 
@@ -295,12 +284,38 @@ Result<std::vector<std::string>> Container::ineffective() const {
   return out;
 }
 
+Status Container::exists() const {
+  const auto file = sys::fstatat(sys::kCwd, config_path());
+  if (file.ok()) return {};
+  if (file.error().errno_value() != ENOENT) return Error::from_errno(file.error().errno_value(), quoted(config_path()));
+  return Error(Errc::kNotFound, "container " + quoted(id_) + " does not exist", ENOENT);
+}
+
+Status Container::check() const {
+  RETURN_IF_ERROR(libcontainer::validate(config_));
+  RETURN_IF_ERROR(check_rootfs(config_.rootfs));
+  // A container that is started from the file must be the one that was asked for.
+  if (const auto lost = libcontainer::unprintable(config_, config_.generation); !lost.empty()) {
+    return Error(Errc::kInvalidArgument,
+                 "container.json: " + lost.front().pointer + ": cannot be stored: " + lost.front().reason);
+  }
+  // What the plan refuses, it refuses now, and not when the first process is started.
+  Process nothing;
+  nothing.args = {"true"};
+  Container nameless = *this;
+  std::erase_if(nameless.config_.additional_groups,
+                [](const std::string& name) { return !parse_number<std::uint32_t>(name).has_value(); });
+  ASSIGN_OR_RETURN(const auto oci, nameless.oci_of(nothing, config_.rootfs));
+  ASSIGN_OR_RETURN([[maybe_unused]] const auto plan, factory().plan(oci.config, create_options(oci)));
+  return {};
+}
+
 container::Factory Container::factory() const {
   return container::Factory({directory() + "/run", false});
 }
 
 Status Container::write_config() const {
-  return io::write_file_atomic(directory() + "/config.json", libcontainer::print_config(config_), 0600);
+  return io::write_file_atomic(config_path(), libcontainer::print_config(config_), 0600);
 }
 
 Status Container::write_state() const {
@@ -367,14 +382,31 @@ Result<Stats> Container::stats() const {
 }
 
 Status Container::set(libcontainer::Config config) {
-  RETURN_IF_ERROR(libcontainer::validate(config));
-  if (auto init = running(); init.ok() && config.cgroups)
-    RETURN_IF_ERROR(init->update(convert::resources_of(*config.cgroups)));
-  config_ = std::move(config);
-  return write_config();
+  RETURN_IF_ERROR(exists());
+  const Container changed(root_, id_, std::move(config), systemd_cgroups_);
+  RETURN_IF_ERROR(changed.check());
+  auto init = running();
+  if (!init.ok() && init.error().code() != Errc::kWrongState) return std::move(init).error();
+  if (init.ok() && changed.config_.cgroups)
+    RETURN_IF_ERROR(init->update(convert::resources_of(*changed.config_.cgroups)));
+  config_ = changed.config_;
+  RETURN_IF_ERROR(write_config());
+  if (!init.ok()) return {};
+  RETURN_IF_ERROR(freeze_as_configured(*init));
+  return write_state();
+}
+
+// One that says neither is left as it is.
+Status Container::freeze_as_configured(container::Container& init) const {
+  const auto wanted = config_.cgroups ? config_.cgroups->freezer : libcontainer::FreezerState::kUndefined;
+  ASSIGN_OR_RETURN(const auto now, init.status());
+  if (wanted == libcontainer::FreezerState::kFrozen && now == container::RunStatus::kRunning) return init.pause();
+  if (wanted == libcontainer::FreezerState::kThawed && now == container::RunStatus::kPaused) return init.resume();
+  return {};
 }
 
 Result<Started> Container::start(const Process& process) {
+  RETURN_IF_ERROR(exists());
   auto init = running();
   if (init.ok()) return join(*init, process);
   if (init.error().code() != Errc::kWrongState) return std::move(init).error();
@@ -386,6 +418,7 @@ Result<Started> Container::start(const Process& process) {
 
 Result<Started> Container::start_init(const Process& process) {
   ASSIGN_OR_RETURN(const auto oci, oci_of(process, config_.rootfs));
+  give_pipes_to(oci.config, process.stdio);
   container::Factory factory = this->factory();
   RETURN_IF_ERROR(end_life_before(factory));
   container::CreateOptions options = create_options(oci);
@@ -440,6 +473,7 @@ Result<Started> Container::join(container::Container& init, const Process& proce
   // The container's own view of its files: mounts may hide the users of the root file system.
   const std::string root = "/proc/" + std::to_string(init.record().pid) + "/root";
   ASSIGN_OR_RETURN(auto oci, oci_of(process, root));
+  give_pipes_to(oci.config, process.stdio);
   container::ExecOptions options;
   options.process = std::move(*oci.config.process);
   options.stdio = process.stdio;
@@ -504,6 +538,7 @@ Status Container::checkpoint(const CriuOptions& options) {
 }
 
 Result<Started> Container::restore(const CriuOptions& options) {
+  RETURN_IF_ERROR(exists());
   if (auto init = running(); init.ok() || init.error().code() != Errc::kWrongState) {
     if (!init.ok()) return std::move(init).error();
     return Error(Errc::kWrongState, "container " + quoted(id_) + " is running: it cannot be restored");
@@ -550,6 +585,8 @@ void Container::undo_start(container::Factory& factory, const Started& started) 
 }
 
 Status Container::destroy() {
+  // What an earlier one could not remove may be without its file.
+  if (!sys::fstatat(sys::kCwd, directory()).ok()) RETURN_IF_ERROR(exists());
   ASSIGN_OR_RETURN(const ContainerStatus now, status());
   if (now != ContainerStatus::kDestroyed && now != ContainerStatus::kCheckpointed) {
     return Error(Errc::kWrongState, "container " + quoted(id_) + " is " + std::string(to_string(now)) +
@@ -562,7 +599,7 @@ Status Container::destroy() {
 }
 
 Code Container::code_of(const Error& error) const {
-  if (error.code() == Errc::kNotFound && sys::fstatat(sys::kCwd, directory()).ok()) return Code::kProcessNotExecuted;
+  if (error.code() == Errc::kNotFound && exists().ok()) return Code::kProcessNotExecuted;
   if (error.code() != Errc::kWrongState) return Factory::code_of(error);
   const auto now = status();
   if (!now.ok() || *now == ContainerStatus::kDestroyed || *now == ContainerStatus::kCheckpointed)

@@ -114,7 +114,8 @@ class Container {
   Result<Stats> stats() const;
   // The state document; of a container without an init, what it would be.
   Result<std::string> state_json() const;
-  // New limits, now and for later starts. What else differs holds from the next start on.
+  // New limits, now and for later starts; a running one is frozen or goes on as `freezer` says. What else differs holds
+  // from the next start on.
   Status set(libcontainer::Config config);
   // Without an init: starts one. With one: a further process in its namespaces and cgroup.
   Result<Started> start(const Process& process);
@@ -151,9 +152,15 @@ class Container {
   Result<convert::OciResult> oci_of(const Process& process, const std::string& rootfs) const;
   container::CreateOptions create_options(const convert::OciResult& oci) const;
   std::string directory() const { return root_ + "/" + id_; }
+  std::string config_path() const { return directory() + "/config.json"; }
+  // Errc::kNotFound when it has been destroyed.
+  Status exists() const;
+  // Whether a container can have this configuration.
+  Status check() const;
   container::Factory factory() const;
   // Errc::kWrongState when there is none.
   Result<container::Container> running() const;
+  Status freeze_as_configured(container::Container& init) const;
   Result<Started> start_init(const Process& process);
   Status run_to_program(container::Factory& factory, const Started& started);
   Status run_poststart(pid_t pid) const;

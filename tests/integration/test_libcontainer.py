@@ -210,6 +210,14 @@ def test_terminal(box):
         box.exec("true", flags=("--tty",)).fails("the input device is not a TTY", "leave --tty out", rc=125)
 
 
+def test_standard_streams_of_mapped_root(box):
+    """STDIOPermissions: root of a user namespace is a user of the host, and can open /dev/stderr as well."""
+    map_root(box)
+    assert box.run("sh", "-c", "echo seen > /dev/stderr").check().err.endswith("seen\n")
+    with box.running():
+        assert box.exec("sh", "-c", "echo seen > /dev/stderr").check().err.endswith("seen\n")
+
+
 def test_standard_streams_of_a_user(box):
     """STDIOPermissions: a process of another user can open /dev/stderr."""
     assert box.run("sh", "-c", "echo seen > /dev/stderr", flags=("--user", "1000")).check().err.endswith("seen\n")
@@ -308,6 +316,22 @@ def test_device_rules(box):
     box.config["cgroups"] |= {"allow_all_devices": True, "denied_devices": [lc.char("", 1, 7)]}
     assert "zero" in box.sh(read).out
     assert box.sh("head -c 1 /dev/full").rc != 0
+
+
+@pytest.mark.guest
+def test_later_device_rules(box):
+    """cgroups.devices: one list, whose rules count in their order; v1 says that it cannot take part of an allowance back."""
+    def rules(*more):
+        box.config["cgroups"] = {"path": box.cgroup, "devices": [{"type": ord("a"), "allow": False}, *({**device, "allow": allow} for device, allow in more)]}
+
+    read = "head -c 1 /dev/zero > /dev/null && echo zero; head -c 1 /dev/urandom > /dev/null && echo random"
+    rules((lc.char("", -1, -1), True), (lc.char("", 1, 5), False))
+    if cgroups.is_v1():
+        box.sh(read).fails("takes nothing back", "c 1:5", rc=1)
+    else:
+        assert box.sh(read).out.split() == ["random"]
+    rules((lc.char("", 1, 3), True), (lc.char("", 1, 9), True), (lc.char("", 1, 5), True), (lc.char("", 1, 5), False))
+    assert box.sh(read).out.split() == ["random"]
 
 
 def test_devices(box):
@@ -619,12 +643,13 @@ def test_seccomp_write_conditional(box, op, value, two, refused):
 def test_config_verb(box, workdir):
     """config: the template with flags, as a file that starts a container."""
     target = workdir / "made.json"
-    flags = ("--rootfs", box.rootfs, "--hostname", "cask", "--bind", f"{workdir}:/mnt:ro", "--tmpfs", "/run", "--sysctl", "kernel.shmmni=4000", "--cgroup", box.cgroup)
+    flags = ("--rootfs", box.rootfs, "--hostname", "cask", "--bind", f"{workdir}:/mnt:ro", "--tmpfs", "/run", "--sysctl", "kernel.shmmni=4000", "--cgroup-path", box.cgroup)
     box.cooper("libcontainer", "config", "--file", target, *flags).check()
     made = json.loads(target.read_text())
     assert made["hostname"] == "cask" and made["sysctl"] == {"kernel.shmmni": "4000"}
     out = box.cooper("libcontainer", "exec", "--id", box.id, "--from", target, "sh", "-c", "hostname; cat /proc/sys/kernel/shmmni; touch /mnt/x; touch /run/y && echo run")
     assert out.check().out.split() == ["cask", "4000", "run"]
+    assert made["mounts"][-1]["destination"] == "/run" and made["mounts"][-1]["flags"] == lc.SAFE
     box.cooper("libcontainer", "config", "--security", "most").fails("high, medium or low", rc=125)
     box.cooper("libcontainer", "config", "--bind", "/a").fails("SOURCE:DESTINATION", rc=125)
 
@@ -632,7 +657,7 @@ def test_config_verb(box, workdir):
 @pytest.mark.parametrize("level", ["high", "medium", "low"])
 def test_security_levels(box, level):
     """--security: capabilities and refused calls of the three levels."""
-    run = lambda script: box.cooper("libcontainer", "exec", "--id", box.id, "--rootfs", box.rootfs, "--cgroup", box.cgroup, "--security", level, "sh", "-c", script)  # noqa: E731
+    run = lambda script: box.cooper("libcontainer", "exec", "--id", box.id, "--rootfs", box.rootfs, "--cgroup-path", box.cgroup, "--security", level, "sh", "-c", script)  # noqa: E731
     bits = {"high": 3, "medium": 11, "low": 12}[level]
     assert bin(effective(run("cat /proc/self/status").check().out)).count("1") == bits
     run("mount -t tmpfs tmpfs /tmp").fails("denied")
@@ -642,7 +667,7 @@ def test_security_levels(box, level):
 def test_userns_flag(box):
     """--userns-root-uid: root inside is that user outside."""
     os.chmod(box.folder, 0o755)
-    out = box.cooper("libcontainer", "exec", "--id", box.id, "--rootfs", box.rootfs, "--cgroup", box.cgroup, "--userns-root-uid", "1000", "cat", "/proc/self/uid_map")
+    out = box.cooper("libcontainer", "exec", "--id", box.id, "--rootfs", box.rootfs, "--cgroup-path", box.cgroup, "--userns-root-uid", "1000", "cat", "/proc/self/uid_map")
     assert out.check().out.split()[:3] == ["0", "1000", "1"]
 
 

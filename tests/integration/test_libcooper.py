@@ -142,6 +142,157 @@ def test_set_writes_what_was_asked(installed, box, workdir):
     assert os.listdir(workdir / "state") == []
 
 
+# STATE ID CONFIG NEW-CONFIG...: starts a container, and after each new configuration prints code, status and message, then the stored state.
+CHANGER = r"""
+#include <cooper/cooper.h>
+#include <signal.h>
+#include <stdio.h>
+
+int main(int argc, char** argv) {
+  const char* const args[] = {"sleep", "1000", NULL};
+  cooper_factory* factory = NULL;
+  cooper_container* container = NULL;
+  cooper_process* process = NULL;
+  cooper_process_options options = COOPER_PROCESS_OPTIONS_INIT;
+  cooper_error error = {0};
+  cooper_status status = COOPER_RUNNING;
+  char path[4096], text[65536];
+  options.args = args;
+  if (cooper_factory_open(argv[1], &factory, &error) == COOPER_OK &&
+      cooper_factory_create(factory, argv[2], argv[3], &container, &error) == COOPER_OK &&
+      cooper_container_start(container, &options, &process, &error) == COOPER_OK) {
+    for (int i = 4; i < argc; ++i) {
+      cooper_code code = cooper_container_set(container, argv[i], &error);
+      (void)cooper_container_status(container, &status, NULL);
+      printf("%d %d %s\x1f", code, status, error.message);
+      snprintf(path, sizeof path, "%s/%s/state.json", argv[1], argv[2]);
+      FILE* file = fopen(path, "r");
+      size_t n = file == NULL ? 0 : fread(text, 1, sizeof text, file);
+      fwrite(text, 1, n, stdout);
+      putchar('\x1e');
+      if (file != NULL) fclose(file);
+    }
+    (void)cooper_container_resume(container, NULL);
+    (void)cooper_container_signal(container, SIGKILL, NULL);
+    (void)cooper_process_wait(process, NULL, NULL);
+  } else {
+    fprintf(stderr, "%s\n", error.message);
+  }
+  (void)cooper_container_destroy(container, NULL);
+  cooper_process_free(process);
+  cooper_container_free(container);
+  cooper_factory_free(factory);
+  return 0;
+}
+"""
+
+
+@pytest.mark.needs("gcc", "root")
+@pytest.mark.guest
+def test_set_checks_and_freezes(installed, box, workdir):
+    """Set: what create refuses is refused; a running container is frozen and goes on as `freezer` says; the stored state says so."""
+    (workdir / "changer.c").write_text(CHANGER)
+    program = compile_example(installed, workdir / "changer.c", "cc", "-Wall", "-Wextra", "-Werror")
+    (workdir / "link").symlink_to(box.folder)
+    configs = [box.write().read_text()]
+    for change in ({"rootfs": str(workdir / "nowhere")}, {"rootfs": str(workdir / "link" / "rootfs")}):
+        configs.append(json.dumps(box.config | change))
+    for word in ("FROZEN", "THAWED"):
+        box.config["cgroups"] |= {"freezer": word, "cpu_shares": 512}
+        configs.append(box.write().read_text())
+    out = start(program, installed, workdir / "state", box.id, *configs).check().out
+    said = [part.split("\x1f") for part in out.split("\x1e")[:-1]]
+    assert [words.split()[0] for words, _ in said] == ["7", "7", "0", "0"]
+    assert "nowhere" in said[0][0] and "symbolic link" in said[1][0]
+    assert [words.split()[1] for words, _ in said] == ["1", "1", "3", "1"]
+    assert [json.loads(state)["config"]["cgroups"]["freezer"] for _, state in said[2:]] == ["FROZEN", "THAWED"]
+    assert json.loads(said[2][1])["config"]["cgroups"]["cpu_shares"] == 512
+    assert os.listdir(workdir / "state") == []
+
+
+# STATE ID CONFIG: what is missing in a call, and what is called after the end; prints the codes.
+CALLER = r"""
+#include <cooper/cooper.h>
+#include <stdio.h>
+#include <string.h>
+
+static int removed = 0;
+
+static int poststop(void* data, const char* state) {
+  (void)data, (void)state;
+  ++removed;
+  return 0;
+}
+
+static cooper_error error;
+
+static void null(cooper_code code) {
+  printf("%d%s ", code, strstr(error.message, "must not be NULL") == NULL ? "?" : "");
+}
+
+int main(int argc, char** argv) {
+  const char* const args[] = {"true", NULL};
+  cooper_factory* factory = NULL;
+  cooper_container* container = NULL;
+  cooper_process* process = NULL;
+  cooper_process_options options = COOPER_PROCESS_OPTIONS_INIT;
+  cooper_hooks hooks = {NULL, NULL, poststop, NULL};
+  cooper_events* events = NULL;
+  pid_t* pids = NULL;
+  if (argc != 4) return 125;
+  null(cooper_factory_open(NULL, &factory, &error));
+  null(cooper_factory_open(argv[1], NULL, &error));
+  null(cooper_factory_open_with(argv[1], NULL, &factory, &error));
+  if (cooper_factory_open(argv[1], &factory, &error) != COOPER_OK) return 1;
+  null(cooper_factory_create(factory, argv[2], NULL, &container, &error));
+  null(cooper_factory_create(factory, NULL, argv[3], &container, &error));
+  null(cooper_factory_create(factory, argv[2], argv[3], NULL, &error));
+  null(cooper_factory_load(factory, NULL, &container, &error));
+  if (cooper_factory_create(factory, argv[2], argv[3], &container, &error) != COOPER_OK) return 2;
+  null(cooper_container_set(container, NULL, &error));
+  null(cooper_container_config(container, NULL, &error));
+  null(cooper_container_state(container, NULL, &error));
+  null(cooper_container_stats(container, NULL, &error));
+  null(cooper_container_status(container, NULL, &error));
+  null(cooper_container_processes(container, &pids, NULL, &error));
+  null(cooper_container_start(container, NULL, &process, &error));
+  options.args = args;
+  options.extra_fd_count = 1;
+  null(cooper_container_start(container, &options, &process, &error));
+  options.extra_fd_count = 0;
+  null(cooper_container_start(container, &options, NULL, &error));
+  null(cooper_container_checkpoint(container, NULL, &error));
+  null(cooper_container_restore(container, NULL, &process, &error));
+  null(cooper_container_notify_oom(container, NULL, &error));
+  null(cooper_container_pause(NULL, &error));
+  null(cooper_process_wait(NULL, NULL, &error));
+  null(cooper_events_wait(events, NULL, NULL));
+  cooper_container_set_hooks(container, &hooks);
+  cooper_container_set_hooks(container, NULL);
+  cooper_container_set_hooks(container, &hooks);
+  printf("\n%d ", cooper_container_destroy(container, &error));
+  printf("%d ", cooper_container_destroy(container, &error));
+  printf("%d ", cooper_container_start(container, &options, &process, &error));
+  printf("%d ", cooper_container_set(container, argv[3], &error));
+  printf("%d\n", removed);
+  cooper_container_free(container);
+  cooper_factory_free(factory);
+  return 0;
+}
+"""
+
+
+@pytest.mark.needs("gcc", "root")
+def test_wrong_calls(installed, box, workdir):
+    """NULL where there must be something is an answer, not an end; a container that was destroyed is not there any more."""
+    (workdir / "caller.c").write_text(CALLER)
+    program = compile_example(installed, workdir / "caller.c", "cc", "-Wall", "-Wextra", "-Werror")
+    first, second = start(program, installed, workdir / "state", box.id, box.write().read_text()).check().lines
+    assert first.split() == ["7"] * 22
+    assert second.split() == ["0", "3", "3", "3", "1"]
+    assert os.listdir(workdir / "state") == []
+
+
 # ROOT SYSTEMD TMPFS ID CONFIG: opens a factory, makes a container, which is not started, and loads it; prints its configuration.
 OPENER = r"""
 #include <cooper/cooper.h>

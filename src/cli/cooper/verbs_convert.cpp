@@ -6,6 +6,7 @@
 
 #include "base/strings.h"
 #include "cli/cooper/command.h"
+#include "cli/cooper/output_file.h"
 #include "convert/convert.h"
 #include "io/file.h"
 #include "spec/libcontainer/parse.h"
@@ -60,13 +61,18 @@ Result<Converted> from_libcontainer(std::string text, const std::string& file, b
   ASSIGN_OR_RETURN(const auto config, libcontainer::parse_config(std::move(text), file));
   RETURN_IF_ERROR(libcontainer::validate(config));
   ASSIGN_OR_RETURN(auto out, convert::to_oci(config, {}, systemd));
+  if (Status valid = convert::check(out); !valid.ok())
+    return std::move(valid).error().with("no config.json can be made of " + quoted(file));
   return Converted{oci::print_config(out.config) + "\n", std::move(out.lost)};
 }
 
 Result<Converted> from_oci(std::string text, const std::string& file, libcontainer::Generation generation) {
   ASSIGN_OR_RETURN(const auto config, oci::parse_config(std::move(text), file));
   ASSIGN_OR_RETURN(const std::string bundle, absolute(folder_of(file)));
+  RETURN_IF_ERROR(convert::check_source(config, bundle));
   ASSIGN_OR_RETURN(auto out, convert::to_libcontainer(config, bundle, generation));
+  if (Status valid = convert::check(out); !valid.ok())
+    return std::move(valid).error().with("no container.json can be made of " + quoted(file));
   return Converted{libcontainer::print_config(out.config) + "\n", std::move(out.lost)};
 }
 
@@ -108,7 +114,7 @@ Result<int> convert_verb(const Context& context, const Args& args) {
   if (to_standard_output) {
     RETURN_IF_ERROR(print(out.text));
   } else {
-    RETURN_IF_ERROR(io::write_file_atomic(file_of(target), out.text));
+    RETURN_IF_ERROR(write_output_file(file_of(target), out.text));
   }
   RETURN_IF_ERROR(print_lost(context, out.lost, to_standard_output));
   return 0;

@@ -8,6 +8,7 @@
 #include "cli/coop/supervise.h"
 #include "cli/cooper/command.h"
 #include "cli/cooper/libcontainer_template.h"
+#include "cli/cooper/output_file.h"
 #include "io/file.h"
 #include "library/library.h"
 #include "log/log.h"
@@ -260,7 +261,7 @@ Result<int> config(const Context& context, const Args& args) {
   ASSIGN_OR_RETURN(const auto made, config_of(context, args));
   const std::string text = libcontainer::print_config(made) + "\n";
   if (const auto file = args.last("file")) {
-    RETURN_IF_ERROR(io::write_file_atomic(*file, text));
+    RETURN_IF_ERROR(write_output_file(*file, text));
     return 0;
   }
   RETURN_IF_ERROR(print(text));

@@ -12,6 +12,7 @@ oci::Seccomp oci_seccomp(const libcontainer::Seccomp& source, std::vector<Lost>&
 libcontainer::Seccomp libcontainer_seccomp(const oci::Seccomp& source, libcontainer::Generation generation,
                                            std::vector<Lost>& lost);
 
-void read_resources(const oci::Resources& source, libcontainer::Cgroup& out, std::vector<Lost>& lost);
+void read_resources(const oci::Resources& source, libcontainer::Generation generation, libcontainer::Cgroup& out,
+                    std::vector<Lost>& lost);
 
 }  // namespace cooper::convert

@@ -130,6 +130,42 @@ TEST(Parse, LaterDeviceRulesAreTaken) {
   EXPECT_EQ(config.cgroups->allowed_devices.at(0).cgroup_string(), "c 1:3 rwm");
 }
 
+TEST(Parse, LaterDeviceRulesCountInTheirOrder) {
+  const auto cgroup = [](const std::string& rules) {
+    return *parsed(R"({"cgroups": {"allowed_devices": [{"type": 99, "major": 1, "minor": 8}], "devices": [)" + rules +
+                   "]}}")
+                .cgroups;
+  };
+  const auto rule = [](int type, int major, int minor, const char* letters, bool allow) {
+    return R"({"type": )" + std::to_string(type) + R"(, "major": )" + std::to_string(major) + R"(, "minor": )" +
+           std::to_string(minor) + R"(, "permissions": ")" + letters + R"(", "allow": )" + (allow ? "true}" : "false}");
+  };
+  // What stood before a rule for all devices does not count, nor do the two lists.
+  const Cgroup plain =
+      cgroup(rule(99, 1, 3, "r", true) + "," + rule(97, -1, -1, "rwm", false) + "," + rule(99, 1, 5, "rw", true));
+  EXPECT_EQ(plain.allowed_devices.size(), 1U);
+  EXPECT_EQ(plain.allowed_devices[0].cgroup_string(), "c 1:5 rw");
+  EXPECT_THAT(plain.device_rules, IsEmpty());
+  const Cgroup ordered =
+      cgroup(rule(97, -1, -1, "rwm", false) + "," + rule(99, -1, -1, "rwm", true) + "," + rule(99, 1, 5, "w", false));
+  EXPECT_FALSE(ordered.allow_all_devices);
+  EXPECT_THAT(ordered.allowed_devices, IsEmpty());
+  ASSERT_EQ(ordered.device_rules.size(), 2U);
+  EXPECT_TRUE(ordered.device_rules[0].allow);
+  EXPECT_FALSE(ordered.device_rules[1].allow);
+  EXPECT_EQ(ordered.device_rules[1].device.cgroup_string(), "c 1:5 w");
+  // A rule for some uses of all devices is none for everything.
+  const Cgroup nodes = cgroup(rule(97, -1, -1, "m", true));
+  EXPECT_FALSE(nodes.allow_all_devices);
+  EXPECT_EQ(nodes.device_rules.size(), 1U);
+  EXPECT_TRUE(validate_cgroup(nodes).ok());
+}
+
+TEST(Parse, SlashesAtTheEndOfTheRootAreLeftOut) {
+  EXPECT_EQ(parsed(R"({"rootfs": "/r//"})").rootfs, "/r");
+  EXPECT_EQ(parsed(R"({"rootfs": "/"})").rootfs, "/");
+}
+
 TEST(Parse, WrongValuesNameTheirPlace) {
   EXPECT_THAT(parse_error(R"({"mounts": [{"flags": "ro"}]})"), HasSubstr("/mounts/0/flags: must be a number"));
   EXPECT_THAT(parse_error(R"({"rootfs": 1})"), HasSubstr("/rootfs: must be a string"));
@@ -146,6 +182,10 @@ TEST(Parse, WrongValuesNameTheirPlace) {
               HasSubstr("/args/0/op"));
   EXPECT_THAT(parse_error(R"({"seccomp": {"syscalls": [{"name": "x", "action": 1, "args": [{"op": 8}]}]}})"),
               HasSubstr("/args/0/op"));
+  for (const char* value : {"0", "4096", "-1"}) {
+    const std::string rule = R"({"name": "x", "action": 2, "errnoRet": )" + std::string(value) + "}";
+    EXPECT_THAT(parse_error(R"({"seccomp": {"syscalls": [)" + rule + "]}}"), HasSubstr("/syscalls/0/errnoRet"));
+  }
   EXPECT_THAT(parse_error("[]"), HasSubstr("must be an object"));
 }
 
@@ -153,6 +193,65 @@ TEST(Parse, TellsTheFormatsApart) {
   EXPECT_TRUE(*looks_like_libcontainer(sample("minimal"), "x"));
   EXPECT_FALSE(*looks_like_libcontainer(R"({"ociVersion": "1.0.0", "hostname": "x"})", "x"));
   EXPECT_FALSE(looks_like_libcontainer("7", "x").ok());
+}
+
+// Members of both generations in one file, as somebody writes it who adds to an older one: what is printed and read
+// again prints the same, and holds what the first text held.
+TEST(Print, MixedGenerationsLoseNothing) {
+  constexpr const char* kNumericRules = R"("seccomp": {"syscalls": [{"value": 90, "action": 1},
+      {"value": 1, "action": 38, "args": [{"index": 0, "value": 1, "op": 4}]}, {"value": 92, "action": -3}]})";
+  for (const char* newer : {R"("version": "1")", R"("sysctl": {"kernel.shmmni": "1"})", R"("oom_score_adj": 5)",
+                            R"("Hooks": {"poststop": [{"path": "/h", "args": ["h"]}]})",
+                            R"("cgroups": {"blkio_weight_device": [{"major": 8, "weight": 10, "leafWeight": 20}]})",
+                            R"("cgroups": {"devices": [{"type": 99, "major": 1, "allow": true},
+                                                       {"type": 99, "major": 1, "minor": 3, "allow": false}]})"}) {
+    for (const std::string older : {kNumericRules, R"("privatefs": true)", R"("system_properties": {"a": "b"})"}) {
+      SCOPED_TRACE(older + " with " + newer);
+      const Config first = parsed("{" + older + ", " + newer + R"(, "rootfs": "/r"})");
+      EXPECT_EQ(first.generation, Generation::kNamed);
+      EXPECT_THAT(unprintable(first, first.generation), IsEmpty());
+      const std::string text = print_config(first);
+      const Config again = parsed(text);
+      EXPECT_EQ(print_config(again), text);
+      EXPECT_EQ(again.hooks.has_value(), first.hooks.has_value());
+      EXPECT_EQ(again.root_propagation, first.root_propagation);
+      EXPECT_EQ(again.sysctl, first.sysctl);
+      ASSERT_EQ(again.seccomp.has_value(), first.seccomp.has_value());
+      if (first.seccomp) {
+        const auto& calls = again.seccomp->syscalls;
+        ASSERT_EQ(calls.size(), 3U);
+        EXPECT_EQ(calls[1].number, 1U);
+        EXPECT_EQ(calls[1].errno_value, 38);
+        EXPECT_EQ(calls[1].args.at(0).op, Operator::kMaskEqualTo);
+        EXPECT_EQ(calls[2].action, Action::kKill);
+      }
+      if (!first.cgroups) continue;
+      ASSERT_TRUE(again.cgroups.has_value());
+      EXPECT_EQ(again.cgroups->blkio_weight_device.size(), first.cgroups->blkio_weight_device.size());
+      ASSERT_EQ(again.cgroups->device_rules.size(), first.cgroups->device_rules.size());
+      if (!first.cgroups->device_rules.empty()) {
+        EXPECT_FALSE(again.cgroups->device_rules[1].allow);
+      }
+      if (!first.cgroups->blkio_weight_device.empty()) {
+        EXPECT_EQ(again.cgroups->blkio_weight_device[0].leaf_weight, 20);
+      }
+    }
+  }
+}
+
+TEST(Print, ErrnosOfNamedRules) {
+  const Config config =
+      parsed(R"({"seccomp": {"default_action": 4, "syscalls": [{"name": "clone3", "action": 2, "errnoRet": 38}]}})");
+  EXPECT_EQ(config.seccomp->syscalls[0].errno_value, 38);
+  EXPECT_THAT(config.unknown, IsEmpty());
+  EXPECT_EQ(parsed(print_config(config)).seccomp->syscalls[0].errno_value, 38);
+}
+
+TEST(Print, WhatCannotBeSaidAtAllIsListed) {
+  Config config;
+  config.seccomp.emplace().syscalls = {{"", 1, Action::kTrace, 0, {}}};
+  ASSERT_EQ(unprintable(config, Generation::kNamed).size(), 1U);
+  EXPECT_EQ(unprintable(config, Generation::kNamed)[0].pointer, "/seccomp/syscalls/0");
 }
 
 TEST(Print, NumericGenerationNamesWhatItCannotHold) {

@@ -76,6 +76,7 @@ Status read_texts(const Cursor& object, std::string_view name, std::map<std::str
 }
 
 Status read_hooks(const Cursor& object, Hooks& out, Notes& notes) {
+  notes.named = true;
   note_unknown(object, {"prestart", "poststart", "poststop"}, notes);
   RETURN_IF_ERROR(object.expect_object());
   RETURN_IF_ERROR(read_list(object, "prestart", out.prestart, notes, read_command));
@@ -162,6 +163,7 @@ Status read_config(const Cursor& object, Config& out) {
   RETURN_IF_ERROR(object.read("parent_death_signal", out.parent_death_signal));
   RETURN_IF_ERROR(object.read("pivot_dir", out.pivot_dir));
   RETURN_IF_ERROR(object.read("rootfs", out.rootfs));
+  while (out.rootfs.size() > 1 && out.rootfs.back() == '/') out.rootfs.pop_back();
   RETURN_IF_ERROR(object.read("readonlyfs", out.readonlyfs));
   RETURN_IF_ERROR(read_older_words(object, out, notes));
   RETURN_IF_ERROR(read_newer_words(object, out, notes));
@@ -183,7 +185,7 @@ Status read_config(const Cursor& object, Config& out) {
   for (const std::string_view name : {"hooks", "Hooks"}) {
     if (const auto hooks = object.get(name)) RETURN_IF_ERROR(read_hooks(*hooks, out.hooks.emplace(), notes));
   }
-  // Both: somebody has added newer members to an older file, which the newer words can hold.
+  // Both: somebody has added newer members to an older file. The newer words can hold it, with system calls by number.
   out.generation = notes.numeric && !notes.named ? Generation::kNumeric : Generation::kNamed;
   return {};
 }

@@ -2,7 +2,7 @@
 // the JSON pointer of the offending value ("container.json: /mounts/0/flags: must be a number, not a string"). Members
 // that this room does not know are listed in Config::unknown, never an error: the format had no version. What the
 // members mean together is not checked here: validate.h does. `what` names the text in messages and must outlive the
-// call.
+// call. Slashes at the end of rootfs are left out.
 //
 // One quirk of the format is kept out: its realtime members had the same JSON names as cpu_quota and cpu_period, so
 // that the original reader dropped all four. Here cpu_quota and cpu_period mean what they say, and cpu_rt_runtime and

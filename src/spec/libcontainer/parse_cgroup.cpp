@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "base/strings.h"
 #include "spec/libcontainer/internal/read.h"
 
@@ -50,7 +52,11 @@ Result<std::vector<Keyed>> read_lines(const Cursor& member) {
 
 Status read_weights(const Cursor& object, std::string_view name, std::vector<WeightDevice>& out, Notes& notes) {
   const auto member = object.get(name);
-  if (!member || member->value().type() != Type::kString) return read_list(object, name, out, notes, read_weight);
+  if (!member) return {};
+  if (member->value().type() != Type::kString) {
+    notes.named = true;
+    return read_list(object, name, out, notes, read_weight);
+  }
   notes.numeric = true;
   ASSIGN_OR_RETURN(const auto lines, read_lines(*member));
   for (const Keyed& line : lines) {
@@ -62,7 +68,11 @@ Status read_weights(const Cursor& object, std::string_view name, std::vector<Wei
 
 Status read_throttles(const Cursor& object, std::string_view name, std::vector<ThrottleDevice>& out, Notes& notes) {
   const auto member = object.get(name);
-  if (!member || member->value().type() != Type::kString) return read_list(object, name, out, notes, read_throttle);
+  if (!member) return {};
+  if (member->value().type() != Type::kString) {
+    notes.named = true;
+    return read_list(object, name, out, notes, read_throttle);
+  }
   notes.numeric = true;
   ASSIGN_OR_RETURN(const auto lines, read_lines(*member));
   for (const Keyed& line : lines) out.push_back({line.major, line.minor, line.value});
@@ -134,25 +144,47 @@ Status read_names(const Cursor& object, Cgroup& out) {
   return object.read("slice", out.slice);
 }
 
-// One list with "allow" in each entry: how a later release wrote the device rules. Only what can be said with the two
-// lists is taken: denials of single devices below an "allow all", or permissions below a "deny all".
+// Every device, in every way: nothing that stood before such a rule counts any more.
+bool is_of_all(const DeviceRule& rule) {
+  const std::string& letters = rule.device.permissions;
+  const auto has = [&](char letter) { return letters.find(letter) != std::string::npos; };
+  return rule.device.type == U'a' && (letters.empty() || (has('r') && has('w') && has('m')));
+}
+
+// One list with "allow" in each entry: how a later release wrote the device rules, instead of the two lists. What
+// these can say is put into them.
 Status read_later_rules(const Cursor& object, Cgroup& out, Notes& notes) {
   const auto list = object.get("devices");
   if (!list) return {};
   notes.named = true;
-  return list->for_each([&](const Cursor& element) -> Status {
+  std::vector<DeviceRule> rules;
+  bool any = false;
+  Status read = list->for_each([&](const Cursor& element) -> Status {
     RETURN_IF_ERROR(element.expect_object());
-    Device rule;
-    bool allow = false;
-    RETURN_IF_ERROR(read_device(element, rule, notes));
-    RETURN_IF_ERROR(element.read("allow", allow));
-    if (rule.type == U'a') {
-      out.allow_all_devices = allow;
-      return {};
+    DeviceRule rule;
+    RETURN_IF_ERROR(read_device(element, rule.device, notes));
+    RETURN_IF_ERROR(element.read("allow", rule.allow));
+    any = true;
+    if (is_of_all(rule)) {
+      out.allow_all_devices = rule.allow;
+      rules.clear();
+    } else {
+      rules.push_back(std::move(rule));
     }
-    (allow ? out.allowed_devices : out.denied_devices).push_back(std::move(rule));
     return {};
   });
+  if (!read.ok() || !any) return read;
+  out.allowed_devices.clear();
+  out.denied_devices.clear();
+  const bool plain = std::ranges::all_of(
+      rules, [&](const DeviceRule& rule) { return rule.allow != out.allow_all_devices && rule.device.type != U'a'; });
+  if (!plain) {
+    out.device_rules = std::move(rules);
+    return {};
+  }
+  for (DeviceRule& rule : rules)
+    (rule.allow ? out.allowed_devices : out.denied_devices).push_back(std::move(rule.device));
+  return {};
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 namespace cooper::spec::libcontainer::internal {
 namespace {
 
+constexpr int kMostErrno = 4095;  // of a filter
 constexpr int kActions = static_cast<int>(Action::kTrace);
 constexpr int kOperators = static_cast<int>(Operator::kMaskEqualTo);
 
@@ -53,7 +54,7 @@ Status read_numeric_syscall(const Cursor& object, Syscall& out, Notes& notes) {
   ASSIGN_OR_RETURN(out.number, value.integer<std::uint32_t>());
   ASSIGN_OR_RETURN(const Cursor action, object.require("action"));
   ASSIGN_OR_RETURN(const auto number, action.integer<int>());
-  if (number < -3 || number == 0 || number > 4095)
+  if (number < -3 || number == 0 || number > kMostErrno)
     return action.error("must be -3 (kill), -2 (trap), -1 (allow) or an errno");
   if (number > 0) {
     out.action = Action::kErrno;
@@ -70,11 +71,16 @@ Status read_syscall(const Cursor& object, Syscall& out, Notes& notes) {
     return read_numeric_syscall(object, out, notes);
   }
   notes.named = true;
-  note_unknown(object, {"name", "action", "args"}, notes);
+  note_unknown(object, {"name", "action", "args", "errnoRet"}, notes);
   ASSIGN_OR_RETURN(const Cursor name, object.require("name"));
   ASSIGN_OR_RETURN(out.name, name.string());
   ASSIGN_OR_RETURN([[maybe_unused]] const Cursor action, object.require("action"));
   RETURN_IF_ERROR(read_action(object, "action", out.action));
+  if (const auto errno_value = object.get("errnoRet")) {
+    ASSIGN_OR_RETURN(out.errno_value, errno_value->integer<int>());
+    if (out.errno_value < 1 || out.errno_value > kMostErrno)
+      return errno_value->error("must be an errno between 1 and 4095");
+  }
   return read_list(object, "args", out.args, notes, read_arg);
 }
 

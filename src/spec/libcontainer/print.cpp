@@ -1,5 +1,6 @@
 #include "spec/libcontainer/print.h"
 
+#include <errno.h>
 #include <sys/mount.h>
 
 namespace cooper::spec::libcontainer {
@@ -140,6 +141,12 @@ void write_cgroup(Writer& out, const Cgroup& cgroup, Generation generation) {
   if (cgroup.allow_all_devices) out.field("allow_all_devices", true);
   list(out, "allowed_devices", cgroup.allowed_devices, write_device);
   list(out, "denied_devices", cgroup.denied_devices, write_device);
+  if (generation == Generation::kNamed) {
+    list(out, "devices", cgroup.device_rules, [](Writer& w, const DeviceRule& rule) {
+      write_device(w, rule.device);
+      w.field("allow", rule.allow);
+    });
+  }
   write_limits(out, cgroup);
   if (generation == Generation::kNamed) number(out, "blkio_leaf_weight", cgroup.blkio_leaf_weight);
   write_weights(out, cgroup, generation);
@@ -216,6 +223,7 @@ void write_numeric_syscall(Writer& out, const Syscall& syscall) {
 
 void write_named_syscall(Writer& out, const Syscall& syscall) {
   out.field("name", syscall.name).field("action", static_cast<int>(syscall.action));
+  if (syscall.action == Action::kErrno && syscall.errno_value > EPERM) out.field("errnoRet", syscall.errno_value);
   list(out, "args", syscall.args, [](Writer& w, const Arg& arg) {
     w.field("index", arg.index).field("value", arg.value).field("value_two", arg.value_two);
     w.field("op", static_cast<int>(arg.op));
@@ -230,8 +238,9 @@ void write_seccomp(Writer& out, const Seccomp& seccomp, Generation generation) {
   }
   out.key("syscalls").begin_array();
   for (const Syscall& syscall : seccomp.syscalls) {
-    const bool numeric = generation == Generation::kNumeric;
-    if (numeric ? !numeric_syscall(syscall) : syscall.name.empty()) continue;
+    // Readers of the newer words take an entry by number as well.
+    const bool numeric = generation == Generation::kNumeric || syscall.name.empty();
+    if (numeric && !numeric_syscall(syscall)) continue;
     out.begin_object();
     numeric ? write_numeric_syscall(out, syscall) : write_named_syscall(out, syscall);
     out.end_object();
@@ -343,10 +352,8 @@ void list_unprintable_seccomp(const Seccomp& seccomp, Generation generation, std
     const std::string at = "/seccomp/syscalls/" + std::to_string(i);
     if (numeric && !numeric_syscall(syscall)) {
       out.push_back({at, "has no number, or an action or operator that the numeric generation does not know"});
-    } else if (!numeric && syscall.name.empty()) {
+    } else if (!numeric && syscall.name.empty() && !numeric_syscall(syscall)) {
       out.push_back({at, "system call " + std::to_string(syscall.number.value_or(0)) + " has no name"});
-    } else if (!numeric && syscall.action == Action::kErrno && syscall.errno_value > 1) {
-      out.push_back({at + "/action", "errno " + std::to_string(syscall.errno_value) + " becomes EPERM"});
     }
   }
 }
@@ -366,6 +373,7 @@ std::vector<Unprintable> unprintable(const Config& config, Generation generation
   lost(config.hooks && !config.hooks->empty(), "/Hooks");
   lost(!config.version.empty(), "/version");
   if (config.cgroups) {
+    lost(!config.cgroups->device_rules.empty(), "/cgroups/devices");
     lost(config.cgroups->blkio_leaf_weight != 0, "/cgroups/blkio_leaf_weight");
     for (const WeightDevice& device : config.cgroups->blkio_weight_device)
       lost(device.leaf_weight != 0, "/cgroups/blkio_weight_device");

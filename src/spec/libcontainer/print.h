@@ -1,4 +1,5 @@
-// Values of types.h -> JSON. What is printed reads back to the same value in the same generation.
+// Values of types.h -> JSON. What is printed reads back to the same value in the same generation, except what
+// unprintable() lists.
 #pragma once
 
 #include <string>

@@ -108,6 +108,12 @@ struct Device {
   std::uint64_t mkdev() const;
 };
 
+// One of an ordered list: a later rule takes back of earlier ones what both mean.
+struct DeviceRule {
+  Device device;  // type 'a': both kinds of devices
+  bool allow = false;
+};
+
 struct Network {
   std::string type;  // "veth", "loopback"
   std::string name, bridge, mac_address;
@@ -155,6 +161,9 @@ struct Cgroup {
   std::string path;  // of a later release: used instead of name and parent
   bool allow_all_devices = false;
   std::vector<Device> allowed_devices, denied_devices;
+  // Of a later release, and only what the two lists cannot say, which are empty then: rules that follow on
+  // allow_all_devices in this order. In JSON: "devices".
+  std::vector<DeviceRule> device_rules;
   std::int64_t memory = 0, memory_reservation = 0;
   std::int64_t memory_swap = 0;  // memory and swap together; -1: unlimited
   std::int64_t kernel_memory = 0;
@@ -195,7 +204,7 @@ struct Syscall {
   std::string name;
   std::optional<std::uint32_t> number;  // numeric generation: of x86-64; name is empty then
   Action action = Action::kErrno;
-  int errno_value = 0;  // of kErrno; 0 is EPERM
+  int errno_value = 0;  // of kErrno; 0 is EPERM; others are of the numeric generation, and of a later release
   std::vector<Arg> args;
 };
 

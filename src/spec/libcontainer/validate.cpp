@@ -182,10 +182,11 @@ Status check_mounts(const Config& config) {
   return {};
 }
 
-Status check_devices(const std::vector<Device>& devices, std::string_view pointer, bool nodes) {
+Status check_devices(const std::vector<Device>& devices, std::string_view pointer, bool nodes,
+                     std::u32string_view types = U"cbup") {
   for (std::size_t i = 0; i < devices.size(); ++i) {
     const Device& device = devices[i];
-    if (std::u32string_view(U"cbup").find(device.type) == std::u32string_view::npos)
+    if (types.find(device.type) == std::u32string_view::npos)
       return fail(at(pointer, i, "/type"), "must be 99 (c), 98 (b), 117 (u) or 112 (p)");
     const std::int64_t lowest = nodes ? 0 : kWildcard;
     if (device.major < lowest || device.major > 0xfff) return fail(at(pointer, i, "/major"), "is no device number");
@@ -268,6 +269,9 @@ Status validate_cgroup(const Cgroup& cgroup) {
     return fail("/cgroups/memory_swappiness", "must be between 0 and 100, or -1");
   RETURN_IF_ERROR(check_devices(cgroup.allowed_devices, "/cgroups/allowed_devices", false));
   RETURN_IF_ERROR(check_devices(cgroup.denied_devices, "/cgroups/denied_devices", false));
+  std::vector<Device> ruled;
+  for (const DeviceRule& rule : cgroup.device_rules) ruled.push_back(rule.device);
+  RETURN_IF_ERROR(check_devices(ruled, "/cgroups/devices", false, U"acbup"));
   RETURN_IF_ERROR(check_weight("/cgroups/blkio_weight", cgroup.blkio_weight));
   RETURN_IF_ERROR(check_weight("/cgroups/blkio_leaf_weight", cgroup.blkio_leaf_weight));
   for (std::size_t i = 0; i < cgroup.blkio_weight_device.size(); ++i) {
