@@ -221,6 +221,25 @@ def test_exec_where_controllers_are_handed_down(runtime, bundle):
         assert out == "0::/init\n"
 
 
+def test_exec_where_the_group_is_gone(runtime, bundle, prefix):
+    """When somebody has moved the init and removed its group, exec joins it where it is."""
+    elsewhere = TOP / prefix / f"moved{bundle.id}"
+    with runtime.running(bundle.sh("sleep 1000")) as state:
+        elsewhere.mkdir()
+        try:
+            (elsewhere / "cgroup.procs").write_text(str(state["pid"]))
+            proc.until(lambda: read(bundle, "cgroup.events").startswith("populated 0"))
+            folder(bundle).rmdir()
+            runtime.exec(bundle.id, "true").check()
+            with runtime.background("exec", bundle.id, "sleep", "1000"):
+                proc.until(lambda: len((elsewhere / "cgroup.procs").read_text().split()) == 2)
+        finally:
+            (elsewhere / "cgroup.kill").write_text("1")
+            runtime("delete", "--force", bundle.id)
+            proc.until(lambda: "populated 0" in (elsewhere / "cgroup.events").read_text())
+            elsewhere.rmdir()
+
+
 def test_pids_limit_is_enforced(runtime, bundle):
     """pids.limit stops fork."""
     bundle.resources["pids"] = {"limit": 20}
