@@ -6,6 +6,7 @@
 #include "cgroup/cgroup.h"
 #include "cgroup/internal/device_filter.h"
 #include "cgroup/internal/files.h"
+#include "cgroup/internal/realtime.h"
 #include "cgroup/internal/settings.h"
 #include "cgroup/internal/subtree.h"
 #include "log/log.h"
@@ -22,16 +23,37 @@ Error missing_controller(const Setting& setting, const std::string& why = "is no
       .with_hint("remove the limit or enable the controller");
 }
 
-// Realtime runtime is handed down: a group gets none while its parents have none.
-Status give_rt_to_parents(const std::string& mount_point, const std::string& directory, const std::string& runtime) {
-  const std::string parent = directory.substr(0, directory.rfind('/'));
-  if (parent.size() <= mount_point.size()) return {};
-  const auto current = read_value(parent + "/cpu.rt_runtime_us");
-  if (!current.ok() || parse_number<std::int64_t>(*current) != 0) return {};
-  RETURN_IF_ERROR(give_rt_to_parents(mount_point, parent, runtime));
-  ASSIGN_OR_RETURN(const std::string period, read_value(directory + "/cpu.rt_period_us"));
-  RETURN_IF_ERROR(write_control(parent + "/cpu.rt_period_us", period));
-  return write_control(parent + "/cpu.rt_runtime_us", runtime);
+// Last first. What depends on values that come back later is tried again after them.
+void take_back(const std::vector<Undo>& undo) {
+  std::vector<const Undo*> again;
+  for (auto step = undo.rbegin(); step != undo.rend(); ++step) {
+    if (!write_control(step->path, step->value).ok()) again.push_back(&*step);
+  }
+  for (const Undo* step : again) {
+    if (Status back = write_control(step->path, step->value); !back.ok())
+      log::debug("update not taken back: " + back.error().message());
+  }
+}
+
+// Writes a part of a realtime budget that the kernel has refused once more, with room made in the groups above it.
+Status write_realtime(const std::string& mount_point, const std::string& directory, const Setting& setting,
+                      std::vector<Undo>* undo) {
+  std::vector<Undo> above;
+  Status done = make_room_for_realtime(mount_point, directory, setting, above);
+  if (done.ok()) done = write_control(directory + "/" + setting.file, setting.value);
+  if (!done.ok()) {
+    take_back(above);
+  } else if (undo != nullptr && !undo->empty()) {
+    // Below that of the group itself, which has to shrink first.
+    undo->insert(undo->end() - 1, above.begin(), above.end());
+  }
+  return done;
+}
+
+// What brings back the weight, which the kernel forgets when it makes a group idle.
+void remember_weight(const std::string& directory, const char* file, std::vector<Undo>& undo) {
+  const std::string path = directory + "/" + file;
+  if (auto weight = read_value(path); weight.ok()) undo.push_back({path, std::move(*weight)});
 }
 
 // Values the kernel keeps in whole pages read back smaller than they were written.
@@ -107,15 +129,18 @@ Status Group::write_setting(const Setting& setting, std::vector<Undo>* undo) {
   if (undo != nullptr) {
     if (auto old_text = read_control(path); old_text.ok()) {
       if (is_current(setting, *old_text) || same_memory(setting, *old_text)) return {};
+      if (setting.file == "cpu.idle" && trim(*old_text) == "0")
+        remember_weight(dir->directory, pure_v2() ? "cpu.weight" : "cpu.shares", *undo);
       undo->push_back({path, undo_value(setting, *old_text)});
     }
   }
   Status written = write_control(path, setting.value, Base(base_));
-  if (!written.ok() && written.error().errno_value() == EINVAL && setting.file == "cpu.rt_runtime_us" &&
-      give_rt_to_parents(dir->hierarchy.mount_point, dir->directory, setting.value).ok()) {
-    written = write_control(path, setting.value);
-  }
   if (written.ok()) return written;
+  const bool refused = written.error().errno_value() == EINVAL;
+  if (refused && setting.file.starts_with("cpu.rt_") && !setting.retry_last &&
+      write_realtime(dir->hierarchy.mount_point, dir->directory, setting, undo).ok())
+    return {};
+  if (refused && setting.moot_when_idle && read_value(dir->directory + "/cpu.idle").value_or("") == "1") return {};
   if (written.error().errno_value() != ENOENT)
     return explain_memory_v1(std::move(written).error(), setting, dir->directory);
   if (!setting.other_file.empty()) {
@@ -159,7 +184,10 @@ Status Group::write_settings(std::vector<Setting> settings, std::vector<Undo>* u
       return written;
     }
   }
-  for (const Setting& setting : later) RETURN_IF_ERROR(write(setting));
+  for (Setting& setting : later) {
+    setting.retry_last = false;
+    RETURN_IF_ERROR(write(setting));
+  }
   return {};
 }
 
@@ -245,23 +273,31 @@ Result<std::vector<Setting>> Group::update_settings_v2(oci::Resources resources)
   return settings;
 }
 
-Status Group::update(const oci::Resources& resources) {
+Status Group::check_devices(const std::vector<oci::DeviceRule>& rules) const {
+  if (pure_v2()) {
+    auto program = device_program(rules);
+    return program.ok() ? Status() : std::move(program).error();
+  }
+  RETURN_IF_ERROR(check_device_denials_v1(rules));
+  auto list = device_list(rules);
+  return list.ok() ? Status() : std::move(list).error();
+}
+
+Status Group::update_devices(const std::vector<oci::DeviceRule>& rules) {
+  const Dir* dir = pure_v2() || rules.empty() ? nullptr : find("devices");
+  return dir == nullptr ? write_devices(rules) : update_device_rules_v1(dir->directory, rules);
+}
+
+Status Group::update(const oci::Resources& resources, const std::function<Status()>& confirm) {
   ASSIGN_OR_RETURN(auto settings, pure_v2() ? update_settings_v2(resources) : settings_v1(resources));
   if (resources.memory) RETURN_IF_ERROR(check_before_update(*resources.memory));
+  RETURN_IF_ERROR(check_devices(resources.devices));
   if (!pure_v2()) RETURN_IF_ERROR(order_memory(settings));
   std::vector<Undo> undo;
   Status done = write_settings(std::move(settings), &undo);
-  if (const Dir* dir = pure_v2() ? nullptr : find("devices");
-      done.ok() && dir != nullptr && !resources.devices.empty()) {
-    done = update_device_rules_v1(dir->directory, resources.devices);
-  } else if (done.ok()) {
-    done = write_devices(resources.devices);
-  }
-  if (done.ok()) return done;
-  for (auto step = undo.rbegin(); step != undo.rend(); ++step) {
-    if (Status back = write_control(step->path, step->value); !back.ok())
-      log::debug("update not taken back: " + back.error().message());
-  }
+  if (done.ok() && confirm) done = confirm();
+  if (done.ok()) done = update_devices(resources.devices);
+  if (!done.ok()) take_back(undo);
   return done;
 }
 

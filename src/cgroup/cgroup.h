@@ -9,6 +9,7 @@
 #include <sys/types.h>
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
@@ -100,13 +101,14 @@ class Group {
   // not change are skipped). Device rules are written in the given order. Errors name file and value.
   Status apply(const oci::Resources& resources);
   // The same for a running container (`update`); on failure what was changed is written back. Device rules untouched
-  // when none are given.
-  Status update(const oci::Resources& resources);
+  // when none are given. `confirm` is asked when the limits are in force and before the device rules are; its failure
+  // is one of the update.
+  Status update(const oci::Resources& resources, const std::function<Status()>& confirm = {});
   // v2 only: `owner` may divide the group and its own processes, not change its limits. The directory and the files of
   // the kernel's list (/sys/kernel/cgroup/delegate) become its. Nothing on v1 and hybrid hosts.
   Status delegate(uid_t owner);
   // What an update leaves unsaid and systemd must be told all the same, from the files: the period of a quota, the
-  // quota of a period, the memory limit that memory and swap together include.
+  // quota of a period, the memory limit that memory and swap together include, the weight after idleness.
   Result<oci::Resources> completed(oci::Resources resources) const;
   // Moves the process (all hierarchies). First v1 write may take milliseconds (RCU grace period): overlap it with other
   // work.
@@ -159,6 +161,8 @@ class Group {
   Status write_settings(std::vector<Setting> settings, std::vector<Undo>* undo);
   Status write_setting(const Setting& setting, std::vector<Undo>* undo);
   Status write_devices(const std::vector<oci::DeviceRule>& rules);
+  Status update_devices(const std::vector<oci::DeviceRule>& rules);
+  Status check_devices(const std::vector<oci::DeviceRule>& rules) const;
   Result<std::vector<Setting>> update_settings_v2(oci::Resources resources) const;
   Status check_before_update(const oci::Memory& memory) const;
   // attach()
@@ -186,7 +190,7 @@ void remove_empty_parents(const Layout& layout, const std::string& path, const s
 std::vector<std::string> limited_controllers(oci::Resources resources);
 
 // What runtimes allow on top of the rules of a config: mknod of anything, null zero full random urandom tty, the
-// terminals. Callers append it to Resources::devices before apply().
+// terminals, net/tun. Callers append it to Resources::devices before apply().
 std::vector<oci::DeviceRule> default_device_rules();
 
 struct Stats {

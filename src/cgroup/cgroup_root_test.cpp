@@ -216,6 +216,66 @@ TEST_P(RealTree, RealtimeRuntimeIsHandedDown) {
   const Status applied = group->apply(resources);
   EXPECT_TRUE(applied.ok()) << applied.error().message();
   EXPECT_EQ(read(*group, "cpu", "cpu.rt_runtime_us"), "10000");
+  // The parent has room for one so far.
+  auto second = Group::create(layout_, top_ + "/rt/second");
+  resources.cpu = oci::Cpu{.realtime_period = 500000, .realtime_runtime = 10000};
+  const Status beside = second->apply(resources);
+  EXPECT_TRUE(beside.ok()) << beside.error().message();
+  EXPECT_EQ(read(*second, "cpu", "cpu.rt_runtime_us"), "10000");
+  const auto parent = Group::open(layout_, top_ + "/rt");
+  const auto of_parent = [&](const Group& above) {
+    return parse_number<double>(read(above, "cpu", "cpu.rt_runtime_us")).value_or(-1);
+  };
+  EXPECT_NEAR(of_parent(*parent), 30000, 2);
+  EXPECT_NEAR(of_parent(*Group::open(layout_, top_)), 30000, 4);
+  // An update, and one that cannot be: it leaves the parents as they are.
+  resources.cpu = oci::Cpu{.realtime_runtime = 50000};
+  const Status more = group->update(resources);
+  EXPECT_TRUE(more.ok()) << more.error().message();
+  EXPECT_NEAR(of_parent(*parent), 70000, 2);
+  const std::string before = read(*parent, "cpu", "cpu.rt_runtime_us");
+  resources.cpu->realtime_runtime = 60000;
+  const auto refuse = [] { return Status(Error(Errc::kSystem, "no", EPERM)); };
+  EXPECT_FALSE(group->update(resources, refuse).ok());
+  EXPECT_EQ(read(*group, "cpu", "cpu.rt_runtime_us"), "50000");
+  EXPECT_EQ(read(*parent, "cpu", "cpu.rt_runtime_us"), before);
+  resources.cpu->realtime_runtime = 990000;  // more than the root has
+  EXPECT_EQ(group->update(resources).error().errno_value(), EINVAL);
+  EXPECT_EQ(read(*parent, "cpu", "cpu.rt_runtime_us"), before);
+  // To a shorter period, for which the old runtime is too long.
+  resources.cpu = oci::Cpu{.realtime_period = 600000, .realtime_runtime = 200000};
+  EXPECT_TRUE(group->update(resources).ok());
+  resources.cpu = oci::Cpu{.realtime_period = 150000, .realtime_runtime = 60000};
+  const Status shorter = group->update(resources);
+  EXPECT_TRUE(shorter.ok()) << shorter.error().message();
+  EXPECT_EQ(read(*group, "cpu", "cpu.rt_period_us"), "150000");
+  EXPECT_EQ(read(*group, "cpu", "cpu.rt_runtime_us"), "60000");
+}
+
+TEST_P(RealTree, AnUpdateThatIsTakenBackLeavesTheWeight) {
+  auto group = Group::create(layout_, top_ + "/idle");
+  ASSERT_TRUE(group.ok());
+  const bool v2 = layout_.mode == Mode::kV2;
+  const char* weight = v2 ? "cpu.weight" : "cpu.shares";
+  const auto refuse = [] { return Status(Error(Errc::kSystem, "no", EPERM)); };
+  oci::Resources resources;
+  if (read(*group, "cpu", "cpu.idle") != "0") GTEST_SKIP() << "needs the controller cpu, kernel 5.15";
+  resources.cpu = oci::Cpu{.shares = 512};
+  ASSERT_TRUE(group->apply(resources).ok());
+  const std::string before = read(*group, "cpu", weight);
+  resources.cpu = oci::Cpu{.idle = 1};
+  EXPECT_FALSE(group->update(resources, refuse).ok());
+  EXPECT_EQ(read(*group, "cpu", "cpu.idle") + read(*group, "cpu", weight), "0" + before);
+  resources.cpu = oci::Cpu{.shares = 300, .idle = 1};
+  EXPECT_FALSE(group->update(resources, refuse).ok());
+  EXPECT_EQ(read(*group, "cpu", "cpu.idle") + read(*group, "cpu", weight), "0" + before);
+  for (int times = 0; times < 2; ++times) EXPECT_TRUE(group->update(resources).ok());
+  EXPECT_EQ(read(*group, "cpu", "cpu.idle"), "1");
+  resources.cpu = oci::Cpu{.shares = 512, .idle = 0};
+  EXPECT_FALSE(group->update(resources, refuse).ok());
+  EXPECT_EQ(read(*group, "cpu", "cpu.idle"), "1");
+  EXPECT_TRUE(group->update(resources).ok());
+  EXPECT_EQ(read(*group, "cpu", "cpu.idle") + read(*group, "cpu", weight), "0" + before);
 }
 
 TEST_P(RealTree, DeviceRulesOfV1) {

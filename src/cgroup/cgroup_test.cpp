@@ -7,6 +7,7 @@
 #include <cstdlib>
 
 #include "cgroup/internal/files.h"
+#include "cgroup/memory_events.h"
 #include "io/file.h"
 #include "sys/file.h"
 
@@ -237,6 +238,74 @@ TEST_F(FakeTree, UpdateWritesBackWhatItChanged) {
   EXPECT_FALSE(group->update(resources).ok());
   EXPECT_EQ(read("/cpu/x/cpu.shares"), "1024\n");
   EXPECT_EQ(read("/pids/x/pids.max"), "5\n");
+}
+
+TEST_F(FakeTree, UpdateTakesBackWhatIsNotConfirmed) {
+  file("/cpuset/x/cpuset.cpus", "");
+  file("/memory/x/memory.oom_control", "oom_kill_disable 0\nunder_oom 0\n");
+  file("/cpu/x/cpu.shares", "512\n");
+  file("/cpu/x/cpu.idle", "0\n");
+  auto group = Group::open(v1({"cpuset", "memory", "cpu"}), "/x");
+  oci::Resources resources;
+  resources.cpu = oci::Cpu{.idle = 1, .cpus = "0"};
+  resources.memory = oci::Memory{.disable_oom_killer = true};
+  std::string during;
+  const Status refused = group->update(resources, [&]() -> Status {
+    during = read("/cpuset/x/cpuset.cpus") + read("/cpu/x/cpu.idle").substr(0, 1);
+    // As the kernel does when a group is idle no more.
+    file("/cpu/x/cpu.shares", "1024\n");
+    return Error(Errc::kSystem, "no", EPERM);
+  });
+  EXPECT_EQ(refused.error().message(), "no");
+  EXPECT_EQ(during, "01");
+  EXPECT_EQ(read("/cpuset/x/cpuset.cpus"), "\n");
+  EXPECT_EQ(read("/memory/x/memory.oom_control").front(), '0');
+  EXPECT_EQ(read("/cpu/x/cpu.idle").front(), '0');
+  EXPECT_EQ(read("/cpu/x/cpu.shares").substr(0, 3), "512");
+}
+
+TEST_F(FakeTree, DeviceRulesThatCannotBeAreRefusedBeforeAnythingIsWritten) {
+  file("/pids/x/pids.max", "5\n");
+  auto group = Group::open(v1({"pids"}), "/x");
+  oci::Resources resources;
+  resources.pids_limit = 7;
+  resources.devices = {{.allow = true, .type = "x", .access = "rwm"}};
+  bool asked = false;
+  const Status refused = group->update(resources, [&]() -> Status {
+    asked = true;
+    return {};
+  });
+  EXPECT_EQ(refused.error().code(), Errc::kInvalidArgument);
+  EXPECT_FALSE(asked);
+  EXPECT_EQ(read("/pids/x/pids.max"), "5\n");
+}
+
+TEST_F(FakeTree, SystemdIsToldOfTheWeightAfterIdleness) {
+  file("/x/cpu.idle", "1\n");
+  auto group = Group::open(v2(), "/x");
+  oci::Resources resources;
+  resources.cpu = oci::Cpu{.idle = 0};
+  EXPECT_EQ(group->completed(resources)->cpu->shares, 1024U);
+  resources.cpu->shares = 512;
+  EXPECT_EQ(group->completed(resources)->cpu->shares, 512U);
+  resources.cpu = oci::Cpu{.idle = 1};
+  EXPECT_EQ(group->completed(resources)->cpu->shares, std::nullopt);
+  file("/x/cpu.idle", "0\n");
+  resources.cpu->idle = 0;
+  EXPECT_EQ(group->completed(resources)->cpu->shares, std::nullopt);
+}
+
+TEST_F(FakeTree, OnlyKillsAreOutOfMemoryEvents) {
+  file("/x/memory.events", "low 0\noom 1\noom_kill 0\n");
+  auto group = Group::open(v2(), "/x");
+  auto events = MemoryEvents::oom(*group);
+  ASSERT_TRUE(events.ok()) << events.error().message();
+  const auto rewrite = [&](const char* text) { ASSERT_TRUE(write_control(root_ + "/x/memory.events", text).ok()); };
+  rewrite("low 0\noom 3\noom_kill 0\n");  // the allocation failed, or was no reason to kill
+  EXPECT_EQ(*events->take(), 0U);
+  rewrite("low 0\noom 4\noom_kill 2\n");
+  EXPECT_EQ(*events->take(), 2U);
+  EXPECT_EQ(*events->take(), 0U);
 }
 
 TEST_F(FakeTree, UpdateSkipsWhatIsThereAndChecksUsage) {

@@ -4,6 +4,11 @@
 #include "cgroup/internal/files.h"
 
 namespace cooper::cgroup {
+namespace {
+
+constexpr std::uint64_t kDefaultShares = 1024;  // the kernel's at the end of idleness
+
+}  // namespace
 
 Result<oci::Resources> Group::completed(oci::Resources resources) const {
   const Dir* memory = pure_v2() ? v2_dir() : nullptr;
@@ -16,6 +21,10 @@ Result<oci::Resources> Group::completed(oci::Resources resources) const {
   const bool quota = cpu.quota.value_or(0) != 0;
   const bool period = cpu.period.value_or(0) != 0;
   const Dir* dir = pure_v2() ? v2_dir() : find("cpu");
+  // On v2 systemd takes idleness for a weight, which it forgets for another one only.
+  if (pure_v2() && dir != nullptr && cpu.idle == 0 && cpu.shares.value_or(0) == 0 &&
+      read_value(dir->directory + "/cpu.idle").value_or("") == "1")
+    cpu.shares = kDefaultShares;
   if (quota == period || dir == nullptr) return resources;
   std::string quota_text;
   std::string period_text;

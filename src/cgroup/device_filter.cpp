@@ -422,10 +422,11 @@ std::vector<oci::DeviceRule> default_device_rules() {
   };
   const std::optional<std::int64_t> any;
   return {
-      allow(any, any, "m"), allow(any, any, "m", "b"),                      // nodes may be made, not opened
-      allow(1, 3, "rwm"),   allow(1, 5, "rwm"),        allow(1, 7, "rwm"),  // null zero full
-      allow(1, 8, "rwm"),   allow(1, 9, "rwm"),        allow(5, 0, "rwm"),  // random urandom tty
-      allow(5, 1, "rwm"),   allow(136, any, "rwm"),    allow(5, 2, "rwm"),  // console pts ptmx
+      allow(any, any, "m"),  allow(any, any, "m", "b"),                      // nodes may be made, not opened
+      allow(1, 3, "rwm"),    allow(1, 5, "rwm"),        allow(1, 7, "rwm"),  // null zero full
+      allow(1, 8, "rwm"),    allow(1, 9, "rwm"),        allow(5, 0, "rwm"),  // random urandom tty
+      allow(5, 1, "rwm"),    allow(136, any, "rwm"),    allow(5, 2, "rwm"),  // console pts ptmx
+      allow(10, 200, "rwm"),                                                 // tun: networks of users, VPNs
   };
 }
 

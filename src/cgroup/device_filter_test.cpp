@@ -146,6 +146,16 @@ TEST(DeviceProgram, MeansWhatTheRulesSay) {
   check_all(rules);
 }
 
+TEST(DeviceProgram, DefaultsHaveWhatUserSpaceNetworksOpen) {
+  auto rules = default_device_rules();
+  rules.insert(rules.begin(), rule(false, "a", {}, {}, "rwm"));
+  const auto program = device_program(rules);
+  const std::uint32_t all = 7U << 16 | 2U;
+  EXPECT_EQ(run(*program, all, 10, 200), 1);
+  EXPECT_EQ(run(*program, all, 10, 229), 0);
+  EXPECT_EQ((**device_list(rules)).at("c 10:200"), "rwm");
+}
+
 TEST(DeviceProgram, NothingAfterARuleForEverything) {
   const auto long_program =
       device_program({rule(true, "c", 1, 3, "r"), rule(true, "c", 1, 5, "r"), rule(false, "a", {}, {}, "")});

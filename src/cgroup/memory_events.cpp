@@ -35,7 +35,7 @@ std::optional<std::uint64_t> oom_count(const std::string& path) {
   if (!text.ok()) return std::nullopt;
   for (const std::string_view line : split(*text, '\n')) {
     const auto pair = split_once(line, ' ');
-    if (pair && pair->first == "oom") return parse_number<std::uint64_t>(pair->second).value_or(0);
+    if (pair && pair->first == "oom_kill") return parse_number<std::uint64_t>(pair->second).value_or(0);
   }
   return 0;
 }

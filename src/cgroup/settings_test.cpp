@@ -88,8 +88,15 @@ TEST(SettingsV1, CpuAndCpuset) {
               ElementsAre("cpu cpu.rt_period_us=1000000", "cpu cpu.rt_runtime_us=900", "cpu cpu.shares=512",
                           "cpu cpu.cfs_period_us=100000", "cpu cpu.cfs_burst_us=1000", "cpu cpu.cfs_quota_us=50000",
                           "cpu cpu.idle=1", "cpuset cpuset.cpus=0-1", "cpuset cpuset.mems=0"));
+  EXPECT_TRUE((*settings)[0].retry_last);  // the old runtime may not fit into the new period
   EXPECT_TRUE((*settings)[3].retry_last);
   EXPECT_TRUE((*settings)[4].retry_last);
+}
+
+TEST(SettingsV1, AnRtPeriodAloneIsRefusedForGood) {
+  oci::Resources resources;
+  resources.cpu = oci::Cpu{.realtime_period = 1000000};
+  EXPECT_FALSE(settings_v1(resources)->front().retry_last);
 }
 
 TEST(SettingsV1, PidsZeroIsAValueAndMinusOneIsNone) {
@@ -165,6 +172,8 @@ TEST(SettingsV2, Memory) {
   EXPECT_THAT(texts(settings_v2(resources)), ElementsAre("memory memory.swap.max=max", "memory memory.max=1000"));
   resources.memory = oci::Memory{.limit = -1};
   EXPECT_THAT(texts(settings_v2(resources)), ElementsAre("memory memory.swap.max=max", "memory memory.max=max"));
+  resources.memory = oci::Memory{.limit = -1, .swap = 3000};
+  EXPECT_THAT(texts(settings_v2(resources)), ElementsAre("memory memory.swap.max=3000", "memory memory.max=max"));
   resources.memory = oci::Memory{.limit = 1000};
   EXPECT_THAT(texts(settings_v2(resources)), ElementsAre("memory memory.max=1000"));
   for (const auto& bad : {oci::Memory{.limit = 1000, .swap = 999}, oci::Memory{.swap = 999}}) {
@@ -182,7 +191,7 @@ TEST(SettingsV2, CpuAndIo) {
   resources.cpu =
       oci::Cpu{.shares = 1024, .period = 50000, .burst = 5, .quota = 25000, .idle = 0, .cpus = "1", .mems = "0"};
   EXPECT_THAT(texts(settings_v2(resources)),
-              ElementsAre("cpu cpu.weight=100", "cpu cpu.max.burst=5", "cpu cpu.max=25000 50000", "cpu cpu.idle=0",
+              ElementsAre("cpu cpu.idle=0", "cpu cpu.weight=100", "cpu cpu.max.burst=5", "cpu cpu.max=25000 50000",
                           "cpuset cpuset.cpus=1", "cpuset cpuset.mems=0"));
   resources.cpu = oci::Cpu{.quota = -1};
   EXPECT_THAT(texts(settings_v2(resources)), ElementsAre("cpu cpu.max=max"));
@@ -210,6 +219,40 @@ TEST(SettingsV2, UnifiedIsLastAndLiteral) {
     resources.unified = {{file, "1"}};
     EXPECT_EQ(settings_v2(resources).error().code(), Errc::kInvalidArgument) << file;
   }
+}
+
+// Which weights are no error in a group that is idle already.
+std::vector<std::string> moot(const Result<std::vector<Setting>>& settings) {
+  std::vector<std::string> out;
+  for (const Setting& setting : *settings) {
+    if (setting.moot_when_idle) out.push_back(setting.file);
+  }
+  return out;
+}
+
+TEST(Idle, WeightsAreWrittenToGroupsThatAreNotIdle) {
+  oci::Resources resources;
+  resources.cpu = oci::Cpu{.shares = 1024, .idle = 0};
+  EXPECT_THAT(texts(settings_v1(resources)), ElementsAre("cpu cpu.idle=0", "cpu cpu.shares=1024"));
+  EXPECT_THAT(texts(settings_v2(resources)), ElementsAre("cpu cpu.idle=0", "cpu cpu.weight=100"));
+  EXPECT_THAT(moot(settings_v2(resources)), IsEmpty());
+  resources.cpu->idle = 1;
+  EXPECT_THAT(texts(settings_v1(resources)), ElementsAre("cpu cpu.shares=1024", "cpu cpu.idle=1"));
+  EXPECT_THAT(texts(settings_v2(resources)), ElementsAre("cpu cpu.weight=100", "cpu cpu.idle=1"));
+  EXPECT_THAT(moot(settings_v1(resources)), ElementsAre("cpu.shares"));
+}
+
+TEST(Idle, LiteralOnesToo) {
+  oci::Resources resources;
+  resources.unified = {{"cpu.idle", "1"}, {"cpu.max", "max"}, {"cpu.weight", "50"}};
+  EXPECT_THAT(texts(settings_v2(resources)), ElementsAre("cpu cpu.max=max", "cpu cpu.weight=50", "cpu cpu.idle=1"));
+  EXPECT_THAT(moot(settings_v2(resources)), ElementsAre("cpu.weight"));
+  // The literal value is the last word.
+  resources.cpu = oci::Cpu{.shares = 1024, .idle = 1};
+  resources.unified["cpu.idle"] = "0\n";
+  EXPECT_THAT(texts(settings_v2(resources)), ElementsAre("cpu cpu.idle=1", "cpu cpu.idle=0", "cpu cpu.weight=100",
+                                                         "cpu cpu.max=max", "cpu cpu.weight=50"));
+  EXPECT_THAT(moot(settings_v2(resources)), IsEmpty());
 }
 
 TEST(Weights, EndsAndDefaultsOfBothScales) {
@@ -252,6 +295,57 @@ TEST(Undo, KeyedFilesGoBackToTheirLine) {
   const Setting plain{.controller = "pids", .file = "pids.max", .value = "max"};
   EXPECT_EQ(undo_value(plain, "12\n"), "12");
   EXPECT_TRUE(is_current(plain, "max\n"));
+}
+
+TEST(Undo, AnEmptyFileIsEmptiedByALine) {
+  const Setting setting{.controller = "cpuset", .file = "cpuset.cpus", .value = "0"};
+  EXPECT_EQ(undo_value(setting, "\n"), "\n");
+  EXPECT_EQ(undo_value(setting, ""), "\n");
+  EXPECT_EQ(undo_value(setting, "0-3\n"), "0-3");
+}
+
+TEST(Undo, OomControlGoesBackToTheNumberThatAWriteSets) {
+  oci::Resources resources;
+  resources.memory = oci::Memory{.disable_oom_killer = true};
+  const Setting setting = settings_v1(resources)->front();
+  EXPECT_EQ(undo_value(setting, "oom_kill_disable 0\nunder_oom 0\noom_kill 4\n"), "0");
+  EXPECT_FALSE(is_current(setting, "oom_kill_disable 0\nunder_oom 1\noom_kill 4\n"));
+  EXPECT_TRUE(is_current(setting, "oom_kill_disable 1\nunder_oom 0\noom_kill 4\n"));
+}
+
+TEST(Undo, WeightsBesideThoseOfDevices) {
+  oci::Resources resources;
+  resources.block_io = oci::BlockIo{.weight = 500, .weight_devices = {{8, 0, 600, {}}}};
+  const auto v2 = settings_v2(resources);
+  const char* text = "default 100\n8:0 70\n8:16 90\n";
+  EXPECT_EQ(undo_value((*v2)[0], text), "default 100");
+  EXPECT_EQ(undo_value((*v2)[1], text), "8:0 70");
+  EXPECT_EQ(undo_value((*v2)[1], "default 100\n8:16 90\n"), "8:0 default");
+  const auto v1 = settings_v1(resources);
+  EXPECT_EQ(undo_value((*v1)[0], "100\n"), "100");
+  EXPECT_EQ(undo_value((*v1)[1], "default 100\n8:16 90\n"), "8:0 default");  // BFQ refuses a weight of 0
+}
+
+TEST(Undo, LiteralLinesOfKeyedFiles) {
+  const auto undo = [](const char* file, const char* value, const char* text) {
+    oci::Resources resources;
+    resources.unified = {{file, value}};
+    return undo_value(settings_v2(resources)->front(), text);
+  };
+  EXPECT_EQ(undo("io.max", "8:0 rbps=1", ""), "8:0 rbps=max wbps=max riops=max wiops=max");
+  EXPECT_EQ(undo("io.max", "8:0 rbps=1",
+                 "8:16 rbps=2 wbps=max riops=max wiops=max\n8:0 rbps=max wbps=9 riops=max "
+                 "wiops=max\n"),
+            "8:0 rbps=max wbps=9 riops=max wiops=max");
+  EXPECT_EQ(undo("io.latency", "8:0 target=75", ""), "8:0 target=max");
+  EXPECT_EQ(undo("io.weight", "8:0 50", "default 100\n"), "8:0 default");
+  EXPECT_EQ(undo("io.weight", "50", "default 100\n8:0 7\n"), "default 100");
+  EXPECT_EQ(undo("io.bfq.weight", "default 50", "default 70\n8:0 7\n"), "default 70");
+  EXPECT_EQ(undo("rdma.max", "mlx4_0 hca_handle=2", "mlx5 hca_handle=max hca_object=max\n"),
+            "mlx4_0 hca_handle=max hca_object=max");
+  EXPECT_EQ(undo("misc.max", "res_a 1", "res_b 5\nres_a 3\n"), "res_a 3");
+  EXPECT_EQ(undo("dmem.low", "drm/0000:03:00.0/vram0 1", "drm/0000:03:00.0/vram0 0\n"), "drm/0000:03:00.0/vram0 0");
+  EXPECT_EQ(undo("cpu.max", "5000 10000", "max 100000\n"), "max 100000");
 }
 
 }  // namespace

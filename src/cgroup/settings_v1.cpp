@@ -68,8 +68,12 @@ Status add_memory(Builder& out, const oci::Memory& memory) {
 }
 
 Status add_cpu(Builder& out, const oci::Cpu& cpu) {
-  if (cpu.realtime_period.value_or(0) != 0) out.add("cpu", "cpu.rt_period_us", std::to_string(*cpu.realtime_period));
-  if (cpu.realtime_runtime.value_or(0) != 0) out.add("cpu", "cpu.rt_runtime_us", std::to_string(*cpu.realtime_runtime));
+  const bool runtime = cpu.realtime_runtime.value_or(0) != 0;
+  if (cpu.realtime_period.value_or(0) != 0) {
+    out.add("cpu", "cpu.rt_period_us", std::to_string(*cpu.realtime_period));
+    out.last().retry_last = runtime;
+  }
+  if (runtime) out.add("cpu", "cpu.rt_runtime_us", std::to_string(*cpu.realtime_runtime));
   if (const auto shares = cpu.shares.value_or(0); shares != 0) {
     // The kernel clamps silently; runtimes read the value back and refuse what was clamped. The bounds never changed.
     if (shares > kMaxShares)
@@ -113,7 +117,7 @@ void add_weights(Builder& out, const oci::BlockIo& io) {
       Setting& setting =
           add("blkio.bfq.weight_device", "blkio.weight_device", key + " " + std::to_string(*device.weight));
       setting.key = key;
-      setting.reset = key + " 0";
+      setting.reset = key + " default";
     }
     if (device.leaf_weight.value_or(0) != 0) {
       out.add("blkio", "blkio.leaf_weight_device", key + " " + std::to_string(*device.leaf_weight));
@@ -189,7 +193,9 @@ Result<std::vector<Setting>> settings_v1(const oci::Resources& resources) {
     out.last().key = device;
     out.last().reset = device + " hca_handle=max hca_object=max";
   }
-  return out.take();
+  std::vector<Setting> settings = out.take();
+  order_idle(settings);
+  return settings;
 }
 
 void order_memory_v1(std::vector<Setting>& settings, std::int64_t current_memory_plus_swap) {

@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <cmath>
+#include <functional>
 
 #include "base/strings.h"
 #include "cgroup/cgroup.h"
@@ -11,6 +12,8 @@ namespace {
 
 using Missing = Setting::Missing;
 using Settings = std::vector<Setting>;
+
+constexpr const char* kNoThrottle = " rbps=max wbps=max riops=max wiops=max";
 
 Setting& add(Settings& out, std::string file, std::string value, Missing missing = Missing::kError) {
   std::string controller = file.substr(0, file.find('.'));
@@ -32,6 +35,7 @@ Result<std::string> swap_max(std::int64_t limit, std::int64_t sum) {
   if (limit == -1 && sum == 0) return std::string("max");
   if (sum == 0) return std::string();
   if (sum < 0) return std::string("max");
+  if (limit == -1) return std::to_string(sum);  // the swap's alone: a sum with what is unlimited has no meaning
   if (limit <= 0) return Error(Errc::kInvalidArgument, "a memory+swap limit needs a memory limit", EINVAL);
   if (sum < limit) {
     return Error(Errc::kInvalidArgument,
@@ -89,8 +93,39 @@ void add_throttles(Settings& out, const std::vector<oci::ThrottleDevice>& device
     Setting& setting = add(out, "io.max", key + " " + std::string(kind) + "=" + rate,
                            device.rate == 0 ? Missing::kIgnore : Missing::kError);
     setting.key = key;
-    setting.reset = key + " rbps=max wbps=max riops=max wiops=max";
+    setting.reset = key + kNoThrottle;
   }
+}
+
+// The weight of all devices that have none of their own.
+void name_default_weight(Setting& setting) {
+  setting.key = "default";
+  setting.reset = "default 100";
+}
+
+// For a line of a keyed file that a config gives literally. Files that always list every key need no way back to
+// nothing.
+void name_key(Setting& setting) {
+  const std::string_view text = trim(setting.value);
+  const std::string key(text.substr(0, text.find(' ')));
+  const std::string& file = setting.file;
+  if (file == "io.max") {
+    setting.reset = key + kNoThrottle;
+  } else if (file == "io.latency") {
+    setting.reset = key + " target=max";
+  } else if (file == "io.weight" || file == "io.bfq.weight") {
+    if (key.find(':') == std::string::npos) return name_default_weight(setting);
+    setting.reset = key + " default";
+  } else if (file == "rdma.max") {
+    setting.reset = key + " hca_handle=max hca_object=max";
+  } else if (file == "misc.max" || file == "dmem.max") {
+    setting.reset = key + " max";
+  } else if (file == "dmem.low" || file == "dmem.min") {
+    setting.reset = key + " 0";
+  } else {
+    return;
+  }
+  setting.key = key;
 }
 
 Status add_block_io(Settings& out, const oci::BlockIo& io) {
@@ -99,6 +134,7 @@ Status add_block_io(Settings& out, const oci::BlockIo& io) {
     Setting& setting = add(out, "io.bfq.weight", std::to_string(*io.weight));
     setting.other_file = "io.weight";
     setting.other_value = "default " + std::to_string(io_weight_from_blkio(*io.weight));
+    name_default_weight(setting);
   }
   for (const auto& device : io.weight_devices) {
     if (device.leaf_weight.value_or(0) != 0) return not_on_v2("blockIO.weightDevice.leafWeight");
@@ -145,7 +181,7 @@ Status add_unified(Settings& out, const std::map<std::string, std::string>& unif
     }
     // One write per line: files keyed by device take one key at a time.
     for (const auto line : split(value, '\n')) {
-      if (!trim(line).empty() || value.empty()) add(out, file, std::string(line));
+      if (!trim(line).empty() || value.empty()) name_key(add(out, file, std::string(line)));
     }
   }
   return {};
@@ -190,7 +226,25 @@ Result<std::vector<Setting>> settings_v2(const oci::Resources& resources) {
   }
   // Last: what the config says literally wins over what was converted.
   RETURN_IF_ERROR(add_unified(out, resources.unified));
+  order_idle(out);
   return out;
+}
+
+void order_idle(std::vector<Setting>& settings) {
+  const auto is_idle = [](const Setting& setting) { return setting.file == "cpu.idle"; };
+  const auto is_weight = [](const Setting& setting) {
+    return setting.file == "cpu.shares" || setting.file == "cpu.weight" || setting.file == "cpu.weight.nice";
+  };
+  const auto idle = std::find_if(settings.rbegin(), settings.rend(), is_idle);
+  const auto first = std::find_if(settings.begin(), settings.end(), is_weight);
+  if (idle == settings.rend() || first == settings.end()) return;
+  if (trim(idle->value) == "0") {
+    std::stable_partition(first, settings.end(), is_idle);
+    return;
+  }
+  for (Setting& setting : settings) setting.moot_when_idle = is_weight(setting);
+  const auto last = std::find_if(settings.rbegin(), settings.rend(), is_weight).base();
+  std::stable_partition(settings.begin(), last, std::not_fn(is_idle));
 }
 
 std::string completed_value(const Setting& setting, std::string_view current) {
@@ -200,8 +254,24 @@ std::string completed_value(const Setting& setting, std::string_view current) {
   return std::string(words->first) + " " + std::string(wanted->second);
 }
 
+namespace {
+
+// The number that a write to the file sets.
+std::string_view written_part(const Setting& setting, std::string_view text) {
+  // "oom_kill_disable 0", and lines that are counters.
+  if (setting.file != "memory.oom_control") return trim(text);
+  const auto pair = split_once(text.substr(0, text.find('\n')), ' ');
+  return trim(pair ? pair->second : text);
+}
+
+}  // namespace
+
 std::string undo_value(const Setting& setting, std::string_view old_text) {
-  if (setting.key.empty()) return std::string(trim(old_text));
+  if (setting.key.empty()) {
+    const std::string_view value = written_part(setting, old_text);
+    // No bytes would be no write: cpuset.cpus and others are emptied by a line that is empty.
+    return value.empty() ? "\n" : std::string(value);
+  }
   for (const auto line : split(old_text, '\n')) {
     if (line.starts_with(setting.key) && line.size() > setting.key.size() && line[setting.key.size()] == ' ')
       return std::string(trim(line));
@@ -212,11 +282,11 @@ std::string undo_value(const Setting& setting, std::string_view old_text) {
 bool is_current(const Setting& setting, std::string_view text) {
   if (!setting.key.empty()) {
     for (const auto line : split(text, '\n')) {
-      if (trim(line) == setting.value) return true;
+      if (trim(line) == trim(setting.value)) return true;
     }
     return false;
   }
-  return trim(text) == setting.value;
+  return written_part(setting, text) == trim(setting.value);
 }
 
 }  // namespace cooper::cgroup

@@ -46,7 +46,8 @@ enum class Occasion { kCreate, kUpdate };
 
 // What a new unit is, apart from its limits; PIDs are added by who has them.
 std::vector<UnitProperty> unit_properties(const UnitName& name, std::string_view id, Tree tree);
-// Limits. Device rules only at kCreate. Errc::kInvalidArgument for values no manager takes.
+// Limits, and device rules; an update without any leaves those that are there. Errc::kInvalidArgument for values no
+// manager takes.
 Result<std::vector<UnitProperty>> resource_properties(const oci::Resources& resources, Tree tree, Occasion occasion);
 // Annotations "org.systemd.property.NAME" with a value in GVariant's text form. NAME "…Sec" with a number of seconds is
 // sent as "…USec". Errc::kInvalidArgument names the annotation.

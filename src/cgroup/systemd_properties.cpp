@@ -57,11 +57,17 @@ std::uint64_t quota_per_second(std::int64_t quota, std::uint64_t period) {
   return (scaled / period + kPercentUs - 1) / kPercentUs * kPercentUs;
 }
 
-Status add_cpu(Builder& out, const oci::Cpu& cpu, Tree tree) {
+// On v2; the literal value counts.
+bool becomes_idle(const oci::Resources& resources) {
+  const auto literal = resources.unified.find("cpu.idle");
+  if (literal != resources.unified.end()) return trim(literal->second) == "1";
+  return resources.cpu && resources.cpu->idle.value_or(0) == 1;
+}
+
+// No weight for who is to be idle, which on v2 is a weight of its own.
+Status add_cpu(Builder& out, const oci::Cpu& cpu, Tree tree, bool idle) {
   const std::uint64_t shares = cpu.shares.value_or(0);
-  if (tree == Tree::kV2 && cpu.idle.value_or(0) == 1) {
-    out.number("CPUWeight", 0, kHasIdleWeight);
-  } else if (shares != 0) {
+  if (shares != 0 && !idle) {
     if (tree == Tree::kV1) {
       out.number("CPUShares", shares);
     } else {
@@ -90,6 +96,8 @@ void add_memory(Builder& out, const oci::Memory& memory, Tree tree) {
   const std::int64_t sum = memory.swap.value_or(0);
   if (sum < 0 || (sum == 0 && limit == -1)) {
     out.number("MemorySwapMax", kInfinity);
+  } else if (sum > 0 && limit == -1) {
+    out.number("MemorySwapMax", static_cast<std::uint64_t>(sum));
   } else if (sum > 0 && limit > 0 && sum >= limit) {
     out.number("MemorySwapMax", static_cast<std::uint64_t>(sum - limit));
   }
@@ -167,17 +175,16 @@ constexpr std::array kNumberKnobs = std::to_array<NumberKnob>({
 });
 
 // What systemd has no property for is written through cgroupfs alone.
-Status add_unified(Builder& out, const std::map<std::string, std::string>& unified, Occasion occasion) {
+Status add_unified(Builder& out, const std::map<std::string, std::string>& unified, Occasion occasion, bool idle) {
   for (const auto& [file, value] : unified) {
     if (file == "cpu.max") RETURN_IF_ERROR(add_cpu_max(out, value));
     if (file == "cpuset.cpus") RETURN_IF_ERROR(out.cpuset("AllowedCPUs", std::string(trim(value))));
     if (file == "cpuset.mems") RETURN_IF_ERROR(out.cpuset("AllowedMemoryNodes", std::string(trim(value))));
-    if (file == "cpu.idle" && trim(value) == "1") out.number("CPUWeight", 0, kHasIdleWeight);
     // What an update to 0 would bring back is not known.
     if (file == "memory.oom.group" && occasion == Occasion::kCreate)
       out.add("OOMPolicy", Value::string(trim(value) == "1" ? "kill" : "continue"), kScopeHasOomPolicy);
     for (const NumberKnob& knob : kNumberKnobs) {
-      if (knob.file != file) continue;
+      if (knob.file != file || (idle && file == "cpu.weight")) continue;
       const auto number = max_or_number(value);
       if (!number)
         return Error(Errc::kInvalidArgument,
@@ -230,13 +237,15 @@ std::vector<UnitProperty> unit_properties(const UnitName& name, std::string_view
 Result<std::vector<UnitProperty>> resource_properties(const oci::Resources& resources, Tree tree, Occasion occasion) {
   Builder out;
   if (resources.memory) add_memory(out, *resources.memory, tree);
-  if (resources.cpu) RETURN_IF_ERROR(add_cpu(out, *resources.cpu, tree));
+  const bool idle = tree == Tree::kV2 && becomes_idle(resources);
+  if (idle) out.number("CPUWeight", 0, kHasIdleWeight);
+  if (resources.cpu) RETURN_IF_ERROR(add_cpu(out, *resources.cpu, tree, idle));
   // systemd takes 0 for "not set": the file gets it afterwards.
   if (resources.pids_limit) out.number("TasksMax", *resources.pids_limit == 0 ? 1 : or_infinity(*resources.pids_limit));
   if (resources.block_io) add_block_io(out, *resources.block_io, tree);
-  if (tree == Tree::kV2) RETURN_IF_ERROR(add_unified(out, resources.unified, occasion));
+  if (tree == Tree::kV2) RETURN_IF_ERROR(add_unified(out, resources.unified, occasion, idle));
   std::vector<UnitProperty> all = out.take();
-  if (occasion == Occasion::kUpdate) return all;
+  if (occasion == Occasion::kUpdate && resources.devices.empty()) return all;
   std::vector<UnitProperty> devices = device_properties(resources.devices);
   std::move(devices.begin(), devices.end(), std::back_inserter(all));
   return all;

@@ -92,6 +92,8 @@ TEST(Limits, Memory) {
   r.memory = oci::Memory{.limit = -1};
   EXPECT_THAT(limits(r, Tree::kV2),
               ElementsAre("MemoryMax=uint64 18446744073709551615", "MemorySwapMax=uint64 18446744073709551615"));
+  r.memory = oci::Memory{.limit = -1, .swap = 150};
+  EXPECT_THAT(limits(r, Tree::kV2), ElementsAre("MemoryMax=uint64 18446744073709551615", "MemorySwapMax=uint64 150"));
 }
 
 TEST(Limits, Cpu) {
@@ -101,6 +103,16 @@ TEST(Limits, Cpu) {
   EXPECT_THAT(limits(r, Tree::kV2), ElementsAre("CPUWeight=uint64 100"));
   r.cpu->idle = 1;
   EXPECT_THAT(limits(r, Tree::kV2), ElementsAre("CPUWeight=uint64 0@252"));
+  EXPECT_THAT(limits(r, Tree::kV1), ElementsAre("CPUShares=uint64 1024"));
+  // systemd takes the last word on a property.
+  r.unified = {{"cpu.idle", "1"}, {"cpu.weight", "50"}};
+  for (const std::int64_t idle : {0, 1}) {
+    r.cpu->idle = idle;
+    EXPECT_THAT(limits(r, Tree::kV2), ElementsAre("CPUWeight=uint64 0@252"));
+  }
+  r.unified["cpu.idle"] = "0";
+  EXPECT_THAT(limits(r, Tree::kV2), ElementsAre("CPUWeight=uint64 100", "CPUWeight=uint64 50"));
+  r.unified.clear();
   r.cpu = oci::Cpu{.period = 200000, .quota = 50000};
   EXPECT_THAT(limits(r, Tree::kV2),
               ElementsAre("CPUQuotaPeriodUSec=uint64 200000@242", "CPUQuotaPerSecUSec=uint64 250000"));
@@ -192,7 +204,8 @@ TEST(Devices, AllowedOnesAfterDenyAll) {
   // Everything again: what is denied afterwards cannot be said.
   r.devices.push_back({true, "a", {}, {}, "rwm"});
   EXPECT_THAT(limits(r, Tree::kV2, Occasion::kCreate), ElementsAre("DeviceAllow=@a(ss) []", "DevicePolicy='auto'"));
-  EXPECT_THAT(limits(r, Tree::kV2, Occasion::kUpdate), IsEmpty());
+  // Those of an update too, or systemd would write the old ones again.
+  EXPECT_THAT(limits(r, Tree::kV2, Occasion::kUpdate), ElementsAre("DeviceAllow=@a(ss) []", "DevicePolicy='auto'"));
 }
 
 TEST(Annotations, BecomeProperties) {

@@ -63,22 +63,32 @@ std::string joined_user_namespace(const Plan& plan) {
   return {};
 }
 
-// The init has handed controllers to groups below the container's and moved there itself: who joins it does so too.
+// The init has handed controllers to groups below the container's and moved there itself, or somebody has moved it and
+// removed its group: who joins it goes where it is.
 Result<bool> Executor::choose_group_of_init(ChildContext& context) {
   auto paths = cgroup::paths_of(in_.join_cgroup_of);
   if (!paths.ok()) return false;
   const std::string path = (*paths)[""];
-  if (!path.starts_with(cgroup_path_ + "/")) return false;
-  ASSIGN_OR_RETURN(group_, cgroup::Group::open(*layout_, path));
+  if (!path.starts_with(cgroup_path_ + "/") && context.group->exists()) return false;
+  auto group = cgroup::Group::open(*layout_, path);
+  // The root of the tree, or outside of what this process sees, is no place for a container.
+  if (!group.ok() || group->v2_fd() < 0) return false;
+  group_ = std::move(*group);
   context.group = &*group_;
   context.cgroup_path = path;
-  return group_->v2_fd() >= 0;
+  return true;
 }
 
 Result<sys::Cloned> Executor::clone_child(std::uint64_t flags, ChildContext& context, CloneCall call) {
+  const bool joins = context.group != nullptr && in_.join_cgroup_of > 0;
+  if (joins && context.group->tree() == cgroup::Tree::kV2 && context.group->v2_fd() < 0) {
+    ASSIGN_OR_RETURN(const bool found, choose_group_of_init(context));
+    if (found) context.born = cgroup::Group::Born::kInV2;
+  }
   if (context.group == nullptr || context.born != cgroup::Group::Born::kInV2) return call(flags, -1);
   auto cloned = call(flags, context.group->v2_fd());
-  if (!cloned.ok() && cloned.error().errno_value() == EBUSY && in_.join_cgroup_of > 0) {
+  // ENODEV: removed since it was opened.
+  if (!cloned.ok() && joins && (cloned.error().errno_value() == EBUSY || cloned.error().errno_value() == ENODEV)) {
     ASSIGN_OR_RETURN(const bool found, choose_group_of_init(context));
     if (found) cloned = call(flags, context.group->v2_fd());
   }

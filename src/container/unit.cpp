@@ -43,8 +43,8 @@ Status tell_systemd(dbus::Systemd& systemd, const StateRecord& record, cgroup::G
   }
   RETURN_IF_ERROR(systemd.set_properties(record.systemd_unit, properties));
   // It writes after it has answered, and before it answers anything else.
-  auto answered = systemd.version();
-  return answered.ok() ? Status() : std::move(answered).error();
+  if (auto answered = systemd.version(); !answered.ok()) log::warning(answered.error().message());
+  return {};
 }
 
 }  // namespace
@@ -137,16 +137,16 @@ Status update_group(const StateRecord& record, cgroup::Group& group, const oci::
   ASSIGN_OR_RETURN(oci::Resources whole, group.completed(resources));
   cgroup::round_quota(whole);
   ASSIGN_OR_RETURN(const auto properties, cgroup::resource_properties(whole, group.tree(), cgroup::Occasion::kUpdate));
-  // The files first: what the kernel refuses is not told to systemd.
-  RETURN_IF_ERROR(group.update(whole));
-  if (properties.empty()) return {};
+  if (properties.empty()) return group.update(whole);
+  // While there is nobody to tell nothing is changed.
   ASSIGN_OR_RETURN(auto systemd, dbus::Systemd::connect(bus_of(record)));
   int version = 0;
   if (cgroup::newest_needed(properties) > 0) {
     ASSIGN_OR_RETURN(version, systemd.version());
   }
-  Status told = tell_systemd(systemd, record, group, cgroup::for_version(properties, version));
-  if (!told.ok()) return std::move(told).error().with("the limits are in force, but systemd may take them back");
+  // The files first: what the kernel refuses is not told to systemd. What systemd refuses is taken back from the files.
+  RETURN_IF_ERROR(group.update(
+      whole, [&] { return tell_systemd(systemd, record, group, cgroup::for_version(properties, version)); }));
   // It writes what it has been told, some of it less exactly.
   return group.update(whole);
 }

@@ -32,6 +32,7 @@ FILES = [
     ({"memory": {"limit": 64 * MIB, "swap": 80 * MIB}}, "memory.swap.max", str(16 * MIB)),
     ({"memory": {"limit": 64 * MIB, "swap": 64 * MIB}}, "memory.swap.max", "0"),
     ({"memory": {"limit": 64 * MIB, "swap": -1}}, "memory.swap.max", "max"),
+    ({"memory": {"limit": -1, "swap": 80 * MIB}}, "memory.swap.max", str(80 * MIB)),
     ({"cpu": {"shares": 1024}}, "cpu.weight", "100"),
     ({"cpu": {"shares": 2}}, "cpu.weight", "1"),
     ({"cpu": {"quota": 20000}}, "cpu.max", "20000 100000"),
@@ -39,6 +40,7 @@ FILES = [
     ({"cpu": {"quota": -1}}, "cpu.max", "max 100000"),
     ({"cpu": {"quota": 20000, "burst": 10000}}, "cpu.max.burst", "10000"),
     ({"cpu": {"idle": 1}}, "cpu.idle", "1"),
+    ({"unified": {"cpu.idle": "1", "cpu.weight": "50"}}, "cpu.idle", "1"),
     ({"cpu": {"cpus": "0"}}, "cpuset.cpus", "0"),
     ({"cpu": {"mems": "0"}}, "cpuset.mems", "0"),
     ({"pids": {"limit": 77}}, "pids.max", "77"),
@@ -219,6 +221,25 @@ def test_exec_where_controllers_are_handed_down(runtime, bundle):
         assert out == "0::/init\n"
 
 
+def test_exec_where_the_group_is_gone(runtime, bundle, prefix):
+    """When somebody has moved the init and removed its group, exec joins it where it is."""
+    elsewhere = TOP / prefix / f"moved{bundle.id}"
+    with runtime.running(bundle.sh("sleep 1000")) as state:
+        elsewhere.mkdir()
+        try:
+            (elsewhere / "cgroup.procs").write_text(str(state["pid"]))
+            proc.until(lambda: read(bundle, "cgroup.events").startswith("populated 0"))
+            folder(bundle).rmdir()
+            runtime.exec(bundle.id, "true").check()
+            with runtime.background("exec", bundle.id, "sleep", "1000"):
+                proc.until(lambda: len((elsewhere / "cgroup.procs").read_text().split()) == 2)
+        finally:
+            (elsewhere / "cgroup.kill").write_text("1")
+            runtime("delete", "--force", bundle.id)
+            proc.until(lambda: "populated 0" in (elsewhere / "cgroup.events").read_text())
+            elsewhere.rmdir()
+
+
 def test_pids_limit_is_enforced(runtime, bundle):
     """pids.limit stops fork."""
     bundle.resources["pids"] = {"limit": 20}
@@ -287,6 +308,7 @@ def test_devices_of_a_living_container(runtime, nodes):
         (["--memory", str(32 * MIB)], "memory.max", str(32 * MIB)),
         (["--memory", str(32 * MIB), "--memory-swap", str(48 * MIB)], "memory.swap.max", str(16 * MIB)),
         (["--memory-swap", str(80 * MIB)], "memory.swap.max", str(16 * MIB)),
+        (["--memory", "-1", "--memory-swap", str(80 * MIB)], "memory.swap.max", str(80 * MIB)),
         (["--memory-reservation", "16M"], "memory.low", str(16 * MIB)),
         (["--cpu-quota", "30000"], "cpu.max", "30000 100000"),
         (["--cpu-period", "200000"], "cpu.max", "50000 200000"),
@@ -316,6 +338,33 @@ def test_failed_update_is_taken_back(runtime, bundle):
     with runtime.running(bundle.sh("sleep 1000")):
         runtime("update", "--resources", "-", bundle.id, stdin=json.dumps(resources)).fails("memory.high", rc=1)
         assert (read(bundle, "memory.max"), read(bundle, "pids.max")) == (str(64 * MIB), "50")
+
+
+def test_what_an_update_takes_back(runtime, bundle):
+    """Files that were empty are again, lines of files with a line per device too, and so is the weight, which the kernel forgets."""
+    major, minor = block_device()
+    bundle.resources["cpu"] = {"shares": 512}
+    names = ("cpuset.cpus", "cpuset.mems", "cpu.idle", "cpu.weight", "io.max", "pids.max")
+    resources = {
+        "cpu": {"cpus": "0", "mems": "0", "idle": 1},
+        "unified": {"io.max": f"{major}:{minor} rbps=1000000", "pids.max": "44", "zz.no": "1"},
+    }
+    with runtime.running(bundle.sh("sleep 1000")):
+        before = [read(bundle, name) for name in names]
+        assert before[0] == before[4] == ""
+        runtime("update", "--resources", "-", bundle.id, stdin=json.dumps(resources)).fails("zz.no", rc=1)
+        assert [read(bundle, name) for name in names] == before
+
+
+def test_idle_and_weight(runtime, bundle):
+    """A group that is idle takes no weight: it comes after an end of idleness, and means nothing at its beginning."""
+    with runtime.running(bundle.sh("sleep 1000")):
+        for _ in range(2):
+            runtime("update", "--cpu-idle", "1", "--cpu-share", "512", bundle.id).check()
+            assert read(bundle, "cpu.idle") == "1"
+        for _ in range(2):
+            runtime("update", "--cpu-idle", "0", "--cpu-share", "1024", bundle.id).check()
+            assert (read(bundle, "cpu.idle"), read(bundle, "cpu.weight")) == ("0", "100")
 
 
 def test_check_before_update(runtime, bundle):

@@ -80,6 +80,16 @@ def test_device_rules_default_deny(runtime, bundle):
     assert opens(runtime, bundle, "/dev/null", "rw") == 0
 
 
+@pytest.mark.skipif(not pathlib.Path("/dev/net/tun").exists(), reason="the machine has no tun devices")
+@pytest.mark.differs(runc="1.2.0 to 1.2.3 leave it out")
+def test_tun_is_allowed(runtime, bundle):
+    """Networks of user space open /dev/net/tun: with the default rules whoever may make the node may open it."""
+    bundle.writable().caps("CAP_MKNOD", "CAP_NET_ADMIN")
+    script = "mkdir -p /dev/net && mknod /dev/net/tun c 10 200 && : <>/dev/net/tun && echo opened; mknod /dev/uhid c 10 239 && : <>/dev/uhid"
+    result = runtime.run(bundle.sh(script))
+    assert result.out == "opened\n" and "/dev/uhid" in result.err and "not permitted" in result.err, result
+
+
 @pytest.mark.needs("cgroup1-devices")
 def test_device_rules_access(runtime, bundle):
     """A rule allows exactly the access it names."""
@@ -95,7 +105,7 @@ def test_device_rules_access(runtime, bundle):
 @pytest.mark.differs(runc="compresses and sorts the list")
 def test_device_rules_are_written_in_order(runtime, bundle):
     """The rules users read back in devices.list are the ones given, in the order given."""
-    rules = [("c", 10, 229, "rwm"), ("b", 8, 0, "r"), ("c", 10, 200, "rw"), ("c", 4, 1, "m")]
+    rules = [("c", 10, 229, "rwm"), ("b", 8, 0, "r"), ("c", 10, 201, "rw"), ("c", 4, 1, "m")]
     bundle.resources["devices"] = [{"allow": False, "access": "rwm"}]
     bundle.resources["devices"] += [{"allow": True, "type": t, "major": a, "minor": i, "access": m} for t, a, i, m in rules]
     with runtime.running(bundle.sh("sleep 1000")):

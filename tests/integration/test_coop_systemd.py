@@ -167,6 +167,42 @@ def test_update(runtime, bundle, prefix):
         assert read(path, "cpu.cfs_quota_us", "cpu.max").split()[0] == "10000"
 
 
+def test_update_of_device_rules(runtime, bundle, prefix):
+    """systemd is told of the device rules of an update: what is allowed since then stays so when it writes its own again."""
+    unit = units.use(bundle, prefix)
+    bundle.linux["devices"] = [{"path": "/dev/kmsg", "type": "c", "major": 1, "minor": 11, "fileMode": 0o666}]
+    text = json.dumps({"devices": [{"allow": True, "type": "c", "major": 1, "minor": 11, "access": "w"}]})
+    writes = lambda: runtime.exec(bundle.id, "sh", "-c", "echo x > /dev/null && : > /dev/kmsg")
+    with runtime.running(bundle.sh("sleep 1000"), **FLAGS):
+        writes().fails("not permitted")
+        runtime("update", "--devices", "--resources", "-", bundle.id, stdin=text).check()
+        writes().check()
+        assert "/dev/char/1:11 w" in proc.run("systemctl", "show", unit, "--property=DeviceAllow").check().out
+        subprocess.run(["systemctl", "daemon-reload"], check=True)
+        # Makes systemd write the group's files again.
+        subprocess.run(["systemctl", "set-property", "--runtime", unit, "CPUWeight=90"], check=True)
+        writes().check()
+
+
+@pytest.mark.needs("cgroup2")
+def test_update_that_systemd_refuses(runtime, bundle, prefix):
+    """What systemd does not take, or cannot be told, is not in force either."""
+    unit = units.use(bundle, prefix)
+    bundle.resources["pids"] = {"limit": 50}
+    with runtime.running(bundle.sh("sleep 1000"), **FLAGS):
+        path = f"/system.slice/{unit}"
+        files = lambda: (read(path, "", "pids.max"), read(path, "", "memory.high"), units.show(unit, "TasksMax")["TasksMax"])
+        before = files()
+        # The kernel takes this one, to systemd it is out of range.
+        text = json.dumps({"pids": {"limit": 44}, "unified": {"memory.high": "0"}})
+        runtime("update", "--resources", "-", bundle.id, stdin=text).fails("MemoryHigh", rc=1)
+        assert files() == before
+        runtime("update", "--pids-limit", "44", bundle.id, env={"DBUS_SYSTEM_BUS_ADDRESS": "tcp:host=x"}).fails("DBUS_SYSTEM_BUS_ADDRESS", rc=1)
+        assert files() == before == ("50", "max", "50")
+        runtime("update", "--pids-limit", "44", bundle.id).check()
+        assert files() == ("44", "max", "44")
+
+
 def test_later_commands_need_no_flag(runtime, bundle, prefix):
     """exec joins the scope; pause, resume, kill and delete work on it."""
     unit = units.use(bundle, prefix)

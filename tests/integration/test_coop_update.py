@@ -115,6 +115,62 @@ def test_realtime(runtime, box):
     assert box.file("cpu", "cpu.rt_runtime_us") == "2000"
     runtime("update", "--cpu-rt-period", "1000", "--cpu-rt-runtime", "5000", box.id).fails(rc=1)
     assert [box.file("cpu", "cpu.rt_period_us"), box.file("cpu", "cpu.rt_runtime_us")] == ["900000", "2000"]
+    # The old runtime is more than the new period.
+    runtime("update", "--cpu-rt-period", "900000", "--cpu-rt-runtime", "30000", box.id).check()
+    runtime("update", "--cpu-rt-period", "20000", "--cpu-rt-runtime", "500", box.id).check()
+    assert [box.file("cpu", "cpu.rt_period_us"), box.file("cpu", "cpu.rt_runtime_us")] == ["20000", "500"]
+
+
+@pytest.mark.differs(runc="the kernel refuses it", crun="the kernel refuses it")
+def test_realtime_of_several(runtime, make_bundle, prefix):
+    """Containers side by side have real-time each; the group above them is given what they need together, and no more."""
+    top = cgroups.v1_hierarchies()["cpu"]
+    if not (top / "cpu.rt_runtime_us").exists() or cgroups.read("cpu", "/", "cpu.rt_runtime_us") == "0":
+        pytest.skip("this kernel has no real-time limits of groups, or the root group none to give")
+    first, second = make_bundle(), make_bundle()
+    parent = f"/{prefix}/rt{first.id}"
+    runtimes = lambda: [int(cgroups.read("cpu", path, "cpu.rt_runtime_us")) for path in (parent, f"{parent}/a", f"{parent}/b")]
+    try:
+        for bundle, name in ((first, "a"), (second, "b")):
+            bundle.linux["cgroupsPath"] = f"{parent}/{name}"
+            bundle.resources["cpu"] = {"realtimePeriod": 1000000, "realtimeRuntime": 1000}
+        with runtime.running(first.sh("sleep 1000")), runtime.running(second.sh("sleep 1000")):
+            # The kernel adds parts of 1/2^20, rounded down.
+            assert runtimes() in ([2000, 1000, 1000], [1999, 1000, 1000])
+            runtime("update", "--cpu-rt-runtime", "20000", second.id).check()
+            before = runtimes()
+            assert before in ([21000, 1000, 20000], [20999, 1000, 20000])
+            # 77 is no processor: what was raised for the new runtime goes back.
+            runtime("update", "--cpu-rt-runtime", "30000", "--cpuset-cpus", "77", second.id).fails(rc=1)
+            assert runtimes() == before
+    finally:
+        cgroups.remove(cgroups.named(f"rt{first.id}"))
+
+
+@pytest.mark.differs(runc="the kernel refuses it", crun="the kernel refuses it")
+def test_idle_and_shares(runtime, box):
+    """A group that is idle takes no shares: they come after an end of idleness, and mean nothing at its beginning."""
+    if not (cgroups.directory("cpu", box.linux["cgroupsPath"]) / "cpu.idle").exists():
+        pytest.skip("this kernel has no cpu.idle")
+    for _ in range(2):
+        runtime("update", "--cpu-idle", "1", "--cpu-share", "512", box.id).check()
+        assert box.file("cpu", "cpu.idle") == "1"
+    for _ in range(2):
+        runtime("update", "--cpu-idle", "0", "--cpu-share", "512", box.id).check()
+        assert (box.file("cpu", "cpu.idle"), box.file("cpu", "cpu.shares")) == ("0", "512")
+
+
+@pytest.mark.differs(runc="leaves what was written", crun="leaves what was written")
+def test_what_the_kernel_forgets_is_taken_back_too(runtime, box):
+    """The end of idleness resets the shares, and the file of the OOM killer says more than it takes: both are as before a failed update."""
+    before = json.dumps({"cpu": {"shares": 512}})
+    runtime("update", "--resources", "-", box.id, stdin=before).check()
+    resources = {"cpu": {"idle": 1, "shares": 600}, "memory": {"disableOOMKiller": True}, "hugepageLimits": [{"pageSize": "3KB", "limit": 1}]}
+    runtime("update", "--resources", "-", box.id, stdin=json.dumps(resources)).fails(rc=1)
+    assert "oom_kill_disable 0" in box.file("memory", "memory.oom_control")
+    assert box.file("cpu", "cpu.shares") == "512"
+    runtime("update", "--cpu-idle", "1", "--pids-limit", "100", "--cpuset-cpus", "77", box.id).fails(rc=1)
+    assert (box.file("cpu", "cpu.idle"), box.file("cpu", "cpu.shares"), box.file("pids", "pids.max")) == ("0", "512", "50")
 
 
 @pytest.mark.differs(runc="leaves what was written", crun="leaves what was written")

@@ -25,6 +25,8 @@ struct Setting {
   bool keep_first = false;
   // Files with one line per key (a device): the key, and the line that sets it back to nothing.
   std::string key = {}, reset = {};
+  // A weight, which the kernel refuses (EINVAL) to an idle group: no error, because the group is to be idle.
+  bool moot_when_idle = false;
 };
 
 // A value to write back when an update fails half-way.
@@ -38,6 +40,9 @@ struct Undo {
 Result<std::vector<Setting>> settings_v1(const oci::Resources& resources);
 Result<std::vector<Setting>> settings_v2(const oci::Resources& resources);
 
+// The kernel takes a weight from groups that are not idle only, and forgets it when one becomes idle: weights are put
+// after a cpu.idle of 0, and before one of 1.
+void order_idle(std::vector<Setting>& settings);
 // Of an update on v1: memory and memory+swap ordered by the current values (-1: unlimited), so that memory <=
 // memory+swap holds after each write.
 void order_memory_v1(std::vector<Setting>& settings, std::int64_t current_memory_plus_swap);
@@ -45,7 +50,7 @@ void order_memory_v1(std::vector<Setting>& settings, std::int64_t current_memory
 // The value of a setting with keep_first, completed by the file's content.
 std::string completed_value(const Setting& setting, std::string_view current);
 
-// The line that brings the file back to what `old_text` (its former content) said for this setting.
+// What brings the file back to what `old_text` (its former content) said for this setting.
 std::string undo_value(const Setting& setting, std::string_view old_text);
 // True when the file already says what the setting wants.
 bool is_current(const Setting& setting, std::string_view text);

@@ -31,7 +31,9 @@ std::vector<InterfaceCounters> interfaces_of(pid_t pid) {
 
 Status print_stats(const container::Container& container, const cgroup::Group& group) {
   ASSIGN_OR_RETURN(const cgroup::Usage usage, cgroup::read_usage(group));
-  return print(stats_line(container.record().id, usage, interfaces_of(container.record().pid)));
+  const container::StateRecord& record = container.record();
+  const ResctrlUsage resctrl = read_resctrl_usage(std::string(container::Resctrl::kMountPoint), record.resctrl);
+  return print(stats_line(record.id, usage, interfaces_of(record.pid), resctrl));
 }
 
 Status print_ooms(const std::string& id, cgroup::OomWatch& watch) {

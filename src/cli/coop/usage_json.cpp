@@ -157,6 +157,50 @@ void write_interfaces(Writer& out, const std::vector<InterfaceCounters>& interfa
   out.end_array();
 }
 
+void nonempty(Writer& out, std::string_view name, const std::string& text) {
+  if (!text.empty()) out.field(name, text);
+}
+
+void objects(Writer& out, std::string_view name, const auto& items, const auto& write_members) {
+  if (items.empty()) return;
+  out.key(name).begin_array();
+  for (const auto& item : items) {
+    out.begin_object();
+    write_members(item);
+    out.end_object();
+  }
+  out.end_array();
+}
+
+void write_resctrl(Writer& out, const ResctrlUsage& usage) {
+  out.key("intel_rdt").begin_object();
+  if (usage.cache) {
+    out.key("l3_cache_info").begin_object();
+    nonempty(out, "cbm_mask", usage.cache->mask);
+    nonzero(out, "min_cbm_bits", usage.cache->min_bits);
+    nonzero(out, "num_closids", usage.cache->classes);
+    out.end_object();
+  }
+  nonempty(out, "l3_cache_schema_root", usage.cache_of_root);
+  nonempty(out, "l3_cache_schema", usage.cache_schema);
+  if (usage.bandwidth) {
+    out.key("mem_bw_info").begin_object();
+    nonzero(out, "bandwidth_gran", usage.bandwidth->step);
+    nonzero(out, "delay_linear", usage.bandwidth->linear);
+    nonzero(out, "min_bandwidth", usage.bandwidth->min);
+    nonzero(out, "num_closids", usage.bandwidth->classes);
+    out.end_object();
+  }
+  nonempty(out, "mem_bw_schema_root", usage.bandwidth_of_root);
+  nonempty(out, "mem_bw_schema", usage.bandwidth_schema);
+  objects(out, "mbm_stats", usage.traffic, [&](const ResctrlUsage::Traffic& domain) {
+    nonzero(out, "mbm_total_bytes", domain.total_bytes);
+    nonzero(out, "mbm_local_bytes", domain.local_bytes);
+  });
+  objects(out, "cmt_stats", usage.occupancy_bytes, [&](std::uint64_t bytes) { nonzero(out, "llc_occupancy", bytes); });
+  out.end_object();
+}
+
 }  // namespace
 
 std::vector<InterfaceCounters> parse_interfaces(std::string_view text) {
@@ -176,7 +220,7 @@ std::vector<InterfaceCounters> parse_interfaces(std::string_view text) {
 }
 
 std::string stats_line(const std::string& id, const cgroup::Usage& usage,
-                       const std::vector<InterfaceCounters>& interfaces) {
+                       const std::vector<InterfaceCounters>& interfaces, const ResctrlUsage& resctrl) {
   Writer out;
   out.begin_object().field("type", "stats").field("id", id).key("data").begin_object();
   write_cpu(out, usage.cpu);
@@ -189,7 +233,7 @@ std::string stats_line(const std::string& id, const cgroup::Usage& usage,
   write_io(out, usage.io);
   write_hugetlb(out, usage.hugetlb);
   write_rdma(out, usage);
-  out.key("intel_rdt").begin_object().end_object();
+  write_resctrl(out, resctrl);
   write_interfaces(out, interfaces);
   return out.end_object().end_object().take() + "\n";
 }

@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "cgroup/usage.h"
+#include "cli/coop/resctrl_usage.h"
 
 namespace cooper::cli::coop {
 
@@ -21,7 +22,7 @@ std::vector<InterfaceCounters> parse_interfaces(std::string_view text);
 
 // One line each.
 std::string stats_line(const std::string& id, const cgroup::Usage& usage,
-                       const std::vector<InterfaceCounters>& interfaces);
+                       const std::vector<InterfaceCounters>& interfaces, const ResctrlUsage& resctrl = {});
 std::string oom_line(const std::string& id);
 
 // A duration as Go writes it: "5s", "500ms", "1m30s", "1.5h". Milliseconds, at least 1.

@@ -2,6 +2,10 @@
 
 #include <gtest/gtest.h>
 
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+
 #include "codec/json.h"
 
 namespace cooper::cli::coop {
@@ -64,6 +68,70 @@ TEST(Events, FullStats) {
   EXPECT_EQ(data.find("hugetlb")->find("2MB")->find("failcnt")->as_uint64(), 3U);
   EXPECT_EQ(data.find("rdma")->find("current")->element(0).find("hcaObjects")->as_uint64(), 5U);
   EXPECT_EQ(data.find("network_interfaces")->element(0).find("Name")->as_string(), "eth0");
+}
+
+// A directory that looks like a mounted resctrl.
+class ResctrlFiles : public ::testing::Test {
+ protected:
+  ResctrlFiles() {
+    std::string name = (std::filesystem::temp_directory_path() / "resctrl-XXXXXX").string();
+    root_ = ::mkdtemp(name.data());
+  }
+  ~ResctrlFiles() override { std::filesystem::remove_all(root_); }
+  void file(const std::string& path, const std::string& text) const {
+    const std::filesystem::path full = root_ + path;
+    std::filesystem::create_directories(full.parent_path());
+    std::ofstream(full) << text;
+  }
+  // The member intel_rdt of a container with these groups.
+  std::string shown(const container::ResctrlGroups& groups) const {
+    const std::string line = stats_line("c", {}, {}, read_resctrl_usage(root_, groups));
+    const std::string_view begin = "\"intel_rdt\":";
+    const auto from = line.find(begin) + begin.size();
+    return line.substr(from, line.find(",\"network_interfaces\"") - from);
+  }
+  std::string root_;
+};
+
+TEST_F(ResctrlFiles, AreShownAsByRunc) {
+  file("/schemata", "    L3:0=fffff;1=fffff\n    MB:0=100;1=100\n");
+  file("/box/schemata", "    MB:0=20;1=70\n    L3:0=ff;1=f\n");
+  file("/info/L3/cbm_mask", "fffff\n");
+  file("/info/L3/min_cbm_bits", "2\n");
+  file("/info/L3/num_closids", "16\n");
+  file("/info/MB/bandwidth_gran", "10\n");
+  file("/info/MB/delay_linear", "1\n");
+  file("/info/MB/min_bandwidth", "10\n");
+  file("/info/MB/num_closids", "8\n");
+  const std::string before_counters =
+      "{\"l3_cache_info\":{\"cbm_mask\":\"fffff\",\"min_cbm_bits\":2,\"num_closids\":16},"
+      "\"l3_cache_schema_root\":\"L3:0=fffff;1=fffff\",\"l3_cache_schema\":\"L3:0=ff;1=f\","
+      "\"mem_bw_info\":{\"bandwidth_gran\":10,\"delay_linear\":1,\"min_bandwidth\":10,\"num_closids\":8},"
+      "\"mem_bw_schema_root\":\"MB:0=100;1=100\",\"mem_bw_schema\":\"MB:0=20;1=70\"";
+  container::ResctrlGroups groups{.class_path = root_ + "/box", .monitor_path = {}};
+  EXPECT_EQ(shown(groups), before_counters + "}");
+  file("/box/mon_data/mon_L3_01/mbm_total_bytes", "30\n");
+  file("/box/mon_data/mon_L3_01/mbm_local_bytes", "Unavailable\n");
+  file("/box/mon_data/mon_L3_01/llc_occupancy", "4096\n");
+  file("/box/mon_data/mon_L3_00/mbm_total_bytes", "10\n");
+  file("/box/mon_data/mon_L3_00/mbm_local_bytes", "5\n");
+  file("/box/mon_data/mon_L3_00/llc_occupancy", "Unavailable\n");
+  EXPECT_EQ(shown(groups), before_counters +
+                               ",\"mbm_stats\":[{\"mbm_total_bytes\":10,\"mbm_local_bytes\":5},"
+                               "{\"mbm_total_bytes\":30}],\"cmt_stats\":[{\"llc_occupancy\":4096}]}");
+  // Its own monitoring group counts it alone.
+  groups.monitor_path = root_ + "/box/mon_groups/c";
+  file("/box/mon_groups/c/mon_data/mon_L3_00/llc_occupancy", "7\n");
+  EXPECT_EQ(shown(groups), before_counters + ",\"cmt_stats\":[{\"llc_occupancy\":7}]}");
+}
+
+TEST_F(ResctrlFiles, WhatTheHardwareHasNotIsLeftOut) {
+  file("/schemata", "L3CODE:0=fff\nL3DATA:0=fff\n");
+  file("/info/L3CODE/cbm_mask", "fff\n");
+  EXPECT_EQ(shown({.class_path = root_, .monitor_path = {}}),
+            "{\"l3_cache_info\":{\"cbm_mask\":\"fff\"},\"l3_cache_schema_root\":\"L3CODE:0=fff\","
+            "\"l3_cache_schema\":\"L3CODE:0=fff\"}");
+  EXPECT_EQ(shown({}), "{}");
 }
 
 }  // namespace
