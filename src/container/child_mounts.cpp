@@ -524,8 +524,13 @@ Status Masker::prepare() {
     return Error(Errc::kPermission, "'/dev/null' of the host is not the null device");
   }
   ASSIGN_OR_RETURN(null_, sys::open_tree(null_, "", OPEN_TREE_CLONE | AT_EMPTY_PATH));
-  // It is the host's own node: nobody inside may change its mode, owner or times. Reading and writing go on.
-  return set_mount_attributes(null_, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC, 0, false);
+  // It is the host's own node: nobody inside may change its mode, owner or times. Reading and writing go on. Nor may
+  // what is mounted over it inside show on the host's.
+  constexpr std::uint64_t kAttributes = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC;
+  Status done = sys::mount_setattr(null_, "", AT_EMPTY_PATH, kAttributes, 0, MS_PRIVATE);
+  if (done.ok() || done.error().errno_value() != ENOSYS) return done;
+  RETURN_IF_ERROR(set_mount_attributes(null_, kAttributes, 0, false));
+  return apply_propagation(null_, {MS_PRIVATE});
 }
 
 Status Masker::mask(const std::string& path, const io::RootDir& root) {

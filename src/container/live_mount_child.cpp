@@ -53,6 +53,8 @@ Result<UniqueFd> detached_mount(const Mount& mount) {
   if (mount.kind != MountKind::kBind) return new_filesystem(mount);
   ASSIGN_OR_RETURN(UniqueFd tree,
                    sys::open_tree(sys::kCwd, mount.source, OPEN_TREE_CLONE | (mount.recursive ? AT_RECURSIVE : 0U)));
+  // Before anybody can mount in it: of a peer, that would show on the host.
+  RETURN_IF_ERROR(apply_propagation(tree, {MS_SLAVE | MS_REC}));
   if (mount.idmap) RETURN_IF_ERROR(idmap_mount(tree, mount.uid_mappings, mount.gid_mappings, mount.idmap_recursive));
   if (mount.attr_set != 0 || mount.attr_clear != 0)
     RETURN_IF_ERROR(set_mount_attributes(tree, mount.attr_set, mount.attr_clear, false));
@@ -92,12 +94,7 @@ Status add(const LiveMountContext& context) {
   RETURN_IF_ERROR(check_proc_target(mount, *target, is_whole_proc(fs, info)));
   Status moved = sys::move_mount(*tree, *target);
   if (!moved.ok()) return std::move(moved).error().with("mount on " + quoted(mount.destination));
-  for (const std::uint64_t flags : mount.propagation) {
-    const bool recursive = (flags & MS_REC) != 0;
-    RETURN_IF_ERROR(sys::mount_setattr(*tree, "", AT_EMPTY_PATH | (recursive ? AT_RECURSIVE : 0U), 0, 0,
-                                       flags & ~std::uint64_t{MS_REC}));
-  }
-  return {};
+  return apply_propagation(*tree, mount.propagation);
 }
 
 Status remove(const LiveMountContext& context) {

@@ -5,6 +5,7 @@ import os
 import pathlib
 import shlex
 import stat
+import subprocess
 
 import pytest
 
@@ -522,6 +523,59 @@ def test_idmapped_mount_without_user_namespace(runtime, bundle, workdir):
     (workdir / "data/file").touch()
     mapped(bundle, "/mnt", "bind", workdir / "data", "bind", "idmap")
     assert runtime.output(bundle.args("stat", "-c", "%u:%g", "/mnt/file")) == "1000:1000\n"
+
+
+@pytest.fixture
+def shared(workdir):
+    """A directory with a place to mount on, which shares its mounts as a host's do under systemd."""
+    path = workdir / "shared"
+    (path / "in").mkdir(parents=True)
+    proc.run("mount", "--bind", path, path).check()
+    proc.run("mount", "--make-shared", path).check()
+    return path
+
+
+SOURCES = {
+    "user namespace": lambda bundle, source: bundle.userns().add_mount("/mnt", "bind", source, "rbind"),
+    "id-mapped": lambda bundle, source: mapped(bundle, "/mnt", "bind", source, "rbind", "idmap"),
+    "plain": lambda bundle, source: bundle.add_mount("/mnt", "bind", source, "rbind"),
+}
+
+
+@pytest.mark.parametrize("word", ["", "slave", "rprivate", "rshared"])
+@pytest.mark.parametrize("kind", SOURCES)
+@pytest.mark.differs(runc="1.1 has no id-mapped mounts")
+def test_mounts_below_a_bind_stay_inside(runtime, bundle, shared, kind, word):
+    """What the configuration and the container mount below a bind of a shared directory does not show on the host, whoever opened the directory; rshared does without a user namespace."""
+    SOURCES[kind](bundle, shared)
+    bundle.add_mount("/mnt/in", "tmpfs", "fromconfig").caps("CAP_SYS_ADMIN")
+    if word:
+        bundle.linux["rootfsPropagation"] = word
+    with runtime.running(bundle.sh("mount -t tmpfs fromprocess /mnt/in && sleep 1000")) as state:
+        proc.until(lambda: [m for m in mountinfo.read(state["pid"]) if m.source == "fromprocess"])
+        outside = {m.source for m in mountinfo.read() if m.source.startswith("from")}
+        assert mountinfo.at(mountinfo.read(state["pid"]), "/mnt/in").source == "fromprocess"
+    for _ in range(2 * len(outside)):
+        proc.run("umount", "-l", shared / "in")
+    assert outside == ({"fromconfig", "fromprocess"} if word == "rshared" and kind != "user namespace" else set())
+
+
+@pytest.mark.parametrize("word", ["", "rshared"])
+def test_mounts_over_a_mask_stay_inside(runtime, bundle, word):
+    """The host's /dev/null, which masks files, shares no mounts with the masks."""
+    bundle.linux["maskedPaths"] = ["/etc/hidden"]
+    (bundle.rootfs / "etc/hidden").write_text("hidden")
+    (bundle.rootfs / "etc/evil").write_text("evil")
+    if word:
+        bundle.linux["rootfsPropagation"] = word
+    proc.run("mount", "--bind", "/dev/null", "/dev/null").check()
+    proc.run("mount", "--make-shared", "/dev/null").check()
+    try:
+        assert runtime.output(bundle.caps("CAP_SYS_ADMIN").sh("mount --bind /etc/evil /etc/hidden; cat /etc/hidden")) == "evil"
+        assert stat.S_ISCHR(os.stat("/dev/null").st_mode)
+    finally:
+        while [mount for mount in mountinfo.read() if mount.point == "/dev/null"]:
+            subprocess.run(["umount", "/dev/null"], check=True)  # proc.run() opens it
 
 
 @pytest.mark.differs(runc="has no such option")
