@@ -669,3 +669,45 @@ def test_host_root_is_gone(runtime, bundle):
 def test_no_pivot(runtime, bundle):
     """--no-pivot works with a move of the root instead."""
     assert runtime.run(bundle.args("ls", "/probe"), "--no-pivot").check().out == ""
+
+
+@pytest.mark.parametrize("userns", [False, True], ids=["root", "user namespace"])
+def test_no_pivot_leaves_no_whole_proc(runtime, bundle, workdir, userns):
+    """--no-pivot: the host's mounts of proc are gone or covered wherever they were, so that a user namespace inside gets no proc without the masks."""
+    (workdir / "elsewhere").mkdir()
+    (workdir / "hidden/below").mkdir(parents=True)
+    for place in (workdir / "elsewhere", "/proc", *([] if userns else [workdir / "hidden/below"])):
+        proc.run("mount", "-t", "proc", "proc", place).check()
+    proc.run("mount", "-t", "tmpfs", "cover", workdir / "hidden").check()
+    (bundle.rootfs / "mnt").mkdir()
+    if userns:
+        bundle.userns()
+    bundle.process["user"] = {"uid": 1000, "gid": 1000}
+    try:
+        before = [m.point for m in mountinfo.read()]
+        result = runtime.run(bundle.sh("unshare -r -m -p -f sh -c 'mount -t proc proc /mnt && ls /mnt/keys'; cat /proc/self/mountinfo"), "--no-pivot").check()
+        assert "/mnt/keys" not in result.out and "mount: permission denied" in result.err, result
+        assert "/proc/keys" in [m.point for m in mountinfo.parse("\n".join(line for line in result.lines if " - " in line))]
+        assert [m.point for m in mountinfo.read()] == before
+    finally:
+        proc.run("umount", "-l", "/proc").check()
+
+
+def test_no_pivot_and_shared_mounts(runtime, bundle, shared):
+    """--no-pivot with rootfsPropagation rshared: nothing that goes in the container's namespace goes on the host, and binds share all the same."""
+    kinds = {point: mountinfo.at(mountinfo.read(), point).propagation for point in ("/", "/proc")}
+    for point in kinds:
+        proc.run("mount", "--make-shared", point).check()
+    proc.run("mount", "-t", "proc", "proc", "/proc").check()
+    try:
+        before = [m.point for m in mountinfo.read()]
+        bundle.linux["rootfsPropagation"] = "rshared"
+        bundle.add_mount("/mnt", "bind", shared, "rbind").caps("CAP_SYS_ADMIN", "CAP_SETFCAP")
+        script = "mount -t tmpfs fromprocess /mnt/in; unshare -r -m -p -f mount -t proc proc /mnt; ls /proc/self/comm"
+        result = runtime.run(bundle.sh(script), "--no-pivot").check()
+        assert result.out == "/proc/self/comm\n" and "mount: permission denied" in result.err, result
+        assert [m.point for m in mountinfo.read()] == [*before, str(shared / "in")]
+    finally:
+        proc.run("umount", "-l", "/proc").check()
+        for point, kind in kinds.items():
+            proc.run("mount", f"--make-{kind}", point).check()
