@@ -15,6 +15,7 @@
 #include "base/strings.h"
 #include "container/child_entries.h"
 #include "container/child_mount_parts.h"
+#include "container/superblock.h"
 #include "container/validate_rules.h"
 #include "io/file.h"
 #include "sys/file.h"
@@ -159,8 +160,15 @@ Status mount_bind(const Mount& mount, const MountEnvironment& environment) {
 namespace {
 
 Status mount_remount(const Mount& mount, const MountEnvironment& environment) {
+  const std::string what = "remount " + quoted(mount.destination);
   ASSIGN_OR_RETURN(const UniqueFd target, environment.root->open_at(mount.destination, O_PATH));
-  return set_mount_attributes(target, mount.attr_set, mount.attr_clear, mount.recursive);
+  Status done = set_mount_attributes(target, mount.attr_set, mount.attr_clear, mount.recursive);
+  if (!done.ok() && done.error().errno_value() == EINVAL)
+    return Error(Errc::kInvalidArgument, what + ": it is not a mount point", EINVAL);
+  // Without "bind" it is the file system's too (mount(8)).
+  if (done.ok() && mount.kind != MountKind::kBind) done = remount_superblock(target, mount);
+  if (done.ok()) return done;
+  return std::move(done).error().with(what);
 }
 
 // Copies what the image has at the mount point into the new tmpfs (tmpcopyup): one level at a time over descriptors.
@@ -412,10 +420,7 @@ Status perform_mount(const Mount& mount, const MountEnvironment& environment) {
     done = mount_filesystem(mount, environment);
   }
   if (done.ok()) return done;
-  if (mount.remount && done.error().errno_value() == EINVAL) {
-    return Error(Errc::kInvalidArgument, "remount " + quoted(mount.destination) + ": it is not a mount point", EINVAL);
-  }
-  if (mount.kind == MountKind::kFilesystem && !mount.remount) return done;
+  if (mount.kind == MountKind::kFilesystem || mount.remount) return done;
   return std::move(done).error().with("mount " + quoted(mount.source) + " on " + quoted(mount.destination));
 }
 

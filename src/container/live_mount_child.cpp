@@ -6,11 +6,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <array>
-
 #include "base/strings.h"
 #include "container/child_mounts.h"
 #include "container/namespace_root.h"
+#include "container/superblock.h"
 #include "container/sync.h"
 #include "io/root_dir.h"
 #include "sys/cred.h"
@@ -21,29 +20,11 @@
 namespace cooper::container {
 namespace {
 
-struct FlagWord {
-  std::uint64_t flag;
-  const char* word;
-};
-// Flags of a superblock under the names that fsconfig(2) knows.
-constexpr std::array kSuperblockWords = std::to_array<FlagWord>({{MS_RDONLY, "ro"},
-                                                                 {MS_SYNCHRONOUS, "sync"},
-                                                                 {MS_DIRSYNC, "dirsync"},
-                                                                 {MS_MANDLOCK, "mand"},
-                                                                 {MS_LAZYTIME, "lazytime"}});
-
 Result<UniqueFd> new_filesystem(const Mount& mount) {
   ASSIGN_OR_RETURN(const UniqueFd context, sys::fsopen(mount.fstype));
   const std::string source = mount.source.empty() ? mount.fstype : mount.source;
   RETURN_IF_ERROR(sys::fsconfig_string(context, "source", source));
-  for (const FlagWord& entry : kSuperblockWords) {
-    if ((mount.superblock_flags & entry.flag) != 0) RETURN_IF_ERROR(sys::fsconfig_flag(context, entry.word));
-  }
-  for (const std::string& option : mount.data) {
-    const auto pair = split_once(option, '=');
-    RETURN_IF_ERROR(pair ? sys::fsconfig_string(context, std::string(pair->first), std::string(pair->second))
-                         : sys::fsconfig_flag(context, option));
-  }
+  RETURN_IF_ERROR(set_superblock_options(context, mount));
   RETURN_IF_ERROR(sys::fsconfig_create(context));
   return sys::fsmount(context, static_cast<std::uint32_t>(mount.attr_set));
 }

@@ -711,3 +711,26 @@ def test_no_pivot_and_shared_mounts(runtime, bundle, shared):
         proc.run("umount", "-l", "/proc").check()
         for point, kind in kinds.items():
             proc.run("mount", f"--make-{kind}", point).check()
+
+
+def test_remount_changes_the_file_system(runtime, bundle):
+    """remount without bind changes what it names of the file system too; with bind only the mount."""
+    bundle.add_mount("/mnt", "tmpfs", "tmpfs", "size=64k", "nr_inodes=9").add_mount("/mnt", "tmpfs", "tmpfs", "remount", "size=32k", "sync", "nosuid")
+    found = seen(runtime, bundle, "/mnt")
+    assert {"size=32k", "nr_inodes=9", "sync"} <= found.super_options and "nosuid" in found.options
+    bundle.mounts[-1]["options"] = ["bind", "remount", "size=32k", "ro"]
+    found = seen(runtime, bundle, "/mnt")
+    assert "size=64k" in found.super_options and {"ro"} <= found.options
+    bundle.mounts[-1]["options"] = ["remount", "size=banana"]
+    runtime.run(bundle).fails("/mnt", "size", rc=1)
+
+
+def test_covered_read_only_tmpfs(runtime, bundle, workdir):
+    """A read-only tmpfs that a later mount covers is read-only; the later mount is what its own options say."""
+    (workdir / "data").mkdir()
+    bundle.add_mount("/mnt/low/deep", "tmpfs", "low", "ro").add_mount("/mnt/same", "tmpfs", "low", "ro").add_mount("/mnt/same/below", "tmpfs", "below")
+    bundle.add_mount("/mnt/same", "bind", workdir / "data", "rbind", "rw").add_mount("/mnt/low", "tmpfs", "cover")
+    mounts = mountinfo.parse(runtime.output(bundle.args("cat", "/proc/self/mountinfo")))
+    assert ["ro" in m.options for m in mounts if m.source == "low"] == [True, True]
+    assert "rw" in mountinfo.at(mounts, "/mnt/same").options and "rw" in mountinfo.at(mounts, "/mnt/low").options
+    assert "rw" in next(m for m in mounts if m.source == "below").options
