@@ -278,6 +278,8 @@ Result<ExecPlan> ExecPreparation::finish(const Exec& step, const io::RootDir& ro
   }
   if (environment_value(env_, "HOME").empty()) {
     ASSIGN_OR_RETURN(const std::string home, home_of(credentials_.uid, root));
+    // An empty one before it would be the one that programs find.
+    std::erase_if(env_, [](const std::string& entry) { return entry.starts_with("HOME="); });
     env_.push_back("HOME=" + home);
   }
   argv_ = pointers(args_);

@@ -3,7 +3,6 @@
 
 #include <cstdint>
 #include <string>
-#include <vector>
 
 #include "base/error.h"
 #include "base/fd.h"
@@ -15,7 +14,6 @@ namespace cooper::container {
 std::string fd_path(BorrowedFd fd);
 // MOUNT_ATTR_* as MS_* flags.
 unsigned long flags_from_attributes(std::uint64_t set);
-Status apply_propagation(BorrowedFd mount, const std::vector<std::uint64_t>& propagation);
 Status mount_bind(const Mount& mount, const MountEnvironment& environment);
 Status mount_filesystem(const Mount& mount, const MountEnvironment& environment);
 Status mount_cgroup(const Mount& mount, const MountEnvironment& environment);

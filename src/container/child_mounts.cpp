@@ -15,6 +15,7 @@
 #include "base/strings.h"
 #include "container/child_entries.h"
 #include "container/child_mount_parts.h"
+#include "container/superblock.h"
 #include "container/validate_rules.h"
 #include "io/file.h"
 #include "sys/file.h"
@@ -159,8 +160,15 @@ Status mount_bind(const Mount& mount, const MountEnvironment& environment) {
 namespace {
 
 Status mount_remount(const Mount& mount, const MountEnvironment& environment) {
+  const std::string what = "remount " + quoted(mount.destination);
   ASSIGN_OR_RETURN(const UniqueFd target, environment.root->open_at(mount.destination, O_PATH));
-  return set_mount_attributes(target, mount.attr_set, mount.attr_clear, mount.recursive);
+  Status done = set_mount_attributes(target, mount.attr_set, mount.attr_clear, mount.recursive);
+  if (!done.ok() && done.error().errno_value() == EINVAL)
+    return Error(Errc::kInvalidArgument, what + ": it is not a mount point", EINVAL);
+  // Without "bind" it is the file system's too (mount(8)).
+  if (done.ok() && mount.kind != MountKind::kBind) done = remount_superblock(target, mount);
+  if (done.ok()) return done;
+  return std::move(done).error().with(what);
 }
 
 // Copies what the image has at the mount point into the new tmpfs (tmpcopyup): one level at a time over descriptors.
@@ -412,10 +420,7 @@ Status perform_mount(const Mount& mount, const MountEnvironment& environment) {
     done = mount_filesystem(mount, environment);
   }
   if (done.ok()) return done;
-  if (mount.remount && done.error().errno_value() == EINVAL) {
-    return Error(Errc::kInvalidArgument, "remount " + quoted(mount.destination) + ": it is not a mount point", EINVAL);
-  }
-  if (mount.kind == MountKind::kFilesystem && !mount.remount) return done;
+  if (mount.kind == MountKind::kFilesystem || mount.remount) return done;
   return std::move(done).error().with("mount " + quoted(mount.source) + " on " + quoted(mount.destination));
 }
 
@@ -524,8 +529,13 @@ Status Masker::prepare() {
     return Error(Errc::kPermission, "'/dev/null' of the host is not the null device");
   }
   ASSIGN_OR_RETURN(null_, sys::open_tree(null_, "", OPEN_TREE_CLONE | AT_EMPTY_PATH));
-  // It is the host's own node: nobody inside may change its mode, owner or times. Reading and writing go on.
-  return set_mount_attributes(null_, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC, 0, false);
+  // It is the host's own node: nobody inside may change its mode, owner or times. Reading and writing go on. Nor may
+  // what is mounted over it inside show on the host's.
+  constexpr std::uint64_t kAttributes = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC;
+  Status done = sys::mount_setattr(null_, "", AT_EMPTY_PATH, kAttributes, 0, MS_PRIVATE);
+  if (done.ok() || done.error().errno_value() != ENOSYS) return done;
+  RETURN_IF_ERROR(set_mount_attributes(null_, kAttributes, 0, false));
+  return apply_propagation(null_, {MS_PRIVATE});
 }
 
 Status Masker::mask(const std::string& path, const io::RootDir& root) {

@@ -6,8 +6,10 @@
 #include <sys/mount.h>
 #include <sys/vfs.h>
 
+#include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "base/error.h"
 #include "base/fd.h"
@@ -52,6 +54,9 @@ bool is_whole_proc(const struct statfs& fs, const struct stat& top);
 // that resource views replace).
 Status check_proc_target(const Mount& mount, BorrowedFd target, bool source_is_proc);
 Status perform_mount(const Mount& mount, const MountEnvironment& environment);
+
+// MS_SHARED|MS_REC ..., one after the other.
+Status apply_propagation(BorrowedFd mount, const std::vector<std::uint64_t>& propagation);
 
 // Maps the owners of a detached mount (kernel 5.12). Needs CAP_SYS_ADMIN over the file system's user namespace: the
 // parent's work when the container has its own.

@@ -10,6 +10,7 @@
 
 #include "base/strings.h"
 #include "container/child_mounts.h"
+#include "container/old_root.h"
 #include "sys/file.h"
 #include "sys/mount.h"
 
@@ -28,16 +29,15 @@ Status change_root(const io::RootDir& root, const char* how) {
   return {};
 }
 
-// --no-pivot: for ramdisk hosts, where the root cannot be pivoted. The host's proc and sys are detached first, or a
-// payload that escapes the chroot would find them in full (runc's rule).
+// --no-pivot: for ramdisk hosts, where the root cannot be pivoted. The new root covers the old one, which stays.
 Status move_root(const io::RootDir& root) {
-  for (const char* tree : {"/proc", "/sys"}) {
-    if (::umount2(tree, MNT_DETACH) == 0 || errno == EINVAL || errno == ENOENT) continue;
-    if (errno != EPERM) return ioctl_error("detach the host's proc and sys");
-    RETURN_IF_ERROR(sys::mount("tmpfs", tree, "tmpfs", MS_RDONLY, ""));
-  }
+  // Shows the namespace from the root of now, and goes on when /proc is gone.
+  ASSIGN_OR_RETURN(const UniqueFd table, sys::openat(sys::kCwd, "/proc/self/mountinfo", O_RDONLY));
+  // Neither the new root nor what goes may show on the host.
+  RETURN_IF_ERROR(sys::mount("", "/", "", MS_SLAVE, ""));
   if (::fchdir(root.fd().get()) != 0) return ioctl_error("enter the root file system");
   RETURN_IF_ERROR(sys::mount(".", "/", "", MS_MOVE, ""));
+  RETURN_IF_ERROR(clear_old_root(table));
   return change_root(root, "change root");
 }
 

@@ -6,6 +6,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "base/scope_exit.h"
@@ -70,6 +71,25 @@ bool mounts_cgroups(const Plan& plan) {
     const auto* mount = std::get_if<Mount>(&step.body);
     return mount != nullptr && mount->kind == MountKind::kCgroup;
   });
+}
+
+// What becomes of a clone of the host's mounts: the same as of the mounts that the child finds, for it is a peer of the
+// host's and no change of "/" in the child's namespace reaches it. The kernel makes those of a namespace that belongs
+// to another user namespace slaves, whatever else is wanted.
+std::vector<std::uint64_t> propagation_of_clones(const Plan& plan, bool user_namespace) {
+  constexpr std::uint64_t kSlave = MS_SLAVE | MS_REC;
+  const auto* root = find_step<RootPropagation>(plan);
+  const std::uint64_t wanted = root != nullptr ? root->flags : kSlave;
+  if ((wanted & MS_PRIVATE) != 0) return {MS_PRIVATE | MS_REC};
+  if (user_namespace || (wanted & MS_SLAVE) != 0) return {kSlave};
+  if ((wanted & MS_SHARED) != 0) return {};
+  // The mount namespace is not the container's own. The caller's shows its mounts outside, as the plan warns; one that
+  // is joined is not to change the caller's.
+  const bool joined = std::ranges::any_of(plan.steps, [](const Step& step) {
+    const auto* join = std::get_if<JoinNamespace>(&step.body);
+    return join != nullptr && join->type == "mount";
+  });
+  return joined ? std::vector<std::uint64_t>{kSlave} : std::vector<std::uint64_t>{};
 }
 
 }  // namespace
@@ -207,6 +227,7 @@ Status Executor::restore_own_namespaces() {
 // The child may not be able to reach them once it is somebody else, nor to map their owners: they are opened while we
 // can.
 Status Executor::open_mount_sources(bool user_namespace) {
+  const std::vector<std::uint64_t> propagation = propagation_of_clones(*in_.plan, user_namespace);
   for (std::size_t i = 0; i < in_.plan->steps.size(); ++i) {
     const auto* root = std::get_if<MountRoot>(&in_.plan->steps[i].body);
     if (root != nullptr && root->by_parent) {
@@ -224,6 +245,7 @@ Status Executor::open_mount_sources(bool user_namespace) {
     // Who has no privileges outside has them inside, and there all that they may reach themselves.
     if (!tree.ok() && user_namespace && tree.error().errno_value() == EPERM && ::geteuid() != 0) continue;
     if (!tree.ok()) return std::move(tree).error().with("bind source " + quoted(mount->source));
+    RETURN_IF_ERROR(apply_propagation(*tree, propagation));
     if (mount->idmap) {
       Status mapped = idmap_mount(*tree, mount->uid_mappings, mount->gid_mappings, mount->idmap_recursive);
       if (!mapped.ok()) return std::move(mapped).error().with("bind source " + quoted(mount->source));

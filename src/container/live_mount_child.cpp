@@ -6,11 +6,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <array>
-
 #include "base/strings.h"
 #include "container/child_mounts.h"
 #include "container/namespace_root.h"
+#include "container/superblock.h"
 #include "container/sync.h"
 #include "io/root_dir.h"
 #include "sys/cred.h"
@@ -21,29 +20,11 @@
 namespace cooper::container {
 namespace {
 
-struct FlagWord {
-  std::uint64_t flag;
-  const char* word;
-};
-// Flags of a superblock under the names that fsconfig(2) knows.
-constexpr std::array kSuperblockWords = std::to_array<FlagWord>({{MS_RDONLY, "ro"},
-                                                                 {MS_SYNCHRONOUS, "sync"},
-                                                                 {MS_DIRSYNC, "dirsync"},
-                                                                 {MS_MANDLOCK, "mand"},
-                                                                 {MS_LAZYTIME, "lazytime"}});
-
 Result<UniqueFd> new_filesystem(const Mount& mount) {
   ASSIGN_OR_RETURN(const UniqueFd context, sys::fsopen(mount.fstype));
   const std::string source = mount.source.empty() ? mount.fstype : mount.source;
   RETURN_IF_ERROR(sys::fsconfig_string(context, "source", source));
-  for (const FlagWord& entry : kSuperblockWords) {
-    if ((mount.superblock_flags & entry.flag) != 0) RETURN_IF_ERROR(sys::fsconfig_flag(context, entry.word));
-  }
-  for (const std::string& option : mount.data) {
-    const auto pair = split_once(option, '=');
-    RETURN_IF_ERROR(pair ? sys::fsconfig_string(context, std::string(pair->first), std::string(pair->second))
-                         : sys::fsconfig_flag(context, option));
-  }
+  RETURN_IF_ERROR(set_superblock_options(context, mount));
   RETURN_IF_ERROR(sys::fsconfig_create(context));
   return sys::fsmount(context, static_cast<std::uint32_t>(mount.attr_set));
 }
@@ -53,6 +34,8 @@ Result<UniqueFd> detached_mount(const Mount& mount) {
   if (mount.kind != MountKind::kBind) return new_filesystem(mount);
   ASSIGN_OR_RETURN(UniqueFd tree,
                    sys::open_tree(sys::kCwd, mount.source, OPEN_TREE_CLONE | (mount.recursive ? AT_RECURSIVE : 0U)));
+  // Before anybody can mount in it: of a peer, that would show on the host.
+  RETURN_IF_ERROR(apply_propagation(tree, {MS_SLAVE | MS_REC}));
   if (mount.idmap) RETURN_IF_ERROR(idmap_mount(tree, mount.uid_mappings, mount.gid_mappings, mount.idmap_recursive));
   if (mount.attr_set != 0 || mount.attr_clear != 0)
     RETURN_IF_ERROR(set_mount_attributes(tree, mount.attr_set, mount.attr_clear, false));
@@ -92,12 +75,7 @@ Status add(const LiveMountContext& context) {
   RETURN_IF_ERROR(check_proc_target(mount, *target, is_whole_proc(fs, info)));
   Status moved = sys::move_mount(*tree, *target);
   if (!moved.ok()) return std::move(moved).error().with("mount on " + quoted(mount.destination));
-  for (const std::uint64_t flags : mount.propagation) {
-    const bool recursive = (flags & MS_REC) != 0;
-    RETURN_IF_ERROR(sys::mount_setattr(*tree, "", AT_EMPTY_PATH | (recursive ? AT_RECURSIVE : 0U), 0, 0,
-                                       flags & ~std::uint64_t{MS_REC}));
-  }
-  return {};
+  return apply_propagation(*tree, mount.propagation);
 }
 
 Status remove(const LiveMountContext& context) {

@@ -66,6 +66,8 @@ Result<UniqueFd> make_overlay(const MountRoot& root, BorrowedFd layer) {
 Result<UniqueFd> make_parent_root(const MountRoot& root) {
   if (root.fstype.empty()) {
     ASSIGN_OR_RETURN(UniqueFd tree, sys::open_tree(sys::kCwd, root.path, kRootTreeFlags));
+    // It is for a namespace of another user, whose mounts do not show on the host.
+    RETURN_IF_ERROR(apply_propagation(tree, {MS_SLAVE | MS_REC}));
     if (root.attributes != 0) RETURN_IF_ERROR(set_mount_attributes(tree, root.attributes, 0, false));
     return tree;
   }

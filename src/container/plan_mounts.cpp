@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <array>
+#include <ranges>
 
 #include "base/strings.h"
 #include "container/mount_options.h"
@@ -47,6 +48,21 @@ bool mounts_below(const Plan& plan, const std::string& directory) {
   });
 }
 
+bool is_or_holds(const std::string& directory, const std::string& path) {
+  return directory == path || directory == "/" || path.starts_with(directory + "/");
+}
+
+// Makes a read-only mount one that is so only later, when it takes mount points.
+bool seals_later(Mount& mount, const Plan& plan, bool cgroup_v2_only) {
+  if (mount.kind == MountKind::kFilesystem && mount.fstype == "tmpfs") {
+    mount.attr_set &= ~std::uint64_t{MOUNT_ATTR_RDONLY};
+    return true;
+  }
+  if (mount.kind != MountKind::kCgroup || cgroup_v2_only || !mounts_below(plan, mount.destination)) return false;
+  mount.read_only_later = true;  // its hierarchies are at once
+  return true;
+}
+
 }  // namespace
 
 Result<Mount> plan_mount(const oci::Mount& mount, const oci::Config& config, const PlanOptions& options) {
@@ -80,7 +96,8 @@ Result<Mount> plan_mount(const oci::Mount& mount, const oci::Config& config, con
     // tmpfs becomes read-only after everything below it is there, see add_readonly_tmpfs().
     const bool late = out.fstype == "tmpfs";
     if (!late && !out.remount && (out.attr_set & MOUNT_ATTR_RDONLY) != 0) out.superblock_flags |= MS_RDONLY;
-    if (options.selinux_enabled && config.linux && !config.linux->mount_label.empty() && takes_context(out.fstype)) {
+    if (!out.remount && options.selinux_enabled && config.linux && !config.linux->mount_label.empty() &&
+        takes_context(out.fstype)) {
       out.data.push_back("context=\"" + config.linux->mount_label + "\"");
     }
   }
@@ -146,25 +163,27 @@ std::vector<CreateSymlink> plan_symlinks() {
 }
 
 void seal_readonly_mounts(Plan& plan, bool cgroup_v2_only) {
-  std::vector<Mount> remounts;
-  for (Step& step : plan.steps) {
-    Mount* mount = std::get_if<Mount>(&step.body);
+  std::vector<std::pair<std::ptrdiff_t, Mount>> remounts;
+  for (auto step = plan.steps.begin(); step != plan.steps.end(); ++step) {
+    Mount* mount = std::get_if<Mount>(&step->body);
     if (mount == nullptr || mount->remount || (mount->attr_set & MOUNT_ATTR_RDONLY) == 0) continue;
-    if (mount->kind == MountKind::kFilesystem && mount->fstype == "tmpfs") {
-      mount->attr_set &= ~std::uint64_t{MOUNT_ATTR_RDONLY};
-    } else if (mount->kind == MountKind::kCgroup && !cgroup_v2_only && mounts_below(plan, mount->destination)) {
-      mount->read_only_later = true;  // its hierarchies are at once
-    } else {
-      continue;
-    }
+    if (!seals_later(*mount, plan, cgroup_v2_only)) continue;
     Mount again;
     again.destination = mount->destination;
     again.fstype = mount->fstype;
     again.remount = true;
     again.attr_set = MOUNT_ATTR_RDONLY;
-    remounts.push_back(std::move(again));
+    // At the end, as all that comes below needs its mount points; but before it is covered, when its path leads to the
+    // cover or nowhere.
+    const auto cover = std::find_if(step + 1, plan.steps.end(), [&](const Step& later) {
+      const auto* over = std::get_if<Mount>(&later.body);
+      return over != nullptr && !over->remount && is_or_holds(over->destination, again.destination);
+    });
+    remounts.emplace_back(cover - plan.steps.begin(), std::move(again));
   }
-  for (Mount& mount : remounts) plan.steps.push_back({Actor::kChild, std::move(mount)});
+  std::ranges::stable_sort(remounts, {}, &std::pair<std::ptrdiff_t, Mount>::first);
+  for (auto& [place, mount] : std::views::reverse(remounts))
+    plan.steps.insert(plan.steps.begin() + place, {Actor::kChild, std::move(mount)});
 }
 
 }  // namespace cooper::container

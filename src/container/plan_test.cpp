@@ -377,6 +377,26 @@ TEST(Plan, ReadOnlyTmpfsTakesMountPointsFirst) {
   EXPECT_GT(remount, device);
 }
 
+TEST(Plan, ReadOnlyTmpfsIsSealedBeforeItIsCovered) {
+  oci::Config config = oci::default_config();
+  config.mounts.clear();
+  const auto add = [&](const char* destination, std::vector<std::string> options) {
+    config.mounts.push_back({destination, "tmpfs", "tmpfs", std::move(options), {}, {}});
+  };
+  add("/a/b", {"ro"});
+  add("/a/b/c", {"ro"});
+  add("/ab", {});
+  add("/a", {"ro"});
+  add("/a/b", {});
+  const Plan plan = plan_of(config);
+  std::vector<std::string> order;
+  for (const Step& step : plan.steps) {
+    const auto* mount = std::get_if<Mount>(&step.body);
+    if (mount != nullptr) order.push_back((mount->remount ? "seal " : "") + mount->destination);
+  }
+  EXPECT_THAT(order, ElementsAre("/a/b", "/a/b/c", "/ab", "seal /a/b", "seal /a/b/c", "/a", "/a/b", "seal /a"));
+}
+
 TEST(Plan, DevicesOfTheConfigReplaceTheDefaultOnes) {
   oci::Config config = oci::default_config();
   config.linux->devices = {{"c", "/dev/null", 1, 3, 0600, 7, 8}, {"c", "/dev/ptmx", 5, 2, {}, {}, {}}};

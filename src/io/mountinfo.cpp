@@ -39,7 +39,13 @@ std::vector<MountLine> parse_mount_lines(std::string_view mountinfo) {
     if (words.size() < 5) continue;
     const auto id = parse_number<std::uint64_t>(words[0]);
     const auto parent = parse_number<std::uint64_t>(words[1]);
-    if (id && parent) out.push_back({*id, unescape_mount(words[4]), *parent});
+    if (!id || !parent) continue;
+    MountLine entry{*id, unescape_mount(words[4]), *parent, unescape_mount(words[3])};
+    std::size_t next = 6;
+    for (; next < words.size() && words[next] != "-"; ++next)
+      entry.shared = entry.shared || words[next].starts_with("shared:");
+    if (next + 1 < words.size()) entry.fstype = words[next + 1];
+    out.push_back(std::move(entry));
   }
   return out;
 }

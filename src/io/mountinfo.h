@@ -16,6 +16,9 @@ struct MountLine {
   std::uint64_t id = 0;
   std::string point;
   std::uint64_t parent = 0;  // id of the mount it is on
+  std::string root = {};     // what of the file system it shows
+  std::string fstype = {};
+  bool shared = false;  // what is mounted on it shows on its peers
 };
 // Lines of another form are left out.
 std::vector<MountLine> parse_mount_lines(std::string_view mountinfo);

@@ -22,7 +22,20 @@ TEST(Mountinfo, ReadsTables) {
   ASSERT_EQ(lines.size(), 3U);
   EXPECT_EQ(lines[1].id, 30U);
   EXPECT_EQ(lines[1].point, "/proc/kcore");
+  EXPECT_EQ(lines[1].root, "/a");
+  EXPECT_EQ(lines[1].fstype, "devtmpfs");
+  EXPECT_FALSE(lines[1].shared);
   EXPECT_EQ(lines[2].point, "/a b");
+  EXPECT_EQ(lines[2].fstype, "");
+}
+
+TEST(Mountinfo, KnowsSharedMounts) {
+  const auto lines =
+      parse_mount_lines("1 0 0:1 / / rw master:1 shared:2 - ext4 x rw\n2 1 0:1 / / rw master:1 - ext4 shared:3 rw\n");
+  ASSERT_EQ(lines.size(), 2U);
+  EXPECT_TRUE(lines[0].shared);
+  EXPECT_FALSE(lines[1].shared);
+  EXPECT_EQ(lines[1].fstype, "ext4");
 }
 
 }  // namespace

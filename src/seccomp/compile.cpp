@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <cstddef>
 #include <memory>
+#include <set>
 
 #include "base/strings.h"
 #include "seccomp/internal/emitter.h"
@@ -86,7 +87,8 @@ Result<std::vector<Rule>> parse_rules(const oci::SeccompSyscall& entry) {
   }
   std::vector<Rule> out;
   if (!repeats_an_index(entry.args)) {
-    out.push_back({action, std::move(conditions)});
+    const bool whole_call = conditions.empty();
+    out.push_back({action, std::move(conditions), whole_call});
     return out;
   }
   for (const Condition& condition : conditions) out.push_back({action, {condition}});
@@ -253,9 +255,32 @@ class Compiler {
     for (const Condition& condition : rules_[rule].conditions) {
       if (condition.index != 0) conditions.push_back(condition);
     }
-    rules_.push_back({rules_[rule].action, std::move(conditions)});
+    rules_.push_back({rules_[rule].action, std::move(conditions), rules_[rule].whole_call});
     numbered(static_cast<std::size_t>(Arch::kX86))
         .add(through->numbers[static_cast<std::size_t>(Arch::kX86)], static_cast<std::uint32_t>(rules_.size() - 1));
+  }
+
+  // A rule that says what happens anyway is none: it would hide those that follow (runc and crun leave it out). One for
+  // a call whatever its arguments are is the only one of that call (libseccomp's rule, which profiles are written for);
+  // the first of several. The others of a call decide in profile order. Returns what happens when none holds.
+  std::uint32_t choose(const std::vector<std::uint32_t>& indexes, std::vector<const Rule*>& rules) const {
+    std::set<std::uint64_t> whole;  // calls behind socketcall and ipc
+    for (const std::uint32_t index : indexes) {
+      const Rule& rule = rules_[index];
+      if (rule.action == default_action_) continue;
+      if (rule.conditions.empty()) {
+        rules.clear();
+        return rule.action;
+      }
+      if (rule.whole_call) whole.insert(rule.conditions.front().value);
+      rules.push_back(&rule);
+    }
+    if (whole.empty()) return default_action_;
+    std::erase_if(rules, [&](const Rule* rule) {
+      const Condition& selector = rule->conditions.front();
+      return !rule->whole_call && selector.index == 0 && selector.op == Op::kEqual && whole.contains(selector.value);
+    });
+    return default_action_;
   }
 
   // Leaves of one architecture, whose numbers begin at `base`.
@@ -279,20 +304,17 @@ class Compiler {
       unnamed_until(number);
       next = number + 1;
       std::vector<const Rule*> rules;
-      std::uint32_t action = default_action_;
-      for (const std::uint32_t index : indexes) {
-        if (rules_[index].conditions.empty()) {
-          action = rules_[index].action;
-          break;
-        }
-        rules.push_back(&rules_[index]);
-      }
+      const std::uint32_t action = choose(indexes, rules);
       append(number, action, std::move(rules));
     });
     unnamed_until(UINT32_MAX);
   }
 
-  bool answers_enosys() const { return (default_action_ & SECCOMP_RET_ACTION_FULL) == SECCOMP_RET_ERRNO; }
+  // Unless the default lets calls through, or leaves them to a tracer (runc's rule).
+  bool answers_enosys() const {
+    const std::uint32_t action = default_action_ & SECCOMP_RET_ACTION_FULL;
+    return action != SECCOMP_RET_ALLOW && action != SECCOMP_RET_LOG && action != SECCOMP_RET_TRACE;
+  }
 
   void emit_arch(Emitter& out, Arch arch) {
     if (arch == Arch::kX32) arch = Arch::kX64;  // one machine for the kernel; the call number tells them apart

@@ -76,9 +76,15 @@ TEST(Compile, ErrnoDefaultsAndValues) {
   EXPECT_EQ(ask(p, 4), SECCOMP_RET_ERRNO | 13U);
 }
 
-TEST(Compile, OtherDefaultsAnswerNewCallsThemselves) {
-  EXPECT_EQ(ask(profile("SCMP_ACT_KILL_PROCESS", {entry({"read"}, "SCMP_ACT_ALLOW")}), 400), SECCOMP_RET_KILL_PROCESS);
-  EXPECT_EQ(ask(profile("SCMP_ACT_ALLOW", {entry({"read"}, "SCMP_ACT_ERRNO")}), 400), kAllow);
+TEST(Compile, DefaultsThatLetCallsThroughAnswerNewOnes) {
+  const auto newer = [](const char* action) {
+    return ask(profile(action, {entry({"read"}, "SCMP_ACT_ERRNO", {}, 7)}), 400);
+  };
+  EXPECT_EQ(newer("SCMP_ACT_ALLOW"), kAllow);
+  EXPECT_EQ(newer("SCMP_ACT_LOG"), SECCOMP_RET_LOG);
+  EXPECT_EQ(newer("SCMP_ACT_TRACE"), SECCOMP_RET_TRACE | EPERM);
+  for (const char* action : {"SCMP_ACT_KILL", "SCMP_ACT_KILL_THREAD", "SCMP_ACT_KILL_PROCESS", "SCMP_ACT_TRAP"})
+    EXPECT_EQ(newer(action), kEnosys) << action;
   EXPECT_EQ(ask(profile("SCMP_ACT_ERRNO", {}), 400), kEperm);
 }
 
@@ -100,11 +106,43 @@ TEST(Compile, RepeatedIndexesAreSeparateRules) {
   EXPECT_EQ(ask(p, 135, {3}), kAllow);
 }
 
-TEST(Compile, ProfileOrderDecides) {
+TEST(Compile, ProfileOrderDecidesBetweenConditions) {
   const auto p = profile("SCMP_ACT_ERRNO", {entry({"ioctl"}, "SCMP_ACT_KILL", {arg(1, "SCMP_CMP_EQ", 0x5412)}),
-                                            entry({"ioctl"}, "SCMP_ACT_ALLOW"), entry({"ioctl"}, "SCMP_ACT_TRAP")});
+                                            entry({"ioctl"}, "SCMP_ACT_ALLOW", {arg(1, "SCMP_CMP_GT", 0)})});
   EXPECT_EQ(ask(p, 16, {0, 0x5412}), static_cast<std::uint32_t>(SECCOMP_RET_KILL_THREAD));
   EXPECT_EQ(ask(p, 16, {0, 1}), kAllow);
+  EXPECT_EQ(ask(p, 16, {0, 0}), kEperm);
+}
+
+TEST(Compile, ARuleWithoutConditionsIsTheOnlyOneOfItsCall) {
+  const auto whole = entry({"ioctl", "connect"}, "SCMP_ACT_ALLOW");
+  const auto part = entry({"ioctl", "connect"}, "SCMP_ACT_KILL", {arg(1, "SCMP_CMP_EQ", 0x5412)});
+  for (const auto& entries : {std::vector{part, whole}, std::vector{whole, part}, std::vector{part, whole, part}}) {
+    const auto p = profile("SCMP_ACT_ERRNO", entries, {"SCMP_ARCH_X86_64", "SCMP_ARCH_X86"});
+    EXPECT_EQ(ask(p, 16, {0, 0x5412}), kAllow);
+    EXPECT_EQ(ask_on(AUDIT_ARCH_I386, p, 102, {3, 0x5412}), kAllow) << "connect, behind socketcall";
+    EXPECT_EQ(ask_on(AUDIT_ARCH_I386, p, 102, {2, 0x5412}), kEperm) << "bind";
+  }
+  EXPECT_EQ(ask(profile("SCMP_ACT_ERRNO", {whole, entry({"ioctl"}, "SCMP_ACT_TRAP")}), 16), kAllow) << "the first";
+}
+
+TEST(Compile, WhatTheDefaultSaysIsNoRule) {
+  const auto part = entry({"mkdir"}, "SCMP_ACT_ERRNO", {arg(1, "SCMP_CMP_EQ", 0777)}, 5);
+  const auto p = profile("SCMP_ACT_ALLOW", {entry({"mkdir"}, "SCMP_ACT_ALLOW"), part});
+  EXPECT_EQ(ask(p, 83, {0, 0777}), SECCOMP_RET_ERRNO | 5U);
+  EXPECT_EQ(ask(p, 83, {0, 0700}), kAllow);
+  const auto allow = entry({"mkdir"}, "SCMP_ACT_ALLOW", {arg(1, "SCMP_CMP_EQ", 0700)});
+  EXPECT_EQ(ask(profile("SCMP_ACT_ERRNO", {entry({"mkdir"}, "SCMP_ACT_ERRNO"), allow}), 83, {0, 0700}), kAllow);
+  EXPECT_EQ(ask(profile("SCMP_ACT_ERRNO", {entry({"mkdir"}, "SCMP_ACT_ERRNO", {}, 5), allow}), 83, {0, 0700}),
+            SECCOMP_RET_ERRNO | 5U)
+      << "another errno is another action";
+  // Its name counts all the same: the profile's author knew the call.
+  const auto newest =
+      profile("SCMP_ACT_ERRNO", {entry({"read"}, "SCMP_ACT_ALLOW"), entry({"seccomp"}, "SCMP_ACT_ERRNO")});
+  EXPECT_EQ(ask(newest, 317), kEperm);
+  EXPECT_EQ(ask(newest, 318), kEnosys);
+  EXPECT_EQ(code_of(profile("SCMP_ACT_ALLOW", {entry({"read"}, "SCMP_ACT_ALLOW", {arg(6, "SCMP_CMP_EQ", 0)})})),
+            Errc::kInvalidArgument);
 }
 
 TEST(Compile, MaskedEqualUsesValueAsMask) {
@@ -200,7 +238,8 @@ TEST(Compile, TooLargeIsALimit) {
   EXPECT_EQ(ask_on(AUDIT_ARCH_I386, p, 17), static_cast<std::uint32_t>(SECCOMP_RET_KILL_THREAD));
 }
 
-// What a profile means, said plainly: the first rule of the call whose conditions hold.
+// What a profile means, said plainly: the first rule of the call without conditions, or else the first whose conditions
+// hold; rules that say what the default says are none.
 bool holds(const oci::SeccompArg& a, std::uint64_t x, bool wide) {
   const std::uint64_t mask = wide ? UINT64_MAX : UINT32_MAX;
   x &= mask;
@@ -229,19 +268,23 @@ std::uint32_t meaning(const oci::Seccomp& p, Arch arch, std::int32_t number, con
     return find_action(action)->value | (find_action(action)->takes_errno ? EPERM : 0U);
   };
   std::int32_t highest = -1;
+  const oci::SeccompSyscall* first = nullptr;
   for (const auto& e : p.syscalls) {
     for (const auto& name : e.names)
       highest = std::max(highest,
                          find_syscall(name)->numbers[column] < kArmPrivate ? find_syscall(name)->numbers[column] : -1);
     const bool named = std::any_of(e.names.begin(), e.names.end(),
                                    [&](const auto& name) { return find_syscall(name)->numbers[column] == number; });
-    if (named && std::all_of(e.args.begin(), e.args.end(),
-                             [&](const auto& a) { return holds(a, args[a.index], compares_64_bits(arch)); }))
-      return value(e.action);
+    if (!named || value(e.action) == value(p.default_action)) continue;
+    const bool hold = std::all_of(e.args.begin(), e.args.end(),
+                                  [&](const auto& a) { return holds(a, args[a.index], compares_64_bits(arch)); });
+    if (hold && (first == nullptr || (e.args.empty() && !first->args.empty()))) first = &e;
   }
+  if (first != nullptr) return value(first->action);
   const bool known = std::any_of(p.syscalls.begin(), p.syscalls.end(),
                                  [&](const auto& e) { return find_syscall(e.names[0])->numbers[column] == number; });
-  if (p.default_action == "SCMP_ACT_ERRNO" && highest >= 0 && number > highest && !known) return kEnosys;
+  const bool lets_through = p.default_action == "SCMP_ACT_ALLOW" || p.default_action == "SCMP_ACT_TRACE";
+  if (!lets_through && highest >= 0 && number > highest && !known) return kEnosys;
   return value(p.default_action);
 }
 

@@ -430,11 +430,15 @@ oci::SeccompArg argument(std::uint32_t index, const char* op, std::uint64_t valu
 // Without CAP_AUDIT_WRITE a netlink audit socket does not exist (programs then log elsewhere); everything else may be
 // opened.
 void add_sockets(Builder& out, bool audit) {
-  if (!audit) {
-    out.rule({"socket"}, kErrno,
-             {argument(0, "SCMP_CMP_EQ", kNetlinkFamily), argument(2, "SCMP_CMP_EQ", kAuditProtocol)}, EINVAL);
+  if (audit) {
+    out.rule({"socket"}, kAllow);
+    return;
   }
-  out.rule({"socket"}, kAllow);
+  // A rule without conditions would be the only one.
+  out.rule({"socket"}, kErrno, {argument(0, "SCMP_CMP_EQ", kNetlinkFamily), argument(2, "SCMP_CMP_EQ", kAuditProtocol)},
+           EINVAL);
+  out.rule({"socket"}, kAllow, {argument(2, "SCMP_CMP_NE", kAuditProtocol)});
+  out.rule({"socket"}, kAllow, {argument(0, "SCMP_CMP_NE", kNetlinkFamily)});
 }
 
 // New namespaces would give a process capabilities over code of the kernel it has none for now.

@@ -1,8 +1,9 @@
 // CONTRACT. Seccomp: an OCI profile becomes a BPF program.
 //
 // The compiler is ours: per architecture a binary search over syscall numbers (cost of a call log2 n), rules with
-// argument comparisons in profile order, an ENOSYS answer for numbers newer than the profile knows (runc's rule: above
-// the highest number in the profile, when the default action is an errno), unknown names ignored.
+// argument comparisons in profile order unless one is for the call whatever its arguments are, an ENOSYS answer for
+// numbers newer than the profile knows (runc's rule: above the highest number in the profile, unless the default action
+// lets calls through), rules that say what the default says and unknown names ignored.
 #pragma once
 
 #include <linux/filter.h>

@@ -92,6 +92,23 @@ Status fsconfig_create(BorrowedFd context) {
   return {};
 }
 
+Result<UniqueFd> fspick(BorrowedFd mount) {
+  const long fd = ::syscall(SYS_fspick, mount.get(), "", FSPICK_CLOEXEC | FSPICK_EMPTY_PATH);
+  if (fd < 0) {
+    const int saved = errno;
+    return Error::from_errno(saved, "open mounted file system");
+  }
+  return UniqueFd(static_cast<int>(fd));
+}
+
+Status fsconfig_reconfigure(BorrowedFd context) {
+  if (::syscall(SYS_fsconfig, context.get(), FSCONFIG_CMD_RECONFIGURE, nullptr, nullptr, 0) != 0) {
+    const int saved = errno;
+    return context_error(context, saved, "change file system");
+  }
+  return {};
+}
+
 Result<UniqueFd> fsmount(BorrowedFd context, std::uint32_t attributes) {
   const long fd = ::syscall(SYS_fsmount, context.get(), FSMOUNT_CLOEXEC, attributes);
   if (fd < 0) {

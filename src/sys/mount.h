@@ -23,6 +23,9 @@ Result<UniqueFd> fsopen(const std::string& fstype);
 Status fsconfig_string(BorrowedFd context, const std::string& key, const std::string& value);
 Status fsconfig_flag(BorrowedFd context, const std::string& key);
 Status fsconfig_create(BorrowedFd context);
+// To change a file system that is mounted: the context of its mount `mount`, and the change. 5.2.
+Result<UniqueFd> fspick(BorrowedFd mount);
+Status fsconfig_reconfigure(BorrowedFd context);
 // attributes: MOUNT_ATTR_*.
 Result<UniqueFd> fsmount(BorrowedFd context, std::uint32_t attributes);
 // 5.2. flags: OPEN_TREE_CLONE, AT_RECURSIVE, AT_EMPTY_PATH, AT_SYMLINK_NOFOLLOW (OPEN_TREE_CLOEXEC is added).

@@ -188,6 +188,17 @@ def test_process_file_without_capabilities(runtime, box, workdir):
     assert held == [pathlib.Path(f"/proc/{box.pid}/status").read_text().split("CapEff:\t")[1].split()[0]] * 2 + ["0" * 16]
 
 
+def test_process_file_without_oom_score(runtime, bundle, workdir):
+    """--process FILE without oomScoreAdj: the container's own score, not that of the caller."""
+    bundle.process["oomScoreAdj"] = 321
+    process = {"cwd": "/", "args": ["cat", "/proc/self/oom_score_adj"], "user": {"uid": 0, "gid": 0}, "env": ["PATH=/bin"]}
+    with runtime.running(bundle.sh("sleep 1000")):
+        (workdir / "process.json").write_text(json.dumps(process))
+        assert runtime("exec", "--process", workdir / "process.json", bundle.id).check().out == "321\n"
+        (workdir / "process.json").write_text(json.dumps(process | {"oomScoreAdj": 400}))
+        assert runtime("exec", "--process", workdir / "process.json", bundle.id).check().out == "400\n"
+
+
 @pytest.mark.differs(runc="waits for ever", crun="exits 1")
 def test_process_from_a_fifo_without_writer(runtime, box, workdir):
     """A fifo that nobody writes is empty, and not waited for."""

@@ -44,6 +44,21 @@ def test_bind(runtime, box, data):
     assert (data / "file").read_text() == "changed\n"
 
 
+@pytest.mark.parametrize("options", [[], ["-o", "rbind,rshared"]], ids=["plain", "shared"])
+def test_mounts_below_stay_inside(runtime, bundle, data, options):
+    """What the container mounts below a bind of a directory that shares its mounts does not show on the host."""
+    (data / "in").mkdir()
+    proc.run("mount", "--bind", data, data).check()
+    proc.run("mount", "--make-shared", data).check()
+    with runtime.running(bundle.writable().caps("CAP_SYS_ADMIN").sh("sleep 1000")):
+        runtime("mount", "add", *options, bundle.id, data, "/mnt").check()
+        runtime("exec", bundle.id, "mount", "-t", "tmpfs", "fromwithin", "/mnt/in").check()
+        assert "fromwithin /mnt/in tmpfs" in runtime("exec", bundle.id, "cat", "/proc/mounts").check().out
+        assert not [m for m in mountinfo.read() if m.source == "fromwithin"]
+        proc.run("mount", "-t", "tmpfs", "fromoutside", data / "in").check()
+        assert "fromoutside /mnt/in tmpfs" in runtime("exec", bundle.id, "cat", "/proc/mounts").check().out
+
+
 def test_file(runtime, box, data):
     """A single file can be added and removed."""
     runtime("mount", "add", box.id, data / "file", "/etc/extra").check()

@@ -5,6 +5,7 @@ import os
 import pathlib
 import shlex
 import stat
+import subprocess
 
 import pytest
 
@@ -524,6 +525,59 @@ def test_idmapped_mount_without_user_namespace(runtime, bundle, workdir):
     assert runtime.output(bundle.args("stat", "-c", "%u:%g", "/mnt/file")) == "1000:1000\n"
 
 
+@pytest.fixture
+def shared(workdir):
+    """A directory with a place to mount on, which shares its mounts as a host's do under systemd."""
+    path = workdir / "shared"
+    (path / "in").mkdir(parents=True)
+    proc.run("mount", "--bind", path, path).check()
+    proc.run("mount", "--make-shared", path).check()
+    return path
+
+
+SOURCES = {
+    "user namespace": lambda bundle, source: bundle.userns().add_mount("/mnt", "bind", source, "rbind"),
+    "id-mapped": lambda bundle, source: mapped(bundle, "/mnt", "bind", source, "rbind", "idmap"),
+    "plain": lambda bundle, source: bundle.add_mount("/mnt", "bind", source, "rbind"),
+}
+
+
+@pytest.mark.parametrize("word", ["", "slave", "rprivate", "rshared"])
+@pytest.mark.parametrize("kind", SOURCES)
+@pytest.mark.differs(runc="1.1 has no id-mapped mounts")
+def test_mounts_below_a_bind_stay_inside(runtime, bundle, shared, kind, word):
+    """What the configuration and the container mount below a bind of a shared directory does not show on the host, whoever opened the directory; rshared does without a user namespace."""
+    SOURCES[kind](bundle, shared)
+    bundle.add_mount("/mnt/in", "tmpfs", "fromconfig").caps("CAP_SYS_ADMIN")
+    if word:
+        bundle.linux["rootfsPropagation"] = word
+    with runtime.running(bundle.sh("mount -t tmpfs fromprocess /mnt/in && sleep 1000")) as state:
+        proc.until(lambda: [m for m in mountinfo.read(state["pid"]) if m.source == "fromprocess"])
+        outside = {m.source for m in mountinfo.read() if m.source.startswith("from")}
+        assert mountinfo.at(mountinfo.read(state["pid"]), "/mnt/in").source == "fromprocess"
+    for _ in range(2 * len(outside)):
+        proc.run("umount", "-l", shared / "in")
+    assert outside == ({"fromconfig", "fromprocess"} if word == "rshared" and kind != "user namespace" else set())
+
+
+@pytest.mark.parametrize("word", ["", "rshared"])
+def test_mounts_over_a_mask_stay_inside(runtime, bundle, word):
+    """The host's /dev/null, which masks files, shares no mounts with the masks."""
+    bundle.linux["maskedPaths"] = ["/etc/hidden"]
+    (bundle.rootfs / "etc/hidden").write_text("hidden")
+    (bundle.rootfs / "etc/evil").write_text("evil")
+    if word:
+        bundle.linux["rootfsPropagation"] = word
+    proc.run("mount", "--bind", "/dev/null", "/dev/null").check()
+    proc.run("mount", "--make-shared", "/dev/null").check()
+    try:
+        assert runtime.output(bundle.caps("CAP_SYS_ADMIN").sh("mount --bind /etc/evil /etc/hidden; cat /etc/hidden")) == "evil"
+        assert stat.S_ISCHR(os.stat("/dev/null").st_mode)
+    finally:
+        while [mount for mount in mountinfo.read() if mount.point == "/dev/null"]:
+            subprocess.run(["umount", "/dev/null"], check=True)  # proc.run() opens it
+
+
 @pytest.mark.differs(runc="has no such option")
 def test_mappings_as_an_option(runtime, bundle, workdir):
     """crun's idmap=uids=FROM-TO-COUNT#...;gids=...: ids of the host; the mount's own mappings win."""
@@ -615,3 +669,68 @@ def test_host_root_is_gone(runtime, bundle):
 def test_no_pivot(runtime, bundle):
     """--no-pivot works with a move of the root instead."""
     assert runtime.run(bundle.args("ls", "/probe"), "--no-pivot").check().out == ""
+
+
+@pytest.mark.parametrize("userns", [False, True], ids=["root", "user namespace"])
+def test_no_pivot_leaves_no_whole_proc(runtime, bundle, workdir, userns):
+    """--no-pivot: the host's mounts of proc are gone or covered wherever they were, so that a user namespace inside gets no proc without the masks."""
+    (workdir / "elsewhere").mkdir()
+    (workdir / "hidden/below").mkdir(parents=True)
+    for place in (workdir / "elsewhere", "/proc", *([] if userns else [workdir / "hidden/below"])):
+        proc.run("mount", "-t", "proc", "proc", place).check()
+    proc.run("mount", "-t", "tmpfs", "cover", workdir / "hidden").check()
+    (bundle.rootfs / "mnt").mkdir()
+    if userns:
+        bundle.userns()
+    bundle.process["user"] = {"uid": 1000, "gid": 1000}
+    try:
+        before = [m.point for m in mountinfo.read()]
+        result = runtime.run(bundle.sh("unshare -r -m -p -f sh -c 'mount -t proc proc /mnt && ls /mnt/keys'; cat /proc/self/mountinfo"), "--no-pivot").check()
+        assert "/mnt/keys" not in result.out and "mount: permission denied" in result.err, result
+        assert "/proc/keys" in [m.point for m in mountinfo.parse("\n".join(line for line in result.lines if " - " in line))]
+        assert [m.point for m in mountinfo.read()] == before
+    finally:
+        proc.run("umount", "-l", "/proc").check()
+
+
+def test_no_pivot_and_shared_mounts(runtime, bundle, shared):
+    """--no-pivot with rootfsPropagation rshared: nothing that goes in the container's namespace goes on the host, and binds share all the same."""
+    kinds = {point: mountinfo.at(mountinfo.read(), point).propagation for point in ("/", "/proc")}
+    for point in kinds:
+        proc.run("mount", "--make-shared", point).check()
+    proc.run("mount", "-t", "proc", "proc", "/proc").check()
+    try:
+        before = [m.point for m in mountinfo.read()]
+        bundle.linux["rootfsPropagation"] = "rshared"
+        bundle.add_mount("/mnt", "bind", shared, "rbind").caps("CAP_SYS_ADMIN", "CAP_SETFCAP")
+        script = "mount -t tmpfs fromprocess /mnt/in; unshare -r -m -p -f mount -t proc proc /mnt; ls /proc/self/comm"
+        result = runtime.run(bundle.sh(script), "--no-pivot").check()
+        assert result.out == "/proc/self/comm\n" and "mount: permission denied" in result.err, result
+        assert [m.point for m in mountinfo.read()] == [*before, str(shared / "in")]
+    finally:
+        proc.run("umount", "-l", "/proc").check()
+        for point, kind in kinds.items():
+            proc.run("mount", f"--make-{kind}", point).check()
+
+
+def test_remount_changes_the_file_system(runtime, bundle):
+    """remount without bind changes what it names of the file system too; with bind only the mount."""
+    bundle.add_mount("/mnt", "tmpfs", "tmpfs", "size=64k", "nr_inodes=9").add_mount("/mnt", "tmpfs", "tmpfs", "remount", "size=32k", "sync", "nosuid")
+    found = seen(runtime, bundle, "/mnt")
+    assert {"size=32k", "nr_inodes=9", "sync"} <= found.super_options and "nosuid" in found.options
+    bundle.mounts[-1]["options"] = ["bind", "remount", "size=32k", "ro"]
+    found = seen(runtime, bundle, "/mnt")
+    assert "size=64k" in found.super_options and {"ro"} <= found.options
+    bundle.mounts[-1]["options"] = ["remount", "size=banana"]
+    runtime.run(bundle).fails("/mnt", "size", rc=1)
+
+
+def test_covered_read_only_tmpfs(runtime, bundle, workdir):
+    """A read-only tmpfs that a later mount covers is read-only; the later mount is what its own options say."""
+    (workdir / "data").mkdir()
+    bundle.add_mount("/mnt/low/deep", "tmpfs", "low", "ro").add_mount("/mnt/same", "tmpfs", "low", "ro").add_mount("/mnt/same/below", "tmpfs", "below")
+    bundle.add_mount("/mnt/same", "bind", workdir / "data", "rbind", "rw").add_mount("/mnt/low", "tmpfs", "cover")
+    mounts = mountinfo.parse(runtime.output(bundle.args("cat", "/proc/self/mountinfo")))
+    assert ["ro" in m.options for m in mounts if m.source == "low"] == [True, True]
+    assert "rw" in mountinfo.at(mounts, "/mnt/same").options and "rw" in mountinfo.at(mounts, "/mnt/low").options
+    assert "rw" in next(m for m in mounts if m.source == "below").options

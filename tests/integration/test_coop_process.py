@@ -209,6 +209,13 @@ def test_env_home_of_user(runtime, bundle):
     assert [l for l in lines if l.startswith("HOME=")] == ["HOME=/elsewhere"]
 
 
+def test_empty_home(runtime, bundle):
+    """An empty HOME counts as none, and is not left beside the one that is supplied."""
+    bundle.process["env"] += ["HOME="]
+    lines = runtime.output(bundle.args(bundle.probe("env"))).splitlines()
+    assert [l for l in lines if l.startswith("HOME=")] == ["HOME=/root"]
+
+
 def test_env_duplicates(runtime, bundle):
     """Of duplicate names the last counts."""
     bundle.env(KEY="first").env(KEY="second").sh("echo $KEY")

@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from lib import cgroups, proc, ptys, rootfs
+from lib import cgroups, mountinfo, proc, ptys, rootfs
 from lib.runtime import Runtime
 
 pytestmark = pytest.mark.needs("root", "isolation", "userns")
@@ -145,6 +145,17 @@ def test_binds(box, workdir):
     box.output(*words, "touch", "/tmp/rw/file")
     assert (source / "file").exists()
     box.sandbox(*words, "touch", "/tmp/ro/other").fails("read-only")
+
+
+@pytest.mark.parametrize("flags", [(), ("--unshare-user",)], ids=["root", "user namespace"])
+def test_mounts_below_a_bind_stay_inside(root, workdir, flags):
+    """What is mounted below a bind of a directory that shares its mounts does not show on the host."""
+    (workdir / "data/in").mkdir(parents=True)
+    proc.run("mount", "--bind", workdir / "data", workdir / "data").check()
+    proc.run("mount", "--make-shared", workdir / "data").check()
+    out = root.output(*flags, "--bind", workdir / "data", "/tmp", "--tmpfs", "/tmp/in", "--proc", "/proc", "cat", "/proc/mounts")
+    assert " /tmp/in tmpfs" in out
+    assert str(workdir / "data/in") not in [m.point for m in mountinfo.read()]
 
 
 def test_ro_bind_is_recursive(root, workdir):

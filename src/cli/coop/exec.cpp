@@ -88,11 +88,13 @@ std::string name_flag(std::string_view member) {
   return "/process" + std::string(member);
 }
 
-// What a file does not say of its process' confinement is the container's, as with runc and crun.
+// What a file does not say of its process' confinement is the container's, as with runc and crun; and so is, as with
+// runc, how soon the process goes when memory is short, which would be the caller's.
 void complete_confinement(oci::Process& process, oci::Process&& container) {
   if (!process.capabilities) process.capabilities = std::move(container.capabilities);
   if (process.apparmor_profile.empty()) process.apparmor_profile = std::move(container.apparmor_profile);
   if (process.selinux_label.empty()) process.selinux_label = std::move(container.selinux_label);
+  if (!process.oom_score_adj) process.oom_score_adj = container.oom_score_adj;
 }
 
 // Takes the process out of the configuration.

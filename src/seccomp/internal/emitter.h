@@ -22,6 +22,7 @@ struct Condition {
 struct Rule {
   std::uint32_t action = 0;
   std::vector<Condition> conditions;
+  bool whole_call = false;  // asks nothing but which call it is
 };
 
 // What happens to the call numbers from `start` up to the next leaf: the rules in order, then `action`.
