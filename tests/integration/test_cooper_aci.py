@@ -1,5 +1,6 @@
 """ACIs, the images of the App Container specification: loaded, put together from their dependencies, run; hostile ones refused."""
 
+import gzip
 import json
 import tarfile
 
@@ -330,6 +331,40 @@ def test_an_archive_comes_out_as_it_was(engine, load, base, workdir):
     assert (workdir / "saved.aci").read_bytes() == (workdir / "again.aci").read_bytes()
     engine("image", "save", "--transport", "aci", "-o", workdir / "two.aci", "example.com/app:1", f"{BASE}:1").fails("holds one image")
     engine("image", "convert", "example.com/app:1", workdir / "what").fails("does not tell what to convert to")
+
+
+@pytest.mark.parametrize("padding", [10240, 1 << 20], ids=["as tar pads", "more"])
+def test_what_pads_an_archive_belongs_to_it(engine, workdir, padding):
+    """Also where the end mark is the end of a piece that is read at once (512 KiB), and the padding follows."""
+    name, piece = "example.com/app", 512 << 10
+    text = json.dumps(manifest(name)).encode()
+    head = 512 + -(-len(text) // 512) * 512  # the manifest and its header
+    members = aci(manifest(name), entry("x", bytes(range(256)) * ((piece - 1024 - head - 2 * 512) // 256)))
+    assert members[piece - 1024 :].strip(b"\0") == b"" and members[piece - 1025] != 0
+    plain = members[:piece].ljust(piece + padding, b"\0")
+    packed = gzip.compress(plain)
+    for given in (plain, packed):
+        (workdir / "x.aci").write_bytes(given)
+        (record,) = engine.json("image", "load", workdir / "x.aci")["images"]
+        assert record["id"] == image_id(plain)
+        engine("image", "load", stdin=given).check()
+        engine("image", "export", name, workdir / "out.aci").check()
+        assert (workdir / "out.aci").read_bytes() == plain
+        (workdir / "out.aci").unlink()
+        engine("image", "rm", name).check()
+    for cut in (packed[:-8] + bytes(8), packed[:-4], packed[:-20]):
+        (workdir / "x.aci").write_bytes(cut)
+        engine("image", "load", workdir / "x.aci").fails(rc=1)
+        assert engine.json("image", "ls")["images"] == []
+
+
+def test_the_user_is_the_owner_of_what_is_there_in_the_end(engine, load):
+    """Hard links and symbolic links count as they do in the finished root."""
+    load(manifest(BASE), entry("hl", b"", uid=1, gid=1))
+    load(manifest("example.com/a", **depends(BASE), app=app("/x", user="/hl", group="/way/hl")), entry("a", b"", uid=55, gid=66), hardlink("hl", "a"), symlink("way", "/"))
+    assert inspect(engine, "example.com/a")["config"]["config"]["User"] == "55:66"
+    load(manifest("example.com/c", app=app("/x", user="/bin/a", group="0")), directory("usr/bin"), entry("usr/bin/a", b"", uid=77), symlink("bin", "usr/bin"))
+    assert inspect(engine, "example.com/c")["config"]["config"]["User"] == "77:0"
 
 
 def test_there_and_back(engine, workdir):

@@ -247,6 +247,9 @@ def test_umoci_insert(engine, workdir):
     engine("image", "verify", "made").check()
     (workdir / "cut.tar").write_bytes(blobs[0])  # nobody knows its digest: it may have been longer
     engine("image", "import", workdir / "cut.tar", "cut").fails("truncated", rc=1)
+    for hidden in (".wh.keep", "a/.wh.b/c", ".wh..wh..opq"):
+        (workdir / "hides.tar").write_bytes(layer(directory("a"), entry(hidden)))
+        engine("image", "import", workdir / "hides.tar", "x").fails(hidden, "would hide files", rc=1)
 
 
 def test_gnu_tar_import(engine, workdir):

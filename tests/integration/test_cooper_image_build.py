@@ -13,6 +13,7 @@ import pytest
 from lib import proc, rootfs
 from lib.cooper import busybox_layout, engine_dir, new_engine  # noqa: F401
 from lib.exchange import exchanging
+from lib.layouts import Layout, entry, layer
 
 pytestmark = pytest.mark.needs("root", "cooper", "isolation")
 THEN = 1_500_000_000
@@ -130,6 +131,19 @@ def test_refusals_leave_nothing(new_engine, workdir):
     engine(*build, tree, "BAD NAME").fails("BAD NAME", rc=125)
     assert engine.json("image", "ls")["images"] == [] and not list((engine.root / "images/tmp").iterdir())
     assert not list((engine.root / "images/blobs/sha256").iterdir())
+
+
+def test_steps_of_a_base_without_any(new_engine, workdir):
+    """The new step is that of the new layer, not of the lowest one."""
+    engine = new_engine(load=False)
+    made = Layout(workdir / "base")
+    made.index(made.image(*(layer(entry(name, b"x")) for name in "abc")), name="base:1")
+    engine("image", "load", made.path).check()
+    (workdir / "more").mkdir()
+    (workdir / "more/d").write_text("x")
+    engine("image", "build-from-dir", "--from", "base:1", workdir / "more", "made:1").check()
+    steps = engine.json("image", "history", "made:1")["history"]
+    assert ["build-from-dir" in step["created_by"] for step in steps] == [True, False, False, False]
 
 
 def test_policy_is_asked(new_engine, tree, workdir):
