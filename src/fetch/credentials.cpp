@@ -28,19 +28,31 @@ constexpr std::size_t kMaxAnswerBytes = std::size_t{64} << 10;
 constexpr std::int64_t kHelperTimeoutMs = 60'000;
 constexpr std::string_view kHubKey = "https://index.docker.io/v1/";
 
-// "https://Registry.example/v1/" -> "registry.example"
+// "https://Registry.example/v1/" -> "registry.example". An address is that of a registry, whatever path it has; without
+// a scheme the path is the beginning of a repository, but for a version with its slash.
 std::string clean_name(std::string_view name) {
+  bool address = false;
   for (const std::string_view scheme : {std::string_view("https://"), std::string_view("http://")}) {
-    if (name.starts_with(scheme)) name.remove_prefix(scheme.size());
+    if (!name.starts_with(scheme)) continue;
+    name.remove_prefix(scheme.size());
+    address = true;
   }
+  const std::size_t end = std::min(name.find('/'), name.size());
+  if (address || name.substr(end) == "/v1/" || name.substr(end) == "/v2/") name = name.substr(0, end);
   while (name.ends_with('/')) name.remove_suffix(1);
-  for (const std::string_view version : {std::string_view("/v1"), std::string_view("/v2")}) {
-    if (name.ends_with(version)) name.remove_suffix(version.size());
-  }
   const std::size_t slash = name.find('/');
   std::string out = to_lower(name.substr(0, slash));
   if (out == "index.docker.io" || out == "registry-1.docker.io") out = oci_image::kDockerHub;
   return slash == std::string_view::npos ? out : out + std::string(name.substr(slash));
+}
+
+// The entry that is named as it is looked for wins over one that is so only when cleaned, unless it is empty.
+void add_entry(AuthFile& file, std::string_view name, Credentials entry) {
+  const std::string clean = clean_name(name);
+  const auto [at, added] = file.entries.emplace(clean, entry);
+  if (added) return;
+  const bool wins = name == clean ? entry != Credentials() : at->second == Credentials();
+  if (wins) at->second = std::move(entry);
 }
 
 bool is_helper_name(std::string_view name) {
@@ -102,7 +114,7 @@ Result<AuthFile> parse_rkt(const Cursor& root, const std::string& kind) {
   RETURN_IF_ERROR(root.read(key, hosts));
   if (hosts.empty()) return root.error("names no " + std::string(key));
   AuthFile out;
-  for (const std::string& host : hosts) out.entries.insert_or_assign(clean_name(host), credentials);
+  for (const std::string& host : hosts) add_entry(out, host, credentials);
   return out;
 }
 
@@ -165,17 +177,31 @@ Result<std::optional<Credentials>> ask_helper(const std::string& name, const std
   return std::optional(std::move(credentials));
 }
 
+std::optional<Credentials> entry_of(const AuthFile& file, const std::string& name) {
+  const auto entry = file.entries.find(name);
+  if (entry == file.entries.end() || entry->second == Credentials()) return std::nullopt;
+  return entry->second;
+}
+
 Result<std::optional<Credentials>> find_in(const AuthFile& file, const CredentialSearch& search,
                                            const std::string& registry, const std::string& repository) {
   const auto own_helper = file.helpers.find(to_lower(registry));
   if (own_helper != file.helpers.end()) return ask_helper(own_helper->second, registry, search.environment);
-  for (const std::string& name : names_for(registry, repository)) {
-    const auto entry = file.entries.find(name);
-    if (entry == file.entries.end()) continue;
-    if (entry->second != Credentials()) return std::optional(entry->second);
+  std::vector<std::string> names = names_for(registry, repository);
+  const std::string whole = std::move(names.back());
+  names.pop_back();
+  // Helper programs know whole registries only.
+  for (const std::string& name : names) {
+    if (auto found = entry_of(file, name)) return found;
   }
-  if (!file.helper.empty()) return ask_helper(file.helper, registry, search.environment);
-  return std::optional<Credentials>();
+  auto own = entry_of(file, whole);
+  if (file.helper.empty()) return own;
+  // With a store an entry of the registry is one that docker has left behind.
+  auto stored = ask_helper(file.helper, registry, search.environment);
+  // A file may have come here without the program that it names.
+  const bool no_program = !stored.ok() && stored.error().errno_value() == ENOENT;
+  if (own && (no_program || (stored.ok() && !*stored))) return own;
+  return stored;
 }
 
 Result<std::vector<std::string>> files_of(const CredentialSearch& search) {
@@ -207,7 +233,7 @@ Result<AuthFile> parse_auth_file(std::string text, std::string_view what) {
   if (const auto auths = root.get("auths")) {
     RETURN_IF_ERROR(auths->for_each_member([&](std::string_view name, const Cursor& at) -> Status {
       ASSIGN_OR_RETURN(Credentials entry, parse_entry(at));
-      out.entries.insert_or_assign(clean_name(name), std::move(entry));
+      add_entry(out, name, std::move(entry));
       return {};
     }));
   }

@@ -8,8 +8,10 @@
 //          "credentials": {"user": "u", "password": "p"}}
 //         {"rktKind": "auth", "rktVersion": "v1", "domains": ["web.example"], "type": "basic" or "oauth",
 //          "credentials": {"user": "u", "password": "p"} or {"token": "t"}}
-// The name of an entry is a registry, or a registry with the beginning of a repository, which wins; "https://" and a
-// version ("/v1/") are passed over. Entries without credentials count as absent.
+// The name of an entry is a registry, or a registry with the beginning of a repository, which wins; of an address
+// ("https://registry.example/v1/") the host counts, as of "registry.example/v1/", unless there is an entry for the host
+// itself. Entries without credentials count as absent. What a helper program knows wins over the entry of a registry,
+// not over that of a part of it.
 #pragma once
 
 #include <map>

@@ -252,6 +252,38 @@ TEST(AuthFileTest, EntriesByCleanName) {
   EXPECT_EQ(file->helper, "pass");
 }
 
+TEST(AuthFileTest, VersionsArePartsOfRepositories) {
+  const auto file = parse_auth_file(R"({"auths":{
+      "r.example/team/v2":{"username":"team","password":"1"},
+      "s.example/v1":{"username":"v1","password":"1"},
+      "t.example/v2/":{"username":"t","password":"1"},
+      "https://u.example/team/v2":{"username":"u","password":"1"},
+      "x.example":{"username":"own","password":"1"}, "https://x.example/v1/":{"username":"old","password":"1"},
+      "https://y.example/v1/":{"username":"old","password":"1"}, "y.example":{"username":"own","password":"1"},
+      "z.example":{}, "http://z.example":{"username":"old","password":"1"}}})",
+                                    "f");
+  ASSERT_TRUE(file.ok()) << file.error().message();
+  std::map<std::string, std::string> users;
+  for (const auto& [name, entry] : file->entries) users.emplace(name, entry.username);
+  EXPECT_EQ(users, (std::map<std::string, std::string>{{"r.example/team/v2", "team"},
+                                                       {"s.example/v1", "v1"},
+                                                       {"t.example", "t"},
+                                                       {"u.example", "u"},
+                                                       {"x.example", "own"},
+                                                       {"y.example", "own"},
+                                                       {"z.example", "old"}}));
+}
+
+TEST(AuthFileTest, AStoreWhoseProgramIsNotThere) {
+  const Scratch scratch;
+  const std::string file = scratch.write("config.json", R"({"credsStore":"cooper-test-no-such-program",
+      "auths":{"r":{"username":"all","password":"1"},"r/a":{"username":"a","password":"2"}}})");
+  const CredentialSearch search{.files = {file}};
+  EXPECT_EQ((*find_credentials(search, "r", "x"))->username, "all");
+  EXPECT_EQ((*find_credentials(search, "r", "a/x"))->username, "a");
+  EXPECT_FALSE(find_credentials(search, "s", "x").ok()) << "nobody knows whether there are some";
+}
+
 TEST(AuthFileTest, WrongOnesAreRefused) {
   for (const char* text :
        {"", "[]", R"({"auths":[]})", R"({"auths":{"x":{"auth":"!"}}})", R"({"auths":{"x":{"auth":"dQ=="}}})",

@@ -15,6 +15,12 @@ using codec::toml::Node;
 constexpr std::size_t kMaxFileBytes = std::size_t{1} << 20;
 constexpr std::string_view kAnyHost = "*.";
 
+// Of "host[:port]", without the port; an IPv6 address has its brackets.
+std::size_t host_bytes(std::string_view registry) {
+  const std::size_t bracket = registry.starts_with('[') ? registry.find(']') : 0;
+  return std::min(registry.find(':', bracket), registry.size());
+}
+
 // One file on its way into the configuration.
 class Reader {
  public:
@@ -246,22 +252,25 @@ Result<RegistriesConfig> read_registries(const RegistriesFiles& files) {
 std::optional<std::size_t> matching_bytes(const oci_image::Reference& reference, std::string_view prefix) {
   const std::string name = reference.registry + "/" + reference.repository;
   const std::string whole = reference.str();
+  // A prefix that is a host without a port covers the host alone, whatever the port.
+  const std::size_t host_end = host_bytes(reference.registry);
   std::size_t end = prefix.size();
   if (prefix.starts_with(kAnyHost)) {
     // At least one label before the domain, and all of it in the host.
     const std::string_view domain = prefix.substr(1);
     const std::size_t path = std::min(domain.find('/'), domain.size());
     const std::string_view host = domain.substr(0, path);
-    // A port is part of the host of both or of neither.
-    if (!reference.registry.ends_with(host) || reference.registry.size() == host.size()) return std::nullopt;
-    if (!std::string_view(whole).substr(reference.registry.size()).starts_with(domain.substr(path)))
-      return std::nullopt;
-    end = reference.registry.size() + domain.size() - path;
+    const bool any_port = path == domain.size() && host_bytes(host) == host.size();
+    const std::string_view own =
+        std::string_view(reference.registry).substr(0, any_port ? host_end : std::string::npos);
+    if (!own.ends_with(host) || own.size() == host.size()) return std::nullopt;
+    if (!std::string_view(whole).substr(own.size()).starts_with(domain.substr(path))) return std::nullopt;
+    end = own.size() + domain.size() - path;
   } else if (!whole.starts_with(prefix)) {
     return std::nullopt;
   }
-  const bool whole_components =
-      end == whole.size() || whole[end] == '/' || (end >= name.size() && (whole[end] == ':' || whole[end] == '@'));
+  const bool whole_components = end == whole.size() || whole[end] == '/' || end == host_end ||
+                                (end >= name.size() && (whole[end] == ':' || whole[end] == '@'));
   return whole_components ? std::optional(end) : std::nullopt;
 }
 
@@ -273,7 +282,16 @@ const RegistryRule* find_rule(const RegistriesConfig& config, const oci_image::R
   return best;
 }
 
-Status check_allowed(const RegistryRule* rule, const oci_image::Reference& reference) {
+Status check_allowed(const RegistriesConfig& config, const oci_image::Reference& reference) {
+  const RegistryRule* rule = find_rule(config, reference);
+  const std::size_t host_end = host_bytes(reference.registry);
+  const auto covered = rule == nullptr ? std::optional<std::size_t>(0) : matching_bytes(reference, rule->prefix);
+  if ((rule == nullptr || !rule->blocked) && host_end < reference.registry.size() && covered.value_or(0) <= host_end) {
+    // No rule is for that port: to write one is no way into a part of a registry that is blocked.
+    oci_image::Reference portless = reference;
+    portless.registry.resize(host_end);
+    rule = find_rule(config, portless);
+  }
   if (rule == nullptr || !rule->blocked) return {};
   return Error(Errc::kPermission, "registry " + quoted(reference.registry) + " is blocked: prefix " +
                                       quoted(rule->prefix) + " (" + rule->place + ")")
@@ -282,7 +300,16 @@ Status check_allowed(const RegistryRule* rule, const oci_image::Reference& refer
 
 Result<RegistryPlace> moved(const oci_image::Reference& reference, std::size_t covered, const std::string& location) {
   const std::string name = reference.registry + "/" + reference.repository;
-  const std::string full = location + name.substr(std::min(covered, name.size()));
+  std::string rest = name.substr(std::min(covered, name.size()));
+  // The port of the name is that of the location's host, unless the location has one.
+  std::string port;
+  if (rest.starts_with(':')) {
+    port = rest.substr(0, rest.find('/'));
+    rest.erase(0, port.size());
+  }
+  const std::string host = location.substr(0, location.find('/'));
+  if (host_bytes(host) != host.size()) port.clear();
+  const std::string full = host + port + location.substr(host.size()) + rest;
   const std::size_t slash = full.find('/');
   if (slash == std::string::npos) {
     return Error(Errc::kInvalidArgument,

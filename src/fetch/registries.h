@@ -58,11 +58,12 @@ struct RegistriesFiles {
 Result<RegistriesConfig> read_registries(const RegistriesFiles& files);
 
 // How much of "registry/repository[:tag][@digest]" a prefix covers, whole components only; nullopt: it is of others.
+// Of a registry with a port a host alone covers the bytes before the port, as podman reads it.
 std::optional<std::size_t> matching_bytes(const oci_image::Reference& reference, std::string_view prefix);
 // That of the longest prefix; null: there is none.
 const RegistryRule* find_rule(const RegistriesConfig& config, const oci_image::Reference& reference);
-// Errc::kPermission when images of that name are blocked.
-Status check_allowed(const RegistryRule* rule, const oci_image::Reference& reference);
+// Errc::kPermission when images of that name are blocked, or would be without the port that the name has and no rule.
+Status check_allowed(const RegistriesConfig& config, const oci_image::Reference& reference);
 
 struct RegistryPlace {
   std::string registry = {};  // "host[:port]"

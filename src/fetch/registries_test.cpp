@@ -59,7 +59,16 @@ TEST(RegistriesTest, PrefixesCoverWholeComponents) {
   EXPECT_TRUE(matches("r.example/a/b:1", "r.example/a/b:1"));
   EXPECT_FALSE(matches("r.example/a/b:12", "r.example/a/b:1"));
   EXPECT_FALSE(matches("r.example/ab", "r.example/a"));
-  EXPECT_FALSE(matches("r.example:5000/a", "r.example"));
+  EXPECT_TRUE(matches("r.example:5000/a", "r.example")) << "whatever the port, as podman reads it";
+  EXPECT_TRUE(matches("[::1]:5000/a", "[::1]"));
+  EXPECT_FALSE(matches("r.example:5000/a/b", "r.example/a"));
+  EXPECT_FALSE(matches("r.example:5000/a", "r.example:500"));
+  EXPECT_FALSE(matches("r.example/a", "r.example:443"));
+  EXPECT_TRUE(matches("x.r.example:5000/a", "*.r.example"));
+  EXPECT_TRUE(matches("x.r.example:5000/a", "*.r.example:5000"));
+  EXPECT_FALSE(matches("x.r.example:5000/a", "*.r.example:500"));
+  EXPECT_FALSE(matches("x.r.example/a", "*.r.example:443"));
+  EXPECT_FALSE(matches("r.example:5000/a", "*.r.example"));
   EXPECT_TRUE(matches("x.r.example/a", "*.r.example"));
   EXPECT_TRUE(matches("y.x.r.example/a/b", "*.r.example/a"));
   EXPECT_FALSE(matches("r.example/a", "*.r.example"));
@@ -88,6 +97,28 @@ location = "lab.example/x"
   SourceOptions push = options;
   push.push = true;
   EXPECT_THAT(asked("r.example/team/a:1", push), ElementsAre("r.example/team/a!")) << "a push goes where it is told";
+}
+
+TEST(RegistriesTest, ThePortOfANameStays) {
+  SourceOptions options{.containers = config_of(R"(
+[[registry]]
+location = "r.example"
+insecure = true
+[[registry.mirror]]
+location = "m.example:8080/copies"
+[[registry]]
+prefix = "*.lab.example"
+location = "lab.example/x"
+[[registry]]
+prefix = "r.example:5001"
+location = "other.example"
+)")};
+  EXPECT_THAT(asked("r.example:5000/a", options), ElementsAre("m.example:8080/copies/a", "r.example:5000/a!"));
+  EXPECT_THAT(asked("r.example:5001/a", options), ElementsAre("other.example/a"));
+  EXPECT_THAT(asked("b.lab.example:443/a", options), ElementsAre("lab.example:443/x/a"));
+  options.mirrors = {{"r.example", "own.example"}};
+  EXPECT_THAT(asked("r.example/a", options), ElementsAre("own.example/a", "r.example/a!"));
+  EXPECT_THAT(asked("r.example:5001/a", options), ElementsAre("other.example/a")) << "our own mirrors are of one port";
 }
 
 TEST(RegistriesTest, MirrorsForTagsAndDigests) {
@@ -131,6 +162,29 @@ TEST(RegistriesTest, WhatIsBlockedIsNotAsked) {
   EXPECT_THAT(asked("r.example/good/x", options), ElementsAre("r.example/good/x"));
   options.push = true;
   EXPECT_THAT(asked("r.example/bad/x", options), ElementsAre(HasSubstr("blocked")));
+}
+
+TEST(RegistriesTest, APortIsNoWayRoundWhatIsBlocked) {
+  const SourceOptions options{.containers = config_of(R"(
+[[registry]]
+prefix = "bad.example"
+blocked = true
+[[registry]]
+prefix = "bad.example:5000"
+[[registry]]
+prefix = "*.evil.example"
+blocked = true
+[[registry]]
+prefix = "r.example/bad"
+blocked = true
+[[registry]]
+location = "r.example"
+)")};
+  for (const char* name : {"bad.example/x", "bad.example:443/x", "a.evil.example/x", "a.evil.example:443/x",
+                           "r.example/bad/x", "r.example:443/bad/x"})
+    EXPECT_THAT(asked(name, options), ElementsAre(HasSubstr("blocked"))) << name;
+  for (const char* name : {"bad.example:5000/x", "evil.example:443/x", "r.example:443/good/x"})
+    EXPECT_THAT(asked(name, options), ElementsAre(name)) << "its own rule says otherwise, or none is for it";
 }
 
 TEST(RegistriesTest, ShortNames) {

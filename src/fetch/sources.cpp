@@ -110,7 +110,9 @@ std::vector<Mirror> mirrors_of(const oci_image::Reference& reference, const Sour
   if (!options.mirrors_too || options.push) return out;
   for (const auto& [prefix, location] : options.mirrors) {
     const auto covered = matching_bytes(reference, to_lower(prefix));
-    if (!covered || (!out.empty() && *covered < out.front().covered)) continue;
+    // Another port is another registry.
+    if (!covered || *covered < reference.registry.size()) continue;
+    if (!out.empty() && *covered < out.front().covered) continue;
     if (!out.empty() && *covered > out.front().covered) out.clear();
     out.push_back({.covered = *covered, .location = location});
   }
@@ -177,7 +179,7 @@ Result<std::pair<std::string, std::string>> parse_mirror(std::string_view text) 
 
 Result<std::vector<Endpoint>> endpoints_of(const oci_image::Reference& reference, const SourceOptions& options) {
   const RegistryRule* rule = find_rule(options.containers, reference);
-  RETURN_IF_ERROR(check_allowed(rule, reference));
+  RETURN_IF_ERROR(check_allowed(options.containers, reference));
   std::vector<Endpoint> out;
   for (const Mirror& mirror : mirrors_of(reference, options, rule)) {
     const auto endpoint = [&]() -> Result<Endpoint> {

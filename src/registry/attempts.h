@@ -36,7 +36,12 @@ class Attempts {
   Attempts(const fetch::Setup& setup, std::uint32_t id, const Report& report, Patience patience = Patience::kAll);
 
   // Something came, or went: failures are counted anew.
-  void made_progress() { backoff_.made_progress(); }
+  void made_progress() {
+    backoff_.made_progress();
+    // A token that is over by then is no refusal.
+    authorizations_ = 0;
+    refusals_ = 0;
+  }
   // `used` is the authorization that the request carried; `untouched` says that nothing depends on the scheme yet. Ok:
   // the request is to be sent again, now.
   Status after(Line& line, HttpResult& result, const std::string& used, bool untouched);

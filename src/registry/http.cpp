@@ -11,6 +11,7 @@
 
 #include "base/strings.h"
 #include "io/event_loop.h"
+#include "registry/proxy.h"
 #include "registry/url.h"
 
 namespace cooper::registry {
@@ -296,10 +297,11 @@ void HttpClient::Impl::set_up(const HttpRequest& request, const Url& url) {
   set(CURLOPT_SSL_VERIFYHOST, endpoint.verify_tls ? 2L : 0L);
   set(CURLOPT_SSL_CTX_FUNCTION, on_tls);
   set(CURLOPT_SSL_CTX_DATA, &certificate_wanted);
-  // The empty text keeps the library from looking into the environment.
+  // The empty text keeps the library from looking into the environment. It would read the exceptions otherwise, and
+  // ask a proxy for this machine.
   const std::string& proxy = url.scheme == "https" ? proxies.https : proxies.http;
-  set(CURLOPT_PROXY, proxy.c_str());
-  set(CURLOPT_NOPROXY, proxies.exceptions.c_str());
+  set(CURLOPT_PROXY, is_direct(url, proxies.exceptions) ? "" : proxy.c_str());
+  set(CURLOPT_NOPROXY, "");
   set(CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
   if (!endpoint.ca_pem.empty()) {
     struct curl_blob blob = blob_of(endpoint.ca_pem);

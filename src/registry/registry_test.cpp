@@ -4,6 +4,7 @@
 #include "codec/base64.h"
 #include "registry/backoff.h"
 #include "registry/challenge.h"
+#include "registry/proxy.h"
 #include "registry/registry.h"
 #include "registry/upload.h"
 #include "registry/url.h"
@@ -201,6 +202,65 @@ TEST(BackoffTest, ProgressBeginsAnewButNotForEver) {
     ASSERT_LT(++tries, 1000U);
   }
   EXPECT_GT(tries, 10U);
+}
+
+bool direct(std::string_view url, std::string_view exceptions) {
+  return is_direct(*parse_url(url), exceptions);
+}
+
+TEST(ProxyTest, NotForThisMachine) {
+  for (const char* url :
+       {"http://localhost:5000/", "https://LOCALHOST/", "http://a.localhost/", "http://127.0.0.1/",
+        "http://127.3.4.5:80/", "http://[::1]:5000/", "http://[0:0::1]/", "http://[::ffff:127.0.0.1]/"})
+    EXPECT_TRUE(direct(url, "")) << url;
+  for (const char* url : {"http://r.example/", "http://localhost.example/", "http://128.0.0.1/", "http://[::2]/"})
+    EXPECT_FALSE(direct(url, "")) << url;
+}
+
+TEST(ProxyTest, DomainsThatAreExcepted) {
+  EXPECT_TRUE(direct("https://r.example/", "r.example"));
+  EXPECT_TRUE(direct("https://a.r.example/", "x, R.Example"));
+  EXPECT_TRUE(direct("https://a.r.example/", "x r.example."));
+  EXPECT_FALSE(direct("https://ar.example/", "r.example"));
+  EXPECT_FALSE(direct("https://r.example.org/", "r.example"));
+  for (const char* below : {".r.example", "*.r.example"}) {
+    EXPECT_TRUE(direct("https://a.b.r.example/", below)) << below;
+    EXPECT_FALSE(direct("https://r.example/", below)) << below;
+    EXPECT_FALSE(direct("https://ar.example/", below)) << below;
+  }
+  EXPECT_TRUE(direct("https://anything.example/", "*"));
+  EXPECT_TRUE(direct("https://anything.example/", "x,*"));
+  for (const char* nothing : {"", ",", " , ", ".", "*.", ":443", "/", "example/8"})
+    EXPECT_FALSE(direct("https://r.example/", nothing)) << nothing;
+}
+
+TEST(ProxyTest, PortsThatAreExcepted) {
+  EXPECT_TRUE(direct("https://r.example:5000/", "r.example:5000"));
+  EXPECT_FALSE(direct("https://r.example/", "r.example:5000"));
+  EXPECT_TRUE(direct("https://r.example/", "r.example:443"));
+  EXPECT_FALSE(direct("http://r.example/", "r.example:443"));
+  EXPECT_TRUE(direct("http://a.r.example/", "*.r.example:80"));
+  EXPECT_TRUE(direct("http://192.0.2.7:5000/", "192.0.2.7:5000"));
+  EXPECT_FALSE(direct("http://192.0.2.7/", "192.0.2.7:5000"));
+  EXPECT_TRUE(direct("http://[2001:db8::7]:5000/", "[2001:db8::7]:5000"));
+  EXPECT_FALSE(direct("http://[2001:db8::7]/", "[2001:db8::7]:5000"));
+}
+
+TEST(ProxyTest, AddressesThatAreExcepted) {
+  EXPECT_TRUE(direct("http://192.0.2.7/", "192.0.2.7"));
+  EXPECT_FALSE(direct("http://192.0.2.70/", "192.0.2.7"));
+  EXPECT_TRUE(direct("http://192.0.2.7/", "192.0.2.0/24"));
+  EXPECT_FALSE(direct("http://192.0.3.7/", "192.0.2.0/24"));
+  EXPECT_TRUE(direct("http://192.0.3.7/", "192.0.2.0/23"));
+  EXPECT_FALSE(direct("http://192.0.4.7/", "192.0.2.0/23"));
+  EXPECT_TRUE(direct("http://192.0.4.7/", "0.0.0.0/0"));
+  EXPECT_TRUE(direct("http://192.0.2.7/", "192.0.2.7/32"));
+  EXPECT_FALSE(direct("http://192.0.2.7/", "192.0.2.7/33"));
+  EXPECT_TRUE(direct("http://[2001:db8::7]/", "2001:DB8:0::7"));
+  EXPECT_TRUE(direct("http://[2001:db8:5::7]/", "2001:db8::/32"));
+  EXPECT_FALSE(direct("http://[2001:db9::7]/", "2001:db8::/32"));
+  EXPECT_FALSE(direct("http://192.0.2.7/", "::/0"));
+  EXPECT_FALSE(direct("http://r.example/", "0.0.0.0/0"));
 }
 
 TEST(AnswerTest, WordsOfTheRegistry) {

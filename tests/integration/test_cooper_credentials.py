@@ -87,6 +87,26 @@ def test_store_of_helpers(engine, registry):
     helper.chmod(0o755)
     env = {"PATH": f"{programs}:{engine.environ['PATH']}"}
     engine("image", "pull", *auth_file(engine, {"credsStore": "cellar"}), registry.name, env=env, timeout=60).check()
+    # What docker has left in the file is old; an entry for a part of the registry is meant, and no helper knows such.
+    old = {"auth": base64.b64encode(b"cooper:old").decode()}
+    new = {"auth": base64.b64encode(b"cooper:stave").decode()}
+    again = ("image", "pull", f"{registry.host}/name:1")
+    engine(*again, *auth_file(engine, {"credsStore": "cellar", "auths": {registry.host: old}}), env=env, timeout=60).check()
+    helper.write_text("#!/bin/sh\nread server\necho credentials not found in native keychain\nexit 1\n")
+    engine(*again, *auth_file(engine, {"credsStore": "cellar", "auths": {registry.host: old}}), env=env, timeout=60).fails("401", rc=1)
+    engine(*again, *auth_file(engine, {"credsStore": "cellar", "auths": {registry.host: new}}), env=env, timeout=60).check()
+    helper.write_text(f"#!/bin/sh\nread server\necho '{json.dumps({'Username': 'cooper', 'Secret': 'old'})}'\n")
+    engine(*again, *auth_file(engine, {"credsStore": "cellar", "auths": {f"{registry.host}/name": new}}), env=env, timeout=60).check()
+
+
+def test_a_part_of_a_registry_whose_name_is_a_version(engine, registry):
+    """The password for HOST/team/v2 is for what lies there, and not for the rest of HOST/team."""
+    entry_of_a_part = {"auths": {f"{registry.host}/team/v2": {"auth": base64.b64encode(b"cooper:stave").decode()}}}
+    wants(registry, BASIC)
+    engine("image", "pull", *auth_file(engine, entry_of_a_part), f"{registry.host}/team/v2/app:1", timeout=60).check()
+    before = len(registry.requests)
+    engine("image", "pull", *auth_file(engine, entry_of_a_part), f"{registry.host}/team/other:1", timeout=60).fails("401", rc=1)
+    assert not [1 for *_, headers in registry.requests[before:] if "Authorization" in headers]
 
 
 def web_answer(wanted):

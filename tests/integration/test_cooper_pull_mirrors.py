@@ -1,5 +1,6 @@
 """Mirrors that do not work: the next place is asked soon, and the broken one once. Proxies, and plain http."""
 
+import base64
 import os
 import socket
 import threading
@@ -116,13 +117,43 @@ def test_head_that_fails(engine, registry, layout, status):
 def test_proxy(engine, registry, layout):
     """The proxy of the environment is asked, except for hosts that it is not for."""
     with Hostile(layout) as proxy:
-        name = "localhost.localhost:5000/name:1"
+        name = "registry.invalid:5000/name:1"
         env = {"http_proxy": f"http://{proxy.host}", "https_proxy": "http://127.0.0.1:1"}
         engine("image", "pull", "--tls-verify=false", name, env=env, timeout=60).check()
-        assert proxy.requests[0][1].startswith("http://localhost.localhost:5000/v2/")
+        assert proxy.requests[0][1].startswith("http://registry.invalid:5000/v2/")
+        for other in ("registry.invalid:5001", ".registry.invalid", "x.invalid,192.0.2.0/24"):
+            count = len(proxy.requests)
+            engine("image", "pull", "--tls-verify=false", name, env={**env, "no_proxy": other}, timeout=60).check()
+            assert len(proxy.requests) > count
         count = len(proxy.requests)
-        engine("image", "pull", registry.name, env={**env, "no_proxy": "localhost"}, timeout=60).check()
+        for same in ("registry.invalid:5000", "*.invalid", "a.example, invalid", "*"):
+            direct = engine("image", "pull", "--retry", "0", "--tls-verify=false", name, env={**env, "no_proxy": same}, timeout=60)
+            direct.fails("resolve", "registry.invalid", rc=1)
         assert len(proxy.requests) == count
+
+
+def test_proxy_is_not_for_this_machine(engine, registry, layout):
+    """What goes to this machine in clear is not shown to a proxy: neither a password nor a token, and not what is redirected."""
+    basic = "Basic " + base64.b64encode(b"cooper:stave").decode()
+    with Hostile() as proxy, Hostile(layout) as other:
+        ask = {"www_authenticate": f'Bearer realm="http://127.0.0.1:{other.port}/token",service="s"'}
+
+        def give(handler, _):
+            return handler.reply(200, b'{"token":"abc"}') if handler.headers.get("Authorization") == basic else handler.reply(401)
+
+        def check(handler, data):
+            if handler.headers.get("Authorization") != "Bearer abc":
+                return handler.reply(401, **ask)
+            if "/blobs/" in handler.path:
+                return handler.reply(307, location=f"http://127.0.0.1:{other.port}{handler.path}")
+            return registry.honest(handler, data)
+
+        other.rules["/token"] = give
+        registry.rules["/v2/"] = check
+        env = {"http_proxy": f"http://{proxy.host}", "https_proxy": f"http://{proxy.host}", "no_proxy": "unrelated.example"}
+        engine("image", "pull", "--creds", "cooper:stave", registry.name, env=env, timeout=60).check()
+        assert other.paths("/token") and other.paths("/blobs/")
+        assert proxy.requests == []
 
 
 @pytest.mark.parametrize("proxy, said", [("http://127.0.0.1:1", "127.0.0.1 port 1"), ("http://user:secret@127.0.0.1:1/", "127.0.0.1 port 1"), ("http://nosuch.invalid:1", "proxy"), ("socks9://127.0.0.1:1", "proxy")])

@@ -305,3 +305,38 @@ def test_same_tag(engine, registry, layout):
     engine("image", "pull", registry.name, timeout=60).check()
     engine("image", "extract", registry.name, layout.path.parent / "x").check()
     assert os.listdir(layout.path.parent / "x") == ["new"]
+
+
+def test_tokens_that_end_with_each_connection(engine, layout):
+    """A layer of which each token brings a part comes whole: a token that is over is no refusal when something came by it."""
+    parts, given, over = 6, [], []
+    with Hostile(layout) as registry:
+        ask = {"www_authenticate": f'Bearer realm="http://{registry.host}/token",service="s"'}
+
+        def give(handler, _):
+            given.append(f"token{len(given)}")
+            return handler.reply(200, f'{{"token":"{given[-1]}"}}'.encode())
+
+        def a_part(handler, data):
+            token = handler.headers.get("Authorization", "").removeprefix("Bearer ")
+            if token not in given or token in over:
+                return handler.reply(401, **ask)
+            over.append(token)
+            start = int(handler.headers.get("Range", "bytes=0-").removeprefix("bytes=").removesuffix("-"))
+            where = {"content_range": f"bytes {start}-{len(data) - 1}/{len(data)}"} if start else {}
+            part = data[start : start + len(data) // parts + 1]
+            handler.reply(206 if start else 200, part, content_length=len(data) - start, **where)
+            return handler.cut()
+
+        registry.rules = {"/token": give, layout.large: a_part}
+        engine("image", "pull", "--retry-delay", "10ms", registry.name, timeout=60).check()
+        assert len(over) == parts == len(given)
+
+
+def test_a_token_that_brings_nothing(engine, layout):
+    """Who takes tokens and then sends nothing new is given up."""
+    with Hostile(layout) as registry:
+        ask = {"www_authenticate": f'Bearer realm="http://{registry.host}/token",service="s"'}
+        registry.rules = {"/token": lambda handler, _: handler.reply(200, b'{"token":"abc"}'), layout.large: lambda handler, _: handler.reply(401, **ask)}
+        engine("image", "pull", "--retry-delay", "10ms", registry.name, timeout=60).fails("401", "do not allow this", rc=1)
+        assert len(registry.paths("/token")) <= 4

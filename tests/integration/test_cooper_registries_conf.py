@@ -100,6 +100,22 @@ def test_blocked(engine, registry):
     assert len(registry.requests) == before
 
 
+@pytest.mark.parametrize("scope", ["localhost", "localhost/bad", "*.localhost", "*.localhost/bad"])
+def test_blocked_whatever_the_port(engine, registry, scope):
+    """A prefix without a port blocks its host at every port."""
+    host = f"a.{registry.host}" if scope.startswith("*") else registry.host
+    engine.registries.write_text(f'[[registry]]\nprefix = "{scope}"\nblocked = true\n')
+    engine("image", "pull", f"{host}/bad/x:1").fails("blocked", scope, rc=1)
+    assert registry.requests == []
+
+
+def test_insecure_whatever_the_port(engine, workdir, layout):
+    """What is said of a host without a port is said of its ports, and the port of the name stays."""
+    with Hostile(layout, certificate=make_certificate(workdir / "c")) as registry:
+        engine.registries.write_text('[[registry]]\nlocation = "localhost"\ninsecure = true\n')
+        engine("image", "pull", registry.name, timeout=60).check()
+
+
 def test_short_names(engine, registry):
     """An alias, then the registries to search; the store knows what was pulled by its short name."""
     engine.registries.write_text(
