@@ -114,6 +114,13 @@ FixtureEntry hard_link(std::string path, std::string target) {
   return {.path = std::move(path), .type = '1', .link = std::move(target)};
 }
 
+TEST_F(TreeTest, LeavesOutWhatOverlayfsTakesForNothing) {
+  apply_ok(tar({file("a"), file("b")}));
+  apply_ok(tar({{.path = "a", .type = '3'}, hard_link("c", "a"), {.path = "new", .type = '3'}}));
+  finish();
+  EXPECT_THAT(names(""), UnorderedElementsAre("b"));
+}
+
 TEST_F(TreeTest, KeepsModesTimesAndLinks) {
   apply_ok(tar({directory("./", 0711),
                 directory("bin/", 01777),
