@@ -23,15 +23,20 @@ Error missing_controller(const Setting& setting, const std::string& why = "is no
       .with_hint("remove the limit or enable the controller");
 }
 
+Status write_back(const Undo& step) {
+  Status written = write_control(step.path, step.value);
+  if (written.ok() || step.other_value.empty() || written.error().errno_value() != ENOSPC) return written;
+  return write_control(step.path, step.other_value);
+}
+
 // Last first. What depends on values that come back later is tried again after them.
 void take_back(const std::vector<Undo>& undo) {
   std::vector<const Undo*> again;
   for (auto step = undo.rbegin(); step != undo.rend(); ++step) {
-    if (!write_control(step->path, step->value).ok()) again.push_back(&*step);
+    if (!write_back(*step).ok()) again.push_back(&*step);
   }
   for (const Undo* step : again) {
-    if (Status back = write_control(step->path, step->value); !back.ok())
-      log::debug("update not taken back: " + back.error().message());
+    if (Status back = write_back(*step); !back.ok()) log::debug("update not taken back: " + back.error().message());
   }
 }
 
@@ -132,6 +137,9 @@ Status Group::write_setting(const Setting& setting, std::vector<Undo>* undo) {
       if (setting.file == "cpu.idle" && trim(*old_text) == "0")
         remember_weight(dir->directory, pure_v2() ? "cpu.weight" : "cpu.shares", *undo);
       undo->push_back({path, undo_value(setting, *old_text)});
+      // Processes keep some processors and nodes: all those that an empty list meant.
+      if (setting.controller == "cpuset" && trim(*old_text).empty())
+        undo->back().other_value = read_value(path + ".effective").value_or("");
     }
   }
   Status written = write_control(path, setting.value, Base(base_));

@@ -51,7 +51,7 @@ Status write_us(const std::string& directory, const char* file, std::int64_t val
   if (value == former) return {};
   const std::string path = directory + "/" + file;
   RETURN_IF_ERROR(write_control(path, std::to_string(value)));
-  undo.push_back({path, std::to_string(former)});
+  undo.push_back({.path = path, .value = std::to_string(former)});
   return {};
 }
 

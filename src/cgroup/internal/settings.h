@@ -33,6 +33,7 @@ struct Setting {
 struct Undo {
   std::string path;
   std::string value;
+  std::string other_value = {};  // where the kernel takes the value (ENOSPC) from groups without processes only
 };
 
 // In the order of writing on a fresh group; device rules are not part of it. Errc::kInvalidArgument for values no
