@@ -143,7 +143,7 @@ def test_steps_of_a_base_without_any(new_engine, workdir):
     (workdir / "more/d").write_text("x")
     engine("image", "build-from-dir", "--from", "base:1", workdir / "more", "made:1").check()
     steps = engine.json("image", "history", "made:1")["history"]
-    assert ["build-from-dir" in step["created_by"] for step in steps] == [True, False, False, False]
+    assert ["build-from-dir" in (step["created_by"] or "") for step in steps] == [True, False, False, False]
 
 
 def test_policy_is_asked(new_engine, tree, workdir):

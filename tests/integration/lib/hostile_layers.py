@@ -249,7 +249,7 @@ def odd_bits(tree):
 
 
 case("nodes", Contained(nodes_there), [entry("mem", type=tarfile.CHRTYPE, devmajor=1, devminor=1), entry("sda", type=tarfile.BLKTYPE, devmajor=8), entry("pipe", type=tarfile.FIFOTYPE)])
-case("overlay-whiteout-node", that(lambda tree: os.lstat(tree / "victim").st_rdev == 0), [entry("victim", type=tarfile.CHRTYPE)])
+case("overlay-whiteout-node", that(lambda tree: not os.path.lexists(tree / "victim")), [entry("victim", type=tarfile.CHRTYPE)])
 case("node-numbers-too-large", refused("device number"), lambda: archive(member("n", kind="char", major=0o7777777)))
 case("node-through-symlink", OUT, [entry("up/sda", type=tarfile.BLKTYPE, devmajor=8)])
 case("setuid-in-odd-places", Contained(odd_bits), [entry("su", b"x", mode=0o4755, uid=1000), directory("dir", mode=0o7777), entry("pipe", type=tarfile.FIFOTYPE, mode=0o6644), entry("null", type=tarfile.CHRTYPE, devmajor=1, devminor=3, mode=0o4666), entry("link", type=tarfile.SYMTYPE, linkname="su", mode=0o6777, uid=4242)])
