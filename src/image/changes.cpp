@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <set>
 
 #include "base/strings.h"
 #include "codec/json.h"
@@ -109,11 +110,19 @@ Status add_port(std::string_view text, ImageConfig& config) {
   const auto parts = split_once(text, '/');
   const std::string_view port = parts ? parts->first : text;
   const std::string protocol = parts ? to_lower(parts->second) : "tcp";
-  const auto number = parse_number<std::uint16_t>(port);
-  if (!number || *number == 0) return Error(Errc::kInvalidArgument, quoted(port) + " is not a port");
+  const auto range = split_once(port, '-');
+  const auto first = parse_number<std::uint16_t>(range ? range->first : port);
+  const auto last = range ? parse_number<std::uint16_t>(range->second) : first;
+  if (!first || !last || *first == 0 || *last < *first)
+    return Error(Errc::kInvalidArgument, quoted(port) + " is not a port, nor a range of ports");
   if (protocol != "tcp" && protocol != "udp" && protocol != "sctp")
     return Error(Errc::kInvalidArgument, quoted(protocol) + " is not a protocol");
-  add_once(config.exposed_ports, std::to_string(*number) + "/" + protocol);
+  // Each on its own, as docker and podman write them.
+  std::set<std::string> there(config.exposed_ports.begin(), config.exposed_ports.end());
+  for (std::uint32_t number = *first; number <= *last; ++number) {
+    std::string one = std::to_string(number) + "/" + protocol;
+    if (there.insert(one).second) config.exposed_ports.push_back(std::move(one));
+  }
   return {};
 }
 

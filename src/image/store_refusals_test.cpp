@@ -148,7 +148,8 @@ TEST_F(StoreTest, RefusesBadImports) {
   EXPECT_EQ(import("no tar at all, but some text that is longer than nothing"), Errc::kCorrupt);
   EXPECT_EQ(import(TarFixture().finish()), Errc::kInvalidArgument);
   EXPECT_EQ(import(layer("../x", "y")), Errc::kPermission);
-  for (const std::string change : {"FROM x", "CMD", "EXPOSE x", "WORKDIR rel", "ENV A", "LABEL \"x=y", "CMD [1]"}) {
+  for (const std::string change : {"FROM x", "CMD", "EXPOSE x", "EXPOSE 3-2", "EXPOSE 0-2", "EXPOSE 1-2-3", "EXPOSE 1-",
+                                   "WORKDIR rel", "ENV A", "LABEL \"x=y", "CMD [1]"}) {
     EXPECT_EQ(import(whole, {change}), Errc::kInvalidArgument) << change;
   }
 }

@@ -251,14 +251,15 @@ TEST_F(StoreTest, ImportsRootFileSystems) {
       TarFixture().add({.path = "etc/motd", .data = "hi", .uid = ::geteuid(), .gid = ::getegid()}).finish());
   const auto image =
       store_.import({.source = {.path = scratch_ / "rootfs.tar", .name = "mine", .platform = {}, .progress = {}},
-                     .changes = {"CMD [\"sh\", \"-l\"]", "env A=b C=\"d e\"", "EXPOSE 80", "WORKDIR /w", "LABEL x=y"},
+                     .changes = {"CMD [\"sh\", \"-l\"]", "env A=b C=\"d e\"", "EXPOSE 80 8000-8002/udp 8001/udp",
+                                 "WORKDIR /w", "LABEL x=y"},
                      .message = "made by hand"});
   ASSERT_TRUE(image.ok()) << image.error().message();
   const auto config = store_.config(*image);
   ASSERT_TRUE(config.ok());
   EXPECT_THAT(config->cmd, ElementsAre("sh", "-l"));
   EXPECT_THAT(config->env, ElementsAre("A=b", "C=d e"));
-  EXPECT_THAT(config->exposed_ports, ElementsAre("80/tcp"));
+  EXPECT_THAT(config->exposed_ports, ElementsAre("80/tcp", "8000/udp", "8001/udp", "8002/udp"));
   EXPECT_EQ(config->history.at(0).comment, "made by hand");
   EXPECT_EQ(*io::read_file(store_.acquire_tree(*store_.find("mine"), "u")->rootfs + "/etc/motd"), "hi");
   EXPECT_EQ(image->chain, chain_of(config->diff_ids));
