@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/strings.h"
+#include "spec/oci_runtime/id_maps.h"
 
 namespace cooper::container {
 namespace {
@@ -30,6 +31,11 @@ std::optional<IdmapRange> parse_range(std::string_view text) {
 }
 
 }  // namespace
+
+bool is_idmap_word(std::string_view option) {
+  const std::string_view key = option.substr(0, option.find('='));
+  return key == "idmap" || key == "ridmap";
+}
 
 Result<IdmapWords> parse_idmap_words(std::string_view text) {
   IdmapWords out;
@@ -75,6 +81,15 @@ Result<std::vector<oci::IdMapping>> absolute_ranges(const std::vector<IdmapRange
       inside += count;
     }
   }
+  return out;
+}
+
+Result<HostRanges> absolute_ranges(const IdmapWords& words, const oci::Config& config) {
+  const oci::Linux none;
+  const oci::Linux& linux = oci::maps_ids(config) ? *config.linux : none;
+  HostRanges out;
+  ASSIGN_OR_RETURN(out.uids, absolute_ranges(words.uids, linux.uid_mappings));
+  ASSIGN_OR_RETURN(out.gids, absolute_ranges(words.gids, linux.gid_mappings));
   return out;
 }
 

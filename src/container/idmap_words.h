@@ -21,6 +21,9 @@ struct IdmapWords {
   bool empty() const { return uids.empty() && gids.empty(); }
 };
 
+// "idmap", "ridmap", and both with "=" and mappings.
+bool is_idmap_word(std::string_view option);
+
 // What stands behind "idmap=" or "ridmap=". Both lists are needed: owners that no list names show as nobody.
 Result<IdmapWords> parse_idmap_words(std::string_view text);
 
@@ -28,5 +31,11 @@ Result<IdmapWords> parse_idmap_words(std::string_view text);
 // are. Fails when one of its ids is not mapped in there.
 Result<std::vector<oci::IdMapping>> absolute_ranges(const std::vector<IdmapRange>& ranges,
                                                     const std::vector<oci::IdMapping>& user_namespace);
+
+struct HostRanges {
+  std::vector<oci::IdMapping> uids, gids;
+};
+// Both lists, for a container: without a user namespace relative ranges are not mapped.
+Result<HostRanges> absolute_ranges(const IdmapWords& words, const oci::Config& config);
 
 }  // namespace cooper::container

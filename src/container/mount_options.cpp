@@ -168,7 +168,7 @@ Result<MountOptions> resolve_mount_options(const std::vector<std::string>& words
   for (const std::string& word : words) {
     if (const OptionWord* known = find_word(word)) {
       apply(*known, out);
-    } else if (word.starts_with("idmap=") || word.starts_with("ridmap=")) {
+    } else if (is_idmap_word(word)) {
       apply(*find_word(word.substr(0, word.find('='))), out);
       ASSIGN_OR_RETURN(out.idmap_words, parse_idmap_words(std::string_view(word).substr(word.find('=') + 1)));
     } else if (!word.empty()) {

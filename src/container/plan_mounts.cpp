@@ -26,13 +26,14 @@ Status plan_idmap(Mount& out, const oci::Mount& mount, const MountOptions& optio
     out.gid_mappings = mount.gid_mappings;
     return {};
   }
-  const oci::Linux none;
-  const oci::Linux& linux = oci::maps_ids(config) ? *config.linux : none;
-  out.uid_mappings = linux.uid_mappings;
-  out.gid_mappings = linux.gid_mappings;
-  if (options.idmap_words.empty()) return {};
-  ASSIGN_OR_RETURN(out.uid_mappings, absolute_ranges(options.idmap_words.uids, linux.uid_mappings));
-  ASSIGN_OR_RETURN(out.gid_mappings, absolute_ranges(options.idmap_words.gids, linux.gid_mappings));
+  if (!options.idmap_words.empty()) {
+    ASSIGN_OR_RETURN(HostRanges ids, absolute_ranges(options.idmap_words, config));
+    out.uid_mappings = std::move(ids.uids);
+    out.gid_mappings = std::move(ids.gids);
+  } else if (oci::maps_ids(config)) {
+    out.uid_mappings = config.linux->uid_mappings;
+    out.gid_mappings = config.linux->gid_mappings;
+  }
   return {};
 }
 

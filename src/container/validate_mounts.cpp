@@ -35,14 +35,10 @@ Status check_proc_destination(const std::string& destination, const oci::Mount& 
 }
 
 Status check_idmap_words(const IdmapWords& words, const oci::Config& config, const std::string& pointer) {
-  const auto check = [&](const auto& ranges, const auto& user_namespace) -> Status {
-    auto ids = absolute_ranges(ranges, user_namespace);
-    return ids.ok() ? check_mapping_list(*ids, pointer) : fail(pointer, ids.error().message());
-  };
-  const oci::Linux none;
-  const oci::Linux& linux = oci::maps_ids(config) ? *config.linux : none;
-  RETURN_IF_ERROR(check(words.uids, linux.uid_mappings));
-  return check(words.gids, linux.gid_mappings);
+  const auto ids = absolute_ranges(words, config);
+  if (!ids.ok()) return fail(pointer, ids.error().message());
+  RETURN_IF_ERROR(check_mapping_list(ids->uids, pointer));
+  return check_mapping_list(ids->gids, pointer);
 }
 
 Status check_idmap(const oci::Mount& mount, const MountOptions& options, const oci::Config& config, std::size_t index) {

@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <array>
 
+#include "container/idmap_words.h"
+
 namespace cooper::convert {
 namespace {
 
@@ -56,11 +58,11 @@ constexpr std::array<FlagWord, 13> kUndo{{{MS_RDONLY, "rw"},
 
 constexpr std::array<std::string_view, 2> kDefaults{"defaults", "symfollow"};
 
-constexpr std::array<std::string_view, 22> kLater{
-    "rro",         "rrw",         "rsuid",        "rnosuid",        "rdev",       "rnodev",
-    "rexec",       "rnoexec",     "ratime",       "rnoatime",       "rdiratime",  "rnodiratime",
-    "rrelatime",   "rnorelatime", "rstrictatime", "rnostrictatime", "rsymfollow", "rnosymfollow",
-    "nosymfollow", "idmap",       "ridmap",       "tmpcopyup"};
+constexpr std::array<std::string_view, 20> kLater{"rro",        "rrw",          "rsuid",        "rnosuid",
+                                                  "rdev",       "rnodev",       "rexec",        "rnoexec",
+                                                  "ratime",     "rnoatime",     "rdiratime",    "rnodiratime",
+                                                  "rrelatime",  "rnorelatime",  "rstrictatime", "rnostrictatime",
+                                                  "rsymfollow", "rnosymfollow", "nosymfollow",  "tmpcopyup"};
 
 using Pair = std::pair<std::string_view, std::string_view>;
 constexpr std::array<Pair, 6> kNamespaces{{{"NEWNET", "network"},
@@ -125,8 +127,7 @@ std::uint64_t flag_undone_by_word(std::string_view word) {
 }
 
 bool is_later_word(std::string_view word) {
-  if (word.starts_with("idmap=") || word.starts_with("ridmap=")) return true;
-  return std::ranges::find(kLater, word) != kLater.end();
+  return container::is_idmap_word(word) || std::ranges::find(kLater, word) != kLater.end();
 }
 
 bool is_default_word(std::string_view word) {

@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "base/strings.h"
+#include "container/idmap_words.h"
 
 namespace cooper::stage1 {
 namespace {
@@ -62,14 +63,13 @@ Result<Given> check_words(const Pod& pod, const Volume& volume) {
       return Error(Errc::kUnsupported,
                    "mount option " + quoted(word) + " of " + quoted(volume.destination) + " is not supported");
     }
-    const std::string_view key = std::string_view(word).substr(0, word.find('='));
-    const bool idmap = key == "idmap" || key == "ridmap";
+    const bool idmap = container::is_idmap_word(word);
     if (!volume.pod_volume.empty() && idmap) {
       return Error(Errc::kInvalidArgument, "mount option " + quoted(word) + " of " + quoted(volume.destination) +
                                                " is for directories of the host: a volume of the pod is mapped anyway");
     }
     // Mappings of its own name ids of the host, but those with "@", which are of the pod.
-    const bool of_host = key.size() != word.size() && word.find('@') == std::string::npos;
+    const bool of_host = word.find('=') != std::string::npos && word.find('@') == std::string::npos;
     if (pod.id_maps.empty() && idmap && !of_host) {
       return Error(Errc::kInvalidArgument, "mount option " + quoted(word) + " of " + quoted(volume.destination) +
                                                " needs a user namespace, whose ids the owners are mapped to")

@@ -57,14 +57,10 @@ bool fits(OptionKind kind, MountSort sort) {
 // Words of one group exclude each other: the first is its name.
 using Group = std::pair<int, std::uint64_t>;
 
-bool is_idmap(std::string_view word) {
-  return word == "idmap" || word == "ridmap";
-}
-
 std::optional<Group> group_of(std::string_view word) {
   if (word == "z" || word == "Z") return Group{-1, 0};
   if (word == "tmpcopyup" || word == "notmpcopyup") return Group{-2, 0};
-  if (is_idmap(word.substr(0, word.find('=')))) return Group{-3, 0};
+  if (container::is_idmap_word(word)) return Group{-3, 0};
   const OptionWord* known = find_word(word);
   if (known == nullptr) return std::nullopt;
   switch (known->kind) {
@@ -142,7 +138,7 @@ Status check_mount_words(const std::vector<std::string>& words, MountSort sort, 
     bool accepted = known != nullptr && fits(known->kind, sort);
     if (sort == MountSort::kBind) {
       accepted = accepted || std::ranges::find(kBindWords, word) != kBindWords.end();
-      if (pair && is_idmap(key)) {
+      if (pair && container::is_idmap_word(word)) {
         const auto mappings = container::parse_idmap_words(pair->second);
         if (!mappings.ok()) return bad(mappings.error().message()).with_hint(mappings.error().hint());
         accepted = true;
